@@ -1,0 +1,105 @@
+"""The seven metrics of anomaly detection: three for pictures, four for pixels.
+
+>>> metrics = evaluate(scores=[0.1, 0.7, 0.4, 0.9], labels=[0, 0, 1, 1])
+>>> metrics["image_auroc"], metrics["image_f1_max"], metrics["pixel_auroc"]
+(0.75, 0.8, None)
+"""
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from vlmad_jax.errors import InputError
+from vlmad_jax.metrics.ranking import auroc, average_precision, f1_max, rank
+from vlmad_jax.metrics.regions import aupro, label_regions
+
+METRIC_NAMES = (
+    "image_auroc",
+    "image_ap",
+    "image_f1_max",
+    "pixel_auroc",
+    "pixel_ap",
+    "pixel_f1_max",
+    "pixel_aupro",
+)
+
+Metrics = dict[str, float | None]
+
+__all__ = ["METRIC_NAMES", "Metrics", "evaluate"]
+
+
+def evaluate(
+    scores: ArrayLike, labels: ArrayLike, maps: ArrayLike | None = None, masks: ArrayLike | None = None
+) -> Metrics:
+    """Compute the metrics of `METRIC_NAMES`, in that order: fractions in 0..1, None where undefined.
+
+    scores (N,) finite, higher is more anomalous; labels (N,) 0 good, 1 defective; maps (N, S, S) finite,
+    higher is more anomalous; masks (N, S, S), anomalous where nonzero. Every distinct score is a threshold;
+    scores are compared as they are, never rounded.
+
+    The image metrics need both classes; the pixel metrics need maps, masks, and pixels of both classes.
+    Raises InputError for shapes that do not agree, labels other than 0 and 1, and scores that are not finite.
+    """
+    scores, labels = _finite("scores", scores, dims=1), _labels(labels)
+    _same_shape("labels", labels.shape, "scores", scores.shape)
+    by_image = rank(scores, labels)
+    metrics: Metrics = dict.fromkeys(METRIC_NAMES)
+    metrics |= {
+        "image_auroc": auroc(by_image),
+        "image_ap": average_precision(by_image),
+        "image_f1_max": f1_max(by_image),
+    }
+
+    maps = None if maps is None else _finite("maps", maps, dims=3)
+    masks = None if masks is None else _finite("masks", masks, dims=3)
+    for name, array in (("maps", maps), ("masks", masks)):
+        if array is not None:
+            _same_shape(name, array.shape[:1], "scores", scores.shape)
+    if maps is None or masks is None:
+        return metrics
+
+    _same_shape("masks", masks.shape, "maps", maps.shape)
+    by_pixel = rank(maps.ravel(), label_regions(masks).ravel())
+    return metrics | {
+        "pixel_auroc": auroc(by_pixel),
+        "pixel_ap": average_precision(by_pixel),
+        "pixel_f1_max": f1_max(by_pixel),
+        "pixel_aupro": aupro(by_pixel),
+    }
+
+
+def _real(name: str, values: ArrayLike, dims: int) -> np.ndarray:
+    try:
+        array = np.asarray(values)
+    except ValueError as error:
+        raise InputError(f"{name}: rows differ in length; give one array with {dims} dimension(s)") from error
+    if array.ndim != dims:
+        raise InputError(f"{name}: shape {array.shape}; give an array with {dims} dimension(s)")
+    if not np.can_cast(array.dtype, np.longdouble):
+        raise InputError(f"{name}: values of type {array.dtype}; give real numbers")
+    return array
+
+
+def _finite(name: str, values: ArrayLike, dims: int) -> np.ndarray:
+    array = _real(name, values, dims)
+    finite = np.isfinite(array)
+    if not finite.all():
+        first = int(np.argmin(finite.reshape(len(array), -1).all(axis=1)))
+        count = array.size - np.count_nonzero(finite)
+        raise InputError(
+            f"{name}: {count} value(s) are NaN or infinite, the first in picture {first}; "
+            "leave such pictures out or mend what scores them"
+        )
+    return array
+
+
+def _labels(values: ArrayLike) -> np.ndarray:
+    array = _real("labels", values, dims=1)
+    if not np.isin(array, (0, 1)).all():
+        wrong = array[~np.isin(array, (0, 1))][0]
+        raise InputError(f"labels: found {wrong}; give 0 for good and 1 for defective")
+    return array.astype(np.uint32)
+
+
+def _same_shape(name: str, shape: tuple[int, ...], other: str, expected: tuple[int, ...]) -> None:
+    if shape != expected:
+        raise InputError(f"{name}: shape {shape} where {other} has {expected}; give one entry for each")

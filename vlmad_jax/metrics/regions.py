@@ -1,0 +1,52 @@
+"""AUPRO: the area under the per-region overlap curve.
+
+Source: Bergmann et al., "The MVTec Anomaly Detection Dataset", IJCV 2021, section 5.2. The per-region overlap
+of a threshold is the mean over true regions of the fraction of the region that scores at least the threshold;
+drawn against the false-positive rate over all normal pixels and integrated to a limit, 0.3.
+"""
+
+import numpy as np
+from scipy import ndimage
+
+from vlmad_jax.metrics.ranking import Ranking
+
+FPR_LIMIT = 0.3
+
+# Neighbours share a side or a corner within a picture, and nothing with the pictures before and after it.
+_EIGHT_NEIGHBOURS = np.stack([np.zeros((3, 3)), np.ones((3, 3)), np.zeros((3, 3))])
+
+
+def label_regions(masks: np.ndarray) -> np.ndarray:
+    """Number the 8-connected regions of masks (N, S, S), anomalous where nonzero.
+
+    Returns int32 (N, S, S): 0 outside every region, then 1, 2, ... without repeating across pictures.
+    """
+    return ndimage.label(masks, _EIGHT_NEIGHBOURS)[0]
+
+
+def aupro(ranking: Ranking, fpr_limit: float = FPR_LIMIT) -> float | None:
+    """Area under the per-region overlap curve up to `fpr_limit`, divided by it, 0..1.
+
+    `ranking` holds all pixels, good pictures included, with region numbers as codes. The area is that of the
+    trapezoid rule over every distinct score, the last step interpolated at the limit. None where there is no
+    region or no normal pixel.
+
+    The curve is never built: being a mean over regions of a mean over pixels, its area is the same mean of
+    each pixel's own area. A pixel's own curve rises from 0 to 1 while the false-positive rate goes from
+    `before` to `after`, the rates above its score and at or above it, and stays 1 from there on.
+    """
+    if not ranking.has_both_classes:
+        return None
+    after = ranking.negatives / ranking.negatives[-1]  # (T,)
+    before = np.concatenate([[0.0], after[:-1]])
+    rise = after - before
+    covered = np.clip(fpr_limit - before, 0.0, rise)  # the part of the rise within the limit
+    slope = np.divide(1.0, rise, out=np.zeros_like(rise), where=rise > 0)
+    area = np.clip(fpr_limit - after, 0.0, None) + covered * covered * slope / 2  # (T,)
+
+    pixel = np.flatnonzero(ranking.codes)  # anomalous pixels, from the highest score down
+    threshold = np.searchsorted(ranking.ends, pixel, side="right")  # the distinct score of each
+    region = ranking.codes[pixel]
+    sizes = np.bincount(region)[1:]
+    areas = np.bincount(region, weights=area[threshold])[1:]
+    return float(np.mean(areas / sizes) / fpr_limit)
