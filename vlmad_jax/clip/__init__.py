@@ -1,0 +1,1 @@
+"""CLIP in Flax: the backbone. It knows nothing about anomalies."""

@@ -1,0 +1,234 @@
+"""The shape of a CLIP model, read from a transformers or an open_clip configuration."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import pathlib
+from dataclasses import dataclass
+from typing import Any
+
+from vlmad_jax.errors import InputError
+
+OPENAI_MEAN = (0.48145466, 0.4578275, 0.40821073)
+OPENAI_STD = (0.26862954, 0.26130258, 0.27577711)
+ACTIVATIONS = ("quick_gelu", "gelu")
+
+
+@dataclass(frozen=True)
+class VisionConfig:
+    """The vision transformer: pictures of `image_size` pixels a side cut into patches of `patch_size`."""
+
+    width: int
+    layers: int
+    heads: int
+    mlp_width: int
+    image_size: int
+    patch_size: int
+
+    @property
+    def grid(self) -> int:
+        """Patches a side at the trained image size."""
+        return self.image_size // self.patch_size
+
+
+@dataclass(frozen=True)
+class TextConfig:
+    """The text transformer; a sentence is read at its first `eos_token_id`."""
+
+    width: int
+    layers: int
+    heads: int
+    mlp_width: int
+    vocab_size: int
+    context_length: int
+    eos_token_id: int
+
+
+@dataclass(frozen=True)
+class CLIPConfig:
+    """A CLIP ViT. `activation` is "quick_gelu" (OpenAI) or "gelu" (exact; open_clip's default)."""
+
+    vision: VisionConfig
+    text: TextConfig
+    embed_dim: int
+    activation: str = "quick_gelu"
+    layer_norm_eps: float = 1e-5
+    image_mean: tuple[float, float, float] = OPENAI_MEAN
+    image_std: tuple[float, float, float] = OPENAI_STD
+
+    def __post_init__(self) -> None:
+        if self.activation not in ACTIVATIONS:
+            raise InputError(f"activation {self.activation!r} is not one of {', '.join(ACTIVATIONS)}")
+        for name, tower in (("vision", self.vision), ("text", self.text)):
+            if tower.width % tower.heads:
+                raise InputError(f"{name} width {tower.width} does not divide into {tower.heads} heads")
+
+    def replace_vision(self, **changes: Any) -> CLIPConfig:
+        """The same model with other fields of the vision transformer."""
+        return dataclasses.replace(self, vision=dataclasses.replace(self.vision, **changes))
+
+
+def vit(
+    image_size: int,
+    patch_size: int,
+    vision: tuple[int, int, int],
+    text: tuple[int, int, int],
+    embed_dim: int,
+    activation: str,
+) -> CLIPConfig:
+    """A published shape; `vision` and `text` are (width, layers, heads) and MLPs are four times as wide."""
+    vision_width, vision_layers, vision_heads = vision
+    text_width, text_layers, text_heads = text
+    return CLIPConfig(
+        VisionConfig(vision_width, vision_layers, vision_heads, 4 * vision_width, image_size, patch_size),
+        TextConfig(text_width, text_layers, text_heads, 4 * text_width, 49408, 77, 49407),
+        embed_dim,
+        activation,
+    )
+
+
+ARCHITECTURES = {
+    "vit-b-32": vit(224, 32, (768, 12, 12), (512, 12, 8), 512, "quick_gelu"),
+    "vit-b-16": vit(224, 16, (768, 12, 12), (512, 12, 8), 512, "quick_gelu"),
+    "vit-b-16-plus-240": vit(240, 16, (896, 12, 14), (640, 12, 10), 640, "gelu"),
+    "vit-l-14": vit(224, 14, (1024, 24, 16), (768, 12, 12), 768, "quick_gelu"),
+    "vit-l-14-336": vit(336, 14, (1024, 24, 16), (768, 12, 12), 768, "quick_gelu"),
+    "vit-h-14": vit(224, 14, (1280, 32, 16), (1024, 24, 16), 1024, "gelu"),
+}
+
+
+def read_config(path: pathlib.Path, layout: str) -> CLIPConfig:
+    """Reads a configuration file.
+
+    Args:
+      path: `config.json` of transformers or `open_clip_config.json`.
+      layout: "transformers" or "open_clip".
+
+    Raises:
+      InputError: the file is not JSON, or describes a model that is not a CLIP ViT.
+    """
+    try:
+        raw = json.loads(path.read_text())
+        return {"transformers": from_transformers, "open_clip": from_open_clip}[layout](raw)
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: not valid JSON ({error}); download it again") from error
+    except KeyError as error:
+        raise InputError(f"{path}: the entry {error} is missing; this is not the file of a CLIP ViT") from error
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from error
+
+
+def from_transformers(raw: dict[str, Any]) -> CLIPConfig:
+    """From the contents of a transformers `config.json`; absent entries take transformers' defaults."""
+    if raw.get("model_type") != "clip":
+        raise InputError(f"model_type {raw.get('model_type')!r} is not 'clip'; give a CLIP checkpoint")
+    from transformers import CLIPConfig as TransformersConfig
+
+    parsed = TransformersConfig.from_dict(raw)
+    vision, text = parsed.vision_config, parsed.text_config
+    if vision.hidden_act != text.hidden_act or vision.layer_norm_eps != text.layer_norm_eps:
+        raise InputError("vision and text differ in hidden_act or layer_norm_eps, which no published CLIP does")
+    # transformers reads eos_token_id 2, written by old exports, as "the highest id of the vocabulary".
+    eos = text.vocab_size - 1 if text.eos_token_id == 2 else text.eos_token_id
+    return CLIPConfig(
+        VisionConfig(
+            vision.hidden_size,
+            vision.num_hidden_layers,
+            vision.num_attention_heads,
+            vision.intermediate_size,
+            vision.image_size,
+            vision.patch_size,
+        ),
+        TextConfig(
+            text.hidden_size,
+            text.num_hidden_layers,
+            text.num_attention_heads,
+            text.intermediate_size,
+            text.vocab_size,
+            text.max_position_embeddings,
+            eos,
+        ),
+        parsed.projection_dim,
+        vision.hidden_act,
+        vision.layer_norm_eps,
+    )
+
+
+def to_transformers(config: CLIPConfig) -> dict[str, Any]:
+    """The contents of a transformers `config.json` for the model; the inverse of `from_transformers`."""
+    shared = {
+        "hidden_act": config.activation,
+        "layer_norm_eps": config.layer_norm_eps,
+        "projection_dim": config.embed_dim,
+    }
+
+    def tower(part: VisionConfig | TextConfig) -> dict[str, Any]:
+        return {
+            "hidden_size": part.width,
+            "intermediate_size": part.mlp_width,
+            "num_hidden_layers": part.layers,
+            "num_attention_heads": part.heads,
+            **shared,
+        }
+
+    text = {
+        "model_type": "clip_text_model",
+        **tower(config.text),
+        "vocab_size": config.text.vocab_size,
+        "max_position_embeddings": config.text.context_length,
+        "bos_token_id": config.text.eos_token_id - 1,
+        "eos_token_id": config.text.eos_token_id,
+        "pad_token_id": config.text.eos_token_id,
+    }
+    vision = {
+        "model_type": "clip_vision_model",
+        **tower(config.vision),
+        "image_size": config.vision.image_size,
+        "patch_size": config.vision.patch_size,
+    }
+    return {
+        "model_type": "clip",
+        "architectures": ["CLIPModel"],
+        "projection_dim": config.embed_dim,
+        "text_config": text,
+        "vision_config": vision,
+    }
+
+
+OPEN_CLIP_VISION = {"image_size", "layers", "width", "patch_size", "head_width", "mlp_ratio"}
+OPEN_CLIP_TEXT = {"context_length", "vocab_size", "width", "heads", "layers", "mlp_ratio", "hf_tokenizer_name"}
+
+
+def from_open_clip(raw: dict[str, Any]) -> CLIPConfig:
+    """From the contents of an `open_clip_config.json` whose towers are plain ViTs."""
+    model, preprocess = raw["model_cfg"], raw.get("preprocess_cfg", {})
+    vision, text = model["vision_cfg"], model["text_cfg"]
+    unknown = sorted((set(vision) - OPEN_CLIP_VISION) | (set(text) - OPEN_CLIP_TEXT))
+    unknown += sorted(set(model) - {"embed_dim", "quick_gelu", "vision_cfg", "text_cfg", "init_logit_bias"})
+    if unknown:
+        raise InputError(f"{', '.join(unknown)}: not an option of a plain CLIP ViT; give a plain CLIP ViT")
+    vocabulary = text.get("vocab_size", 49408)
+    return CLIPConfig(
+        VisionConfig(
+            vision["width"],
+            vision["layers"],
+            vision["width"] // vision.get("head_width", 64),
+            int(vision["width"] * vision.get("mlp_ratio", 4.0)),
+            vision["image_size"],
+            vision["patch_size"],
+        ),
+        TextConfig(
+            text["width"],
+            text["layers"],
+            text["heads"],
+            int(text["width"] * text.get("mlp_ratio", 4.0)),
+            vocabulary,
+            text.get("context_length", 77),
+            vocabulary - 1,
+        ),
+        model["embed_dim"],
+        "quick_gelu" if model.get("quick_gelu") else "gelu",
+        image_mean=tuple(preprocess.get("mean", OPENAI_MEAN)),
+        image_std=tuple(preprocess.get("std", OPENAI_STD)),
+    )

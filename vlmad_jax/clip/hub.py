@@ -1,0 +1,72 @@
+"""Where a checkpoint is: a directory on disk, or a repository on the Hugging Face hub."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import pathlib
+import re
+
+from vlmad_jax.clip.config import CLIPConfig
+from vlmad_jax.errors import InputError
+
+SMALL_FILES = ("*.json", "*.txt")
+# One set of weights is enough: the first of these that a repository holds.
+WEIGHT_FILES = (
+    "model.safetensors",
+    "model-*.safetensors",
+    "pytorch_model.bin",
+    "pytorch_model-*.bin",
+    "open_clip_model.safetensors",
+    "open_clip_pytorch_model.bin",
+)
+
+
+def locate(path_or_hub_id: str) -> pathlib.Path:
+    """The directory of a checkpoint, downloaded to the hub's cache where it is not on disk.
+
+    Raises:
+      InputError: neither a directory nor a repository that can be had.
+    """
+    path = pathlib.Path(path_or_hub_id).expanduser()
+    if path.is_dir():
+        return path
+    if not re.fullmatch(r"[\w.-]+/[\w.-]+", path_or_hub_id) or path.exists():
+        raise InputError(f"{path_or_hub_id}: no such directory; give a checkpoint's directory or a hub id")
+    from huggingface_hub import snapshot_download
+
+    try:
+        return pathlib.Path(download(path_or_hub_id))
+    except Exception as error:  # network, authentication and name errors share no class
+        try:
+            return pathlib.Path(snapshot_download(path_or_hub_id, local_files_only=True))
+        except Exception:
+            reason = str(error).strip().splitlines()[0]
+            raise InputError(
+                f"{path_or_hub_id}: neither a directory nor to be had from the hub ({reason}); "
+                "check the name and the network, or give a directory"
+            ) from error
+
+
+def download(repository: str) -> str:
+    """Fetches a repository's configuration, tokenizer and one set of weights; its directory."""
+    import fnmatch
+
+    from huggingface_hub import list_repo_files, snapshot_download
+
+    files = list_repo_files(repository)
+    wanted = [pattern for pattern in WEIGHT_FILES if fnmatch.filter(files, pattern)][:1]
+    return snapshot_download(repository, allow_patterns=[*SMALL_FILES, *wanted])
+
+
+def with_preprocessing(config: CLIPConfig, directory: pathlib.Path) -> CLIPConfig:
+    """The configuration with the mean and std of `preprocessor_config.json`, where there is one."""
+    path = directory / "preprocessor_config.json"
+    if not path.exists():
+        return config
+    try:
+        raw = json.loads(path.read_text())
+        mean, std = raw["image_mean"], raw["image_std"]
+    except (ValueError, KeyError) as error:
+        raise InputError(f"{path}: has no readable image_mean and image_std; download it again") from error
+    return dataclasses.replace(config, image_mean=tuple(mean), image_std=tuple(std))

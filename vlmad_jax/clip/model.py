@@ -1,0 +1,167 @@
+"""A CLIP with its weights and tokenizer: what `load_clip` returns and the detectors use."""
+
+from __future__ import annotations
+
+import functools
+import json
+import pathlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from vlmad_jax.clip import hub, weights
+from vlmad_jax.clip.config import CLIPConfig, read_config, to_transformers
+from vlmad_jax.clip.modules import CLIPModule, TextTransformer, VisionTransformer
+from vlmad_jax.clip.tensors import read_tensors, write_safetensors
+from vlmad_jax.clip.text import load_tokenizer, tokenize
+from vlmad_jax.errors import InputError
+
+# Sentences encoded at a time: prompt ensembles of any size then compile once for each length.
+TEXT_CHUNK = 128
+# XLA's constants cannot exceed 2 GiB in one program.
+LARGEST_CONSTANTS = 2**31 - 2**28
+
+
+@dataclass(frozen=True, eq=False)
+class CLIP:
+    """A CLIP ViT ready to encode.
+
+    Attributes:
+      config: its shape.
+      params: {"vision": ..., "text": ..., "logit_scale": ...}, as `CLIPModule` names them.
+      tokenizer: its transformers tokenizer, or None where only pictures are encoded.
+      dtype: "float32" or "bfloat16", what matrix products read.
+      name: where it came from.
+    """
+
+    config: CLIPConfig
+    params: weights.Params
+    tokenizer: Any
+    dtype: str = "float32"
+    name: str = ""
+
+    def vision(self, position_resize: str = "bicubic") -> VisionTransformer:
+        """The vision transformer, to be applied to `vision_params`."""
+        return VisionTransformer(self.config, self.dtype, position_resize)
+
+    def compile(self, tower: str, function: Callable[..., Any]) -> Callable[..., Any]:
+        """Compiles `function(variables, *arguments)` to a function of the arguments alone.
+
+        `tower` is "vision" or "text"; `variables` are its parameters, as Flax's `apply` wants them. On the
+        CPU they are compiled in as constants, which XLA lays out once instead of at every call; elsewhere
+        they stay arguments.
+        """
+        variables = {"params": self.params[tower]}
+        size = sum(leaf.nbytes for leaf in jax.tree.leaves(variables))
+        if jax.default_backend() == "cpu" and size < LARGEST_CONSTANTS:
+            return jax.jit(functools.partial(function, variables))
+        return functools.partial(jax.jit(function), variables)
+
+    @functools.cached_property
+    def _encode_image(self) -> Callable[[jax.Array], jax.Array]:
+        vision = self.vision()
+        return self.compile(
+            "vision",
+            lambda variables, images: vision.apply(
+                variables, vision.apply(variables, images, method="embed"), method="encode_tokens"
+            ),
+        )
+
+    @functools.cached_property
+    def _encode_text(self) -> Callable[[jax.Array], jax.Array]:
+        text = TextTransformer(self.config, self.dtype)
+        return self.compile("text", lambda variables, token_ids: text.apply(variables, token_ids)[0])
+
+    def encode_image(self, images: jax.Array) -> jax.Array:
+        """uint8 (B, S, S, 3) -> embeddings (B, E), not normalised.
+
+        S may differ from the trained size: position embeddings are then resized as open_clip does.
+        """
+        return self._encode_image(images)
+
+    def encode_text(self, sentences: Sequence[str]) -> jax.Array:
+        """N sentences -> embeddings (N, E), not normalised.
+
+        Raises:
+          InputError: no sentence, or a model that was loaded without a tokenizer.
+        """
+        if not sentences:
+            raise InputError("no sentence to encode; give at least one")
+        if self.tokenizer is None:
+            raise InputError(f"{self.name}: has no tokenizer; load a checkpoint that holds one")
+        token_ids = tokenize(self.tokenizer, sentences, self.config.text.context_length)
+        missing = -len(token_ids) % TEXT_CHUNK
+        chunks = np.pad(token_ids, ((0, missing), (0, 0))).reshape(-1, TEXT_CHUNK, token_ids.shape[1])
+        return jnp.concatenate([self._encode_text(chunk) for chunk in chunks])[: len(sentences)]
+
+
+def load_clip(path_or_hub_id: str | pathlib.Path, dtype: str = "float32") -> CLIP:
+    """Loads a published CLIP ViT, or one that `save_clip` wrote.
+
+    Args:
+      path_or_hub_id: a directory in the transformers layout (`config.json`, `model.safetensors` whole or
+        sharded, or `pytorch_model.bin`; tokenizer) or the open_clip layout (`open_clip_config.json`,
+        `open_clip_model.safetensors`); where one holds both, transformers' is taken. Anything else is the
+        name of a repository on the Hugging Face hub, downloaded once.
+      dtype: "float32" or "bfloat16".
+
+    Raises:
+      InputError: no such directory or repository, or its files are incomplete, broken or not a CLIP ViT.
+    """
+    directory = hub.locate(str(path_or_hub_id))
+    layout = layout_of(directory)
+    config = read_config(directory / weights.LAYOUTS[layout].config_file, layout)
+    config = hub.with_preprocessing(config, directory)
+    tensors = read_tensors(directory, weights.LAYOUTS[layout].stem)
+    params = weights.load_params(tensors, config, layout, str(directory))
+    return CLIP(config, weights.cast_matrices(params, dtype), load_tokenizer(directory), dtype, str(path_or_hub_id))
+
+
+def layout_of(directory: pathlib.Path) -> str:
+    """ "transformers" or "open_clip", told apart by the configuration file that is there."""
+    for layout, (config_file, *_) in weights.LAYOUTS.items():
+        if (directory / config_file).exists():
+            return layout
+    wanted = " or ".join(layout.config_file for layout in weights.LAYOUTS.values())
+    raise InputError(f"{directory}: holds no {wanted}; give the directory of a CLIP checkpoint")
+
+
+def random_clip(config: CLIPConfig, seed: int = 0, dtype: str = "float32", tokenizer: Any = None) -> CLIP:
+    """A CLIP of that shape with random weights, for training one or for measuring speed."""
+    side = config.vision.image_size
+    params = CLIPModule(config).init(
+        jax.random.key(seed),
+        jnp.zeros((1, side, side, 3), jnp.uint8),
+        jnp.zeros((1, config.text.context_length), jnp.int32),
+    )["params"]
+    return CLIP(config, weights.cast_matrices(params, dtype), tokenizer, dtype, "random weights")
+
+
+def save_clip(clip: CLIP, directory: str | pathlib.Path, dtype: str = "float32") -> None:
+    """Writes a directory that `load_clip` and `transformers.CLIPModel.from_pretrained` load.
+
+    Args:
+      clip: a model whose parameters are float32.
+      directory: made where it is absent; files of the same names are replaced.
+      dtype: of the stored tensors, "float32" or "float16".
+    """
+    directory = pathlib.Path(directory)
+    directory.mkdir(parents=True, exist_ok=True)
+    write_safetensors(directory / "model.safetensors", weights.save_params(clip.params, clip.config, dtype))
+    preprocessing = {
+        "image_processor_type": "CLIPImageProcessor",
+        "size": {"height": clip.config.vision.image_size, "width": clip.config.vision.image_size},
+        "do_center_crop": False,
+        "resample": 3,
+        "image_mean": list(clip.config.image_mean),
+        "image_std": list(clip.config.image_std),
+    }
+    config = to_transformers(clip.config) | {"dtype": dtype}
+    for name, contents in (("config.json", config), ("preprocessor_config.json", preprocessing)):
+        (directory / name).write_text(json.dumps(contents, indent=2) + "\n")
+    if clip.tokenizer is not None:
+        clip.tokenizer.save_pretrained(directory)

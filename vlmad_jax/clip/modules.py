@@ -1,0 +1,240 @@
+"""CLIP's two transformers as Flax modules (Radford et al. 2021, "Learning Transferable Visual Models").
+
+The residual stream, layer norms and softmax are float32; `dtype` is what matrix products read. Parameters
+are float32, or bfloat16 for matrices stored so by `clip.weights`.
+"""
+
+from __future__ import annotations
+
+import functools
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from vlmad_jax.clip.attention import kernel
+from vlmad_jax.clip.config import CLIPConfig
+from vlmad_jax.clip.positions import resize_positions
+from vlmad_jax.clip.precision import dtype_of, einsum
+
+Intermediates = dict[str, jax.Array]
+
+
+def quick_gelu(x: jax.Array) -> jax.Array:
+    """x sigmoid(1.702 x), the approximation OpenAI's checkpoints were trained with."""
+    return x * jax.nn.sigmoid(1.702 * x)
+
+
+ACTIVATIONS = {"quick_gelu": quick_gelu, "gelu": functools.partial(jax.nn.gelu, approximate=False)}
+
+
+def layer_name(number: int) -> str:
+    """The name of a layer's parameters and of its output, counted from 1: "layer06"."""
+    return f"layer{number:02d}"
+
+
+class Linear(nn.Module):
+    """x W + b: reads `dtype`, accumulates and returns float32."""
+
+    features: int
+    dtype: str
+    use_bias: bool = True
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        dtype = dtype_of(self.dtype)
+        weights = self.param("kernel", nn.initializers.normal(x.shape[-1] ** -0.5), (x.shape[-1], self.features))
+        y = einsum("...i,io->...o", x.astype(dtype), weights.astype(dtype))
+        if not self.use_bias:
+            return y
+        return y + self.param("bias", nn.initializers.zeros, (self.features,))
+
+
+class Attention(nn.Module):
+    """Multi-head attention with a kernel chosen at the call."""
+
+    heads: int
+    dtype: str
+
+    @nn.compact
+    def __call__(self, x: jax.Array, attention: str, queries: int | None) -> jax.Array:
+        width, dtype = x.shape[-1], dtype_of(self.dtype)
+
+        def heads(name: str, tokens: jax.Array) -> jax.Array:
+            y = Linear(width, self.dtype, name=name)(tokens).astype(dtype)
+            return y.reshape(*y.shape[:-1], self.heads, width // self.heads)  # (B, T, H, D/H)
+
+        q, k, v = heads("query", x[:, :queries]), heads("key", x), heads("value", x)
+        out = kernel(attention)(q, k, v)
+        return Linear(width, self.dtype, name="out")(out.reshape(*out.shape[:2], width))
+
+
+class MLP(nn.Module):
+    """Two linear layers with the model's activation between them."""
+
+    width: int
+    activation: str
+    dtype: str
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        hidden = ACTIVATIONS[self.activation](Linear(self.width, self.dtype, name="up")(x))
+        return Linear(x.shape[-1], self.dtype, name="down")(hidden)
+
+
+class Block(nn.Module):
+    """A pre-norm residual attention block.
+
+    `queries=n` computes the block for the first n tokens alone, which still attend to all: the last layer of
+    an encoder that is read at its class token needs no more.
+    """
+
+    heads: int
+    mlp_width: int
+    activation: str
+    eps: float
+    dtype: str
+
+    def setup(self) -> None:
+        self.ln_1 = layer_norm(self.eps)
+        self.attention = Attention(self.heads, self.dtype)
+        self.ln_2 = layer_norm(self.eps)
+        self.mlp = MLP(self.mlp_width, self.activation, self.dtype)
+
+    def __call__(self, x: jax.Array, attention: str, queries: int | None = None) -> jax.Array:
+        x = x[:, :queries] + self.attention(self.ln_1(x), attention, queries)
+        return x + self.mlp(self.ln_2(x))
+
+
+def layer_norm(eps: float) -> nn.LayerNorm:
+    """Layer norm in float32, with the two-pass variance that torch uses."""
+    return nn.LayerNorm(epsilon=eps, dtype=jnp.float32, use_fast_variance=False)
+
+
+def blocks(config: CLIPConfig, tower: str, dtype: str) -> list[Block]:
+    """The residual blocks of one tower, named "layer01" and on."""
+    part = getattr(config, tower)
+    return [
+        Block(part.heads, part.mlp_width, config.activation, config.layer_norm_eps, dtype, name=layer_name(n + 1))
+        for n in range(part.layers)
+    ]
+
+
+class VisionTransformer(nn.Module):
+    """CLIP's ViT, in the three steps that the methods recombine: `embed`, `transform`, `project`."""
+
+    config: CLIPConfig
+    dtype: str = "float32"
+    position_resize: str = "bicubic"
+
+    def setup(self) -> None:
+        vision = self.config.vision
+        self.patch_embedding = Linear(vision.width, self.dtype, use_bias=False)
+        scale = nn.initializers.normal(vision.width**-0.5)
+        self.class_embedding = self.param("class_embedding", scale, (vision.width,))
+        self.position_embedding = self.param("position_embedding", scale, (vision.grid**2 + 1, vision.width))
+        self.ln_pre = layer_norm(self.config.layer_norm_eps)
+        self.layers = blocks(self.config, "vision", self.dtype)
+        self.ln_post = layer_norm(self.config.layer_norm_eps)
+        self.projection = Linear(self.config.embed_dim, self.dtype, use_bias=False)
+
+    def __call__(self, images: jax.Array) -> tuple[jax.Array, Intermediates]:
+        """uint8 (B, S, S, 3) -> embeddings (B, E), and the residual stream (B, T, D) after each layer."""
+        hidden, intermediates = self.transform(self.embed(images))
+        return self.project(hidden[:, 0]), intermediates
+
+    def embed(self, images: jax.Array) -> jax.Array:
+        """uint8 (B, S, S, 3) -> class token and patches with their positions, before the first norm (B, T, D)."""
+        patch = self.config.vision.patch_size
+        mean, std = jnp.array(self.config.image_mean), jnp.array(self.config.image_std)
+        pixels = (images.astype(jnp.float32) / 255 - mean) / std
+        batch, height, width, _ = pixels.shape
+        rows, columns = height // patch, width // patch
+        pixels = pixels[:, : rows * patch, : columns * patch]  # a convolution drops what is left over
+        pixels = pixels.reshape(batch, rows, patch, columns, patch, 3).transpose(0, 1, 3, 2, 4, 5)
+        patches = self.patch_embedding(pixels.reshape(batch, rows * columns, patch * patch * 3))  # (B, P, D)
+        class_token = jnp.broadcast_to(self.class_embedding, (batch, 1, patches.shape[-1]))
+        positions = resize_positions(self.position_embedding, (rows, columns), self.position_resize)
+        return jnp.concatenate([class_token, patches], axis=1) + positions  # (B, T, D)
+
+    def transform(
+        self, tokens: jax.Array, class_only: bool = False, attention: str = "qk"
+    ) -> tuple[jax.Array, Intermediates]:
+        """Embedded tokens (B, T, D) -> the last residual stream (B, T, D) and that after each layer by name.
+
+        With `class_only` the last layer is computed for the class token alone, and both end in (B, 1, D):
+        the same numbers for less work.
+        """
+        hidden, intermediates = self.ln_pre(tokens), {}
+        for number, layer in enumerate(self.layers, start=1):
+            last = class_only and number == len(self.layers)
+            hidden = layer(hidden, attention, queries=1 if last else None)
+            intermediates[layer_name(number)] = hidden
+        return hidden, intermediates
+
+    def norm(self, hidden: jax.Array) -> jax.Array:
+        """The last layer norm, un-projected: (..., D) -> (..., D)."""
+        return self.ln_post(hidden)
+
+    def project(self, hidden: jax.Array) -> jax.Array:
+        """The last layer norm and projection: (..., D) -> (..., E)."""
+        return self.projection(self.ln_post(hidden))
+
+    def project_unnormed(self, hidden: jax.Array) -> jax.Array:
+        """The projection alone: (..., D) -> (..., E)."""
+        return self.projection(hidden)
+
+    def encode_tokens(self, tokens: jax.Array) -> jax.Array:
+        """Embedded tokens (B, T, D), class token first, -> embeddings (B, E)."""
+        hidden, _ = self.transform(tokens, class_only=True)
+        return self.project(hidden[:, 0])
+
+
+class TextTransformer(nn.Module):
+    """CLIP's causal text transformer, read at the first end token."""
+
+    config: CLIPConfig
+    dtype: str = "float32"
+
+    def setup(self) -> None:
+        text = self.config.text
+        self.token_embedding = self.param(
+            "token_embedding", nn.initializers.normal(0.02), (text.vocab_size, text.width)
+        )
+        self.position_embedding = self.param(
+            "position_embedding", nn.initializers.normal(0.01), (text.context_length, text.width)
+        )
+        self.layers = blocks(self.config, "text", self.dtype)
+        self.ln_final = layer_norm(self.config.layer_norm_eps)
+        self.projection = Linear(self.config.embed_dim, self.dtype, use_bias=False)
+
+    def __call__(self, token_ids: jax.Array) -> tuple[jax.Array, Intermediates]:
+        """int (N, T), T at most the context length, -> embeddings (N, E) and the stream after each layer.
+
+        What follows the end token cannot reach it, so sentences may be cut to the longest of a batch.
+        """
+        hidden = self.token_embedding[token_ids] + self.position_embedding[: token_ids.shape[1]]  # (N, T, D)
+        intermediates = {}
+        for number, layer in enumerate(self.layers, start=1):
+            hidden = layer(hidden, "causal")
+            intermediates[layer_name(number)] = hidden
+        end = jnp.argmax(token_ids == self.config.text.eos_token_id, axis=-1)
+        ends = jnp.take_along_axis(hidden, end[:, None, None], axis=1)[:, 0]  # (N, D)
+        return self.projection(self.ln_final(ends)), intermediates
+
+
+class CLIPModule(nn.Module):
+    """Both towers and the learned temperature; it exists to make and train all parameters together."""
+
+    config: CLIPConfig
+    dtype: str = "float32"
+
+    def setup(self) -> None:
+        self.vision = VisionTransformer(self.config, self.dtype)
+        self.text = TextTransformer(self.config, self.dtype)
+        # exp(2.6592) = 1 / 0.07, the start of CLIP's training.
+        self.logit_scale = self.param("logit_scale", nn.initializers.constant(2.6592), ())
+
+    def __call__(self, images: jax.Array, token_ids: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
+        """Image embeddings (B, E), text embeddings (N, E), and the scale of their cosines."""
+        return self.vision(images)[0], self.text(token_ids)[0], jnp.exp(self.logit_scale)

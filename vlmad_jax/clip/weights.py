@@ -1,0 +1,233 @@
+"""Names and layouts of CLIP's tensors in the checkpoints of transformers and open_clip, as data."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import flax
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from vlmad_jax.clip.config import CLIPConfig
+from vlmad_jax.clip.modules import CLIPModule, layer_name
+from vlmad_jax.clip.precision import dtype_of
+from vlmad_jax.errors import InputError
+
+Tensors = Mapping[str, np.ndarray]
+Params = dict[str, Any]
+
+
+class Transform(NamedTuple):
+    """How a stored tensor becomes a parameter; `shape` gives the stored shape for a parameter's."""
+
+    load: Callable[[np.ndarray, tuple[int, ...]], np.ndarray]
+    save: Callable[[np.ndarray], np.ndarray] | None
+    shape: Callable[[tuple[int, ...], CLIPConfig], tuple[int, ...]]
+
+
+def third(n: int) -> Transform:
+    """The n-th third of a stacked query, key and value tensor, (3 D, D) or (3 D,)."""
+    return Transform(
+        lambda x, _: np.split(x, 3)[n].T, None, lambda shape, _: (3 * shape[-1], *shape[1:])
+    )
+
+
+TRANSFORMS = {
+    "same": Transform(lambda x, _: x, lambda x: x, lambda shape, _: shape),
+    "transpose": Transform(lambda x, _: x.T, lambda x: x.T, lambda shape, _: shape[::-1]),
+    # A convolution's (D, 3, p, p) against rows of (p, p, 3) pixels.
+    "patch": Transform(
+        lambda x, shape: x.transpose(2, 3, 1, 0).reshape(shape),
+        lambda x: x.reshape(side := round((x.shape[0] / 3) ** 0.5), side, 3, -1).transpose(3, 2, 0, 1),
+        lambda shape, config: (shape[1], 3, config.vision.patch_size, config.vision.patch_size),
+    ),
+    "query": third(0),
+    "key": third(1),
+    "value": third(2),
+}
+
+# parameter -> (tensor, transform); {n} counts layers from 0 and {N} names them from 1.
+TRANSFORMERS_BLOCK = {
+    "ln_1/scale": ("layer_norm1.weight", "same"),
+    "ln_1/bias": ("layer_norm1.bias", "same"),
+    "attention/query/kernel": ("self_attn.q_proj.weight", "transpose"),
+    "attention/query/bias": ("self_attn.q_proj.bias", "same"),
+    "attention/key/kernel": ("self_attn.k_proj.weight", "transpose"),
+    "attention/key/bias": ("self_attn.k_proj.bias", "same"),
+    "attention/value/kernel": ("self_attn.v_proj.weight", "transpose"),
+    "attention/value/bias": ("self_attn.v_proj.bias", "same"),
+    "attention/out/kernel": ("self_attn.out_proj.weight", "transpose"),
+    "attention/out/bias": ("self_attn.out_proj.bias", "same"),
+    "ln_2/scale": ("layer_norm2.weight", "same"),
+    "ln_2/bias": ("layer_norm2.bias", "same"),
+    "mlp/up/kernel": ("mlp.fc1.weight", "transpose"),
+    "mlp/up/bias": ("mlp.fc1.bias", "same"),
+    "mlp/down/kernel": ("mlp.fc2.weight", "transpose"),
+    "mlp/down/bias": ("mlp.fc2.bias", "same"),
+}
+OPEN_CLIP_BLOCK = {
+    "ln_1/scale": ("ln_1.weight", "same"),
+    "ln_1/bias": ("ln_1.bias", "same"),
+    "attention/query/kernel": ("attn.in_proj_weight", "query"),
+    "attention/query/bias": ("attn.in_proj_bias", "query"),
+    "attention/key/kernel": ("attn.in_proj_weight", "key"),
+    "attention/key/bias": ("attn.in_proj_bias", "key"),
+    "attention/value/kernel": ("attn.in_proj_weight", "value"),
+    "attention/value/bias": ("attn.in_proj_bias", "value"),
+    "attention/out/kernel": ("attn.out_proj.weight", "transpose"),
+    "attention/out/bias": ("attn.out_proj.bias", "same"),
+    "ln_2/scale": ("ln_2.weight", "same"),
+    "ln_2/bias": ("ln_2.bias", "same"),
+    "mlp/up/kernel": ("mlp.c_fc.weight", "transpose"),
+    "mlp/up/bias": ("mlp.c_fc.bias", "same"),
+    "mlp/down/kernel": ("mlp.c_proj.weight", "transpose"),
+    "mlp/down/bias": ("mlp.c_proj.bias", "same"),
+}
+TRANSFORMERS = {
+    "vision/class_embedding": ("vision_model.embeddings.class_embedding", "same"),
+    "vision/patch_embedding/kernel": ("vision_model.embeddings.patch_embedding.weight", "patch"),
+    "vision/position_embedding": ("vision_model.embeddings.position_embedding.weight", "same"),
+    "vision/ln_pre/scale": ("vision_model.pre_layrnorm.weight", "same"),
+    "vision/ln_pre/bias": ("vision_model.pre_layrnorm.bias", "same"),
+    "vision/ln_post/scale": ("vision_model.post_layernorm.weight", "same"),
+    "vision/ln_post/bias": ("vision_model.post_layernorm.bias", "same"),
+    "vision/projection/kernel": ("visual_projection.weight", "transpose"),
+    "text/token_embedding": ("text_model.embeddings.token_embedding.weight", "same"),
+    "text/position_embedding": ("text_model.embeddings.position_embedding.weight", "same"),
+    "text/ln_final/scale": ("text_model.final_layer_norm.weight", "same"),
+    "text/ln_final/bias": ("text_model.final_layer_norm.bias", "same"),
+    "text/projection/kernel": ("text_projection.weight", "transpose"),
+    "logit_scale": ("logit_scale", "same"),
+}
+OPEN_CLIP = {
+    "vision/class_embedding": ("visual.class_embedding", "same"),
+    "vision/patch_embedding/kernel": ("visual.conv1.weight", "patch"),
+    "vision/position_embedding": ("visual.positional_embedding", "same"),
+    "vision/ln_pre/scale": ("visual.ln_pre.weight", "same"),
+    "vision/ln_pre/bias": ("visual.ln_pre.bias", "same"),
+    "vision/ln_post/scale": ("visual.ln_post.weight", "same"),
+    "vision/ln_post/bias": ("visual.ln_post.bias", "same"),
+    "vision/projection/kernel": ("visual.proj", "same"),
+    "text/token_embedding": ("token_embedding.weight", "same"),
+    "text/position_embedding": ("positional_embedding", "same"),
+    "text/ln_final/scale": ("ln_final.weight", "same"),
+    "text/ln_final/bias": ("ln_final.bias", "same"),
+    "text/projection/kernel": ("text_projection", "same"),
+    "logit_scale": ("logit_scale", "same"),
+}
+
+
+class Layout(NamedTuple):
+    """The tensors of one kind of checkpoint."""
+
+    config_file: str
+    stem: str
+    top: dict[str, tuple[str, str]]
+    block: dict[str, tuple[str, str]]
+    vision_layer: str
+    text_layer: str
+    # Constant buffers that some versions of the exporting library stored beside the weights.
+    buffers: frozenset[str]
+
+    def tensors(self, config: CLIPConfig) -> dict[str, tuple[str, str]]:
+        """Every parameter of such a model, by path, with the tensor it comes from and the transform."""
+        table = dict(self.top)
+        for tower, prefix in (("vision", self.vision_layer), ("text", self.text_layer)):
+            for n in range(getattr(config, tower).layers):
+                for path, (name, transform) in self.block.items():
+                    table[f"{tower}/{layer_name(n + 1)}/{path}"] = (f"{prefix.format(n)}.{name}", transform)
+        return table
+
+
+LAYOUTS = {
+    "transformers": Layout(
+        "config.json",
+        "model",
+        TRANSFORMERS,
+        TRANSFORMERS_BLOCK,
+        "vision_model.encoder.layers.{}",
+        "text_model.encoder.layers.{}",
+        frozenset({"vision_model.embeddings.position_ids", "text_model.embeddings.position_ids"}),
+    ),
+    "open_clip": Layout(
+        "open_clip_config.json",
+        "open_clip_model",
+        OPEN_CLIP,
+        OPEN_CLIP_BLOCK,
+        "visual.transformer.resblocks.{}",
+        "transformer.resblocks.{}",
+        frozenset({"attn_mask"}),
+    ),
+}
+
+
+def parameter_shapes(config: CLIPConfig) -> dict[str, tuple[int, ...]]:
+    """The shape of every parameter of the model, by its path ("vision/layer01/ln_1/scale")."""
+    images = jax.ShapeDtypeStruct((1, config.vision.image_size, config.vision.image_size, 3), jnp.uint8)
+    token_ids = jax.ShapeDtypeStruct((1, config.text.context_length), jnp.int32)
+    variables = jax.eval_shape(CLIPModule(config).init, jax.random.key(0), images, token_ids)
+    return {path: leaf.shape for path, leaf in flax.traverse_util.flatten_dict(variables["params"], sep="/").items()}
+
+
+def load_params(tensors: Tensors, config: CLIPConfig, layout: str, source: str) -> Params:
+    """Turns a checkpoint's tensors into the parameters of `CLIPModule`, float32.
+
+    Args:
+      tensors: by name, any float dtype.
+      config: the model they should make.
+      layout: "transformers" or "open_clip".
+      source: what to call the checkpoint in an error.
+
+    Raises:
+      InputError: tensors are missing, unexpected, misshapen or not finite; one line lists them all.
+    """
+    table, shapes = LAYOUTS[layout].tensors(config), parameter_shapes(config)
+    wanted = {name: TRANSFORMS[kind].shape(shapes[path], config) for path, (name, kind) in table.items()}
+    given = {name: tensor for name, tensor in tensors.items() if name not in LAYOUTS[layout].buffers}
+    given = {name: x.astype(np.float32) for name, x in given.items()}
+    complaints = [
+        ("missing", sorted(set(wanted) - set(given))),
+        ("unexpected", sorted(set(given) - set(wanted))),
+        (
+            "misshapen",
+            [
+                f"{name} {list(given[name].shape)} instead of {list(shape)}"
+                for name, shape in wanted.items()
+                if name in given and given[name].shape != shape
+            ],
+        ),
+        ("not finite", sorted(name for name, x in given.items() if not np.isfinite(x).all())),
+    ]
+    if any(names for _, names in complaints):
+        listed = "; ".join(f"{what}: {', '.join(names)}" for what, names in complaints if names)
+        raise InputError(f"{source}: the tensors do not fit its configuration ({listed}); download it again")
+    flat = {
+        path: np.ascontiguousarray(TRANSFORMS[kind].load(given[name], shapes[path]))
+        for path, (name, kind) in table.items()
+    }
+    return flax.traverse_util.unflatten_dict(flat, sep="/")
+
+
+def save_params(params: Params, config: CLIPConfig, dtype: str = "float32") -> dict[str, np.ndarray]:
+    """The tensors of a transformers checkpoint, stored as `dtype` ("float32" or "float16")."""
+    flat = flax.traverse_util.flatten_dict(params, sep="/")
+    tensors = {}
+    for path, (name, kind) in LAYOUTS["transformers"].tensors(config).items():
+        save = TRANSFORMS[kind].save
+        assert save is not None, "every transform of the transformers layout has an inverse"
+        tensors[name] = np.ascontiguousarray(save(np.asarray(flat[path], np.float32)).astype(dtype))
+    return tensors
+
+
+def cast_matrices(params: Params, dtype: str) -> Params:
+    """Stores the matrices that products read as `dtype`, on the default device; all else stays float32.
+
+    Rounding once here is what `Linear` would do at every call.
+    """
+
+    def cast(path: tuple[str, ...], leaf: np.ndarray) -> jax.Array:
+        return jnp.asarray(leaf, dtype_of(dtype) if path[-1] == "kernel" else jnp.float32)
+
+    return flax.traverse_util.path_aware_map(cast, params)
