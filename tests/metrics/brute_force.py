@@ -20,7 +20,7 @@ def regions_of(mask):
 
 
 def aupro(maps, masks, limit=0.3):
-    """Area under the curve of mean region overlap against false-positive rate, up to `limit`, over `limit`."""
+    """The mean region overlap integrated over the false-positive rate up to `limit`, over `limit`."""
     regions = [(n, region) for n, mask in enumerate(masks) for region in regions_of(mask)]
     normal = masks == 0
     rates, overlaps = [0.0], [0.0]

@@ -12,7 +12,8 @@ from tests.metrics.brute_force import aupro as drawn_aupro
 from vlmad_jax.errors import InputError
 from vlmad_jax.metrics import evaluate
 
-NAMES = "image_auroc image_ap image_f1_max pixel_auroc pixel_ap pixel_f1_max pixel_aupro".split()
+NAMES = ["image_auroc", "image_ap", "image_f1_max", "pixel_auroc", "pixel_ap", "pixel_f1_max", "pixel_aupro"]
+NAN, INF = float("nan"), float("inf")
 
 
 def made_data(n=6, side=8, seed=0):
@@ -79,12 +80,12 @@ def test_no_pictures():
         ({"scores": [[0.0] * 6]}, "scores: shape (1, 6); give an array with 1 dimension"),
         ({"scores": ["a"] * 6}, "scores: values of type <U1; give real numbers"),
         ({"scores": [1j] * 6}, "scores: values of type complex128"),
-        ({"scores": [0, 0, np.nan, 0, np.inf, 0]}, "scores: 2 value(s) are NaN or infinite, the first in picture 2"),
+        ({"scores": [0, 0, NAN, 0, 0, INF]}, "2 value(s) are NaN or infinite, the first in picture 2;"),
         ({"labels": [0, 1, 2, 0, 1, 1]}, "labels: found 2; give 0 for good and 1 for defective"),
         ({"maps": np.zeros((5, 8, 8))}, "maps: shape (5,) where scores has (6,)"),
         ({"maps": np.zeros((6, 8, 7))}, "masks: shape (6, 8, 8) where maps has (6, 8, 7)"),
-        ({"maps": np.full((6, 8, 8), -np.inf)}, "maps: 384 value(s) are NaN or infinite, the first in picture 0"),
-        ({"masks": np.full((6, 8, 8), np.nan)}, "masks: 384 value(s)"),
+        ({"maps": np.full((6, 8, 8), -INF)}, "maps: 384 value(s) are NaN or infinite"),
+        ({"masks": np.full((6, 8, 8), NAN)}, "masks: 384 value(s)"),
         ({"masks": np.zeros((6, 64))}, "masks: shape (6, 64); give an array with 3 dimension"),
         ({"masks": [[[0], [0, 1]]] * 6}, "masks: rows differ in length"),
     ],
