@@ -116,9 +116,11 @@ def load_clip(path_or_hub_id: str | pathlib.Path, dtype: str = "float32") -> CLI
     layout = layout_of(directory)
     config = read_config(directory / weights.LAYOUTS[layout].config_file, layout)
     config = hub.with_preprocessing(config, directory)
-    tensors = read_tensors(directory, weights.LAYOUTS[layout].stem)
+    tensors = read_tensors(directory, layout)
     params = weights.load_params(tensors, config, layout, str(directory))
-    return CLIP(config, weights.cast_matrices(params, dtype), load_tokenizer(directory), dtype, str(path_or_hub_id))
+    return CLIP(
+        config, weights.cast_matrices(params, dtype), load_tokenizer(directory), dtype, str(path_or_hub_id)
+    )
 
 
 def layout_of(directory: pathlib.Path) -> str:

@@ -29,9 +29,7 @@ class Transform(NamedTuple):
 
 def third(n: int) -> Transform:
     """The n-th third of a stacked query, key and value tensor, (3 D, D) or (3 D,)."""
-    return Transform(
-        lambda x, _: np.split(x, 3)[n].T, None, lambda shape, _: (3 * shape[-1], *shape[1:])
-    )
+    return Transform(lambda x, _: np.split(x, 3)[n].T, None, lambda shape, _: (3 * shape[-1], *shape[1:]))
 
 
 TRANSFORMS = {
@@ -123,7 +121,6 @@ class Layout(NamedTuple):
     """The tensors of one kind of checkpoint."""
 
     config_file: str
-    stem: str
     top: dict[str, tuple[str, str]]
     block: dict[str, tuple[str, str]]
     vision_layer: str
@@ -144,7 +141,6 @@ class Layout(NamedTuple):
 LAYOUTS = {
     "transformers": Layout(
         "config.json",
-        "model",
         TRANSFORMERS,
         TRANSFORMERS_BLOCK,
         "vision_model.encoder.layers.{}",
@@ -153,7 +149,6 @@ LAYOUTS = {
     ),
     "open_clip": Layout(
         "open_clip_config.json",
-        "open_clip_model",
         OPEN_CLIP,
         OPEN_CLIP_BLOCK,
         "visual.transformer.resblocks.{}",
@@ -168,7 +163,10 @@ def parameter_shapes(config: CLIPConfig) -> dict[str, tuple[int, ...]]:
     images = jax.ShapeDtypeStruct((1, config.vision.image_size, config.vision.image_size, 3), jnp.uint8)
     token_ids = jax.ShapeDtypeStruct((1, config.text.context_length), jnp.int32)
     variables = jax.eval_shape(CLIPModule(config).init, jax.random.key(0), images, token_ids)
-    return {path: leaf.shape for path, leaf in flax.traverse_util.flatten_dict(variables["params"], sep="/").items()}
+    return {
+        path: leaf.shape
+        for path, leaf in flax.traverse_util.flatten_dict(variables["params"], sep="/").items()
+    }
 
 
 def load_params(tensors: Tensors, config: CLIPConfig, layout: str, source: str) -> Params:

@@ -1,0 +1,53 @@
+"""What every detector shares: its scores, and the two probabilities that words give."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from vlmad_jax.association import normalise
+from vlmad_jax.clip.precision import einsum
+from vlmad_jax.errors import InputError
+
+
+class Scores(NamedTuple):
+    """What a detector says of B pictures; higher is more anomalous.
+
+    Attributes:
+      image: (B,) float32.
+      map: (B, S, S) float32, a score a pixel.
+    """
+
+    image: jax.Array
+    map: jax.Array
+
+
+def anomaly_probability(features: jax.Array, text_features: jax.Array, temperature: float) -> jax.Array:
+    """softmax(cos(feature, text) / temperature) of the anomalous text: (..., E), (2, E) -> (...), 0 to 1.
+
+    `text_features` are normal, then anomalous. Jeong et al. 2023, "WinCLIP", equation 1.
+    """
+    cosines = einsum("...e,ce->...c", normalise(features), normalise(text_features))
+    return jax.nn.softmax(cosines / temperature, axis=-1)[..., 1]
+
+
+def upsample(patch_map: jax.Array, size: tuple[int, int]) -> jax.Array:
+    """Bilinear upsampling with half-pixel centres: (B, rows, columns) -> (B, *size)."""
+    shape = (patch_map.shape[0], *size)
+    return jax.image.resize(patch_map, shape, "linear", antialias=False, precision=jax.lax.Precision.HIGHEST)
+
+
+def check_images(images: jax.Array, size: int, what: str) -> None:
+    """Raises InputError unless `images` are uint8 (B, size, size, 3)."""
+    if (
+        images.ndim != 4
+        or images.shape[1:] != (size, size, 3)
+        or images.dtype != jnp.uint8
+        or not len(images)
+    ):
+        raise InputError(
+            f"{what} are {images.dtype} {list(images.shape)}; give uint8 pictures of {size} x {size} pixels, "
+            f"[B, {size}, {size}, 3]"
+        )

@@ -1,0 +1,198 @@
+"""WinCLIP: windows of patches compared with words, and with good samples (Jeong et al., CVPR 2023).
+
+Zero-shot (sections 3 and 4.1): each window of patches passes through the vision transformer by itself; its
+embedding is compared with sentences of a good and a defective object; a patch's score is the harmonic mean
+over the windows that hold it, then over the window sizes and the whole picture.
+
+Few-shot (section 4.3, "WinCLIP+"): patches and windows are also compared with those of good pictures, the
+distance to the nearest averaged over scales; the two maps are averaged, and the image score with the maximum
+of the reference map.
+
+The numbers equal anomalib 2.7.0's to float32 rounding.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from vlmad_jax.association import association_scores
+from vlmad_jax.clip.model import CLIP
+from vlmad_jax.errors import InputError
+from vlmad_jax.methods.detector import Scores, anomaly_probability, check_images, upsample
+from vlmad_jax.prompts import WINCLIP, PromptEnsemble
+from vlmad_jax.windows import harmonic_aggregation, harmonic_mean, map_windows, sliding_windows
+
+State = dict[str, Any]
+Features = dict[str, Any]
+
+
+@dataclass(frozen=True, eq=False)
+class WinCLIP:
+    """WinCLIP and, with references, WinCLIP+.
+
+    Attributes:
+      clip: the backbone; the paper's is ViT-B/16-plus-240 of LAION-400M.
+      window_sizes: sides of the windows in patches, each at most the grid's.
+      image_size: S, the side of the pictures in pixels; None is the backbone's own.
+      temperature: of the softmax over good and defective.
+      prompts: the sentences.
+
+    Raises:
+      InputError: no window size, or one larger than the grid.
+    """
+
+    clip: CLIP
+    window_sizes: tuple[int, ...] = (2, 3)
+    image_size: int | None = None
+    temperature: float = 0.07
+    prompts: PromptEnsemble = WINCLIP
+
+    name: ClassVar[str] = "winclip"
+
+    def __post_init__(self) -> None:
+        if not self.window_sizes:
+            raise InputError("no window size; give at least one, for example 2,3")
+        if len(set(self.window_sizes)) < len(self.window_sizes):
+            raise InputError(f"window sizes {self.window_sizes} repeat; give each once")
+        object.__setattr__(self, "window_sizes", tuple(self.window_sizes))
+        object.__setattr__(self, "image_size", self.image_size or self.clip.config.vision.image_size)
+        self.windows  # noqa: B018  a window that does not fit is refused now, not at the first picture
+
+    @classmethod
+    def paper(cls, clip: CLIP) -> WinCLIP:
+        """The published setting: windows of 2 and 3 patches, temperature 0.07."""
+        return cls(clip, window_sizes=(2, 3), temperature=0.07)
+
+    @property
+    def size(self) -> int:
+        """S, the side of the pictures it takes, in pixels."""
+        assert self.image_size is not None
+        return self.image_size
+
+    @property
+    def grid(self) -> tuple[int, int]:
+        """Rows and columns of patches."""
+        side = self.size // self.clip.config.vision.patch_size
+        return side, side
+
+    @functools.cached_property
+    def windows(self) -> tuple[np.ndarray, ...]:
+        """The patches of every window, (W, size * size) for each window size."""
+        return tuple(sliding_windows(self.grid, size) for size in self.window_sizes)
+
+    def init(self, key: jax.Array) -> dict[str, Any]:
+        """Nothing is learned: {}."""
+        del key
+        return {}
+
+    def prepare(
+        self, object_name: str, references: jax.Array | None = None, params: dict[str, Any] | None = None
+    ) -> State:
+        """The state for one kind of object.
+
+        Args:
+          object_name: as it should stand in a sentence, "metal nut".
+          references: uint8 (K, S, S, 3) good samples, or None for zero-shot.
+          params: WinCLIP learns none; {} or None.
+
+        Returns:
+          {"text": (2, E)} normal and anomalous, and with references "memory": {"patches": (K * P, D),
+          "windows": a tuple of (K * W, E), one for each window size}.
+
+        Raises:
+          InputError: references of another shape or type; parameters, of which there are none.
+        """
+        if params:
+            raise InputError(
+                f"winclip learns no parameters but was given {', '.join(params)}; leave them out"
+            )
+        sentences = [self.prompts.normal(object_name), self.prompts.anomalous(object_name)]
+        embeddings = self.clip.encode_text(sentences[0] + sentences[1])
+        # The mean of un-normalised embeddings, as anomalib takes it.
+        text = jnp.stack([x.mean(axis=0) for x in jnp.split(embeddings, [len(sentences[0])])])  # (2, E)
+        if references is None:
+            return {"text": text}
+        check_images(references, self.size, "references")
+        # One by one: however many references there are, the encoder compiles once and memory stays bounded.
+        features = [self._extract(references[k : k + 1]) for k in range(len(references))]
+        memory = jax.tree.map(lambda *parts: jnp.concatenate([x[0] for x in parts]), *features)
+        return {"text": text, "memory": {"patches": memory["patches"], "windows": memory["windows"]}}
+
+    def score(self, state: State, images: jax.Array) -> Scores:
+        """Scores uint8 (B, S, S, 3) pictures: image (B,) and map (B, S, S), 0 to 1. Compiled once a shape.
+
+        Raises:
+          InputError: pictures of another shape or type.
+        """
+        check_images(images, self.size, "images")
+        return self._score(state, images)
+
+    @functools.cached_property
+    def _score(self) -> Callable[[State, jax.Array], Scores]:
+        return self.clip.compile("vision", self.score_with)
+
+    @functools.cached_property
+    def _extract(self) -> Callable[[jax.Array], Features]:
+        return self.clip.compile("vision", functools.partial(self.extract, patches=True))
+
+    def score_with(self, variables: dict[str, Any], state: State, images: jax.Array) -> Scores:
+        """`score` as a pure function of the vision transformer's variables too."""
+        few_shot = "memory" in state
+        features = self.extract(variables, images, patches=few_shot)
+        image_score = anomaly_probability(features["image"][:, 0], state["text"], self.temperature)  # (B,)
+        patch_map = self.zero_shot_map(features, state["text"], image_score)
+        if few_shot:
+            reference_map = self.reference_map(features, state["memory"])
+            patch_map = (patch_map + reference_map) / 2
+            image_score = (image_score + reference_map.max(axis=(1, 2))) / 2
+        return Scores(image_score, upsample(patch_map, (self.size, self.size)))
+
+    def extract(self, variables: dict[str, Any], images: jax.Array, patches: bool) -> Features:
+        """Embeddings of pictures: "image" (B, 1, E), "windows" a tuple of (B, W, E), "patches" (B, P, D).
+
+        Patches, after the last layer norm and un-projected, are only had if asked for: the last layer is then
+        computed for all tokens and not for the class token alone.
+        """
+        vision = self.clip.vision()
+        tokens = vision.apply(variables, images, method="embed")  # (B, 1 + P, D)
+        encode = functools.partial(vision.apply, variables, method="encode_tokens")
+        windows = tuple(map_windows(encode, tokens, windows) for windows in self.windows)
+        if not patches:
+            return {"image": encode(tokens)[:, None], "windows": windows}
+        hidden, _ = vision.apply(variables, tokens, method="transform")
+        return {
+            "image": vision.apply(variables, hidden[:, :1], method="project"),
+            "windows": windows,
+            "patches": vision.apply(variables, hidden[:, 1:], method="norm"),
+        }
+
+    def zero_shot_map(self, features: Features, text: jax.Array, image_score: jax.Array) -> jax.Array:
+        """Equation 4: the harmonic mean over windows, then over scales, the whole picture being one of them.
+
+        Returns (B, rows, columns), 0 to 1.
+        """
+        scales = [jnp.broadcast_to(image_score[:, None, None], (len(image_score), *self.grid))]
+        for embeddings, windows in zip(features["windows"], self.windows, strict=True):
+            scores = anomaly_probability(embeddings, text, self.temperature)  # (B, W)
+            scales.append(harmonic_aggregation(scores, windows, self.grid))
+        return harmonic_mean(jnp.stack(scales))
+
+    def reference_map(self, features: Features, memory: dict[str, Any]) -> jax.Array:
+        """Equation 6: distances to the nearest good patch and windows, averaged over scales.
+
+        Returns (B, rows, columns), 0 to 1.
+        """
+        patches = association_scores(features["patches"], memory["patches"])  # (B, P)
+        scales = [patches.reshape(-1, *self.grid)]
+        for embeddings, good, windows in zip(
+            features["windows"], memory["windows"], self.windows, strict=True
+        ):
+            scales.append(harmonic_aggregation(association_scores(embeddings, good), windows, self.grid))
+        return jnp.stack(scales).mean(axis=0)

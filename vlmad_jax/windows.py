@@ -1,0 +1,81 @@
+"""Sliding windows on the patch grid, and how their scores become scores of patches."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from vlmad_jax.errors import InputError
+
+# Tokens that pass through the encoder together; it bounds memory, and larger chunks are no faster.
+CHUNK_TOKENS = 8192
+
+
+def sliding_windows(grid: tuple[int, int], size: int) -> np.ndarray:
+    """The patches of every size x size window of a grid, stride 1: int (W, size * size), row by row.
+
+    >>> sliding_windows((2, 3), 2).tolist()
+    [[0, 1, 3, 4], [1, 2, 4, 5]]
+
+    Raises:
+      InputError: the window is larger than the grid, or smaller than one patch.
+    """
+    rows, columns = grid
+    if not 1 <= size <= min(grid):
+        raise InputError(
+            f"window size {size} does not fit a grid of {rows} x {columns} patches; "
+            f"give sizes from 1 to {min(grid)}, or larger pictures"
+        )
+    patches = np.arange(rows * columns).reshape(grid)
+    views = np.lib.stride_tricks.sliding_window_view(patches, (size, size))
+    return views.reshape(-1, size * size)
+
+
+def map_windows(
+    function: Callable[[jax.Array], jax.Array], tokens: jax.Array, windows: np.ndarray
+) -> jax.Array:
+    """Encodes every window of every picture: tokens (B, 1 + P, D), windows (W, n) -> (B, W, E).
+
+    Args:
+      function: embedded tokens (B, 1 + n, D), class token first, -> embeddings (B, E).
+      tokens: class token and patches.
+      windows: patch indices, from `sliding_windows`.
+
+    As many windows at a time as `CHUNK_TOKENS` allows are vmapped; the chunks follow one another.
+    """
+    with_class = np.concatenate(
+        [np.zeros((len(windows), 1), windows.dtype), windows + 1], axis=1
+    )  # (W, 1 + n)
+    fitting = max(1, CHUNK_TOKENS // (tokens.shape[0] * with_class.shape[1]))
+    chunks = -(-len(windows) // fitting)
+    size = -(-len(windows) // chunks)  # even chunks, so that the last is not a small one of its own shape
+    encoded = jax.lax.map(
+        lambda window: function(tokens[:, window]), jnp.asarray(with_class), batch_size=size
+    )
+    return encoded.transpose(1, 0, 2)
+
+
+def harmonic_aggregation(scores: jax.Array, windows: np.ndarray, grid: tuple[int, int]) -> jax.Array:
+    """Scores of windows -> scores of patches, the harmonic mean over the windows that cover each.
+
+    Args:
+      scores: (B, W), 0 to 1. A patch that a window of score 0 covers gets 0.
+      windows: (W, n) patch indices.
+      grid: rows and columns of patches.
+
+    Returns:
+      (B, rows, columns). Jeong et al. 2023, "WinCLIP", equation 4; equals anomalib's.
+    """
+    covers = np.zeros((len(windows), grid[0] * grid[1]), np.float32)  # (W, P)
+    np.put_along_axis(covers, windows, 1, axis=1)
+    # A sum over the covering windows and not a product with `covers`, where 0 x infinity would be no number.
+    inverse = jnp.where(covers > 0, (1 / scores)[:, :, None], 0).sum(axis=1)  # (B, P)
+    return (covers.sum(axis=0) / inverse).reshape(-1, *grid)
+
+
+def harmonic_mean(maps: jax.Array) -> jax.Array:
+    """The harmonic mean over the first axis: (L, ...) -> (...), 0 where any is 0."""
+    return maps.shape[0] / (1 / maps).sum(axis=0)
