@@ -1,0 +1,45 @@
+"""Data sets: what is in them (TFDS indexes of paths), and reading their pictures in batches (grain)."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from vlmad_jax.data.checks import check, choose_categories
+from vlmad_jax.data.elpv import ELPV
+from vlmad_jax.data.folder import FOLDER
+from vlmad_jax.data.mvtec_ad import MVTEC_AD
+from vlmad_jax.data.samples import DataSet, Sample, object_name
+from vlmad_jax.data.source import Source
+
+# from vlmad_jax.data.synthetic import SYNTHETIC
+from vlmad_jax.data.visa import VISA
+from vlmad_jax.errors import InputError
+
+__all__ = ["DATASETS", "DataSet", "Sample", "load_dataset", "object_name"]
+
+DATASETS: dict[str, Source] = {
+    "mvtec_ad": MVTEC_AD,
+    "visa": VISA,
+    "elpv": ELPV,
+    # "synthetic": SYNTHETIC,
+    "folder": FOLDER,
+}
+
+
+def load_dataset(name: str, data_dir: str | Path | None = None, categories: Sequence[str] = ()) -> DataSet:
+    """The samples of a data set, checked, restricted to `categories` unless that is empty.
+
+    `name` is a key of DATASETS and `data_dir` what that data set needs (nothing for elpv and synthetic).
+    Raises InputError for everything that is wrong with them, with the files or with the pictures' masks.
+    """
+    from vlmad_jax.data.builder import make_builder, read_samples  # imports TFDS, which is slow
+
+    if name not in DATASETS:
+        raise InputError(f"--dataset: unknown data set {name!r}; choose one of {', '.join(DATASETS)}")
+    source = DATASETS[name]
+    builder = make_builder(source, None if data_dir is None else Path(data_dir).expanduser())
+    samples = tuple(read_samples(builder))
+    found = DataSet(name, str(builder.root), samples, source.homepage, source.citation)
+    dataset = replace(found, samples=choose_categories(found, categories))
+    check(dataset)
+    return dataset

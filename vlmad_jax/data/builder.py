@@ -1,0 +1,124 @@
+"""The TFDS builder that all data sets share, and the index it prepares.
+
+An example of the index is the path of a picture and what is known of it, not the picture: so TFDS needs no
+TensorFlow, preparing takes a second, and the pictures are decoded once, in the reading pipeline.
+
+    builder = SampleIndex(source, root, data_dir)
+    builder.download_and_prepare()
+    builder.as_data_source("test")[0]   # {"path": b"/data/bottle/test/good/000.png", "mask": b"", ...}
+"""
+
+import hashlib
+import os
+import tempfile
+from pathlib import Path
+
+import tensorflow_datasets as tfds
+
+from vlmad_jax.data.samples import Sample
+from vlmad_jax.data.source import Source, cache_folder
+from vlmad_jax.errors import InputError
+
+SPLITS = ("train", "test")
+FIELDS = ("path", "category", "split", "defect", "mask")
+
+
+class SampleIndex(tfds.core.GeneratorBasedBuilder, skip_registration=True):  # type: ignore[call-arg]
+    """A TFDS builder of the samples that `source` finds below `root`, prepared below `data_dir`.
+
+    Splits "train" and "test", of which an empty one is absent; the order is that of `source.scan`; every
+    feature is a text, and `mask` is empty where there is none. `download_and_prepare` raises what
+    `source.scan` raises.
+    """
+
+    VERSION = tfds.core.Version("1.0.0")
+    name = "sample_index"
+
+    def __init__(self, source: Source, root: Path, data_dir: Path) -> None:
+        self.name = source.name
+        self.source = source
+        self.root = root
+        self.index = data_dir
+        super().__init__(data_dir=data_dir, file_format="array_record")
+
+    def _info(self) -> tfds.core.DatasetInfo:
+        return tfds.core.DatasetInfo(
+            builder=self,
+            description=f"The samples of {self.source.name} in {self.root}",
+            features=tfds.features.FeaturesDict({field: tfds.features.Text() for field in FIELDS}),
+            homepage=self.source.homepage,
+            citation=self.source.citation,
+            disable_shuffling=True,
+        )
+
+    def _split_generators(self, dl_manager):
+        samples = self.source.scan(self.root)
+        chosen = {split: [s for s in samples if s.split == split] for split in SPLITS}
+        return {split: self._generate_examples(part) for split, part in chosen.items() if part}
+
+    def _generate_examples(self, samples: list[Sample]):
+        for number, sample in enumerate(samples):
+            yield number, {field: getattr(sample, field) or "" for field in FIELDS}
+
+    def _log_download_bytes(self) -> None:
+        """Print nothing: nothing is downloaded."""
+
+    def _log_download_done(self) -> None:
+        """Print nothing: the index is a detail of reading."""
+
+
+def make_builder(source: Source, data_dir: Path | None) -> SampleIndex:
+    """The builder of a data set, its index kept in the cache.
+
+    The place depends on the name, size and time of change of every file of the data set: when one changes,
+    the index is prepared anew. Raises what `source.locate` raises.
+    """
+    root = source.locate(data_dir)
+    return SampleIndex(source, root, cache_folder() / "index" / _digest(root))
+
+
+def read_samples(builder: SampleIndex) -> list[Sample]:
+    """Prepare the index unless it is there, and read it: by category, train before test, in scanned order.
+
+    Raises what `source.scan` raises, and InputError when the cache cannot be written.
+    """
+    tfds.disable_progress_bar()
+    if not builder.data_path.exists():
+        builder = _prepare(builder)
+    samples = [_sample(example) for split in builder.info.splits for example in builder.as_data_source(split)]
+    return sorted(samples, key=lambda sample: (sample.category, sample.split == "test"))
+
+
+def _prepare(builder: SampleIndex) -> SampleIndex:
+    """TFDS prepares in a folder of its own and renames it, so that an interrupted run leaves no index."""
+    try:
+        with tempfile.TemporaryDirectory() as downloads:  # stays empty; TFDS wants one
+            builder.download_and_prepare(download_dir=downloads)
+    except OSError as error:
+        if not builder.data_path.exists():  # else another process was quicker
+            folder = cache_folder()
+            message = f"{folder}: cannot be written ({error.strerror}); set VLMAD_JAX_CACHE to another folder"
+            raise InputError(message) from None
+        return SampleIndex(builder.source, builder.root, builder.index)
+    return builder
+
+
+def _sample(example: dict[str, bytes]) -> Sample:
+    texts = {field: os.fsdecode(example[field]) for field in FIELDS}
+    return Sample(**(texts | {"mask": texts["mask"] or None}))  # type: ignore[arg-type]
+
+
+def _digest(root: Path) -> str:
+    """16 hexadecimal digits of the path of `root` and the listing of the files below it."""
+    digest = hashlib.sha256(os.fsencode(root))
+    seen: set[str] = set()  # links are followed, but not in circles
+    for folder, subfolders, names in os.walk(root, followlinks=True):
+        subfolders[:] = sorted(name for name in subfolders if not name.startswith("."))
+        if (real := os.path.realpath(folder)) in seen:
+            subfolders.clear()
+            continue
+        seen.add(real)
+        for path in (os.path.join(folder, name) for name in sorted(names)):
+            state = os.stat(path) if os.path.exists(path) else os.lstat(path)
+            digest.update(os.fsencode(path) + f"\0{state.st_size}\0{state.st_mtime_ns}\n".encode())
+    return digest.hexdigest()[:16]

@@ -1,0 +1,46 @@
+"""What must hold of a data set before anything is computed from it."""
+
+from collections.abc import Sequence
+
+from vlmad_jax.data.images import shown_size
+from vlmad_jax.data.samples import DataSet, Sample
+from vlmad_jax.errors import InputError
+
+
+def choose_categories(dataset: DataSet, chosen: Sequence[str]) -> tuple[Sample, ...]:
+    """The samples of the chosen categories, or all when none is chosen; InputError for an unknown one."""
+    for category in chosen:
+        if category not in dataset.categories:
+            known = ", ".join(dataset.categories)
+            raise InputError(f"--categories: {dataset.name} has no category {category!r}; known: {known}")
+    return tuple(s for s in dataset.samples if not chosen or s.category in chosen)
+
+
+def check(dataset: DataSet) -> None:
+    """Raise InputError for a category without test pictures or good ones, or a mask of the wrong size.
+
+    Sizes are read from the headers. A picture whose header is broken passes: whoever reads it counts it.
+    """
+    for category in dataset.categories:
+        samples = [sample for sample in dataset.samples if sample.category == category]
+        if not any(sample.label == 0 for sample in samples):
+            raise InputError(
+                f"{dataset.root}: category {category!r} has no good pictures; add some or leave it out"
+            )
+        if not any(sample.split == "test" for sample in samples):
+            raise InputError(
+                f"{dataset.root}: category {category!r} has no test pictures; add some or leave it out"
+            )
+    for sample in dataset.samples:
+        if sample.mask is not None:
+            _check_mask(sample.path, sample.mask)
+
+
+def _check_mask(picture: str, mask: str) -> None:
+    try:
+        width, height = shown_size(picture)
+    except InputError:
+        return
+    if (found := shown_size(mask)) != (width, height):
+        sizes = f"{found[0]} x {found[1]}, but its picture is {width} x {height}"
+        raise InputError(f"{mask}: the mask is {sizes} ({picture}); draw it at the size of the picture")

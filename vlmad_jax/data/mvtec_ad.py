@@ -1,0 +1,32 @@
+"""MVTec AD: 5,354 pictures of 15 categories, with masks (Bergmann et al., CVPR 2019)."""
+
+from pathlib import Path
+
+from vlmad_jax.data.archives import locate_root
+from vlmad_jax.data.layout import is_category, scan_layout
+from vlmad_jax.data.source import Source, require_data_dir
+
+ARCHIVE = "mvtec_anomaly_detection.tar.xz"
+
+
+def _holds_categories(folder: Path) -> bool:
+    return any(is_category(path) for path in folder.iterdir() if path.is_dir())
+
+
+def _locate(data_dir: Path | None) -> Path:
+    folder = require_data_dir("mvtec_ad", data_dir, f"the extracted MVTec AD folder or {ARCHIVE}")
+    return locate_root(
+        folder, ARCHIVE, _holds_categories, "the categories of MVTec AD (bottle/, cable/, ...)"
+    )
+
+
+MVTEC_AD = Source(
+    name="mvtec_ad",
+    homepage="https://www.mvtec.com/company/research/datasets/mvtec-ad",
+    citation=(
+        "P. Bergmann, M. Fauser, D. Sattlegger, C. Steger: MVTec AD - A Comprehensive Real-World Dataset "
+        "for Unsupervised Anomaly Detection. CVPR 2019."
+    ),
+    locate=_locate,
+    scan=scan_layout,
+)

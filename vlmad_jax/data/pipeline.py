@@ -1,0 +1,188 @@
+"""Reading pictures in batches of one shape with grain, and keeping a few batches ahead of the device."""
+
+import atexit
+import os
+import queue
+import signal
+import threading
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from multiprocessing import parent_process
+from typing import Any, TypeVar
+
+import numpy as np
+from absl import flags
+
+from vlmad_jax.data.images import read_mask, read_picture, resize_mask, resize_picture
+from vlmad_jax.data.samples import Sample
+from vlmad_jax.errors import InputError
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Pictures of one group, padded to one shape.
+
+    A padding row, like a picture that does not decode, has zeros for a picture and `readable` False.
+    """
+
+    image: np.ndarray  # uint8 (B, S, S, 3)
+    mask: np.ndarray  # uint8 (B, S, S), 0 or 1; zeros where there is no mask or none was wanted
+    index: np.ndarray  # int32 (B,), the position in the group, -1 for padding
+    readable: np.ndarray  # bool (B,)
+    group: int  # the position of the group
+
+
+@dataclass(frozen=True)
+class _Row:
+    """One row of a batch before it is read; `sample` is None for padding."""
+
+    sample: Sample | None
+    index: int
+    group: int
+
+
+@dataclass(frozen=True)
+class _Read:
+    """Decode and resize one row; what grain runs in its threads and worker processes."""
+
+    size: int
+    with_masks: bool
+
+    def __call__(self, row: _Row) -> dict[str, Any]:
+        image = np.zeros((self.size, self.size, 3), np.uint8)
+        mask = np.zeros((self.size, self.size), np.uint8)
+        readable = row.sample is not None
+        try:
+            if row.sample is not None:
+                pixels = resize_picture(read_picture(row.sample.path), self.size)
+                if self.with_masks and row.sample.mask is not None:
+                    mask = resize_mask(read_mask(row.sample.mask), self.size)
+                image = pixels
+        except InputError:
+            readable = False
+        return {
+            "image": image,
+            "mask": mask,
+            "index": np.int32(row.index),
+            "readable": np.bool_(readable),
+            "group": np.int32(row.group),
+        }
+
+
+def batches(
+    groups: Sequence[Sequence[Sample]], size: int, batch_size: int, workers: int, with_masks: bool
+) -> Iterator[Batch]:
+    """Read the samples of all groups in order, resized to (size, size), in batches of `batch_size`.
+
+    Each group (a category, say) fills whole batches, its last one padded, so that every batch has one shape
+    and one group; an empty group has no batch. All groups are one pipeline: workers start once. `workers`
+    is the number of processes that decode; 0 decodes in threads of this process. A script that asks for
+    processes needs `if __name__ == "__main__":`, as with all multiprocessing. Closing the iterator ends
+    them. Pictures that do not decode are marked, and `why_unreadable` tells the reason; moving batches to
+    the device is left to `prefetch`.
+    """
+    import grain  # imports JAX
+
+    if (
+        not flags.FLAGS.is_parsed()
+    ):  # grain reads its options from absl flags, which a plain script never parses
+        flags.FLAGS.mark_as_parsed()
+    rows = [row for number, group in enumerate(groups) for row in _padded(group, number, batch_size)]
+    if not rows:
+        return
+    threads = 1 if workers else min(os.cpu_count() or 1, 8)
+    reading = grain.ReadOptions(num_threads=threads, prefetch_buffer_size=threads)
+    dataset = grain.MapDataset.source(rows).map(_Read(size, with_masks)).batch(batch_size)
+    stream = dataset.to_iter_dataset(reading)
+    if workers:
+        options = grain.MultiprocessingOptions(num_workers=workers, per_worker_buffer_size=2)
+        stream = stream.mp_prefetch(options, worker_init_fn=_start_worker)
+    iterator = iter(stream)
+    atexit.register(iterator.close)  # for an iterator that a script leaves unfinished and open
+    try:
+        for arrays in iterator:
+            # Copied, because what a worker sends lies in shared memory that it takes back.
+            image, mask, index, readable = (
+                np.array(arrays[name]) for name in ("image", "mask", "index", "readable")
+            )
+            yield Batch(image, mask, index, readable, int(arrays["group"][0]))
+    finally:
+        atexit.unregister(iterator.close)
+        iterator.close()
+
+
+def why_unreadable(sample: Sample, with_masks: bool) -> str | None:
+    """The one line that says why a picture, or its mask, does not decode; None if both do."""
+    try:
+        read_picture(sample.path)
+        if with_masks and sample.mask is not None:
+            read_mask(sample.mask)
+    except InputError as error:
+        return str(error)
+    return None
+
+
+def prefetch(items: Iterable[Item], put: Callable[[Item], Result], depth: int = 2) -> Iterator[Result]:
+    """Yield `put(item)` for each item in order, running up to `depth` of them ahead in a thread.
+
+    With `jax.device_put` for `put`, the next batch is read and copied while the device computes. What
+    `items` or `put` raise is raised here, in its place. Closing this iterator ends the thread and closes
+    `items`, if that can be closed.
+    """
+    ready: queue.Queue[tuple[Result | None, BaseException | None]] = queue.Queue(depth)
+    closed = threading.Event()
+
+    def offer(result: Result | None, error: BaseException | None) -> bool:
+        while not closed.is_set():
+            try:
+                ready.put((result, error), timeout=0.1)
+                return True
+            except queue.Full:
+                continue
+        return False
+
+    def fill() -> None:
+        try:
+            for item in items:
+                if not offer(put(item), None):
+                    return
+            offer(None, StopIteration())
+        except BaseException as error:
+            offer(None, error)
+
+    thread = threading.Thread(target=fill, name="prefetch", daemon=True)
+    thread.start()
+    try:
+        while True:
+            result, error = ready.get()
+            if isinstance(error, StopIteration):
+                return
+            if error is not None:
+                raise error
+            yield result  # type: ignore[misc]
+    finally:
+        closed.set()
+        thread.join()
+        getattr(items, "close", lambda: None)()
+
+
+def _padded(group: Sequence[Sample], number: int, batch_size: int) -> list[_Row]:
+    rows = [_Row(sample, index, number) for index, sample in enumerate(group)]
+    return rows + [_Row(None, -1, number)] * (-len(group) % batch_size)
+
+
+def _start_worker(index: int, count: int) -> None:
+    """Make a worker leave an interrupt to its parent, and end when its parent is gone, however it went."""
+    del index, count
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    parent = parent_process()
+
+    def follow() -> None:
+        parent.join()  # type: ignore[union-attr]
+        os._exit(1)
+
+    if parent is not None:
+        threading.Thread(target=follow, daemon=True).start()

@@ -1,0 +1,89 @@
+"""The good samples of a few-shot run: drawn from a seed, written down, and read back."""
+
+import json
+import os
+import zlib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from vlmad_jax.data.samples import DataSet, Sample
+from vlmad_jax.errors import InputError
+
+
+def draw_references(dataset: DataSet, category: str, shots: int, seed: int) -> tuple[Sample, ...]:
+    """Draw `shots` of a category's good training pictures without replacement.
+
+    They depend on the seed, the category and its pictures alone, not on what else is run; and they are the
+    first of one permutation, so that the draw for 4 shots begins with the draw for 2.
+
+    Raises InputError when there are fewer pictures than shots, or `shots` is below 1.
+    """
+    pool = _pool(dataset, category)
+    if not 1 <= shots <= len(pool):
+        held = f"category {category!r} has {len(pool)} good training pictures"
+        remedy = f"give 1 to {len(pool)}" if pool else "add some to its train/good"
+        raise InputError(f"--shots={shots}: {held}; {remedy}")
+    order = np.random.default_rng([seed, zlib.crc32(category.encode())]).permutation(len(pool))
+    return tuple(pool[number] for number in order[:shots])
+
+
+def write_manifest(path: str | Path, references: Mapping[str, Sequence[Sample]]) -> None:
+    """Write the references of each category as JSON, {category: [path, ...]}, atomically."""
+    path = Path(path)
+    paths = {category: [sample.path for sample in samples] for category, samples in references.items()}
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    temporary.write_text(json.dumps(paths, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    temporary.replace(path)
+
+
+def read_manifest(path: str | Path, dataset: DataSet) -> dict[str, tuple[Sample, ...]]:
+    """Read a manifest: the references of each category of `dataset`, in the order of the file.
+
+    A picture is known by its path or, as on another machine, by its file name among the good training
+    pictures of its category; so a manifest can be written by hand. Categories that `dataset` lacks are
+    passed over.
+
+    Raises InputError when the file is no manifest, lacks a category, or lists a picture that is no good
+    training picture of its category or stands there twice.
+    """
+    try:
+        listed = json.loads(Path(path).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise InputError(
+            f"{path}: cannot be read ({error.strerror}); give the manifest of a few-shot run"
+        ) from None
+    except ValueError as error:
+        raise InputError(f"{path}: is not JSON ({error}); give the manifest of a few-shot run") from None
+    if not isinstance(listed, dict) or not all(map(_is_list_of_names, listed.values())):
+        raise InputError(f"{path}: is not a manifest; expected {{category: [path of a good picture, ...]}}")
+    references = {}
+    for category in dataset.categories:
+        if not listed.get(category):
+            raise InputError(f"{path}: lists no pictures of category {category!r}; add them or leave it out")
+        references[category] = tuple(_find(path, dataset, category, name) for name in listed[category])
+        if len(set(references[category])) < len(references[category]):
+            raise InputError(f"{path}: lists a picture of category {category!r} twice; list each once")
+    return references
+
+
+def _pool(dataset: DataSet, category: str) -> list[Sample]:
+    """The good training pictures in the order of their relative paths, the same on every machine."""
+    good = [sample for sample in dataset.select(category, "train") if sample.label == 0]
+    return sorted(good, key=lambda sample: dataset.relative(sample.path))
+
+
+def _find(manifest: str | Path, dataset: DataSet, category: str, name: str) -> Sample:
+    pool = _pool(dataset, category)
+    file_name = name.replace("\\", "/").rpartition("/")[2]
+    found = [sample for sample in pool if sample.path == name]
+    found = found or [sample for sample in pool if os.path.basename(sample.path) == file_name]
+    if len(found) != 1:
+        problem = f"{name} is not a good training picture of category {category!r}"
+        raise InputError(f"{manifest}: {problem}; list pictures from its train/good")
+    return found[0]
+
+
+def _is_list_of_names(value: object) -> bool:
+    return isinstance(value, list) and all(isinstance(name, str) for name in value)

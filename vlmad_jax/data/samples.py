@@ -1,0 +1,88 @@
+"""A sample is one picture and what is known of it; a data set is an ordered tuple of samples."""
+
+import hashlib
+import os
+from dataclasses import dataclass
+from functools import cached_property
+
+GOOD = "good"
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One picture on disk.
+
+    `path` and `mask` are absolute; `split` is "train" or "test"; `defect` is "good" or the name of a
+    defect; `mask` is None where there is no mask (always so for a good picture).
+    """
+
+    path: str
+    category: str
+    split: str
+    defect: str
+    mask: str | None = None
+
+    @property
+    def label(self) -> int:
+        """0 for a good picture, 1 for a defective one."""
+        return int(self.defect != GOOD)
+
+
+@dataclass(frozen=True)
+class DataSet:
+    """The samples of one data set below the folder `root`, ordered by category, split, defect and name."""
+
+    name: str
+    root: str
+    samples: tuple[Sample, ...]
+    homepage: str = ""
+    citation: str = ""
+
+    @cached_property
+    def categories(self) -> tuple[str, ...]:
+        """The categories in the order of the samples."""
+        return tuple(dict.fromkeys(sample.category for sample in self.samples))
+
+    def select(self, category: str, split: str) -> tuple[Sample, ...]:
+        """The samples of one category and split, in order."""
+        return tuple(s for s in self.samples if s.category == category and s.split == split)
+
+    def has_masks(self, category: str) -> bool:
+        """Whether pixel metrics are defined: there are defective test pictures, and each has a mask."""
+        masks = [sample.mask for sample in self.select(category, "test") if sample.label]
+        return bool(masks) and None not in masks
+
+    def relative(self, path: str) -> str:
+        """`path` as seen from the folder of the data set, with forward slashes."""
+        return os.path.relpath(path, self.root).replace(os.sep, "/")
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """16 hexadecimal digits that name these samples: relative names, file sizes, and what they are.
+
+        The same on every machine that holds the same files; a picture that was added, removed, renamed
+        or changed in size changes it.
+        """
+        digest = hashlib.sha256(self.name.encode())
+        for sample in self.samples:
+            fields = [sample.category, sample.split, sample.defect]
+            for path in (sample.path, sample.mask):
+                fields += [] if path is None else [self.relative(path), str(_file_size(path))]
+            digest.update("\0".join([*fields, "\n"]).encode())
+        return digest.hexdigest()[:16]
+
+
+def object_name(category: str) -> str:
+    """The category as a prompt names it.
+
+    >>> object_name("metal_nut")
+    'metal nut'
+    """
+    return " ".join(category.replace("_", " ").split())
+
+
+def _file_size(path: str) -> int:
+    try:
+        return os.path.getsize(path)
+    except OSError:
+        return -1

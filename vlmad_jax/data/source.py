@@ -1,0 +1,39 @@
+"""What a data set has to say of itself, and the two folders that all of them know."""
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from vlmad_jax.data.samples import Sample
+from vlmad_jax.errors import InputError
+
+
+@dataclass(frozen=True)
+class Source:
+    """A data set before it is read: where its pictures lie and what each of them is.
+
+    `locate(data_dir)` returns the folder of the pictures, after extracting or rendering them where that
+    is needed; `scan(root)` lists the samples in that folder. Both raise InputError. From a source,
+    `vlmad_jax.data.builder` makes the TFDS builder.
+    """
+
+    name: str
+    homepage: str
+    citation: str
+    locate: Callable[[Path | None], Path]
+    scan: Callable[[Path], list[Sample]]
+
+
+def cache_folder() -> Path:
+    """Where indexes and rendered pictures are kept: $VLMAD_JAX_CACHE, or ~/.cache/vlmad_jax."""
+    return Path(os.environ.get("VLMAD_JAX_CACHE") or Path.home() / ".cache" / "vlmad_jax").absolute()
+
+
+def require_data_dir(name: str, data_dir: Path | None, holding: str) -> Path:
+    """`data_dir` if it exists; otherwise an InputError that says what it should hold."""
+    if data_dir is None:
+        raise InputError(f"--data_dir is missing: dataset {name} needs {holding}")
+    if not data_dir.exists():
+        raise InputError(f"--data_dir: {data_dir} does not exist; give {holding}")
+    return data_dir.absolute()
