@@ -1,0 +1,247 @@
+"""Families that fill the picture: sheets, cloths, floors. They are seen in training."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from vlmad_jax.data.rendering import colours
+from vlmad_jax.data.rendering.family import CLOTH, METAL, PLASTIC, STONE, Family, Rng
+from vlmad_jax.data.rendering.grid import Array
+from vlmad_jax.data.rendering.materials import Material
+from vlmad_jax.data.rendering.scene import Part
+from vlmad_jax.data.rendering.shapes import Shape, box, everywhere, union
+
+
+def sheet(material: Material) -> tuple[Part, ...]:
+    """One surface that fills the picture."""
+    return (Part("surface", everywhere, material, reach=4.0),)
+
+
+def shades(rng: Rng, colour: colours.Colour, low: float = 0.1, high: float = 0.35) -> colours.Colour:
+    """A second colour, lighter or darker by a share between `low` and `high`."""
+    return colours.scaled(colour, 1 + rng.choice([-1, 1]) * rng.uniform(low, high))
+
+
+def either(rng: Rng, first: float, second: float) -> float:
+    """One of two directions, about horizontal or vertical, or anything between now and then."""
+    return float(rng.choice([first, second])) if rng.uniform() < 0.75 else float(rng.uniform(0, np.pi))
+
+
+def metal_plate(fixed: Rng, varied: Rng) -> tuple[Part, ...]:
+    colour = colours.metal(fixed)
+    angle = either(fixed, 0.0, np.pi / 2)
+    gloss = fixed.uniform(0.2, 0.6)
+    return sheet(
+        Material(
+            colour, shades(fixed, colour, 0.1, 0.25), "brushed", fixed.uniform(8, 14), angle, 0.0015, gloss
+        )
+    )
+
+
+def wooden_board(fixed: Rng, varied: Rng) -> tuple[Part, ...]:
+    colour = colours.earth(fixed)
+    angle = either(fixed, 0.0, np.pi / 2)
+    second = colours.scaled(colour, fixed.uniform(0.5, 0.75))
+    return sheet(Material(colour, second, "wood", fixed.uniform(3, 8), angle, 0.002, 0.05))
+
+
+def woven_fabric(fixed: Rng, varied: Rng) -> tuple[Part, ...]:
+    colour = colours.paint(fixed)
+    second = shades(fixed, colour, 0.1, 0.4) if fixed.uniform() < 0.6 else colours.apart(fixed, colour, 0.2)
+    kind = str(fixed.choice(["weave", "twill"]))
+    angle = fixed.uniform(-0.2, 0.2) + fixed.choice([0.0, np.pi / 4])
+    return sheet(Material(colour, second, kind, fixed.uniform(7, 16), angle, 0.012, 0.03))
+
+
+def knitted_fabric(fixed: Rng, varied: Rng) -> tuple[Part, ...]:
+    colour = colours.paint(fixed)
+    second = colours.scaled(colour, fixed.uniform(0.55, 0.8))
+    return sheet(Material(colour, second, "knit", fixed.uniform(5, 9), fixed.uniform(-0.1, 0.1), 0.012, 0.02))
+
+
+def checked_cloth(fixed: Rng, varied: Rng) -> tuple[Part, ...]:
+    colour = colours.pale(fixed)
+    angle = fixed.uniform(-0.1, 0.1) + fixed.choice([0.0, np.pi / 4])
+    return sheet(
+        Material(colour, colours.apart(fixed, colour, 0.3), "checks", fixed.uniform(2, 6), angle, 0.001, 0.02)
+    )
+
+
+def concrete_slab(fixed: Rng, varied: Rng) -> tuple[Part, ...]:
+    colour = colours.stone(fixed)
+    second = shades(fixed, colour, 0.15, 0.4)
+    return sheet(Material(colour, second, "grain", fixed.uniform(4, 12), 0.0, 0.003, 0.03, 0.06))
+
+
+def carpet(fixed: Rng, varied: Rng) -> tuple[Part, ...]:
+    colour = colours.paint(fixed)
+    second = shades(fixed, colour, 0.3, 0.5)
+    return sheet(Material(colour, second, "pile", fixed.uniform(6, 12), fixed.uniform(0, 3), 0.01, 0.0, 0.05))
+
+
+def cast_iron(fixed: Rng, varied: Rng) -> tuple[Part, ...]:
+    colour = colours.hsv(fixed.uniform(0.5, 0.7), fixed.uniform(0, 0.1), fixed.uniform(0.2, 0.45))
+    second = shades(fixed, colour, 0.2, 0.4)
+    return sheet(Material(colour, second, "cast", fixed.uniform(6, 14), 0.0, 0.006, 0.25))
+
+
+def painted_panel(fixed: Rng, varied: Rng) -> tuple[Part, ...]:
+    colour = colours.paint(fixed)
+    gloss = fixed.uniform(0.1, 0.6)
+    return sheet(
+        Material(colour, None, "cast", fixed.uniform(4, 9), 0.0, fixed.uniform(0, 0.002), gloss, 0.03)
+    )
+
+
+def foam_sheet(fixed: Rng, varied: Rng) -> tuple[Part, ...]:
+    colour = colours.pale(fixed) if fixed.uniform() < 0.5 else colours.paint(fixed)
+    second = colours.scaled(colour, fixed.uniform(0.6, 0.85))
+    return sheet(Material(colour, second, "pebbles", fixed.uniform(6, 14), fixed.uniform(0, 3), 0.012, 0.05))
+
+
+def printed_paper(fixed: Rng, varied: Rng) -> tuple[Part, ...]:
+    colour = colours.pale(fixed)
+    ink = colours.apart(fixed, colour, 0.3)
+    kind = str(fixed.choice(["dots", "checks", "tiles"]))
+    return sheet(Material(colour, ink, kind, fixed.uniform(3, 7), fixed.uniform(0, 0.8), 0.0008, 0.03))
+
+
+def marble_slab(fixed: Rng, varied: Rng) -> tuple[Part, ...]:
+    colour = colours.pale(fixed) if fixed.uniform() < 0.7 else colours.dark(fixed)
+    vein = (
+        colours.scaled(colour, fixed.uniform(0.5, 0.75))
+        if colours.brightness(colour) > 0.4
+        else colours.pale(fixed)
+    )
+    return sheet(Material(colour, vein, "marble", fixed.uniform(2, 5), fixed.uniform(0, 3), 0.0, 0.4))
+
+
+def sandpaper(fixed: Rng, varied: Rng) -> tuple[Part, ...]:
+    colour = colours.earth(fixed)
+    second = shades(fixed, colour, 0.3, 0.5)
+    return sheet(Material(colour, second, "grain", fixed.uniform(14, 20), 0.0, 0.006, 0.05))
+
+
+def perforated_sheet(fixed: Rng, varied: Rng) -> tuple[Part, ...]:
+    colour = colours.metal(fixed)
+    below = colours.dark(fixed) if fixed.uniform() < 0.7 else colours.pale(fixed)
+    angle = fixed.uniform(0, np.pi / 2)
+    return sheet(Material(colour, below, "holes", fixed.uniform(3, 7), angle, 0.01, 0.3))
+
+
+def brick_wall(fixed: Rng, varied: Rng) -> tuple[Part, ...]:
+    colour = colours.hsv(fixed.uniform(0.0, 0.1), fixed.uniform(0.2, 0.65), fixed.uniform(0.35, 0.65))
+    return sheet(Material(colour, colours.stone(fixed), "bricks", fixed.uniform(3, 5), 0.0, 0.012, 0.0, 0.08))
+
+
+def tiled_floor(fixed: Rng, varied: Rng) -> tuple[Part, ...]:
+    colour = colours.pale(fixed) if fixed.uniform() < 0.6 else colours.paint(fixed)
+    joint = colours.scaled(colour, fixed.uniform(0.4, 0.7))
+    angle = fixed.choice([0.0, np.pi / 4])
+    return sheet(Material(colour, joint, "tiles", fixed.uniform(1.2, 3), angle, 0.01, 0.3, 0.05))
+
+
+def tread_plate(fixed: Rng, varied: Rng) -> tuple[Part, ...]:
+    colour = colours.metal(fixed)
+    second = colours.scaled(colour, 1.25)
+    return sheet(
+        Material(colour, second, "studs", fixed.uniform(3, 6), fixed.uniform(0, 0.8), 0.03, 0.4, 0.05)
+    )
+
+
+def lines(count: float, half_width: float) -> Shape:
+    """Horizontal lines, `count` a unit of length."""
+
+    def shape(x: Array, y: Array) -> Array:
+        v = y * np.float32(count)
+        return np.abs(v - np.floor(v) - 0.5) / np.float32(count) - np.float32(half_width)
+
+    return shape
+
+
+def solar_cell(fixed: Rng, varied: Rng) -> tuple[Part, ...]:
+    glowing = fixed.uniform() < 0.5  # as an infrared camera sees it under current, or as the eye does
+    if glowing:
+        base = colours.hsv(0.6, 0.0, fixed.uniform(0.5, 0.75))
+        metal = colours.scaled(base, 0.35)
+    else:
+        base = colours.hsv(fixed.uniform(0.58, 0.68), fixed.uniform(0.3, 0.7), fixed.uniform(0.2, 0.45))
+        metal = colours.hsv(0.1, 0.05, fixed.uniform(0.6, 0.8))
+    texture = str(fixed.choice(["crystals", "plain", "marble"]))
+    second = colours.scaled(base, fixed.uniform(0.65, 0.85))
+    body = Material(base, second, texture, fixed.uniform(3, 6), fixed.uniform(0, 3), 0.0, 0.2, 0.08)
+    wire = Material(metal, texture="flat", gloss=0.3, mottle=0.0)
+    count = int(fixed.integers(2, 6))
+    bars = tuple(
+        Part("busbar", box(0.022, 0.96, (x, 0.0)), wire, (x, 0.0), 1.0, loose=True)
+        for x in np.linspace(-1, 1, 2 * count + 1)[1::2].tolist()
+    )
+    fingers = Part("fingers", lines(fixed.uniform(7, 14), 0.006), wire, reach=1.5, opacity=0.6)
+    outline = box(0.97, 0.97, round=fixed.choice([0.02, 0.2]))
+    cell = Part("cell", outline, body, bevel=0.02, breakable=True)
+    return (cell, fingers, *bars)
+
+
+def circuit_foil(fixed: Rng, varied: Rng) -> tuple[Part, ...]:
+    base = colours.hsv(fixed.uniform(0.05, 0.45), fixed.uniform(0.5, 0.9), fixed.uniform(0.2, 0.5))
+    copper = colours.hsv(fixed.uniform(0.05, 0.12), fixed.uniform(0.4, 0.7), fixed.uniform(0.65, 0.85))
+    pitch = fixed.uniform(0.14, 0.26)
+    steps = np.cumsum(fixed.uniform(-0.35, 0.35, 4))
+    tracks = []
+    for k in np.arange(-9, 10):
+        ends = [
+            (x, float(k * pitch + s)) for x, s in zip(np.linspace(-1.4, 1.4, 4).tolist(), steps, strict=True)
+        ]
+        tracks += [_bar(a, b, pitch * 0.22) for a, b in zip(ends[:-1], ends[1:], strict=True)]
+    copper_part = Part(
+        "track", union(*tracks), Material(copper, None, "grain", 10, 0, 0.001, 0.4), height=0.01, bevel=0.02
+    )
+    return (*sheet(Material(base, shades(fixed, base), "twill", 14, 0.0, 0.001, 0.1)), copper_part)
+
+
+def _bar(start: tuple[float, float], end: tuple[float, float], half: float) -> Shape:
+    middle = ((start[0] + end[0]) / 2, (start[1] + end[1]) / 2)
+    angle = float(np.arctan2(end[1] - start[1], end[0] - start[0]))
+    return box(
+        float(np.hypot(end[0] - start[0], end[1] - start[1])) / 2 + half / 2, half, middle, 0.01, angle
+    )
+
+
+SURFACES: dict[str, Family] = {
+    "metal plate": Family(metal_plate, (*METAL, "hole", "glue strip"), True),
+    "wooden board": Family(wooden_board, (*STONE, "burn mark", "glue strip"), True),
+    "woven fabric": Family(woven_fabric, CLOTH, True),
+    "knitted fabric": Family(knitted_fabric, CLOTH, True),
+    "checked cloth": Family(checked_cloth, (*CLOTH, "smear"), True),
+    "concrete slab": Family(concrete_slab, STONE, True),
+    "carpet": Family(carpet, CLOTH, True),
+    "cast iron block": Family(cast_iron, (*METAL, "crack", "pinholes"), True),
+    "painted panel": Family(painted_panel, (*PLASTIC, "pinholes", "crack", "thread", "rough patch"), True),
+    "foam sheet": Family(
+        foam_sheet, ("hole", "cut", "stain", "contamination", "burn mark", "dent", "thread"), True
+    ),
+    "printed paper": Family(
+        printed_paper, ("smear", "fold", "cut", "stain", "hole", "thread", "burn mark"), True
+    ),
+    "marble slab": Family(marble_slab, STONE, True),
+    "sandpaper": Family(sandpaper, ("cut", "fold", "stain", "rough patch", "contamination", "scratch"), True),
+    "perforated sheet": Family(perforated_sheet, (*METAL, "glue strip"), True, 0.03),
+    "brick wall": Family(brick_wall, STONE, True, 0.03),
+    "tiled floor": Family(tiled_floor, STONE, True, 0.03),
+    "tread plate": Family(tread_plate, (*METAL, "crack"), True, 0.03),
+    "circuit foil": Family(circuit_foil, (*METAL, "hole", "smear", "pinholes", "cut"), True, 0.03),
+    "solar cell": Family(
+        solar_cell,
+        (
+            "crack",
+            "scratch",
+            "broken part",
+            "discoloration",
+            "burn mark",
+            "missing part",
+            "misplaced part",
+            "smear",
+        ),
+        turn=0.02,
+    ),
+}

@@ -1,0 +1,165 @@
+"""A scene: parts of an object laid over a backdrop; drawing it to a canvas, and shading the canvas."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from vlmad_jax.data.rendering.grid import Array, Grid, Point, Pose, whole
+from vlmad_jax.data.rendering.materials import Material, surface
+from vlmad_jax.data.rendering.shapes import Shape
+
+Warp = Callable[[Array, Array], tuple[Array, Array]]
+
+
+@dataclass(frozen=True)
+class Part:
+    """One layer of an object, in the object's coordinates.
+
+    Attributes:
+        role: what it is ("body", "pin", "print").
+        shape: its signed distance.
+        material: its surface.
+        centre, reach: a disc that holds it.
+        bevel: the width over which it rises from its border to `height`.
+        height: how far it stands out; negative for a hollow. Units of length.
+        shadow: strength of the shadow that it throws, 0..1.
+        opacity: 1 hides what lies below.
+        loose: it can be missing, misplaced, doubled, or have a wrong colour.
+        bendable, breakable: it can be bent; a piece of it can be broken off.
+        solid: it belongs to the object (a hole does not).
+        warp: a change of coordinates before shape and texture are looked up.
+    """
+
+    role: str
+    shape: Shape
+    material: Material
+    centre: Point = (0.0, 0.0)
+    reach: float = 1.5
+    bevel: float = 0.05
+    height: float = 0.0
+    shadow: float = 0.0
+    opacity: float = 1.0
+    loose: bool = False
+    bendable: bool = False
+    breakable: bool = False
+    solid: bool = True
+    warp: Warp | None = None
+
+
+@dataclass(frozen=True)
+class Light:
+    """A lamp: the direction it shines from (azimuth, elevation in radians) and the share of ambient light."""
+
+    azimuth: float
+    elevation: float
+    ambient: float
+
+
+@dataclass(frozen=True)
+class Scene:
+    """Parts from back to front in one pose, over a backdrop, under a light."""
+
+    backdrop: Material
+    parts: tuple[Part, ...]
+    pose: Pose
+    light: Light
+
+
+@dataclass(frozen=True)
+class Canvas:
+    """What the camera sees before light falls on it: albedo (3, S, S), height, gloss and object share (S, S)."""
+
+    albedo: Array
+    height: Array
+    gloss: Array
+    inside: Array
+
+
+def draw(scene: Scene, size: int) -> Canvas:
+    """Lay the parts of a scene over its backdrop."""
+    grid = whole(size)
+    albedo, height = surface(scene.backdrop, grid)
+    albedo = np.array(np.broadcast_to(albedo, (3, size, size)), np.float32)
+    gloss = np.full((size, size), scene.backdrop.gloss, np.float32)
+    canvas = Canvas(albedo, np.array(height, np.float32), gloss, np.zeros((size, size), np.float32))
+    for part in scene.parts:
+        if part.shadow:
+            _cast_shadow(canvas, part, scene, grid)
+        _lay(canvas, part, scene.pose, grid)
+    return canvas
+
+
+def _window(part: Part, pose: Pose, grid: Grid, margin: float) -> Grid | None:
+    return grid.around(pose.to_picture(part.centre), part.reach * pose.scale + margin)
+
+
+def _placed(part: Part, pose: Pose, window: Grid) -> Grid:
+    placed = window.posed(pose)
+    return placed.at(*part.warp(placed.x, placed.y)) if part.warp else placed
+
+
+def _lay(canvas: Canvas, part: Part, pose: Pose, grid: Grid) -> None:
+    window = _window(part, pose, grid, 2 * grid.pixel)
+    if window is None:
+        return
+    placed = _placed(part, pose, window)
+    distance = part.shape(placed.x, placed.y)
+    alpha = placed.coverage(distance)
+    if part.opacity < 1:
+        alpha = alpha * np.float32(part.opacity)
+    colour, relief = surface(part.material, placed)
+    if part.height:
+        rise = np.clip(-distance / np.float32(part.bevel), 0, 1)
+        relief = relief + np.float32(part.height) * np.sqrt(rise * (2 - rise))
+    area = (window.rows, window.cols)
+    _mix(canvas.albedo[:, window.rows, window.cols], colour, alpha)
+    _mix(canvas.height[area], relief, alpha)
+    _mix(canvas.gloss[area], np.float32(part.material.gloss), alpha)
+    inside = canvas.inside[area]
+    if part.solid:
+        np.maximum(inside, (alpha > 0.02 * part.opacity) * np.minimum(alpha / part.opacity, 1), out=inside)
+    else:
+        inside *= 1 - alpha
+
+
+def _mix(below: Array, above: Array | np.float32, alpha: Array) -> None:
+    below += alpha * (above - below)
+
+
+def _cast_shadow(canvas: Canvas, part: Part, scene: Scene, grid: Grid) -> None:
+    blur, away = 0.06, 0.05
+    window = _window(part, scene.pose, grid, blur + away)
+    if window is None:
+        return
+    dx, dy = away * math.cos(scene.light.azimuth), away * math.sin(scene.light.azimuth)
+    moved = window.at(window.x + np.float32(dx), window.y + np.float32(dy))
+    placed = _placed(part, scene.pose, moved)
+    shade = np.clip(np.float32(0.5) - part.shape(placed.x, placed.y) / np.float32(2 * blur), 0, 1)
+    canvas.albedo[:, window.rows, window.cols] *= 1 - np.float32(part.shadow) * shade * shade
+
+
+def shade(canvas: Canvas, light: Light) -> Array:
+    """Light on a canvas: (3, S, S), about 0..1, diffuse and specular (Blinn-Phong, seen from above)."""
+    slope = np.float32(canvas.height.shape[0] / 2)
+    gx, gy = np.zeros_like(canvas.height), np.zeros_like(canvas.height)
+    np.subtract(canvas.height[:, 2:], canvas.height[:, :-2], out=gx[:, 1:-1])
+    np.subtract(canvas.height[2:], canvas.height[:-2], out=gy[1:-1])
+    gx *= slope / 2
+    gy *= slope / 2
+    flat = math.cos(light.elevation)
+    lx, ly, lz = flat * math.cos(light.azimuth), flat * math.sin(light.azimuth), math.sin(light.elevation)
+    length = np.sqrt(1 + gx * gx + gy * gy)
+    # the light comes from (lx, ly, lz); a slope that rises towards it turns away, hence the signs
+    facing = np.maximum((lz - gx * np.float32(lx) - gy * np.float32(ly)) / length, 0) * np.float32(1 / lz)
+    norm = math.sqrt(lx * lx + ly * ly + (lz + 1) ** 2)
+    half = (np.float32(lz + 1) - gx * np.float32(lx) - gy * np.float32(ly)) / (length * np.float32(norm))
+    shine = np.maximum(half, 0)
+    for _ in range(4):
+        shine = shine * shine
+    diffuse = np.float32(light.ambient) + np.float32(1 - light.ambient) * facing
+    level = ((lz + 1) / norm) ** 16  # what a level surface shines is part of its colour
+    return canvas.albedo * diffuse + canvas.gloss * (shine - np.float32(level))
