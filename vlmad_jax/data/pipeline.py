@@ -1,24 +1,22 @@
-"""Reading pictures in batches of one shape with grain, and keeping a few batches ahead of the device."""
+"""Reading pictures in batches of one shape with grain; decoding and resizing run in its workers."""
 
-import atexit
 import os
-import queue
 import signal
 import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from multiprocessing import parent_process
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 from absl import flags
 
 from vlmad_jax.data.images import read_mask, read_picture, resize_mask, resize_picture
+from vlmad_jax.data.prefetch import closed_at_exit, prefetch
 from vlmad_jax.data.samples import Sample
 from vlmad_jax.errors import InputError
 
-Item = TypeVar("Item")
-Result = TypeVar("Result")
+__all__ = ["Batch", "batches", "prefetch", "why_unreadable"]
 
 
 @dataclass(frozen=True)
@@ -86,13 +84,11 @@ def batches(
     """
     import grain  # imports JAX
 
-    if (
-        not flags.FLAGS.is_parsed()
-    ):  # grain reads its options from absl flags, which a plain script never parses
-        flags.FLAGS.mark_as_parsed()
+    if not flags.FLAGS.is_parsed():
+        flags.FLAGS.mark_as_parsed()  # grain's options are absl flags, which a plain script never parses
     rows = [row for number, group in enumerate(groups) for row in _padded(group, number, batch_size)]
     if not rows:
-        return
+        return iter(())
     threads = 1 if workers else min(os.cpu_count() or 1, 8)
     reading = grain.ReadOptions(num_threads=threads, prefetch_buffer_size=threads)
     dataset = grain.MapDataset.source(rows).map(_Read(size, with_masks)).batch(batch_size)
@@ -100,18 +96,7 @@ def batches(
     if workers:
         options = grain.MultiprocessingOptions(num_workers=workers, per_worker_buffer_size=2)
         stream = stream.mp_prefetch(options, worker_init_fn=_start_worker)
-    iterator = iter(stream)
-    atexit.register(iterator.close)  # for an iterator that a script leaves unfinished and open
-    try:
-        for arrays in iterator:
-            # Copied, because what a worker sends lies in shared memory that it takes back.
-            image, mask, index, readable = (
-                np.array(arrays[name]) for name in ("image", "mask", "index", "readable")
-            )
-            yield Batch(image, mask, index, readable, int(arrays["group"][0]))
-    finally:
-        atexit.unregister(iterator.close)
-        iterator.close()
+    return closed_at_exit(_own_batches(iter(stream)))
 
 
 def why_unreadable(sample: Sample, with_masks: bool) -> str | None:
@@ -125,53 +110,22 @@ def why_unreadable(sample: Sample, with_masks: bool) -> str | None:
     return None
 
 
-def prefetch(items: Iterable[Item], put: Callable[[Item], Result], depth: int = 2) -> Iterator[Result]:
-    """Yield `put(item)` for each item in order, running up to `depth` of them ahead in a thread.
-
-    With `jax.device_put` for `put`, the next batch is read and copied while the device computes. What
-    `items` or `put` raise is raised here, in its place. Closing this iterator ends the thread and closes
-    `items`, if that can be closed.
-    """
-    ready: queue.Queue[tuple[Result | None, BaseException | None]] = queue.Queue(depth)
-    closed = threading.Event()
-
-    def offer(result: Result | None, error: BaseException | None) -> bool:
-        while not closed.is_set():
-            try:
-                ready.put((result, error), timeout=0.1)
-                return True
-            except queue.Full:
-                continue
-        return False
-
-    def fill() -> None:
-        try:
-            for item in items:
-                if not offer(put(item), None):
-                    return
-            offer(None, StopIteration())
-        except BaseException as error:
-            offer(None, error)
-
-    thread = threading.Thread(target=fill, name="prefetch", daemon=True)
-    thread.start()
-    try:
-        while True:
-            result, error = ready.get()
-            if isinstance(error, StopIteration):
-                return
-            if error is not None:
-                raise error
-            yield result  # type: ignore[misc]
-    finally:
-        closed.set()
-        thread.join()
-        getattr(items, "close", lambda: None)()
-
-
 def _padded(group: Sequence[Sample], number: int, batch_size: int) -> list[_Row]:
     rows = [_Row(sample, index, number) for index, sample in enumerate(group)]
     return rows + [_Row(None, -1, number)] * (-len(group) % batch_size)
+
+
+def _own_batches(iterator: Any) -> Iterator[Batch]:
+    try:
+        yield from map(_own, iterator)
+    finally:
+        iterator.close()
+
+
+def _own(arrays: dict[str, np.ndarray]) -> Batch:
+    """Copy what a worker sent, because it lies in shared memory that the worker takes back."""
+    image, mask, index, readable = (np.array(arrays[name]) for name in ("image", "mask", "index", "readable"))
+    return Batch(image, mask, index, readable, int(arrays["group"][0]))
 
 
 def _start_worker(index: int, count: int) -> None:
