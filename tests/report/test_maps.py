@@ -1,0 +1,97 @@
+"""Pictures of anomaly maps: their panels, colour scale and outline."""
+
+import numpy as np
+import pytest
+
+from vlmad_jax.errors import InputError
+from vlmad_jax.report import map_picture
+
+SIDE = 24
+
+
+def drawn(image=None, anomaly_map=None, mask=None, vmin=0.0, vmax=1.0):
+    image = np.full((SIDE, SIDE, 3), 100, np.uint8) if image is None else image
+    anomaly_map = np.zeros(image.shape[:2], np.float32) if anomaly_map is None else anomaly_map
+    picture = map_picture(image, anomaly_map, mask, vmin, vmax)
+    assert picture.mode == "RGB"
+    pixels = np.asarray(picture)
+    return [pixels[:, start : start + SIDE] for start in range(0, pixels.shape[1], SIDE)]
+
+
+def square():
+    mask = np.zeros((SIDE, SIDE), np.uint8)
+    mask[8:16, 8:16] = 255
+    return mask
+
+
+def test_three_panels_or_two_without_a_mask():
+    image = np.random.default_rng(0).integers(0, 256, (SIDE, SIDE, 3), np.uint8)
+    first, _, third = drawn(image, mask=np.zeros((SIDE, SIDE), bool))
+    np.testing.assert_array_equal(first, image)
+    np.testing.assert_array_equal(third, image)  # a good picture has no outline
+    assert [panel.shape for panel in drawn(image)] == [(SIDE, SIDE, 3)] * 2
+
+
+@pytest.mark.parametrize("background", [0, 255])
+def test_the_outline_shows_on_light_and_dark(background):
+    image = np.full((SIDE, SIDE, 3), background, np.uint8)
+    outline = drawn(image, mask=square())[2]
+    changed = (outline != image).any(axis=2)
+    ring_inside, ring_outside = 8 * 4 - 4, 10 * 4 - 4  # pixels round a square of 8 and round one of 10
+    assert changed.sum() == (ring_inside if background == 0 else ring_outside)
+    assert (outline[8, 8:16] == 255).all()
+    assert (outline[7, 7:17] == 0).all()
+    np.testing.assert_array_equal(outline[9:15, 9:15], image[9:15, 9:15])  # the defect stays visible
+
+
+def test_one_pixel_and_the_whole_picture_have_outlines():
+    mask = np.zeros((SIDE, SIDE), np.uint8)
+    mask[5, 5] = 1
+    outline = drawn(mask=mask)[2]
+    assert (outline[5, 5] == 255).all()
+    assert (outline == 0).all(axis=2).sum() == 8
+    outline = drawn(mask=np.ones((SIDE, SIDE), np.uint8))[2]
+    assert (outline == 255).all(axis=2).sum() == 4 * SIDE - 4
+
+
+def test_heat_grows_lighter_with_the_score_and_ends_at_the_range():
+    ramp = np.tile(np.linspace(-1, 2, SIDE), (SIDE, 1))  # the range 0..1 is its middle third
+    lightness = drawn(anomaly_map=ramp)[1].astype(int).sum(axis=2)
+    assert (lightness == lightness[0]).all()
+    assert (lightness[0, :8] == lightness[0, 0]).all()
+    assert (lightness[0, 16:] == lightness[0, -1]).all()
+    assert (np.diff(lightness[0, 8:16]) > 0).all()
+
+
+def test_equal_scores_have_equal_colours_in_pictures_with_equal_ranges():
+    low, high = np.zeros((SIDE, SIDE)), np.zeros((SIDE, SIDE))
+    low[0, 0] = high[0, 0] = 0.4
+    high[5, 5] = 0.9
+    panels = [drawn(anomaly_map=m, vmax=0.9)[1] for m in (low, high)]
+    np.testing.assert_array_equal(panels[0][0, 0], panels[1][0, 0])
+    assert not np.array_equal(panels[0][5, 5], panels[1][5, 5])
+
+
+def test_a_range_of_one_value_is_drawn_as_the_low_end():
+    constant = drawn(
+        anomaly_map=np.full((SIDE, SIDE), 0.3, np.float32), vmin=np.float32(0.3), vmax=np.float32(0.3)
+    )
+    np.testing.assert_array_equal(constant[1], drawn()[1])
+
+
+@pytest.mark.parametrize(
+    ("change", "culprit"),
+    [
+        ({"image": np.zeros((SIDE, SIDE, 3), np.float32)}, "image: float32"),
+        ({"image": np.zeros((SIDE, SIDE), np.uint8)}, "image: uint8 (24, 24)"),
+        ({"anomaly_map": np.zeros((SIDE, SIDE + 1))}, "anomaly_map: shape (24, 25)"),
+        ({"anomaly_map": np.full((SIDE, SIDE), np.nan)}, "anomaly_map: holds NaN"),
+        ({"mask": np.zeros((2, 2))}, "mask: shape (2, 2)"),
+        ({"vmin": 2.0}, "vmin, vmax: 2.0, 1.0; give finite numbers, the smaller first"),
+        ({"vmax": np.inf}, "vmin, vmax: 0.0, inf"),
+    ],
+)
+def test_bad_input_is_named(change, culprit):
+    with pytest.raises(InputError) as caught:
+        drawn(**change)
+    assert str(caught.value).startswith(culprit)

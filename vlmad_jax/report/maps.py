@@ -1,0 +1,63 @@
+"""Anomaly maps as pictures: the picture, its heat map and the true outline, side by side."""
+
+import matplotlib
+import numpy as np
+from PIL import Image
+from scipy import ndimage
+
+from vlmad_jax.errors import InputError
+
+_COLOURS = (matplotlib.colormaps["inferno"](np.arange(256))[:, :3] * 255).astype(np.float32)  # (256, 3)
+_HEAT = 0.55  # the share of the heat map where it lies over the picture
+_GREY = np.array([0.299, 0.587, 0.114], np.float32)  # luma weights of ITU-R BT.601
+_LINE = 1 / 240  # width of each of the outline's two lines, as a share of the side
+
+
+def map_picture(
+    image: np.ndarray, anomaly_map: np.ndarray, mask: np.ndarray | None, vmin: float, vmax: float
+) -> Image.Image:
+    """Draw one picture, its anomaly map over it, and its true outline.
+
+    image uint8 (S, S, 3); anomaly_map (S, S), finite; mask (S, S), anomalous where nonzero, or None where
+    nothing is known, which leaves the third panel out. `vmin`, black, and `vmax`, pale yellow, are the ends
+    of the colour scale, which grows evenly lighter; values beyond them take the end's colour. Maps drawn with
+    the same ends can be compared: give those of a whole category. Returns an RGB picture, S high and 3 S wide
+    (2 S without a mask).
+
+    Raises InputError for shapes that do not agree and for ends that are not finite and in order.
+    """
+    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
+        raise InputError(f"image: {image.dtype} {image.shape}; give uint8 (S, S, 3)")
+    for name, array in (("anomaly_map", anomaly_map), ("mask", mask)):
+        if array is not None and array.shape != image.shape[:2]:
+            raise InputError(f"{name}: shape {array.shape} where image has {image.shape}; give one size")
+    if not (np.isfinite([vmin, vmax]).all() and vmin <= vmax):
+        raise InputError(f"vmin, vmax: {vmin}, {vmax}; give finite numbers, the smaller first")
+    if not np.isfinite(anomaly_map).all():
+        raise InputError("anomaly_map: holds NaN or an infinity; mend what scores the picture")
+
+    panels = [image, _heat_over(image, anomaly_map, vmin, vmax)]
+    if mask is not None:
+        panels.append(_outlined(image, mask != 0))
+    return Image.fromarray(np.concatenate(panels, axis=1))
+
+
+def _heat_over(image: np.ndarray, anomaly_map: np.ndarray, vmin: float, vmax: float) -> np.ndarray:
+    """The colours of the map over the picture in grey, uint8 (S, S, 3)."""
+    scale = max(vmax - vmin, np.finfo(np.float64).tiny)
+    share = np.clip((anomaly_map.astype(np.float64) - vmin) / scale, 0, 1)
+    heat = _COLOURS[np.rint(share * 255).astype(np.uint8)]
+    grey = (image @ _GREY)[..., None]
+    return np.rint(_HEAT * heat + (1 - _HEAT) * grey).astype(np.uint8)
+
+
+def _outlined(image: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    """The picture with a white line just inside the mask's edge and a black one just outside."""
+    thickness = max(1, round(_LINE * max(mask.shape)))
+    square = np.ones((3, 3), bool)
+    grown = ndimage.binary_dilation(mask, square, iterations=thickness)
+    shrunk = ndimage.binary_erosion(mask, square, iterations=thickness)
+    outlined = image.copy()
+    outlined[grown & ~mask] = 0
+    outlined[mask & ~shrunk] = 255
+    return outlined

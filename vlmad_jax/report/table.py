@@ -1,0 +1,102 @@
+"""The table at the end of a run, for a terminal."""
+
+import math
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass
+
+from vlmad_jax.metrics import METRIC_NAMES, Metrics
+from vlmad_jax.report.published import Published
+
+_HEADINGS = {
+    "image_auroc": "AUROC",
+    "image_ap": "AP",
+    "image_f1_max": "F1max",
+    "pixel_auroc": "AUROC",
+    "pixel_ap": "AP",
+    "pixel_f1_max": "F1max",
+    "pixel_aupro": "AUPRO",
+}
+_CELL = 6  # characters of a figure's column
+_GAP = "   "  # between blocks
+_NAME_WIDTHS = (14, 28)  # the narrowest and the widest first column
+
+
+@dataclass(frozen=True)
+class _Block:
+    """Neighbouring columns under one title: the figures of some metrics, by row."""
+
+    title: str
+    metrics: tuple[str, ...]
+    rows: Mapping[Hashable, Metrics]
+
+    @property
+    def width(self) -> int:
+        return _CELL * len(self.metrics)
+
+
+def mean_of(categories: Mapping[str, Metrics]) -> Metrics:
+    """The mean of each metric over the categories where it is defined; None where it is in none.
+
+    >>> undefined = dict.fromkeys(METRIC_NAMES)
+    >>> mean_of({"cup": undefined | {"image_ap": 0.5}, "lid": undefined | {"image_ap": 1.0}})["image_ap"]
+    0.75
+    """
+    means: Metrics = {}
+    for name in METRIC_NAMES:
+        defined = [value for metrics in categories.values() if (value := metrics[name]) is not None]
+        means[name] = math.fsum(defined) / len(defined) if defined else None
+    return means
+
+
+def metrics_table(results: Mapping[str, Metrics], mean: Metrics, published: Sequence[Published] = ()) -> str:
+    """A row a category, the mean, and published figures beside them: fractions 0..1 with three digits.
+
+    The sources of published figures are numbered. Their means are rows under ours, in the same columns; the
+    figures of one that has them by category are columns on the right; titles stand at the foot. "-" is a
+    metric that is undefined, or was not published. At most 110 columns wide, unless a title is wider.
+    """
+    category, ours = "category", "mean"
+    theirs = {n: f"published [{n}]" for n in range(1, len(published) + 1)}
+    own_rows: dict[Hashable, Metrics] = {(category, name): metrics for name, metrics in results.items()}
+    own_rows |= {ours: mean} | {n: published[n - 1]["mean"] for n in theirs}
+    blocks = [_Block("image", METRIC_NAMES[:3], own_rows), _Block("pixel", METRIC_NAMES[3:], own_rows)]
+    for n, source in enumerate(published, 1):
+        if source["categories"]:
+            rows: dict[Hashable, Metrics] = {(category, name): m for name, m in source["categories"].items()}
+            blocks.append(
+                _Block(f"[{n}] image/pixel", ("image_auroc", "pixel_auroc"), rows | {ours: source["mean"]})
+            )
+
+    longest = max(map(len, (*results, *theirs.values())), default=0)
+    width = max(_NAME_WIDTHS[0], min(longest, _NAME_WIDTHS[1]))
+
+    def line(name: str, parts: Sequence[str]) -> str:
+        name = name if len(name) <= width else name[: width - 3] + "..."
+        return _GAP.join([name.ljust(width), *parts]).rstrip()
+
+    def row(name: str, key: Hashable) -> str:
+        return line(name, [_figures(block, key) for block in blocks])
+
+    headings = ["".join(_HEADINGS[m].rjust(_CELL) for m in block.metrics) for block in blocks]
+    rule = "-" * (width + sum(len(_GAP) + block.width for block in blocks))
+    lines = [
+        line("", [block.title.rjust(block.width) for block in blocks]),
+        line(category, headings),
+        rule,
+        *(row(name, (category, name)) for name in results),
+        rule,
+        row(ours, ours),
+        *(row(label, n) for n, label in theirs.items()),
+    ]
+    if published:
+        lines += ["", "Published means are over every category of the data set."]
+        lines += [f"[{n}] {source['source']}" for n, source in enumerate(published, 1)]
+    return "\n".join(lines)
+
+
+def _figures(block: _Block, key: Hashable) -> str:
+    """One row of a block; blank where the block has nothing to say about a source's mean."""
+    if isinstance(key, int) and key not in block.rows:
+        return " " * block.width
+    values = [block.rows.get(key, {}).get(metric) for metric in block.metrics]
+    return "".join(("-" if value is None else f"{value:.3f}").rjust(_CELL) for value in values)
