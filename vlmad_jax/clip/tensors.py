@@ -10,7 +10,7 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
-from vlmad_jax.clip.torch_pickle import read_torch_file
+from vlmad_jax.clip.torch_file import read_torch_file
 from vlmad_jax.errors import InputError
 
 # The files that a directory is searched for, in this order. One directory may hold both layouts.

@@ -1,20 +1,13 @@
-"""Read the files that `torch.save` writes, without torch and without running what is in them.
+"""The pickle inside a file of `torch.save`, read without torch and without calling anything that it names.
 
-Such a file is a zip archive: `<root>/data.pkl` is a pickle of plain containers in which every tensor is a
-view into a storage, and `<root>/data/<key>` holds the bytes of one storage. A pickle may name any Python
-callable and have it called, so reading takes two steps. Unpickling only makes inert records: the few allowed
-names are stood for by records or by `_StandIn`s that cannot be changed, and every other name is refused. Then
-the records are checked against the archive and become arrays.
+A pickle is a program for a small stack machine. Python's own machine imports what a pickle names, calls it
+and sets attributes at its wish, and hashes keys that are nested without bound. This one knows only the
+instructions that torch.save writes for tensors and plain containers; a name outside `_NAMES` is refused,
+and the names in it stand for the few cases of `_Machine._call`.
 """
 
-import io
-import math
-import pickle
 import pickletools
-import sys
-import zipfile
-from collections.abc import Callable
-from pathlib import Path
+from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
 import ml_dtypes
@@ -22,246 +15,218 @@ import numpy as np
 
 from vlmad_jax.errors import InputError
 
-_DAMAGED = "is damaged: download or save it again"
-_REMEDY = "save tensors and plain containers only with torch.save, or use a safetensors file"
+REMEDY = "save tensors and plain containers only with torch.save, or use a safetensors file"
 
-# A view may repeat elements (stride 0), so that its size is not bounded by the bytes in the file.
-_LARGEST_REPEATED_VIEW = 2**28  # bytes
-
-_STORAGE_DTYPES: dict[str, Any] = {
-    "DoubleStorage": np.float64,
-    "FloatStorage": np.float32,
-    "HalfStorage": np.float16,
-    "BFloat16Storage": ml_dtypes.bfloat16,
-    "LongStorage": np.int64,
-    "IntStorage": np.int32,
-    "ShortStorage": np.int16,
-    "CharStorage": np.int8,
-    "ByteStorage": np.uint8,
-    "BoolStorage": np.bool_,
+STORAGE_DTYPES: dict[str, Any] = {
+    "torch.DoubleStorage": np.float64,
+    "torch.FloatStorage": np.float32,
+    "torch.HalfStorage": np.float16,
+    "torch.BFloat16Storage": ml_dtypes.bfloat16,
+    "torch.LongStorage": np.int64,
+    "torch.IntStorage": np.int32,
+    "torch.ShortStorage": np.int16,
+    "torch.CharStorage": np.int8,
+    "torch.ByteStorage": np.uint8,
+    "torch.BoolStorage": np.bool_,
 }
+_NAMES = frozenset(
+    {
+        "collections.OrderedDict",
+        "builtins.set",
+        "__builtin__.set",  # as protocol 2 spells it
+        "torch.Size",
+        "torch._utils._rebuild_tensor_v2",
+        "torch._utils._rebuild_parameter",
+        *STORAGE_DTYPES,
+    }
+)
+_CONSTANTS = {"NONE": None, "NEWTRUE": True, "NEWFALSE": False}
+_LITERALS = frozenset(
+    {
+        *("BININT", "BININT1", "BININT2", "LONG1", "LONG4", "BINFLOAT"),
+        *("BINUNICODE", "SHORT_BINUNICODE", "BINUNICODE8", "BINBYTES", "SHORT_BINBYTES", "BINBYTES8"),
+    }
+)
+_EMPTY = {"EMPTY_DICT": dict, "EMPTY_LIST": list, "EMPTY_SET": set, "EMPTY_TUPLE": tuple}
 
 
-def read_torch_file(path: str | Path) -> Any:
-    """What `torch.save` put into a file, with its tensors as arrays.
+class Storage(NamedTuple):
+    """A run of numbers in the archive; many tensors may be views of one."""
+
+    type: str  # in STORAGE_DTYPES
+    key: str
+    length: int  # in elements
+
+
+def unpickle(data: bytes, tensor: Callable[[Storage, int, tuple, tuple], Any]) -> Any:
+    """The value of a pickle that torch.save wrote.
 
     Args:
-        path: a `.bin`, `.pth` or `.pt` file of torch 1.6 or later.
-
-    Returns:
-        dict, list, tuple, set, str, bytes, numbers and None, nested as they were saved, with np.ndarray
-        leaves (bfloat16 as `ml_dtypes.bfloat16`). Arrays may be read-only; tensors that shared a storage share
-        memory still.
+        data: the pickle, protocol 2 to 5.
+        tensor: makes a tensor of its storage, offset, shape and strides, counted in elements. All of them are
+            non-negative integers, and nothing else is known about them.
 
     Raises:
-        InputError: the file is missing, truncated, older than torch 1.6 or TorchScript; its pickle names
-            anything but tensors and plain containers; or a tensor does not lie inside its storage.
+        InputError: the pickle names anything else than tensors and plain containers (the file is not named).
+        Exception: nearly any other, if the pickle is damaged.
     """
-    path = Path(path)
-    try:
-        with zipfile.ZipFile(path) as file:
-            archive = _Archive(file, path.stat().st_size)
-            return _Materialiser(archive).plain(_unpickle(archive.read("data.pkl")))
-    except InputError as error:
-        raise InputError(f"{path}: {error}") from error
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror}): check the path") from error
-    except zipfile.BadZipFile as error:
-        raise InputError(f"{path}: {_why_no_archive(path)}") from error
-    except Exception as error:  # a damaged or hostile pickle makes the unpickler raise nearly anything
-        raise InputError(f"{path}: {_DAMAGED} ({type(error).__name__})") from error
+    machine = _Machine(tensor)
+    for opcode, argument, _position in pickletools.genops(data):
+        if opcode.name == "STOP":
+            break
+        machine.step(opcode.name, argument)
+    return _item(machine.stack.pop())
 
 
-def _why_no_archive(path: Path) -> str:
-    with path.open("rb") as file:
-        start = file.read(4)
-    if start == b"PK\x03\x04":
-        return _DAMAGED
-    if start[:1] == b"\x80":
-        return f"is a bare pickle, as torch before 1.6 wrote: {_REMEDY}"
-    return f"is not a file of torch.save: download it again, or {_REMEDY}"
-
-
-class _StorageType(NamedTuple):
+class _Name(NamedTuple):
     name: str
 
 
-class _Storage(NamedTuple):
-    type: _StorageType
-    key: str
-    count: int  # elements
+class _Machine:
+    def __init__(self, tensor: Callable) -> None:
+        self.stack: list[Any] = []
+        self._below_marks: list[list[Any]] = []
+        self._memo: dict[int, Any] = {}
+        self._tensor = tensor
 
+    def step(self, opcode: str, argument: Any) -> None:
+        pop, push = self.stack.pop, self._push
+        if opcode in _LITERALS:
+            push(argument)
+        elif opcode in _CONSTANTS:
+            push(_CONSTANTS[opcode])
+        elif opcode in _EMPTY:
+            push(_EMPTY[opcode]())
+        else:
+            match opcode:
+                case "PROTO" | "FRAME":
+                    pass
+                case "BINPUT" | "LONG_BINPUT":
+                    self._memo[argument] = self.stack[-1]
+                case "MEMOIZE":
+                    self._memo[len(self._memo)] = self.stack[-1]
+                case "BINGET" | "LONG_BINGET":
+                    push(self._memo[argument])
+                case "MARK":
+                    self._below_marks.append(self.stack)
+                    self.stack = []
+                case "TUPLE":
+                    push(tuple(self._above_mark()))
+                case "TUPLE1" | "TUPLE2" | "TUPLE3":
+                    push(tuple(pop() for _ in range(int(opcode[-1])))[::-1])
+                case "APPEND":
+                    self._extend([pop()])
+                case "APPENDS":
+                    self._extend(self._above_mark())
+                case "ADDITEMS":
+                    self._add(self._above_mark())
+                case "SETITEM":
+                    item, key = pop(), pop()
+                    self._set([key], [item])
+                case "SETITEMS":
+                    items = self._above_mark()
+                    self._set(items[::2], items[1::2])
+                case "GLOBAL":
+                    push(_name(*argument.split(" ", 1)))
+                case "STACK_GLOBAL":
+                    name, module = pop(), pop()
+                    push(_name(module, name))
+                case "INST":
+                    raise _refused(printable(argument.replace(" ", ".", 1)))
+                case "BINPERSID":
+                    push(_storage(*pop()))
+                case "REDUCE":
+                    arguments, function = pop(), pop()
+                    push(self._call(function, *arguments))
+                case "BUILD":
+                    self._build(pop())
+                case _:
+                    raise _refused(f"pickle opcode {opcode}")
 
-class _View(NamedTuple):
-    """A tensor as the pickle tells it, unchecked; offset, shape and strides count elements."""
+    def _push(self, value: Any) -> None:
+        self.stack.append(value)
 
-    storage: _Storage
-    offset: int
-    shape: tuple[int, ...]
-    strides: tuple[int, ...]
+    def _above_mark(self) -> list[Any]:
+        items, self.stack = self.stack, self._below_marks.pop()
+        return items
 
+    def _top(self, kind: type) -> Any:
+        if type(self.stack[-1]) is not kind:
+            raise TypeError(f"needs a {kind.__name__}")
+        return self.stack[-1]
 
-class _StateDict(dict):
-    """Stands for OrderedDict. Torch adds `_metadata` (module versions) to it, which is left out."""
+    def _extend(self, items: Iterable[Any]) -> None:
+        self._top(list).extend(map(_item, items))
 
-    __slots__ = ()
+    def _add(self, items: Iterable[Any]) -> None:
+        self._top(set).update(map(_key, items))
 
-    def __setstate__(self, state: Any) -> None:
+    def _set(self, keys: list[Any], items: list[Any]) -> None:
+        self._top(dict).update(zip(map(_key, keys), map(_item, items), strict=True))
+
+    def _build(self, state: Any) -> None:
+        """Attributes of an OrderedDict: only torch's `_metadata` (module versions), which is left out."""
+        self._top(dict)
         if type(state) is not dict or set(state) - {"_metadata"}:
-            raise InputError(f"refuses to set attributes of an OrderedDict: {_REMEDY}")
+            raise _refused("attributes of an OrderedDict")
+
+    def _call(self, function: Any, *arguments: Any) -> Any:
+        if type(function) is not _Name:
+            raise _refused("a call of what is no function")
+        match function.name, arguments:
+            case "collections.OrderedDict", ():
+                return {}
+            case "torch.Size", (list() | tuple() as sizes,):
+                return tuple(sizes)
+            case (("builtins.set" | "__builtin__.set"), (list() as items,)):
+                return set(map(_key, items))
+            case "torch._utils._rebuild_parameter", (data, _requires_grad, _hooks):
+                return _item(data)
+            case "torch._utils._rebuild_tensor_v2", (Storage() as storage, offset, shape, strides, *rest):
+                if any(rest[2:]):
+                    raise _refused("a tensor that is conjugated or negated lazily")
+                for number in (offset, *shape, *strides):
+                    _check_count(number)
+                return self._tensor(storage, offset, tuple(shape), tuple(strides))
+        raise _refused(f"a call of {function.name} with such arguments")
 
 
-class _StandIn:
-    """Stands for an allowed callable: it can be called, and a pickle can do nothing else with it."""
-
-    __slots__ = ("_call",)
-
-    def __init__(self, call: Callable) -> None:
-        self._call = call
-
-    def __call__(self, *args: Any) -> Any:
-        return self._call(*args)
-
-    def __setstate__(self, state: Any) -> None:
-        raise InputError(f"refuses to set attributes of a function: {_REMEDY}")
+def _name(module: Any, name: Any) -> _Name:
+    full_name = f"{module}.{name}" if type(module) is type(name) is str else "a name that is no text"
+    if full_name not in _NAMES:
+        raise _refused(printable(full_name))
+    return _Name(full_name)
 
 
-def _rebuild_tensor(storage, offset, shape, strides, requires_grad=False, hooks=None, flags=None) -> _View:
-    if flags:
-        raise InputError(f"holds a tensor that is conjugated or negated lazily: {_REMEDY}")
-    return _View(storage, offset, shape, strides)
+def _storage(kind: Any, storage_type: Any, key: Any, _device: Any, length: Any) -> Storage:
+    if kind != "storage" or type(storage_type) is not _Name or type(key) is not str:
+        raise _refused("a persistent id that is no storage")
+    _check_count(length)
+    return Storage(storage_type.name, key, length)
 
 
-def _rebuild_parameter(data, requires_grad=True, hooks=None) -> Any:
-    return data
+def _check_count(number: Any) -> None:
+    if type(number) is not int or number < 0:
+        raise InputError(f"holds a tensor with a negative or senseless size, stride or offset: {REMEDY}")
 
 
-_ALLOWED: dict[str, Any] = {
-    "collections.OrderedDict": _StandIn(_StateDict),
-    "torch.Size": _StandIn(tuple),
-    "builtins.set": _StandIn(set),
-    "__builtin__.set": _StandIn(set),  # as pickle protocol 2 spells it
-    "torch._utils._rebuild_tensor_v2": _StandIn(_rebuild_tensor),
-    "torch._utils._rebuild_parameter": _StandIn(_rebuild_parameter),
-    **{f"torch.{name}": _StorageType(name) for name in _STORAGE_DTYPES},
-}
+def _key(value: Any) -> Any:
+    """A key is refused when it is a container: hashing those can take forever, or overflow the stack."""
+    if value is not None and type(value) not in (str, bytes, int, float, bool):
+        raise _refused("a dictionary key or set element that is a container")
+    return value
 
 
-class _Unpickler(pickle.Unpickler):
-    def find_class(self, module: str, name: str) -> Any:
-        full_name = f"{module}.{name}"
-        if full_name not in _ALLOWED:
-            raise InputError(f"refuses {_printable(full_name)}: {_REMEDY}")
-        return _ALLOWED[full_name]
-
-    def persistent_load(self, pid: Any) -> _Storage:
-        kind, storage_type, key, _device, count = pid
-        if kind != "storage":
-            raise InputError(f"refuses a persistent id that is no storage: {_REMEDY}")
-        return _Storage(storage_type, key, count)
+def _item(value: Any) -> Any:
+    if isinstance(value, _Name | Storage):
+        raise _refused("a bare function, type or storage")
+    return value
 
 
-def _unpickle(data: bytes) -> Any:
-    """The containers of a pickle, with `_View`s for tensors."""
-    for opcode, argument, _position in pickletools.genops(data):
-        # What an extension code names may come out of a cache, past find_class.
-        if opcode.name in ("EXT1", "EXT2", "EXT4"):
-            raise InputError(f"refuses extension code {argument}: {_REMEDY}")
-        # The unpickler allocates as many memo slots as the largest index asks for.
-        if opcode.name in ("PUT", "BINPUT", "LONG_BINPUT") and argument > len(data):
-            raise InputError(f"{_DAMAGED} (memo index {argument})")
-    return _Unpickler(io.BytesIO(data)).load()
+def _refused(what: str) -> InputError:
+    return InputError(f"refuses {what}: {REMEDY}")
 
 
-class _Archive:
-    """The zip entries of one file; sizes are checked before bytes are read."""
-
-    def __init__(self, file: zipfile.ZipFile, size: int) -> None:
-        roots = [name.removesuffix("data.pkl") for name in file.namelist() if name.endswith("/data.pkl")]
-        if len(roots) != 1:
-            raise InputError(f"is a zip archive, but not of torch.save: {_REMEDY}")
-        self._file, self._size, self._root = file, size, roots[0]
-        if self._has("constants.pkl"):
-            raise InputError(f"is a TorchScript archive: torch.jit.load it and {_REMEDY}")
-        self._swapped = self._has("byteorder") and self.read("byteorder") != sys.byteorder.encode()
-        self._storages: dict[str, np.ndarray] = {}
-
-    def read(self, name: str) -> bytes:
-        if not self._has(name):
-            raise InputError(f"lacks its entry {_printable(name)}: download or save it again")
-        entry = self._file.getinfo(self._root + name)
-        if entry.compress_type != zipfile.ZIP_STORED or entry.file_size > self._size:
-            raise InputError(f"entry {_printable(name)} is compressed or larger than the file: {_REMEDY}")
-        return self._file.read(entry)
-
-    def storage(self, storage: _Storage) -> np.ndarray:
-        """All elements of a storage, (count,), read once a key."""
-        dtype = np.dtype(_STORAGE_DTYPES[storage.type.name])
-        name = f"data/{storage.key}"
-        size = self._file.getinfo(self._root + name).file_size if self._has(name) else 0
-        if size != storage.count * dtype.itemsize:
-            raise InputError(
-                f"storage {_printable(storage.key)} has not the declared size: download or save it again"
-            )
-        if storage.key not in self._storages:
-            self._storages[storage.key] = np.frombuffer(self.read(name), np.uint8)
-        raw = self._storages[storage.key]
-        return raw.view(f"u{dtype.itemsize}").byteswap().view(dtype) if self._swapped else raw.view(dtype)
-
-    def _has(self, name: str) -> bool:
-        return self._root + name in self._file.NameToInfo
-
-
-class _Materialiser:
-    """Turns the records in nested plain containers into arrays."""
-
-    def __init__(self, archive: _Archive) -> None:
-        self._archive = archive
-        # id -> (value, its result), so that shared containers stay shared and sharing that is nested does not
-        # multiply the work. Holding the value keeps its id from being used again.
-        self._done: dict[int, tuple[Any, Any]] = {}
-
-    def plain(self, value: Any) -> Any:
-        if value is None or type(value) in (str, bytes, int, float, complex, bool):
-            return value
-        if id(value) not in self._done:
-            self._done[id(value)] = value, None
-            self._done[id(value)] = value, self._convert(value)
-        result = self._done[id(value)][1]
-        if result is None:
-            raise InputError(f"holds a container that contains itself: {_REMEDY}")
-        return result
-
-    def _convert(self, value: Any) -> Any:
-        kind = type(value)
-        if kind is _View:
-            return self._array(value)
-        if kind in (dict, _StateDict):
-            return {self.plain(key): self.plain(item) for key, item in value.items()}
-        if kind in (list, tuple, set, frozenset):
-            return kind(self.plain(item) for item in value)
-        raise InputError(f"holds an object that is no tensor or plain container: {_REMEDY}")
-
-    def _array(self, view: _View) -> np.ndarray:
-        storage, offset, shape, strides = view
-        if type(storage) is not _Storage or type(storage.type) is not _StorageType:
-            raise InputError(f"holds a tensor without a storage: {_REMEDY}")
-        numbers = (storage.count, offset, *shape, *strides)
-        if len(shape) != len(strides) or any(type(number) is not int or number < 0 for number in numbers):
-            raise InputError(f"holds a tensor with negative or senseless sizes or strides: {_REMEDY}")
-        elements = self._archive.storage(storage)
-        count = math.prod(shape)
-        if count == 0:
-            return np.empty(shape, elements.dtype)
-        last = offset + sum((size - 1) * stride for size, stride in zip(shape, strides, strict=True))
-        if last >= elements.size:
-            raise InputError(f"holds a tensor outside its storage {_printable(storage.key)}: {_REMEDY}")
-        if count > elements.size and count * elements.itemsize > _LARGEST_REPEATED_VIEW:
-            raise InputError(f"holds a tensor of {_LARGEST_REPEATED_VIEW} repeated bytes or more: {_REMEDY}")
-        byte_strides = [stride * elements.itemsize for stride in strides]
-        return np.lib.stride_tricks.as_strided(elements[offset:], shape, byte_strides, writeable=False)
-
-
-def _printable(name: Any) -> str:
+def printable(name: str) -> str:
     """A name from the file on one short line, whatever characters it holds."""
-    return ascii(name).strip("'\"")[:100]
+    return ascii(name)[1:-1][:100]
