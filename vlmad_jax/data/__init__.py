@@ -10,8 +10,7 @@ from vlmad_jax.data.folder import FOLDER
 from vlmad_jax.data.mvtec_ad import MVTEC_AD
 from vlmad_jax.data.samples import DataSet, Sample, object_name
 from vlmad_jax.data.source import Source
-
-# from vlmad_jax.data.synthetic import SYNTHETIC
+from vlmad_jax.data.synthetic import SYNTHETIC
 from vlmad_jax.data.visa import VISA
 from vlmad_jax.errors import InputError
 
@@ -21,7 +20,7 @@ DATASETS: dict[str, Source] = {
     "mvtec_ad": MVTEC_AD,
     "visa": VISA,
     "elpv": ELPV,
-    # "synthetic": SYNTHETIC,
+    "synthetic": SYNTHETIC,
     "folder": FOLDER,
 }
 
