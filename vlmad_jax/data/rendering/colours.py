@@ -57,7 +57,7 @@ def dark(rng: np.random.Generator) -> Colour:
 
 def earth(rng: np.random.Generator) -> Colour:
     """Wood, leather, stone, baked things."""
-    return hsv(rng.uniform(0.04, 0.12), rng.uniform(0.2, 0.65), rng.uniform(0.3, 0.75))
+    return hsv(rng.uniform(0.04, 0.12), rng.uniform(0.2, 0.65), rng.uniform(0.4, 0.8))
 
 
 def stone(rng: np.random.Generator) -> Colour:

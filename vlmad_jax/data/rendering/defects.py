@@ -7,8 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from vlmad_jax.data.rendering import structural_defects as structure
-from vlmad_jax.data.rendering import surface_defects as surface
+from vlmad_jax.data.rendering import damage, deposits, structure
 from vlmad_jax.data.rendering.place import Place
 from vlmad_jax.data.rendering.scene import Canvas, Scene
 
@@ -25,7 +24,7 @@ class Defect:
         phrases: how a caption says it, after "with" ("a scratch", "scratches").
         adjective: how a caption says it before the object ("scratched").
         mark: how it is drawn on a surface; None for a defect of structure.
-        alteration: how it changes the structure; None for a defect of a surface.
+        alteration: how it changes the structure; None for a defect of a deposits.
     """
 
     name: str
@@ -36,25 +35,25 @@ class Defect:
 
 
 _ALL = (
-    Defect("scratch", ("a scratch", "scratch marks"), "scratched", surface.scratch),
-    Defect("crack", ("a crack", "a fracture"), "cracked", surface.crack),
-    Defect("hole", ("a hole", "a puncture"), "punctured", surface.hole),
-    Defect("cut", ("a cut", "a tear"), "cut", surface.cut),
-    Defect("stain", ("a stain", "a spot of liquid"), "stained", surface.stain),
+    Defect("scratch", ("a scratch", "scratch marks"), "scratched", damage.scratch),
+    Defect("crack", ("a crack", "a fracture"), "cracked", damage.crack),
+    Defect("hole", ("a hole", "a puncture"), "punctured", damage.hole),
+    Defect("cut", ("a cut", "a tear"), "cut", damage.cut),
+    Defect("stain", ("a stain", "a spot of liquid"), "stained", deposits.stain),
     Defect(
-        "discoloration", ("a discoloration", "a patch of wrong colour"), "discolored", surface.discoloration
+        "discoloration", ("a discoloration", "a patch of wrong colour"), "discolored", deposits.discoloration
     ),
-    Defect("contamination", ("contamination", "foreign particles"), "contaminated", surface.contamination),
-    Defect("thread", ("a thread on it", "a foreign fibre"), "contaminated", surface.thread),
-    Defect("dent", ("a dent", "a bump"), "dented", surface.dent),
-    Defect("chip", ("a chip", "a chipped edge"), "chipped", surface.chip),
-    Defect("rough patch", ("a rough patch", "an abrasion"), "abraded", surface.rough_patch),
-    Defect("smear", ("a smear", "a print error"), "smeared", surface.smear),
-    Defect("burn mark", ("a burn mark", "a scorch mark"), "burnt", surface.burn_mark),
-    Defect("rust", ("rust", "corrosion"), "rusty", surface.rust),
-    Defect("pinholes", ("pinholes", "pores"), "porous", surface.pinholes),
-    Defect("fold", ("a fold", "a crease"), "creased", surface.fold),
-    Defect("glue strip", ("a glue strip", "glue residue"), "glue-stained", surface.glue_strip),
+    Defect("contamination", ("contamination", "foreign particles"), "contaminated", deposits.contamination),
+    Defect("thread", ("a thread on it", "a foreign fibre"), "contaminated", deposits.thread),
+    Defect("dent", ("a dent", "a bump"), "dented", damage.dent),
+    Defect("chip", ("a chip", "a chipped edge"), "chipped", damage.chip),
+    Defect("rough patch", ("a rough patch", "an abrasion"), "abraded", damage.rough_patch),
+    Defect("smear", ("a smear", "a print error"), "smeared", deposits.smear),
+    Defect("burn mark", ("a burn mark", "a scorch mark"), "burnt", deposits.burn_mark),
+    Defect("rust", ("rust", "corrosion"), "rusty", deposits.rust),
+    Defect("pinholes", ("pinholes", "pores"), "porous", damage.pinholes),
+    Defect("fold", ("a fold", "a crease"), "creased", damage.fold),
+    Defect("glue strip", ("a glue strip", "glue residue"), "glue-stained", deposits.glue_strip),
     Defect(
         "missing part", ("a missing part", "something missing"), "incomplete", alteration=structure.missing
     ),

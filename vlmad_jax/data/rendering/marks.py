@@ -6,9 +6,11 @@ import math
 
 import numpy as np
 
+from vlmad_jax.data.rendering import colours
 from vlmad_jax.data.rendering.colours import Colour
 from vlmad_jax.data.rendering.grid import Array, Grid, Point, whole
 from vlmad_jax.data.rendering.noise import fractal
+from vlmad_jax.data.rendering.place import Place
 from vlmad_jax.data.rendering.scene import Canvas
 from vlmad_jax.data.rendering.shapes import stroke, turned
 
@@ -107,3 +109,18 @@ def tinted(canvas: Canvas, factor: Array) -> Canvas:
 def raised(canvas: Canvas, lift: Array) -> Canvas:
     """The canvas with its height changed by `lift` (S, S), units of length."""
     return Canvas(canvas.albedo, canvas.height + lift, canvas.gloss, canvas.inside)
+
+
+def length_on(rng: Rng, place: Place, low: float, high: float) -> float:
+    """A length between `low` and `high` times the object's size, small ones as likely as large ones."""
+    return place.scale * float(np.exp(rng.uniform(math.log(low), math.log(high))))
+
+
+def contrasting_shade(rng: Rng, colour: colours.Colour, strength: float) -> colours.Colour:
+    """A clearly lighter or darker shade, whichever there is more room for, mostly."""
+    level = colours.brightness(colour)
+    darker = rng.uniform() < (0.85 if level > 0.5 else 0.2)
+    if darker:
+        return colours.scaled(colour, max(1 - 0.6 * strength, 0.05))
+    red, green, blue = (c + (1 - c) * min(0.5 * strength, 0.95) for c in colour)
+    return red, green, blue

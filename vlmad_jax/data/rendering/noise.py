@@ -33,7 +33,7 @@ def smooth(grid: Grid, count: int, rng: np.random.Generator) -> Array:
 
 
 def fractal(grid: Grid, seed: int, count: int = 3, octaves: int = 4, gain: float = 0.6) -> Array:
-    """Octaves of `smooth` from `count` bumps on, each twice as fine and `gain` as strong: (h, w), std about 1.
+    """Octaves of `smooth` from `count` bumps on, each twice as fine, `gain` as strong: (h, w), std 1.
 
     It follows the picture, not the object. Octaves finer than two pixels are left out.
     """
@@ -47,10 +47,21 @@ def fractal(grid: Grid, seed: int, count: int = 3, octaves: int = 4, gain: float
     return total * np.float32(1.0 / math.sqrt(power))
 
 
+@lru_cache(maxsize=64)
+def _values(seed: int) -> Array:
+    return np.random.default_rng(seed).uniform(-1, 1, _PERIOD * _PERIOD).astype(np.float32)
+
+
+@lru_cache(maxsize=64)
+def _nodes(seed: int, jitter: float) -> tuple[Array, Array, Array]:
+    rng = np.random.default_rng(seed)
+    x, y = (rng.uniform(-0.5, 0.5, (2, _PERIOD * _PERIOD)) * jitter + 0.5).astype(np.float32)
+    return x, y, rng.uniform(0, 1, _PERIOD * _PERIOD).astype(np.float32)
+
+
 def stretched(u: Array, v: Array, seed: int) -> Array:
     """Value noise in -1..1 at any coordinates, one lattice node a unit; stretch it by scaling u and v."""
-    lattice = np.random.default_rng(seed).uniform(-1, 1, (_PERIOD, _PERIOD)).astype(np.float32)
-    flat = lattice.ravel()
+    flat = _values(seed)
     u0, v0 = np.floor(u), np.floor(v)
     fu, fv = u - u0, v - v0
     fu, fv = fu * fu * (3 - 2 * fu), fv * fv * (3 - 2 * fv)
@@ -66,9 +77,7 @@ def cells(u: Array, v: Array, seed: int, jitter: float = 0.9) -> tuple[Array, Ar
 
     Gives the distances to the nearest and the second nearest node, and a value in 0..1 of the nearest one.
     """
-    rng = np.random.default_rng(seed)
-    offset = (rng.uniform(-0.5, 0.5, (2, _PERIOD * _PERIOD)) * jitter + 0.5).astype(np.float32)
-    value = rng.uniform(0, 1, _PERIOD * _PERIOD).astype(np.float32)
+    node_x, node_y, value = _nodes(seed, jitter)
     u0, v0 = np.floor(u), np.floor(v)
     fu, fv = u - u0, v - v0
     iu, iv = u0.astype(np.int32), v0.astype(np.int32)
@@ -78,8 +87,8 @@ def cells(u: Array, v: Array, seed: int, jitter: float = 0.9) -> tuple[Array, Ar
         row = (iv + dv) % _PERIOD * _PERIOD
         for du in (-1, 0, 1):
             node = row + (iu + du) % _PERIOD
-            a = offset[0].take(node) + (np.float32(du) - fu)
-            b = offset[1].take(node) + (np.float32(dv) - fv)
+            a = node_x.take(node) + (np.float32(du) - fu)
+            b = node_y.take(node) + (np.float32(dv) - fv)
             distance = a * a + b * b
             closer = distance < first
             second = np.minimum(second, np.maximum(distance, first))

@@ -133,6 +133,6 @@ def _mask(good: Array, bad: Array) -> Array:
     change = np.abs(bad - good).mean(0)
     peak = float(change.max())
     changed = change >= min(max(0.02, 0.2 * peak), max(0.5 * peak, 1e-6))
-    reach = max(1, round(change.shape[0] / 128))
+    reach = max(1, round(change.shape[0] / 64))
     closed = binary_closing(np.pad(changed, reach), np.ones((3, 3), bool), iterations=reach)
     return closed[reach:-reach, reach:-reach].astype(np.uint8)

@@ -11,11 +11,7 @@ import numpy as np
 from vlmad_jax.data.rendering import colours
 from vlmad_jax.data.rendering.camera import Camera, choose_camera
 from vlmad_jax.data.rendering.defects import DEFECTS, Defect
-from vlmad_jax.data.rendering.families_assemblies import ASSEMBLIES
-from vlmad_jax.data.rendering.families_held_out import HELD_OUT
-from vlmad_jax.data.rendering.families_parts import PARTS
-from vlmad_jax.data.rendering.families_surfaces import SURFACES
-from vlmad_jax.data.rendering.family import Family
+from vlmad_jax.data.rendering.families import HELD_OUT, SEEN, Family
 from vlmad_jax.data.rendering.grid import Pose
 from vlmad_jax.data.rendering.materials import Material
 from vlmad_jax.data.rendering.scene import Light, Scene
@@ -23,8 +19,8 @@ from vlmad_jax.errors import InputError
 
 Seed = int | Sequence[int]
 
-FAMILIES: dict[str, Family] = {**SURFACES, **PARTS, **ASSEMBLIES, **HELD_OUT}
-TRAIN_FAMILIES: tuple[str, ...] = (*SURFACES, *PARTS, *ASSEMBLIES)
+FAMILIES: dict[str, Family] = {**SEEN, **HELD_OUT}
+TRAIN_FAMILIES: tuple[str, ...] = tuple(SEEN)
 TEST_FAMILIES: tuple[str, ...] = tuple(HELD_OUT)
 
 

@@ -30,6 +30,7 @@ class Part:
         opacity: 1 hides what lies below.
         loose: it can be missing, misplaced, doubled, or have a wrong colour.
         bendable, breakable: it can be bent; a piece of it can be broken off.
+        printed: it only colours what lies below and leaves its relief.
         solid: it belongs to the object (a hole does not).
         warp: a change of coordinates before shape and texture are looked up.
     """
@@ -46,6 +47,7 @@ class Part:
     loose: bool = False
     bendable: bool = False
     breakable: bool = False
+    printed: bool = False
     solid: bool = True
     warp: Warp | None = None
 
@@ -71,7 +73,7 @@ class Scene:
 
 @dataclass(frozen=True)
 class Canvas:
-    """What the camera sees before light falls on it: albedo (3, S, S), height, gloss and object share (S, S)."""
+    """A scene before light falls on it: albedo (3, S, S); height, gloss and the object's share, (S, S)."""
 
     albedo: Array
     height: Array
@@ -117,7 +119,8 @@ def _lay(canvas: Canvas, part: Part, pose: Pose, grid: Grid) -> None:
         relief = relief + np.float32(part.height) * np.sqrt(rise * (2 - rise))
     area = (window.rows, window.cols)
     _mix(canvas.albedo[:, window.rows, window.cols], colour, alpha)
-    _mix(canvas.height[area], relief, alpha)
+    if not part.printed:
+        _mix(canvas.height[area], relief, alpha)
     _mix(canvas.gloss[area], np.float32(part.material.gloss), alpha)
     inside = canvas.inside[area]
     if part.solid:

@@ -86,6 +86,23 @@ def toothed(count: int, radius: float, depth: float, sharpness: float = 2.5) -> 
     return shape
 
 
+def lines(pitch: float, half_width: float) -> Shape:
+    """Horizontal lines, one every `pitch`."""
+
+    def shape(x: Array, y: Array) -> Array:
+        v = y * np.float32(1 / pitch)
+        return np.abs(v - np.floor(v) - np.float32(0.5)) * np.float32(pitch) - np.float32(half_width)
+
+    return shape
+
+
+def zigzags(pitch: float, half_width: float, corners: Sequence[Point]) -> Shape:
+    """`lines` that follow a polyline from left to right."""
+    straight = lines(pitch, half_width)
+    xs, ys = zip(*corners, strict=True)
+    return lambda x, y: straight(x, y - np.interp(x, xs, ys).astype(np.float32))
+
+
 def union(*shapes: Shape) -> Shape:
     """All that lies in any of them."""
     return lambda x, y: np.minimum.reduce([shape(x, y) for shape in shapes])

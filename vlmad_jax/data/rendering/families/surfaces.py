@@ -1,25 +1,17 @@
-"""Families that fill the picture: sheets, cloths, floors. They are seen in training."""
+"""Sheets, cloths and floors that fill the picture."""
 
 from __future__ import annotations
 
 import numpy as np
 
 from vlmad_jax.data.rendering import colours
-from vlmad_jax.data.rendering.family import CLOTH, METAL, PLASTIC, STONE, Family, Rng
-from vlmad_jax.data.rendering.grid import Array
+from vlmad_jax.data.rendering.families.family import CLOTH, METAL, PLASTIC, STONE, Family, Rng
+from vlmad_jax.data.rendering.families.finishes import shades, sheet
 from vlmad_jax.data.rendering.materials import Material
 from vlmad_jax.data.rendering.scene import Part
-from vlmad_jax.data.rendering.shapes import Shape, box, everywhere, union
-
-
-def sheet(material: Material) -> tuple[Part, ...]:
-    """One surface that fills the picture."""
-    return (Part("surface", everywhere, material, reach=4.0),)
-
-
-def shades(rng: Rng, colour: colours.Colour, low: float = 0.1, high: float = 0.35) -> colours.Colour:
-    """A second colour, lighter or darker by a share between `low` and `high`."""
-    return colours.scaled(colour, 1 + rng.choice([-1, 1]) * rng.uniform(low, high))
+from vlmad_jax.data.rendering.shapes import (
+    zigzags,
+)
 
 
 def either(rng: Rng, first: float, second: float) -> float:
@@ -80,7 +72,7 @@ def carpet(fixed: Rng, varied: Rng) -> tuple[Part, ...]:
 
 
 def cast_iron(fixed: Rng, varied: Rng) -> tuple[Part, ...]:
-    colour = colours.hsv(fixed.uniform(0.5, 0.7), fixed.uniform(0, 0.1), fixed.uniform(0.2, 0.45))
+    colour = colours.hsv(fixed.uniform(0.5, 0.7), fixed.uniform(0, 0.1), fixed.uniform(0.28, 0.5))
     second = shades(fixed, colour, 0.2, 0.4)
     return sheet(Material(colour, second, "cast", fixed.uniform(6, 14), 0.0, 0.006, 0.25))
 
@@ -149,61 +141,18 @@ def tread_plate(fixed: Rng, varied: Rng) -> tuple[Part, ...]:
     )
 
 
-def lines(count: float, half_width: float) -> Shape:
-    """Horizontal lines, `count` a unit of length."""
-
-    def shape(x: Array, y: Array) -> Array:
-        v = y * np.float32(count)
-        return np.abs(v - np.floor(v) - 0.5) / np.float32(count) - np.float32(half_width)
-
-    return shape
-
-
-def solar_cell(fixed: Rng, varied: Rng) -> tuple[Part, ...]:
-    glowing = fixed.uniform() < 0.5  # as an infrared camera sees it under current, or as the eye does
-    if glowing:
-        base = colours.hsv(0.6, 0.0, fixed.uniform(0.5, 0.75))
-        metal = colours.scaled(base, 0.35)
-    else:
-        base = colours.hsv(fixed.uniform(0.58, 0.68), fixed.uniform(0.3, 0.7), fixed.uniform(0.2, 0.45))
-        metal = colours.hsv(0.1, 0.05, fixed.uniform(0.6, 0.8))
-    texture = str(fixed.choice(["crystals", "plain", "marble"]))
-    second = colours.scaled(base, fixed.uniform(0.65, 0.85))
-    body = Material(base, second, texture, fixed.uniform(3, 6), fixed.uniform(0, 3), 0.0, 0.2, 0.08)
-    wire = Material(metal, texture="flat", gloss=0.3, mottle=0.0)
-    count = int(fixed.integers(2, 6))
-    bars = tuple(
-        Part("busbar", box(0.022, 0.96, (x, 0.0)), wire, (x, 0.0), 1.0, loose=True)
-        for x in np.linspace(-1, 1, 2 * count + 1)[1::2].tolist()
-    )
-    fingers = Part("fingers", lines(fixed.uniform(7, 14), 0.006), wire, reach=1.5, opacity=0.6)
-    outline = box(0.97, 0.97, round=fixed.choice([0.02, 0.2]))
-    cell = Part("cell", outline, body, bevel=0.02, breakable=True)
-    return (cell, fingers, *bars)
-
-
 def circuit_foil(fixed: Rng, varied: Rng) -> tuple[Part, ...]:
     base = colours.hsv(fixed.uniform(0.05, 0.45), fixed.uniform(0.5, 0.9), fixed.uniform(0.2, 0.5))
     copper = colours.hsv(fixed.uniform(0.05, 0.12), fixed.uniform(0.4, 0.7), fixed.uniform(0.65, 0.85))
     pitch = fixed.uniform(0.14, 0.26)
-    steps = np.cumsum(fixed.uniform(-0.35, 0.35, 4))
-    tracks = []
-    for k in np.arange(-9, 10):
-        ends = [
-            (x, float(k * pitch + s)) for x, s in zip(np.linspace(-1.4, 1.4, 4).tolist(), steps, strict=True)
-        ]
-        tracks += [_bar(a, b, pitch * 0.22) for a, b in zip(ends[:-1], ends[1:], strict=True)]
-    copper_part = Part(
-        "track", union(*tracks), Material(copper, None, "grain", 10, 0, 0.001, 0.4), height=0.01, bevel=0.02
+    corners = list(
+        zip(np.linspace(-2, 2, 6).tolist(), np.cumsum(fixed.uniform(-0.35, 0.35, 6)).tolist(), strict=True)
     )
-    return (*sheet(Material(base, shades(fixed, base), "twill", 14, 0.0, 0.001, 0.1)), copper_part)
-
-
-def _bar(start: tuple[float, float], end: tuple[float, float], half: float) -> Shape:
-    middle = ((start[0] + end[0]) / 2, (start[1] + end[1]) / 2)
-    angle = float(np.arctan2(end[1] - start[1], end[0] - start[0]))
-    return box(
-        float(np.hypot(end[0] - start[0], end[1] - start[1])) / 2 + half / 2, half, middle, 0.01, angle
+    tracks = zigzags(pitch, pitch * 0.22, corners)
+    metal = Material(copper, None, "grain", 10, 0, 0.001, 0.4)
+    return (
+        *sheet(Material(base, shades(fixed, base), "twill", 14, 0.0, 0.001, 0.1)),
+        Part("track", tracks, metal, reach=4.0, height=0.01, bevel=0.02),
     )
 
 
@@ -230,18 +179,4 @@ SURFACES: dict[str, Family] = {
     "tiled floor": Family(tiled_floor, STONE, True, 0.03),
     "tread plate": Family(tread_plate, (*METAL, "crack"), True, 0.03),
     "circuit foil": Family(circuit_foil, (*METAL, "hole", "smear", "pinholes", "cut"), True, 0.03),
-    "solar cell": Family(
-        solar_cell,
-        (
-            "crack",
-            "scratch",
-            "broken part",
-            "discoloration",
-            "burn mark",
-            "missing part",
-            "misplaced part",
-            "smear",
-        ),
-        turn=0.02,
-    ),
 }

@@ -7,12 +7,18 @@ import math
 import numpy as np
 
 from vlmad_jax.data.rendering import colours
-from vlmad_jax.data.rendering.families_parts import moulded, steel
-from vlmad_jax.data.rendering.families_surfaces import sheet
-from vlmad_jax.data.rendering.family import CLOTH, METAL, STONE, Family, Rng
+from vlmad_jax.data.rendering.families.family import CLOTH, METAL, STONE, Family, Rng
+from vlmad_jax.data.rendering.families.finishes import moulded, sheet, steel
 from vlmad_jax.data.rendering.materials import Material
 from vlmad_jax.data.rendering.scene import Part
-from vlmad_jax.data.rendering.shapes import bar, box, circle, cut, polygon, union
+from vlmad_jax.data.rendering.shapes import (
+    bar,
+    box,
+    circle,
+    cut,
+    polygon,
+    union,
+)
 
 
 def leather(fixed: Rng, varied: Rng) -> tuple[Part, ...]:
@@ -177,8 +183,7 @@ def glass_fuse(fixed: Rng, varied: Rng) -> tuple[Part, ...]:
             wire,
             reach=0.8,
             opacity=0.9,
-            bevel=0.001,
-            height=half * 0.7,
+            printed=True,
             loose=True,
             bendable=True,
         ),

@@ -45,4 +45,5 @@ CLOTH = (
 METAL = ("scratch", "dent", "stain", "rust", "rough patch", "contamination", "discoloration")
 STONE = ("crack", "scratch", "stain", "hole", "discoloration", "contamination", "rough patch")
 PLASTIC = ("scratch", "stain", "dent", "burn mark", "contamination", "discoloration", "smear")
+BROKEN = ("crack", "chip", "broken part")
 PIECE = ("missing part", "misplaced part", "wrong colour", "extra part")

@@ -10,6 +10,7 @@ import numpy as np
 
 from vlmad_jax.data.rendering import colours
 from vlmad_jax.data.rendering.grid import Array, Point
+from vlmad_jax.data.rendering.noise import stretched
 from vlmad_jax.data.rendering.scene import Part, Scene, Warp
 from vlmad_jax.data.rendering.shapes import Shape, turned
 
@@ -127,16 +128,15 @@ def broken(scene: Scene, rng: Rng, strength: float) -> Scene | None:
         part.centre[0] + (edge - lost) * math.cos(heading),
         part.centre[1] + (edge - lost) * math.sin(heading),
     )
-    phase, jag = rng.uniform(0, 6, 2), min(0.06, 0.1 * edge) * rng.uniform(0.3, 1.0)
+    seed, jag = int(rng.integers(0, 2**31)), min(0.08, 0.15 * edge) * rng.uniform(0.3, 1.0)
     hollow = rng.uniform(0, 1.5) / max(edge, 0.1)  # a bite rather than a straight break
 
     def kept(x: Array, y: Array) -> Array:
         u, v = turned(x, y, at, tilt)
-        line = np.float32(hollow) * v * v + np.float32(jag) * (
-            np.sin(v * np.float32(17) + np.float32(phase[0]))
-            + np.sin(v * np.float32(41) + np.float32(phase[1]))
+        rugged = stretched(v * 7 + 20, v * 0 + 0.5, seed) + np.float32(0.5) * stretched(
+            v * 19 + 20, v * 0 + 0.5, seed
         )
-        return u - line
+        return u - np.float32(hollow) * v * v - np.float32(jag) * (coarse + np.float32(0.5) * fine)
 
     return _reshaped(scene, index, lambda other: replace(other, shape=_common(other.shape, kept)))
 
