@@ -133,9 +133,7 @@ def broken(scene: Scene, rng: Rng, strength: float) -> Scene | None:
 
     def kept(x: Array, y: Array) -> Array:
         u, v = turned(x, y, at, tilt)
-        rugged = stretched(v * 7 + 20, v * 0 + 0.5, seed) + np.float32(0.5) * stretched(
-            v * 19 + 20, v * 0 + 0.5, seed
-        )
+        coarse, fine = (stretched(v * rate + 20, np.zeros_like(v), seed) for rate in (7, 19))
         return u - np.float32(hollow) * v * v - np.float32(jag) * (coarse + np.float32(0.5) * fine)
 
     return _reshaped(scene, index, lambda other: replace(other, shape=_common(other.shape, kept)))
