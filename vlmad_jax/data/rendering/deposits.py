@@ -110,7 +110,7 @@ def smear(canvas: Canvas, place: Place, rng: Rng, strength: float) -> Canvas:
         canvas.albedo + cover * (dragged - canvas.albedo), canvas.height, canvas.gloss, canvas.inside
     )
     ink = contrasting_shade(rng, local_colour(canvas, cover), 1.2)
-    return painted(blurred, cover * streak * np.float32(min(0.55 * strength, 0.95)), ink)
+    return painted(blurred, cover * streak * np.float32(min(0.65 * strength, 0.95)), ink)
 
 
 def burn_mark(canvas: Canvas, place: Place, rng: Rng, strength: float) -> Canvas:

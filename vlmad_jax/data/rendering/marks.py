@@ -121,6 +121,6 @@ def contrasting_shade(rng: Rng, colour: colours.Colour, strength: float) -> colo
     level = colours.brightness(colour)
     darker = rng.uniform() < (0.85 if level > 0.5 else 0.2)
     if darker:
-        return colours.scaled(colour, max(1 - 0.6 * strength, 0.05))
-    red, green, blue = (c + (1 - c) * min(0.5 * strength, 0.95) for c in colour)
+        return colours.scaled(colour, max(1 - 0.65 * strength, 0.05))
+    red, green, blue = (c + (1 - c) * min(0.6 * strength, 0.95) for c in colour)
     return red, green, blue

@@ -102,8 +102,10 @@ def _settle(
 ) -> _Trial:
     """The first trial that can be seen and has a sensible size, or else the most visible one."""
     good = expose(shade(probe, scene.light), camera)
-    best, reached = _Trial(0, 1.0), -1.0
-    for attempt in range(_ATTEMPTS):
+    best, reached = _Trial(0, 1.0), 0.0
+    for attempt in range(4 * _ATTEMPTS):
+        if reached and attempt >= _ATTEMPTS:
+            break
         trial = _Trial(attempt, 1 + 0.12 * attempt)
         bad = _spoil(product, key, kind, scene, camera, probe, place, trial)
         if bad is None:
@@ -121,15 +123,17 @@ def _settle(
 
 def _visibility(good: Array, bad: Array, mask: Array) -> float:
     """How well the change shows: at least 1 where it stands out from the texture that it lies in."""
+    if not mask.any():
+        return 0.0
     change = float(np.abs(bad - good).mean(0)[mask].mean())
     grey = good.mean(0)
     rough = grey - uniform_filter(grey, 5)
     texture = float(np.sqrt((rough[mask] ** 2).mean()))
-    return change / max(0.06, 0.05 + 0.8 * texture)
+    return change / max(0.07, 0.05 + 0.8 * texture)
 
 
 def _mask(good: Array, bad: Array) -> Array:
-    """Where two exposed pictures (3, S, S) differ noticeably: uint8 (S, S), never empty."""
+    """Where two exposed pictures (3, S, S) differ noticeably: uint8 (S, S), empty only if they are equal."""
     change = np.abs(bad - good).mean(0)
     peak = float(change.max())
     changed = change >= min(max(0.02, 0.2 * peak), max(0.5 * peak, 1e-6))

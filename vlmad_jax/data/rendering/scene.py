@@ -147,12 +147,7 @@ def _cast_shadow(canvas: Canvas, part: Part, scene: Scene, grid: Grid) -> None:
 
 def shade(canvas: Canvas, light: Light) -> Array:
     """Light on a canvas: (3, S, S), about 0..1, diffuse and specular (Blinn-Phong, seen from above)."""
-    slope = np.float32(canvas.height.shape[0] / 2)
-    gx, gy = np.zeros_like(canvas.height), np.zeros_like(canvas.height)
-    np.subtract(canvas.height[:, 2:], canvas.height[:, :-2], out=gx[:, 1:-1])
-    np.subtract(canvas.height[2:], canvas.height[:-2], out=gy[1:-1])
-    gx *= slope / 2
-    gy *= slope / 2
+    gy, gx = (_slope(canvas.height, axis) for axis in (0, 1))
     flat = math.cos(light.elevation)
     lx, ly, lz = flat * math.cos(light.azimuth), flat * math.sin(light.azimuth), math.sin(light.elevation)
     length = np.sqrt(1 + gx * gx + gy * gy)
@@ -166,3 +161,15 @@ def shade(canvas: Canvas, light: Light) -> Array:
     diffuse = np.float32(light.ambient) + np.float32(1 - light.ambient) * facing
     level = ((lz + 1) / norm) ** 16  # what a level surface shines is part of its colour
     return canvas.albedo * diffuse + canvas.gloss * (shine - np.float32(level))
+
+
+def _slope(height: Array, axis: int) -> Array:
+    """The slope of a relief along an axis (Sobel), limited so that sheer cliffs do not flicker."""
+    size = height.shape[0]
+    h = height if axis == 1 else height.T
+    rise = h[:, 2:] - h[:, :-2]
+    slope = np.zeros_like(h)
+    slope[1:-1, 1:-1] = rise[:-2] + 2 * rise[1:-1] + rise[2:]
+    slope *= np.float32(size / 16)
+    np.clip(slope, -1.6, 1.6, out=slope)
+    return slope if axis == 1 else slope.T

@@ -31,7 +31,7 @@ def steel(rng: Rng, texture: str = "brushed", angle: float = 0.0) -> Material:
 
 def moulded(colour: colours.Colour, gloss: float = 0.3) -> Material:
     """A plastic of one colour."""
-    return Material(colour, None, "plain", gloss=gloss)
+    return Material(colour, texture="flat", gloss=gloss)
 
 
 def lacquer(colour: colours.Colour, gloss: float = 0.3) -> Material:

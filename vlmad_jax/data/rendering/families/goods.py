@@ -9,6 +9,7 @@ import numpy as np
 from vlmad_jax.data.rendering import colours
 from vlmad_jax.data.rendering.families.family import BROKEN, PLASTIC, Family, Rng
 from vlmad_jax.data.rendering.families.finishes import engraved, lacquer, moulded, steel
+from vlmad_jax.data.rendering.grid import Array
 from vlmad_jax.data.rendering.materials import Material
 from vlmad_jax.data.rendering.scene import Part
 from vlmad_jax.data.rendering.shapes import (
@@ -26,7 +27,7 @@ from vlmad_jax.data.rendering.shapes import (
 
 
 def bottle(fixed: Rng, varied: Rng) -> tuple[Part, ...]:
-    glass = colours.hsv(fixed.uniform(0.05, 0.6), fixed.uniform(0.2, 0.8), fixed.uniform(0.15, 0.5))
+    glass = colours.hsv(fixed.uniform(0.05, 0.6), fixed.uniform(0.2, 0.8), fixed.uniform(0.35, 0.75))
     radius = fixed.uniform(0.7, 0.82)
     mouth = radius * fixed.uniform(0.5, 0.65)
     rim = Material(colours.scaled(glass, 1.5), colours.scaled(glass, 1.1), "plain", gloss=0.8)
@@ -43,7 +44,11 @@ def capsule(fixed: Rng, varied: Rng) -> tuple[Part, ...]:
     half, length = fixed.uniform(0.25, 0.34), fixed.uniform(0.4, 0.5)
     left, right = colours.paint(fixed), colours.pale(fixed) if fixed.uniform() < 0.5 else colours.paint(fixed)
     whole = bar((-length, 0), (length, 0), half)
-    cap = cut(bar((-length, 0), (length, 0), half + 0.02), box(1, 1, (1.02, 0)))
+    wider = bar((-length, 0), (length, 0), half + 0.02)
+
+    def cap(x: Array, y: Array) -> Array:
+        return np.maximum(wider(x, y), 4 * (x - np.float32(0.02)))  # a steep step where it ends
+
     printed = moulded(colours.apart(fixed, right), 0.1)
     marks = union(*(box(0.03, 0.07, (0.2 + 0.11 * k, 0), 0.01) for k in range(int(fixed.integers(2, 5)))))
     return (
@@ -57,7 +62,7 @@ def capsule(fixed: Rng, varied: Rng) -> tuple[Part, ...]:
             shadow=0.4,
             breakable=True,
         ),
-        Part("cap", cap, moulded(left, 0.6), (-0.4, 0), 0.6, half, half * 0.8, breakable=True, loose=True),
+        Part("cap", cap, moulded(left, 0.6), (-0.4, 0), 0.6, half, half * 0.85, breakable=True, loose=True),
         Part("print", marks, printed, (0.36, 0), 0.4, printed=True, loose=True),
     )
 

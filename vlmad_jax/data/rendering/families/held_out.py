@@ -151,21 +151,11 @@ def glass_fuse(fixed: Rng, varied: Rng) -> tuple[Part, ...]:
     wire = Material(colours.scaled(tint, 0.3), texture="flat", gloss=0.3, mottle=0)
     sag = varied.uniform(-0.04, 0.04)
     wires = union(bar((-length, 0), (0, sag), 0.02), bar((0, sag), (length, 0), 0.02))
-    caps = [
-        Part(
-            "cap",
-            box(0.16, half + 0.03, (s * length, 0), 0.03),
-            cap,
-            (s * length, 0),
-            0.35,
-            half,
-            half * 0.7,
-            0.3,
-            loose=True,
-            breakable=True,
-        )
-        for s in (-1, 1)
-    ]
+    caps = []
+    for side in (-1, 1):
+        end = box(0.16, half + 0.03, (side * length, 0), 0.03)
+        place = (side * length, 0.0)
+        caps.append(Part("cap", end, cap, place, 0.35, 0.06, half * 0.75, 0.3, loose=True, breakable=True))
     return (
         Part(
             "glass",
