@@ -8,13 +8,13 @@ from vlmad_jax.data.checks import check, choose_categories
 from vlmad_jax.data.elpv import ELPV
 from vlmad_jax.data.folder import FOLDER
 from vlmad_jax.data.mvtec_ad import MVTEC_AD
-from vlmad_jax.data.samples import DataSet, Sample, object_name
+from vlmad_jax.data.samples import DataSet, Sample
 from vlmad_jax.data.source import Source
 from vlmad_jax.data.synthetic import SYNTHETIC
 from vlmad_jax.data.visa import VISA
 from vlmad_jax.errors import InputError
 
-__all__ = ["DATASETS", "DataSet", "Sample", "load_dataset", "object_name"]
+__all__ = ["DATASETS", "DataSet", "Sample", "load_dataset"]
 
 DATASETS: dict[str, Source] = {
     "mvtec_ad": MVTEC_AD,
@@ -38,7 +38,8 @@ def load_dataset(name: str, data_dir: str | Path | None = None, categories: Sequ
     source = DATASETS[name]
     builder = make_builder(source, None if data_dir is None else Path(data_dir).expanduser())
     samples = tuple(read_samples(builder))
-    found = DataSet(name, str(builder.root), samples, source.homepage, source.citation)
+    names = source.object_names
+    found = DataSet(name, str(builder.root), samples, source.homepage, source.citation, names)
     dataset = replace(found, samples=choose_categories(found, categories))
     check(dataset)
     return dataset

@@ -64,4 +64,5 @@ ELPV = Source(
     ),
     locate=_locate,
     scan=_scan,
+    object_names={"mono": "monocrystalline solar cell", "poly": "polycrystalline solar cell"},
 )

@@ -18,13 +18,15 @@ def draw_references(dataset: DataSet, category: str, shots: int, seed: int) -> t
     They depend on the seed, the category and its pictures alone, not on what else is run; and they are the
     first of one permutation, so that the draw for 4 shots begins with the draw for 2.
 
-    Raises InputError when there are fewer pictures than shots, or `shots` is below 1.
+    Raises InputError when there are fewer pictures than shots, `shots` is below 1, or the seed below 0.
     """
     pool = _pool(dataset, category)
     if not 1 <= shots <= len(pool):
         held = f"category {category!r} has {len(pool)} good training pictures"
         remedy = f"give 1 to {len(pool)}" if pool else "add some to its train/good"
         raise InputError(f"--shots={shots}: {held}; {remedy}")
+    if seed < 0:
+        raise InputError(f"--seed={seed}: give 0 or more")
     order = np.random.default_rng([seed, zlib.crc32(category.encode())]).permutation(len(pool))
     return tuple(pool[number] for number in order[:shots])
 
@@ -41,9 +43,9 @@ def write_manifest(path: str | Path, references: Mapping[str, Sequence[Sample]])
 def read_manifest(path: str | Path, dataset: DataSet) -> dict[str, tuple[Sample, ...]]:
     """Read a manifest: the references of each category of `dataset`, in the order of the file.
 
-    A picture is known by its path or, as on another machine, by its file name among the good training
-    pictures of its category; so a manifest can be written by hand. Categories that `dataset` lacks are
-    passed over.
+    A picture is known by its path below the folder of the data set, wherever that folder was, or by any
+    end of it that no other good training picture of the category shares; so a manifest is good on another
+    machine and can be written by hand. Categories that `dataset` lacks are passed over.
 
     Raises InputError when the file is no manifest, lacks a category, or lists a picture that is no good
     training picture of its category or stands there twice.
@@ -75,10 +77,9 @@ def _pool(dataset: DataSet, category: str) -> list[Sample]:
 
 
 def _find(manifest: str | Path, dataset: DataSet, category: str, name: str) -> Sample:
-    pool = _pool(dataset, category)
-    file_name = name.replace("\\", "/").rpartition("/")[2]
-    found = [sample for sample in pool if sample.path == name]
-    found = found or [sample for sample in pool if os.path.basename(sample.path) == file_name]
+    tail = "/" + name.replace("\\", "/")
+    relative = {f"/{dataset.relative(sample.path)}": sample for sample in _pool(dataset, category)}
+    found = [sample for path, sample in relative.items() if tail.endswith(path) or path.endswith(tail)]
     if len(found) != 1:
         problem = f"{name} is not a good training picture of category {category!r}"
         raise InputError(f"{manifest}: {problem}; list pictures from its train/good")

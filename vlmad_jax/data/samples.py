@@ -2,7 +2,8 @@
 
 import hashlib
 import os
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from functools import cached_property
 
 GOOD = "good"
@@ -37,6 +38,7 @@ class DataSet:
     samples: tuple[Sample, ...]
     homepage: str = ""
     citation: str = ""
+    object_names: Mapping[str, str] = field(default_factory=dict)
 
     @cached_property
     def categories(self) -> tuple[str, ...]:
@@ -46,6 +48,10 @@ class DataSet:
     def select(self, category: str, split: str) -> tuple[Sample, ...]:
         """The samples of one category and split, in order."""
         return tuple(s for s in self.samples if s.category == category and s.split == split)
+
+    def object_name(self, category: str) -> str:
+        """The category as a prompt names it: "metal nut" for "metal_nut", unless that is no name."""
+        return self.object_names.get(category) or " ".join(category.replace("_", " ").split())
 
     def has_masks(self, category: str) -> bool:
         """Whether pixel metrics are defined: there are defective test pictures, and each has a mask."""
@@ -70,15 +76,6 @@ class DataSet:
                 fields += [] if path is None else [self.relative(path), str(_file_size(path))]
             digest.update("\0".join([*fields, "\n"]).encode())
         return digest.hexdigest()[:16]
-
-
-def object_name(category: str) -> str:
-    """The category as a prompt names it.
-
-    >>> object_name("metal_nut")
-    'metal nut'
-    """
-    return " ".join(category.replace("_", " ").split())
 
 
 def _file_size(path: str) -> int:

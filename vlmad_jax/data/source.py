@@ -1,8 +1,8 @@
 """What a data set has to say of itself, and the two folders that all of them know."""
 
 import os
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from vlmad_jax.data.samples import Sample
@@ -14,8 +14,9 @@ class Source:
     """A data set before it is read: where its pictures lie and what each of them is.
 
     `locate(data_dir)` returns the folder of the pictures, after extracting or rendering them where that
-    is needed; `scan(root)` lists the samples in that folder. Both raise InputError. From a source,
-    `vlmad_jax.data.builder` makes the TFDS builder.
+    is needed; `scan(root)` lists the samples in that folder. Both raise InputError. `object_names` names
+    the categories in prompts where their own names would not do. From a source, `vlmad_jax.data.builder`
+    makes the TFDS builder.
     """
 
     name: str
@@ -23,6 +24,7 @@ class Source:
     citation: str
     locate: Callable[[Path | None], Path]
     scan: Callable[[Path], list[Sample]]
+    object_names: Mapping[str, str] = field(default_factory=dict)
 
 
 def cache_folder() -> Path:

@@ -14,18 +14,19 @@ from vlmad_jax.errors import InputError
 
 
 def _locate(data_dir: Path | None) -> Path:
-    from vlmad_jax.data.synthetic_pictures import render_all, version  # imports the renderer
+    from vlmad_jax.data.synthetic_pictures import Plan, render_all, version  # imports the renderer
 
     if data_dir is not None:
         raise InputError("--data_dir: dataset synthetic is rendered by itself; leave the flag out")
-    root = cache_folder() / "synthetic" / version()
+    plan = Plan()
+    root = cache_folder() / "synthetic" / version(plan)
     if root.is_dir():
         return root
     try:
         root.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=root.parent, prefix=".rendering.") as temporary:
             unfinished = Path(temporary, root.name)
-            render_all(unfinished)
+            render_all(unfinished, plan)
             unfinished.rename(root)
     except OSError as error:
         if not root.is_dir():  # else another process was quicker

@@ -16,9 +16,16 @@ from tqdm import tqdm
 from vlmad_jax.data import rendering
 from vlmad_jax.data.samples import GOOD
 
-SIZE = 256
-SEED = 1
-TRAIN, TEST_GOOD, TEST_DEFECTIVE = 16, 20, 40  # pictures of each category
+
+@dataclass(frozen=True)
+class Plan:
+    """What is rendered: the side in pixels, the seed, and how many pictures of each category."""
+
+    size: int = 256
+    seed: int = 1
+    train: int = 16
+    good: int = 20
+    defective: int = 40
 
 
 @dataclass(frozen=True)
@@ -32,16 +39,16 @@ class Job:
     mask: str | None = None
 
 
-def jobs() -> list[Job]:
+def jobs(plan: Plan) -> list[Job]:
     """Every picture of the set. Seeds hang on the family's name, so that adding one changes no other."""
     found = []
     for family in rendering.TEST_FAMILIES:
-        category, seed = _folder_name(family), _seed(family)
-        for part, (split, count) in enumerate({"train": TRAIN, "test": TEST_GOOD}.items()):
+        category, seed = _folder_name(family), _seed(family, plan)
+        for part, (split, count) in enumerate({"train": plan.train, "test": plan.good}.items()):
             for number in range(count):
                 found.append(Job(family, (*seed, part, number), f"{category}/{split}/{GOOD}/{number:03}.png"))
         defects = rendering.defects_of(family)
-        for number in range(TEST_DEFECTIVE):
+        for number in range(plan.defective):
             defect = defects[number % len(defects)]
             name = f"{_folder_name(defect)}/{number // len(defects):03}"
             picture, mask = f"{category}/test/{name}.png", f"{category}/ground_truth/{name}_mask.png"
@@ -49,43 +56,40 @@ def jobs() -> list[Job]:
     return found
 
 
-def render(job: Job, folder: Path) -> None:
-    """Render one picture, and its mask as 0 and 255, below `folder`."""
-    product = _product(job.family)
-    if job.defect is None or job.mask is None:
-        _save(rendering.render_good(product, job.seed, SIZE), folder / job.picture)
-    else:
-        _, defective, mask = rendering.render_pair(product, job.defect, job.seed, SIZE)
-        _save(defective, folder / job.picture)
-        _save(mask * np.uint8(255), folder / job.mask)
+def render_share(folder: str, plan: Plan, share: int, shares: int) -> None:
+    """Render every `shares`-th picture below `folder`, from number `share` on; print a line after each.
 
-
-def render_share(folder: str, share: int, shares: int) -> None:
-    """Render every `shares`-th picture, from number `share` on; print a line after each."""
-    for job in jobs()[share::shares]:
-        render(job, Path(folder))
+    Masks are 0 and 255.
+    """
+    product = cache(lambda family: rendering.make_product(family, _seed(family, plan)))
+    for job in jobs(plan)[share::shares]:
+        if job.defect is None or job.mask is None:
+            pixels = rendering.render_good(product(job.family), job.seed, plan.size)
+        else:
+            _, pixels, mask = rendering.render_pair(product(job.family), job.defect, job.seed, plan.size)
+            _save(mask * np.uint8(255), Path(folder, job.mask))
+        _save(pixels, Path(folder, job.picture))
         print(job.picture, flush=True)
 
 
-def render_all(folder: Path) -> None:
+def render_all(folder: Path, plan: Plan) -> None:
     """Render every picture below `folder`, with one process a core and a progress bar.
 
     Plain processes instead of `multiprocessing`, whose children run the caller's script again: this must
     work in a script without a main guard, in a notebook, and in a process where JAX runs threads.
     """
     shares = os.cpu_count() or 1
-    call = "import sys; from vlmad_jax.data.synthetic_pictures import render_share; "
-    call += "render_share(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]))"
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path)), "OMP_NUM_THREADS": "1"}
     reading, writing = os.pipe()
     workers = []
     for share in range(shares):
-        command = [sys.executable, "-c", call, str(folder), str(share), str(shares)]
+        call = f"s.render_share({str(folder)!r}, s.{plan}, {share}, {shares})"
+        command = [sys.executable, "-c", f"import vlmad_jax.data.synthetic_pictures as s; {call}"]
         workers.append(subprocess.Popen(command, stdout=writing, env=environment))
     os.close(writing)
     try:
         with open(reading) as done:
-            for _ in tqdm(done, total=len(jobs()), desc="rendering", unit=" pictures", disable=None):
+            for _ in tqdm(done, total=len(jobs(plan)), desc="rendering", unit=" pictures", disable=None):
                 pass
     except BaseException:
         for worker in workers:
@@ -97,21 +101,17 @@ def render_all(folder: Path) -> None:
         raise RuntimeError("rendering the synthetic data set failed; the cause stands above")
 
 
-def version() -> str:
-    """16 hexadecimal digits that change with the settings here or the code of the renderer."""
-    digest = hashlib.sha256(repr((SIZE, SEED, TRAIN, TEST_GOOD, TEST_DEFECTIVE)).encode())
-    for path in sorted(Path(rendering.__file__).parent.glob("*.py")):
-        digest.update(path.name.encode() + b"\0" + path.read_bytes())
+def version(plan: Plan) -> str:
+    """16 hexadecimal digits that change with the plan or the code of the renderer."""
+    digest = hashlib.sha256(repr(plan).encode())
+    root = Path(rendering.__file__).parent
+    for path in sorted(root.rglob("*.py")):
+        digest.update(bytes(path.relative_to(root)) + b"\0" + path.read_bytes())
     return digest.hexdigest()[:16]
 
 
-@cache
-def _product(family: str) -> rendering.Product:
-    return rendering.make_product(family, _seed(family))
-
-
-def _seed(family: str) -> tuple[int, int]:
-    return (SEED, zlib.crc32(family.encode()))
+def _seed(family: str, plan: Plan) -> tuple[int, int]:
+    return (plan.seed, zlib.crc32(family.encode()))
 
 
 def _save(pixels: np.ndarray, path: Path) -> None:

@@ -1,0 +1,80 @@
+"""The index is a TFDS data set without TensorFlow, silent, and never stale."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import tensorflow_datasets as tfds
+
+from tests.data.conftest import picture, save
+from vlmad_jax.data import DATASETS, load_dataset
+from vlmad_jax.data.builder import make_builder
+from vlmad_jax.errors import InputError
+
+
+def test_it_is_a_tfds_builder(products: Path) -> None:
+    builder = make_builder(DATASETS["mvtec_ad"], products)
+    assert isinstance(builder, tfds.core.GeneratorBasedBuilder)
+    assert builder.info.full_name == "mvtec_ad/1.0.0"
+    assert builder.info.homepage == "https://www.mvtec.com/company/research/datasets/mvtec-ad"
+    builder.download_and_prepare()
+    source = builder.as_data_source("test")
+    assert len(source) == 10
+    assert source[0] == {
+        "path": os.fsencode(products / "bottle/test/bent/000.png"),
+        "category": b"bottle",
+        "split": b"test",
+        "defect": b"bent",
+        "mask": os.fsencode(products / "bottle/ground_truth/bent/000_mask.png"),
+    }
+    assert len(builder.as_data_source("train")) == 10
+
+
+def test_the_index_is_kept_until_a_file_changes(products: Path, cache: Path) -> None:
+    first = load_dataset("folder", products)
+    assert load_dataset("folder", products).samples == first.samples
+    assert len(list((cache / "index").iterdir())) == 1
+    save(picture(70), products / "bottle/test/scratch/002.png")
+    assert len(load_dataset("folder", products).samples) == len(first.samples) + 1
+    os.utime(products / "bottle/test/scratch/002.png", ns=(0, 0))
+    load_dataset("folder", products)
+    assert len(list((cache / "index").iterdir())) == 3
+
+
+def test_a_link_in_a_circle_ends(products: Path) -> None:
+    (products / "bottle/round").symlink_to(products)
+    assert len(load_dataset("folder", products).samples) == 20
+
+
+def test_a_failed_scan_leaves_no_index(products: Path, cache: Path) -> None:
+    (products / "bottle/test/scratch/001.png").unlink()
+    with pytest.raises(InputError):
+        load_dataset("folder", products)
+    assert not list((cache / "index").glob("*/*/1.0.0"))
+
+
+def test_a_cache_that_cannot_be_written(
+    products: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    blocked = tmp_path / "file"
+    blocked.write_text("not a folder")
+    monkeypatch.setenv("VLMAD_JAX_CACHE", str(blocked))
+    with pytest.raises(InputError, match=r"file.*cannot be written .*set VLMAD_JAX_CACHE"):
+        load_dataset("folder", products)
+    with pytest.raises(InputError, match=r"file.*cannot be written .*set VLMAD_JAX_CACHE"):
+        load_dataset("synthetic")
+
+
+def test_loading_is_silent_and_needs_no_tensorflow(products: Path) -> None:
+    code = (
+        "import sys; from vlmad_jax.data import load_dataset; "
+        "assert not {'tensorflow_datasets', 'grain', 'scipy.ndimage'} & set(sys.modules); "
+        f"assert len(load_dataset('folder', {str(products)!r}).samples) == 20; "
+        "assert not {'tensorflow', 'torch', 'grain'} & set(sys.modules)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")

@@ -1,0 +1,185 @@
+"""Pictures of every mode are read as a person would see them."""
+
+import io
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tests.data.conftest import mask, picture, save
+from vlmad_jax.data.images import (
+    picture_suffixes,
+    read_mask,
+    read_picture,
+    resize_mask,
+    resize_picture,
+    shown_size,
+)
+from vlmad_jax.errors import InputError
+
+
+def read(path: Path) -> np.ndarray:
+    image = read_picture(path)
+    assert image.mode == "RGB"
+    return np.asarray(image)
+
+
+GREY = np.arange(240, dtype=np.uint8).reshape(12, 20)
+
+
+def test_rgb_is_unchanged(tmp_path: Path) -> None:
+    original = picture(0)
+    assert np.array_equal(read(save(original, tmp_path / "a.png")), np.asarray(original))
+
+
+def test_grey_palette_and_bilevel(tmp_path: Path) -> None:
+    grey = Image.fromarray(GREY)
+    assert np.array_equal(read(save(grey, tmp_path / "a.png")), np.stack([GREY] * 3, -1))
+    colours = Image.fromarray(GREY % 3).convert("P")
+    colours.putpalette([255, 0, 0, 0, 255, 0, 0, 0, 255])
+    expected = np.eye(3, dtype=np.uint8)[GREY % 3] * 255
+    assert np.array_equal(read(save(colours, tmp_path / "b.png")), expected)
+    bilevel = save(Image.fromarray(GREY > 100), tmp_path / "c.png")
+    assert np.array_equal(read(bilevel)[..., 1], (GREY > 100) * np.uint8(255))
+
+
+def test_transparency_lies_over_white(tmp_path: Path) -> None:
+    pixels = np.zeros((2, 3, 4), np.uint8)
+    pixels[..., 0], pixels[..., 3] = 200, [[0, 51, 255]] * 2
+    expected = [[255, 255, 255], [244, 204, 204], [200, 0, 0]]  # 0.2 x (200, 0, 0) + 0.8 x 255 in the middle
+    assert np.array_equal(read(save(Image.fromarray(pixels), tmp_path / "a.png"))[1], expected)
+    grey = Image.merge("LA", [Image.fromarray(pixels[..., channel]) for channel in (0, 3)])
+    assert read(save(grey, tmp_path / "b.png"))[0, :, 0].tolist() == [255, 244, 200]
+    indexed = Image.new("P", (2, 1))
+    indexed.putpalette([10, 20, 30, 40, 50, 60])
+    indexed.putpixel((1, 0), 1)
+    path = save(indexed, tmp_path / "c.png", transparency=0)
+    assert read(path).tolist() == [[[255, 255, 255], [40, 50, 60]]]
+
+
+@pytest.mark.parametrize("suffix", ["png", "tif"])
+def test_16_bits_are_scaled_by_their_range(tmp_path: Path, suffix: str) -> None:
+    full = save(Image.fromarray(GREY.astype(np.uint16) * 257), tmp_path / f"a.{suffix}")
+    assert np.array_equal(read(full)[..., 0], GREY)
+    of_12_bits = np.linspace(0, 4095, 240).reshape(12, 20).astype(np.uint16)
+    scaled = read(save(Image.fromarray(of_12_bits), tmp_path / f"b.{suffix}"))[..., 0]
+    assert np.array_equal(scaled, np.rint(of_12_bits / 4095 * 255))
+
+
+def test_floats_and_wide_integers(tmp_path: Path) -> None:
+    unit = (GREY / 255).astype(np.float32)
+    assert np.array_equal(read(save(Image.fromarray(unit), tmp_path / "a.tif"))[..., 2], GREY)
+    as_bytes = save(Image.fromarray(GREY.astype(np.float32)), tmp_path / "b.tif")
+    assert np.array_equal(read(as_bytes)[..., 0], GREY)
+    signed = np.array([[-100.0, 0.0, 155.0, np.nan]], np.float32)
+    assert read(save(Image.fromarray(signed), tmp_path / "c.tif"))[0, :, 0].tolist() == [0, 100, 255, 0]
+    wide = np.array([[0, 100_000, 200_000]], np.int32)
+    assert read(save(Image.fromarray(wide), tmp_path / "d.tif"))[0, :, 0].tolist() == [0, 128, 255]
+    nothing = save(Image.fromarray(np.full((2, 2), np.nan, np.float32)), tmp_path / "e.tif")
+    assert read(nothing).max() == 0
+
+
+def test_cmyk(tmp_path: Path) -> None:
+    ink = Image.new("CMYK", (4, 4), (0, 255, 255, 0))  # magenta and yellow make red
+    assert read(save(ink, tmp_path / "a.tif"))[0, 0].tolist() == [255, 0, 0]
+    assert np.abs(read(save(ink, tmp_path / "b.jpg"))[0, 0] - np.array([255.0, 0, 0])).max() <= 3
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_exif_rotation(tmp_path: Path, orientation: int) -> None:
+    original = np.asarray(picture(1))
+    turned = {
+        1: original,
+        2: original[:, ::-1],
+        3: original[::-1, ::-1],
+        4: original[::-1],
+        5: original.transpose(1, 0, 2),
+        6: np.rot90(original, -1),
+        7: original[::-1, ::-1].transpose(1, 0, 2),
+        8: np.rot90(original),
+    }[orientation]
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    path = save(Image.fromarray(original), tmp_path / "a.png", exif=exif)
+    assert np.array_equal(read(path), turned)
+    assert shown_size(path) == (turned.shape[1], turned.shape[0])
+
+
+def test_undecodable_pictures(tmp_path: Path) -> None:
+    whole = io.BytesIO()
+    picture(2, (64, 64)).save(whole, "png")
+    broken = {"cut.png": whole.getvalue()[:3000], "empty.png": b"", "text.jpg": b"no picture at all"}
+    for name, content in broken.items():
+        path = tmp_path / name
+        path.write_bytes(content)
+        with pytest.raises(InputError, match=rf"{name}: does not decode \(.*replace"):
+            read_picture(path)
+    with pytest.raises(InputError, match=r"none\.png: no such picture"):
+        read_picture(tmp_path / "none.png")
+    with pytest.raises(InputError, match=r"none\.png: no such mask"):
+        read_mask(tmp_path / "none.png")
+
+
+def test_masks_are_what_is_above_zero(tmp_path: Path) -> None:
+    expected = np.asarray(mask()) > 0
+    rgba = np.zeros((*expected.shape, 4), np.uint8)
+    rgba[..., 3], rgba[expected, 2] = 255, 9
+    indexed = mask(2).convert("P")
+    indexed.putpalette([255, 255, 255] * 3)
+    variants = {
+        "a.png": mask(),
+        "b.png": mask(1),
+        "c.png": Image.fromarray(expected),
+        "d.png": mask(7).convert("RGB"),
+        "e.png": Image.fromarray(rgba),
+        "f.png": indexed,
+        "g.png": Image.fromarray(np.asarray(mask()).astype(np.uint16) * 100),
+    }
+    for name, variant in variants.items():
+        values = read_mask(save(variant, tmp_path / name))
+        assert values.dtype == np.uint8
+        assert np.array_equal(values, expected), name
+
+
+def test_jpeg_masks_are_cut_at_half(tmp_path: Path) -> None:
+    drawn = np.zeros((64, 64), np.uint8)
+    drawn[20:45, 10:33] = 255
+    path = save(Image.fromarray(drawn), tmp_path / "a.jpg", quality=60)
+    assert (np.asarray(Image.open(path)) > 0).sum() > (drawn > 0).sum()
+    assert np.array_equal(read_mask(path), drawn > 0)
+
+
+def test_resizing_is_pil_bicubic_to_the_square() -> None:
+    original = picture(3, (37, 23))
+    small = resize_picture(original, 16)
+    assert small.shape == (16, 16, 3)
+    # torchvision's Resize((16, 16), BICUBIC) calls exactly this on a PIL picture.
+    assert np.array_equal(small, np.asarray(original.resize((16, 16), Image.Resampling.BICUBIC)))
+    # A ramp stays a ramp: half-pixel centres, so sample i lies at (i + 0.5) x 256 / 16 - 0.5.
+    ramp = Image.fromarray(np.repeat(np.arange(256, dtype=np.uint8)[None], 256, 0)).convert("RGB")
+    row = resize_picture(ramp, 16)[8, 2:-2, 0].astype(float)
+    assert np.abs(row - ((np.arange(2, 14) + 0.5) * 16 - 0.5)).max() <= 0.5
+
+
+def test_masks_are_resized_to_the_nearest() -> None:
+    values = np.zeros((100, 200), np.uint8)
+    values[50:, 100:] = 1
+    expected = np.zeros((10, 10), np.uint8)
+    expected[5:, 5:] = 1
+    assert np.array_equal(resize_mask(values, 10), expected)
+    assert resize_mask(np.zeros((100, 200), np.uint8), 10).sum() == 0
+
+
+@pytest.mark.parametrize(("row", "column"), [(0, 0), (31, 47), (99, 199), (50, 101)])
+def test_a_thin_defect_does_not_vanish(row: int, column: int) -> None:
+    values = np.zeros((100, 200), np.uint8)
+    values[row, column] = 1
+    small = resize_mask(values, 10)
+    assert small.sum() == 1
+    assert small[row // 10, column // 20] == 1
+
+
+def test_suffixes() -> None:
+    assert {".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".gif", ".ppm"} <= picture_suffixes()
+    assert not {".pdf", ".eps", ".csv", ".txt", ".db", ".xml"} & picture_suffixes()

@@ -1,0 +1,66 @@
+"""The synthetic set is rendered once, by processes, and what is rendered depends on its seeds alone."""
+
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from vlmad_jax.data import load_dataset, rendering, synthetic_pictures
+from vlmad_jax.data.images import read_mask, read_picture
+from vlmad_jax.data.synthetic_pictures import Plan, jobs, render_all, version
+
+SMALL = Plan(size=48, train=1, good=1, defective=2)
+
+
+def test_what_is_to_be_rendered() -> None:
+    found = jobs(Plan())
+    assert len(found) == 8 * (16 + 20 + 40)
+    assert len({job.picture for job in found}) == len({job.seed for job in found}) == len(found)
+    assert " " not in "".join(job.picture for job in found)
+    for family in rendering.TEST_FAMILIES:
+        mine = [job for job in found if job.family == family]
+        defects = Counter(job.defect for job in mine if job.defect)
+        assert set(defects) == set(rendering.defects_of(family))
+        assert sum(defects.values()) == 40
+        assert max(defects.values()) - min(defects.values()) <= 1
+        assert sum("/train/good/" in job.picture for job in mine) == 16
+
+
+def test_rendered_once_and_read_like_a_folder(monkeypatch: pytest.MonkeyPatch, cache: Path) -> None:
+    monkeypatch.setattr(synthetic_pictures, "Plan", lambda: SMALL)
+    dataset = load_dataset("synthetic")
+    folders = list((cache / "synthetic").iterdir())
+    assert [folder.name for folder in folders] == [version(SMALL)]
+    before = (folders[0].stat().st_mtime_ns, dataset.samples)
+    again = load_dataset("synthetic")
+    assert (folders[0].stat().st_mtime_ns, again.samples) == before
+    assert len(dataset.samples) == 8 * 4
+    assert set(dataset.categories) == {family.replace(" ", "_") for family in rendering.TEST_FAMILIES}
+    assert all(map(dataset.has_masks, dataset.categories))
+    for sample in dataset.samples:
+        assert read_picture(sample.path).size == (48, 48)
+        if sample.mask is not None:
+            values = read_mask(sample.mask)
+            assert values.shape == (48, 48)
+            assert 0 < values.mean() < 0.9
+
+
+def test_the_processes_render_what_the_seeds_say(tmp_path: Path) -> None:
+    render_all(tmp_path, SMALL)
+    job = next(job for job in jobs(SMALL) if job.defect and job.family == "hex nut")
+    product = rendering.make_product("hex nut", job.seed[:2])
+    _, pixels, mask = rendering.render_pair(product, job.defect, job.seed, 48)
+    assert np.array_equal(np.asarray(read_picture(tmp_path / job.picture)), pixels)
+    assert np.array_equal(read_mask(tmp_path / str(job.mask)), mask)
+
+
+def test_a_process_that_fails_is_noticed(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "file").write_text("no folder")
+    with pytest.raises(RuntimeError, match="rendering the synthetic data set failed"):
+        render_all(tmp_path / "file", SMALL)
+    assert "NotADirectoryError" in capfd.readouterr().err
+
+
+def test_the_version_follows_the_plan() -> None:
+    assert len({version(plan) for plan in (Plan(), Plan(seed=2), Plan(size=128), SMALL)}) == 4
