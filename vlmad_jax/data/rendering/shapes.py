@@ -113,6 +113,11 @@ def cut(shape: Shape, *holes: Shape) -> Shape:
     return lambda x, y: np.maximum.reduce([shape(x, y), *(-hole(x, y) for hole in holes)])
 
 
+def overlap(*shapes: Shape) -> Shape:
+    """What lies in all of them."""
+    return lambda x, y: np.maximum.reduce([shape(x, y) for shape in shapes])
+
+
 def around(count: int, radius: float, make: Callable[[Point], Shape], start: float = 0.0) -> Shape:
     """The union of `count` shapes set on a circle."""
     angles = [start + 2 * math.pi * k / count for k in range(count)]

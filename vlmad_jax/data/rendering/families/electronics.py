@@ -17,6 +17,7 @@ from vlmad_jax.data.rendering.shapes import (
     circle,
     cut,
     lines,
+    overlap,
     union,
 )
 
@@ -88,7 +89,7 @@ def circuit_board(fixed: Rng, varied: Rng) -> tuple[Part, ...]:
     plate = cut(box(0.9, 0.74, round=0.04), corners)
     parts = [
         Part("board", plate, board, reach=1.2, bevel=0.02, height=0.02, shadow=0.4, breakable=True),
-        Part("tracks", union(*lanes), trace, reach=1.0),
+        Part("tracks", overlap(union(*lanes), plate), trace, reach=1.0),
     ]
     slots = [(x, y) for x in (-0.55, 0.0, 0.55) for y in (-0.38, 0.05, 0.45)]
     order = fixed.permutation(len(slots))[: int(fixed.integers(5, 8))]
