@@ -24,7 +24,7 @@ from vlmad_jax.clip.torch_file import read_torch_file
 
 pytestmark = pytest.mark.parity
 
-TOKENIZER = Path("tests/golden/winclip")
+TOKENIZER = Path(__file__).parents[1] / "golden" / "winclip"
 SENTENCES = [
     "a photo of a bottle.",
     "a cropped photo of a damaged transistor with a scratch.",

@@ -3,6 +3,7 @@
 import copyreg
 import pickle
 import zipfile
+from pathlib import Path
 
 import ml_dtypes
 import numpy as np
@@ -12,7 +13,7 @@ from tests.clip.torch_files import Raw, build, call, encode, named, ordered_dict
 from vlmad_jax.clip.torch_file import read_torch_file
 from vlmad_jax.errors import InputError
 
-GOLDEN = "tests/golden/anomalyclip"
+GOLDEN = Path(__file__).parents[1] / "golden" / "anomalyclip"
 SIX = np.arange(6, dtype=np.float32)
 DTYPES = {
     "DoubleStorage": np.float64,
@@ -38,8 +39,8 @@ def refusal(path) -> str:
 
 
 def test_reads_the_prompts_that_torch_saved():
-    prompts = read_torch_file(f"{GOLDEN}/prompts.pth")["prompt_learner"]
-    with np.load(f"{GOLDEN}/prompts.npz") as reference:
+    prompts = read_torch_file(GOLDEN / "prompts.pth")["prompt_learner"]
+    with np.load(GOLDEN / "prompts.npz") as reference:
         assert len(reference.files) == 5
         for name in reference.files:
             np.testing.assert_array_equal(prompts[name.replace("text_", "text.")], reference[name])
