@@ -120,7 +120,7 @@ def test_no_process_outlives_its_parent(tmp_path: Path) -> None:
         for name in ("SIGKILL", "SIGINT")
     ]
     for process, code in zip(started, (-signal.SIGKILL, -signal.SIGINT), strict=True):
-        output, errors = process.communicate(timeout=60)
+        output, errors = process.communicate(timeout=120)
         workers = [int(pid) for pid in output.split()]
         assert (process.returncode, len(workers) > 0) == (code, True), errors
         deadline = time.monotonic() + 20
