@@ -95,7 +95,7 @@ def make_scene(product: Product, seed: Seed) -> tuple[Scene, Camera]:
         ambient=fixed.uniform(0.25, 0.5),
     )
     camera = choose_camera(fixed, varied)
-    return Scene(backdrop, parts, pose, light), camera
+    return Scene(None if family.fills else backdrop, parts, pose, light), camera
 
 
 def _pose(family: Family, fixed: np.random.Generator, varied: np.random.Generator) -> Pose:

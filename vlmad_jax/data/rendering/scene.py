@@ -10,7 +10,7 @@ import numpy as np
 
 from vlmad_jax.data.rendering.grid import Array, Grid, Point, Pose, whole
 from vlmad_jax.data.rendering.materials import Material, surface
-from vlmad_jax.data.rendering.shapes import Shape
+from vlmad_jax.data.rendering.shapes import Shape, everywhere
 
 Warp = Callable[[Array, Array], tuple[Array, Array]]
 
@@ -63,9 +63,9 @@ class Light:
 
 @dataclass(frozen=True)
 class Scene:
-    """Parts from back to front in one pose, over a backdrop, under a light."""
+    """Parts from back to front, posed and lit; no backdrop where the first part fills the picture."""
 
-    backdrop: Material
+    backdrop: Material | None
     parts: tuple[Part, ...]
     pose: Pose
     light: Light
@@ -84,10 +84,10 @@ class Canvas:
 def draw(scene: Scene, size: int) -> Canvas:
     """Lay the parts of a scene over its backdrop."""
     grid = whole(size)
-    albedo, height = surface(scene.backdrop, grid)
-    albedo = np.array(np.broadcast_to(albedo, (3, size, size)), np.float32)
-    gloss = np.full((size, size), scene.backdrop.gloss, np.float32)
-    canvas = Canvas(albedo, np.array(height, np.float32), gloss, np.zeros((size, size), np.float32))
+    canvas = Canvas(np.zeros((3, size, size), np.float32), *np.zeros((3, size, size), np.float32))
+    if scene.backdrop is not None:
+        canvas.albedo[:], canvas.height[:] = surface(scene.backdrop, grid)
+        canvas.gloss[:] = scene.backdrop.gloss
     for part in scene.parts:
         if part.shadow:
             _cast_shadow(canvas, part, scene, grid)
@@ -109,6 +109,10 @@ def _lay(canvas: Canvas, part: Part, pose: Pose, grid: Grid) -> None:
     if window is None:
         return
     placed = _placed(part, pose, window)
+    if part.shape is everywhere:
+        canvas.albedo[:], canvas.height[:] = surface(part.material, placed)
+        canvas.gloss[:], canvas.inside[:] = part.material.gloss, 1
+        return
     distance = part.shape(placed.x, placed.y)
     alpha = placed.coverage(distance)
     if part.opacity < 1:
