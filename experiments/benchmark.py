@@ -1,0 +1,56 @@
+"""Pictures per second, compile time, peak memory and share of the machine's matmul rate, with random weights.
+
+    python -m experiments.benchmark --method=winclip --arch=vit-b-16-plus-240
+
+Needs nothing but the package. Prints a table and writes OUT/benchmark.json.
+"""
+
+from __future__ import annotations
+
+import pathlib
+from collections.abc import Sequence
+
+from absl import flags
+
+from experiments import common
+from vlmad_jax import benchmark
+from vlmad_jax.benchmark import Setting
+from vlmad_jax.clip.config import ARCHITECTURES
+from vlmad_jax.errors import InputError
+from vlmad_jax.report import write_json
+
+METHOD = flags.DEFINE_string("method", "winclip", "The method to measure.")
+ARCH = flags.DEFINE_string("arch", "vit-b-16-plus-240", f"The backbone: {', '.join(ARCHITECTURES)}.")
+BATCH_SIZE = flags.DEFINE_integer("batch_size", 1, "Pictures scored together.")
+DTYPES = flags.DEFINE_list("dtypes", ["float32", "bfloat16"], "What matrix products read, one after another.")
+WINDOW_SIZES = flags.DEFINE_list("window_sizes", ["2", "3"], "Sides of the windows in patches.")
+SHOTS = flags.DEFINE_integer("shots", 0, "Random reference pictures; 0 is zero-shot.")
+REPEATS = flags.DEFINE_integer("repeats", 5, "Rounds, in each of which every dtype has its turn.")
+SECONDS = flags.DEFINE_float("seconds", 120.0, "No further round begins after this long; one always does.")
+OUT = flags.DEFINE_string("out", "results/benchmark", "Directory of benchmark.json.")
+
+
+def run(
+    setting: Setting, dtypes: Sequence[str], repeats: int, seconds: float, out: pathlib.Path
+) -> benchmark.Results:
+    """Measures, prints the table, writes OUT/benchmark.json and returns what it holds."""
+    results = benchmark.run(setting, dtypes, repeats, seconds)
+    print(benchmark.table(results))
+    write_json(out / "benchmark.json", results)
+    return results
+
+
+def main() -> None:
+    """Flags in, a measurement out."""
+    try:
+        window_sizes = tuple(map(int, WINDOW_SIZES.value))
+    except ValueError as error:
+        sizes = ",".join(WINDOW_SIZES.value)
+        raise InputError(f"--window_sizes={sizes} are not whole numbers; give for example 2,3") from error
+    config = benchmark.architecture(ARCH.value)
+    setting = Setting(METHOD.value, ARCH.value, config, BATCH_SIZE.value, window_sizes, SHOTS.value)
+    run(setting, DTYPES.value, REPEATS.value, SECONDS.value, pathlib.Path(OUT.value))
+
+
+if __name__ == "__main__":
+    common.main(main)

@@ -1,0 +1,38 @@
+"""A backbone small enough to work out by hand, and contenders that start quickly in their own process."""
+
+import os
+
+from vlmad_jax.benchmark import Setting, machine
+from vlmad_jax.benchmark.contender import Contender
+from vlmad_jax.clip.config import CLIPConfig, TextConfig, VisionConfig
+from vlmad_jax.errors import InputError
+
+# 4 x 4 patches of 8 x 8 pixels; 2 layers of width 16 with MLPs of 32; embeddings of 8.
+SMALL = CLIPConfig(VisionConfig(16, 2, 2, 32, 32, 8), TextConfig(16, 1, 2, 32, 64, 16, 63), 8)
+
+
+def small(**changes) -> Setting:
+    return Setting(**({"method": "winclip", "arch": "small", "config": SMALL} | changes))
+
+
+def quick_contender(setting: Setting, dtype: str) -> Contender:
+    """A contender whose squares cost nothing, built where it runs."""
+    machine.SQUARES = dict.fromkeys(machine.SQUARES, (64,))
+    return Contender(setting, dtype)
+
+
+class Failing:
+    def refuse(self) -> None:
+        raise InputError("the bottle: is not clean; wash it")
+
+    def run_out(self) -> None:
+        raise MemoryError("RESOURCE_EXHAUSTED: out of memory")
+
+    def divide(self) -> float:
+        return 1 / 0
+
+    def count(self) -> int:
+        return os.getpid()
+
+    def die(self) -> None:
+        os._exit(7)

@@ -1,0 +1,160 @@
+import json
+import os
+
+import jax
+import jax.numpy as jnp
+import pytest
+
+from tests.benchmark.settings import Failing, quick_contender, small
+from vlmad_jax.benchmark import contender, machine, run, table, turns
+from vlmad_jax.benchmark.contender import Round, Start
+from vlmad_jax.benchmark.process import in_process
+from vlmad_jax.errors import InputError
+
+
+@pytest.fixture(scope="module")
+def results():
+    """A whole measurement of a small backbone, one process for each dtype."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(turns, "Contender", quick_contender)
+        return run(small(batch_size=2, shots=1), ["float32", "bfloat16"], repeats=2)
+
+
+def test_measurement(results):
+    assert results == json.loads(json.dumps(results))
+    assert results["machine"]["backend"] == jax.default_backend()
+    assert results["machine"]["jax"] == jax.__version__
+    assert results["machine"]["cores"] >= 1
+    assert results["setting"] == {
+        "method": "winclip",
+        "arch": "small",
+        "batch_size": 2,
+        "window_sizes": [2, 3],
+        "shots": 1,
+    }
+    assert results["gflop_per_picture"]["published"] == pytest.approx(1_054_912e-9 + 9_744e-9)
+    assert 0.5 < results["gflop_per_picture"]["executed"] / results["gflop_per_picture"]["published"] < 1
+    assert list(results["dtypes"]) == ["float32", "bfloat16"]
+    for figures in results["dtypes"].values():
+        speed, share = figures["pictures_per_second"], figures["share_of_matmul_rate"]
+        assert figures["rounds"] == 2
+        assert 0 < speed["min"] <= speed["median"] <= speed["max"]
+        assert figures["compile_seconds"] > 0
+        assert 1e8 < figures["peak_memory_bytes"] < 1e11
+        assert figures["matmul"]["shape"] in ([64, 64, 64], [8192, 16, 32], [8192, 32, 16])
+        assert 0 < share["executed"] < share["published"] < 2
+
+
+def test_table(results):
+    lines = table(results).splitlines()
+    assert lines[0] == "winclip 1-shot, small, windows 2,3, batch 2"
+    assert [line.split()[0] for line in lines[-3:]] == ["dtype", "float32", "bfloat16"]
+    assert len({len(line) for line in lines[-3:]}) == 1
+    assert max(map(len, lines)) <= 110
+    speed = results["dtypes"]["bfloat16"]["pictures_per_second"]["median"]
+    assert float(lines[-1].split()[1]) == pytest.approx(speed, rel=1e-3)
+
+
+def test_summary_by_hand():
+    setting = small(batch_size=4)
+    start = Start(first_call=10.0, peak_memory=5_000, executed_flop=500_000, machine={})
+    # Medians: 2 s a call; 1e6 and 2e6 operations a second.
+    rounds = [
+        Round(1.0, {(1, 2, 3): 9e6, (4, 5, 6): 1e6}),
+        Round(2.0, {(1, 2, 3): 1e6, (4, 5, 6): 3e6}),
+        Round(4.0, {(1, 2, 3): 1e6, (4, 5, 6): 2e6}),
+    ]
+    assert turns.summary(setting, start, rounds) == {
+        "rounds": 3,
+        "pictures_per_second": {"median": 2.0, "min": 1.0, "max": 4.0},
+        "compile_seconds": 8.0,
+        "peak_memory_bytes": 5_000,
+        "matmul": {"shape": [4, 5, 6], "gflop_per_second": 2e-3},
+        "share_of_matmul_rate": {"published": 1.054912, "executed": 0.5},
+    }
+
+
+@pytest.mark.parametrize(
+    ("dtypes", "repeats", "message"),
+    [
+        (["float16"], 1, "dtype 'float16' is not one of float32, bfloat16"),
+        ([], 1, "--dtypes= has to name"),
+        (["float32", "float32"], 1, "--dtypes=float32,float32 has to name each dtype once"),
+        (["float32"], 0, "--repeats=0 measures nothing"),
+    ],
+)
+def test_impossible_runs(dtypes, repeats, message):
+    with pytest.raises(InputError, match=message):
+        run(small(), dtypes, repeats)
+
+
+def test_rounds_end_with_the_budget(monkeypatch):
+    class Clocked:
+        """Rounds take 10 seconds of a clock that stands otherwise."""
+
+        now = 0.0
+
+        def __init__(self, *_):
+            pass
+
+        def __enter__(self):
+            return lambda name: getattr(self, name)()
+
+        def __exit__(self, *_):
+            pass
+
+        def start(self):
+            Clocked.now += 100
+            return Start(1.0, 1, 1.0, {})
+
+        def round(self):
+            Clocked.now += 10
+            return Round(1.0, {(1, 1, 1): 1.0})
+
+    monkeypatch.setattr(turns, "in_process", Clocked)
+    monkeypatch.setattr(turns.time, "perf_counter", lambda: Clocked.now)
+    counts = {
+        seconds: run(small(), ["float32"], repeats=4, seconds=seconds)["dtypes"]["float32"]["rounds"]
+        for seconds in (0.0, 15.0, 1000.0)
+    }
+    assert counts == {0.0: 1, 15.0: 2, 1000.0: 4}
+
+
+def test_short_calls_are_repeated(monkeypatch):
+    clock = iter(range(0, 10_000))
+    monkeypatch.setattr(contender.time, "perf_counter", lambda: next(clock) * 0.01)
+    made = []
+    measured = contender.Run(lambda: made.append(1) or jnp.zeros(1))
+    assert (len(made), measured.calls) == (2, 30)  # 0.01 s a call fills 0.3 s thirty times
+    assert measured.seconds() == pytest.approx(0.01 / 30)
+    assert len(made) == 32
+
+
+def test_failures_in_the_other_process():
+    with in_process(Failing) as ask:
+        with pytest.raises(InputError, match="the bottle: is not clean"):
+            ask("refuse")
+        with pytest.raises(InputError, match="too little memory; give a smaller --batch_size"):
+            ask("run_out")
+        with pytest.raises(RuntimeError, match="ZeroDivisionError"):
+            ask("divide")
+        assert ask("count") != os.getpid()
+        with pytest.raises(InputError, match=r"was killed \(exit code 7\)"):
+            ask("die")
+
+
+def test_products_multiply_in_full(monkeypatch):
+    monkeypatch.setattr(machine, "SQUARES", dict.fromkeys(machine.SQUARES, (8,)))
+    products = machine.products(small().config, "bfloat16")
+    assert list(products) == [(8, 8, 8), (8192, 16, 32), (8192, 32, 16)]
+    for (n, _, m), product in products.items():
+        assert product().shape == (n, m)
+        assert product().dtype == jnp.float32
+    assert float(products[8192, 16, 32]().std()) == pytest.approx(4.0, rel=0.1)  # sums of 16 products
+
+
+def test_peak_memory_grows_with_what_is_held():
+    before = machine.peak_memory()
+    held = jax.block_until_ready(jnp.ones((256, 2**20), jnp.float32))  # 1 GiB
+    assert machine.peak_memory() >= min(before + 1, held.nbytes)
+    assert machine.peak_memory() >= held.nbytes

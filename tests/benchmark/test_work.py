@@ -1,0 +1,105 @@
+import jax
+import jax.numpy as jnp
+import pytest
+
+from tests.benchmark.settings import SMALL, small
+from vlmad_jax import windows
+from vlmad_jax.benchmark import architecture, matmul_flop, winclip_flop
+from vlmad_jax.benchmark.contender import random_state
+from vlmad_jax.clip.model import random_clip
+from vlmad_jax.errors import InputError
+from vlmad_jax.methods import WinCLIP
+
+# By hand for SMALL. One layer of T tokens: weights 2 T 16 (4 x 16 + 2 x 32) = 4096 T, attention
+# 2 (2 T T 16) = 64 T T; projection 2 x 16 x 8 = 256. Sequences: 17 tokens once, 5 in 9 windows, 10 in 4.
+EMBED = 2 * 16 * 192 * 16
+TEXTS = 2 * 14 * 8 * 2
+PUBLISHED = EMBED + 176_512 + 9 * 44_416 + 4 * 94_976 + TEXTS
+# The last layer for the class token alone: keys and values 1024 T, attention 64 T, the rest 3072.
+EXECUTED = EMBED + 109_952 + 9 * 30_848 + 4 * 61_568 + TEXTS
+UPSAMPLING = 2 * 32 * 4 * 4 + 2 * 32 * 32 * 4  # of the map, along one axis and then the other
+MEMORY = 2 * 2 * (16 * 16 * 16 + (9 * 9 + 4 * 4) * 8)  # two references
+
+
+def executed(batch: int, shots: int = 0) -> int:
+    detector = WinCLIP(random_clip(SMALL))
+    images = jax.ShapeDtypeStruct((batch, 32, 32, 3), jnp.uint8)
+    return matmul_flop(detector.score, random_state(detector, shots), images)
+
+
+def test_published_work_by_hand():
+    assert winclip_flop(SMALL) == PUBLISHED == 1_054_912
+    assert winclip_flop(SMALL, (2, 3), shots=2) == PUBLISHED + MEMORY
+    assert winclip_flop(SMALL, (3,)) == PUBLISHED - 9 * 44_416 - 2 * 9 * 8 * 2
+
+
+def test_published_work_of_the_papers_backbone():
+    flop = winclip_flop(architecture("vit-b-16-plus-240"))
+    assert flop == 673_451_682_816
+    # 669 GFLOP is the weights of the layers alone, 12 for each of 2896 tokens.
+    tokens = 196 * 5 + 169 * 10 + 226
+    assert tokens * 12 * 2 * 896 * (4 * 896 + 2 * 3584) == pytest.approx(669e9, rel=2e-3)
+    assert flop == pytest.approx(669e9, rel=1e-2)
+
+
+def test_window_larger_than_the_grid():
+    with pytest.raises(InputError, match="window size 5 does not fit a grid of 4 x 4"):
+        winclip_flop(SMALL, (2, 5))
+
+
+def test_executed_work_by_hand():
+    assert executed(batch=1) == EXECUTED + UPSAMPLING
+    assert executed(batch=3) == 3 * (EXECUTED + UPSAMPLING)
+
+
+def test_executed_work_in_chunks(monkeypatch):
+    monkeypatch.setattr(windows, "CHUNK_TOKENS", 20)  # 4 windows of 5 tokens at a time, and 2 of 10
+    assert executed(batch=1) == EXECUTED + UPSAMPLING
+
+
+def test_executed_work_with_references():
+    # The whole picture's last layer is now computed for all tokens.
+    assert executed(batch=1, shots=2) == EXECUTED - 109_952 + 176_512 + UPSAMPLING + MEMORY
+
+
+def test_scan_counts_every_step():
+    matrix = jax.ShapeDtypeStruct((4, 4), jnp.float32)
+
+    def powers(x):
+        return jax.lax.scan(lambda product, _: (product @ x, None), x, length=5)[0]
+
+    assert matmul_flop(powers, matrix) == 5 * 2 * 4 * 4 * 4
+
+
+def test_unknown_number_of_products_is_refused():
+    matrix = jax.ShapeDtypeStruct((4, 4), jnp.float32)
+    with pytest.raises(ValueError, match="work of while"):
+        matmul_flop(lambda x: jax.lax.while_loop(lambda y: y.sum() < 9, lambda y: y @ y, x), matrix)
+
+
+def test_random_state_has_the_shapes_of_prepare():
+    detector = WinCLIP(random_clip(SMALL))
+    shapes = jax.tree.map(lambda leaf: leaf.shape, random_state(detector, 2))
+    assert shapes == {"text": (2, 8), "memory": {"patches": (32, 16), "windows": ((18, 8), (8, 8))}}
+    assert random_state(detector, 0)["text"].std() > 0.5
+    assert set(random_state(detector, 0)) == {"text"}
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"method": "winklip"}, "method 'winklip' is not one of winclip"),
+        ({"batch_size": 0}, "--batch_size=0 holds no picture"),
+        ({"shots": -1}, "--shots=-1 is below zero"),
+        ({"window_sizes": ()}, "--window_sizes is empty"),
+        ({"window_sizes": (5,)}, "window size 5 does not fit"),
+    ],
+)
+def test_impossible_settings(changes, message):
+    with pytest.raises(InputError, match=message):
+        small(**changes)
+
+
+def test_unknown_architecture():
+    with pytest.raises(InputError, match="--arch=vit-x is not one of vit-b-32, "):
+        architecture("vit-x")

@@ -1,0 +1,55 @@
+"""Each test runs in a process of its own: the flags of two experiments cannot live in one."""
+
+import json
+import subprocess
+import sys
+
+EVERY_FLAG = {
+    "method": "winclip",
+    "arch": "vit-b-32",
+    "batch_size": "3",
+    "dtypes": "bfloat16",
+    "window_sizes": "2,4",
+    "shots": "5",
+    "repeats": "7",
+    "seconds": "8.5",
+}
+# The measurement itself is replaced: what reaches it is written instead of its results.
+RECORD = """
+from experiments import benchmark, common
+def measure(setting, dtypes, repeats, seconds):
+    named = (setting.method, setting.arch, setting.config.vision.patch_size, setting.batch_size)
+    return {"seen": [*named, setting.window_sizes, setting.shots, dtypes, repeats, seconds]}
+benchmark.benchmark.run, benchmark.benchmark.table = measure, str
+common.main(benchmark.main)
+"""
+
+
+def python(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, *arguments], capture_output=True, text=True, check=False)
+
+
+def test_every_flag_is_read(tmp_path):
+    flags = [f"--{name}={value}" for name, value in EVERY_FLAG.items()]
+    done = python("-c", RECORD, *flags, f"--out={tmp_path / 'new'}")
+    assert done.returncode == 0, done.stderr
+    seen = json.loads((tmp_path / "new" / "benchmark.json").read_text())["seen"]
+    assert seen == ["winclip", "vit-b-32", 32, 3, [2, 4], 5, ["bfloat16"], 7, 8.5]
+    assert done.stdout.startswith("{'seen'")
+
+
+def test_unknown_architecture_is_one_line():
+    done = python("-m", "experiments.benchmark", "--arch=vit-x")
+    assert done.returncode == 1
+    assert done.stderr.splitlines() == [
+        "error: --arch=vit-x is not one of vit-b-32, vit-b-16, vit-b-16-plus-240, vit-l-14, vit-l-14-336, "
+        "vit-h-14; give one of these"
+    ]
+
+
+def test_window_sizes_that_are_no_numbers():
+    done = python("-m", "experiments.benchmark", "--window_sizes=2,three")
+    assert (done.returncode, done.stderr) == (
+        1,
+        "error: --window_sizes=2,three are not whole numbers; give for example 2,3\n",
+    )

@@ -1,0 +1,56 @@
+"""The results of a benchmark for a terminal."""
+
+from __future__ import annotations
+
+from typing import Any
+
+COLUMNS = (
+    ("dtype", 9),
+    ("pictures/s", 11),
+    ("min", 8),
+    ("max", 8),
+    ("rounds", 7),
+    ("compile s", 10),
+    ("peak GB", 8),
+    ("matmul GFLOP/s", 15),
+    ("published", 10),
+    ("executed", 9),
+)
+
+
+def table(results: dict[str, Any]) -> str:
+    """The results of `run` in at most 110 columns; the last two are shares of the machine's matmul rate."""
+    setting, machine, work = results["setting"], results["machine"], results["gflop_per_picture"]
+    windows = ",".join(map(str, setting["window_sizes"]))
+    shots = f"{setting['shots']}-shot" if setting["shots"] else "zero-shot"
+    rows = [[name for name, _ in COLUMNS]]
+    for dtype, figures in results["dtypes"].items():
+        speed, share = figures["pictures_per_second"], figures["share_of_matmul_rate"]
+        rows.append(
+            [
+                dtype,
+                f"{speed['median']:.4g}",
+                f"{speed['min']:.4g}",
+                f"{speed['max']:.4g}",
+                f"{figures['rounds']}",
+                f"{figures['compile_seconds']:.1f}",
+                f"{figures['peak_memory_bytes'] / 1e9:.2f}",
+                f"{figures['matmul']['gflop_per_second']:.4g}",
+                f"{share['published']:.1%}",
+                f"{share['executed']:.1%}",
+            ]
+        )
+    return "\n".join(
+        [
+            f"{setting['method']} {shots}, {setting['arch']}, windows {windows}, "
+            f"batch {setting['batch_size']}",
+            f"{machine['device']}, {machine['cores']} cores, jax {machine['jax']}, "
+            f"load average {results['load_average']:.1f} before",
+            f"work of a picture: {work['published']:.4g} GFLOP as published, {work['executed']:.4g} executed",
+            "",
+            *(
+                "".join(cell.rjust(width) for cell, (_, width) in zip(row, COLUMNS, strict=True))
+                for row in rows
+            ),
+        ]
+    )
