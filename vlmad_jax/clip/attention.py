@@ -1,7 +1,8 @@
 """Attention kernels: pure functions (q, k, v) -> out, chosen by name.
 
-Queries are (B, Q, H, D/H), keys and values (B, T, H, D/H), the result (B, Q, H, D/H) in float32.
-Q is T, or 1 where only the class token's answer is wanted.
+Queries are (B, H, Q, D/H), keys and values (B, H, T, D/H), the result (B, H, Q, D/H) in float32.
+Q is T, or 1 where only the class token's answer is wanted. Heads stand before tokens because XLA's CPU
+backend has no bfloat16 product for some gradients of the other order.
 """
 
 from __future__ import annotations
@@ -22,11 +23,11 @@ def attend(q: jax.Array, k: jax.Array, v: jax.Array, mask: jax.Array | None = No
 
     `mask` (Q, T) is true where a query may look.
     """
-    logits = einsum("bqhd,bthd->bhqt", q, k) * q.shape[-1] ** -0.5  # (B, H, Q, T)
+    logits = einsum("bhqd,bhtd->bhqt", q, k) * q.shape[-1] ** -0.5  # (B, H, Q, T)
     if mask is not None:
         logits = jnp.where(mask, logits, -jnp.inf)
     weights = jax.nn.softmax(logits, axis=-1).astype(v.dtype)
-    return einsum("bhqt,bthd->bqhd", weights, v)
+    return einsum("bhqt,bhtd->bhqd", weights, v)
 
 
 def qk(q: jax.Array, k: jax.Array, v: jax.Array) -> jax.Array:
@@ -36,7 +37,7 @@ def qk(q: jax.Array, k: jax.Array, v: jax.Array) -> jax.Array:
 
 def causal(q: jax.Array, k: jax.Array, v: jax.Array) -> jax.Array:
     """CLIP's text attention: a token looks at itself and at those before it."""
-    tokens = q.shape[1]
+    tokens = q.shape[2]
     return attend(q, k, v, jnp.tril(jnp.ones((tokens, tokens), bool)))
 
 

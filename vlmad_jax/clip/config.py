@@ -114,7 +114,9 @@ def read_config(path: pathlib.Path, layout: str) -> CLIPConfig:
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise InputError(f"{path}: not valid JSON ({error}); download it again") from error
     except KeyError as error:
-        raise InputError(f"{path}: the entry {error} is missing; this is not the file of a CLIP ViT") from error
+        raise InputError(
+            f"{path}: the entry {error} is missing; this is not the file of a CLIP ViT"
+        ) from error
     except InputError as error:
         raise InputError(f"{path}: {error}") from error
 
@@ -128,7 +130,9 @@ def from_transformers(raw: dict[str, Any]) -> CLIPConfig:
     parsed = TransformersConfig.from_dict(raw)
     vision, text = parsed.vision_config, parsed.text_config
     if vision.hidden_act != text.hidden_act or vision.layer_norm_eps != text.layer_norm_eps:
-        raise InputError("vision and text differ in hidden_act or layer_norm_eps, which no published CLIP does")
+        raise InputError(
+            "vision and text differ in hidden_act or layer_norm_eps, which no published CLIP does"
+        )
     # transformers reads eos_token_id 2, written by old exports, as "the highest id of the vocabulary".
     eos = text.vocab_size - 1 if text.eos_token_id == 2 else text.eos_token_id
     return CLIPConfig(
@@ -197,7 +201,15 @@ def to_transformers(config: CLIPConfig) -> dict[str, Any]:
 
 
 OPEN_CLIP_VISION = {"image_size", "layers", "width", "patch_size", "head_width", "mlp_ratio"}
-OPEN_CLIP_TEXT = {"context_length", "vocab_size", "width", "heads", "layers", "mlp_ratio", "hf_tokenizer_name"}
+OPEN_CLIP_TEXT = {
+    "context_length",
+    "vocab_size",
+    "width",
+    "heads",
+    "layers",
+    "mlp_ratio",
+    "hf_tokenizer_name",
+}
 
 
 def from_open_clip(raw: dict[str, Any]) -> CLIPConfig:

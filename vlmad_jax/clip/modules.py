@@ -43,8 +43,11 @@ class Linear(nn.Module):
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
         dtype = dtype_of(self.dtype)
-        weights = self.param("kernel", nn.initializers.normal(x.shape[-1] ** -0.5), (x.shape[-1], self.features))
-        y = einsum("...i,io->...o", x.astype(dtype), weights.astype(dtype))
+        weights = self.param(
+            "kernel", nn.initializers.normal(x.shape[-1] ** -0.5), (x.shape[-1], self.features)
+        )
+        rows = x.reshape(-1, x.shape[-1]).astype(dtype)
+        y = einsum("ni,io->no", rows, weights.astype(dtype)).reshape(*x.shape[:-1], self.features)
         if not self.use_bias:
             return y
         return y + self.param("bias", nn.initializers.zeros, (self.features,))
@@ -62,11 +65,11 @@ class Attention(nn.Module):
 
         def heads(name: str, tokens: jax.Array) -> jax.Array:
             y = Linear(width, self.dtype, name=name)(tokens).astype(dtype)
-            return y.reshape(*y.shape[:-1], self.heads, width // self.heads)  # (B, T, H, D/H)
+            return y.reshape(*y.shape[:-1], self.heads, -1).swapaxes(1, 2)  # (B, H, T, D/H)
 
         q, k, v = heads("query", x[:, :queries]), heads("key", x), heads("value", x)
         out = kernel(attention)(q, k, v)
-        return Linear(width, self.dtype, name="out")(out.reshape(*out.shape[:2], width))
+        return Linear(width, self.dtype, name="out")(out.swapaxes(1, 2).reshape(*x.shape[:1], -1, width))
 
 
 class MLP(nn.Module):
@@ -115,7 +118,14 @@ def blocks(config: CLIPConfig, tower: str, dtype: str) -> list[Block]:
     """The residual blocks of one tower, named "layer01" and on."""
     part = getattr(config, tower)
     return [
-        Block(part.heads, part.mlp_width, config.activation, config.layer_norm_eps, dtype, name=layer_name(n + 1))
+        Block(
+            part.heads,
+            part.mlp_width,
+            config.activation,
+            config.layer_norm_eps,
+            dtype,
+            name=layer_name(n + 1),
+        )
         for n in range(part.layers)
     ]
 
@@ -144,7 +154,7 @@ class VisionTransformer(nn.Module):
         return self.project(hidden[:, 0]), intermediates
 
     def embed(self, images: jax.Array) -> jax.Array:
-        """uint8 (B, S, S, 3) -> class token and patches with their positions, before the first norm (B, T, D)."""
+        """uint8 (B, S, S, 3) -> class token and patches, with positions, before the first norm: (B, T, D)."""
         patch = self.config.vision.patch_size
         mean, std = jnp.array(self.config.image_mean), jnp.array(self.config.image_std)
         pixels = (images.astype(jnp.float32) / 255 - mean) / std

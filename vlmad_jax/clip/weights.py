@@ -215,7 +215,7 @@ def save_params(params: Params, config: CLIPConfig, dtype: str = "float32") -> d
     for path, (name, kind) in LAYOUTS["transformers"].tensors(config).items():
         save = TRANSFORMS[kind].save
         assert save is not None, "every transform of the transformers layout has an inverse"
-        tensors[name] = np.ascontiguousarray(save(np.asarray(flat[path], np.float32)).astype(dtype))
+        tensors[name] = save(np.asarray(flat[path], np.float32)).astype(dtype)
     return tensors
 
 

@@ -1,0 +1,40 @@
+"""Checkpoints of a training run: orbax, asynchronous, the last few kept."""
+
+from __future__ import annotations
+
+import pathlib
+from typing import Any
+
+import jax
+import orbax.checkpoint as ocp
+
+from vlmad_jax.training.step import TrainState
+
+KEPT = 3
+
+
+class Checkpoints:
+    """The checkpoints of one run's directory; a step is saved whole or not at all."""
+
+    def __init__(self, directory: pathlib.Path) -> None:
+        options = ocp.CheckpointManagerOptions(max_to_keep=KEPT, enable_async_checkpointing=True)
+        self._manager = ocp.CheckpointManager(directory.absolute(), options=options)
+
+    def latest(self) -> int | None:
+        """The last step saved, or None."""
+        return self._manager.latest_step()
+
+    def save(self, step: int, state: TrainState) -> None:
+        """Saves in the background; `state` may be donated as soon as this returns."""
+        self._manager.save(step, args=ocp.args.StandardSave(state._asdict()))
+
+    def restore(self, step: int, like: TrainState) -> TrainState:
+        """The state saved at `step`, with the structure of `like`."""
+        abstract = jax.tree.map(ocp.utils.to_shape_dtype_struct, like._asdict())
+        restored: dict[str, Any] = self._manager.restore(step, args=ocp.args.StandardRestore(abstract))
+        return TrainState(**restored)
+
+    def close(self) -> None:
+        """Waits until all is written."""
+        self._manager.wait_until_finished()
+        self._manager.close()

@@ -1,0 +1,99 @@
+"""The losses that make a small CLIP from rendered pairs of good and defective pictures.
+
+Three terms, each a cross-entropy over cosines times the learned scale:
+
+- `contrast`: pictures against captions that name their object, both ways (Radford et al. 2021, figure 3);
+  captions of the same object and state are all right answers, so the targets are spread over them;
+- `state`: a picture against the two captions of its own object, good and defective: WinCLIP's question;
+- `window`: the same question asked of windows of patches, the class token before them, which is how WinCLIP
+  will read the encoder.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from vlmad_jax.association import normalise
+from vlmad_jax.clip.config import CLIPConfig
+from vlmad_jax.clip.modules import TextTransformer, VisionTransformer
+from vlmad_jax.clip.precision import einsum
+from vlmad_jax.training.step import Loss, Parts
+
+LARGEST_SCALE = 100.0  # as CLIP clips it
+
+
+def make_loss(config: CLIPConfig, dtype: str) -> Loss:
+    """The loss of `CLIPModule`'s parameters on a batch of `training.pairs`."""
+    vision, text = VisionTransformer(config, dtype), TextTransformer(config, dtype)
+
+    def loss(params: Any, batch: dict[str, jax.Array]) -> tuple[jax.Array, Parts]:
+        scale = jnp.minimum(jnp.exp(params["logit_scale"]), LARGEST_SCALE)
+        images = jnp.concatenate([batch["good"], batch["bad"]])  # (2B, S, S, 3)
+        tokens = vision.apply({"params": params["vision"]}, images, method="embed")  # (2B, 1 + P, D)
+
+        def encode(tokens: jax.Array) -> jax.Array:
+            return normalise(vision.apply({"params": params["vision"]}, tokens, method="encode_tokens"))
+
+        named = jnp.concatenate([batch["good_caption"], batch["bad_caption"]])
+        states = jnp.concatenate([batch["normal_caption"], batch["anomalous_caption"]])
+        captions, _ = text.apply({"params": params["text"]}, jnp.concatenate([named, states]))
+        named, states = jnp.split(normalise(captions), 2)  # (2B, E) each
+        normal, anomalous = (jnp.tile(x, (2, 1)) for x in jnp.split(states, 2))  # (2B, E): of each picture
+        embeddings = encode(tokens)
+        group = jnp.concatenate([batch["group"] * 2, batch["group"] * 2 + 1])
+        label = jnp.repeat(jnp.arange(2), len(batch["group"])).astype(jnp.float32)
+        parts = {
+            "contrast": contrast(embeddings, named, group, scale),
+            "state": state_loss(embeddings, normal, anomalous, label, jnp.ones_like(label), scale),
+            "window": jnp.mean(
+                jnp.stack(
+                    [
+                        state_loss(
+                            encode(window_tokens(tokens, batch[f"{name}_patches"])),
+                            normal,
+                            anomalous,
+                            batch[f"{name}_label"],
+                            batch[f"{name}_weight"],
+                            scale,
+                        )
+                        for name in ("small_window", "large_window")
+                    ]
+                )
+            ),
+        }
+        return sum(parts.values(), jnp.zeros(())), parts
+
+    return loss
+
+
+def window_tokens(tokens: jax.Array, patches: jax.Array) -> jax.Array:
+    """The class token and one window's patches of each picture: (B, 1 + P, D), (B, n) -> (B, 1 + n, D)."""
+    window = jnp.take_along_axis(tokens, patches[:, :, None] + 1, axis=1)
+    return jnp.concatenate([tokens[:, :1], window], axis=1)
+
+
+def contrast(images: jax.Array, texts: jax.Array, group: jax.Array, scale: jax.Array) -> jax.Array:
+    """CLIP's symmetric loss, (N, E) against (N, E), where all of one group (N,) are right answers."""
+    logits = scale * einsum("ie,te->it", images, texts)  # (N, N)
+    same = (group[:, None] == group[None, :]).astype(jnp.float32)
+    targets = same / same.sum(axis=1, keepdims=True)
+    both = optax.softmax_cross_entropy(logits, targets) + optax.softmax_cross_entropy(logits.T, targets)
+    return both.mean() / 2
+
+
+def state_loss(
+    images: jax.Array,
+    normal: jax.Array,
+    anomalous: jax.Array,
+    label: jax.Array,
+    weight: jax.Array,
+    scale: jax.Array,
+) -> jax.Array:
+    """Binary cross-entropy of good against defective: (N, E) x 3, label and weight (N,)."""
+    logits = scale * (images * (anomalous - normal)).sum(axis=-1)
+    losses = optax.sigmoid_binary_cross_entropy(logits, label)
+    return (losses * weight).sum() / jnp.maximum(weight.sum(), 1)

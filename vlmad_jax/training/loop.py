@@ -1,0 +1,153 @@
+"""The training loop: progress, a log of every step, checkpoints, and stopping cleanly."""
+
+from __future__ import annotations
+
+import json
+import pathlib
+import signal
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import jax
+import numpy as np
+from tqdm import tqdm
+
+from vlmad_jax.errors import InputError
+from vlmad_jax.training.checkpoints import Checkpoints
+from vlmad_jax.training.step import Batch, Parts, TrainState, replicate, shard, unreplicate
+
+# The losses of this many steps are fetched together, so that the device never waits for the log.
+LOG_EVERY = 10
+
+
+class Stop:
+    """Turns SIGTERM into a flag for as long as it is entered."""
+
+    def __init__(self) -> None:
+        self.wanted = False
+
+    def __enter__(self) -> Stop:
+        self._previous = signal.signal(signal.SIGTERM, self._stop)
+        return self
+
+    def __exit__(self, *_: Any) -> None:
+        signal.signal(signal.SIGTERM, self._previous)
+
+    def _stop(self, *_: Any) -> None:
+        self.wanted = True
+
+
+def train(
+    step: Callable[[TrainState, Batch], tuple[TrainState, Parts]],
+    state: TrainState,
+    batches: Callable[[int], Iterable[Batch]],
+    steps: int,
+    out: pathlib.Path,
+    pictures_a_step: int,
+    save_every: int,
+) -> TrainState:
+    """Trains to `steps`, going on from the last checkpoint in `out`.
+
+    Args:
+      step: from `make_step`.
+      state: where a fresh run starts, not replicated.
+      batches: the batches from a given step number on.
+      steps: the step to stop at.
+      out: `checkpoints/` and `log.jsonl`, one line a step, are kept there.
+      pictures_a_step: for the rate that the progress bar shows.
+      save_every: steps between checkpoints.
+
+    Returns:
+      The state at the end, or where SIGTERM stopped it (saved either way).
+
+    Raises:
+      InputError: the loss is not finite; the last checkpoint is kept.
+    """
+    checkpoints = Checkpoints(out / "checkpoints")
+    done = checkpoints.latest() or 0
+    if done:
+        state = checkpoints.restore(done, state)
+    log = Log(out / "log.jsonl", done)
+    replicated = replicate(state)
+    with Stop() as stop, tqdm(total=steps, initial=done, unit="step", dynamic_ncols=True) as bar:
+        try:
+            for batch in batches(done) if done < steps else ():
+                replicated, terms = step(replicated, shard(batch))
+                done += 1
+                shown = log.add(done, terms, flush=done == steps or stop.wanted)
+                bar.update()
+                if shown:
+                    rate = (bar.format_dict["rate"] or 0) * pictures_a_step
+                    bar.set_postfix_str(f"{format_terms(shown)} {rate:.0f} pictures/s")
+                if done % save_every == 0 or done == steps or stop.wanted:
+                    checkpoints.save(done, unreplicate(replicated))
+                if stop.wanted:
+                    break
+        finally:
+            checkpoints.close()
+    return unreplicate(replicated)
+
+
+def format_terms(terms: dict[str, float]) -> str:
+    """ "loss 1.234 contrast 0.567"."""
+    return " ".join(f"{name} {value:.3f}" for name, value in terms.items() if name != "step")
+
+
+class Log:
+    """A JSON-lines file with the loss terms of every step."""
+
+    def __init__(self, path: pathlib.Path, done: int) -> None:
+        """Opens the log of a run that is at step `done`: later lines, of a run that was cut off, are dropped."""
+        self.path = path
+        kept = [line for line in read_log(path) if line["step"] <= done]
+        path.write_text("".join(json.dumps(line) + "\n" for line in kept))
+        self._waiting: list[tuple[int, Parts]] = []
+
+    def add(self, step: int, terms: Parts, flush: bool) -> dict[str, float] | None:
+        """Notes a step; now and then, and with `flush`, writes what waits and returns the last line."""
+        self._waiting.append((step, terms))
+        if len(self._waiting) < LOG_EVERY and not flush:
+            return None
+        lines = [
+            {"step": number, **{name: float(np.asarray(x)[0]) for name, x in jax.device_get(parts).items()}}
+            for number, parts in self._waiting
+        ]
+        self._waiting = []
+        with self.path.open("a") as file:
+            file.writelines(json.dumps(line) + "\n" for line in lines)
+        for line in lines:
+            if not np.isfinite(line["loss"]):
+                raise InputError(f"the loss is not finite at step {line['step']}; lower the learning rate")
+        return lines[-1]
+
+
+def read_log(path: pathlib.Path) -> list[dict[str, float]]:
+    """The whole lines of a log; [] where there is none."""
+    if not path.exists():
+        return []
+    return [json.loads(line) for line in path.read_text().splitlines() if line.endswith("}")]
+
+
+def plot_losses(log: pathlib.Path, picture: pathlib.Path) -> None:
+    """Draws every loss term against the step, as a PNG."""
+    from matplotlib.figure import Figure
+
+    lines = read_log(log)
+    steps = [line["step"] for line in lines]
+    figure = Figure(figsize=(8, 4.5), layout="constrained")
+    axes = figure.subplots()
+    for name in lines[0]:
+        if name != "step":
+            axes.plot(steps, running_mean([line[name] for line in lines]), label=name)
+    axes.set(xlabel="step", ylabel="loss (running mean of 50 steps)", ylim=(0, None))
+    axes.legend()
+    axes.grid(alpha=0.3)
+    figure.savefig(picture, dpi=120)
+
+
+def running_mean(values: list[float], width: int = 50) -> np.ndarray:
+    """The mean of each value and up to `width` - 1 before it."""
+    sums = np.cumsum([0.0, *values])
+    ends = np.arange(1, len(values) + 1)
+    starts = np.maximum(ends - width, 0)
+    return (sums[ends] - sums[starts]) / (ends - starts)

@@ -1,0 +1,202 @@
+"""Batches of rendered pairs with captions, each a pure function of the seed and its number.
+
+Rendering a pair costs more than training on it, so a pool of pairs is rendered once, as training first comes
+to each, and kept on disk; every later use shows it turned, mirrored, with its colours exchanged and with new
+captions.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import pathlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from vlmad_jax.data import rendering
+from vlmad_jax.training.captions import caption, stand_in_name
+from vlmad_jax.windows import sliding_windows
+
+# A quarter of the pictures are rendered larger and resized, as pictures of real cameras are.
+RENDER_SCALES = (1.0, 1.0, 1.0, 1.5)
+WINDOW_SIZES = {"small_window": 2, "large_window": 3}
+# A window is called defective from this share of defective pixels on, and good only when it has none.
+DEFECTIVE_SHARE = 0.02
+CAPTION_TOKENS = 32
+
+Pair = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Pool:
+    """`size` rendered pairs of the training families, each rendered when first asked for.
+
+    Attributes:
+      directory: where they are kept, as arrays mapped into memory; a pool may be cut off and gone on with.
+      size: how many there are.
+      side: S, pixels.
+      grid: patches a side, for the defective share of each patch.
+      seed: they are a pure function of it.
+    """
+
+    directory: pathlib.Path
+    size: int
+    side: int
+    grid: int
+    seed: int
+
+    def create(self) -> None:
+        """Makes the files, empty, unless they are there."""
+        self.directory.mkdir(parents=True, exist_ok=True)
+        for name, (dtype, shape) in self.fields().items():
+            path = self.directory / f"{name}.npy"
+            if not path.exists():
+                np.lib.format.open_memmap(path, "w+", dtype, (self.size, *shape)).flush()
+
+    def fields(self) -> dict[str, tuple[type, tuple[int, ...]]]:
+        """The stored arrays: name -> (dtype, shape of one item)."""
+        pictures = (np.uint8, (self.side, self.side, 3))
+        share = (np.float32, (self.grid, self.grid))
+        return {"good": pictures, "bad": pictures, "share": share, "names": (np.int32, (2,)), "ready": (np.uint8, ())}
+
+    @functools.cached_property
+    def arrays(self) -> dict[str, np.ndarray]:
+        """The stored arrays."""
+        return {name: np.load(self.directory / f"{name}.npy", mmap_mode="r+") for name in self.fields()}
+
+    def __getitem__(self, index: int) -> Pair:
+        """Pair `index`: good and bad uint8 (S, S, 3), share float32 (grid, grid), names int32 (2,)."""
+        stored = self.arrays
+        if not stored["ready"][index]:
+            for name, value in self.render(index).items():
+                stored[name][index] = value
+            stored["ready"][index] = 1  # last: a pair that was cut off is rendered again
+        return {name: np.array(stored[name][index]) for name in ("good", "bad", "share", "names")}
+
+    def render(self, index: int) -> Pair:
+        """Renders pair `index`."""
+        rng = np.random.default_rng([self.seed, index])
+        family = int(rng.integers(len(rendering.TRAIN_FAMILIES)))
+        defects = rendering.defects_of(rendering.TRAIN_FAMILIES[family])
+        defect = defects[rng.integers(len(defects))]
+        size = round(self.side * RENDER_SCALES[rng.integers(len(RENDER_SCALES))])
+        product = rendering.make_product(rendering.TRAIN_FAMILIES[family], int(rng.integers(2**31)))
+        good, bad, mask = rendering.render_pair(product, defect, int(rng.integers(2**31)), size)
+        share = Image.fromarray(mask.astype(np.float32)).resize((self.grid, self.grid), Image.Resampling.BOX)
+        names = np.array([family, list(rendering.DEFECTS).index(defect)], np.int32)
+        return {
+            "good": resize(good, self.side),
+            "bad": resize(bad, self.side),
+            "share": np.asarray(share),
+            "names": names,
+        }
+
+
+@dataclass(frozen=True)
+class CaptionedPairs:
+    """An endless random-access source of pairs for `contrastive.make_loss`.
+
+    Item i is a dict of
+      good, bad: uint8 (S, S, 3), the same object without and with a defect;
+      group: int, the number of its family;
+      good_caption, bad_caption, normal_caption, anomalous_caption: int32 (32,), token ids: two that name the
+        object for the contrast, two that ask for its state, which may call it by any name;
+      small_window_*, large_window_*: for good (0) and bad (1): `patches` int32 (2, n), `label` and `weight`
+        float32 (2,).
+    """
+
+    pool: Pool
+    tokenizer: Any
+
+    def __call__(self, index: int) -> Pair:
+        """Item `index`."""
+        rng = np.random.default_rng([self.pool.seed, 1, int(index)])
+        pair = self.pool[int(index) % self.pool.size]
+        family, defect = rendering.TRAIN_FAMILIES[pair["names"][0]], list(rendering.DEFECTS)[pair["names"][1]]
+        turns, mirror, colours = rng.integers(4), rng.integers(2), rng.permutation(3)
+
+        def turn(x: np.ndarray) -> np.ndarray:
+            return np.rot90(x[:, ::-1] if mirror else x, turns)
+
+        asked = stand_in_name(rng, family)
+        captions = (
+            caption(rng, family, None),
+            caption(rng, family, defect),
+            caption(rng, asked, None),
+            caption(rng, asked, defect),
+        )
+        names = ("good_caption", "bad_caption", "normal_caption", "anomalous_caption")
+        return {
+            "good": turn(pair["good"])[..., colours],
+            "bad": turn(pair["bad"])[..., colours],
+            "group": pair["names"][0],
+            **dict(zip(names, self.tokenize(captions), strict=True)),
+            **draw_windows(rng, turn(pair["share"])),
+        }
+
+    def tokenize(self, captions: tuple[str, ...]) -> np.ndarray:
+        """Sentences -> int32 (N, 32), cut or padded."""
+        rows = self.tokenizer(list(captions), truncation=True, max_length=CAPTION_TOKENS)["input_ids"]
+        token_ids = np.zeros((len(rows), CAPTION_TOKENS), np.int32)
+        for row, tokens in zip(token_ids, rows, strict=True):
+            row[: len(tokens)] = tokens
+        return token_ids
+
+
+def draw_windows(rng: np.random.Generator, share: np.ndarray) -> Pair:
+    """One window of each size in the good and in the bad picture, the bad one's mostly on the defect.
+
+    `share` (grid, grid) is the defective share of each patch.
+    """
+    drawn: Pair = {}
+    for name, size in WINDOW_SIZES.items():
+        windows = sliding_windows(share.shape, size)
+        shares = share.ravel()[windows].mean(axis=1)  # (W,)
+        defective = np.flatnonzero(shares >= DEFECTIVE_SHARE)
+        on_defect = len(defective) > 0 and rng.random() < 0.7
+        bad = rng.choice(defective) if on_defect else rng.integers(len(windows))
+        drawn[f"{name}_patches"] = windows[[rng.integers(len(windows)), bad]].astype(np.int32)
+        drawn[f"{name}_label"] = np.array([0, shares[bad] >= DEFECTIVE_SHARE], np.float32)
+        drawn[f"{name}_weight"] = np.array([1, not 0 < shares[bad] < DEFECTIVE_SHARE], np.float32)
+    return drawn
+
+
+def resize(picture: np.ndarray, side: int) -> np.ndarray:
+    """uint8 (S, S, 3) -> (side, side, 3), bicubic."""
+    if picture.shape[0] == side:
+        return picture
+    return np.asarray(Image.fromarray(picture).resize((side, side), Image.Resampling.BICUBIC))
+
+
+def batches(pairs: CaptionedPairs, first: int, last: int, size: int, workers: int) -> Iterator[dict[str, Any]]:
+    """Batches `first` to `last` - 1 of `size` pairs, rendered ahead by worker processes.
+
+    Window fields come out as (2B, ...), the good pictures' first, as the loss wants them.
+    """
+    import grain
+
+    # Rendering multiplies small matrices; threads for them only take turns on the cores of other workers.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    rendered = grain.MapDataset.range(first * size, last * size).map(pairs).batch(size)
+    iterator = rendered.to_iter_dataset(grain.ReadOptions(num_threads=0 if workers else 1, prefetch_buffer_size=2))
+    if workers:
+        iterator = iterator.mp_prefetch(
+            grain.MultiprocessingOptions(num_workers=workers, per_worker_buffer_size=4)
+        )
+    iterator = iter(iterator)
+    try:
+        for batch in iterator:
+            yield {name: arranged(name, value) for name, value in batch.items()}
+    finally:
+        iterator.close()
+
+
+def arranged(name: str, value: np.ndarray) -> np.ndarray:
+    """A copy, out of the memory that a worker takes back; window fields (B, 2, ...) become (2B, ...)."""
+    if "window" in name:
+        value = value.swapaxes(0, 1).reshape(-1, *value.shape[2:])
+    return np.array(value)

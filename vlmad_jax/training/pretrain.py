@@ -1,0 +1,115 @@
+"""Pretraining of the bundled CLIP on rendered pictures."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import json
+import pathlib
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import optax
+
+from vlmad_jax.clip.config import CLIPConfig, vit
+from vlmad_jax.clip.model import CLIP, random_clip, save_clip
+from vlmad_jax.data import rendering
+from vlmad_jax.errors import InputError
+from vlmad_jax.training.captions import train_tokenizer
+from vlmad_jax.training.contrastive import make_loss
+from vlmad_jax.training.loop import plot_losses, train
+from vlmad_jax.training.pairs import CaptionedPairs, Pool, batches
+from vlmad_jax.training.step import TrainState, make_step
+
+
+@dataclass(frozen=True)
+class PretrainConfig:
+    """What a pretraining run depends on; a run in progress is only continued with the same values.
+
+    Only `schedule_steps` may change on the way: there the learning rate reaches zero. It rises for
+    `warmup_steps`, stays, and falls over the last quarter. `pairs` pictures with and as many without a defect
+    make a batch; `pool` is the number of different pairs.
+    """
+
+    schedule_steps: int = 2400
+    pairs: int = 64
+    pool: int = 20480
+    learning_rate: float = 1e-3
+    warmup_steps: int = 200
+    weight_decay: float = 0.05
+    seed: int = 0
+    dtype: str = "float32"
+
+    def optimizer(self) -> optax.GradientTransformation:
+        """AdamW with CLIP's betas, gradients clipped at norm 1; only matrices decay."""
+        falling = self.schedule_steps // 4
+        schedule = optax.join_schedules(
+            [
+                optax.linear_schedule(0.0, self.learning_rate, self.warmup_steps),
+                optax.constant_schedule(self.learning_rate),
+                optax.linear_schedule(self.learning_rate, 0.0, falling),
+            ],
+            [self.warmup_steps, self.schedule_steps - falling],
+        )
+        matrices = functools.partial(jax.tree.map, lambda x: x.ndim > 1)
+        return optax.chain(
+            optax.clip_by_global_norm(1.0),
+            optax.adamw(schedule, b1=0.9, b2=0.98, weight_decay=self.weight_decay, mask=matrices),
+        )
+
+
+def tiny_config(vocabulary: int) -> CLIPConfig:
+    """The bundled model's shape: 128 pixels in patches of 16, four vision layers of width 192."""
+    shape = vit(128, 16, (192, 4, 3), (128, 3, 2), 128, "quick_gelu")
+    text = dataclasses.replace(shape.text, vocab_size=vocabulary, eos_token_id=vocabulary - 1)
+    return dataclasses.replace(shape, text=text)
+
+
+def pretrain(
+    config: PretrainConfig, out: pathlib.Path, steps: int, save_every: int = 200, workers: int = 2
+) -> CLIP:
+    """Trains to `steps`, or goes on with the run in `out`, and writes the model to `out/weights`.
+
+    Raises:
+      InputError: `out` holds a run of another configuration; the batch does not divide over the devices.
+    """
+    if config.pairs % jax.local_device_count():
+        raise InputError(
+            f"--pairs={config.pairs} does not divide over {jax.local_device_count()} devices; give a multiple"
+        )
+    remember(config, out)
+    tokenizer = train_tokenizer(rendering.TRAIN_FAMILIES, rendering.DEFECTS)
+    clip = random_clip(tiny_config(len(tokenizer)), config.seed, tokenizer=tokenizer)
+    optimizer = config.optimizer()
+    vision = clip.config.vision
+    pool = Pool(out / "pictures", config.pool, vision.image_size, vision.grid, config.seed)
+    pool.create()
+    pairs = CaptionedPairs(pool, tokenizer)
+    state = train(
+        make_step(make_loss(clip.config, config.dtype), optimizer),
+        TrainState(clip.params, optimizer.init(clip.params)),
+        lambda done: batches(pairs, done, steps, config.pairs, workers),
+        steps,
+        out,
+        2 * config.pairs,
+        save_every,
+    )
+    plot_losses(out / "log.jsonl", out / "losses.png")
+    trained = dataclasses.replace(clip, params=state.params)
+    save_clip(trained, out / "weights", dtype="float16")
+    return trained
+
+
+def remember(config: PretrainConfig, out: pathlib.Path) -> None:
+    """Writes the configuration beside the run, or checks that the run there has the same."""
+    path, fields = out / "pretrain.json", dataclasses.asdict(config)
+    if not path.exists():
+        out.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(fields, indent=2) + "\n")
+        return
+    there: dict[str, Any] = json.loads(path.read_text())
+    changed = {k: (there.get(k), v) for k, v in fields.items() if there.get(k) != v and k != "schedule_steps"}
+    if changed:
+        differences = ", ".join(f"{name} {old} there, {new} here" for name, (old, new) in changed.items())
+        raise InputError(f"{out}: holds another run ({differences}); give another --out or the same flags")
