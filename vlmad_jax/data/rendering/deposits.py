@@ -73,7 +73,7 @@ def contamination(canvas: Canvas, place: Place, rng: Rng, strength: float) -> Ca
             distance = np.minimum(distance, blob(canvas, rng, point, length_on(rng, place, 0.05, 0.1), 0.6))
         cover = within(distance, 0.025)
     else:
-        cover = spots(canvas, points, (place.scale * rng.uniform(0.015, 0.045, count)).tolist())
+        cover = spots(canvas, points, (max(place.scale, 0.5) * rng.uniform(0.015, 0.045, count)).tolist())
     colour = colours.apart(rng, local_colour(canvas, cover), min(0.3 + 0.1 * strength, 0.5))
     return painted(canvas, cover, colour, gloss=rng.uniform(0, 0.6), lift=0.03)
 

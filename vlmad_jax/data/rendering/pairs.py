@@ -17,7 +17,7 @@ from vlmad_jax.data.rendering.scene import Canvas, Scene, draw, shade
 
 _PROBE = 64  # the size at which a defect's place and strength are settled, whatever the picture's size
 _ATTEMPTS = 10
-_SHARE = (0.004, 0.3)  # of the object's area
+_SHARE = (0.004, 0.3)  # of the object's area, or of half the picture for a slender object
 _GOOD, _BAD, _DEFECT = 5, 6, 7  # uses of random streams
 
 
@@ -111,7 +111,7 @@ def _settle(
         if bad is None:
             break
         mask = _mask(good, bad) > 0
-        share = float(mask.sum()) / max(float(place.inside.sum()), 1.0)
+        share = float(mask.sum()) / max(float(place.inside.sum()), _PROBE * _PROBE / 2)
         seen = _visibility(good, bad, mask)
         if seen >= 1 and _SHARE[0] <= share <= _SHARE[1]:
             return trial

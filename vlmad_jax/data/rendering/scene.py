@@ -31,7 +31,6 @@ class Part:
         loose: it can be missing, misplaced, doubled, or have a wrong colour.
         bendable, breakable: it can be bent; a piece of it can be broken off.
         printed: it only colours what lies below and leaves its relief.
-        solid: it belongs to the object (a hole does not).
         warp: a change of coordinates before shape and texture are looked up.
     """
 
@@ -48,7 +47,6 @@ class Part:
     bendable: bool = False
     breakable: bool = False
     printed: bool = False
-    solid: bool = True
     warp: Warp | None = None
 
 
@@ -127,10 +125,7 @@ def _lay(canvas: Canvas, part: Part, pose: Pose, grid: Grid) -> None:
         _mix(canvas.height[area], relief, alpha)
     _mix(canvas.gloss[area], np.float32(part.material.gloss), alpha)
     inside = canvas.inside[area]
-    if part.solid:
-        np.maximum(inside, (alpha > 0.02 * part.opacity) * np.minimum(alpha / part.opacity, 1), out=inside)
-    else:
-        inside *= 1 - alpha
+    np.maximum(inside, alpha / np.float32(part.opacity), out=inside)
 
 
 def _mix(below: Array, above: Array | np.float32, alpha: Array) -> None:

@@ -254,7 +254,7 @@ def zipper(fixed: Rng, varied: Rng) -> tuple[Part, ...]:
     step = 2.0 / count
     shift = varied.uniform(-step / 2, step / 2)
     parts = [
-        Part("tape", box(0.62, 1.3), tape, reach=1.5, shadow=0.3, breakable=False),
+        Part("tape", box(0.62, 1.3), tape, reach=1.5, shadow=0.3),
         Part("seam", box(0.05, 1.3), lacquer(colours.scaled(colour, 0.4), 0.0), reach=1.4),
     ]
     for k in range(count + 1):
