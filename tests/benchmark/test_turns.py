@@ -1,8 +1,12 @@
 import json
 import os
+import pathlib
+import resource
+from typing import ClassVar
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import pytest
 
 from tests.benchmark.settings import Failing, quick_contender, small
@@ -14,10 +18,10 @@ from vlmad_jax.errors import InputError
 
 @pytest.fixture(scope="module")
 def results():
-    """A whole measurement of a small backbone, one process for each dtype."""
+    """A whole measurement of a small backbone in another process."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(turns, "Contender", quick_contender)
-        return run(small(batch_size=2, shots=1), ["float32", "bfloat16"], repeats=2)
+        return run(small(batch_size=2, shots=1), ["bfloat16"], repeats=2)
 
 
 def test_measurement(results):
@@ -34,25 +38,25 @@ def test_measurement(results):
     }
     assert results["gflop_per_picture"]["published"] == pytest.approx(1_054_912e-9 + 9_744e-9)
     assert 0.5 < results["gflop_per_picture"]["executed"] / results["gflop_per_picture"]["published"] < 1
-    assert list(results["dtypes"]) == ["float32", "bfloat16"]
-    for figures in results["dtypes"].values():
-        speed, share = figures["pictures_per_second"], figures["share_of_matmul_rate"]
-        assert figures["rounds"] == 2
-        assert 0 < speed["min"] <= speed["median"] <= speed["max"]
-        assert figures["compile_seconds"] > 0
-        assert 1e8 < figures["peak_memory_bytes"] < 1e11
-        assert figures["matmul"]["shape"] in ([64, 64, 64], [8192, 16, 32], [8192, 32, 16])
-        assert 0 < share["executed"] < share["published"] < 2
+    assert list(results["dtypes"]) == ["bfloat16"]
+    figures = results["dtypes"]["bfloat16"]
+    speed, share = figures["pictures_per_second"], figures["share_of_matmul_rate"]
+    assert figures["rounds"] == 2
+    assert 0 < speed["min"] <= speed["median"] <= speed["max"]
+    assert figures["compile_seconds"] > 0
+    assert 1e4 < figures["peak_memory_bytes"] < 1e11
+    assert figures["matmul"]["shape"] in ([64, 64, 64], [8192, 16, 32], [8192, 32, 16])
+    assert 0 < share["executed"] < share["published"] < 2
 
 
 def test_table(results):
-    lines = table(results).splitlines()
+    figures = results["dtypes"]["bfloat16"]
+    lines = table(results | {"dtypes": {"float32": figures, "bfloat16": figures}}).splitlines()
     assert lines[0] == "winclip 1-shot, small, windows 2,3, batch 2"
     assert [line.split()[0] for line in lines[-3:]] == ["dtype", "float32", "bfloat16"]
     assert len({len(line) for line in lines[-3:]}) == 1
     assert max(map(len, lines)) <= 110
-    speed = results["dtypes"]["bfloat16"]["pictures_per_second"]["median"]
-    assert float(lines[-1].split()[1]) == pytest.approx(speed, rel=1e-3)
+    assert float(lines[-1].split()[1]) == pytest.approx(figures["pictures_per_second"]["median"], rel=1e-3)
 
 
 def test_summary_by_hand():
@@ -88,36 +92,44 @@ def test_impossible_runs(dtypes, repeats, message):
         run(small(), dtypes, repeats)
 
 
-def test_rounds_end_with_the_budget(monkeypatch):
-    class Clocked:
-        """Rounds take 10 seconds of a clock that stands otherwise."""
+class Clocked:
+    """Stands in for `in_process`: a start takes 100 seconds of its clock, a round 10."""
 
-        now = 0.0
+    now = 0.0
+    turns: ClassVar[list[str]] = []
 
-        def __init__(self, *_):
-            pass
+    def __init__(self, build, setting, dtype):
+        self.dtype = dtype
 
-        def __enter__(self):
-            return lambda name: getattr(self, name)()
+    def __enter__(self):
+        return self.ask
 
-        def __exit__(self, *_):
-            pass
+    def __exit__(self, *_):
+        pass
 
-        def start(self):
-            Clocked.now += 100
-            return Start(1.0, 1, 1.0, {})
+    def ask(self, name):
+        Clocked.turns.append(f"{self.dtype} {name}")
+        Clocked.now += {"start": 100, "round": 10}[name]
+        return {"start": Start(1.0, 1, 1.0, {}), "round": Round(1.0, {(1, 1, 1): 1.0})}[name]
 
-        def round(self):
-            Clocked.now += 10
-            return Round(1.0, {(1, 1, 1): 1.0})
 
+@pytest.fixture
+def clocked(monkeypatch):
+    monkeypatch.setattr(Clocked, "turns", [])
     monkeypatch.setattr(turns, "in_process", Clocked)
     monkeypatch.setattr(turns.time, "perf_counter", lambda: Clocked.now)
-    counts = {
-        seconds: run(small(), ["float32"], repeats=4, seconds=seconds)["dtypes"]["float32"]["rounds"]
-        for seconds in (0.0, 15.0, 1000.0)
-    }
-    assert counts == {0.0: 1, 15.0: 2, 1000.0: 4}
+
+
+@pytest.mark.parametrize(("seconds", "rounds"), [(0.0, 1), (15.0, 2), (1000.0, 4)])
+def test_rounds_end_with_the_budget(clocked, seconds, rounds):
+    results = run(small(), ["float32"], repeats=4, seconds=seconds)
+    assert results["dtypes"]["float32"]["rounds"] == rounds
+
+
+def test_dtypes_take_turns(clocked):
+    run(small(), ["float32", "bfloat16"], repeats=2)
+    starts, rounds = ["float32 start", "bfloat16 start"], ["float32 round", "bfloat16 round"]
+    assert Clocked.turns == starts + 2 * rounds
 
 
 def test_short_calls_are_repeated(monkeypatch):
@@ -153,8 +165,12 @@ def test_products_multiply_in_full(monkeypatch):
     assert float(products[8192, 16, 32]().std()) == pytest.approx(4.0, rel=0.1)  # sums of 16 products
 
 
-def test_peak_memory_grows_with_what_is_held():
-    before = machine.peak_memory()
-    held = jax.block_until_ready(jnp.ones((256, 2**20), jnp.float32))  # 1 GiB
-    assert machine.peak_memory() >= min(before + 1, held.nbytes)
-    assert machine.peak_memory() >= held.nbytes
+@pytest.mark.skipif(not pathlib.Path("/proc/self/statm").exists(), reason="reads its own memory from /proc")
+def test_peak_memory_outlives_what_was_held(monkeypatch):
+    monkeypatch.setattr(machine.jax, "default_backend", lambda: "cpu")
+    held = np.ones(2**26, np.float32)  # 256 MiB
+    resident = int(pathlib.Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
+    del held
+    # The kernel counts pages in batches, hence 1%; getrusage may count the process that started this one.
+    assert resident * 0.99 <= machine.peak_memory()
+    assert machine.peak_memory() <= resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 * 1.01

@@ -1,3 +1,5 @@
+import functools
+
 import jax
 import jax.numpy as jnp
 import pytest
@@ -6,7 +8,7 @@ from tests.benchmark.settings import SMALL, small
 from vlmad_jax import windows
 from vlmad_jax.benchmark import architecture, matmul_flop, winclip_flop
 from vlmad_jax.benchmark.contender import random_state
-from vlmad_jax.clip.model import random_clip
+from vlmad_jax.clip.model import CLIP, random_clip
 from vlmad_jax.errors import InputError
 from vlmad_jax.methods import WinCLIP
 
@@ -21,8 +23,13 @@ UPSAMPLING = 2 * 32 * 4 * 4 + 2 * 32 * 32 * 4  # of the map, along one axis and 
 MEMORY = 2 * 2 * (16 * 16 * 16 + (9 * 9 + 4 * 4) * 8)  # two references
 
 
+@functools.cache
+def clip() -> CLIP:
+    return random_clip(SMALL)
+
+
 def executed(batch: int, shots: int = 0) -> int:
-    detector = WinCLIP(random_clip(SMALL))
+    detector = WinCLIP(clip())
     images = jax.ShapeDtypeStruct((batch, 32, 32, 3), jnp.uint8)
     return matmul_flop(detector.score, random_state(detector, shots), images)
 
@@ -78,7 +85,7 @@ def test_unknown_number_of_products_is_refused():
 
 
 def test_random_state_has_the_shapes_of_prepare():
-    detector = WinCLIP(random_clip(SMALL))
+    detector = WinCLIP(clip())
     shapes = jax.tree.map(lambda leaf: leaf.shape, random_state(detector, 2))
     assert shapes == {"text": (2, 8), "memory": {"patches": (32, 16), "windows": ((18, 8), (8, 8))}}
     assert random_state(detector, 0)["text"].std() > 0.5
