@@ -16,7 +16,6 @@ from experiments import common
 from vlmad_jax import benchmark
 from vlmad_jax.benchmark import Setting
 from vlmad_jax.clip.config import ARCHITECTURES
-from vlmad_jax.errors import InputError
 from vlmad_jax.report import write_json
 
 METHOD = flags.DEFINE_string("method", "winclip", "The method to measure.")
@@ -42,11 +41,7 @@ def run(
 
 def main() -> None:
     """Flags in, a measurement out."""
-    try:
-        window_sizes = tuple(map(int, WINDOW_SIZES.value))
-    except ValueError as error:
-        sizes = ",".join(WINDOW_SIZES.value)
-        raise InputError(f"--window_sizes={sizes} are not whole numbers; give for example 2,3") from error
+    window_sizes = common.window_sizes_from(WINDOW_SIZES.value)
     config = benchmark.architecture(ARCH.value)
     setting = Setting(METHOD.value, ARCH.value, config, BATCH_SIZE.value, window_sizes, SHOTS.value)
     run(setting, DTYPES.value, REPEATS.value, SECONDS.value, pathlib.Path(OUT.value))

@@ -1,24 +1,105 @@
-"""What the entry points share: flags that several take, and errors without a traceback."""
+"""What the entry points share: flags, the run of an evaluation, and errors without a traceback."""
 
 from __future__ import annotations
 
+import dataclasses
+import hashlib
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from pathlib import Path
 
-from absl import app, logging
+from absl import app, flags, logging
 
+from vlmad_jax.clip.hub import BUNDLED, BUNDLED_DIRECTORY, locate
 from vlmad_jax.errors import InputError
+from vlmad_jax.evaluation import EvaluationConfig, evaluate
+from vlmad_jax.report import metrics_table, published
+
+ABOUT_BUNDLED = f"""\
+{BUNDLED} is a very small model trained on rendered pictures: it is for trying the software, not for
+judging parts or methods. For real figures give --weights=openai/clip-vit-base-patch16,
+--weights=openai/clip-vit-large-patch14-336 or the directory of an open_clip checkpoint; see
+weights/README.md."""
 
 
-def main(run: Callable[[], None]) -> None:
-    """Parses the flags and calls `run`; bad input is one line on stderr and exit code 1."""
+def define_flags(sample_flags: bool = False) -> None:
+    """Defines the flags of an evaluation; with `sample_flags` also those that choose good samples."""
+    flags.DEFINE_string("method", None, "The system to evaluate: winclip.", required=True)
+    flags.DEFINE_string("weights", BUNDLED, "A checkpoint's directory or Hugging Face hub id.")
+    flags.DEFINE_string("dataset", "synthetic", "mvtec_ad, visa, elpv, synthetic, or folder for your own.")
+    flags.DEFINE_string("data_dir", None, "Where the data set is; elpv and synthetic need none.")
+    flags.DEFINE_list("categories", [], "Categories to run; all if not given.")
+    flags.DEFINE_integer("batch_size", 16, "Pictures scored together.", lower_bound=1)
+    flags.DEFINE_string("dtype", "float32", "float32, or bfloat16 for faster matrix products.")
+    flags.DEFINE_integer("seed", 0, "Of the draw of good samples.", lower_bound=0)
+    flags.DEFINE_list("window_sizes", ["2", "3"], "Sides of WinCLIP's windows, in patches.")
+    flags.DEFINE_string("out", None, "Folder of the results; results/<experiment>/<a name of the run>.")
+    flags.DEFINE_bool("resume", True, "Keep the categories that an interrupted run finished.")
+    flags.DEFINE_bool("save_maps", False, "Also write a picture of each anomaly map.")
+    flags.DEFINE_integer("workers", 0, "Processes that decode pictures; 0 decodes in threads.", lower_bound=0)
+    if sample_flags:
+        flags.DEFINE_integer("shots", 4, "Good samples of each category.", lower_bound=1)
+        flags.DEFINE_string("references", None, "A references.json to use again instead of drawing.")
+
+
+def window_sizes_from(given: Sequence[str]) -> tuple[int, ...]:
+    """The value of `--window_sizes` as numbers."""
+    try:
+        return tuple(int(size) for size in given)
+    except ValueError:
+        sizes = ",".join(given)
+        raise InputError(f"--window_sizes={sizes} are not whole numbers; give for example 2,3") from None
+
+
+def config_from_flags(shots: int = 0, references: str | None = None) -> EvaluationConfig:
+    """The evaluation that the flags ask for."""
+    values = flags.FLAGS
+    return EvaluationConfig(
+        method=values.method,
+        weights=values.weights,
+        dataset=values.dataset,
+        data_dir=values.data_dir,
+        categories=tuple(values.categories),
+        batch_size=values.batch_size,
+        dtype=values.dtype,
+        seed=values.seed,
+        window_sizes=window_sizes_from(values.window_sizes),
+        shots=shots,
+        references=references,
+    )
+
+
+def out_from_flags(experiment: str, config: EvaluationConfig) -> Path:
+    """`--out`, or a folder whose name changes with the configuration."""
+    if flags.FLAGS.out:
+        return Path(flags.FLAGS.out)
+    digest = hashlib.sha256(repr(dataclasses.astuple(config)).encode()).hexdigest()[:8]
+    return Path("results") / experiment / f"{config.method}-{config.dataset}-{digest}"
+
+
+def run(config: EvaluationConfig, out: Path) -> None:
+    """Runs an evaluation and prints its table."""
+    values = flags.FLAGS
+    results = evaluate(config, out, values.resume, values.save_maps, values.workers)
+    print(
+        metrics_table(
+            results["categories"], results["mean"], published(config.method, config.dataset, config.shots)
+        )
+    )
+    print(f"\nresults are in {out}")
+    if locate(config.weights).resolve() == BUNDLED_DIRECTORY:
+        print(f"\n{ABOUT_BUNDLED}")
+
+
+def main(entry: Callable[[], None]) -> None:
+    """Parses the flags and calls `entry`; bad input is one line on stderr and exit code 1."""
 
     def guarded(arguments: list[str]) -> None:
         logging.set_verbosity(logging.WARNING)  # orbax and grain tell of every file they touch
         try:
             if len(arguments) > 1:
                 raise InputError(f"{arguments[1]!r} is not a flag; flags are written --name=value")
-            run()
+            entry()
         except InputError as error:
             print(f"error: {error}", file=sys.stderr)
             sys.exit(1)

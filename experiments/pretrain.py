@@ -16,14 +16,22 @@ from vlmad_jax.training.pretrain import PretrainConfig, pretrain
 DEFAULT = PretrainConfig()
 FLAGS = flags.FLAGS
 OUT = flags.DEFINE_string("out", "results/pretrain", "Directory of the run.")
-STEPS = flags.DEFINE_integer("steps", None, "Step to stop at; the end of the schedule if not given.", lower_bound=1)
+STEPS = flags.DEFINE_integer(
+    "steps", None, "Step to stop at; the end of the schedule if not given.", lower_bound=1
+)
 SAVE_EVERY = flags.DEFINE_integer("save_every", 100, "Steps between checkpoints.", lower_bound=1)
 WORKERS = flags.DEFINE_integer("workers", 2, "Processes that render; 0 renders in this one.", lower_bound=0)
-SCHEDULE = flags.DEFINE_integer("schedule_steps", DEFAULT.schedule_steps, "Step where the rate is zero.", lower_bound=1)
+SCHEDULE = flags.DEFINE_integer(
+    "schedule_steps", DEFAULT.schedule_steps, "Step where the rate is zero.", lower_bound=1
+)
 PAIRS = flags.DEFINE_integer("pairs", DEFAULT.pairs, "Pairs of pictures in a batch.", lower_bound=1)
 POOL = flags.DEFINE_integer("pool", DEFAULT.pool, "Number of different pairs.", lower_bound=1)
-RATE = flags.DEFINE_float("learning_rate", DEFAULT.learning_rate, "The constant learning rate.", lower_bound=0.0)
-SEED = flags.DEFINE_integer("seed", DEFAULT.seed, "Of the pictures, captions and first parameters.", lower_bound=0)
+RATE = flags.DEFINE_float(
+    "learning_rate", DEFAULT.learning_rate, "The constant learning rate.", lower_bound=0.0
+)
+SEED = flags.DEFINE_integer(
+    "seed", DEFAULT.seed, "Of the pictures, captions and first parameters.", lower_bound=0
+)
 DTYPE = flags.DEFINE_string("dtype", DEFAULT.dtype, "float32 or bfloat16: what matrix products read.")
 
 

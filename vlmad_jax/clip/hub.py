@@ -10,6 +10,10 @@ import re
 from vlmad_jax.clip.config import CLIPConfig
 from vlmad_jax.errors import InputError
 
+# The small CLIP of the project itself: found under this name from any folder.
+BUNDLED = "weights/tiny"
+BUNDLED_DIRECTORY = pathlib.Path(__file__).resolve().parents[2] / BUNDLED
+
 SMALL_FILES = ("*.json", "*.txt")
 # One set of weights is enough: the first of these that a repository holds.
 WEIGHT_FILES = (
@@ -31,6 +35,8 @@ def locate(path_or_hub_id: str) -> pathlib.Path:
     path = pathlib.Path(path_or_hub_id).expanduser()
     if path.is_dir():
         return path
+    if path_or_hub_id == BUNDLED:
+        return bundled()
     if not re.fullmatch(r"[\w.-]+/[\w.-]+", path_or_hub_id) or path.exists():
         raise InputError(f"{path_or_hub_id}: no such directory; give a checkpoint's directory or a hub id")
     from huggingface_hub import snapshot_download
@@ -46,6 +52,16 @@ def locate(path_or_hub_id: str) -> pathlib.Path:
                 f"{path_or_hub_id}: neither a directory nor to be had from the hub ({reason}); "
                 "check the name and the network, or give a directory"
             ) from error
+
+
+def bundled() -> pathlib.Path:
+    """The directory of the bundled weights."""
+    if not BUNDLED_DIRECTORY.is_dir():
+        raise InputError(
+            f"{BUNDLED}: not beside the installed package; install with `pip install -e .` from a clone, "
+            "or give another checkpoint"
+        )
+    return BUNDLED_DIRECTORY
 
 
 def download(repository: str) -> str:

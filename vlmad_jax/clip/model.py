@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import hashlib
 import json
 import pathlib
 from collections.abc import Callable, Sequence
@@ -75,6 +76,14 @@ class CLIP:
     def _encode_text(self) -> Callable[[jax.Array], jax.Array]:
         text = TextTransformer(self.config, self.dtype)
         return self.compile("text", lambda variables, token_ids: text.apply(variables, token_ids)[0])
+
+    @functools.cached_property
+    def fingerprint(self) -> str:
+        """16 hexadecimal digits that change with the configuration or any parameter."""
+        digest = hashlib.sha256(repr((self.config, self.dtype)).encode())
+        for leaf in jax.tree.leaves(self.params):
+            digest.update(np.ascontiguousarray(leaf))
+        return digest.hexdigest()[:16]
 
     def encode_image(self, images: jax.Array) -> jax.Array:
         """uint8 (B, S, S, 3) -> embeddings (B, E), not normalised.

@@ -29,7 +29,8 @@ def anomaly_probability(features: jax.Array, text_features: jax.Array, temperatu
 
     `text_features` are normal, then anomalous. Jeong et al. 2023, "WinCLIP", equation 1.
     """
-    cosines = einsum("...e,ce->...c", normalise(features), normalise(text_features))
+    rows = normalise(features).reshape(-1, features.shape[-1])
+    cosines = einsum("ne,ce->nc", rows, normalise(text_features)).reshape(*features.shape[:-1], 2)
     return jax.nn.softmax(cosines / temperature, axis=-1)[..., 1]
 
 

@@ -2,28 +2,34 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 
+from vlmad_jax.data.rendering import Defect
 from vlmad_jax.prompts import WINCLIP
 
 # Names that fit any object: a caption that uses one says nothing but the state, so that the words for states
 # come to mean the same whatever the object is called.
 GENERIC_NAMES = ("object", "part", "product", "item", "surface", "material", "component", "sample", "thing")
-DEFECT_STATES = ("{} with a {defect}", "{} with {defect}", "defective {}", "broken {}", "flawed {}")
+ANOMALOUS_STATES = (*WINCLIP.anomalous_states, "defective {}", "flawed {}")
 ALPHABET = "abcdefghijklmnopqrstuvwxyz"
 START, END = "<|startoftext|>", "<|endoftext|>"
 VOCABULARY = 1024
 
 
-def caption(rng: np.random.Generator, name: str, defect: str | None) -> str:
-    """A sentence for a picture of `name` that is good, or has `defect`: WinCLIP's words, or the defect's own."""
-    states = WINCLIP.normal_states if defect is None else WINCLIP.anomalous_states + DEFECT_STATES
+def caption(rng: np.random.Generator, name: str, defect: Defect | None) -> str:
+    """A sentence for a picture of `name`, good or with `defect`: WinCLIP's words, or the defect's own."""
+    states = WINCLIP.normal_states if defect is None else (*ANOMALOUS_STATES, *states_of(defect))
     template = WINCLIP.templates[rng.integers(len(WINCLIP.templates))]
-    state = states[rng.integers(len(states))]
-    return template.format(state.format(name, defect=defect))
+    return template.format(states[rng.integers(len(states))].format(name))
+
+
+def states_of(defect: Defect) -> tuple[str, ...]:
+    """What a caption says of an object with that defect: "scratched {}", "{} with a scratch"."""
+    return (f"{defect.adjective} {{}}", *(f"{{}} with {phrase}" for phrase in defect.phrases))
 
 
 def stand_in_name(rng: np.random.Generator, name: str) -> str:
@@ -36,7 +42,7 @@ def stand_in_name(rng: np.random.Generator, name: str) -> str:
     return "".join(rng.choice(list(ALPHABET), size=rng.integers(3, 9)))
 
 
-def train_tokenizer(names: Iterable[str], defects: Iterable[str]) -> Any:
+def train_tokenizer(names: Iterable[str], defects: Iterable[Defect]) -> Any:
     """CLIP's byte-level BPE tokenizer, its merges learned from captions of these objects and defects.
 
     Any text can be tokenized; words it has not met fall into letters.
@@ -59,8 +65,6 @@ def train_tokenizer(names: Iterable[str], defects: Iterable[str]) -> Any:
         show_progress=False,
     )
     learner.train_from_iterator(corpus(names, defects), trainer)
-    import json
-
     model = json.loads(learner.to_str())["model"]
     vocabulary = dict(model["vocab"])
     # Every byte needs both forms, inside a word and at its end, or unknown words would have no tokens.
@@ -72,11 +76,10 @@ def train_tokenizer(names: Iterable[str], defects: Iterable[str]) -> Any:
     return CLIPTokenizerFast(vocab=vocabulary, merges=merges, model_max_length=77)
 
 
-def corpus(names: Iterable[str], defects: Iterable[str]) -> list[str]:
+def corpus(names: Iterable[str], defects: Iterable[Defect]) -> list[str]:
     """The sentences that the tokenizer learns its merges from."""
-    defects = list(defects)
+    states = [*ANOMALOUS_STATES, *(state for defect in defects for state in states_of(defect))]
     sentences = []
     for name in (*names, *GENERIC_NAMES):
-        sentences += WINCLIP.normal(name) + WINCLIP.anomalous(name)
-        sentences += [state.format(name, defect=defect) for state in DEFECT_STATES for defect in defects]
+        sentences += WINCLIP.normal(name) + [state.format(name) for state in states]
     return sentences

@@ -97,7 +97,7 @@ class Log:
     """A JSON-lines file with the loss terms of every step."""
 
     def __init__(self, path: pathlib.Path, done: int) -> None:
-        """Opens the log of a run that is at step `done`: later lines, of a run that was cut off, are dropped."""
+        """Opens the log of a run that is at step `done`; lines of later steps, lost since, are dropped."""
         self.path = path
         kept = [line for line in read_log(path) if line["step"] <= done]
         path.write_text("".join(json.dumps(line) + "\n" for line in kept))

@@ -61,7 +61,13 @@ class Pool:
         """The stored arrays: name -> (dtype, shape of one item)."""
         pictures = (np.uint8, (self.side, self.side, 3))
         share = (np.float32, (self.grid, self.grid))
-        return {"good": pictures, "bad": pictures, "share": share, "names": (np.int32, (2,)), "ready": (np.uint8, ())}
+        return {
+            "good": pictures,
+            "bad": pictures,
+            "share": share,
+            "names": (np.int32, (2,)),
+            "ready": (np.uint8, ()),
+        }
 
     @functools.cached_property
     def arrays(self) -> dict[str, np.ndarray]:
@@ -116,7 +122,8 @@ class CaptionedPairs:
         """Item `index`."""
         rng = np.random.default_rng([self.pool.seed, 1, int(index)])
         pair = self.pool[int(index) % self.pool.size]
-        family, defect = rendering.TRAIN_FAMILIES[pair["names"][0]], list(rendering.DEFECTS)[pair["names"][1]]
+        family = rendering.TRAIN_FAMILIES[pair["names"][0]]
+        defect = list(rendering.DEFECTS.values())[pair["names"][1]]
         turns, mirror, colours = rng.integers(4), rng.integers(2), rng.permutation(3)
 
         def turn(x: np.ndarray) -> np.ndarray:
@@ -172,7 +179,9 @@ def resize(picture: np.ndarray, side: int) -> np.ndarray:
     return np.asarray(Image.fromarray(picture).resize((side, side), Image.Resampling.BICUBIC))
 
 
-def batches(pairs: CaptionedPairs, first: int, last: int, size: int, workers: int) -> Iterator[dict[str, Any]]:
+def batches(
+    pairs: CaptionedPairs, first: int, last: int, size: int, workers: int
+) -> Iterator[dict[str, Any]]:
     """Batches `first` to `last` - 1 of `size` pairs, rendered ahead by worker processes.
 
     Window fields come out as (2B, ...), the good pictures' first, as the loss wants them.
@@ -182,7 +191,9 @@ def batches(pairs: CaptionedPairs, first: int, last: int, size: int, workers: in
     # Rendering multiplies small matrices; threads for them only take turns on the cores of other workers.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     rendered = grain.MapDataset.range(first * size, last * size).map(pairs).batch(size)
-    iterator = rendered.to_iter_dataset(grain.ReadOptions(num_threads=0 if workers else 1, prefetch_buffer_size=2))
+    iterator = rendered.to_iter_dataset(
+        grain.ReadOptions(num_threads=0 if workers else 1, prefetch_buffer_size=2)
+    )
     if workers:
         iterator = iterator.mp_prefetch(
             grain.MultiprocessingOptions(num_workers=workers, per_worker_buffer_size=4)

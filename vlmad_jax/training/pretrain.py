@@ -79,7 +79,7 @@ def pretrain(
             f"--pairs={config.pairs} does not divide over {jax.local_device_count()} devices; give a multiple"
         )
     remember(config, out)
-    tokenizer = train_tokenizer(rendering.TRAIN_FAMILIES, rendering.DEFECTS)
+    tokenizer = train_tokenizer(rendering.TRAIN_FAMILIES, rendering.DEFECTS.values())
     clip = random_clip(tiny_config(len(tokenizer)), config.seed, tokenizer=tokenizer)
     optimizer = config.optimizer()
     vision = clip.config.vision

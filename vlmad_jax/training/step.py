@@ -57,6 +57,6 @@ def unreplicate(tree: Any) -> Any:
 
 
 def shard(batch: Batch) -> Batch:
-    """Splits the leading axis of every array over the local devices: (B, ...) -> (devices, B / devices, ...)."""
+    """Splits the leading axis over the local devices: (B, ...) -> (devices, B / devices, ...)."""
     devices = jax.local_device_count()
     return jax.tree.map(lambda x: x.reshape(devices, x.shape[0] // devices, *x.shape[1:]), batch)

@@ -1,0 +1,22 @@
+"""Evaluates a method without any sample of the product.
+
+    python -m experiments.zero_shot --method=winclip
+    python -m experiments.zero_shot --method=winclip --dataset=mvtec_ad --data_dir=~/mvtec_ad \\
+        --weights=openai/clip-vit-base-patch16
+
+The first needs no download: it renders the `synthetic` data set and uses the bundled weights.
+"""
+
+from experiments import common
+
+common.define_flags()
+
+
+def main() -> None:
+    """Flags in, a table and files out."""
+    config = common.config_from_flags()
+    common.run(config, common.out_from_flags("zero_shot", config))
+
+
+if __name__ == "__main__":
+    common.main(main)

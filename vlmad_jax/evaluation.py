@@ -1,0 +1,235 @@
+"""Evaluating a detector on the test pictures of a data set."""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+import itertools
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+from tqdm import tqdm
+
+from vlmad_jax import metrics, report
+from vlmad_jax.clip.model import load_clip
+from vlmad_jax.data import DataSet, Sample, load_dataset
+from vlmad_jax.data.images import read_picture, resize_picture
+from vlmad_jax.data.pipeline import Batch, batches, prefetch, why_unreadable
+from vlmad_jax.data.references import draw_references, read_manifest, write_manifest
+from vlmad_jax.errors import InputError
+from vlmad_jax.methods import Scores, WinCLIP, method
+from vlmad_jax.results import Results
+
+# More unreadable pictures than this share of all, and the figures would say little of the data set.
+UNREADABLE_LIMIT = 0.01
+
+
+@dataclass(frozen=True)
+class EvaluationConfig:
+    """What the figures of an evaluation depend on.
+
+    Attributes:
+      method: a name of `methods.METHODS`.
+      weights: a checkpoint's directory or hub id.
+      dataset: a name of `data.DATASETS`.
+      data_dir: where it is, for those that need it.
+      categories: those to run; all if empty.
+      batch_size: pictures scored together.
+      dtype: "float32" or "bfloat16".
+      seed: of the draw of good samples.
+      window_sizes: sides of the windows in patches.
+      shots: good samples of each category; 0 is zero-shot.
+      references: a manifest that names the good samples instead of drawing them.
+    """
+
+    method: str
+    weights: str
+    dataset: str
+    data_dir: str | None = None
+    categories: tuple[str, ...] = ()
+    batch_size: int = 16
+    dtype: str = "float32"
+    seed: int = 0
+    window_sizes: tuple[int, ...] = (2, 3)
+    shots: int = 0
+    references: str | None = None
+
+
+def evaluate(
+    config: EvaluationConfig, out: Path, resume: bool = True, save_maps: bool = False, workers: int = 0
+) -> dict[str, Any]:
+    """Runs an evaluation and writes its files to `out`.
+
+    Args:
+      config: what to run.
+      out: `metrics.json`, `scores.csv` and with `save_maps` `maps/` are written there, whole or not at all.
+      resume: keep categories that an interrupted run of the same configuration finished.
+      save_maps: also write a picture of each anomaly map.
+      workers: processes that decode; 0 decodes in threads of this one.
+
+    Returns:
+      The contents of `metrics.json`.
+
+    Raises:
+      InputError: whatever is wrong with the configuration, the weights or the data; or more than 1% of the
+        pictures cannot be read.
+    """
+    detector_class = method(config.method)  # before the slow things, so that a misspelt name is told at once
+    dataset = load_dataset(config.dataset, config.data_dir, config.categories)
+    references = choose_references(config, dataset)
+    clip = load_clip(config.weights, config.dtype)
+    detector = detector_class(clip, window_sizes=config.window_sizes)
+    described = {
+        **{key: list(x) if isinstance(x, tuple) else x for key, x in dataclasses.asdict(config).items()},
+        "categories": list(dataset.categories),
+        "data_fingerprint": dataset.fingerprint,
+        "weights_fingerprint": clip.fingerprint,
+        "image_size": detector.size,
+    }
+    results = Results(out)
+    results.open(described, resume)
+    if references:
+        write_manifest(out / "references.json", references)
+    todo = [name for name in dataset.categories if not results.has(name)]
+    Evaluator(detector, dataset, references, results, out if save_maps else None).run(
+        todo, config.batch_size, workers
+    )
+    return results.finish(config.method, described, dataset.categories)
+
+
+def choose_references(config: EvaluationConfig, dataset: DataSet) -> dict[str, tuple[Sample, ...]]:
+    """The good samples of each category, drawn or from the manifest; {} for zero-shot."""
+    if not config.shots:
+        return {}
+    if config.references is None:
+        return {
+            name: draw_references(dataset, name, config.shots, config.seed) for name in dataset.categories
+        }
+    references = read_manifest(config.references, dataset)
+    for category, samples in references.items():
+        if len(samples) != config.shots:
+            raise InputError(
+                f"{config.references}: lists {len(samples)} pictures of {category}, "
+                f"not --shots={config.shots}; give --shots={len(samples)}"
+            )
+    return references
+
+
+@dataclass(frozen=True)
+class Evaluator:
+    """Scores the test pictures of categories, one after another, through one reading pipeline."""
+
+    detector: WinCLIP
+    dataset: DataSet
+    references: dict[str, tuple[Sample, ...]]
+    results: Results
+    maps_out: Path | None
+
+    def run(self, categories: Sequence[str], batch_size: int, workers: int) -> None:
+        """Evaluates the categories and adds each to the results as it is finished."""
+        groups = [self.dataset.select(name, "test") for name in categories]
+        read = batches(groups, self.detector.size, batch_size, workers, with_masks=True)
+        stream = prefetch(read, lambda batch: (batch, jax.device_put(batch.image)))
+        total = sum(map(len, groups))
+        with tqdm(total=total, unit=" pictures", dynamic_ncols=True, disable=not total) as bar:
+            for group, scored in itertools.groupby(
+                self.scored(stream, categories, bar), lambda x: x[0].group
+            ):
+                self.finish(categories[group], groups[group], list(scored))
+
+    def scored(
+        self, stream: Iterator[tuple[Batch, jax.Array]], categories: Sequence[str], bar: tqdm[Any]
+    ) -> Iterator[tuple[Batch, Scores]]:
+        """Scores batch after batch; a result is fetched while the device works on the next batch."""
+        group, state, waiting = None, None, None
+
+        def fetch(batch: Batch, scores: Scores) -> tuple[Batch, Scores]:
+            fetched = jax.device_get(scores)
+            bar.update(int((batch.index >= 0).sum()))
+            return batch, fetched
+
+        for batch, images in stream:
+            if batch.group != group:
+                group = batch.group
+                bar.set_description(categories[group])
+                state = self.prepare(categories[group])
+            scores = self.detector.score(state, images)
+            if waiting:
+                yield fetch(*waiting)
+            waiting = batch, scores
+        if waiting:
+            yield fetch(*waiting)
+
+    def prepare(self, category: str) -> Any:
+        """The detector's state for a category."""
+        samples = self.references.get(category)
+        pictures = samples and np.stack(
+            [resize_picture(read_picture(sample.path), self.detector.size) for sample in samples]
+        )
+        return self.detector.prepare(self.dataset.object_name(category), pictures)
+
+    def finish(self, category: str, samples: Sequence[Sample], scored: list[tuple[Batch, Scores]]) -> None:
+        """Metrics, rows and maps of a category whose batches are all scored."""
+        real = np.concatenate([batch.index >= 0 for batch, _ in scored])
+
+        def joined(parts: list[np.ndarray]) -> np.ndarray:
+            return np.concatenate(parts)[real]
+
+        readable = joined([batch.readable for batch, _ in scored])
+        scores, maps = joined([s.image for _, s in scored]), joined([s.map for _, s in scored])
+        masks = joined([batch.mask for batch, _ in scored])
+        rows = [
+            self.row(sample, score if ok else None)
+            for sample, score, ok in zip(samples, scores, readable, strict=True)
+        ]
+        self.check_readable(category, rows)
+        labels = np.array([sample.label for sample in samples])
+        pixels = (maps[readable], masks[readable]) if self.dataset.has_masks(category) else ()
+        if self.maps_out is not None:
+            images = joined([batch.image for batch, _ in scored])
+            shown = itertools.compress(zip(samples, images, maps, masks, strict=True), readable)
+            save_maps(self.maps_out, self.dataset, list(shown))
+        self.results.add(category, metrics.evaluate(scores[readable], labels[readable], *pixels), rows)
+
+    def row(self, sample: Sample, score: np.floating | None) -> report.ScoreRow:
+        """The line of `scores.csv`; the score is None for a picture that cannot be read."""
+        reason = "" if score is not None else why_unreadable(sample, with_masks=True) or "cannot be read"
+        path = self.dataset.relative(sample.path)
+        return report.ScoreRow(path, sample.category, sample.defect, sample.label, score, reason)
+
+    def check_readable(self, category: str, rows: list[report.ScoreRow]) -> None:
+        """Names unreadable pictures, and raises InputError when they are too many of the data set."""
+        finished = [
+            row
+            for name in self.dataset.categories
+            if self.results.has(name)
+            for row in self.results.rows(name)
+        ]
+        for row in rows:
+            if row.score is None:
+                tqdm.write(f"left out: {row.error}")
+        broken = [row for row in [*finished, *rows] if row.score is None]
+        total = sum(len(self.dataset.select(name, "test")) for name in self.dataset.categories)
+        if len(broken) > UNREADABLE_LIMIT * total:
+            raise InputError(
+                f"{len(broken)} of {total} pictures cannot be read, more than {UNREADABLE_LIMIT:.0%} "
+                f"(the last in {category}: {broken[-1].error}); mend or remove them"
+            )
+
+
+def save_maps(
+    out: Path, dataset: DataSet, pictures: list[tuple[Sample, np.ndarray, np.ndarray, np.ndarray]]
+) -> None:
+    """Writes picture, heat map and true outline of (sample, image, map, mask), on one scale of colours."""
+    low = min((float(anomaly_map.min()) for _, _, anomaly_map, _ in pictures), default=0.0)
+    high = max((float(anomaly_map.max()) for _, _, anomaly_map, _ in pictures), default=1.0)
+    for sample, image, anomaly_map, mask in pictures:
+        known = mask if sample.mask is not None or not sample.label else None
+        data = io.BytesIO()
+        report.map_picture(image, anomaly_map, known, low, high).save(data, "PNG")
+        name = Path(dataset.relative(sample.path)).stem + ".png"
+        report.write_atomically(out / "maps" / sample.category / sample.defect / name, data.getvalue())
