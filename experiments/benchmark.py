@@ -2,10 +2,9 @@
 
     python -m experiments.benchmark --method=winclip --arch=vit-b-16-plus-240
 
-Needs nothing but the package, and 9 GB of memory for this. On two cores of an AMD EPYC (Zen 5) that were busy
-with other work it took 3 minutes and gave 0.25 pictures a second in float32 and 0.48 in bfloat16, at least 90%
-of the rate at which XLA multiplied matrices there. `--dtypes=float32 --batch_size=32 --repeats=1` shows the
-memory of a large batch. Prints a table and writes OUT/benchmark.json.
+Needs nothing but the package, and 9 GB of memory for this. On two cores of an AMD EPYC (Zen 5), with a load average
+of 8, it took 3 minutes and gave 0.21 pictures a second in float32 and 0.43 in bfloat16,
+80% and 70% of the rate at which XLA multiplied matrices meanwhile. Prints a table, writes OUT/benchmark.json.
 """
 
 from __future__ import annotations

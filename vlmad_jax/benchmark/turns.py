@@ -88,14 +88,14 @@ def summary(setting: Setting, start: Start, rounds: Sequence[Round]) -> Results:
     """The figures of one dtype.
 
     `pictures_per_second` over the rounds; `compile_seconds`, the first call less a median one;
-    `peak_memory_bytes`; `matmul`, the shape whose median rate is the highest; `share_of_matmul_rate`, the
-    picture's work, as published and as our program does it, times pictures a second over that rate. Less
-    executed than published is how the published share can pass 1.
+    `peak_memory_bytes`; `matmul`, the highest rate of any shape in any round, since other work on the machine
+    only ever lowers a peak; `share_of_matmul_rate`, the picture's work, as published and as our program does
+    it, times the median pictures a second over that rate. As less is executed than published, the published
+    share can pass 1.
     """
     speeds = [setting.batch_size / measured.score for measured in rounds]
     speed = statistics.median(speeds)
-    rates = {shape: statistics.median(r.matmul[shape] for r in rounds) for shape in rounds[0].matmul}
-    shape, rate = max(rates.items(), key=lambda item: item[1])
+    rate, shape = max((rate, shape) for measured in rounds for shape, rate in measured.matmul.items())
     compiling = start.first_call - statistics.median(measured.score for measured in rounds)
     return {
         "rounds": len(rounds),
