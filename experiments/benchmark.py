@@ -2,8 +2,8 @@
 
     python -m experiments.benchmark --method=winclip --arch=vit-b-16-plus-240
 
-Needs nothing but the package, and 9 GB of memory for this. On two cores of an AMD EPYC (Zen 5), with a load average
-of 8, it took 3 minutes and gave 0.21 pictures a second in float32 and 0.43 in bfloat16,
+Needs nothing but the package, and 9 GB of memory for this. On two cores of an AMD EPYC (Zen 5), at a load
+average of 8 by other work, it took 3 minutes and gave 0.21 pictures a second in float32 and 0.43 in bfloat16:
 80% and 70% of the rate at which XLA multiplied matrices meanwhile. Prints a table, writes OUT/benchmark.json.
 """
 
