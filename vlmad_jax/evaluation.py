@@ -145,7 +145,9 @@ class Evaluator:
         self, stream: Iterator[tuple[Batch, jax.Array]], categories: Sequence[str], bar: tqdm[Any]
     ) -> Iterator[tuple[Batch, Scores]]:
         """Scores batch after batch; a result is fetched while the device works on the next batch."""
-        group, state, waiting = None, None, None
+        group: int | None = None
+        state: Any = None
+        waiting: tuple[Batch, Scores] | None = None
 
         def fetch(batch: Batch, scores: Scores) -> tuple[Batch, Scores]:
             fetched = jax.device_get(scores)
@@ -166,17 +168,18 @@ class Evaluator:
 
     def prepare(self, category: str) -> Any:
         """The detector's state for a category."""
-        samples = self.references.get(category)
-        pictures = samples and np.stack(
-            [resize_picture(read_picture(sample.path), self.detector.size) for sample in samples]
-        )
+        pictures = None
+        if category in self.references:
+            samples = self.references[category]
+            size = self.detector.size
+            pictures = np.stack([resize_picture(read_picture(sample.path), size) for sample in samples])
         return self.detector.prepare(self.dataset.object_name(category), pictures)
 
     def finish(self, category: str, samples: Sequence[Sample], scored: list[tuple[Batch, Scores]]) -> None:
         """Metrics, rows and maps of a category whose batches are all scored."""
         real = np.concatenate([batch.index >= 0 for batch, _ in scored])
 
-        def joined(parts: list[np.ndarray]) -> np.ndarray:
+        def joined(parts: list[Any]) -> np.ndarray:
             return np.concatenate(parts)[real]
 
         readable = joined([batch.readable for batch, _ in scored])

@@ -127,7 +127,7 @@ def from_transformers(raw: dict[str, Any]) -> CLIPConfig:
         raise InputError(f"model_type {raw.get('model_type')!r} is not 'clip'; give a CLIP checkpoint")
     from transformers import CLIPConfig as TransformersConfig
 
-    parsed = TransformersConfig.from_dict(raw)
+    parsed: Any = TransformersConfig.from_dict(raw)
     vision, text = parsed.vision_config, parsed.text_config
     if vision.hidden_act != text.hidden_act or vision.layer_norm_eps != text.layer_norm_eps:
         raise InputError(

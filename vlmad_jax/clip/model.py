@@ -21,6 +21,8 @@ from vlmad_jax.clip.tensors import read_tensors, write_safetensors
 from vlmad_jax.clip.text import load_tokenizer, tokenize
 from vlmad_jax.errors import InputError
 
+Array = jax.Array | np.ndarray
+
 # Sentences encoded at a time: prompt ensembles of any size then compile once for each length.
 TEXT_CHUNK = 128
 # XLA's constants cannot exceed 2 GiB in one program.
@@ -46,7 +48,7 @@ class CLIP:
     name: str = ""
 
     def vision(self, position_resize: str = "bicubic") -> VisionTransformer:
-        """The vision transformer, to be applied to `vision_params`."""
+        """The vision transformer, to be bound to the variables that `compile` passes."""
         return VisionTransformer(self.config, self.dtype, position_resize)
 
     def compile(self, tower: str, function: Callable[..., Any]) -> Callable[..., Any]:
@@ -63,19 +65,17 @@ class CLIP:
         return functools.partial(jax.jit(function), variables)
 
     @functools.cached_property
-    def _encode_image(self) -> Callable[[jax.Array], jax.Array]:
-        vision = self.vision()
-        return self.compile(
-            "vision",
-            lambda variables, images: vision.apply(
-                variables, vision.apply(variables, images, method="embed"), method="encode_tokens"
-            ),
-        )
+    def _encode_image(self) -> Callable[[Array], jax.Array]:
+        def encode(variables: Any, images: jax.Array) -> jax.Array:
+            vision = self.vision().bind(variables)
+            return vision.encode_tokens(vision.embed(images))
+
+        return self.compile("vision", encode)
 
     @functools.cached_property
-    def _encode_text(self) -> Callable[[jax.Array], jax.Array]:
+    def _encode_text(self) -> Callable[[Array], jax.Array]:
         text = TextTransformer(self.config, self.dtype)
-        return self.compile("text", lambda variables, token_ids: text.apply(variables, token_ids)[0])
+        return self.compile("text", lambda variables, token_ids: text.bind(variables)(token_ids)[0])
 
     @functools.cached_property
     def fingerprint(self) -> str:
@@ -85,7 +85,7 @@ class CLIP:
             digest.update(np.ascontiguousarray(leaf))
         return digest.hexdigest()[:16]
 
-    def encode_image(self, images: jax.Array) -> jax.Array:
+    def encode_image(self, images: Array) -> jax.Array:
         """uint8 (B, S, S, 3) -> embeddings (B, E), not normalised.
 
         S may differ from the trained size: position embeddings are then resized as open_clip does.

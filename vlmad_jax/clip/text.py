@@ -22,10 +22,10 @@ def load_tokenizer(directory: pathlib.Path) -> Any:
     """
     if not any((directory / name).exists() for name in ("tokenizer.json", "vocab.json")):
         raise InputError(f"{directory}: holds no tokenizer.json; copy the one of the model it was made from")
-    from transformers import CLIPTokenizerFast
+    from transformers import CLIPTokenizer
 
     try:
-        return CLIPTokenizerFast.from_pretrained(directory)
+        return CLIPTokenizer.from_pretrained(directory)
     except Exception as error:  # the tokenizers library raises bare Exception for a broken file
         reason = str(error).splitlines()[0]
         raise InputError(f"{directory}: its tokenizer does not load ({reason}); download it again") from error

@@ -225,7 +225,7 @@ def cast_matrices(params: Params, dtype: str) -> Params:
     Rounding once here is what `Linear` would do at every call.
     """
 
-    def cast(path: tuple[str, ...], leaf: np.ndarray) -> jax.Array:
+    def cast(path: tuple[Any, ...], leaf: Any) -> jax.Array:
         return jnp.asarray(leaf, dtype_of(dtype) if path[-1] == "kernel" else jnp.float32)
 
-    return flax.traverse_util.path_aware_map(cast, params)
+    return dict(flax.traverse_util.path_aware_map(cast, params))

@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 
 from vlmad_jax.association import normalise
+from vlmad_jax.clip.model import Array
 from vlmad_jax.clip.precision import einsum
 from vlmad_jax.errors import InputError
 
@@ -40,7 +41,7 @@ def upsample(patch_map: jax.Array, size: tuple[int, int]) -> jax.Array:
     return jax.image.resize(patch_map, shape, "linear", antialias=False, precision=jax.lax.Precision.HIGHEST)
 
 
-def check_images(images: jax.Array, size: int, what: str) -> None:
+def check_images(images: Array, size: int, what: str) -> None:
     """Raises InputError unless `images` are uint8 (B, size, size, 3)."""
     if (
         images.ndim != 4

@@ -23,7 +23,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from vlmad_jax.association import association_scores
-from vlmad_jax.clip.model import CLIP
+from vlmad_jax.clip.model import CLIP, Array
 from vlmad_jax.errors import InputError
 from vlmad_jax.methods.detector import Scores, anomaly_probability, check_images, upsample
 from vlmad_jax.prompts import WINCLIP, PromptEnsemble
@@ -93,7 +93,7 @@ class WinCLIP:
         return {}
 
     def prepare(
-        self, object_name: str, references: jax.Array | None = None, params: dict[str, Any] | None = None
+        self, object_name: str, references: Array | None = None, params: dict[str, Any] | None = None
     ) -> State:
         """The state for one kind of object.
 
@@ -125,7 +125,7 @@ class WinCLIP:
         memory = jax.tree.map(lambda *parts: jnp.concatenate([x[0] for x in parts]), *features)
         return {"text": text, "memory": {"patches": memory["patches"], "windows": memory["windows"]}}
 
-    def score(self, state: State, images: jax.Array) -> Scores:
+    def score(self, state: State, images: Array) -> Scores:
         """Scores uint8 (B, S, S, 3) pictures: image (B,) and map (B, S, S), 0 to 1. Compiled once a shape.
 
         Raises:
@@ -135,11 +135,11 @@ class WinCLIP:
         return self._score(state, images)
 
     @functools.cached_property
-    def _score(self) -> Callable[[State, jax.Array], Scores]:
+    def _score(self) -> Callable[[State, Array], Scores]:
         return self.clip.compile("vision", self.score_with)
 
     @functools.cached_property
-    def _extract(self) -> Callable[[jax.Array], Features]:
+    def _extract(self) -> Callable[[Array], Features]:
         return self.clip.compile("vision", functools.partial(self.extract, patches=True))
 
     def score_with(self, variables: dict[str, Any], state: State, images: jax.Array) -> Scores:
@@ -160,17 +160,16 @@ class WinCLIP:
         Patches, after the last layer norm and un-projected, are only had if asked for: the last layer is then
         computed for all tokens and not for the class token alone.
         """
-        vision = self.clip.vision()
-        tokens = vision.apply(variables, images, method="embed")  # (B, 1 + P, D)
-        encode = functools.partial(vision.apply, variables, method="encode_tokens")
-        windows = tuple(map_windows(encode, tokens, windows) for windows in self.windows)
+        vision = self.clip.vision().bind(variables)
+        tokens = vision.embed(images)  # (B, 1 + P, D)
+        windows = tuple(map_windows(vision.encode_tokens, tokens, windows) for windows in self.windows)
         if not patches:
-            return {"image": encode(tokens)[:, None], "windows": windows}
-        hidden, _ = vision.apply(variables, tokens, method="transform")
+            return {"image": vision.encode_tokens(tokens)[:, None], "windows": windows}
+        hidden, _ = vision.transform(tokens)
         return {
-            "image": vision.apply(variables, hidden[:, :1], method="project"),
+            "image": vision.project(hidden[:, :1]),
             "windows": windows,
-            "patches": vision.apply(variables, hidden[:, 1:], method="norm"),
+            "patches": vision.norm(hidden[:, 1:]),
         }
 
     def zero_shot_map(self, features: Features, text: jax.Array, image_score: jax.Array) -> jax.Array:

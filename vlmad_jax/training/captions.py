@@ -48,9 +48,9 @@ def train_tokenizer(names: Iterable[str], defects: Iterable[Defect]) -> Any:
     Any text can be tokenized; words it has not met fall into letters.
     """
     from tokenizers import Regex, Tokenizer, models, normalizers, pre_tokenizers, trainers
-    from transformers import CLIPTokenizerFast
+    from transformers import CLIPTokenizer
 
-    template = CLIPTokenizerFast().backend_tokenizer
+    template = CLIPTokenizer().backend_tokenizer
     learner = Tokenizer(models.BPE(continuing_subword_prefix="", end_of_word_suffix="</w>"))
     learner.normalizer = normalizers.Sequence(
         [normalizers.NFC(), normalizers.Replace(Regex(r"\s+"), " "), normalizers.Lowercase()]
@@ -70,10 +70,10 @@ def train_tokenizer(names: Iterable[str], defects: Iterable[Defect]) -> Any:
     # Every byte needs both forms, inside a word and at its end, or unknown words would have no tokens.
     for letter in (*alphabet, *(f"{letter}</w>" for letter in alphabet)):
         vocabulary.setdefault(letter, len(vocabulary))
-    merges = [tuple(pair) for pair in model["merges"]]
+    merges: Any = [tuple(pair) for pair in model["merges"]]
     for special in (START, END):
         vocabulary[special] = len(vocabulary)
-    return CLIPTokenizerFast(vocab=vocabulary, merges=merges, model_max_length=77)
+    return CLIPTokenizer(vocab=vocabulary, merges=merges, model_max_length=77)
 
 
 def corpus(names: Iterable[str], defects: Iterable[Defect]) -> list[str]:

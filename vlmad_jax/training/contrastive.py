@@ -33,14 +33,15 @@ def make_loss(config: CLIPConfig, dtype: str) -> Loss:
     def loss(params: Any, batch: dict[str, jax.Array]) -> tuple[jax.Array, Parts]:
         scale = jnp.minimum(jnp.exp(params["logit_scale"]), LARGEST_SCALE)
         images = jnp.concatenate([batch["good"], batch["bad"]])  # (2B, S, S, 3)
-        tokens = vision.apply({"params": params["vision"]}, images, method="embed")  # (2B, 1 + P, D)
+        encoder = vision.bind({"params": params["vision"]})
+        tokens = encoder.embed(images)  # (2B, 1 + P, D)
 
         def encode(tokens: jax.Array) -> jax.Array:
-            return normalise(vision.apply({"params": params["vision"]}, tokens, method="encode_tokens"))
+            return normalise(encoder.encode_tokens(tokens))
 
         named = jnp.concatenate([batch["good_caption"], batch["bad_caption"]])
         states = jnp.concatenate([batch["normal_caption"], batch["anomalous_caption"]])
-        captions, _ = text.apply({"params": params["text"]}, jnp.concatenate([named, states]))
+        captions, _ = text.bind({"params": params["text"]})(jnp.concatenate([named, states]))
         named, states = jnp.split(normalise(captions), 2)  # (2B, E) each
         normal, anomalous = (jnp.tile(x, (2, 1)) for x in jnp.split(states, 2))  # (2B, E): of each picture
         embeddings = encode(tokens)

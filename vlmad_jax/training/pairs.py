@@ -124,7 +124,7 @@ class CaptionedPairs:
         pair = self.pool[int(index) % self.pool.size]
         family = rendering.TRAIN_FAMILIES[pair["names"][0]]
         defect = list(rendering.DEFECTS.values())[pair["names"][1]]
-        turns, mirror, colours = rng.integers(4), rng.integers(2), rng.permutation(3)
+        turns, mirror, colours = int(rng.integers(4)), rng.integers(2), rng.permutation(3)
 
         def turn(x: np.ndarray) -> np.ndarray:
             return np.rot90(x[:, ::-1] if mirror else x, turns)
