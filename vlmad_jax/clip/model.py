@@ -144,7 +144,7 @@ def layout_of(directory: pathlib.Path) -> str:
 def random_clip(config: CLIPConfig, seed: int = 0, dtype: str = "float32", tokenizer: Any = None) -> CLIP:
     """A CLIP of that shape with random weights, for training one or for measuring speed."""
     side = config.vision.image_size
-    params = CLIPModule(config).init(
+    params = jax.jit(CLIPModule(config).init)(
         jax.random.key(seed),
         jnp.zeros((1, side, side, 3), jnp.uint8),
         jnp.zeros((1, config.text.context_length), jnp.int32),

@@ -1,12 +1,16 @@
 """The losses that make a small CLIP from rendered pairs of good and defective pictures.
 
-Three terms, each a cross-entropy over cosines times the learned scale:
+Three terms are cross-entropies over cosines times the learned scale:
 
 - `contrast`: pictures against captions that name their object, both ways (Radford et al. 2021, figure 3);
   captions of the same object and state are all right answers, so the targets are spread over them;
 - `state`: a picture against the two captions of its own object, good and defective: WinCLIP's question;
 - `window`: the same question asked of windows of patches, the class token before them, which is how WinCLIP
   will read the encoder.
+
+The fourth, `patch`, asks a linear head whether each patch is defective. Captions say one word of a picture
+where masks say one of every patch: a small model then finds defects within an hour of training;
+the head is thrown away.
 """
 
 from __future__ import annotations
@@ -24,6 +28,9 @@ from vlmad_jax.clip.precision import einsum
 from vlmad_jax.training.step import Loss, Parts
 
 LARGEST_SCALE = 100.0  # as CLIP clips it
+# From this share of defective pixels on a patch counts as defective.
+DEFECTIVE_SHARE = 0.05
+DEFECTIVE_WEIGHT = 5.0
 
 
 def make_loss(config: CLIPConfig, dtype: str) -> Loss:
@@ -31,6 +38,7 @@ def make_loss(config: CLIPConfig, dtype: str) -> Loss:
     vision, text = VisionTransformer(config, dtype), TextTransformer(config, dtype)
 
     def loss(params: Any, batch: dict[str, jax.Array]) -> tuple[jax.Array, Parts]:
+        params, head = params["clip"], params["patch_head"]
         scale = jnp.minimum(jnp.exp(params["logit_scale"]), LARGEST_SCALE)
         images = jnp.concatenate([batch["good"], batch["bad"]])  # (2B, S, S, 3)
         encoder = vision.bind({"params": params["vision"]})
@@ -44,12 +52,17 @@ def make_loss(config: CLIPConfig, dtype: str) -> Loss:
         captions, _ = text.bind({"params": params["text"]})(jnp.concatenate([named, states]))
         named, states = jnp.split(normalise(captions), 2)  # (2B, E) each
         normal, anomalous = (jnp.tile(x, (2, 1)) for x in jnp.split(states, 2))  # (2B, E): of each picture
-        embeddings = encode(tokens)
+        hidden, _ = encoder.transform(tokens)
+        embeddings = normalise(encoder.project(hidden[:, 0]))
+        patches = encoder.norm(hidden[:, 1:])  # (2B, P, D)
+        share = batch["share"].reshape(len(batch["share"]), -1)  # (B, P)
+        share = jnp.concatenate([jnp.zeros_like(share), share])
         group = jnp.concatenate([batch["group"] * 2, batch["group"] * 2 + 1])
         label = jnp.repeat(jnp.arange(2), len(batch["group"])).astype(jnp.float32)
         parts = {
             "contrast": contrast(embeddings, named, group, scale),
             "state": state_loss(embeddings, normal, anomalous, label, jnp.ones_like(label), scale),
+            "patch": patch_loss(patches @ head["kernel"] + head["bias"], share),
             "window": jnp.mean(
                 jnp.stack(
                     [
@@ -98,3 +111,19 @@ def state_loss(
     logits = scale * (images * (anomalous - normal)).sum(axis=-1)
     losses = optax.sigmoid_binary_cross_entropy(logits, label)
     return (losses * weight).sum() / jnp.maximum(weight.sum(), 1)
+
+
+def patch_loss(logits: jax.Array, share: jax.Array) -> jax.Array:
+    """Binary cross-entropy of each patch (N, P), defective where its defective share is large enough.
+
+    Patches with less are left out; defective ones, of which there are few, count several times.
+    """
+    defective = share >= DEFECTIVE_SHARE
+    weight = jnp.where(defective, DEFECTIVE_WEIGHT, (share == 0).astype(jnp.float32))
+    losses = optax.sigmoid_binary_cross_entropy(logits, defective.astype(jnp.float32))
+    return (losses * weight).sum() / weight.sum()
+
+
+def patch_head(config: CLIPConfig) -> dict[str, jax.Array]:
+    """Fresh parameters of the linear head."""
+    return {"kernel": jnp.zeros(config.vision.width), "bias": jnp.zeros(())}

@@ -108,6 +108,7 @@ class CaptionedPairs:
 
     Item i is a dict of
       good, bad: uint8 (S, S, 3), the same object without and with a defect;
+      share: float32 (grid, grid), the defective share of each patch of the bad one;
       group: int, the number of its family;
       good_caption, bad_caption, normal_caption, anomalous_caption: int32 (32,), token ids: two that name the
         object for the contrast, two that ask for its state, which may call it by any name;
@@ -140,6 +141,7 @@ class CaptionedPairs:
         return {
             "good": turn(pair["good"])[..., colours],
             "bad": turn(pair["bad"])[..., colours],
+            "share": turn(pair["share"]),
             "group": pair["names"][0],
             **dict(zip(names, self.tokenize(captions), strict=True)),
             **draw_windows(rng, turn(pair["share"])),

@@ -17,7 +17,7 @@ from vlmad_jax.clip.model import CLIP, random_clip, save_clip
 from vlmad_jax.data import rendering
 from vlmad_jax.errors import InputError
 from vlmad_jax.training.captions import train_tokenizer
-from vlmad_jax.training.contrastive import make_loss
+from vlmad_jax.training.contrastive import make_loss, patch_head
 from vlmad_jax.training.loop import plot_losses, train
 from vlmad_jax.training.pairs import CaptionedPairs, Pool, batches
 from vlmad_jax.training.step import TrainState, make_step
@@ -86,9 +86,10 @@ def pretrain(
     pool = Pool(out / "pictures", config.pool, vision.image_size, vision.grid, config.seed)
     pool.create()
     pairs = CaptionedPairs(pool, tokenizer)
+    params = {"clip": clip.params, "patch_head": patch_head(clip.config)}
     state = train(
         make_step(make_loss(clip.config, config.dtype), optimizer),
-        TrainState(clip.params, optimizer.init(clip.params)),
+        TrainState(params, optimizer.init(params)),
         lambda done: batches(pairs, done, steps, config.pairs, workers),
         steps,
         out,
@@ -96,7 +97,7 @@ def pretrain(
         save_every,
     )
     plot_losses(out / "log.jsonl", out / "losses.png")
-    trained = dataclasses.replace(clip, params=state.params)
+    trained = dataclasses.replace(clip, params=state.params["clip"])
     save_clip(trained, out / "weights", dtype="float16")
     return trained
 
