@@ -10,10 +10,13 @@ from pathlib import Path
 
 from absl import app, flags, logging
 
-from vlmad_jax.clip.hub import BUNDLED, BUNDLED_DIRECTORY, locate
+from vlmad_jax.clip.hub import BUNDLED, BUNDLED_DIRECTORY
 from vlmad_jax.errors import InputError
 from vlmad_jax.evaluation import EvaluationConfig, evaluate
+from vlmad_jax.methods import METHODS
 from vlmad_jax.report import metrics_table, published
+
+flags.disclaim_key_flags()  # they are the entry points', whose --help shows them
 
 ABOUT_BUNDLED = f"""\
 {BUNDLED} is a very small model trained on rendered pictures: it is for trying the software, not for
@@ -24,7 +27,7 @@ weights/README.md."""
 
 def define_flags(sample_flags: bool = False) -> None:
     """Defines the flags of an evaluation; with `sample_flags` also those that choose good samples."""
-    flags.DEFINE_string("method", None, "The system to evaluate: winclip.", required=True)
+    flags.DEFINE_string("method", None, f"The system to evaluate: {', '.join(METHODS)}.")
     flags.DEFINE_string("weights", BUNDLED, "A checkpoint's directory or Hugging Face hub id.")
     flags.DEFINE_string("dataset", "synthetic", "mvtec_ad, visa, elpv, synthetic, or folder for your own.")
     flags.DEFINE_string("data_dir", None, "Where the data set is; elpv and synthetic need none.")
@@ -54,6 +57,8 @@ def window_sizes_from(given: Sequence[str]) -> tuple[int, ...]:
 def config_from_flags(shots: int = 0, references: str | None = None) -> EvaluationConfig:
     """The evaluation that the flags ask for."""
     values = flags.FLAGS
+    if values.method is None:
+        raise InputError(f"--method is missing; give one of {', '.join(METHODS)}")
     return EvaluationConfig(
         method=values.method,
         weights=values.weights,
@@ -87,24 +92,25 @@ def run(config: EvaluationConfig, out: Path) -> None:
         )
     )
     print(f"\nresults are in {out}")
-    if locate(config.weights).resolve() == BUNDLED_DIRECTORY:
+    if config.weights == BUNDLED or Path(config.weights).expanduser().resolve() == BUNDLED_DIRECTORY:
         print(f"\n{ABOUT_BUNDLED}")
 
 
 def main(entry: Callable[[], None]) -> None:
     """Parses the flags and calls `entry`; bad input is one line on stderr and exit code 1."""
-
-    def guarded(arguments: list[str]) -> None:
-        logging.set_verbosity(logging.WARNING)  # orbax and grain tell of every file they touch
-        try:
-            if len(arguments) > 1:
-                raise InputError(f"{arguments[1]!r} is not a flag; flags are written --name=value")
-            entry()
-        except InputError as error:
-            print(f"error: {error}", file=sys.stderr)
-            sys.exit(1)
-        except KeyboardInterrupt:
-            print("interrupted; what is done is kept", file=sys.stderr)
-            sys.exit(130)
-
-    app.run(guarded)
+    app.define_help_flags()
+    logging.set_verbosity(logging.WARNING)  # orbax and grain tell of every file they touch
+    try:
+        arguments = flags.FLAGS(sys.argv)
+        if len(arguments) > 1:
+            raise InputError(f"{arguments[1]!r} is not a flag; flags are written --name=value")
+        entry()
+    except flags.Error as error:
+        print(f"error: {' '.join(str(error).split())}; --help lists the flags", file=sys.stderr)
+        sys.exit(1)
+    except InputError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(1)
+    except KeyboardInterrupt:
+        print("interrupted; what is done is kept", file=sys.stderr)
+        sys.exit(130)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import io
 import itertools
+import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -82,11 +84,15 @@ def evaluate(
     dataset = load_dataset(config.dataset, config.data_dir, config.categories)
     references = choose_references(config, dataset)
     clip = load_clip(config.weights, config.dtype)
-    detector = detector_class(clip, window_sizes=config.window_sizes)
+    try:
+        detector = detector_class(clip, window_sizes=config.window_sizes)
+    except InputError as error:
+        raise InputError(f"--window_sizes={','.join(map(str, config.window_sizes))}: {error}") from error
     described = {
         **{key: list(x) if isinstance(x, tuple) else x for key, x in dataclasses.asdict(config).items()},
         "categories": list(dataset.categories),
         "data_fingerprint": dataset.fingerprint,
+        "references_fingerprint": fingerprint(references, dataset),
         "weights_fingerprint": clip.fingerprint,
         "image_size": detector.size,
     }
@@ -94,10 +100,9 @@ def evaluate(
     results.open(described, resume)
     if references:
         write_manifest(out / "references.json", references)
-    todo = [name for name in dataset.categories if not results.has(name)]
-    Evaluator(detector, dataset, references, results, out if save_maps else None).run(
-        todo, config.batch_size, workers
-    )
+    maps_out = out if save_maps else None
+    todo = [name for name in dataset.categories if not is_finished(name, results, maps_out)]
+    Evaluator(detector, dataset, references, results, maps_out).run(todo, config.batch_size, workers)
     return results.finish(config.method, described, dataset.categories)
 
 
@@ -117,6 +122,22 @@ def choose_references(config: EvaluationConfig, dataset: DataSet) -> dict[str, t
                 f"not --shots={config.shots}; give --shots={len(samples)}"
             )
     return references
+
+
+def fingerprint(references: dict[str, tuple[Sample, ...]], dataset: DataSet) -> str | None:
+    """16 hexadecimal digits that change with the good samples or their order; None for zero-shot."""
+    if not references:
+        return None
+    paths = [[dataset.relative(sample.path) for sample in samples] for samples in references.values()]
+    return hashlib.sha256(json.dumps(paths).encode()).hexdigest()[:16]
+
+
+def is_finished(category: str, results: Results, maps_out: Path | None) -> bool:
+    """Whether the results have the category and, if they go to `maps_out`, all of its maps."""
+    if not results.has(category):
+        return False
+    scored = [row for row in results.rows(category) if row.score is not None]
+    return maps_out is None or all(map_path(maps_out, row).exists() for row in scored)
 
 
 @dataclass(frozen=True)
@@ -195,7 +216,7 @@ class Evaluator:
         if self.maps_out is not None:
             images = joined([batch.image for batch, _ in scored])
             shown = itertools.compress(zip(samples, images, maps, masks, strict=True), readable)
-            save_maps(self.maps_out, self.dataset, list(shown))
+            save_maps(self.maps_out, list(shown))
         self.results.add(category, metrics.evaluate(scores[readable], labels[readable], *pixels), rows)
 
     def row(self, sample: Sample, score: np.floating | None) -> report.ScoreRow:
@@ -209,7 +230,7 @@ class Evaluator:
         finished = [
             row
             for name in self.dataset.categories
-            if self.results.has(name)
+            if name != category and self.results.has(name)
             for row in self.results.rows(name)
         ]
         for row in rows:
@@ -224,9 +245,7 @@ class Evaluator:
             )
 
 
-def save_maps(
-    out: Path, dataset: DataSet, pictures: list[tuple[Sample, np.ndarray, np.ndarray, np.ndarray]]
-) -> None:
+def save_maps(out: Path, pictures: list[tuple[Sample, np.ndarray, np.ndarray, np.ndarray]]) -> None:
     """Writes picture, heat map and true outline of (sample, image, map, mask), on one scale of colours."""
     low = min((float(anomaly_map.min()) for _, _, anomaly_map, _ in pictures), default=0.0)
     high = max((float(anomaly_map.max()) for _, _, anomaly_map, _ in pictures), default=1.0)
@@ -234,5 +253,9 @@ def save_maps(
         known = mask if sample.mask is not None or not sample.label else None
         data = io.BytesIO()
         report.map_picture(image, anomaly_map, known, low, high).save(data, "PNG")
-        name = Path(dataset.relative(sample.path)).stem + ".png"
-        report.write_atomically(out / "maps" / sample.category / sample.defect / name, data.getvalue())
+        report.write_atomically(map_path(out, sample), data.getvalue())
+
+
+def map_path(out: Path, picture: Sample | report.ScoreRow) -> Path:
+    """Where the map of a picture is."""
+    return out / "maps" / picture.category / picture.defect / (Path(picture.path).stem + ".png")

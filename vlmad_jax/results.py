@@ -3,12 +3,14 @@
 config.json                 what was asked for; a run goes on only with the same
 references.json             the good samples of a few-shot run
 categories/<category>.json  metrics of a finished category, and its scores beside it as .csv
+maps/                       pictures of anomaly maps, if they were asked for
 metrics.json, scores.csv    everything, once all categories are done
 """
 
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +19,8 @@ from typing import Any
 from vlmad_jax.errors import InputError
 from vlmad_jax.metrics import Metrics
 from vlmad_jax.report import ScoreRow, mean_of, read_scores_csv, write_json, write_scores_csv
+
+OUTPUTS = ("metrics.json", "scores.csv", "references.json", "maps", "categories")  # beside config.json
 
 
 @dataclass(frozen=True)
@@ -29,27 +33,44 @@ class Results:
         """Takes the folder for a run of this configuration.
 
         With `resume`, categories that an earlier run of the same configuration finished are kept; without,
-        they are forgotten.
+        everything of that run is removed.
 
         Raises:
-          InputError: with `resume`, the folder holds a run of another configuration.
+          InputError: the folder holds files of something else or, with `resume`, a run of another
+            configuration; or it cannot be written.
         """
         path = self.out / "config.json"
-        if path.exists() and resume:
-            there = self._read(path)
-            changed = sorted(key for key in {*there, *config} if there.get(key) != config.get(key))
-            if changed:
-                key = changed[0]
-                raise InputError(
-                    f"{self.out}: holds a run with {key} {there.get(key)} where this one has "
-                    f"{config.get(key)}; give another --out, or --noresume to replace it"
-                )
+        if not path.exists():
+            for name in OUTPUTS:
+                if (self.out / name).exists():
+                    raise InputError(f"{self.out / name}: is not of a run that is known; give another --out")
+            write_json(path, config)
             return
-        for stale in (self.out / "categories").glob("*"):
-            stale.unlink()
-        for name in ("metrics.json", "scores.csv"):
-            (self.out / name).unlink(missing_ok=True)
+        there = self._read(path)
+        if not isinstance(there, dict) or there.keys() != config.keys():
+            raise InputError(f"{path}: is not the configuration of such a run; give another --out")
+        if resume:
+            for key in config:
+                if there[key] != config[key]:
+                    raise InputError(
+                        f"{self.out}: holds a run with {key} {there[key]} where this one has {config[key]}; "
+                        "give another --out, or --noresume to replace it"
+                    )
+            return
+        self._forget()
         write_json(path, config)
+
+    def _forget(self) -> None:
+        try:
+            for path in map(self.out.joinpath, OUTPUTS):
+                if path.is_dir():
+                    shutil.rmtree(path)
+                else:
+                    path.unlink(missing_ok=True)
+        except OSError as error:
+            raise InputError(
+                f"{self.out}: cannot be replaced ({error.strerror}); give another --out"
+            ) from error
 
     def has(self, category: str) -> bool:
         """Whether the category is finished."""

@@ -8,6 +8,7 @@ import pathlib
 from dataclasses import dataclass
 from typing import Any
 
+from vlmad_jax.clip.library import transformers
 from vlmad_jax.errors import InputError
 
 OPENAI_MEAN = (0.48145466, 0.4578275, 0.40821073)
@@ -125,9 +126,7 @@ def from_transformers(raw: dict[str, Any]) -> CLIPConfig:
     """From the contents of a transformers `config.json`; absent entries take transformers' defaults."""
     if raw.get("model_type") != "clip":
         raise InputError(f"model_type {raw.get('model_type')!r} is not 'clip'; give a CLIP checkpoint")
-    from transformers import CLIPConfig as TransformersConfig
-
-    parsed: Any = TransformersConfig.from_dict(raw)
+    parsed: Any = transformers().CLIPConfig.from_dict(raw)
     vision, text = parsed.vision_config, parsed.text_config
     if vision.hidden_act != text.hidden_act or vision.layer_norm_eps != text.layer_norm_eps:
         raise InputError(

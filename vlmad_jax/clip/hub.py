@@ -68,9 +68,10 @@ def download(repository: str) -> str:
     """Fetches a repository's configuration, tokenizer and one set of weights; its directory."""
     import fnmatch
 
-    from huggingface_hub import list_repo_files, snapshot_download
+    from huggingface_hub import model_info, snapshot_download
 
-    files = list_repo_files(repository)
+    # One request without retries: when the hub is out of reach, that is told at once.
+    files = [file.rfilename for file in model_info(repository, timeout=30).siblings or ()]
     wanted = [pattern for pattern in WEIGHT_FILES if fnmatch.filter(files, pattern)][:1]
     return snapshot_download(repository, allow_patterns=[*SMALL_FILES, *wanted])
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from vlmad_jax.clip.library import transformers
 from vlmad_jax.errors import InputError
 
 # Sentences are padded to a multiple of this many tokens, so that few lengths are ever compiled.
@@ -22,10 +23,8 @@ def load_tokenizer(directory: pathlib.Path) -> Any:
     """
     if not any((directory / name).exists() for name in ("tokenizer.json", "vocab.json")):
         raise InputError(f"{directory}: holds no tokenizer.json; copy the one of the model it was made from")
-    from transformers import CLIPTokenizer
-
     try:
-        return CLIPTokenizer.from_pretrained(directory)
+        return transformers().CLIPTokenizer.from_pretrained(directory)
     except Exception as error:  # the tokenizers library raises bare Exception for a broken file
         reason = str(error).splitlines()[0]
         raise InputError(f"{directory}: its tokenizer does not load ({reason}); download it again") from error

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from vlmad_jax.clip.library import transformers
 from vlmad_jax.data.rendering import Defect
 from vlmad_jax.prompts import WINCLIP
 
@@ -48,9 +49,9 @@ def train_tokenizer(names: Iterable[str], defects: Iterable[Defect]) -> Any:
     Any text can be tokenized; words it has not met fall into letters.
     """
     from tokenizers import Regex, Tokenizer, models, normalizers, pre_tokenizers, trainers
-    from transformers import CLIPTokenizer
 
-    template = CLIPTokenizer().backend_tokenizer
+    tokenizer_class = transformers().CLIPTokenizer
+    template = tokenizer_class().backend_tokenizer
     learner = Tokenizer(models.BPE(continuing_subword_prefix="", end_of_word_suffix="</w>"))
     learner.normalizer = normalizers.Sequence(
         [normalizers.NFC(), normalizers.Replace(Regex(r"\s+"), " "), normalizers.Lowercase()]
@@ -73,7 +74,7 @@ def train_tokenizer(names: Iterable[str], defects: Iterable[Defect]) -> Any:
     merges: Any = [tuple(pair) for pair in model["merges"]]
     for special in (START, END):
         vocabulary[special] = len(vocabulary)
-    return CLIPTokenizer(vocab=vocabulary, merges=merges, model_max_length=77)
+    return tokenizer_class(vocab=vocabulary, merges=merges, model_max_length=77)
 
 
 def corpus(names: Iterable[str], defects: Iterable[Defect]) -> list[str]:
