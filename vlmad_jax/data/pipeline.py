@@ -1,19 +1,16 @@
 """Reading pictures in batches of one shape with grain; decoding and resizing run in its workers."""
 
-import os
-import signal
-import threading
-from collections.abc import Iterator, Sequence
+import contextlib
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
-from multiprocessing import parent_process
 from typing import Any
 
 import numpy as np
-from absl import flags
 
 from vlmad_jax.data.images import read_mask, read_picture, resize_mask, resize_picture
 from vlmad_jax.data.prefetch import closed_at_exit, prefetch
 from vlmad_jax.data.samples import Sample
+from vlmad_jax.data.workers import stream
 from vlmad_jax.errors import InputError
 
 __all__ = ["Batch", "batches", "prefetch", "why_unreadable"]
@@ -84,19 +81,11 @@ def batches(
     """
     import grain  # imports JAX
 
-    if not flags.FLAGS.is_parsed():
-        flags.FLAGS.mark_as_parsed()  # grain's options are absl flags, which a plain script never parses
     rows = [row for number, group in enumerate(groups) for row in _padded(group, number, batch_size)]
     if not rows:
         return iter(())
-    threads = 1 if workers else min(os.cpu_count() or 1, 8)
-    reading = grain.ReadOptions(num_threads=threads, prefetch_buffer_size=threads)
     dataset = grain.MapDataset.source(rows).map(_Read(size, with_masks)).batch(batch_size)
-    stream = dataset.to_iter_dataset(reading)
-    if workers:
-        options = grain.MultiprocessingOptions(num_workers=workers, per_worker_buffer_size=2)
-        stream = stream.mp_prefetch(options, worker_init_fn=_start_worker)
-    return closed_at_exit(_own_batches(iter(stream)))
+    return closed_at_exit(_own_batches(stream(dataset, workers)))
 
 
 def why_unreadable(sample: Sample, with_masks: bool) -> str | None:
@@ -115,28 +104,12 @@ def _padded(group: Sequence[Sample], number: int, batch_size: int) -> list[_Row]
     return rows + [_Row(None, -1, number)] * (-len(group) % batch_size)
 
 
-def _own_batches(iterator: Any) -> Iterator[Batch]:
-    try:
-        yield from map(_own, iterator)
-    finally:
-        iterator.close()
+def _own_batches(read: Generator[Any, None, None]) -> Iterator[Batch]:
+    with contextlib.closing(read):
+        yield from map(_own, read)
 
 
 def _own(arrays: dict[str, np.ndarray]) -> Batch:
     """Copy what a worker sent, because it lies in shared memory that the worker takes back."""
     image, mask, index, readable = (np.array(arrays[name]) for name in ("image", "mask", "index", "readable"))
     return Batch(image, mask, index, readable, int(arrays["group"][0]))
-
-
-def _start_worker(index: int, count: int) -> None:
-    """Make a worker leave an interrupt to its parent, and end when its parent is gone, however it went."""
-    del index, count
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    parent = parent_process()
-
-    def follow() -> None:
-        parent.join()  # type: ignore[union-attr]
-        os._exit(1)
-
-    if parent is not None:
-        threading.Thread(target=follow, daemon=True).start()

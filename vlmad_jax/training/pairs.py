@@ -7,6 +7,7 @@ captions.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import os
 import pathlib
@@ -18,6 +19,7 @@ import numpy as np
 from PIL import Image
 
 from vlmad_jax.data import rendering
+from vlmad_jax.data.workers import stream
 from vlmad_jax.training.captions import caption, stand_in_name
 from vlmad_jax.windows import sliding_windows
 
@@ -193,19 +195,9 @@ def batches(
     # Rendering multiplies small matrices; threads for them only take turns on the cores of other workers.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     rendered = grain.MapDataset.range(first * size, last * size).map(pairs).batch(size)
-    iterator = rendered.to_iter_dataset(
-        grain.ReadOptions(num_threads=0 if workers else 1, prefetch_buffer_size=2)
-    )
-    if workers:
-        iterator = iterator.mp_prefetch(
-            grain.MultiprocessingOptions(num_workers=workers, per_worker_buffer_size=4)
-        )
-    iterator = iter(iterator)
-    try:
-        for batch in iterator:
+    with contextlib.closing(stream(rendered, workers)) as read:
+        for batch in read:
             yield {name: arranged(name, value) for name, value in batch.items()}
-    finally:
-        iterator.close()
 
 
 def arranged(name: str, value: np.ndarray) -> np.ndarray:
