@@ -1,0 +1,65 @@
+"""Fixtures of the tests that run whole evaluations."""
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import jax
+import pytest
+from jax.experimental.compilation_cache import compilation_cache
+
+from tests.data.conftest import make_category
+from tests.experiments.command import WEIGHTS
+from vlmad_jax.clip.tensors import read_tensors, write_safetensors
+
+COMPILATION = {
+    "jax_compilation_cache_dir": "",
+    "jax_persistent_cache_min_compile_time_secs": 0.0,
+    "jax_persistent_cache_min_entry_size_bytes": -1,
+}
+
+
+@pytest.fixture(scope="session")
+def compilation_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("compiled")
+
+
+@pytest.fixture(scope="session")
+def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The reference checkpoint cut to one layer, which compiles in a second: 64 pixels, a grid of 8 x 8."""
+    folder = tmp_path_factory.mktemp("weights")
+    for name in ("tokenizer.json", "tokenizer_config.json"):
+        (folder / name).write_bytes((WEIGHTS / name).read_bytes())
+    config = json.loads((WEIGHTS / "config.json").read_text())
+    for tower in ("text_config", "vision_config"):
+        config[tower]["num_hidden_layers"] = 1
+    (folder / "config.json").write_text(json.dumps(config))
+    tensors = read_tensors(WEIGHTS).items()
+    first = {name: tensor for name, tensor in tensors if not re.search(r"layers\.[1-9]", name)}
+    write_safetensors(folder / "model.safetensors", first)
+    return folder
+
+
+@pytest.fixture
+def evaluating(tmp_path: Path, compilation_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A cache of data sets of its own; compiled programs are kept for the next test, in any process."""
+    monkeypatch.setenv("VLMAD_JAX_CACHE", str(tmp_path / "cache"))
+    values = COMPILATION | {"jax_compilation_cache_dir": str(compilation_folder)}
+    before = {name: getattr(jax.config, name) for name in values}
+    for name, value in values.items():
+        jax.config.update(name, value)
+        monkeypatch.setenv(name.upper(), str(value))
+    compilation_cache.reset_cache()
+    yield
+    for name, value in before.items():
+        jax.config.update(name, value)
+    compilation_cache.reset_cache()
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Pictures in the MVTec layout: `bottle` with masks, `metal_nut` without; 5 to test in each."""
+    make_category(tmp_path / "products/bottle")
+    make_category(tmp_path / "products/metal_nut", masks=False)
+    return tmp_path / "products"

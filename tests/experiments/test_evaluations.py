@@ -1,0 +1,175 @@
+"""zero_shot and few_shot as commands: their flags, what they print, and that a killed run loses nothing."""
+
+import json
+import signal
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.data.conftest import make_category
+from tests.experiments.command import Done, here, there
+from vlmad_jax import evaluation
+
+pytestmark = pytest.mark.usefixtures("evaluating")
+
+# `Results.add` and `write_json` finish a category; `row` comes between its scores and its metrics.
+KILLED = """
+import os, signal, sys
+from vlmad_jax import evaluation, results
+owner, name, count = {"row": (evaluation.Evaluator, "row", 3), "add": (results.Results, "add", 1),
+                      "json": (results, "write_json", 1)}[sys.argv.pop(1)]
+original, calls = getattr(owner, name), []
+def die(*arguments):
+    if name == "add":
+        original(*arguments)
+    calls.append(1)
+    if len(calls) == count:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return original(*arguments)
+setattr(owner, name, die)
+from experiments import common, zero_shot
+common.main(zero_shot.main)
+"""
+
+
+@pytest.fixture
+def base(folder: Path, weights: Path) -> list[str]:
+    """The flags of a small run, but for --out."""
+    return [
+        "--method=winclip",
+        f"--weights={weights}",
+        "--dataset=folder",
+        f"--data_dir={folder}",
+        "--window_sizes=2",
+        "--batch_size=2",
+    ]
+
+
+def test_killed_and_started_again_gives_the_same_files(
+    base: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    whole = here(capsys, "zero_shot", *base, f"--out={tmp_path / 'whole'}")
+    assert whole.code == 0, whole.stderr
+    killed = tmp_path / "killed"
+    finished = []
+    # In the middle of the first category, when it is finished, and between the files of the second.
+    for moment in ("row", "add", "json"):
+        done = there("-c", KILLED, moment, *base, f"--out={killed}")
+        assert done.code == -signal.SIGKILL, done.stderr
+        finished.append(sorted(path.name for path in (killed / "categories").glob("*")))
+        assert not (killed / "metrics.json").exists()
+    assert finished == [[], ["bottle.csv", "bottle.json"], ["bottle.csv", "bottle.json", "metal_nut.csv"]]
+    kept = (killed / "categories/bottle.json").stat().st_mtime_ns
+    done = here(capsys, "zero_shot", *base, f"--out={killed}")
+    assert done.code == 0, done.stderr
+    assert (killed / "categories/bottle.json").stat().st_mtime_ns == kept
+    for name in ("metrics.json", "scores.csv"):
+        assert (killed / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
+    table = whole.stdout.split("\n\nresults are in")[0]
+    assert done.stdout.startswith(table)
+
+
+def test_from_another_folder_with_processes(base: list[str], tmp_path: Path) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    flags = ["--shots=2", "--workers=2", "--categories=metal_nut"]
+    done = there("-m", "experiments.few_shot", *base, *flags, cwd=elsewhere)
+    assert done.code == 0, done.stderr
+    (out,) = (elsewhere / "results/few_shot").iterdir()
+    assert out.name.startswith("winclip-folder-")
+    assert done.stdout.endswith(f"\nresults are in results/few_shot/{out.name}\n")
+    assert sorted(path.name for path in out.glob("*.*")) == [
+        "config.json",
+        "metrics.json",
+        "references.json",
+        "scores.csv",
+    ]
+    # Of all libraries only our progress bar speaks.
+    lines = [line for line in done.stderr.replace("\r", "\n").splitlines() if line]
+    assert all("pictures" in line for line in lines), done.stderr
+    assert "5/5" in lines[-1]
+
+
+def test_published_figures_stand_beside_ours(
+    base: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for category in ("bottle", "zipper"):
+        make_category(tmp_path / "mvtec" / category)
+    flags = [*base, "--dataset=mvtec_ad", f"--data_dir={tmp_path / 'mvtec'}", f"--out={tmp_path / 'out'}"]
+    done = here(capsys, "zero_shot", *flags)
+    assert done.code == 0, done.stderr
+    mean = json.loads((tmp_path / "out/metrics.json").read_text())["mean"]
+    rows = {line.split()[0]: line.split()[1:] for line in done.stdout.splitlines() if line.strip()}
+    assert rows["mean"][:7] == [f"{value:.3f}" for value in mean.values()]
+    assert len(rows["bottle"]) == len(rows["zipper"]) == 9  # with two of the comparison paper
+    literature = next(line for line in done.stdout.splitlines() if line.startswith("published [1]"))
+    assert literature.split()[2:4] == ["0.918", "0.965"]
+    assert "[1] WinCLIP, as published in the literature" in done.stdout
+
+
+# Every flag with another value, and what of the evaluation it changes; --method has but one value.
+CHANGES: dict[str, tuple[str, Any]] = {
+    "weights": ("elsewhere", "elsewhere"),
+    "dataset": ("visa", "visa"),
+    "data_dir": ("~/pictures", "~/pictures"),
+    "categories": ("cup,lid", ("cup", "lid")),
+    "batch_size": ("3", 3),
+    "dtype": ("bfloat16", "bfloat16"),
+    "seed": ("9", 9),
+    "window_sizes": ("2,4", (2, 4)),
+    "out": ("place", Path("place")),
+    "resume": ("false", False),
+    "save_maps": ("true", True),
+    "workers": ("5", 5),
+    "shots": ("8", 8),
+    "references": ("a.json", "a.json"),
+}
+RUN = ("out", "resume", "save_maps", "workers")
+
+
+def test_every_flag_is_read(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    import experiments.common
+
+    seen: list[dict[str, Any]] = []
+
+    def record(config: evaluation.EvaluationConfig, *run: Any) -> dict[str, Any]:
+        seen.append(vars(config) | dict(zip(RUN, run, strict=True)))
+        return {"categories": {}, "mean": {}}
+
+    monkeypatch.setattr(experiments.common, "evaluate", record)
+    assert here(capsys, "few_shot", "--method=winclip").code == 0
+    (default,) = seen
+    assert default.keys() == {"method", *CHANGES}
+    for name, (given, expected) in CHANGES.items():
+        assert here(capsys, "few_shot", "--method=winclip", f"--{name}={given}").code == 0
+        changed = {key for key in default if seen[-1][key] != default[key]}
+        assert seen[-1][name] == expected
+        # The folder of the results is named by the configuration.
+        assert changed == ({name} if name in RUN else {name, "out"})
+
+
+def test_the_bundled_weights_are_said_to_be_for_trying(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, weights: Path
+) -> None:
+    import experiments.common
+
+    monkeypatch.setattr(experiments.common, "evaluate", lambda *_: {"categories": {}, "mean": {}})
+
+    def said(*flags: str) -> bool:
+        done = here(capsys, "zero_shot", "--method=winclip", *flags)
+        return "--weights=openai/clip-vit-large-patch14-336" in done.stdout
+
+    bundled = experiments.common.BUNDLED_DIRECTORY
+    assert [said(), said(f"--weights={bundled}"), said(f"--weights={weights}")] == [True, True, False]
+
+
+def test_help_lists_the_flags(capsys: pytest.CaptureFixture[str]) -> None:
+    for experiment, own in (("zero_shot", False), ("few_shot", True)):
+        text: Done = here(capsys, experiment, "--help")
+        assert (text.stderr, "Traceback" in text.stdout) == ("", False)
+        flags = {line.strip().split(":")[0] for line in text.stdout.splitlines() if line.startswith("  --")}
+        wanted = {"--method", "--out", "--[no]resume", "--window_sizes"}
+        assert wanted < flags
+        assert ({"--shots", "--references"} < flags) == own
+        assert not flags & {"--verbosity", "--logtostderr", "--helpfull"}
