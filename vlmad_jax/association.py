@@ -19,4 +19,5 @@ def association_scores(features: jax.Array, memory: jax.Array) -> jax.Array:
     Jeong et al. 2023, "WinCLIP", equation 5; equals anomalib's `visual_association_score`.
     """
     similarity = einsum("bpd,md->bpm", normalise(features), normalise(memory))  # (B, P, M)
-    return (1 - similarity.max(axis=-1)) / 2
+    # Rounding takes the cosine of equal vectors past 1, and a harmonic mean of scores below 0 has no meaning.
+    return (1 - jnp.minimum(similarity.max(axis=-1), 1)) / 2

@@ -1,0 +1,125 @@
+"""What WinCLIP's programs compute in which type, and how much of it."""
+
+from collections import Counter
+from collections.abc import Iterator
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax.extend.core import ClosedJaxpr, Jaxpr
+
+from tests.golden import difference, golden_clip
+from tests.methods.detectors import IMAGES, REFERENCES, winclip
+from vlmad_jax.benchmark import matmul_flop
+
+# What only moves or rounds numbers, or calls a function whose own equations are looked at.
+MOVES = {
+    "broadcast_in_dim",
+    "concatenate",
+    "convert_element_type",
+    "custom_vjp_call",
+    "gather",
+    "jit",
+    "pjit",
+    "reshape",
+    "scan",
+    "slice",
+    "squeeze",
+    "transpose",
+}
+
+
+def equations(jaxpr: Jaxpr) -> Iterator[Any]:
+    """All equations of a program, those of inner functions too."""
+    for equation in jaxpr.eqns:
+        yield equation
+        for value in equation.params.values():
+            for item in value if isinstance(value, tuple) else (value,):
+                if isinstance(item, ClosedJaxpr | Jaxpr):
+                    yield from equations(getattr(item, "jaxpr", item))
+
+
+def program(dtype: str) -> list[Any]:
+    """The equations of few-shot scoring."""
+    detector = winclip((3,), dtype)
+    state = detector.prepare("bottle", REFERENCES)
+    variables = {"params": detector.clip.params["vision"]}
+    return list(equations(jax.make_jaxpr(detector.score_with)(variables, state, IMAGES).jaxpr))
+
+
+def types(variables) -> set[str]:
+    return {variable.aval.dtype.name for variable in variables}
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_products_accumulate_in_float32(dtype):
+    products = [equation for equation in program(dtype) if equation.primitive.name == "dot_general"]
+    read = Counter()
+    for product in products:
+        assert types(product.outvars) == {"float32"}
+        assert product.params["preferred_element_type"] == jnp.float32
+        (name,) = types(product.invars)
+        read[name] += 1
+        if name == "float32":
+            assert product.params["precision"] == (jax.lax.Precision.HIGHEST, jax.lax.Precision.HIGHEST)
+    # The patch embedding; for the picture and for its windows four layers of eight products, and the
+    # projection. In float32: the cosines of both with text and memory, and the upsampling of both sides.
+    encoders = 1 + 2 * (4 * 8 + 1)
+    cosines_and_upsampling = 2 + 2 + 2
+    expected = Counter({dtype: encoders})
+    expected["float32"] += cosines_and_upsampling
+    assert read == expected
+
+
+def test_all_but_products_is_float32():
+    """Layer norms, softmax, activations and the residual stream: bfloat16 is only moved or multiplied."""
+    equations = program("bfloat16")
+    brain = {e.primitive.name for e in equations if "bfloat16" in types([*e.invars, *e.outvars])}
+    assert "dot_general" in brain
+    assert brain - MOVES == {"dot_general"}
+    computed = {e.primitive.name for e in equations if "float32" in types(e.outvars)}
+    assert {"add", "div", "erfc", "exp", "mul", "reduce_max", "reduce_sum", "rsqrt", "sub"} <= computed
+
+
+def test_intermediates_of_a_bfloat16_model_are_float32():
+    clip = golden_clip("winclip", "bfloat16")
+    vision = clip.vision().bind({"params": clip.params["vision"]})
+    out = jax.eval_shape(lambda images: vision(images), IMAGES)
+    assert {leaf.dtype.name for leaf in jax.tree.leaves(out)} == {"float32"}
+
+
+@pytest.mark.parametrize("references", [None, REFERENCES], ids=["zero-shot", "few-shot"])
+def test_bfloat16_scores_are_near_float32(references):
+    """Measured on a CPU: scores 2.1e-4 and maps 3.1e-4, where pictures differ by 1.7e-2."""
+    scores = []
+    for dtype in ("float32", "bfloat16"):
+        detector = winclip((3,), dtype)
+        scores.append(detector.score(detector.prepare("bottle", references), IMAGES))
+    single, brain = scores
+    assert 0 < difference(single.image, brain.image) < 4e-4
+    assert difference(single.map, brain.map) < 6e-4
+    assert np.ptp(single.image) > 1e-2
+
+
+def test_work_saved_in_the_last_layer():
+    """All tokens but the first skip query, output and MLP (20 D^2) and their share of attention (4 T D)."""
+    clip = golden_clip("winclip")
+    vision = clip.vision().bind({"params": clip.params["vision"]})
+    batch, tokens, width = 7, 5, 128
+    embedded = jnp.zeros((batch, tokens, width))
+
+    def encode(class_only: bool):
+        return lambda x: vision.project(vision.transform(x, class_only)[0][:, 0])
+
+    def compiled_flop(function) -> float:
+        return jax.jit(function).lower(embedded).compile().cost_analysis()["flops"]
+
+    saved = batch * (tokens - 1) * (20 * width**2 + 4 * tokens * width)
+    everything = matmul_flop(encode(False), embedded)
+    assert everything - matmul_flop(vision.encode_tokens, embedded) == saved
+    assert saved / everything == pytest.approx(0.167, abs=1e-3)
+    # What XLA counts for the compiled program, activations and norms too, falls by at least as much.
+    if jax.default_backend() == "cpu":  # elsewhere products are calls of a library, which XLA does not count
+        assert compiled_flop(encode(False)) - compiled_flop(vision.encode_tokens) >= saved

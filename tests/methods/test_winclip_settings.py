@@ -1,0 +1,101 @@
+"""WinCLIP's settings, and the input it refuses."""
+
+import jax
+import numpy as np
+import pytest
+
+from tests.golden import difference, golden_clip
+from tests.methods.detectors import IMAGES, REFERENCES, winclip
+from vlmad_jax import InputError, WinCLIP
+from vlmad_jax.methods import METHODS, method
+from vlmad_jax.prompts import PromptEnsemble
+
+
+def probability(embeddings: np.ndarray, text: np.ndarray, temperature: float) -> np.ndarray:
+    """Of the anomalous text, by NumPy: (B, E), (2, E) -> (B,)."""
+    embeddings, text = (x / np.linalg.norm(x, axis=-1, keepdims=True) for x in (embeddings, text))
+    normal, anomalous = np.exp(embeddings @ text.T / temperature).T
+    return anomalous / (normal + anomalous)
+
+
+@pytest.mark.parametrize(("size", "grid"), [(96, 12), (60, 7)])
+def test_pictures_of_another_size(size, grid):
+    """A larger grid, and one with a remainder that no patch covers; the map has the pictures' size."""
+    clip = golden_clip("winclip")
+    detector = WinCLIP(clip, window_sizes=(3,), image_size=size)
+    images = np.random.default_rng(0).integers(0, 256, (2, size, size, 3), np.uint8)
+    state = detector.prepare("bottle")
+    scores = detector.score(state, images)
+    assert detector.grid == (grid, grid)
+    assert scores.map.shape == (2, size, size)
+    expected = probability(np.asarray(clip.encode_image(images)), np.asarray(state["text"]), 0.07)
+    assert difference(scores.image, expected) <= 1e-6
+
+
+def test_every_setting_changes_the_scores():
+    clip = golden_clip("winclip")
+    prompts = PromptEnsemble(("{}",), ("damaged {}",), ("a photo of a {}.",))
+    detectors = (winclip(), winclip((3,)), WinCLIP(clip, (3,), temperature=0.01))
+    scores = [detector.score(detector.prepare("bottle"), IMAGES) for detector in detectors]
+    scores.append(winclip().score(WinCLIP(clip, prompts=prompts).prepare("bottle"), IMAGES))
+    for i, one in enumerate(scores):
+        for other in scores[i + 1 :]:
+            assert difference(one.map, other.map) > 1e-3
+
+
+def test_published_setting():
+    published = WinCLIP.paper(golden_clip("winclip"))
+    assert (published.window_sizes, published.size, published.temperature) == ((2, 3), 64, 0.07)
+
+
+def test_nothing_is_learned():
+    assert winclip().init(jax.random.key(0)) == {}
+    assert set(winclip().prepare("bottle", params={})) == {"text"}
+
+
+def refusal(function, *arguments, **options) -> str:
+    with pytest.raises(InputError) as caught:
+        function(*arguments, **options)
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("window_sizes", "message"),
+    [
+        ((), "no window size; give at least one, for example 2,3"),
+        ((2, 3, 2), "window sizes (2, 3, 2) repeat; give each once"),
+        ((2, 9), "window size 9 does not fit a grid of 8 x 8 patches; give sizes from 1 to 8, or larger"),
+        ((0,), "window size 0 does not fit a grid of 8 x 8 patches"),
+    ],
+)
+def test_window_sizes_that_are_refused(window_sizes, message):
+    assert refusal(WinCLIP, golden_clip("winclip"), window_sizes).startswith(message)
+
+
+WRONG_PICTURES = [
+    (np.zeros((2, 64, 64, 3), np.float32), "float32 [2, 64, 64, 3]"),
+    (np.zeros((2, 3, 64, 64), np.uint8), "uint8 [2, 3, 64, 64]"),
+    (np.zeros((64, 64, 3), np.uint8), "uint8 [64, 64, 3]"),
+    (np.zeros((2, 96, 96, 3), np.uint8), "uint8 [2, 96, 96, 3]"),
+    (np.zeros((0, 64, 64, 3), np.uint8), "uint8 [0, 64, 64, 3]"),
+]
+REMEDY = "give uint8 pictures of 64 x 64 pixels, [B, 64, 64, 3]"
+
+
+@pytest.mark.parametrize(("pictures", "seen"), WRONG_PICTURES, ids=[seen for _, seen in WRONG_PICTURES])
+def test_pictures_of_another_kind(pictures, seen):
+    state = winclip().prepare("bottle")
+    assert refusal(winclip().score, state, pictures) == f"images are {seen}; {REMEDY}"
+    assert refusal(winclip().prepare, "bottle", pictures) == f"references are {seen}; {REMEDY}"
+
+
+def test_parameters_are_refused():
+    message = refusal(winclip().prepare, "bottle", REFERENCES, {"normal": np.zeros(3)})
+    assert message == "winclip learns no parameters but was given normal; leave them out"
+
+
+def test_methods_by_name():
+    assert list(METHODS) == ["winclip"]
+    assert method("winclip") is WinCLIP
+    assert refusal(method, "winklip") == "method 'winklip' is not one of winclip; give one of these"
