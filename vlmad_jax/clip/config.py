@@ -118,6 +118,8 @@ def read_config(path: pathlib.Path, layout: str) -> CLIPConfig:
         raise InputError(
             f"{path}: the entry {error} is missing; this is not the file of a CLIP ViT"
         ) from error
+    except (AttributeError, TypeError) as error:  # a list or a number where an object should be
+        raise InputError(f"{path}: {error}; this is not the file of a CLIP ViT") from error
     except InputError as error:
         raise InputError(f"{path}: {error}") from error
 
@@ -126,7 +128,11 @@ def from_transformers(raw: dict[str, Any]) -> CLIPConfig:
     """From the contents of a transformers `config.json`; absent entries take transformers' defaults."""
     if raw.get("model_type") != "clip":
         raise InputError(f"model_type {raw.get('model_type')!r} is not 'clip'; give a CLIP checkpoint")
-    parsed: Any = transformers().CLIPConfig.from_dict(raw)
+    try:
+        parsed: Any = transformers().CLIPConfig.from_dict(raw)
+    except Exception as error:  # its validators raise classes of their own
+        reason = str(error).strip().split("\n")[-1].strip()
+        raise InputError(f"transformers refuses it ({reason}); download it again") from error
     vision, text = parsed.vision_config, parsed.text_config
     if vision.hidden_act != text.hidden_act or vision.layer_norm_eps != text.layer_norm_eps:
         raise InputError(

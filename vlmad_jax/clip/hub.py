@@ -47,7 +47,7 @@ def locate(path_or_hub_id: str) -> pathlib.Path:
         try:
             return pathlib.Path(snapshot_download(path_or_hub_id, local_files_only=True))
         except Exception:
-            reason = str(error).strip().splitlines()[0]
+            reason = (str(error).strip() or type(error).__name__).splitlines()[0]
             raise InputError(
                 f"{path_or_hub_id}: neither a directory nor to be had from the hub ({reason}); "
                 "check the name and the network, or give a directory"
@@ -84,6 +84,6 @@ def with_preprocessing(config: CLIPConfig, directory: pathlib.Path) -> CLIPConfi
     try:
         raw = json.loads(path.read_text())
         mean, std = raw["image_mean"], raw["image_std"]
-    except (ValueError, KeyError) as error:
+    except (ValueError, KeyError, TypeError) as error:
         raise InputError(f"{path}: has no readable image_mean and image_std; download it again") from error
     return dataclasses.replace(config, image_mean=tuple(mean), image_std=tuple(std))

@@ -202,7 +202,7 @@ def load_params(tensors: Tensors, config: CLIPConfig, layout: str, source: str) 
         listed = "; ".join(f"{what}: {', '.join(names)}" for what, names in complaints if names)
         raise InputError(f"{source}: the tensors do not fit its configuration ({listed}); download it again")
     flat = {
-        path: np.ascontiguousarray(TRANSFORMS[kind].load(given[name], shapes[path]))
+        path: np.asarray(TRANSFORMS[kind].load(given[name], shapes[path]), order="C")
         for path, (name, kind) in table.items()
     }
     return flax.traverse_util.unflatten_dict(flat, sep="/")

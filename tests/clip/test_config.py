@@ -1,0 +1,140 @@
+"""Configurations as data, and the files that are none."""
+
+import json
+from typing import Any
+
+import pytest
+
+from tests.golden import case
+from vlmad_jax import InputError
+from vlmad_jax.clip.config import (
+    ARCHITECTURES,
+    OPENAI_MEAN,
+    from_open_clip,
+    from_transformers,
+    read_config,
+    to_transformers,
+)
+from vlmad_jax.clip.model import layout_of
+
+DIRECTORY = case("winclip").directory
+
+
+def transformers_config() -> dict[str, Any]:
+    return json.loads((DIRECTORY / "config.json").read_text())
+
+
+def open_clip_config() -> dict[str, Any]:
+    return json.loads((DIRECTORY / "open_clip_config.json").read_text())
+
+
+def refusal(function, *arguments) -> str:
+    with pytest.raises(InputError) as caught:
+        function(*arguments)
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+@pytest.mark.parametrize("name", ARCHITECTURES)
+def test_a_written_configuration_is_read(name):
+    config = ARCHITECTURES[name]
+    assert from_transformers(json.loads(json.dumps(to_transformers(config)))) == config
+
+
+def test_absent_entries_take_the_defaults_of_transformers():
+    """openai/clip-vit-base-patch32 stores little more than its type; its text ends at id 49407."""
+    published = {"model_type": "clip", "text_config": {"eos_token_id": 2}, "vision_config": {}}
+    assert from_transformers(published) == ARCHITECTURES["vit-b-32"]
+
+
+def test_open_clip_options():
+    raw = open_clip_config()
+    config = from_open_clip(raw)
+    assert (config.activation, config.vision.heads, config.text.eos_token_id) == ("gelu", 2, 302)
+    raw["model_cfg"] |= {"quick_gelu": True}
+    raw["model_cfg"]["vision_cfg"] |= {"head_width": 32, "mlp_ratio": 4.3637}
+    del raw["preprocess_cfg"]
+    config = from_open_clip(raw)
+    assert (config.activation, config.vision.heads, config.vision.mlp_width) == ("quick_gelu", 4, 558)
+    assert config.image_mean == OPENAI_MEAN
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"model_type": "siglip"}, "model_type 'siglip' is not 'clip'; give a CLIP checkpoint"),
+        ({"model_type": None}, "model_type None is not 'clip'; give a CLIP checkpoint"),
+        ({"vision_config": {"hidden_act": "gelu"}}, "vision and text differ in hidden_act or layer_norm_eps"),
+        (
+            {key: {"hidden_act": "gelu_new"} for key in ("vision_config", "text_config")},
+            "activation 'gelu_new' is not one of quick_gelu, gelu",
+        ),
+        (
+            {"vision_config": {"hidden_size": 770}},
+            "transformers refuses it (ValueError: The hidden size (770)",
+        ),
+        ({"vision_config": 3}, "transformers refuses it (TypeError: Field 'vision_config' with value 3"),
+    ],
+)
+def test_other_models_of_transformers(tmp_path, change, message):
+    path = tmp_path / "config.json"
+    path.write_text(json.dumps({"model_type": "clip"} | change))
+    assert refusal(read_config, path, "transformers").startswith(f"{path}: {message}")
+
+
+def test_other_models_of_open_clip(tmp_path):
+    path = tmp_path / "open_clip_config.json"
+    raw = open_clip_config()
+    raw["model_cfg"]["vision_cfg"] |= {"timm_model_name": "convnext", "attn_pool": True}
+    raw["model_cfg"]["multimodal_cfg"] = {}
+    path.write_text(json.dumps(raw))
+    assert refusal(read_config, path, "open_clip") == (
+        f"{path}: attn_pool, timm_model_name, multimodal_cfg: not an option of a plain CLIP ViT; "
+        "give a plain CLIP ViT"
+    )
+    del raw["model_cfg"]["text_cfg"]
+    path.write_text(json.dumps(raw))
+    message = f"{path}: the entry 'text_cfg' is missing; this is not the file of a CLIP ViT"
+    assert refusal(read_config, path, "open_clip") == message
+
+
+@pytest.mark.parametrize("contents", [b"", b"{", b'{"model_type": "clip",}', b"\xff\xfe"])
+def test_a_file_that_is_no_json(tmp_path, contents):
+    path = tmp_path / "config.json"
+    path.write_bytes(contents)
+    message = refusal(read_config, path, "transformers")
+    assert message.startswith(f"{path}: not valid JSON (")
+    assert message.endswith("); download it again")
+
+
+@pytest.mark.parametrize("layout", ["transformers", "open_clip"])
+@pytest.mark.parametrize("contents", ["[]", "3", "null"])
+def test_json_of_another_kind(tmp_path, layout, contents):
+    path = tmp_path / "config.json"
+    path.write_text(contents)
+    message = refusal(read_config, path, layout)
+    assert message.startswith(f"{path}: ")
+    assert message.endswith("; this is not the file of a CLIP ViT")
+
+
+def test_open_clip_entries_of_another_kind(tmp_path):
+    path = tmp_path / "open_clip_config.json"
+    for model in (3, {"vision_cfg": [], "text_cfg": {}}, {"vision_cfg": {"width": "wide"}, "text_cfg": {}}):
+        path.write_text(json.dumps({"model_cfg": model}))
+        assert refusal(read_config, path, "open_clip").endswith("; this is not the file of a CLIP ViT")
+
+
+def test_heads_divide_the_width():
+    raw = open_clip_config()
+    raw["model_cfg"]["text_cfg"]["heads"] = 3
+    assert refusal(from_open_clip, raw) == "text width 64 does not divide into 3 heads"
+
+
+def test_layouts_are_told_apart(tmp_path):
+    assert refusal(layout_of, tmp_path) == (
+        f"{tmp_path}: holds no config.json or open_clip_config.json; give the directory of a CLIP checkpoint"
+    )
+    (tmp_path / "open_clip_config.json").touch()
+    assert layout_of(tmp_path) == "open_clip"
+    (tmp_path / "config.json").touch()
+    assert layout_of(tmp_path) == "transformers"

@@ -1,0 +1,235 @@
+"""Checkpoints to parameters and back, and every way in which the two may not fit."""
+
+import dataclasses
+import json
+import shutil
+from pathlib import Path
+
+import jax
+import ml_dtypes
+import numpy as np
+import pytest
+
+from tests.clip.torch_files import ordered_dict, tensor, write
+from tests.golden import TOKENIZER_FILES, case, golden_clip, open_clip_directory
+from vlmad_jax import InputError, load_clip, save_clip
+from vlmad_jax.clip.config import ARCHITECTURES, CLIPConfig
+from vlmad_jax.clip.tensors import read_tensors, write_safetensors
+from vlmad_jax.clip.weights import load_params, parameter_shapes, save_params
+
+GOLDEN = case("winclip").directory
+
+
+def assert_same_parameters(a, b):
+    assert jax.tree.structure(a) == jax.tree.structure(b)
+    for path, leaf in jax.tree.leaves_with_path(a):
+        other = dict(jax.tree.leaves_with_path(b))[path]
+        np.testing.assert_array_equal(leaf, other, err_msg=jax.tree_util.keystr(path), strict=True)
+
+
+def without_weights(directory: Path) -> Path:
+    """The configuration and tokenizer of a checkpoint."""
+    for name in ("config.json", *TOKENIZER_FILES):
+        shutil.copy(GOLDEN / name, directory)
+    return directory
+
+
+# As their authors count them, B/16-plus-240 as 208.38 million.
+PUBLISHED = {
+    "vit-b-32": 151_277_313,
+    "vit-b-16": 149_620_737,
+    "vit-b-16-plus-240": 208_377_345,
+    "vit-l-14": 427_616_513,
+    "vit-l-14-336": 427_944_193,
+    "vit-h-14": 986_109_441,
+}
+
+
+def parameters_by_hand(config: CLIPConfig) -> int:
+    vision, text = config.vision, config.text
+
+    def tower(width: int, layers: int) -> int:
+        # Attention 4 D^2 + 4 D, MLP 8 D^2 + 5 D, two norms 4 D; the norm and projection at the end.
+        return layers * (12 * width**2 + 13 * width) + 2 * width + width * config.embed_dim
+
+    patches = (vision.image_size // vision.patch_size) ** 2
+    embed = (3 * vision.patch_size**2 + 1 + 1 + patches + 2) * vision.width  # class token, positions, norm
+    words = (text.vocab_size + text.context_length) * text.width
+    return tower(vision.width, vision.layers) + embed + tower(text.width, text.layers) + words + 1
+
+
+@pytest.mark.parametrize("name", ARCHITECTURES)
+def test_number_of_parameters(name):
+    shapes = parameter_shapes(ARCHITECTURES[name])
+    assert sum(int(np.prod(shape)) for shape in shapes.values()) == PUBLISHED[name]
+    assert parameters_by_hand(ARCHITECTURES[name]) == PUBLISHED[name]
+
+
+def test_both_layouts_are_the_same_model(tmp_path):
+    other = load_clip(open_clip_directory(tmp_path))
+    assert_same_parameters(other.params, golden_clip("winclip").params)
+    fields = dataclasses.asdict(other.config) | {"image_mean": 0, "image_std": 0}
+    assert fields == dataclasses.asdict(golden_clip("winclip").config) | {"image_mean": 0, "image_std": 0}
+    for mine, published in (("image_mean", other.config.image_mean), ("image_std", other.config.image_std)):
+        np.testing.assert_allclose(getattr(golden_clip("winclip").config, mine), published, rtol=1e-7)
+
+
+def test_sharded_and_bin_directories_are_the_same_model(tmp_path):
+    tensors = read_tensors(GOLDEN)
+    sharded, pickled = (without_weights(tmp_path / name) for name in make_directories(tmp_path))
+    names = sorted(tensors)
+    shards = {"model-00001-of-00002.safetensors": names[::2], "model-00002-of-00002.safetensors": names[1::2]}
+    for shard, held in shards.items():
+        write_safetensors(sharded / shard, {name: tensors[name] for name in held})
+    weight_map = {name: shard for shard, held in shards.items() for name in held}
+    (sharded / "model.safetensors.index.json").write_text(json.dumps({"weight_map": weight_map}))
+
+    kinds = {"float16": "HalfStorage", "float32": "FloatStorage"}
+    storages = {str(number): np.ascontiguousarray(tensors[name]) for number, name in enumerate(names)}
+    state = {}
+    for number, name in enumerate(names):
+        array = tensors[name]
+        strides = tuple(stride // array.itemsize for stride in np.ascontiguousarray(array).strides)
+        kind = kinds[array.dtype.name]
+        state[name] = tensor(kind, str(number), array.size, 0, array.shape, strides[: array.ndim])
+    # Old exports stored this constant too.
+    state["text_model.embeddings.position_ids"] = tensor("LongStorage", "ids", 77, 0, (1, 77), (77, 1))
+    storages["ids"] = np.arange(77)
+    write(pickled / "pytorch_model.bin", ordered_dict(state, {}), storages)
+    for directory in (sharded, pickled):
+        assert_same_parameters(load_clip(directory).params, golden_clip("winclip").params)
+
+
+def make_directories(folder: Path) -> list[str]:
+    for name in ("sharded", "pickled"):
+        (folder / name).mkdir()
+    return ["sharded", "pickled"]
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float16"])
+def test_what_is_saved_is_loaded(tmp_path, dtype):
+    """Exactly: the golden weights are exact in float16."""
+    clip = golden_clip("winclip")
+    clip = dataclasses.replace(clip, config=dataclasses.replace(clip.config, image_mean=(0.1, 0.2, 0.3)))
+    save_clip(clip, tmp_path / "new" / "folder", dtype)
+    loaded = load_clip(tmp_path / "new" / "folder")
+    assert loaded.config == clip.config
+    assert_same_parameters(loaded.params, clip.params)
+    stored = read_tensors(tmp_path / "new" / "folder")
+    assert {x.dtype.name for x in stored.values()} == {dtype}
+    published = read_tensors(GOLDEN)
+    assert set(stored) == set(published)
+    for name in stored:
+        np.testing.assert_array_equal(stored[name], published[name])
+    sentences = ["a photo of a bottle.", "Zürich 42%"]
+    assert loaded.tokenizer(sentences)["input_ids"] == clip.tokenizer(sentences)["input_ids"]
+
+
+def test_full_float32_weights_survive(tmp_path):
+    clip = golden_clip("winclip")
+    params = jax.tree.map(lambda x: x * np.float32(1 + 2**-20), clip.params)
+    save_clip(dataclasses.replace(clip, params=params), tmp_path)
+    assert_same_parameters(load_clip(tmp_path).params, params)
+
+
+def test_matrices_of_a_bfloat16_model_are_rounded_once():
+    single = jax.tree.leaves_with_path(golden_clip("winclip").params)
+    brain = jax.tree.leaves(golden_clip("winclip", "bfloat16").params)
+    rounded = 0
+    for (path, a), b in zip(single, brain, strict=True):
+        matrix = path[-1].key == "kernel"
+        rounded += matrix
+        expected = np.asarray(a).astype(ml_dtypes.bfloat16) if matrix else np.asarray(a)
+        np.testing.assert_array_equal(b, expected, strict=True)
+    assert rounded == 7 * 6 + 3  # six a layer; the patch embedding and two projections
+
+
+def test_buffers_are_left_out():
+    clip = golden_clip("winclip")
+    tensors = read_tensors(GOLDEN) | {"vision_model.embeddings.position_ids": np.arange(65)[None]}
+    assert_same_parameters(
+        load_params(tensors, clip.config, "transformers", "x"), jax.device_get(clip.params)
+    )
+
+
+def refusal(function, *arguments) -> str:
+    with pytest.raises(InputError) as caught:
+        function(*arguments)
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+def test_all_that_does_not_fit_is_listed_in_one_line():
+    config = golden_clip("winclip").config
+    tensors = dict(save_params(golden_clip("winclip").params, config))
+    del tensors["logit_scale"]
+    del tensors["text_model.encoder.layers.2.mlp.fc1.bias"]
+    tensors["vision_model.encoder.layers.4.mlp.fc1.bias"] = np.zeros(512)
+    tensors["extra"] = np.zeros(1)
+    tensors["visual_projection.weight"] = tensors["visual_projection.weight"].T
+    tensors["vision_model.embeddings.class_embedding"] = np.zeros(127)
+    tensors["text_projection.weight"] = tensors["text_projection.weight"].copy()
+    tensors["text_projection.weight"][3, 4] = np.nan
+    tensors["text_model.final_layer_norm.bias"] = np.full(64, np.inf)
+    assert refusal(load_params, tensors, config, "transformers", "some/folder") == (
+        "some/folder: the tensors do not fit its configuration ("
+        "missing: logit_scale, text_model.encoder.layers.2.mlp.fc1.bias; "
+        "unexpected: extra, vision_model.encoder.layers.4.mlp.fc1.bias; "
+        "misshapen: vision_model.embeddings.class_embedding [127] instead of [128], "
+        "visual_projection.weight [128, 48] instead of [48, 128]; "
+        "not finite: text_model.final_layer_norm.bias, text_projection.weight); download it again"
+    )
+
+
+def test_a_stacked_tensor_that_is_missing_is_named_once(tmp_path):
+    directory = open_clip_directory(tmp_path)
+    tensors = read_tensors(directory, "open_clip")
+    del tensors["visual.transformer.resblocks.0.attn.in_proj_weight"]
+    (directory / "open_clip_model.safetensors").unlink()
+    write_safetensors(directory / "open_clip_model.safetensors", tensors)
+    assert refusal(load_clip, directory) == (
+        f"{directory}: the tensors do not fit its configuration "
+        "(missing: visual.transformer.resblocks.0.attn.in_proj_weight); download it again"
+    )
+
+
+def test_a_directory_without_weights(tmp_path):
+    assert "holds no weights" in refusal(load_clip, without_weights(tmp_path))
+
+
+def test_a_directory_without_tokenizer(tmp_path):
+    shutil.copy(GOLDEN / "config.json", tmp_path)
+    shutil.copy(GOLDEN / "model.safetensors", tmp_path)
+    assert refusal(load_clip, tmp_path) == (
+        f"{tmp_path}: holds no tokenizer.json; copy the one of the model it was made from"
+    )
+    (tmp_path / "tokenizer.json").write_text("{}")
+    assert refusal(load_clip, tmp_path).startswith(f"{tmp_path}: its tokenizer does not load (")
+
+
+def test_types_of_products():
+    assert refusal(load_clip, GOLDEN, "float16") == "dtype 'float16' is not one of float32, bfloat16"
+
+
+def test_nothing_to_encode_and_nothing_to_encode_with():
+    clip = golden_clip("winclip")
+    assert refusal(clip.encode_text, []) == "no sentence to encode; give at least one"
+    silent = dataclasses.replace(clip, tokenizer=None)
+    assert (
+        refusal(silent.encode_text, ["a"]) == f"{GOLDEN}: has no tokenizer; load a checkpoint that holds one"
+    )
+
+
+def test_fingerprint():
+    clip = golden_clip("winclip")
+    other = dict(clip.params) | {"logit_scale": clip.params["logit_scale"] + 1e-6}
+    prints = {
+        clip.fingerprint,
+        golden_clip("winclip", "bfloat16").fingerprint,
+        dataclasses.replace(clip, params=other).fingerprint,
+        dataclasses.replace(
+            clip, config=dataclasses.replace(clip.config, activation="quick_gelu")
+        ).fingerprint,
+    }
+    assert len(prints) == 4
+    assert load_clip(GOLDEN).fingerprint == clip.fingerprint
