@@ -18,7 +18,7 @@ from experiments import common
 from vlmad_jax import benchmark
 from vlmad_jax.benchmark import Setting
 from vlmad_jax.clip.config import ARCHITECTURES
-from vlmad_jax.report import write_json
+from vlmad_jax.files import write_json
 
 METHOD = flags.DEFINE_string("method", "winclip", "The method to measure.")
 ARCH = flags.DEFINE_string("arch", "vit-b-16-plus-240", f"The backbone: {', '.join(ARCHITECTURES)}.")

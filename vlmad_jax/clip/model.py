@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import hashlib
-import json
 import pathlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -20,6 +19,7 @@ from vlmad_jax.clip.modules import CLIPModule, TextTransformer, VisionTransforme
 from vlmad_jax.clip.tensors import read_tensors, write_safetensors
 from vlmad_jax.clip.text import load_tokenizer, tokenize
 from vlmad_jax.errors import InputError
+from vlmad_jax.files import write_json
 
 Array = jax.Array | np.ndarray
 
@@ -172,7 +172,7 @@ def save_clip(clip: CLIP, directory: str | pathlib.Path, dtype: str = "float32")
         "image_std": list(clip.config.image_std),
     }
     config = to_transformers(clip.config) | {"dtype": dtype}
-    for name, contents in (("config.json", config), ("preprocessor_config.json", preprocessing)):
-        (directory / name).write_text(json.dumps(contents, indent=2) + "\n")
+    write_json(directory / "config.json", config)
+    write_json(directory / "preprocessor_config.json", preprocessing)
     if clip.tokenizer is not None:
         clip.tokenizer.save_pretrained(directory)

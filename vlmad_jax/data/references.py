@@ -1,7 +1,6 @@
 """The good samples of a few-shot run: drawn from a seed, written down, and read back."""
 
 import json
-import os
 import zlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -10,6 +9,7 @@ import numpy as np
 
 from vlmad_jax.data.samples import DataSet, Sample
 from vlmad_jax.errors import InputError
+from vlmad_jax.files import write_json
 
 
 def draw_references(dataset: DataSet, category: str, shots: int, seed: int) -> tuple[Sample, ...]:
@@ -33,11 +33,9 @@ def draw_references(dataset: DataSet, category: str, shots: int, seed: int) -> t
 
 def write_manifest(path: str | Path, references: Mapping[str, Sequence[Sample]]) -> None:
     """Write the references of each category as JSON, {category: [path, ...]}, atomically."""
-    path = Path(path)
-    paths = {category: [sample.path for sample in samples] for category, samples in references.items()}
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.write_text(json.dumps(paths, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-    temporary.replace(path)
+    write_json(
+        path, {category: [sample.path for sample in samples] for category, samples in references.items()}
+    )
 
 
 def read_manifest(path: str | Path, dataset: DataSet) -> dict[str, tuple[Sample, ...]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import threading
 from collections.abc import Generator
 from multiprocessing import parent_process
@@ -26,6 +27,9 @@ def stream(dataset: Any, workers: int) -> Generator[Any, None, None]:
     threads = 1 if workers else min(os.cpu_count() or 1, 8)
     items = dataset.to_iter_dataset(grain.ReadOptions(num_threads=threads, prefetch_buffer_size=threads))
     if workers:
+        # Through pipes: shared memory is small in containers, and grain gives its last pieces back too late.
+        piped = grain.experimental.DatasetOptions(min_shm_size=sys.maxsize)
+        items = grain.experimental.WithOptionsIterDataset(items, piped)
         options = grain.MultiprocessingOptions(num_workers=workers, per_worker_buffer_size=2)
         items = items.mp_prefetch(options, worker_init_fn=_start_worker)
     return _closed(iter(items))

@@ -13,6 +13,7 @@ import numpy as np
 from tqdm import tqdm
 
 from vlmad_jax.errors import InputError
+from vlmad_jax.files import write_atomically
 from vlmad_jax.training.checkpoints import Checkpoints
 from vlmad_jax.training.step import Batch, Parts, TrainState, replicate, shard, unreplicate
 
@@ -100,7 +101,7 @@ class Log:
         """Opens the log of a run that is at step `done`; lines of later steps, lost since, are dropped."""
         self.path = path
         kept = [line for line in read_log(path) if line["step"] <= done]
-        path.write_text("".join(json.dumps(line) + "\n" for line in kept))
+        write_atomically(path, "".join(json.dumps(line) + "\n" for line in kept))
         self._waiting: list[tuple[int, Parts]] = []
 
     def add(self, step: int, terms: Parts, flush: bool) -> dict[str, float] | None:

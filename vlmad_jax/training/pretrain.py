@@ -16,6 +16,7 @@ from vlmad_jax.clip.config import CLIPConfig, vit
 from vlmad_jax.clip.model import CLIP, random_clip, save_clip
 from vlmad_jax.data import rendering
 from vlmad_jax.errors import InputError
+from vlmad_jax.files import write_json
 from vlmad_jax.training.captions import train_tokenizer
 from vlmad_jax.training.contrastive import make_loss, patch_head
 from vlmad_jax.training.loop import plot_losses, train
@@ -105,12 +106,9 @@ def pretrain(
 def remember(config: PretrainConfig, out: pathlib.Path) -> None:
     """Writes the configuration beside the run, or checks that the run there has the same."""
     path, fields = out / "pretrain.json", dataclasses.asdict(config)
-    if not path.exists():
-        out.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps(fields, indent=2) + "\n")
-        return
-    there: dict[str, Any] = json.loads(path.read_text())
+    there: dict[str, Any] = json.loads(path.read_text()) if path.exists() else fields
     changed = {k: (there.get(k), v) for k, v in fields.items() if there.get(k) != v and k != "schedule_steps"}
     if changed:
         differences = ", ".join(f"{name} {old} there, {new} here" for name, (old, new) in changed.items())
         raise InputError(f"{out}: holds another run ({differences}); give another --out or the same flags")
+    write_json(path, fields)

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
+import numpy as np
 import optax
 
 Params = Any
@@ -46,9 +46,9 @@ def make_step(
 
 
 def replicate(tree: Any) -> Any:
-    """A copy on every local device, stacked on a leading axis."""
+    """A copy for every local device, stacked on a leading axis; the first step moves them there."""
     devices = jax.local_device_count()
-    return jax.tree.map(lambda x: jnp.broadcast_to(x, (devices, *jnp.shape(x))), tree)
+    return jax.tree.map(lambda x: np.broadcast_to(x, (devices, *np.shape(x))), jax.device_get(tree))
 
 
 def unreplicate(tree: Any) -> Any:

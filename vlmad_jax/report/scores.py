@@ -1,18 +1,15 @@
-"""Files that are whole or not there: results as JSON, scores as CSV."""
+"""Scores as CSV, a row a picture."""
 
 import csv
 import io
-import json
 import os
-import secrets
 from collections.abc import Iterable
 from dataclasses import dataclass, fields
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from vlmad_jax.errors import InputError
+from vlmad_jax.files import write_atomically
 
 
 @dataclass(frozen=True)
@@ -28,42 +25,6 @@ class ScoreRow:
 
 
 COLUMNS = tuple(field.name for field in fields(ScoreRow))
-
-
-def write_atomically(path: str | os.PathLike[str], content: str | bytes) -> None:
-    """Write text (UTF-8) or bytes so that `path` is, at every moment, the old file or the new one, whole.
-
-    Folders above it are made. On failure nothing is left behind; raises InputError where the operating system
-    refuses (no room, no permission, a folder of that name).
-    """
-    path = Path(path)
-    data = content if isinstance(content, bytes) else content.encode("utf-8", "surrogateescape")
-    temporary = path.with_name(f".{secrets.token_hex(8)}.tmp")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            with open(temporary, "xb") as file:
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(temporary, path)
-        except BaseException:
-            temporary.unlink(missing_ok=True)
-            raise
-    except OSError as error:
-        raise InputError(f"{path}: cannot be written ({error.strerror}); choose another folder") from error
-
-
-def write_json(path: str | os.PathLike[str], value: Any) -> None:
-    """Write a value as JSON, keys in the order given, indented, with a newline at the end.
-
-    Raises InputError for NaN and infinities, which JSON does not have.
-    """
-    try:
-        text = json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False)
-    except ValueError as error:
-        raise InputError(f"{path}: holds NaN or an infinity; write null where undefined") from error
-    write_atomically(path, text + "\n")
 
 
 def write_scores_csv(path: str | os.PathLike[str], rows: Iterable[ScoreRow]) -> None:
