@@ -85,7 +85,7 @@ def batches(
     if not rows:
         return iter(())
     dataset = grain.MapDataset.source(rows).map(_Read(size, with_masks)).batch(batch_size)
-    return closed_at_exit(_own_batches(stream(dataset, workers)))
+    return closed_at_exit(_batches(stream(dataset, workers)))
 
 
 def why_unreadable(sample: Sample, with_masks: bool) -> str | None:
@@ -104,12 +104,10 @@ def _padded(group: Sequence[Sample], number: int, batch_size: int) -> list[_Row]
     return rows + [_Row(None, -1, number)] * (-len(group) % batch_size)
 
 
-def _own_batches(read: Generator[Any, None, None]) -> Iterator[Batch]:
+def _batches(read: Generator[Any, None, None]) -> Iterator[Batch]:
     with contextlib.closing(read):
-        yield from map(_own, read)
+        yield from map(_batch, read)
 
 
-def _own(arrays: dict[str, np.ndarray]) -> Batch:
-    """Copy what a worker sent, because it lies in shared memory that the worker takes back."""
-    image, mask, index, readable = (np.array(arrays[name]) for name in ("image", "mask", "index", "readable"))
-    return Batch(image, mask, index, readable, int(arrays["group"][0]))
+def _batch(arrays: dict[str, np.ndarray]) -> Batch:
+    return Batch(**(arrays | {"group": int(arrays["group"][0])}))

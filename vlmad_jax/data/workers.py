@@ -18,7 +18,7 @@ def stream(dataset: Any, workers: int) -> Generator[Any, None, None]:
 
     `workers` is the number of processes that compute them; 0 computes in threads of this process. A script
     that asks for processes needs `if __name__ == "__main__":`, as with all multiprocessing. Closing the
-    iterator ends them. What a worker sends lies in shared memory that it takes back: copy what is kept.
+    iterator ends them.
     """
     import grain  # imports JAX
 
