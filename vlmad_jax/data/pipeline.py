@@ -110,4 +110,5 @@ def _batches(read: Generator[Any, None, None]) -> Iterator[Batch]:
 
 
 def _batch(arrays: dict[str, np.ndarray]) -> Batch:
-    return Batch(**(arrays | {"group": int(arrays["group"][0])}))
+    image, mask, index, readable = (arrays[name] for name in ("image", "mask", "index", "readable"))
+    return Batch(image, mask, index, readable, int(arrays["group"][0]))
