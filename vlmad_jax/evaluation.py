@@ -252,7 +252,7 @@ def save_maps(out: Path, pictures: list[tuple[Sample, np.ndarray, np.ndarray, np
     for sample, image, anomaly_map, mask in pictures:
         known = mask if sample.mask is not None or not sample.label else None
         data = io.BytesIO()
-        report.map_picture(image, anomaly_map, known, low, high).save(data, "PNG")
+        report.enlarged(report.map_picture(image, anomaly_map, known, low, high)).save(data, "PNG")
         report.write_atomically(map_path(out, sample), data.getvalue())
 
 

@@ -2,9 +2,10 @@
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from vlmad_jax.errors import InputError
-from vlmad_jax.report import map_picture
+from vlmad_jax.report import enlarged, map_picture
 
 SIDE = 24
 
@@ -95,3 +96,11 @@ def test_bad_input_is_named(change, culprit):
     with pytest.raises(InputError) as caught:
         drawn(**change)
     assert str(caught.value).startswith(culprit)
+
+
+def test_small_pictures_are_enlarged_by_a_whole_number() -> None:
+    picture = Image.fromarray(np.arange(2 * 3 * 3, dtype=np.uint8).reshape(2, 3, 3).repeat(50, axis=0))
+    larger = enlarged(picture)
+    assert larger.size == (9, 300)
+    assert np.array_equal(np.asarray(larger)[::3, ::3], np.asarray(picture))
+    assert enlarged(larger).size == larger.size

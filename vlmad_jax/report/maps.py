@@ -10,6 +10,7 @@ from vlmad_jax.errors import InputError
 _COLOURS = (matplotlib.colormaps["inferno"](np.arange(256))[:, :3] * 255).astype(np.float32)  # (256, 3)
 _HEAT = 0.55  # the share of the heat map where it lies over the picture
 _GREY = np.array([0.299, 0.587, 0.114], np.float32)  # luma weights of ITU-R BT.601
+SMALLEST_HEIGHT = 240  # pixels of a panel on screen
 _LINE = 1 / 240  # width of each of the outline's two lines, as a share of the side
 
 
@@ -40,6 +41,12 @@ def map_picture(
     if mask is not None:
         panels.append(_outlined(image, mask != 0))
     return Image.fromarray(np.concatenate(panels, axis=1))
+
+
+def enlarged(picture: Image.Image) -> Image.Image:
+    """The picture enlarged by a whole number until it is `SMALLEST_HEIGHT` pixels high, for people to see."""
+    factor = -(-SMALLEST_HEIGHT // picture.height)
+    return picture.resize((picture.width * factor, picture.height * factor), Image.Resampling.NEAREST)
 
 
 def _heat_over(image: np.ndarray, anomaly_map: np.ndarray, vmin: float, vmax: float) -> np.ndarray:

@@ -197,11 +197,7 @@ def batches(
     rendered = grain.MapDataset.range(first * size, last * size).map(pairs).batch(size)
     with contextlib.closing(stream(rendered, workers)) as read:
         for batch in read:
-            yield {name: arranged(name, value) for name, value in batch.items()}
-
-
-def arranged(name: str, value: np.ndarray) -> np.ndarray:
-    """A copy, out of the memory that a worker takes back; window fields (B, 2, ...) become (2B, ...)."""
-    if "window" in name:
-        value = value.swapaxes(0, 1).reshape(-1, *value.shape[2:])
-    return np.array(value)
+            yield {
+                name: value.swapaxes(0, 1).reshape(-1, *value.shape[2:]) if "window" in name else value
+                for name, value in batch.items()
+            }
