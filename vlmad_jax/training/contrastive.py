@@ -67,11 +67,11 @@ def make_loss(config: CLIPConfig, dtype: str) -> Loss:
                 jnp.stack(
                     [
                         state_loss(
-                            encode(window_tokens(tokens, batch[f"{name}_patches"])),
+                            encode(window_tokens(tokens, stacked(batch[f"{name}_patches"]))),
                             normal,
                             anomalous,
-                            batch[f"{name}_label"],
-                            batch[f"{name}_weight"],
+                            stacked(batch[f"{name}_label"]),
+                            stacked(batch[f"{name}_weight"]),
                             scale,
                         )
                         for name in ("small_window", "large_window")
@@ -82,6 +82,11 @@ def make_loss(config: CLIPConfig, dtype: str) -> Loss:
         return sum(parts.values(), jnp.zeros(())), parts
 
     return loss
+
+
+def stacked(pairs: jax.Array) -> jax.Array:
+    """Fields of the good and bad picture of each pair (B, 2, ...) -> (2B, ...), the good pictures' first."""
+    return pairs.swapaxes(0, 1).reshape(-1, *pairs.shape[2:])
 
 
 def window_tokens(tokens: jax.Array, patches: jax.Array) -> jax.Array:

@@ -186,18 +186,11 @@ def resize(picture: np.ndarray, side: int) -> np.ndarray:
 def batches(
     pairs: CaptionedPairs, first: int, last: int, size: int, workers: int
 ) -> Iterator[dict[str, Any]]:
-    """Batches `first` to `last` - 1 of `size` pairs, rendered ahead by worker processes.
-
-    Window fields come out as (2B, ...), the good pictures' first, as the loss wants them.
-    """
+    """Batches `first` to `last` - 1 of `size` pairs, rendered ahead by worker processes."""
     import grain
 
     # Rendering multiplies small matrices; threads for them only take turns on the cores of other workers.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     rendered = grain.MapDataset.range(first * size, last * size).map(pairs).batch(size)
     with contextlib.closing(stream(rendered, workers)) as read:
-        for batch in read:
-            yield {
-                name: value.swapaxes(0, 1).reshape(-1, *value.shape[2:]) if "window" in name else value
-                for name, value in batch.items()
-            }
+        yield from read
