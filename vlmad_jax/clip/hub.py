@@ -83,7 +83,7 @@ def with_preprocessing(config: CLIPConfig, directory: pathlib.Path) -> CLIPConfi
         return config
     try:
         raw = json.loads(path.read_text())
-        mean, std = raw["image_mean"], raw["image_std"]
+        mean, std = tuple(raw["image_mean"]), tuple(raw["image_std"])
     except (ValueError, KeyError, TypeError) as error:
         raise InputError(f"{path}: has no readable image_mean and image_std; download it again") from error
-    return dataclasses.replace(config, image_mean=tuple(mean), image_std=tuple(std))
+    return dataclasses.replace(config, image_mean=mean, image_std=std)
