@@ -1,7 +1,8 @@
 """Finding defects in pictures of manufactured things with CLIP, in JAX."""
 
+from vlmad_jax import metrics
 from vlmad_jax.clip.model import CLIP, load_clip, save_clip
 from vlmad_jax.errors import InputError
 from vlmad_jax.methods import Scores, WinCLIP
 
-__all__ = ["CLIP", "InputError", "Scores", "WinCLIP", "load_clip", "save_clip"]
+__all__ = ["CLIP", "InputError", "Scores", "WinCLIP", "load_clip", "metrics", "save_clip"]

@@ -18,6 +18,7 @@ from tqdm import tqdm
 
 from vlmad_jax import metrics, report
 from vlmad_jax.clip.model import load_clip
+from vlmad_jax.clip.precision import dtype_of
 from vlmad_jax.data import DataSet, Sample, load_dataset
 from vlmad_jax.data.images import read_picture, resize_picture
 from vlmad_jax.data.pipeline import Batch, batches, prefetch, why_unreadable
@@ -81,6 +82,7 @@ def evaluate(
         pictures cannot be read.
     """
     detector_class = method(config.method)  # before the slow things, so that a misspelt name is told at once
+    dtype_of(config.dtype)
     dataset = load_dataset(config.dataset, config.data_dir, config.categories)
     references = choose_references(config, dataset)
     clip = load_clip(config.weights, config.dtype)
@@ -173,7 +175,7 @@ class Evaluator:
         def fetch(batch: Batch, scores: Scores) -> tuple[Batch, Scores]:
             fetched = jax.device_get(scores)
             bar.update(int((batch.index >= 0).sum()))
-            return batch, fetched
+            return self.kept(categories[batch.group], batch, fetched)
 
         for batch, images in stream:
             if batch.group != group:
@@ -186,6 +188,15 @@ class Evaluator:
             waiting = batch, scores
         if waiting:
             yield fetch(*waiting)
+
+    def kept(self, category: str, batch: Batch, scores: Scores) -> tuple[Batch, Scores]:
+        """Without the pixels that nothing will be made of, so that large categories fit in memory."""
+        empty = np.empty((len(batch.index), 0, 0), np.float32)
+        if self.maps_out is None:
+            batch = dataclasses.replace(batch, image=empty)
+            if not self.dataset.has_masks(category):
+                batch, scores = dataclasses.replace(batch, mask=empty), scores._replace(map=empty)
+        return batch, scores
 
     def prepare(self, category: str) -> Any:
         """The detector's state for a category."""

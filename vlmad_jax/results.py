@@ -102,6 +102,6 @@ class Results:
     @staticmethod
     def _read(path: Path) -> dict[str, Any]:
         try:
-            return json.loads(path.read_text())
+            return json.loads(path.read_text(encoding="utf-8", errors="surrogateescape"))
         except ValueError as error:
             raise InputError(f"{path}: is damaged ({error}); run again with --noresume") from error

@@ -51,11 +51,11 @@ def map_windows(
     )  # (W, 1 + n)
     fitting = max(1, CHUNK_TOKENS // (tokens.shape[0] * with_class.shape[1]))
     chunks = -(-len(windows) // fitting)
-    size = -(-len(windows) // chunks)  # even chunks, so that the last is not a small one of its own shape
-    encoded = jax.lax.map(
-        lambda window: function(tokens[:, window]), jnp.asarray(with_class), batch_size=size
-    )
-    return encoded.transpose(1, 0, 2)
+    size = -(-len(windows) // chunks)
+    # A last chunk of another size would be compiled a second time: it is filled with the last window.
+    filled = np.pad(with_class, ((0, chunks * size - len(windows)), (0, 0)), mode="edge")
+    encoded = jax.lax.map(lambda window: function(tokens[:, window]), jnp.asarray(filled), batch_size=size)
+    return encoded[: len(windows)].transpose(1, 0, 2)
 
 
 def harmonic_aggregation(scores: jax.Array, windows: np.ndarray, grid: tuple[int, int]) -> jax.Array:

@@ -62,12 +62,11 @@ class CLIPConfig:
         if self.activation not in ACTIVATIONS:
             raise InputError(f"activation {self.activation!r} is not one of {', '.join(ACTIVATIONS)}")
         for name, tower in (("vision", self.vision), ("text", self.text)):
+            for field, size in dataclasses.asdict(tower).items():
+                if not isinstance(size, int) or size < 1:
+                    raise InputError(f"{name} {field} {size!r} is not a positive whole number")
             if tower.width % tower.heads:
                 raise InputError(f"{name} width {tower.width} does not divide into {tower.heads} heads")
-
-    def replace_vision(self, **changes: Any) -> CLIPConfig:
-        """The same model with other fields of the vision transformer."""
-        return dataclasses.replace(self, vision=dataclasses.replace(self.vision, **changes))
 
 
 def vit(
@@ -110,7 +109,7 @@ def read_config(path: pathlib.Path, layout: str) -> CLIPConfig:
       InputError: the file is not JSON, or describes a model that is not a CLIP ViT.
     """
     try:
-        raw = json.loads(path.read_text())
+        raw = json.loads(path.read_text(encoding="utf-8"))
         return {"transformers": from_transformers, "open_clip": from_open_clip}[layout](raw)
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise InputError(f"{path}: not valid JSON ({error}); download it again") from error

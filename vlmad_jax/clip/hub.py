@@ -16,14 +16,8 @@ BUNDLED_DIRECTORY = pathlib.Path(__file__).resolve().parents[2] / BUNDLED
 
 SMALL_FILES = ("*.json", "*.txt")
 # One set of weights is enough: the first of these that a repository holds.
-WEIGHT_FILES = (
-    "model.safetensors",
-    "model-*.safetensors",
-    "pytorch_model.bin",
-    "pytorch_model-*.bin",
-    "open_clip_model.safetensors",
-    "open_clip_pytorch_model.bin",
-)
+TRANSFORMERS_FILES = ("model.safetensors", "model-*.safetensors", "pytorch_model.bin", "pytorch_model-*.bin")
+OPEN_CLIP_FILES = ("open_clip_model.safetensors", "open_clip_pytorch_model.bin")
 
 
 def locate(path_or_hub_id: str) -> pathlib.Path:
@@ -72,8 +66,19 @@ def download(repository: str) -> str:
 
     # One request without retries: when the hub is out of reach, that is told at once.
     files = [file.rfilename for file in model_info(repository, timeout=30).siblings or ()]
-    wanted = [pattern for pattern in WEIGHT_FILES if fnmatch.filter(files, pattern)][:1]
+    directory = pathlib.Path(snapshot_download(repository, allow_patterns=list(SMALL_FILES)))
+    ours = is_transformers(directory / "config.json")
+    choices = TRANSFORMERS_FILES if ours else OPEN_CLIP_FILES
+    wanted = [pattern for pattern in choices if fnmatch.filter(files, pattern)][:1]
     return snapshot_download(repository, allow_patterns=[*SMALL_FILES, *wanted])
+
+
+def is_transformers(config: pathlib.Path) -> bool:
+    """Whether a `config.json` is one of transformers: timm's repositories have another of that name."""
+    try:
+        return "model_type" in json.loads(config.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
 
 
 def with_preprocessing(config: CLIPConfig, directory: pathlib.Path) -> CLIPConfig:
@@ -82,7 +87,7 @@ def with_preprocessing(config: CLIPConfig, directory: pathlib.Path) -> CLIPConfi
     if not path.exists():
         return config
     try:
-        raw = json.loads(path.read_text())
+        raw = json.loads(path.read_text(encoding="utf-8"))
         mean, std = tuple(raw["image_mean"]), tuple(raw["image_std"])
     except (ValueError, KeyError, TypeError) as error:
         raise InputError(f"{path}: has no readable image_mean and image_std; download it again") from error

@@ -16,12 +16,12 @@ import numpy as np
 from vlmad_jax.clip import hub, weights
 from vlmad_jax.clip.config import CLIPConfig, read_config, to_transformers
 from vlmad_jax.clip.modules import CLIPModule, TextTransformer, VisionTransformer
+from vlmad_jax.clip.pictures import Array, check_pictures
+from vlmad_jax.clip.precision import dtype_of
 from vlmad_jax.clip.tensors import read_tensors, write_safetensors
 from vlmad_jax.clip.text import load_tokenizer, tokenize
 from vlmad_jax.errors import InputError
 from vlmad_jax.files import write_json
-
-Array = jax.Array | np.ndarray
 
 # Sentences encoded at a time: prompt ensembles of any size then compile once for each length.
 TEXT_CHUNK = 128
@@ -36,7 +36,7 @@ class CLIP:
     Attributes:
       config: its shape.
       params: {"vision": ..., "text": ..., "logit_scale": ...}, as `CLIPModule` names them.
-      tokenizer: its transformers tokenizer, or None where only pictures are encoded.
+      tokenizer: its transformers tokenizer; None for `random_clip`, which then encodes only pictures.
       dtype: "float32" or "bfloat16", what matrix products read.
       name: where it came from.
     """
@@ -82,22 +82,28 @@ class CLIP:
         """16 hexadecimal digits that change with the configuration or any parameter."""
         digest = hashlib.sha256(repr((self.config, self.dtype)).encode())
         for leaf in jax.tree.leaves(self.params):
-            digest.update(np.ascontiguousarray(leaf))
+            digest.update(np.asarray(leaf).tobytes())
         return digest.hexdigest()[:16]
 
     def encode_image(self, images: Array) -> jax.Array:
         """uint8 (B, S, S, 3) -> embeddings (B, E), not normalised.
 
         S may differ from the trained size: position embeddings are then resized as open_clip does.
+
+        Raises:
+          InputError: pictures of another type or shape, or smaller than a patch.
         """
+        check_pictures(images, "images", self.config.vision.patch_size)
         return self._encode_image(images)
 
     def encode_text(self, sentences: Sequence[str]) -> jax.Array:
         """N sentences -> embeddings (N, E), not normalised.
 
         Raises:
-          InputError: no sentence, or a model that was loaded without a tokenizer.
+          InputError: no sentence, a string in place of a list, or a model without a tokenizer.
         """
+        if isinstance(sentences, str):
+            raise InputError(f"{sentences!r} is one string; give a list of sentences")
         if not sentences:
             raise InputError("no sentence to encode; give at least one")
         if self.tokenizer is None:
@@ -121,6 +127,7 @@ def load_clip(path_or_hub_id: str | pathlib.Path, dtype: str = "float32") -> CLI
     Raises:
       InputError: no such directory or repository, or its files are incomplete, broken or not a CLIP ViT.
     """
+    dtype_of(dtype)
     directory = hub.locate(str(path_or_hub_id))
     layout = layout_of(directory)
     config = read_config(directory / weights.LAYOUTS[layout].config_file, layout)
@@ -128,15 +135,24 @@ def load_clip(path_or_hub_id: str | pathlib.Path, dtype: str = "float32") -> CLI
     tensors = read_tensors(directory, layout)
     params = weights.load_params(tensors, config, layout, str(directory))
     return CLIP(
-        config, weights.cast_matrices(params, dtype), load_tokenizer(directory), dtype, str(path_or_hub_id)
+        config,
+        weights.cast_matrices(params, dtype),
+        load_tokenizer(directory, config.text),
+        dtype,
+        str(path_or_hub_id),
     )
 
 
 def layout_of(directory: pathlib.Path) -> str:
-    """ "transformers" or "open_clip", told apart by the configuration file that is there."""
-    for layout, (config_file, *_) in weights.LAYOUTS.items():
-        if (directory / config_file).exists():
-            return layout
+    """ "transformers" or "open_clip", told apart by the configuration file that is there.
+
+    A `config.json` of another library beside open_clip's files is passed over: timm's repositories have it.
+    """
+    present = [name for name, layout in weights.LAYOUTS.items() if (directory / layout.config_file).exists()]
+    if len(present) == 2 and not hub.is_transformers(directory / "config.json"):
+        return "open_clip"
+    if present:
+        return present[0]
     wanted = " or ".join(layout.config_file for layout in weights.LAYOUTS.values())
     raise InputError(f"{directory}: holds no {wanted}; give the directory of a CLIP checkpoint")
 

@@ -5,12 +5,10 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import jax
-import jax.numpy as jnp
 
 from vlmad_jax.association import normalise
-from vlmad_jax.clip.model import Array
+from vlmad_jax.clip.pictures import Array
 from vlmad_jax.clip.precision import einsum
-from vlmad_jax.errors import InputError
 
 
 class Scores(NamedTuple):
@@ -21,8 +19,8 @@ class Scores(NamedTuple):
       map: (B, S, S) float32, a score a pixel.
     """
 
-    image: jax.Array
-    map: jax.Array
+    image: Array
+    map: Array
 
 
 def anomaly_probability(features: jax.Array, text_features: jax.Array, temperature: float) -> jax.Array:
@@ -39,17 +37,3 @@ def upsample(patch_map: jax.Array, size: tuple[int, int]) -> jax.Array:
     """Bilinear upsampling with half-pixel centres: (B, rows, columns) -> (B, *size)."""
     shape = (patch_map.shape[0], *size)
     return jax.image.resize(patch_map, shape, "linear", antialias=False, precision=jax.lax.Precision.HIGHEST)
-
-
-def check_images(images: Array, size: int, what: str) -> None:
-    """Raises InputError unless `images` are uint8 (B, size, size, 3)."""
-    if (
-        images.ndim != 4
-        or images.shape[1:] != (size, size, 3)
-        or images.dtype != jnp.uint8
-        or not len(images)
-    ):
-        raise InputError(
-            f"{what} are {images.dtype} {list(images.shape)}; give uint8 pictures of {size} x {size} pixels, "
-            f"[B, {size}, {size}, 3]"
-        )

@@ -23,9 +23,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from vlmad_jax.association import association_scores
-from vlmad_jax.clip.model import CLIP, Array
+from vlmad_jax.clip.model import CLIP
+from vlmad_jax.clip.pictures import Array, check_pictures
 from vlmad_jax.errors import InputError
-from vlmad_jax.methods.detector import Scores, anomaly_probability, check_images, upsample
+from vlmad_jax.methods.detector import Scores, anomaly_probability, upsample
 from vlmad_jax.prompts import WINCLIP, PromptEnsemble
 from vlmad_jax.windows import harmonic_aggregation, harmonic_mean, map_windows, sliding_windows
 
@@ -45,7 +46,8 @@ class WinCLIP:
       prompts: the sentences.
 
     Raises:
-      InputError: no window size, or one larger than the grid.
+      InputError: no window size, or one larger than the grid; pictures smaller than a patch; a temperature
+        that is not above 0.
     """
 
     clip: CLIP
@@ -57,12 +59,16 @@ class WinCLIP:
     name: ClassVar[str] = "winclip"
 
     def __post_init__(self) -> None:
+        patch_size = self.clip.config.vision.patch_size
+        if self.size < patch_size:
+            raise InputError(f"image_size {self.size} is smaller than a patch; give {patch_size} or more")
+        if not self.temperature > 0:
+            raise InputError(f"temperature {self.temperature} is not above 0; give for example 0.07")
         if not self.window_sizes:
             raise InputError("no window size; give at least one, for example 2,3")
         if len(set(self.window_sizes)) < len(self.window_sizes):
             raise InputError(f"window sizes {self.window_sizes} repeat; give each once")
         object.__setattr__(self, "window_sizes", tuple(self.window_sizes))
-        object.__setattr__(self, "image_size", self.image_size or self.clip.config.vision.image_size)
         self.windows  # noqa: B018  a window that does not fit is refused now, not at the first picture
 
     @classmethod
@@ -73,8 +79,7 @@ class WinCLIP:
     @property
     def size(self) -> int:
         """S, the side of the pictures it takes, in pixels."""
-        assert self.image_size is not None
-        return self.image_size
+        return self.clip.config.vision.image_size if self.image_size is None else self.image_size
 
     @property
     def grid(self) -> tuple[int, int]:
@@ -119,7 +124,7 @@ class WinCLIP:
         text = jnp.stack([x.mean(axis=0) for x in jnp.split(embeddings, [len(sentences[0])])])  # (2, E)
         if references is None:
             return {"text": text}
-        check_images(references, self.size, "references")
+        check_pictures(references, "references", self.size, self.size)
         # One by one: however many references there are, the encoder compiles once and memory stays bounded.
         features = [self._extract(references[k : k + 1]) for k in range(len(references))]
         memory = jax.tree.map(lambda *parts: jnp.concatenate([x[0] for x in parts]), *features)
@@ -131,7 +136,7 @@ class WinCLIP:
         Raises:
           InputError: pictures of another shape or type.
         """
-        check_images(images, self.size, "images")
+        check_pictures(images, "images", self.size, self.size)
         return self._score(state, images)
 
     @functools.cached_property

@@ -29,7 +29,7 @@ from vlmad_jax.training.step import Loss, Parts
 
 LARGEST_SCALE = 100.0  # as CLIP clips it
 # From this share of defective pixels on a patch counts as defective.
-DEFECTIVE_SHARE = 0.05
+DEFECTIVE_PATCH = 0.05
 DEFECTIVE_WEIGHT = 5.0
 
 
@@ -62,7 +62,7 @@ def make_loss(config: CLIPConfig, dtype: str) -> Loss:
         parts = {
             "contrast": contrast(embeddings, named, group, scale),
             "state": state_loss(embeddings, normal, anomalous, label, jnp.ones_like(label), scale),
-            "patch": patch_loss(patches @ head["kernel"] + head["bias"], share),
+            "patch": patch_loss(einsum("npd,d->np", patches, head["kernel"]) + head["bias"], share),
             "window": jnp.mean(
                 jnp.stack(
                     [
@@ -123,7 +123,7 @@ def patch_loss(logits: jax.Array, share: jax.Array) -> jax.Array:
 
     Patches with less are left out; defective ones, of which there are few, count several times.
     """
-    defective = share >= DEFECTIVE_SHARE
+    defective = share >= DEFECTIVE_PATCH
     weight = jnp.where(defective, DEFECTIVE_WEIGHT, (share == 0).astype(jnp.float32))
     losses = optax.sigmoid_binary_cross_entropy(logits, defective.astype(jnp.float32))
     return (losses * weight).sum() / weight.sum()

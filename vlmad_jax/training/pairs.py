@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from vlmad_jax.clip.text import tokenize
 from vlmad_jax.data import rendering
 from vlmad_jax.data.workers import stream
 from vlmad_jax.training.captions import caption, stand_in_name
@@ -27,7 +28,7 @@ from vlmad_jax.windows import sliding_windows
 RENDER_SCALES = (1.0, 1.0, 1.0, 1.5)
 WINDOW_SIZES = {"small_window": 2, "large_window": 3}
 # A window is called defective from this share of defective pixels on, and good only when it has none.
-DEFECTIVE_SHARE = 0.02
+DEFECTIVE_WINDOW = 0.02
 CAPTION_TOKENS = 32
 
 Pair = dict[str, Any]
@@ -145,17 +146,11 @@ class CaptionedPairs:
             "bad": turn(pair["bad"])[..., colours],
             "share": turn(pair["share"]),
             "group": pair["names"][0],
-            **dict(zip(names, self.tokenize(captions), strict=True)),
+            **dict(
+                zip(names, tokenize(self.tokenizer, captions, CAPTION_TOKENS, CAPTION_TOKENS), strict=True)
+            ),
             **draw_windows(rng, turn(pair["share"])),
         }
-
-    def tokenize(self, captions: tuple[str, ...]) -> np.ndarray:
-        """Sentences -> int32 (N, 32), cut or padded."""
-        rows = self.tokenizer(list(captions), truncation=True, max_length=CAPTION_TOKENS)["input_ids"]
-        token_ids = np.zeros((len(rows), CAPTION_TOKENS), np.int32)
-        for row, tokens in zip(token_ids, rows, strict=True):
-            row[: len(tokens)] = tokens
-        return token_ids
 
 
 def draw_windows(rng: np.random.Generator, share: np.ndarray) -> Pair:
@@ -167,12 +162,12 @@ def draw_windows(rng: np.random.Generator, share: np.ndarray) -> Pair:
     for name, size in WINDOW_SIZES.items():
         windows = sliding_windows(share.shape, size)
         shares = share.ravel()[windows].mean(axis=1)  # (W,)
-        defective = np.flatnonzero(shares >= DEFECTIVE_SHARE)
+        defective = np.flatnonzero(shares >= DEFECTIVE_WINDOW)
         on_defect = len(defective) > 0 and rng.random() < 0.7
         bad = rng.choice(defective) if on_defect else rng.integers(len(windows))
         drawn[f"{name}_patches"] = windows[[rng.integers(len(windows)), bad]].astype(np.int32)
-        drawn[f"{name}_label"] = np.array([0, shares[bad] >= DEFECTIVE_SHARE], np.float32)
-        drawn[f"{name}_weight"] = np.array([1, not 0 < shares[bad] < DEFECTIVE_SHARE], np.float32)
+        drawn[f"{name}_label"] = np.array([0, shares[bad] >= DEFECTIVE_WINDOW], np.float32)
+        drawn[f"{name}_weight"] = np.array([1, not 0 < shares[bad] < DEFECTIVE_WINDOW], np.float32)
     return drawn
 
 
