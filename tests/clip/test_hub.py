@@ -151,7 +151,6 @@ def test_what_was_downloaded_is_used_again_even_offline(server):
             ["model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors"],
         ),
         (["pytorch_model.bin", "open_clip_pytorch_model.bin"], ["pytorch_model.bin"]),
-        (["open_clip_model.safetensors", "open_clip_pytorch_model.bin"], ["open_clip_model.safetensors"]),
         (["tf_model.h5"], []),
     ],
 )
@@ -160,6 +159,13 @@ def test_one_set_of_weights_is_fetched(server, weights, wanted):
     server.repositories["acme/clip"] = files(*SMALL, *OTHERS, *index, *weights)
     hub.locate("acme/clip")
     assert sorted(server.asked) == sorted([*SMALL, *index, *wanted])
+
+
+def test_weights_of_timm_beside_those_of_open_clip_are_passed_over(server):
+    both = files(*SMALL, "model.safetensors", "open_clip_model.safetensors", "open_clip_pytorch_model.bin")
+    server.repositories["timm/clip"] = both | {"config.json": b'{"architecture": "vit_base_patch16"}'}
+    hub.locate("timm/clip")
+    assert sorted(server.asked) == sorted([*SMALL, "open_clip_model.safetensors"])
 
 
 def test_an_unknown_repository(server, tmp_path):

@@ -233,3 +233,39 @@ def test_fingerprint():
     }
     assert len(prints) == 4
     assert load_clip(GOLDEN).fingerprint == clip.fingerprint
+
+
+def test_a_configuration_of_another_library_beside_that_of_open_clip(tmp_path):
+    directory = open_clip_directory(tmp_path)
+    (directory / "config.json").write_text('{"architecture": "vit_base_patch16_plus_clip_240"}')
+    assert load_clip(directory).fingerprint == golden_clip("winclip").fingerprint
+
+
+def test_the_tokenizer_of_another_model_is_refused(tmp_path):
+    shutil.copytree(case("april_gan").directory, tmp_path / "mixed")
+    shutil.copy(case("winclip").directory / "tokenizer.json", tmp_path / "mixed")
+    with pytest.raises(
+        InputError, match=r"mixed: its tokenizer has 303 tokens and ends with 302, the model 319"
+    ):
+        load_clip(tmp_path / "mixed")
+
+
+@pytest.mark.parametrize(
+    "images",
+    [
+        np.zeros((1, 64, 64, 3), np.float32),
+        np.zeros((1, 3, 64, 64), np.uint8),
+        np.zeros((64, 64, 3), np.uint8),
+        np.zeros((1, 4, 4, 3), np.uint8),
+        np.zeros((0, 64, 64, 3), np.uint8),
+    ],
+    ids=["float", "channels first", "one picture", "smaller than a patch", "none"],
+)
+def test_pictures_of_another_kind_are_refused(images):
+    with pytest.raises(InputError, match=r"images are .* give uint8 pictures of at least 8 x 8 pixels"):
+        golden_clip("winclip").encode_image(images)
+
+
+def test_one_string_is_no_list_of_sentences():
+    with pytest.raises(InputError, match="is one string; give a list of sentences"):
+        golden_clip("winclip").encode_text("a photo")
