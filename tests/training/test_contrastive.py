@@ -1,0 +1,148 @@
+"""The losses of pretraining against loops in float64."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from tests.training.settings import small_config
+from vlmad_jax.clip.model import random_clip
+from vlmad_jax.clip.modules import TextTransformer
+from vlmad_jax.training.contrastive import (
+    contrast,
+    make_loss,
+    patch_head,
+    patch_loss,
+    stacked,
+    state_loss,
+    window_tokens,
+)
+
+
+def unit(x: np.ndarray) -> np.ndarray:
+    return x / np.linalg.norm(x, axis=-1, keepdims=True)
+
+
+def cross_entropy(logits: np.ndarray, right: np.ndarray) -> float:
+    """-log of each right answer's probability, averaged over the right ones: (N,), bool (N,)."""
+    return float(np.log(np.exp(logits).sum()) - logits[right].mean())
+
+
+def contrast_by_loops(images: np.ndarray, texts: np.ndarray, group: np.ndarray, scale: float) -> float:
+    logits = scale * images.astype(np.float64) @ texts.T.astype(np.float64)
+    terms = []
+    for i in range(len(group)):
+        terms.append(cross_entropy(logits[i], group == group[i]))
+        terms.append(cross_entropy(logits[:, i], group == group[i]))
+    return sum(terms) / len(terms)
+
+
+def binary(logit: float, label: float) -> float:
+    probability = 1 / (1 + np.exp(-logit))
+    return float(-np.log(probability if label else 1 - probability))
+
+
+def test_contrast_with_several_right_answers():
+    rng = np.random.default_rng(0)
+    images, texts = unit(rng.normal(size=(6, 5))), unit(rng.normal(size=(6, 5)))
+    group = np.array([0, 1, 2, 1, 3, 1])
+    expected = contrast_by_loops(images, texts, group, 9.0)
+    assert float(contrast(jnp.asarray(images), jnp.asarray(texts), group, 9.0)) == pytest.approx(
+        expected, rel=1e-6
+    )
+
+
+def test_state_loss_is_the_weighted_mean_of_binary_cross_entropies():
+    rng = np.random.default_rng(1)
+    images, normal, anomalous = (unit(rng.normal(size=(4, 5))).astype(np.float32) for _ in range(3))
+    label, weight = np.float32([0, 1, 1, 0]), np.float32([1, 1, 0, 1])
+    terms = [
+        binary(7.0 * float(images[i] @ (anomalous[i] - normal[i])), label[i]) for i in range(4) if weight[i]
+    ]
+    actual = state_loss(jnp.asarray(images), normal, anomalous, label, weight, 7.0)
+    assert float(actual) == pytest.approx(np.mean(terms), rel=1e-6)
+    assert float(state_loss(jnp.asarray(images), normal, anomalous, label, 0 * weight, 7.0)) == 0
+
+
+def test_patch_loss_leaves_out_patches_at_the_rim_of_a_defect():
+    """Patches count five times from 5% of defective pixels on, once with none, and not in between."""
+    logits = np.float32([[2.0, -1.0, 0.5, 3.0]])
+    share = np.float32([[0.0, 0.01, 0.05, 1.0]])
+    terms = [1 * binary(2.0, 0), 5 * binary(0.5, 1), 5 * binary(3.0, 1)]
+    assert float(patch_loss(jnp.asarray(logits), share)) == pytest.approx(sum(terms) / 11, rel=1e-6)
+
+
+def test_windows_of_tokens():
+    tokens = jnp.arange(2 * 5 * 1).reshape(2, 5, 1)
+    window = window_tokens(tokens, jnp.array([[3, 0], [1, 1]]))
+    assert window[..., 0].tolist() == [[0, 4, 1], [5, 7, 7]]
+    assert stacked(jnp.array([[[1], [2]], [[3], [4]]])).tolist() == [[1], [3], [2], [4]]
+
+
+def batch_of(rng: np.random.Generator, pairs: int, vocabulary: int) -> dict[str, np.ndarray]:
+    def caption() -> np.ndarray:
+        token_ids = rng.integers(1, vocabulary - 1, (pairs, 32)).astype(np.int32)
+        token_ids[:, 20] = vocabulary - 1
+        return token_ids
+
+    batch = {name: rng.integers(0, 256, (pairs, 32, 32, 3), np.uint8) for name in ("good", "bad")}
+    batch |= {f"{name}_caption": caption() for name in ("good", "bad", "normal", "anomalous")}
+    for name, size in (("small", 4), ("large", 9)):
+        batch[f"{name}_window_patches"] = rng.integers(0, 16, (pairs, 2, size)).astype(np.int32)
+        batch[f"{name}_window_label"] = np.tile(np.float32([0, 1]), (pairs, 1))
+        batch[f"{name}_window_weight"] = np.ones((pairs, 2), np.float32)
+    return batch | {"group": np.array([4, 7, 4]), "share": rng.random((pairs, 4, 4), np.float32)}
+
+
+CONFIG = small_config(50)
+BATCH = batch_of(np.random.default_rng(2), 3, 50)
+
+
+@functools.cache
+def gradient_of_loss():
+    return jax.jit(jax.value_and_grad(make_loss(CONFIG, "float32"), has_aux=True))
+
+
+def test_terms_of_the_loss():
+    """The contrast and the state of pictures, from embeddings that the encoders themselves give."""
+    clip, batch = random_clip(CONFIG), BATCH
+    params = {"clip": clip.params, "patch_head": patch_head(CONFIG)}
+    (loss, parts), gradient = gradient_of_loss()(params, batch)
+    assert float(loss) == pytest.approx(sum(map(float, parts.values())), rel=1e-6)
+    assert set(parts) == {"contrast", "state", "patch", "window"}
+    # A head of zeros says 1/2 of every patch.
+    assert float(parts["patch"]) == pytest.approx(np.log(2), rel=1e-6)
+
+    text = TextTransformer(CONFIG).bind({"params": clip.params["text"]})
+    encode = jax.jit(lambda token_ids: text(token_ids)[0])
+    captions = {
+        name: unit(np.asarray(encode(batch[f"{name}_caption"])))
+        for name in ("good", "bad", "normal", "anomalous")
+    }
+    images = unit(np.asarray(clip.encode_image(np.concatenate([batch["good"], batch["bad"]]))))
+    scale = 1 / 0.07
+    named = np.concatenate([captions["good"], captions["bad"]])
+    group = np.array([8, 14, 8, 9, 15, 9])  # an object and its state
+    assert float(parts["contrast"]) == pytest.approx(contrast_by_loops(images, named, group, scale), rel=1e-4)
+    differences = np.tile(captions["anomalous"] - captions["normal"], (2, 1))
+    states = [binary(scale * float(images[i] @ differences[i]), i >= 3) for i in range(6)]
+    assert float(parts["state"]) == pytest.approx(np.mean(states), rel=1e-4)
+    unused = [
+        jax.tree_util.keystr(path) for path, leaf in jax.tree.leaves_with_path(gradient) if not np.any(leaf)
+    ]
+    # The bias of keys cancels in the softmax, but for rounding; all else is learned.
+    assert [name for name in unused if "key" not in name] == []
+
+
+def test_the_scale_is_bounded():
+    clip = random_clip(CONFIG)
+
+    def contrast_at(logit_scale: float) -> float:
+        params = clip.params | {"logit_scale": jnp.float32(logit_scale)}
+        (_, parts), _ = gradient_of_loss()({"clip": params, "patch_head": patch_head(CONFIG)}, BATCH)
+        return float(parts["contrast"])
+
+    assert contrast_at(np.log(100)) == pytest.approx(contrast_at(20.0), rel=1e-5)
+    assert contrast_at(4.0) < 0.9 * contrast_at(20.0)

@@ -1,0 +1,163 @@
+"""The training step and loop on a model of two numbers."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from vlmad_jax import InputError
+from vlmad_jax.training.loop import Log, Stop, read_log, running_mean, train
+from vlmad_jax.training.step import TrainState, make_step
+
+RNG = np.random.default_rng(0)
+INPUTS, TARGETS = RNG.normal(size=(12, 8, 2)).astype(np.float32), RNG.normal(size=(12, 8)).astype(np.float32)
+OPTIMIZER = optax.adam(0.1)
+
+
+def squared_error(params, batch):
+    error = jnp.mean((batch["x"] @ params["w"] - batch["y"]) ** 2)
+    return error, {"error": error}
+
+
+def fresh() -> TrainState:
+    params = {"w": jnp.zeros(2)}
+    return TrainState(params, OPTIMIZER.init(params))
+
+
+def batches(first: int):
+    for n in range(first, 12):
+        yield {"x": INPUTS[n], "y": TARGETS[n]}
+
+
+def run(out, steps: int, feed=batches, save_every: int = 2) -> TrainState:
+    return train(
+        make_step(squared_error, OPTIMIZER), fresh(), feed_until(feed, steps), steps, out, 8, save_every
+    )
+
+
+def feed_until(feed, steps: int):
+    return lambda done: (batch for _, batch in zip(range(done, steps), feed(done), strict=False))
+
+
+def by_hand(steps: int) -> np.ndarray:
+    """The weights after Adam's steps (Kingma and Ba 2015, algorithm 1), in float64."""
+    w, m, v = np.zeros(2), np.zeros(2), np.zeros(2)
+    for n in range(steps):
+        x, y = INPUTS[n].astype(np.float64), TARGETS[n].astype(np.float64)
+        gradient = 2 * x.T @ (x @ w - y) / len(y)
+        m, v = 0.9 * m + 0.1 * gradient, 0.999 * v + 0.001 * gradient**2
+        w = w - 0.1 * (m / (1 - 0.9 ** (n + 1))) / (np.sqrt(v / (1 - 0.999 ** (n + 1))) + 1e-8)
+    return w
+
+
+def test_training_follows_the_gradient(tmp_path):
+    state = run(tmp_path, 5)
+    np.testing.assert_allclose(state.params["w"], by_hand(5), rtol=1e-5)
+    losses = [line["loss"] for line in read_log(tmp_path / "log.jsonl")]
+    assert len(losses) == 5
+    assert losses[0] == pytest.approx(np.mean(TARGETS[0] ** 2), rel=1e-6)
+
+
+def test_devices_share_a_batch(tmp_path):
+    """Two devices with half a batch each take the steps of one device with all of it."""
+    script = """
+import sys, pathlib, jax, numpy as np
+from tests.training import test_loop
+assert jax.local_device_count() == 2
+state = test_loop.run(pathlib.Path(sys.argv[1]), 5)
+np.testing.assert_allclose(state.params["w"], test_loop.by_hand(5), rtol=1e-5)
+line = test_loop.read_log(pathlib.Path(sys.argv[1]) / "log.jsonl")[0]
+assert abs(line["loss"] - np.mean(test_loop.TARGETS[0] ** 2)) < 1e-6
+print("ended well")
+"""
+    environment = os.environ | {
+        "XLA_FLAGS": "--xla_force_host_platform_device_count=2",
+        "JAX_PLATFORMS": "cpu",
+    }
+    done = subprocess.run(
+        [sys.executable, "-c", script, str(tmp_path)],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.stdout == "ended well\n", done.stderr
+
+
+def test_a_run_in_parts_equals_the_undisturbed_one(tmp_path):
+    whole = run(tmp_path / "whole", 7)
+    run(tmp_path / "parts", 3)
+    parts = run(tmp_path / "parts", 7)
+    for a, b in zip(jax.tree.leaves(whole), jax.tree.leaves(parts), strict=True):
+        np.testing.assert_array_equal(a, b)
+    logs = [(tmp_path / name / "log.jsonl").read_text() for name in ("whole", "parts")]
+    assert logs[0] == logs[1]
+
+
+def test_sigterm_saves_and_stops(tmp_path):
+    def interrupting(first):
+        for n, batch in enumerate(batches(first), start=first):
+            if n == 3:
+                os.kill(os.getpid(), signal.SIGTERM)
+            yield batch
+
+    stopped = run(tmp_path, 7, feed=interrupting, save_every=100)
+    np.testing.assert_allclose(stopped.params["w"], by_hand(4), rtol=1e-5)
+    assert [line["step"] for line in read_log(tmp_path / "log.jsonl")] == [1, 2, 3, 4]
+    whole = run(tmp_path / "whole", 7)
+    np.testing.assert_array_equal(run(tmp_path, 7).params["w"], whole.params["w"])
+    assert [line["step"] for line in read_log(tmp_path / "log.jsonl")] == list(range(1, 8))
+
+
+def test_sigterm_is_what_it_was_afterwards():
+    before = signal.getsignal(signal.SIGTERM)
+    with Stop() as stop:
+        os.kill(os.getpid(), signal.SIGTERM)
+        assert stop.wanted
+    assert signal.getsignal(signal.SIGTERM) is before
+
+
+def test_a_loss_that_is_not_finite_stops_the_run(tmp_path):
+    def broken(first):
+        for n, batch in enumerate(batches(first), start=first):
+            yield batch | {"y": batch["y"] * (np.nan if n == 4 else 1)}
+
+    with pytest.raises(InputError, match=r"^the loss is not finite at step 5; lower the learning rate$"):
+        run(tmp_path, 7, feed=broken, save_every=3)
+    # The checkpoint before it is whole: the run goes on from there.
+    np.testing.assert_allclose(run(tmp_path, 4).params["w"], by_hand(4), rtol=1e-5)
+
+
+def test_a_finished_run_does_nothing(tmp_path):
+    finished = run(tmp_path, 3)
+
+    def none(first):
+        raise AssertionError("no batch is wanted")
+
+    again = train(make_step(squared_error, OPTIMIZER), fresh(), none, 3, tmp_path, 8, 2)
+    np.testing.assert_array_equal(again.params["w"], finished.params["w"])
+
+
+def test_lines_of_lost_steps_are_dropped(tmp_path):
+    path = tmp_path / "log.jsonl"
+    lines = [json.dumps({"step": n, "loss": 1.0 / n}) for n in range(1, 6)]
+    path.write_text("\n".join(lines) + '\n{"step": 6, "lo')  # cut off while writing
+    assert [line["step"] for line in read_log(path)] == [1, 2, 3, 4, 5]
+    log = Log(path, done=3)
+    assert path.read_text() == "\n".join(lines[:3]) + "\n"
+    log.add(4, {"loss": np.float32([0.25])}, flush=True)
+    assert [line["loss"] for line in read_log(path)] == [1.0, 0.5, 1 / 3, 0.25]
+    assert read_log(tmp_path / "absent.jsonl") == []
+
+
+def test_running_mean():
+    values = [1.0, 2.0, 6.0, 3.0, 0.0]
+    np.testing.assert_allclose(running_mean(values, width=3), [1, 1.5, 3, 11 / 3, 3])
+    assert running_mean([5.0] * 120)[-1] == 5

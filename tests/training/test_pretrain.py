@@ -1,0 +1,88 @@
+"""Pretraining as a whole, on a model small enough to compile in seconds."""
+
+import dataclasses
+import json
+
+import jax
+import numpy as np
+import pytest
+
+from tests.experiments.command import here
+from tests.training.settings import small_config
+from vlmad_jax import InputError, load_clip
+from vlmad_jax.training import pretrain as module
+from vlmad_jax.training.loop import read_log
+from vlmad_jax.training.pretrain import PretrainConfig, pretrain, remember
+
+CONFIG = PretrainConfig(schedule_steps=4, pairs=2, pool=3, warmup_steps=1)
+
+
+@pytest.fixture
+def small(monkeypatch):
+    monkeypatch.setattr(module, "tiny_config", small_config)
+
+
+def test_a_run_in_parts_equals_the_undisturbed_one(small, tmp_path):
+    whole = pretrain(CONFIG, tmp_path / "whole", 3, workers=0)
+    pretrain(CONFIG, tmp_path / "parts", 2, workers=0)
+    parts = pretrain(CONFIG, tmp_path / "parts", 3, workers=0)
+    for a, b in zip(jax.tree.leaves(whole.params), jax.tree.leaves(parts.params), strict=True):
+        np.testing.assert_array_equal(a, b)
+    for name in ("log.jsonl", "weights/model.safetensors", "weights/config.json", "pretrain.json"):
+        assert (tmp_path / "whole" / name).read_bytes() == (tmp_path / "parts" / name).read_bytes()
+    lines = read_log(tmp_path / "whole" / "log.jsonl")
+    assert [line["step"] for line in lines] == [1, 2, 3]
+    assert set(lines[0]) == {"step", "loss", "contrast", "state", "patch", "window"}
+    assert (tmp_path / "whole" / "losses.png").stat().st_size > 1000
+
+    loaded = load_clip(tmp_path / "whole" / "weights")
+    for a, b in zip(jax.tree.leaves(whole.params), jax.tree.leaves(loaded.params), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-6)  # stored as float16
+    assert loaded.encode_text(["a photo of a nut."]).shape == (1, 8)
+
+
+def test_the_learning_rate_rises_stays_and_falls():
+    """One step of AdamW moves a vector with a constant gradient by the rate."""
+    config = PretrainConfig(schedule_steps=40, warmup_steps=10, learning_rate=0.5)
+    optimizer = config.optimizer()
+    params = {"bias": np.zeros(1, np.float32)}
+    state, moved = optimizer.init(params), []
+    update = jax.jit(optimizer.update)
+    for _ in range(40):
+        updates, state = update({"bias": np.ones(1, np.float32)}, state, params)
+        moved.append(-float(updates["bias"][0]))
+    expected = [0.5 * min(1, n / 10, (40 - n) / 10) for n in range(40)]
+    np.testing.assert_allclose(moved, expected, rtol=1e-4, atol=1e-7)
+
+
+def test_only_matrices_decay():
+    optimizer = PretrainConfig(warmup_steps=1, weight_decay=0.1).optimizer()
+    params = {"kernel": np.ones((2, 2), np.float32), "bias": np.ones(2, np.float32)}
+    zeros = jax.tree.map(np.zeros_like, params)
+    _, state = optimizer.update(zeros, optimizer.init(params), params)
+    updates, _ = optimizer.update(zeros, state, params)
+    np.testing.assert_allclose(updates["kernel"], -1e-3 * 0.1 * np.ones((2, 2)), rtol=1e-5)
+    np.testing.assert_array_equal(updates["bias"], np.zeros(2))
+
+
+def test_a_run_of_another_configuration_is_refused(tmp_path):
+    remember(CONFIG, tmp_path)
+    remember(CONFIG, tmp_path)
+    remember(dataclasses.replace(CONFIG, schedule_steps=9), tmp_path)  # alone may change
+    other = dataclasses.replace(CONFIG, pairs=4, seed=1)
+    with pytest.raises(InputError) as caught:
+        remember(other, tmp_path)
+    assert str(caught.value) == (
+        f"{tmp_path}: holds another run (pairs 2 there, 4 here, seed 0 there, 1 here); "
+        "give another --out or the same flags"
+    )
+
+
+def test_the_command_refuses_another_configuration(tmp_path, capsys):
+    (tmp_path / "pretrain.json").write_text(json.dumps(dataclasses.asdict(PretrainConfig(seed=7))))
+    done = here(capsys, "pretrain", f"--out={tmp_path}")
+    assert done.code == 1
+    assert done.stderr.splitlines() == [
+        f"error: {tmp_path}: holds another run (seed 7 there, 0 here); give another --out or the same flags"
+    ]
+    assert [path.name for path in tmp_path.iterdir()] == ["pretrain.json"]
