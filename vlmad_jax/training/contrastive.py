@@ -27,6 +27,8 @@ from vlmad_jax.clip.modules import TextTransformer, VisionTransformer
 from vlmad_jax.clip.precision import einsum
 from vlmad_jax.training.step import Loss, Parts
 
+# The state of whole pictures, which image scores are read from, is the slowest of the four to be learned.
+WEIGHTS = {"contrast": 0.5, "state": 3.0, "window": 1.0, "patch": 1.0}
 LARGEST_SCALE = 100.0  # as CLIP clips it
 # From this share of defective pixels on a patch counts as defective.
 DEFECTIVE_PATCH = 0.05
@@ -79,7 +81,7 @@ def make_loss(config: CLIPConfig, dtype: str) -> Loss:
                 )
             ),
         }
-        return sum(parts.values(), jnp.zeros(())), parts
+        return sum((WEIGHTS[name] * part for name, part in parts.items()), jnp.zeros(())), parts
 
     return loss
 
