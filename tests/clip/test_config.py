@@ -136,5 +136,7 @@ def test_layouts_are_told_apart(tmp_path):
     )
     (tmp_path / "open_clip_config.json").touch()
     assert layout_of(tmp_path) == "open_clip"
-    (tmp_path / "config.json").touch()
+    (tmp_path / "config.json").write_text('{"architecture": "vit_base_patch16"}')  # timm's
+    assert layout_of(tmp_path) == "open_clip"
+    (tmp_path / "config.json").write_text('{"model_type": "clip"}')
     assert layout_of(tmp_path) == "transformers"

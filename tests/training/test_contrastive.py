@@ -11,6 +11,7 @@ from tests.training.settings import small_config
 from vlmad_jax.clip.model import random_clip
 from vlmad_jax.clip.modules import TextTransformer
 from vlmad_jax.training.contrastive import (
+    WEIGHTS,
     contrast,
     make_loss,
     patch_head,
@@ -110,8 +111,8 @@ def test_terms_of_the_loss():
     clip, batch = random_clip(CONFIG), BATCH
     params = {"clip": clip.params, "patch_head": patch_head(CONFIG)}
     (loss, parts), gradient = gradient_of_loss()(params, batch)
-    assert float(loss) == pytest.approx(sum(map(float, parts.values())), rel=1e-6)
     assert set(parts) == {"contrast", "state", "patch", "window"}
+    assert float(loss) == pytest.approx(sum(WEIGHTS[name] * float(parts[name]) for name in parts), rel=1e-6)
     # A head of zeros says 1/2 of every patch.
     assert float(parts["patch"]) == pytest.approx(np.log(2), rel=1e-6)
 
