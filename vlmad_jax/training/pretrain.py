@@ -33,7 +33,7 @@ class PretrainConfig:
     make a batch; `pool` is the number of different pairs.
     """
 
-    schedule_steps: int = 2400
+    schedule_steps: int = 3600
     pairs: int = 64
     pool: int = 20480
     learning_rate: float = 1e-3
