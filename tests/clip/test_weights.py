@@ -237,8 +237,9 @@ def test_fingerprint():
 
 def test_a_configuration_of_another_library_beside_that_of_open_clip(tmp_path):
     directory = open_clip_directory(tmp_path)
+    alone = load_clip(directory).fingerprint
     (directory / "config.json").write_text('{"architecture": "vit_base_patch16_plus_clip_240"}')
-    assert load_clip(directory).fingerprint == golden_clip("winclip").fingerprint
+    assert load_clip(directory).fingerprint == alone
 
 
 def test_the_tokenizer_of_another_model_is_refused(tmp_path):
