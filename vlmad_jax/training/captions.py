@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable
+import itertools
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -46,35 +47,51 @@ def stand_in_name(rng: np.random.Generator, name: str) -> str:
 def train_tokenizer(names: Iterable[str], defects: Iterable[Defect]) -> Any:
     """CLIP's byte-level BPE tokenizer, its merges learned from captions of these objects and defects.
 
-    Any text can be tokenized; words it has not met fall into letters.
+    Any text can be tokenized; words it has not met fall into letters. Equal captions give equal ids, which
+    trainers of the tokenizers library do not: a run that goes on would find its words under other numbers.
     """
-    from tokenizers import Regex, Tokenizer, models, normalizers, pre_tokenizers, trainers
+    library = transformers()
+    from tokenizers.pre_tokenizers import ByteLevel
 
-    tokenizer_class = transformers().CLIPTokenizer
-    template = tokenizer_class().backend_tokenizer
-    learner = Tokenizer(models.BPE(continuing_subword_prefix="", end_of_word_suffix="</w>"))
-    learner.normalizer = normalizers.Sequence(
-        [normalizers.NFC(), normalizers.Replace(Regex(r"\s+"), " "), normalizers.Lowercase()]
-    )
-    learner.pre_tokenizer = template.pre_tokenizer
-    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
-    trainer = trainers.BpeTrainer(
-        vocab_size=VOCABULARY - 2,
-        initial_alphabet=alphabet,
-        end_of_word_suffix="</w>",
-        continuing_subword_prefix="",
-        show_progress=False,
-    )
-    learner.train_from_iterator(corpus(names, defects), trainer)
-    model = json.loads(learner.to_str())["model"]
-    vocabulary = dict(model["vocab"])
-    # Every byte needs both forms, inside a word and at its end, or unknown words would have no tokens.
-    for letter in (*alphabet, *(f"{letter}</w>" for letter in alphabet)):
-        vocabulary.setdefault(letter, len(vocabulary))
-    merges: Any = [tuple(pair) for pair in model["merges"]]
-    for special in (START, END):
-        vocabulary[special] = len(vocabulary)
-    return tokenizer_class(vocab=vocabulary, merges=merges, model_max_length=77)
+    split = library.CLIPTokenizer().backend_tokenizer.pre_tokenizer.pre_tokenize_str
+    words = Counter(word for sentence in corpus(names, defects) for word, _ in split(sentence.lower()))
+    alphabet = sorted(ByteLevel.alphabet())
+    # Every byte has both forms, inside a word and at its end, or unknown words would have no tokens.
+    tokens = [*alphabet, *(f"{letter}</w>" for letter in alphabet)]
+    merges = learn_merges(words, VOCABULARY - len(tokens) - 2)
+    tokens += [first + second for first, second in merges] + [START, END]
+    vocabulary = {token: number for number, token in enumerate(tokens)}
+    return library.CLIPTokenizer(vocab=vocabulary, merges=merges, model_max_length=77)
+
+
+def learn_merges(words: Mapping[str, int], limit: int) -> list[tuple[str, str]]:
+    """At most `limit` merges of byte-pair encoding (Sennrich et al. 2016, algorithm 1) for words with counts.
+
+    The most frequent pair is merged first, of equals the first in the alphabet.
+    """
+    pieces = {word: [*word[:-1], f"{word[-1]}</w>"] for word in words}
+    merges: list[tuple[str, str]] = []
+    while len(merges) < limit:
+        pairs: Counter[tuple[str, str]] = Counter()
+        for word, count in words.items():
+            for pair in itertools.pairwise(pieces[word]):
+                pairs[pair] += count
+        if not pairs:
+            break
+        merges.append(min(pairs, key=lambda pair: (-pairs[pair], pair)))
+        pieces = {word: merged(parts, merges[-1]) for word, parts in pieces.items()}
+    return merges
+
+
+def merged(parts: list[str], pair: tuple[str, str]) -> list[str]:
+    """The parts of a word with every occurrence of the pair made one, from the left."""
+    joined: list[str] = []
+    for part in parts:
+        if joined and (joined[-1], part) == pair:
+            joined[-1] += part
+        else:
+            joined.append(part)
+    return joined
 
 
 def corpus(names: Iterable[str], defects: Iterable[Defect]) -> list[str]:

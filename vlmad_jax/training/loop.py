@@ -75,12 +75,14 @@ def train(
             for batch in batches(done) if done < steps else ():
                 replicated, terms = step(replicated, shard(batch))
                 done += 1
-                shown = log.add(done, terms, flush=done == steps or stop.wanted)
+                saving = done % save_every == 0 or done == steps or stop.wanted
+                # The log comes first: it refuses a loss that is not finite, which must not be saved.
+                shown = log.add(done, terms, flush=saving)
                 bar.update()
                 if shown:
                     rate = (bar.format_dict["rate"] or 0) * pictures_a_step
                     bar.set_postfix_str(f"{format_terms(shown)} {rate:.0f} pictures/s")
-                if done % save_every == 0 or done == steps or stop.wanted:
+                if saving:
                     checkpoints.save(done, unreplicate(replicated))
                 if stop.wanted:
                     break
