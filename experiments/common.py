@@ -14,7 +14,7 @@ from vlmad_jax.clip.hub import BUNDLED, BUNDLED_DIRECTORY
 from vlmad_jax.errors import InputError
 from vlmad_jax.evaluation import EvaluationConfig, evaluate
 from vlmad_jax.methods import METHODS
-from vlmad_jax.report import metrics_table, published, read_scores_csv
+from vlmad_jax.report import metrics_table, published
 
 flags.disclaim_key_flags()  # they are the entry points', whose --help shows them
 
@@ -91,9 +91,6 @@ def run(config: EvaluationConfig, out: Path) -> None:
             results["categories"], results["mean"], published(config.method, config.dataset, config.shots)
         )
     )
-    left_out = sum(row.score is None for row in read_scores_csv(out / "scores.csv"))
-    if left_out:
-        print(f"\n{left_out} pictures cannot be read and are left out; {out / 'scores.csv'} says why")
     print(f"\nresults are in {out}")
     if config.weights == BUNDLED or Path(config.weights).expanduser().resolve() == BUNDLED_DIRECTORY:
         print(f"\n{ABOUT_BUNDLED}")

@@ -105,6 +105,9 @@ def evaluate(
     maps_out = out if save_maps else None
     todo = [name for name in dataset.categories if not is_finished(name, results, maps_out)]
     Evaluator(detector, dataset, references, results, maps_out).run(todo, config.batch_size, workers)
+    left_out = sum(row.score is None for name in dataset.categories for row in results.rows(name))
+    if left_out:
+        tqdm.write(f"{left_out} pictures cannot be read and are left out; {out / 'scores.csv'} says why")
     return results.finish(config.method, described, dataset.categories)
 
 
