@@ -90,6 +90,7 @@ LEFT_OPEN = """
     if __name__ == "__main__":
         samples = [Sample(sys.argv[1], "bottle", "test", "good")] * 400
         stream = prefetch(batches([samples], 8, 2, workers=2, with_masks=True), lambda batch: batch)
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job inherits it ignored
         next(stream)
         print(*[worker.pid for worker in multiprocessing.active_children()], flush=True)
         os.kill(os.getpid(), getattr(signal, sys.argv[2]))
