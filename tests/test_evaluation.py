@@ -267,7 +267,10 @@ def test_an_unreadable_picture_is_named_and_left_out(
         ("b/test/hole/099.png", ""),
     ]
     assert "b/test/hole/099.png: does not decode (" in left_out[1]["error"]
-    assert capsys.readouterr().out.splitlines() == [f"left out: {row['error']}" for row in left_out]
+    assert capsys.readouterr().out.splitlines() == [
+        *(f"left out: {row['error']}" for row in left_out),
+        f"2 pictures cannot be read and are left out; {tmp_path / 'out/scores.csv'} says why",
+    ]
     assert not (tmp_path / "out/maps/b/hole/099.png").exists()
     assert len(list(tmp_path.glob("out/maps/b/*/*.png"))) == 198
     kept = [row for row in rows if row["category"] == "b" and row["score"]]

@@ -24,6 +24,9 @@ from vlmad_jax.data.workers import stream
 from vlmad_jax.training.captions import caption, stand_in_name
 from vlmad_jax.windows import sliding_windows
 
+# Textures are learned much sooner than objects, so they are rarer than their number of families.
+TEXTURE_SHARE = 0.2
+OBJECTS = tuple(name for name in rendering.TRAIN_FAMILIES if name not in rendering.TRAIN_TEXTURES)
 # A quarter of the pictures are rendered larger and resized, as pictures of real cameras are.
 RENDER_SCALES = (1.0, 1.0, 1.0, 1.5)
 WINDOW_SIZES = {"small_window": 2, "large_window": 3}
@@ -89,14 +92,17 @@ class Pool:
     def render(self, index: int) -> Pair:
         """Renders pair `index`."""
         rng = np.random.default_rng([self.seed, index])
-        family = int(rng.integers(len(rendering.TRAIN_FAMILIES)))
-        defects = rendering.defects_of(rendering.TRAIN_FAMILIES[family])
+        families = rendering.TRAIN_TEXTURES if rng.random() < TEXTURE_SHARE else OBJECTS
+        family = families[rng.integers(len(families))]
+        defects = rendering.defects_of(family)
         defect = defects[rng.integers(len(defects))]
         size = round(self.side * RENDER_SCALES[rng.integers(len(RENDER_SCALES))])
-        product = rendering.make_product(rendering.TRAIN_FAMILIES[family], int(rng.integers(2**31)))
+        product = rendering.make_product(family, int(rng.integers(2**31)))
         good, bad, mask = rendering.render_pair(product, defect, int(rng.integers(2**31)), size)
         share = Image.fromarray(mask.astype(np.float32)).resize((self.grid, self.grid), Image.Resampling.BOX)
-        names = np.array([family, list(rendering.DEFECTS).index(defect)], np.int32)
+        names = np.array(
+            [rendering.TRAIN_FAMILIES.index(family), list(rendering.DEFECTS).index(defect)], np.int32
+        )
         return {
             "good": resize(good, self.side),
             "bad": resize(bad, self.side),

@@ -33,9 +33,9 @@ class PretrainConfig:
     make a batch; `pool` is the number of different pairs.
     """
 
-    schedule_steps: int = 3600
-    pairs: int = 64
-    pool: int = 20480
+    schedule_steps: int = 2400
+    pairs: int = 32
+    pool: int = 40960
     learning_rate: float = 1e-3
     warmup_steps: int = 200
     weight_decay: float = 0.05
@@ -61,8 +61,8 @@ class PretrainConfig:
 
 
 def tiny_config(vocabulary: int) -> CLIPConfig:
-    """The bundled model's shape: 128 pixels in patches of 16, four vision layers of width 192."""
-    shape = vit(128, 16, (192, 4, 3), (128, 3, 2), 128, "quick_gelu")
+    """The bundled model's shape: 128 pixels in patches of 8, four vision layers of width 192."""
+    shape = vit(128, 8, (192, 4, 3), (128, 3, 2), 128, "quick_gelu")
     text = dataclasses.replace(shape.text, vocab_size=vocabulary, eos_token_id=vocabulary - 1)
     return dataclasses.replace(shape, text=text)
 

@@ -3,7 +3,7 @@
     product = make_product("gear", seed=0)
     good, bad, mask = render_pair(product, "crack", seed=1, size=128)
 
-`TRAIN_FAMILIES` serve pretraining; `TEST_FAMILIES` are kept for the `synthetic` data set. Everything is a
+`TRAIN_FAMILIES` serve pretraining, `TRAIN_TEXTURES` the textures among them; `TEST_FAMILIES` are kept for the `synthetic` data set. Everything is a
 pure function of its arguments. A picture is a stack of parts (signed-distance shapes of some material) over
 a backdrop (`scene`), with a defect of a surface drawn on it or a defect of structure built into it
 (`defects`), lit and photographed (`camera`).
@@ -11,12 +11,20 @@ a backdrop (`scene`), with a defect of a surface drawn on it or a defect of stru
 
 from vlmad_jax.data.rendering.defects import DEFECTS, Defect
 from vlmad_jax.data.rendering.pairs import render_good, render_pair
-from vlmad_jax.data.rendering.products import TEST_FAMILIES, TRAIN_FAMILIES, Product, defects_of, make_product
+from vlmad_jax.data.rendering.products import (
+    TEST_FAMILIES,
+    TRAIN_FAMILIES,
+    TRAIN_TEXTURES,
+    Product,
+    defects_of,
+    make_product,
+)
 
 __all__ = [
     "DEFECTS",
     "TEST_FAMILIES",
     "TRAIN_FAMILIES",
+    "TRAIN_TEXTURES",
     "Defect",
     "Product",
     "defects_of",

@@ -9,4 +9,4 @@ from vlmad_jax.data.rendering.families.surfaces import SURFACES
 
 SEEN: dict[str, Family] = {**SURFACES, **HARDWARE, **GOODS, **ELECTRONICS}
 
-__all__ = ["HELD_OUT", "SEEN", "Family"]
+__all__ = ["HELD_OUT", "SEEN", "SURFACES", "Family"]
