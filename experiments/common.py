@@ -10,7 +10,7 @@ from pathlib import Path
 
 from absl import app, flags, logging
 
-from vlmad_jax.clip.hub import BUNDLED, BUNDLED_DIRECTORY
+from vlmad_jax.clip.hub import BUNDLED, is_bundled
 from vlmad_jax.errors import InputError
 from vlmad_jax.evaluation import EvaluationConfig, evaluate
 from vlmad_jax.methods import METHODS
@@ -35,7 +35,8 @@ def define_flags(sample_flags: bool = False) -> None:
     flags.DEFINE_integer("batch_size", 16, "Pictures scored together.", lower_bound=1)
     flags.DEFINE_string("dtype", "float32", "float32, or bfloat16 for faster matrix products.")
     flags.DEFINE_integer("seed", 0, "Of the draw of good samples.", lower_bound=0)
-    flags.DEFINE_list("window_sizes", ["2", "3"], "Sides of WinCLIP's windows, in patches.")
+    flags.DEFINE_list("window_sizes", None, "Sides of winclip's windows, in patches; 2,3 if not given.")
+    flags.DEFINE_string("params", None, "Learned prompts: a folder of experiments.train, or a .pth file.")
     flags.DEFINE_string("out", None, "Folder of the results; results/<experiment>/<a name of the run>.")
     flags.DEFINE_bool("resume", True, "Keep the categories that an interrupted run finished.")
     flags.DEFINE_bool("save_maps", False, "Also write a picture of each anomaly map.")
@@ -45,8 +46,10 @@ def define_flags(sample_flags: bool = False) -> None:
         flags.DEFINE_string("references", None, "A references.json to use again instead of drawing.")
 
 
-def window_sizes_from(given: Sequence[str]) -> tuple[int, ...]:
+def window_sizes_from(given: Sequence[str] | None) -> tuple[int, ...] | None:
     """The value of `--window_sizes` as numbers."""
+    if given is None:
+        return None
     try:
         return tuple(int(size) for size in given)
     except ValueError:
@@ -69,6 +72,7 @@ def config_from_flags(shots: int = 0, references: str | None = None) -> Evaluati
         dtype=values.dtype,
         seed=values.seed,
         window_sizes=window_sizes_from(values.window_sizes),
+        params=values.params,
         shots=shots,
         references=references,
     )
@@ -92,7 +96,7 @@ def run(config: EvaluationConfig, out: Path) -> None:
         )
     )
     print(f"\nresults are in {out}")
-    if config.weights == BUNDLED or Path(config.weights).expanduser().resolve() == BUNDLED_DIRECTORY:
+    if is_bundled(config.weights):
         print(f"\n{ABOUT_BUNDLED}")
 
 

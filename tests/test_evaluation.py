@@ -7,7 +7,7 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
@@ -21,7 +21,7 @@ from vlmad_jax.data.images import read_mask, read_picture, resize_mask, resize_p
 from vlmad_jax.data.references import draw_references
 from vlmad_jax.errors import InputError
 from vlmad_jax.evaluation import EvaluationConfig, evaluate
-from vlmad_jax.methods import Scores, WinCLIP
+from vlmad_jax.methods import Options, Scores, WinCLIP
 from vlmad_jax.metrics import METRIC_NAMES
 from vlmad_jax.metrics import evaluate as metrics_of
 
@@ -39,11 +39,13 @@ class Brightness:
 
     size = 16
 
-    def __init__(self, clip: Any, window_sizes: tuple[int, ...]) -> None:
+    setting: ClassVar[dict[str, Any]] = {}
+
+    def __init__(self) -> None:
         self.prepared: list[tuple[str, np.ndarray | None]] = []
         self.batches: list[int] = []
 
-    def prepare(self, object_name: str, references: np.ndarray | None) -> float:
+    def prepare(self, object_name: str, references: np.ndarray | None, params: dict[str, Any]) -> float:
         self.prepared.append((object_name, references))
         return 0.0 if references is None else float(references.mean())
 
@@ -58,9 +60,9 @@ def stub(monkeypatch: pytest.MonkeyPatch) -> list[Brightness]:
     """Puts Brightness in the place of every method; the list fills with the detectors made."""
     made: list[Brightness] = []
 
-    def make(*arguments: Any, **named: Any) -> Brightness:
-        made.append(Brightness(*arguments, **named))
-        return made[-1]
+    def make(clip: Any, options: Options) -> tuple[Brightness, dict[str, Any]]:
+        made.append(Brightness())
+        return made[-1], {}
 
     monkeypatch.setattr(evaluation, "method", lambda name: make)
     monkeypatch.setattr(evaluation, "load_clip", lambda *_: SimpleNamespace(fingerprint="none"))

@@ -24,7 +24,7 @@ from vlmad_jax.data.images import read_picture, resize_picture
 from vlmad_jax.data.pipeline import Batch, batches, prefetch, why_unreadable
 from vlmad_jax.data.references import draw_references, read_manifest, write_manifest
 from vlmad_jax.errors import InputError
-from vlmad_jax.methods import Scores, WinCLIP, method
+from vlmad_jax.methods import Detector, Options, Scores, method
 from vlmad_jax.results import Results
 
 # More unreadable pictures than this share of all, and the figures would say little of the data set.
@@ -44,7 +44,8 @@ class EvaluationConfig:
       batch_size: pictures scored together.
       dtype: "float32" or "bfloat16".
       seed: of the draw of good samples.
-      window_sizes: sides of the windows in patches.
+      window_sizes: of winclip, sides of the windows in patches; None is its own choice.
+      params: of methods that learn, where what they learned is; None is what is bundled with the weights.
       shots: good samples of each category; 0 is zero-shot.
       references: a manifest that names the good samples instead of drawing them.
     """
@@ -57,7 +58,8 @@ class EvaluationConfig:
     batch_size: int = 16
     dtype: str = "float32"
     seed: int = 0
-    window_sizes: tuple[int, ...] = (2, 3)
+    window_sizes: tuple[int, ...] | None = None
+    params: str | None = None
     shots: int = 0
     references: str | None = None
 
@@ -81,22 +83,20 @@ def evaluate(
       InputError: whatever is wrong with the configuration, the weights or the data; or more than 1% of the
         pictures cannot be read.
     """
-    detector_class = method(config.method)  # before the slow things, so that a misspelt name is told at once
+    make = method(config.method)  # before the slow things, so that a misspelt name is told at once
     dtype_of(config.dtype)
     dataset = load_dataset(config.dataset, config.data_dir, config.categories)
     references = choose_references(config, dataset)
     clip = load_clip(config.weights, config.dtype)
-    try:
-        detector = detector_class(clip, window_sizes=config.window_sizes)
-    except InputError as error:
-        raise InputError(f"--window_sizes={','.join(map(str, config.window_sizes))}: {error}") from error
+    detector, params = make(clip, Options(config.window_sizes, config.params))
     described = {
         **{key: list(x) if isinstance(x, tuple) else x for key, x in dataclasses.asdict(config).items()},
         "categories": list(dataset.categories),
         "data_fingerprint": dataset.fingerprint,
         "references_fingerprint": fingerprint(references, dataset),
+        "params_fingerprint": params_fingerprint(params),
         "weights_fingerprint": clip.fingerprint,
-        "image_size": detector.size,
+        "setting": detector.setting,
     }
     results = Results(out)
     results.open(described, resume)
@@ -104,7 +104,7 @@ def evaluate(
         write_manifest(out / "references.json", references)
     maps_out = out if save_maps else None
     todo = [name for name in dataset.categories if not is_finished(name, results, maps_out)]
-    Evaluator(detector, dataset, references, results, maps_out).run(todo, config.batch_size, workers)
+    Evaluator(detector, params, dataset, references, results, maps_out).run(todo, config.batch_size, workers)
     left_out = sum(row.score is None for name in dataset.categories for row in results.rows(name))
     if left_out:
         tqdm.write(f"{left_out} pictures cannot be read and are left out; {out / 'scores.csv'} says why")
@@ -137,6 +137,16 @@ def fingerprint(references: dict[str, tuple[Sample, ...]], dataset: DataSet) -> 
     return hashlib.sha256(json.dumps(paths).encode()).hexdigest()[:16]
 
 
+def params_fingerprint(params: dict[str, Any]) -> str | None:
+    """16 hexadecimal digits that change with any learned parameter; None where nothing is learned."""
+    if not params:
+        return None
+    digest = hashlib.sha256(repr(sorted(params)).encode())
+    for name in sorted(params):
+        digest.update(np.asarray(params[name]).tobytes())
+    return digest.hexdigest()[:16]
+
+
 def is_finished(category: str, results: Results, maps_out: Path | None) -> bool:
     """Whether the results have the category and, if they go to `maps_out`, all of its maps."""
     if not results.has(category):
@@ -149,7 +159,8 @@ def is_finished(category: str, results: Results, maps_out: Path | None) -> bool:
 class Evaluator:
     """Scores the test pictures of categories, one after another, through one reading pipeline."""
 
-    detector: WinCLIP
+    detector: Detector
+    params: dict[str, Any]
     dataset: DataSet
     references: dict[str, tuple[Sample, ...]]
     results: Results
@@ -208,7 +219,7 @@ class Evaluator:
             samples = self.references[category]
             size = self.detector.size
             pictures = np.stack([resize_picture(read_picture(sample.path), size) for sample in samples])
-        return self.detector.prepare(self.dataset.object_name(category), pictures)
+        return self.detector.prepare(self.dataset.object_name(category), pictures, self.params)
 
     def finish(self, category: str, samples: Sequence[Sample], scored: list[tuple[Batch, Scores]]) -> None:
         """Metrics, rows and maps of a category whose batches are all scored."""

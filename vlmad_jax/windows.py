@@ -8,10 +8,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from vlmad_jax.chunks import CHUNK_TOKENS
 from vlmad_jax.errors import InputError
-
-# Tokens that pass through the encoder together; it bounds memory, and larger chunks are no faster.
-CHUNK_TOKENS = 8192
 
 
 def sliding_windows(grid: tuple[int, int], size: int) -> np.ndarray:

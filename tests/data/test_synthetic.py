@@ -28,7 +28,7 @@ def test_what_is_to_be_rendered() -> None:
 
 
 def test_rendered_once_and_read_like_a_folder(monkeypatch: pytest.MonkeyPatch, cache: Path) -> None:
-    monkeypatch.setattr(synthetic_pictures, "Plan", lambda: SMALL)
+    monkeypatch.setitem(synthetic_pictures.PLANS, "synthetic", SMALL)
     dataset = load_dataset("synthetic")
     folders = list((cache / "synthetic").iterdir())
     assert [folder.name for folder in folders] == [version(SMALL)]

@@ -10,6 +10,7 @@ import pytest
 from tests.data.conftest import make_category
 from tests.experiments.command import Done, here, there
 from vlmad_jax import evaluation
+from vlmad_jax.clip import hub
 
 pytestmark = pytest.mark.usefixtures("evaluating")
 
@@ -118,6 +119,7 @@ CHANGES: dict[str, tuple[str, Any]] = {
     "dtype": ("bfloat16", "bfloat16"),
     "seed": ("9", 9),
     "window_sizes": ("2,4", (2, 4)),
+    "params": ("b.pth", "b.pth"),
     "out": ("place", Path("place")),
     "resume": ("false", False),
     "save_maps": ("true", True),
@@ -160,7 +162,7 @@ def test_the_bundled_weights_are_said_to_be_for_trying(
         done = here(capsys, "zero_shot", "--method=winclip", *flags)
         return "--weights=openai/clip-vit-large-patch14-336" in done.stdout
 
-    bundled = experiments.common.BUNDLED_DIRECTORY
+    bundled = hub.BUNDLED_DIRECTORY
     assert [said(), said(f"--weights={bundled}"), said(f"--weights={weights}")] == [True, True, False]
 
 

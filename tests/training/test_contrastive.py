@@ -110,8 +110,8 @@ def test_terms_of_the_loss():
     """The contrast and the state of pictures, from embeddings that the encoders themselves give."""
     clip, batch = random_clip(CONFIG), BATCH
     params = {"clip": clip.params, "patch_head": patch_head(CONFIG)}
-    (loss, parts), gradient = gradient_of_loss()(params, batch)
-    assert set(parts) == {"contrast", "state", "patch", "window"}
+    (loss, parts), gradient = gradient_of_loss()(params, {}, batch)
+    assert set(parts) == {"contrast", "state", "pair", "patch", "window"}
     assert float(loss) == pytest.approx(sum(WEIGHTS[name] * float(parts[name]) for name in parts), rel=1e-6)
     # A head of zeros says 1/2 of every patch.
     assert float(parts["patch"]) == pytest.approx(np.log(2), rel=1e-6)
@@ -128,8 +128,12 @@ def test_terms_of_the_loss():
     group = np.array([8, 14, 8, 9, 15, 9])  # an object and its state
     assert float(parts["contrast"]) == pytest.approx(contrast_by_loops(images, named, group, scale), rel=1e-4)
     differences = np.tile(captions["anomalous"] - captions["normal"], (2, 1))
-    states = [binary(scale * float(images[i] @ differences[i]), i >= 3) for i in range(6)]
+    logits = [scale * float(images[i] @ differences[i]) for i in range(6)]
+    states = [binary(logits[i], i >= 3) for i in range(6)]
     assert float(parts["state"]) == pytest.approx(np.mean(states), rel=1e-4)
+    # Of each pair: that the bad picture's logit is the larger one.
+    ranks = [binary(logits[i + 3] - logits[i], True) for i in range(3)]
+    assert float(parts["pair"]) == pytest.approx(np.mean(ranks), rel=1e-4)
     unused = [
         jax.tree_util.keystr(path) for path, leaf in jax.tree.leaves_with_path(gradient) if not np.any(leaf)
     ]
@@ -142,7 +146,7 @@ def test_the_scale_is_bounded():
 
     def contrast_at(logit_scale: float) -> float:
         params = clip.params | {"logit_scale": jnp.float32(logit_scale)}
-        (_, parts), _ = gradient_of_loss()({"clip": params, "patch_head": patch_head(CONFIG)}, BATCH)
+        (_, parts), _ = gradient_of_loss()({"clip": params, "patch_head": patch_head(CONFIG)}, {}, BATCH)
         return float(parts["contrast"])
 
     assert contrast_at(np.log(100)) == pytest.approx(contrast_at(20.0), rel=1e-5)

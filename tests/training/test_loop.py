@@ -21,7 +21,7 @@ INPUTS, TARGETS = RNG.normal(size=(12, 8, 2)).astype(np.float32), RNG.normal(siz
 OPTIMIZER = optax.adam(0.1)
 
 
-def squared_error(params, batch):
+def squared_error(params, context, batch):
     error = jnp.mean((batch["x"] @ params["w"] - batch["y"]) ** 2)
     return error, {"error": error}
 
@@ -38,7 +38,7 @@ def batches(first: int):
 
 def run(out, steps: int, feed=batches, save_every: int = 2) -> TrainState:
     return train(
-        make_step(squared_error, OPTIMIZER), fresh(), feed_until(feed, steps), steps, out, 8, save_every
+        make_step(squared_error, OPTIMIZER), fresh(), {}, feed_until(feed, steps), steps, out, 8, save_every
     )
 
 
@@ -141,7 +141,7 @@ def test_a_finished_run_does_nothing(tmp_path):
     def none(first):
         raise AssertionError("no batch is wanted")
 
-    again = train(make_step(squared_error, OPTIMIZER), fresh(), none, 3, tmp_path, 8, 2)
+    again = train(make_step(squared_error, OPTIMIZER), fresh(), {}, none, 3, tmp_path, 8, 2)
     np.testing.assert_array_equal(again.params["w"], finished.params["w"])
 
 
@@ -152,7 +152,7 @@ def test_lines_of_lost_steps_are_dropped(tmp_path):
     assert [line["step"] for line in read_log(path)] == [1, 2, 3, 4, 5]
     log = Log(path, done=3)
     assert path.read_text() == "\n".join(lines[:3]) + "\n"
-    log.add(4, {"loss": np.float32([0.25])}, flush=True)
+    log.add(4, {"loss": jnp.float32([0.25])}, flush=True)
     assert [line["loss"] for line in read_log(path)] == [1.0, 0.5, 1 / 3, 0.25]
     assert read_log(tmp_path / "absent.jsonl") == []
 

@@ -12,7 +12,7 @@ from vlmad_jax.windows import sliding_windows
 
 def small_pool(directory, seed: int = 3) -> Pool:
     pool = Pool(directory, size=3, side=32, grid=4, seed=seed)
-    pool.create()
+    pool.store.create()
     return pool
 
 
@@ -61,14 +61,14 @@ def test_a_pool_that_was_cut_off_is_gone_on_with(pool, tmp_path):
     """What is marked ready is read, what is not is rendered: also a pair of which half was written."""
     cut = small_pool(tmp_path)
     first = cut[0]
-    cut.arrays["good"][1][:16] = 77
-    cut.arrays["good"][0][:] = 5
-    for array in cut.arrays.values():
+    cut.store.arrays["good"][1][:16] = 77
+    cut.store.arrays["good"][0][:] = 5
+    for array in cut.store.arrays.values():
         array.flush()
     resumed = small_pool(tmp_path)
     assert_equal(resumed[1], pool[1])
     assert_equal(resumed[0], first | {"good": np.full((32, 32, 3), 5, np.uint8)})
-    assert resumed.arrays["ready"].tolist() == [1, 1, 0]
+    assert resumed.store.arrays["ready"].tolist() == [1, 1, 0]
 
 
 def test_an_item_is_the_pair_turned_mirrored_and_recoloured(pool, tokenizer):

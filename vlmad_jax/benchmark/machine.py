@@ -15,9 +15,9 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from vlmad_jax.chunks import CHUNK_TOKENS
 from vlmad_jax.clip.config import CLIPConfig
 from vlmad_jax.clip.precision import dtype_of, einsum
-from vlmad_jax.windows import CHUNK_TOKENS
 
 # Sides of the square products, (side, side) x (side, side): accelerators need larger ones to be busy.
 SQUARES = {"cpu": (1024, 2048, 4096), "accelerator": (4096, 8192, 16384)}

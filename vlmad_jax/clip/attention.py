@@ -1,4 +1,4 @@
-"""Attention kernels: pure functions (q, k, v) -> out, chosen by name.
+"""Attention kernels: pure functions (q, k, v) -> out, chosen by name or given as they are.
 
 Queries are (B, H, Q, D/H), keys and values (B, H, T, D/H), the result (B, H, Q, D/H) in float32.
 Q is T, or 1 where only the class token's answer is wanted. Heads stand before tokens because XLA's CPU
@@ -41,11 +41,39 @@ def causal(q: jax.Array, k: jax.Array, v: jax.Array) -> jax.Array:
     return attend(q, k, v, jnp.tril(jnp.ones((tokens, tokens), bool)))
 
 
-KERNELS: dict[str, Kernel] = {"qk": qk, "causal": causal}
+def vv(q: jax.Array, k: jax.Array, v: jax.Array) -> jax.Array:
+    """Tokens look at those whose values are like theirs: DPAM's choice (Zhou et al. 2024, section 3.3)."""
+    return attend(v, v, v)
 
 
-def kernel(name: str) -> Kernel:
-    """The attention kernel of that name; InputError lists the choices."""
+def qq(q: jax.Array, k: jax.Array, v: jax.Array) -> jax.Array:
+    """Tokens look at those whose queries are like theirs."""
+    return attend(q, q, v)
+
+
+def kk(q: jax.Array, k: jax.Array, v: jax.Array) -> jax.Array:
+    """Tokens look at those whose keys are like theirs."""
+    return attend(k, k, v)
+
+
+def diagonal(q: jax.Array, k: jax.Array, v: jax.Array, factor: jax.Array | float = 1.0) -> jax.Array:
+    """CLIP's attention A with each token's weight on itself amplified: (A + factor diag(A)) v.
+
+    The comparison of WinCLIP and AnomalyCLIP describes DPAM so, with a learned factor; Zhou et al. and their
+    code have none of it. Q is T.
+    """
+    own = jax.nn.softmax(einsum("bhqd,bhtd->bhqt", q, k) * q.shape[-1] ** -0.5, axis=-1)  # (B, H, T, T)
+    own = jnp.diagonal(own, axis1=-2, axis2=-1)[..., None]  # (B, H, T, 1)
+    return attend(q, k, v) + factor * own * v
+
+
+KERNELS: dict[str, Kernel] = {"qk": qk, "causal": causal, "vv": vv, "qq": qq, "kk": kk, "diagonal": diagonal}
+
+
+def kernel(name: str | Kernel) -> Kernel:
+    """The attention kernel of that name, or a kernel itself; InputError lists the choices."""
+    if not isinstance(name, str):
+        return name
     if name not in KERNELS:
         raise InputError(f"attention {name!r} is not one of {', '.join(KERNELS)}")
     return KERNELS[name]

@@ -13,6 +13,8 @@ from vlmad_jax.errors import InputError
 # The small CLIP of the project itself: found under this name from any folder.
 BUNDLED = "weights/tiny"
 BUNDLED_DIRECTORY = pathlib.Path(__file__).resolve().parents[2] / BUNDLED
+# Prompts that were learned with it, by method.
+BUNDLED_PROMPTS = {"anomalyclip": BUNDLED_DIRECTORY.with_name("tiny_anomalyclip")}
 
 SMALL_FILES = ("*.json", "*.txt")
 # One set of weights is enough: the first of these that a repository holds.
@@ -46,6 +48,13 @@ def locate(path_or_hub_id: str) -> pathlib.Path:
                 f"{path_or_hub_id}: neither a directory nor to be had from the hub ({reason}); "
                 "check the name and the network, or give a directory"
             ) from error
+
+
+def is_bundled(path_or_hub_id: str) -> bool:
+    """Whether that names the bundled weights."""
+    return (
+        path_or_hub_id == BUNDLED or pathlib.Path(path_or_hub_id).expanduser().resolve() == BUNDLED_DIRECTORY
+    )
 
 
 def bundled() -> pathlib.Path:

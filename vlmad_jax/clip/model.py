@@ -85,6 +85,18 @@ class CLIP:
             digest.update(np.asarray(leaf).tobytes())
         return digest.hexdigest()[:16]
 
+    @functools.cached_property
+    def identity(self) -> str:
+        """16 hexadecimal digits that tell backbones apart, the same in every dtype.
+
+        Of the configuration and all vectors: norms, biases and the class token stay float32 in any dtype.
+        """
+        digest = hashlib.sha256(repr(self.config).encode())
+        for leaf in jax.tree.leaves(self.params):
+            if jnp.ndim(leaf) == 1:
+                digest.update(np.asarray(leaf, np.float32).tobytes())
+        return digest.hexdigest()[:16]
+
     def encode_image(self, images: Array) -> jax.Array:
         """uint8 (B, S, S, 3) -> embeddings (B, E), not normalised.
 

@@ -13,7 +13,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from vlmad_jax.clip.attention import kernel
+from vlmad_jax.clip.attention import Kernel, kernel
 from vlmad_jax.clip.config import CLIPConfig
 from vlmad_jax.clip.positions import resize_positions
 from vlmad_jax.clip.precision import dtype_of, einsum
@@ -64,7 +64,7 @@ class Attention(nn.Module):
     dtype: str
 
     @nn.compact
-    def __call__(self, x: jax.Array, attention: str, queries: int | None) -> jax.Array:
+    def __call__(self, x: jax.Array, attention: str | Kernel, queries: int | None = None) -> jax.Array:
         width, dtype = x.shape[-1], dtype_of(self.dtype)
 
         def heads(name: str, tokens: jax.Array) -> jax.Array:
@@ -108,9 +108,13 @@ class Block(nn.Module):
         self.ln_2 = layer_norm(self.eps)
         self.mlp = MLP(self.mlp_width, self.activation, self.dtype)
 
-    def __call__(self, x: jax.Array, attention: str, queries: int | None = None) -> jax.Array:
-        x = x[:, :queries] + self.attention(self.ln_1(x), attention, queries)
+    def __call__(self, x: jax.Array, attention: str | Kernel, queries: int | None = None) -> jax.Array:
+        x = x[:, :queries] + self.attend(x, attention, queries)
         return x + self.mlp(self.ln_2(x))
+
+    def attend(self, x: jax.Array, attention: str | Kernel, queries: int | None = None) -> jax.Array:
+        """What the attention adds to the stream, the first half of the block."""
+        return self.attention(self.ln_1(x), attention, queries)
 
 
 def layer_norm(eps: float) -> nn.LayerNorm:
@@ -172,18 +176,29 @@ class VisionTransformer(nn.Module):
         return jnp.concatenate([class_token, patches], axis=1) + positions  # (B, T, D)
 
     def transform(
-        self, tokens: jax.Array, class_only: bool = False, attention: str = "qk"
+        self,
+        tokens: jax.Array,
+        class_only: bool = False,
+        dpam_layers: int = 0,
+        attention: str | Kernel = "vv",
     ) -> tuple[jax.Array, Intermediates]:
         """Embedded tokens (B, T, D) -> the last residual stream (B, T, D) and that after each layer by name.
 
         With `class_only` the last layer is computed for the class token alone, and both end in (B, 1, D):
         the same numbers for less work.
+
+        With `dpam_layers` a second stream leaves the first before that many last layers, and is what the
+        intermediates then hold: to it each layer adds only its attention of kernel `attention`, computed from
+        the first stream (Zhou et al. 2024, "AnomalyCLIP", section 3.3). The first stream stays CLIP's own.
         """
         hidden, intermediates = self.ln_pre(tokens), {}
+        local = None  # the second stream
         for number, layer in enumerate(self.layers, start=1):
+            if number > len(self.layers) - dpam_layers:
+                local = (hidden if local is None else local) + layer.attend(hidden, attention)
             last = class_only and number == len(self.layers)
-            hidden = layer(hidden, attention, queries=1 if last else None)
-            intermediates[layer_name(number)] = hidden
+            hidden = layer(hidden, "qk", queries=1 if last else None)
+            intermediates[layer_name(number)] = hidden if local is None else local
         return hidden, intermediates
 
     def norm(self, hidden: jax.Array) -> jax.Array:
@@ -227,12 +242,25 @@ class TextTransformer(nn.Module):
 
         What follows the end token cannot reach it, so sentences may be cut to the longest of a batch.
         """
-        hidden = self.token_embedding[token_ids] + self.position_embedding[: token_ids.shape[1]]  # (N, T, D)
+        end = jnp.argmax(token_ids == self.config.text.eos_token_id, axis=-1)
+        return self.encode_embedded(self.token_embedding[token_ids], end)
+
+    def encode_embedded(
+        self, tokens: jax.Array, end: jax.Array, deep: jax.Array | None = None
+    ) -> tuple[jax.Array, Intermediates]:
+        """Embedded tokens (N, T, D), without positions, that end at `end` (N,) -> as `__call__`.
+
+        `deep` (K, m, D) are learned tokens for K layers from the second on: before each, the m tokens that
+        follow the start token are replaced by its own (Zhou et al. 2024, "AnomalyCLIP", section 3.2).
+        """
+        hidden = tokens + self.position_embedding[: tokens.shape[1]]  # (N, T, D)
         intermediates = {}
         for number, layer in enumerate(self.layers, start=1):
+            if deep is not None and 2 <= number < 2 + len(deep):
+                prompt = jnp.broadcast_to(deep[number - 2], (len(hidden), *deep.shape[1:]))
+                hidden = jnp.concatenate([hidden[:, :1], prompt, hidden[:, 1 + deep.shape[1] :]], axis=1)
             hidden = layer(hidden, "causal")
             intermediates[layer_name(number)] = hidden
-        end = jnp.argmax(token_ids == self.config.text.eos_token_id, axis=-1)
         ends = jnp.take_along_axis(hidden, end[:, None, None], axis=1)[:, 0]  # (N, D)
         return self.projection(self.ln_final(ends)), intermediates
 

@@ -10,7 +10,7 @@ from vlmad_jax.data.folder import FOLDER
 from vlmad_jax.data.mvtec_ad import MVTEC_AD
 from vlmad_jax.data.samples import DataSet, Sample
 from vlmad_jax.data.source import Source
-from vlmad_jax.data.synthetic import SYNTHETIC
+from vlmad_jax.data.synthetic import SYNTHETIC, SYNTHETIC_TRAIN
 from vlmad_jax.data.visa import VISA
 from vlmad_jax.errors import InputError
 
@@ -21,6 +21,7 @@ DATASETS: dict[str, Source] = {
     "visa": VISA,
     "elpv": ELPV,
     "synthetic": SYNTHETIC,
+    "synthetic_train": SYNTHETIC_TRAIN,
     "folder": FOLDER,
 }
 

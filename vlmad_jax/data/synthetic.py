@@ -1,10 +1,18 @@
-"""The synthetic set: procedurally rendered products of the families that pretraining never sees.
+"""The synthetic sets: procedurally rendered products of families that pretraining sees, or never does.
 
-Rendered once into the cache, in the MVTec layout: for each family one product (a category) with 16 good
-pictures to train, and 20 good and 40 defective ones to test, at 256 x 256 pixels, with masks. The folder is
-named by a digest of everything that decides the pixels, so another version of the renderer is another folder.
+Rendered once into the cache, in the MVTec layout: for each family one product (a category) with good and
+defective pictures at 256 x 256 pixels, with masks.
+
+- `synthetic`: eight unseen families, each with 16 good pictures to train, and 20 good and 40 defective ones
+  to test;
+- `synthetic_train`: the 45 families of pretraining, each with 20 good and 20 defective pictures, to learn
+  prompts from.
+
+The folder is named by a digest of everything that decides the pixels, so another version of the renderer is
+another folder.
 """
 
+import functools
 import tempfile
 from pathlib import Path
 
@@ -13,12 +21,12 @@ from vlmad_jax.data.source import Source, cache_folder
 from vlmad_jax.errors import InputError
 
 
-def _locate(data_dir: Path | None) -> Path:
-    from vlmad_jax.data.synthetic_pictures import Plan, render_all, version  # imports the renderer
+def _locate(name: str, data_dir: Path | None) -> Path:
+    from vlmad_jax.data.synthetic_pictures import PLANS, render_all, version  # imports the renderer
 
     if data_dir is not None:
-        raise InputError("--data_dir: dataset synthetic is rendered by itself; leave the flag out")
-    plan = Plan()
+        raise InputError(f"--data_dir: dataset {name} is rendered by itself; leave the flag out")
+    plan = PLANS[name]
     root = cache_folder() / "synthetic" / version(plan)
     if root.is_dir():
         return root
@@ -35,4 +43,8 @@ def _locate(data_dir: Path | None) -> Path:
     return root
 
 
-SYNTHETIC = Source(name="synthetic", homepage="", citation="", locate=_locate, scan=scan_layout)
+def _source(name: str) -> Source:
+    return Source(name, homepage="", citation="", locate=functools.partial(_locate, name), scan=scan_layout)
+
+
+SYNTHETIC, SYNTHETIC_TRAIN = _source("synthetic"), _source("synthetic_train")

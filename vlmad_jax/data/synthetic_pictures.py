@@ -15,17 +15,25 @@ from tqdm import tqdm
 
 from vlmad_jax.data import rendering
 from vlmad_jax.data.samples import GOOD
+from vlmad_jax.data.workers import cores
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What is rendered: the side in pixels, the seed, and how many pictures of each category."""
+    """What is rendered: the families, the side in pixels, the seed, and how many pictures of each family."""
 
+    families: tuple[str, ...] = rendering.TEST_FAMILIES
     size: int = 256
     seed: int = 1
     train: int = 16
     good: int = 20
     defective: int = 40
+
+
+PLANS = {
+    "synthetic": Plan(),
+    "synthetic_train": Plan(rendering.TRAIN_FAMILIES, train=0, good=20, defective=20),
+}
 
 
 @dataclass(frozen=True)
@@ -42,7 +50,7 @@ class Job:
 def jobs(plan: Plan) -> list[Job]:
     """Every picture of the set. Seeds hang on the family's name, so that adding one changes no other."""
     found = []
-    for family in rendering.TEST_FAMILIES:
+    for family in plan.families:
         category, seed = _folder_name(family), _seed(family, plan)
         for part, (split, count) in enumerate({"train": plan.train, "test": plan.good}.items()):
             for number in range(count):
@@ -78,7 +86,7 @@ def render_all(folder: Path, plan: Plan) -> None:
     Plain processes instead of `multiprocessing`, whose children run the caller's script again: this must
     work in a script without a main guard, in a notebook, and in a process where JAX runs threads.
     """
-    shares = os.cpu_count() or 1
+    shares = min(cores(), len(jobs(plan)))
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path)), "OMP_NUM_THREADS": "1"}
     reading, writing = os.pipe()
     workers = []

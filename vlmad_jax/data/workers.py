@@ -13,6 +13,12 @@ from typing import Any
 from absl import flags
 
 
+def cores(most: int = 8) -> int:
+    """The cores that this process may use, at most `most`."""
+    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return min(allowed, most)
+
+
 def stream(dataset: Any, workers: int) -> Generator[Any, None, None]:
     """The items of a `grain.MapDataset` in order, computed ahead.
 
@@ -24,7 +30,7 @@ def stream(dataset: Any, workers: int) -> Generator[Any, None, None]:
 
     if not flags.FLAGS.is_parsed():
         flags.FLAGS.mark_as_parsed()  # grain's options are absl flags, which a plain script never parses
-    threads = 1 if workers else min(os.cpu_count() or 1, 8)
+    threads = 1 if workers else cores()
     items = dataset.to_iter_dataset(grain.ReadOptions(num_threads=threads, prefetch_buffer_size=threads))
     if workers:
         # Through pipes: shared memory is small in containers, and grain gives its last pieces back too late.

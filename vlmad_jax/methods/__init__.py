@@ -2,18 +2,95 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from vlmad_jax.clip.hub import BUNDLED_PROMPTS, is_bundled
+from vlmad_jax.clip.model import CLIP
 from vlmad_jax.errors import InputError
-from vlmad_jax.methods.detector import Scores
+from vlmad_jax.methods.anomalyclip import AnomalyCLIP
+from vlmad_jax.methods.detector import Detector, Scores
 from vlmad_jax.methods.winclip import WinCLIP
 
-METHODS = {"winclip": WinCLIP}
+
+@dataclass(frozen=True)
+class Options:
+    """What a user may choose of a method; None is the method's own choice.
+
+    Attributes:
+      window_sizes: of winclip, sides of its windows in patches.
+      params: of anomalyclip, where its learned prompts are.
+    """
+
+    window_sizes: tuple[int, ...] | None = None
+    params: str | None = None
+
+    def only(self, method: str, *names: str) -> None:
+        """Raises InputError if an option that `method` does not have was chosen."""
+        for name, value in vars(self).items():
+            if value is not None and name not in names:
+                raise InputError(f"--{name} is no option of {method}; leave it out")
 
 
-def method(name: str) -> type[WinCLIP]:
-    """The detector class of that name; InputError lists the choices."""
+Ready = tuple[Detector, dict[str, Any]]
+
+
+def make_winclip(clip: CLIP, options: Options) -> Ready:
+    """WinCLIP, which learns nothing."""
+    options.only("winclip", "window_sizes")
+    sizes = options.window_sizes if options.window_sizes is not None else (2, 3)
+    try:
+        return WinCLIP(clip, window_sizes=sizes), {}
+    except InputError as error:
+        raise InputError(f"--window_sizes={','.join(map(str, sizes))}: {error}") from error
+
+
+def make_anomalyclip(clip: CLIP, options: Options) -> Ready:
+    """AnomalyCLIP with the setting that its parameters were trained with."""
+    options.only("anomalyclip", "params")
+    path = options.params
+    if path is None and is_bundled(clip.name):
+        path = str(BUNDLED_PROMPTS["anomalyclip"])
+    if path is None:
+        raise InputError(
+            "--params is missing: anomalyclip needs learned prompts; "
+            "train some with experiments.train, or give a .pth file of the authors"
+        )
+    detector = AnomalyCLIP.trained(clip, path)
+    return detector, detector.load_params(path)
+
+
+METHODS: dict[str, Callable[[CLIP, Options], Ready]] = {
+    "winclip": make_winclip,
+    "anomalyclip": make_anomalyclip,
+}
+LEARNING = {"anomalyclip": AnomalyCLIP}
+
+
+def method(name: str) -> Callable[[CLIP, Options], Ready]:
+    """What makes the detector of that name, and its parameters; InputError lists the choices."""
     if name not in METHODS:
         raise InputError(f"method {name!r} is not one of {', '.join(METHODS)}; give one of these")
     return METHODS[name]
 
 
-__all__ = ["METHODS", "Scores", "WinCLIP", "method"]
+def learning_method(name: str) -> type[AnomalyCLIP]:
+    """The class of a method that learns; InputError lists the choices."""
+    method(name)
+    if name not in LEARNING:
+        raise InputError(f"method {name!r} learns nothing; {', '.join(LEARNING)} does")
+    return LEARNING[name]
+
+
+__all__ = [
+    "LEARNING",
+    "METHODS",
+    "AnomalyCLIP",
+    "Detector",
+    "Options",
+    "Scores",
+    "WinCLIP",
+    "learning_method",
+    "method",
+]

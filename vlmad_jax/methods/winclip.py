@@ -82,6 +82,12 @@ class WinCLIP:
         return self.clip.config.vision.image_size if self.image_size is None else self.image_size
 
     @property
+    def setting(self) -> dict[str, Any]:
+        """The hyper-parameters by name."""
+        sizes = list(self.window_sizes)
+        return {"image_size": self.size, "window_sizes": sizes, "temperature": self.temperature}
+
+    @property
     def grid(self) -> tuple[int, int]:
         """Rows and columns of patches."""
         side = self.size // self.clip.config.vision.patch_size

@@ -1,14 +1,16 @@
 """The losses that make a small CLIP from rendered pairs of good and defective pictures.
 
-Three terms are cross-entropies over cosines times the learned scale:
+Four terms are cross-entropies over cosines times the learned scale:
 
 - `contrast`: pictures against captions that name their object, both ways (Radford et al. 2021, figure 3);
   captions of the same object and state are all right answers, so the targets are spread over them;
 - `state`: a picture against the two captions of its own object, good and defective: WinCLIP's question;
+- `pair`: the defective picture of a pair against its good twin, which differs in nothing else: its difference
+  of cosines should be the larger one. AUROC asks for this order, not for a level that all objects share;
 - `window`: the same question asked of windows of patches, the class token before them, which is how WinCLIP
   will read the encoder.
 
-The fourth, `patch`, asks a linear head whether each patch is defective. Captions say one word of a picture
+The fifth, `patch`, asks a linear head whether each patch is defective. Captions say one word of a picture
 where masks say one of every patch: a small model then finds defects within an hour of training;
 the head is thrown away.
 """
@@ -27,8 +29,8 @@ from vlmad_jax.clip.modules import TextTransformer, VisionTransformer
 from vlmad_jax.clip.precision import einsum
 from vlmad_jax.training.step import Loss, Parts
 
-# The state of whole pictures, which image scores are read from, is the slowest of the four to be learned.
-WEIGHTS = {"contrast": 0.5, "state": 3.0, "window": 1.0, "patch": 2.0}
+# The state of whole pictures, which image scores are read from, is the slowest to be learned.
+WEIGHTS = {"contrast": 0.25, "state": 2.0, "pair": 2.0, "window": 1.0, "patch": 2.0}
 LARGEST_SCALE = 100.0  # as CLIP clips it
 # From this share of defective pixels on a patch counts as defective.
 DEFECTIVE_PATCH = 0.05
@@ -39,7 +41,8 @@ def make_loss(config: CLIPConfig, dtype: str) -> Loss:
     """The loss of `CLIPModule`'s parameters on a batch of `training.pairs`."""
     vision, text = VisionTransformer(config, dtype), TextTransformer(config, dtype)
 
-    def loss(params: Any, batch: dict[str, jax.Array]) -> tuple[jax.Array, Parts]:
+    def loss(params: Any, context: Any, batch: dict[str, jax.Array]) -> tuple[jax.Array, Parts]:
+        del context  # nothing is frozen
         params, head = params["clip"], params["patch_head"]
         scale = jnp.minimum(jnp.exp(params["logit_scale"]), LARGEST_SCALE)
         images = jnp.concatenate([batch["good"], batch["bad"]])  # (2B, S, S, 3)
@@ -63,6 +66,7 @@ def make_loss(config: CLIPConfig, dtype: str) -> Loss:
         label = jnp.repeat(jnp.arange(2), len(batch["group"])).astype(jnp.float32)
         parts = {
             "contrast": contrast(embeddings, named, group, scale),
+            "pair": pair_loss(embeddings, normal, anomalous, scale),
             "state": state_loss(embeddings, normal, anomalous, label, jnp.ones_like(label), scale),
             "patch": patch_loss(einsum("npd,d->np", patches, head["kernel"]) + head["bias"], share),
             "window": jnp.mean(
@@ -115,9 +119,19 @@ def state_loss(
     scale: jax.Array,
 ) -> jax.Array:
     """Binary cross-entropy of good against defective: (N, E) x 3, label and weight (N,)."""
-    logits = scale * (images * (anomalous - normal)).sum(axis=-1)
-    losses = optax.sigmoid_binary_cross_entropy(logits, label)
+    losses = optax.sigmoid_binary_cross_entropy(state_logits(images, normal, anomalous, scale), label)
     return (losses * weight).sum() / jnp.maximum(weight.sum(), 1)
+
+
+def pair_loss(images: jax.Array, normal: jax.Array, anomalous: jax.Array, scale: jax.Array) -> jax.Array:
+    """-log sigmoid of how much more defective the bad picture of a pair looks: (2B, E) x 3, good first."""
+    good, bad = jnp.split(state_logits(images, normal, anomalous, scale), 2)
+    return jax.nn.softplus(good - bad).mean()
+
+
+def state_logits(images: jax.Array, normal: jax.Array, anomalous: jax.Array, scale: jax.Array) -> jax.Array:
+    """How much nearer to the defective caption than to the good one: (N, E) x 3 -> (N,)."""
+    return scale * (images * (anomalous - normal)).sum(axis=-1)
 
 
 def patch_loss(logits: jax.Array, share: jax.Array) -> jax.Array:

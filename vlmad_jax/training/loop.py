@@ -15,7 +15,7 @@ from tqdm import tqdm
 from vlmad_jax.errors import InputError
 from vlmad_jax.files import write_atomically
 from vlmad_jax.training.checkpoints import Checkpoints
-from vlmad_jax.training.step import Batch, Parts, TrainState, replicate, shard, unreplicate
+from vlmad_jax.training.step import Batch, Context, Parts, Step, TrainState, replicate, shard, unreplicate
 
 # The losses of this many steps are fetched together, so that the device never waits for the log.
 LOG_EVERY = 10
@@ -39,24 +39,28 @@ class Stop:
 
 
 def train(
-    step: Callable[[TrainState, Batch], tuple[TrainState, Parts]],
+    step: Step,
     state: TrainState,
+    context: Context,
     batches: Callable[[int], Iterable[Batch]],
     steps: int,
     out: pathlib.Path,
     pictures_a_step: int,
     save_every: int,
+    describe: Callable[[int], str] = lambda step: "",
 ) -> TrainState:
     """Trains to `steps`, going on from the last checkpoint in `out`.
 
     Args:
       step: from `make_step`.
       state: where a fresh run starts, not replicated.
-      batches: the batches from a given step number on.
+      context: what is frozen, not replicated.
+      batches: the batches from a given step number on; of several processes, each gives its own part.
       steps: the step to stop at.
       out: `checkpoints/` and `log.jsonl`, one line a step, are kept there.
       pictures_a_step: for the rate that the progress bar shows.
       save_every: steps between checkpoints.
+      describe: what the batch of a step holds, told if its loss is not finite.
 
     Returns:
       The state at the end, or where SIGTERM stopped it (saved either way).
@@ -68,12 +72,17 @@ def train(
     done = checkpoints.latest() or 0
     if done:
         state = checkpoints.restore(done, state)
-    log = Log(out / "log.jsonl", done)
-    replicated = replicate(state)
-    with Stop() as stop, tqdm(total=steps, initial=done, unit="step", dynamic_ncols=True) as bar:
+    log = Log(out / "log.jsonl", done, describe)
+    replicated, frozen = replicate(state), replicate(context)
+    with (
+        Stop() as stop,
+        tqdm(
+            total=steps, initial=done, unit="step", dynamic_ncols=True, disable=jax.process_index() > 0
+        ) as bar,
+    ):
         try:
             for batch in batches(done) if done < steps else ():
-                replicated, terms = step(replicated, shard(batch))
+                replicated, terms = step(replicated, frozen, shard(batch))
                 done += 1
                 saving = done % save_every == 0 or done == steps or stop.wanted
                 # The log comes first: it refuses a loss that is not finite, which must not be saved.
@@ -99,11 +108,14 @@ def format_terms(terms: dict[str, float]) -> str:
 class Log:
     """A JSON-lines file with the loss terms of every step."""
 
-    def __init__(self, path: pathlib.Path, done: int) -> None:
+    def __init__(
+        self, path: pathlib.Path, done: int, describe: Callable[[int], str] = lambda step: ""
+    ) -> None:
         """Opens the log of a run that is at step `done`; lines of later steps, lost since, are dropped."""
-        self.path = path
+        self.path, self.describe = path, describe
         kept = [line for line in read_log(path) if line["step"] <= done]
-        write_atomically(path, "".join(json.dumps(line) + "\n" for line in kept))
+        if jax.process_index() == 0:
+            write_atomically(path, "".join(json.dumps(line) + "\n" for line in kept))
         self._waiting: list[tuple[int, Parts]] = []
 
     def add(self, step: int, terms: Parts, flush: bool) -> dict[str, float] | None:
@@ -112,15 +124,20 @@ class Log:
         if len(self._waiting) < LOG_EVERY and not flush:
             return None
         lines = [
-            {"step": number, **{name: float(np.asarray(x)[0]) for name, x in jax.device_get(parts).items()}}
+            {"step": number, **{name: float(x) for name, x in jax.device_get(unreplicate(parts)).items()}}
             for number, parts in self._waiting
         ]
         self._waiting = []
-        with self.path.open("a") as file:
-            file.writelines(json.dumps(line) + "\n" for line in lines)
+        if jax.process_index() == 0:
+            with self.path.open("a") as file:
+                file.writelines(json.dumps(line) + "\n" for line in lines)
         for line in lines:
             if not np.isfinite(line["loss"]):
-                raise InputError(f"the loss is not finite at step {line['step']}; lower the learning rate")
+                held = self.describe(line["step"])
+                raise InputError(
+                    f"the loss is not finite at step {line['step']}{f' ({held})' if held else ''}; "
+                    "lower the learning rate"
+                )
         return lines[-1]
 
 

@@ -22,6 +22,7 @@ from vlmad_jax.clip.text import tokenize
 from vlmad_jax.data import rendering
 from vlmad_jax.data.workers import stream
 from vlmad_jax.training.captions import caption, stand_in_name
+from vlmad_jax.training.store import Store
 from vlmad_jax.windows import sliding_windows
 
 # Textures are learned much sooner than objects, so they are rarer than their number of families.
@@ -55,39 +56,19 @@ class Pool:
     grid: int
     seed: int
 
-    def create(self) -> None:
-        """Makes the files, empty, unless they are there."""
-        self.directory.mkdir(parents=True, exist_ok=True)
-        for name, (dtype, shape) in self.fields().items():
-            path = self.directory / f"{name}.npy"
-            if not path.exists():
-                np.lib.format.open_memmap(path, "w+", dtype, (self.size, *shape)).flush()
-
-    def fields(self) -> dict[str, tuple[type, tuple[int, ...]]]:
-        """The stored arrays: name -> (dtype, shape of one item)."""
+    @functools.cached_property
+    def store(self) -> Store:
+        """Where the pairs are kept."""
         pictures = (np.uint8, (self.side, self.side, 3))
         share = (np.float32, (self.grid, self.grid))
-        return {
-            "good": pictures,
-            "bad": pictures,
-            "share": share,
-            "names": (np.int32, (2,)),
-            "ready": (np.uint8, ()),
-        }
-
-    @functools.cached_property
-    def arrays(self) -> dict[str, np.ndarray]:
-        """The stored arrays."""
-        return {name: np.load(self.directory / f"{name}.npy", mmap_mode="r+") for name in self.fields()}
+        fields = {"good": pictures, "bad": pictures, "share": share, "names": (np.int32, (2,))}
+        return Store(fields, self.size, self.directory)
 
     def __getitem__(self, index: int) -> Pair:
         """Pair `index`: good and bad uint8 (S, S, 3), share float32 (grid, grid), names int32 (2,)."""
-        stored = self.arrays
-        if not stored["ready"][index]:
-            for name, value in self.render(index).items():
-                stored[name][index] = value
-            stored["ready"][index] = 1  # last: a pair that was cut off is rendered again
-        return {name: np.array(stored[name][index]) for name in ("good", "bad", "share", "names")}
+        if not self.store.has(index):
+            self.store.put(index, self.render(index))
+        return self.store.get(index)
 
     def render(self, index: int) -> Pair:
         """Renders pair `index`."""

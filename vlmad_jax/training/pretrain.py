@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import optax
 
 from vlmad_jax.clip.config import CLIPConfig, vit
@@ -19,6 +20,7 @@ from vlmad_jax.errors import InputError
 from vlmad_jax.files import write_json
 from vlmad_jax.training.captions import train_tokenizer
 from vlmad_jax.training.contrastive import make_loss, patch_head
+from vlmad_jax.training.initial import patch_frequencies, position_waves
 from vlmad_jax.training.loop import plot_losses, train
 from vlmad_jax.training.pairs import CaptionedPairs, Pool, batches
 from vlmad_jax.training.step import TrainState, make_step
@@ -33,8 +35,8 @@ class PretrainConfig:
     make a batch; `pool` is the number of different pairs.
     """
 
-    schedule_steps: int = 2400
-    pairs: int = 32
+    schedule_steps: int = 3000
+    pairs: int = 64
     pool: int = 40960
     learning_rate: float = 1e-3
     warmup_steps: int = 200
@@ -61,8 +63,8 @@ class PretrainConfig:
 
 
 def tiny_config(vocabulary: int) -> CLIPConfig:
-    """The bundled model's shape: 128 pixels in patches of 8, four vision layers of width 192."""
-    shape = vit(128, 8, (192, 4, 3), (128, 3, 2), 128, "quick_gelu")
+    """The bundled model's shape: 128 pixels in patches of 16, four vision layers of width 192."""
+    shape = vit(128, 16, (192, 4, 3), (128, 3, 2), 128, "quick_gelu")
     text = dataclasses.replace(shape.text, vocab_size=vocabulary, eos_token_id=vocabulary - 1)
     return dataclasses.replace(shape, text=text)
 
@@ -85,12 +87,13 @@ def pretrain(
     optimizer = config.optimizer()
     vision = clip.config.vision
     pool = Pool(out / "pictures", config.pool, vision.image_size, vision.grid, config.seed)
-    pool.create()
+    pool.store.create()
     pairs = CaptionedPairs(pool, tokenizer)
-    params = {"clip": clip.params, "patch_head": patch_head(clip.config)}
+    params = {"clip": with_initial_waves(clip.params, clip.config), "patch_head": patch_head(clip.config)}
     state = train(
         make_step(make_loss(clip.config, config.dtype), optimizer),
         TrainState(params, optimizer.init(params)),
+        {},
         lambda done: batches(pairs, done, steps, config.pairs, workers),
         steps,
         out,
@@ -101,6 +104,18 @@ def pretrain(
     trained = dataclasses.replace(clip, params=state.params["clip"])
     save_clip(trained, out / "weights", dtype="float16")
     return trained
+
+
+def with_initial_waves(params: Any, config: CLIPConfig) -> Any:
+    """A fresh CLIP's parameters, its patch and position embeddings started from waves."""
+    vision = config.vision
+    kernel = patch_frequencies(vision.patch_size, vision.width)
+    positions = position_waves(vision.grid, vision.width)
+    changed = {
+        "patch_embedding": {"kernel": jnp.asarray(kernel)},
+        "position_embedding": jnp.asarray(positions),
+    }
+    return {**params, "vision": {**params["vision"], **changed}}
 
 
 def remember(config: PretrainConfig, out: pathlib.Path) -> None:

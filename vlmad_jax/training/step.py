@@ -1,4 +1,4 @@
-"""The training step: one factory that holds pmap, the averaging over devices and donation."""
+"""The training step: one factory that holds pmap, the averaging over devices, accumulation and donation."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ import numpy as np
 import optax
 
 Params = Any
+Context = Any
 Batch = Any
 Parts = dict[str, jax.Array]
-Loss = Callable[[Params, Batch], tuple[jax.Array, Parts]]
+Loss = Callable[[Params, Context, Batch], tuple[jax.Array, Parts]]
 
 
 class TrainState(NamedTuple):
@@ -22,23 +23,35 @@ class TrainState(NamedTuple):
     optimizer: optax.OptState
 
 
-def make_step(
-    loss: Loss, optimizer: optax.GradientTransformation
-) -> Callable[[TrainState, Batch], tuple[TrainState, Parts]]:
-    """A compiled step over all local devices.
+Step = Callable[[TrainState, Context, Batch], tuple[TrainState, Parts]]
+
+
+def make_step(loss: Loss, optimizer: optax.GradientTransformation, accumulate: int = 1) -> Step:
+    """A compiled step over all devices of all processes.
 
     Args:
-      loss: (params, batch) -> the mean loss of the batch, and its named terms.
+      loss: (params, context, batch) -> the mean loss of the batch, and its terms; the context is frozen.
       optimizer: applied to the gradient averaged over devices.
+      accumulate: parts of a device's batch that follow one another, for less memory; the mean over them is
+        that of the whole batch.
 
     Returns:
-      (state, batch) -> (state, terms). State and batch have a leading axis of devices, from `replicate` and
-      `shard`; the state is donated; the terms, "loss" among them, are averages over devices.
+      (state, context, batch) -> (state, terms). All have a leading axis of local devices, from `replicate`
+      and `shard`; the state is donated; the terms, "loss" among them, are averages over devices.
     """
 
-    def step(state: TrainState, batch: Batch) -> tuple[TrainState, Parts]:
-        (value, parts), gradient = jax.value_and_grad(loss, has_aux=True)(state.params, batch)
-        gradient, terms = jax.lax.pmean((gradient, {"loss": value, **parts}), axis_name="devices")
+    def gradient_of(params: Params, context: Context, batch: Batch) -> tuple[Params, Parts]:
+        (value, parts), gradient = jax.value_and_grad(loss, has_aux=True)(params, context, batch)
+        return gradient, {"loss": value, **parts}
+
+    def step(state: TrainState, context: Context, batch: Batch) -> tuple[TrainState, Parts]:
+        if accumulate == 1:
+            averaged = gradient_of(state.params, context, batch)
+        else:
+            parts = jax.tree.map(lambda x: x.reshape(accumulate, -1, *x.shape[1:]), batch)
+            each = jax.lax.map(lambda part: gradient_of(state.params, context, part), parts)
+            averaged = jax.tree.map(lambda x: x.mean(axis=0), each)
+        gradient, terms = jax.lax.pmean(averaged, axis_name="devices")
         updates, optimizer_state = optimizer.update(gradient, state.optimizer, state.params)
         return TrainState(optax.apply_updates(state.params, updates), optimizer_state), terms
 
@@ -46,14 +59,15 @@ def make_step(
 
 
 def replicate(tree: Any) -> Any:
-    """A copy for every local device, stacked on a leading axis; the first step moves them there."""
+    """A copy on every local device, stacked on a leading axis."""
     devices = jax.local_device_count()
-    return jax.tree.map(lambda x: np.broadcast_to(x, (devices, *np.shape(x))), jax.device_get(tree))
+    stacked = jax.tree.map(lambda x: np.broadcast_to(x, (devices, *np.shape(x))), jax.device_get(tree))
+    return jax.pmap(lambda x: x)(stacked) if jax.tree.leaves(stacked) else stacked
 
 
 def unreplicate(tree: Any) -> Any:
-    """The first device's copy."""
-    return jax.tree.map(lambda x: x[0], tree)
+    """The first local device's copy."""
+    return jax.tree.map(lambda x: x.addressable_shards[0].data[0], tree)
 
 
 def shard(batch: Batch) -> Batch:

@@ -1,0 +1,354 @@
+"""AnomalyCLIP: learned words for good and defective that fit any object (Zhou et al., ICLR 2024).
+
+Prompts (section 3.2): "[V1]...[Vn] object." and "[W1]...[Wn] damaged object." with learned tokens V and W,
+and further learned tokens that replace those after the start token before each of the next text layers.
+
+Encoder (section 3.3, DPAM): patch features come from a second stream that adds up the v-v attention of the
+last layers; the image feature is CLIP's class token, projected without the last layer norm.
+
+Training (section 3.4): on pictures and masks of other products than those tested; the backbone is frozen.
+
+The numbers equal the authors' code to float32 rounding.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import pathlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import jax
+import jax.numpy as jnp
+
+from vlmad_jax.chunks import map_pictures
+from vlmad_jax.clip.attention import diagonal, kernel
+from vlmad_jax.clip.model import CLIP
+from vlmad_jax.clip.modules import TextTransformer, layer_name
+from vlmad_jax.clip.pictures import Array, check_pictures
+from vlmad_jax.clip.text import tokenize
+from vlmad_jax.errors import InputError
+from vlmad_jax.methods.detector import Scores, anomaly_probability, blur, state_cosines, upsample
+from vlmad_jax.methods.prompt_files import (
+    is_directory_of_ours,
+    load_authors_prompts,
+    load_prompts,
+    read_description,
+)
+from vlmad_jax.training.losses import cross_entropy, dice_loss, focal_loss
+
+Params = dict[str, jax.Array]
+State = dict[str, Any]
+Features = dict[str, jax.Array]
+
+TEMPERATURE = 0.07
+LOCAL_WEIGHT = 4.0  # of the losses of maps
+SENTENCES = ("{}object.", "{}damaged object.")  # normal and anomalous, learned tokens before them
+
+
+@dataclass(frozen=True, eq=False)
+class AnomalyCLIP:
+    """AnomalyCLIP on any CLIP ViT.
+
+    Attributes:
+      clip: the backbone; the paper's is OpenAI's ViT-L/14@336.
+      image_size: S, the side of the pictures in pixels.
+      dpam_layers: the last vision layers that feed the second stream; 0 is plain CLIP.
+      feature_layers: L of them, counted from 1, whose patch features are compared with the prompts.
+      context_length: n, the learned tokens of each sentence.
+      deep_depth: text layers with learned tokens of their own, the first included: 1 is none but the context.
+      deep_length: m, learned tokens of each of those layers.
+      blur_sigma: of the Gaussian over the map, in pixels; 0 is none.
+      attention: the kernel of the second stream, a name of `clip.attention.KERNELS`.
+
+    Raises:
+      InputError: a setting that does not fit the backbone.
+    """
+
+    clip: CLIP
+    image_size: int
+    dpam_layers: int
+    feature_layers: tuple[int, ...]
+    context_length: int = 12
+    deep_depth: int = 9
+    deep_length: int = 4
+    blur_sigma: float = 4.0
+    attention: str = "vv"
+
+    name: ClassVar[str] = "anomalyclip"
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "feature_layers", tuple(self.feature_layers))
+        vision, text = self.clip.config.vision, self.clip.config.text
+        kernel(self.attention)
+        self._check("image_size", self.image_size, vision.patch_size, None)
+        self._check("dpam_layers", self.dpam_layers, 0, vision.layers)
+        for layer in self.feature_layers:
+            self._check("feature layer", layer, 1, vision.layers)
+        if not self.feature_layers or len(set(self.feature_layers)) < len(self.feature_layers):
+            raise InputError(f"feature layers {self.feature_layers} have to be one or more, each once")
+        # The start token, the context, and "damaged object." with its end have to find room.
+        self._check("context_length", self.context_length, 1, text.context_length - 6)
+        self._check("deep_depth", self.deep_depth, 1, text.layers)
+        self._check("deep_length", self.deep_length, 1, self.context_length)
+        if not self.blur_sigma >= 0:
+            raise InputError(f"blur_sigma {self.blur_sigma} is below 0; give 0 for no blur")
+
+    @staticmethod
+    def _check(name: str, value: int, least: int, most: int | None) -> None:
+        if value < least or (most is not None and value > most):
+            limit = f"{least} or more" if most is None else f"{least} to {most}"
+            raise InputError(f"{name} {value} does not fit this backbone; give {limit}")
+
+    @classmethod
+    def paper(cls, clip: CLIP) -> AnomalyCLIP:
+        """The published setting: ViT-L/14@336 at 518 pixels, layers 6, 12, 18 and 24, v-v from layer 6 on."""
+        return cls(clip, image_size=518, dpam_layers=19, feature_layers=(6, 12, 18, 24))
+
+    @classmethod
+    def scaled(cls, clip: CLIP) -> AnomalyCLIP:
+        """The published setting in proportion to a backbone of any depth and size.
+
+        Features come from each quarter of the layers, v-v attention from the first of them on, at the
+        backbone's own image size; the blur is 4 pixels of 518.
+        """
+        vision, text = clip.config.vision, clip.config.text
+        layers = tuple(sorted({max(1, round(vision.layers * quarter / 4)) for quarter in (1, 2, 3, 4)}))
+        return cls(
+            clip,
+            image_size=vision.image_size,
+            dpam_layers=vision.layers - layers[0] + 1,
+            feature_layers=layers,
+            deep_depth=min(9, text.layers),
+            blur_sigma=4 * vision.image_size / 518,
+        )
+
+    @classmethod
+    def trained(cls, clip: CLIP, path: str | pathlib.Path) -> AnomalyCLIP:
+        """With the setting that the parameters at `path` were trained with: `paper` for the authors' files.
+
+        Raises:
+          InputError: nothing of the kind is there, or a setting that does not fit the backbone.
+        """
+        path = pathlib.Path(path).expanduser()
+        if not is_directory_of_ours(path):
+            return cls.paper(clip)
+        try:
+            return cls(clip, **read_description(path)["setting"])
+        except TypeError as error:
+            raise InputError(f"{path}: holds the setting of another method ({error})") from error
+
+    @property
+    def size(self) -> int:
+        """S, the side of the pictures it takes, in pixels."""
+        return self.image_size
+
+    @property
+    def grid(self) -> tuple[int, int]:
+        """Rows and columns of patches."""
+        side = self.image_size // self.clip.config.vision.patch_size
+        return side, side
+
+    @property
+    def setting(self) -> dict[str, Any]:
+        """The hyper-parameters by name."""
+        fields = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+        return {name: list(x) if isinstance(x, tuple) else x for name, x in fields.items() if name != "clip"}
+
+    # Learned prompts
+
+    def init(self, key: jax.Array) -> Params:
+        """Fresh parameters: "normal" and "anomalous" (n, D), "deep" (depth - 1, m, D); normal, 0.02 wide."""
+        keys = jax.random.split(key, len(self.shapes))
+        params = {
+            name: 0.02 * jax.random.normal(key, shape)
+            for key, (name, shape) in zip(keys, self.shapes.items(), strict=True)
+        }
+        # The one that is no token: of `attention="diagonal"`, from where each token counts twice on itself.
+        return params | {"diagonal": jnp.ones(())} if self.attention == "diagonal" else params
+
+    @property
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        """The shapes of the learned tokens."""
+        width = self.clip.config.text.width
+        return {
+            "normal": (self.context_length, width),
+            "anomalous": (self.context_length, width),
+            "deep": (self.deep_depth - 1, self.deep_length, width),
+        }
+
+    def context(self, class_names: Sequence[str] = ()) -> State:
+        """What is frozen: both towers' variables, and the sentences "tokens" (2, T, D) with "end" (2,).
+
+        The sentences name no class: `class_names` change nothing.
+        """
+        del class_names
+        if self.clip.tokenizer is None:
+            raise InputError(f"{self.clip.name}: has no tokenizer; load a checkpoint that holds one")
+        sentences = [sentence.format("X " * self.context_length) for sentence in SENTENCES]
+        config = self.clip.config.text
+        token_ids = tokenize(self.clip.tokenizer, sentences, config.context_length)
+        text = self.clip.params["text"]
+        return {
+            "vision": {"params": self.clip.params["vision"]},
+            "text": {"params": text},
+            "tokens": jnp.asarray(text["token_embedding"], jnp.float32)[token_ids],
+            "end": jnp.argmax(jnp.asarray(token_ids) == config.eos_token_id, axis=-1),
+        }
+
+    def text_features(self, params: Params, context: State) -> jax.Array:
+        """Embeddings of the two prompts, normal and anomalous, not normalised: (2, E)."""
+        text = TextTransformer(self.clip.config, self.clip.dtype).bind(context["text"])
+        learned = jnp.stack([params["normal"], params["anomalous"]])  # (2, n, D)
+        tokens = context["tokens"]
+        tokens = jnp.concatenate([tokens[:, :1], learned, tokens[:, 1 + self.context_length :]], axis=1)
+        return text.encode_embedded(tokens, context["end"], params["deep"])[0]
+
+    # Pictures
+
+    def extract(
+        self, variables: dict[str, Any], images: jax.Array, factor: jax.Array | None = None
+    ) -> Features:
+        """Features of pictures: "image" (B, E) and "patches" (B, L, P, E), as many at a time as fit.
+
+        `factor` is the learned one of the attention "diagonal".
+        """
+        vision = self.clip.vision("bilinear").bind(variables)
+        attention = kernel(self.attention) if factor is None else functools.partial(diagonal, factor=factor)
+
+        def encode(images: jax.Array) -> Features:
+            hidden, layers = vision.transform(
+                vision.embed(images),
+                class_only=self.dpam_layers > 0,
+                dpam_layers=self.dpam_layers,
+                attention=attention,
+            )
+            patches = jnp.stack([layers[layer_name(n)][:, 1:] for n in self.feature_layers], axis=1)
+            return {"image": vision.project_unnormed(hidden[:, 0]), "patches": vision.project(patches)}
+
+        return map_pictures(encode, images, tokens=1 + self.grid[0] * self.grid[1])
+
+    def load_params(self, path: str | pathlib.Path) -> Params:
+        """Learned prompts: a directory written by training, or a `.pth` file of the authors' code.
+
+        Raises:
+          InputError: nothing of the kind is there; it was made with another backbone or setting.
+        """
+        path = pathlib.Path(path).expanduser()
+        if is_directory_of_ours(path):
+            params = load_prompts(path, self.name, self.setting, self.clip)
+        else:
+            params = load_authors_prompts(path, self.clip)
+        self.check_params(params, str(path))
+        return params
+
+    def prepare(
+        self, object_name: str = "object", references: Array | None = None, params: Params | None = None
+    ) -> State:
+        """The state: {"text": (2, E)}, the same for every object.
+
+        Args:
+          object_name: changes nothing; the prompts fit any object.
+          references: none, AnomalyCLIP is zero-shot.
+          params: the learned prompts, from training or `load_params`.
+
+        Raises:
+          InputError: references, no parameters, or parameters of other shapes.
+        """
+        del object_name
+        if references is not None:
+            raise InputError("anomalyclip takes no good samples; use zero_shot")
+        if not params:
+            raise InputError(
+                "anomalyclip needs learned prompts; give those of experiments.train or the authors'"
+            )
+        self.check_params(params, "the parameters")
+        state = {"text": self._encode_prompts(params)}
+        return state | ({"diagonal": params["diagonal"]} if "diagonal" in params else {})
+
+    @functools.cached_property
+    def _encode_prompts(self) -> Callable[[Params], jax.Array]:
+        context = self.context()
+
+        def encode(variables: dict[str, Any], params: Params) -> jax.Array:
+            return self.text_features(params, context | {"text": variables})
+
+        return self.clip.compile("text", encode)
+
+    def check_params(self, params: dict[str, Any], source: str) -> None:
+        """Raises InputError, naming `source`, unless names and shapes are those of this setting."""
+        expected = {name: jnp.shape(x) for name, x in jax.eval_shape(self.init, jax.random.key(0)).items()}
+        found = {name: tuple(jnp.shape(x)) for name, x in params.items()}
+        if found != expected:
+            raise InputError(
+                f"{source}: expected {listed(expected)}, found {listed(found)}; "
+                "give parameters trained with this backbone and setting"
+            )
+
+    def score(self, state: State, images: Array) -> Scores:
+        """Scores uint8 (B, S, S, 3): image (B,), 0 to 1, and map (B, S, S), 0 to L. Compiled once a shape.
+
+        Raises:
+          InputError: pictures of another shape or type.
+        """
+        check_pictures(images, "images", self.size, self.size)
+        return self._score(state, images)
+
+    @functools.cached_property
+    def _score(self) -> Callable[[State, Array], Scores]:
+        return self.clip.compile("vision", self.score_with)
+
+    def score_with(self, variables: dict[str, Any], state: State, images: jax.Array) -> Scores:
+        """`score` as a pure function of the vision transformer's variables too."""
+        features = self.extract(variables, images, state.get("diagonal"))
+        image_score = anomaly_probability(features["image"], state["text"], TEMPERATURE)
+        anomaly_map = self.layer_maps(features["patches"], state["text"]).sum(axis=1)  # (B, S, S)
+        return Scores(image_score, blur(anomaly_map, self.blur_sigma))
+
+    def layer_maps(self, patches: jax.Array, text: jax.Array) -> jax.Array:
+        """The probability of "anomalous" at each pixel and layer: (B, L, P, E), (2, E) -> (B, L, S, S).
+
+        Equal to (p_anomalous + 1 - p_normal) / 2, as the two add up to 1.
+        """
+        probabilities = anomaly_probability(patches, text, TEMPERATURE)  # (B, L, P)
+        maps = upsample(probabilities.reshape(-1, *self.grid), (self.size, self.size))
+        return maps.reshape(*probabilities.shape[:2], self.size, self.size)
+
+    # Training
+
+    def loss(
+        self, params: Params, context: State, batch: dict[str, Any]
+    ) -> tuple[jax.Array, dict[str, jax.Array]]:
+        """The published loss: cross-entropy of the image + 4 x (focal + dice), summed over feature layers.
+
+        Args:
+          params: learned; all that the gradient is taken of.
+          context: frozen, from `context`.
+          batch: `label` int (B,); `image` uint8 (B, S, S, 3), or `features` of `extract` in its place; `mask`
+            uint8 (B, S, S), without which the image's term is all.
+
+        Returns:
+          The loss, and its terms "image", "focal" and "dice".
+        """
+        if "features" in batch:
+            features = jax.tree.map(lambda x: x.astype(jnp.float32), batch["features"])
+        else:
+            features = self.extract(context["vision"], batch["image"], params.get("diagonal"))
+        text = self.text_features(params, context)
+        image = cross_entropy(state_cosines(features["image"], text) / TEMPERATURE, batch["label"])
+        if "mask" not in batch:
+            return image, {"image": image}
+        maps, mask = self.layer_maps(features["patches"], text), batch["mask"]
+        layers = range(len(self.feature_layers))
+        focal = sum((focal_loss(maps[:, n], mask) for n in layers), jnp.zeros(()))
+        dice = sum(
+            (dice_loss(maps[:, n], mask) + dice_loss(1 - maps[:, n], 1 - mask) for n in layers), jnp.zeros(())
+        )
+        return image + LOCAL_WEIGHT * (focal + dice), {"image": image, "focal": focal, "dice": dice}
+
+
+def listed(shapes: dict[str, tuple[int, ...]]) -> str:
+    """ "normal (12, 768), deep (8, 4, 768)"."""
+    return ", ".join(f"{name} {shape}" for name, shape in shapes.items()) or "nothing"
