@@ -7,6 +7,7 @@ import hashlib
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 from absl import app, flags, logging
 
@@ -82,8 +83,13 @@ def out_from_flags(experiment: str, config: EvaluationConfig) -> Path:
     """`--out`, or a folder whose name changes with the configuration."""
     if flags.FLAGS.out:
         return Path(flags.FLAGS.out)
+    return folder(experiment, config, config.method, config.dataset)
+
+
+def folder(experiment: str, config: Any, *names: str) -> Path:
+    """A folder below `results` whose name changes with the configuration, a dataclass."""
     digest = hashlib.sha256(repr(dataclasses.astuple(config)).encode()).hexdigest()[:8]
-    return Path("results") / experiment / f"{config.method}-{config.dataset}-{digest}"
+    return Path("results") / experiment / "-".join([*names, digest])
 
 
 def run(config: EvaluationConfig, out: Path) -> None:

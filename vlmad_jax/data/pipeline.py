@@ -31,7 +31,7 @@ class Batch:
 
 
 @dataclass(frozen=True)
-class _Row:
+class Row:
     """One row of a batch before it is read; `sample` is None for padding."""
 
     sample: Sample | None
@@ -40,13 +40,13 @@ class _Row:
 
 
 @dataclass(frozen=True)
-class _Read:
+class ReadRow:
     """Decode and resize one row; what grain runs in its threads and worker processes."""
 
     size: int
     with_masks: bool
 
-    def __call__(self, row: _Row) -> dict[str, Any]:
+    def __call__(self, row: Row) -> dict[str, Any]:
         image = np.zeros((self.size, self.size, 3), np.uint8)
         mask = np.zeros((self.size, self.size), np.uint8)
         readable = row.sample is not None
@@ -84,7 +84,7 @@ def batches(
     rows = [row for number, group in enumerate(groups) for row in _padded(group, number, batch_size)]
     if not rows:
         return iter(())
-    dataset = grain.MapDataset.source(rows).map(_Read(size, with_masks)).batch(batch_size)
+    dataset = grain.MapDataset.source(rows).map(ReadRow(size, with_masks)).batch(batch_size)
     return closed_at_exit(_batches(stream(dataset, workers)))
 
 
@@ -99,9 +99,9 @@ def why_unreadable(sample: Sample, with_masks: bool) -> str | None:
     return None
 
 
-def _padded(group: Sequence[Sample], number: int, batch_size: int) -> list[_Row]:
-    rows = [_Row(sample, index, number) for index, sample in enumerate(group)]
-    return rows + [_Row(None, -1, number)] * (-len(group) % batch_size)
+def _padded(group: Sequence[Sample], number: int, batch_size: int) -> list[Row]:
+    rows = [Row(sample, index, number) for index, sample in enumerate(group)]
+    return rows + [Row(None, -1, number)] * (-len(group) % batch_size)
 
 
 def _batches(read: Generator[Any, None, None]) -> Iterator[Batch]:

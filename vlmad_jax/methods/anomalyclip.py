@@ -111,10 +111,12 @@ class AnomalyCLIP:
     def scaled(cls, clip: CLIP) -> AnomalyCLIP:
         """The published setting in proportion to a backbone of any depth and size.
 
-        Features come from each quarter of the layers, v-v attention from the first of them on, at the
-        backbone's own image size; the blur is 4 pixels of 518.
+        For ViT-L/14@336 it is `paper`. Elsewhere features come from each quarter of the layers, v-v attention
+        from the first of them on, at the backbone's own image size; the blur is 4 pixels of 518.
         """
         vision, text = clip.config.vision, clip.config.text
+        if (vision.layers, vision.patch_size, vision.image_size) == (24, 14, 336):
+            return cls.paper(clip)
         layers = tuple(sorted({max(1, round(vision.layers * quarter / 4)) for quarter in (1, 2, 3, 4)}))
         return cls(
             clip,

@@ -30,7 +30,7 @@ from vlmad_jax.clip.precision import einsum
 from vlmad_jax.training.step import Loss, Parts
 
 # The state of whole pictures, which image scores are read from, is the slowest to be learned.
-WEIGHTS = {"contrast": 0.25, "state": 2.0, "pair": 2.0, "window": 1.0, "patch": 2.0}
+WEIGHTS = {"contrast": 0.25, "state": 2.0, "pair": 2.0, "window": 1.0, "patch": 4.0}
 LARGEST_SCALE = 100.0  # as CLIP clips it
 # From this share of defective pixels on a patch counts as defective.
 DEFECTIVE_PATCH = 0.05

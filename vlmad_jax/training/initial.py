@@ -48,3 +48,32 @@ def position_waves(grid: int, width: int) -> np.ndarray:
     padded = np.zeros((1 + grid**2, width), np.float32)
     padded[1:, : 4 * waves] = POSITION_SIZE * positions
     return padded
+
+
+def mimetic_attention(rng: np.random.Generator, width: int, heads: int) -> dict[str, np.ndarray]:
+    """Kernels (D, D) of an attention that starts as those of trained transformers look.
+
+    Queries meet keys as 0.7 (I + Z): tokens look at their like, and with position waves at their neighbours.
+    Values and output make 0.4 (Z - I), which takes away what the neighbourhood has in common. Z is Gaussian
+    noise of variance 1 / D. Trockman and Kolter 2023, "Mimetic initialization of self-attention layers".
+    """
+    identity, size = np.eye(width), width // heads
+
+    def noise() -> np.ndarray:
+        return rng.normal(size=(width, width)) / np.sqrt(width)
+
+    queries, keys = [], []
+    for _ in range(heads):
+        left, values, right = np.linalg.svd(0.7 * (identity + noise()))
+        scale = np.sqrt(values[:size])
+        queries.append(left[:, :size] * scale)
+        keys.append(right[:size].T * scale)
+    left, values, right = np.linalg.svd(0.4 * (noise() - identity))
+    scale = np.sqrt(values)
+    kernels = {
+        "query": np.concatenate(queries, axis=1),
+        "key": np.concatenate(keys, axis=1),
+        "value": left * scale,
+        "out": scale[:, None] * right,
+    }
+    return {name: kernel.astype(np.float32) for name, kernel in kernels.items()}

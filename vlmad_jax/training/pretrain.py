@@ -11,16 +11,18 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 
 from vlmad_jax.clip.config import CLIPConfig, vit
 from vlmad_jax.clip.model import CLIP, random_clip, save_clip
+from vlmad_jax.clip.modules import layer_name
 from vlmad_jax.data import rendering
 from vlmad_jax.errors import InputError
 from vlmad_jax.files import write_json
 from vlmad_jax.training.captions import train_tokenizer
 from vlmad_jax.training.contrastive import make_loss, patch_head
-from vlmad_jax.training.initial import patch_frequencies, position_waves
+from vlmad_jax.training.initial import mimetic_attention, patch_frequencies, position_waves
 from vlmad_jax.training.loop import plot_losses, train
 from vlmad_jax.training.pairs import CaptionedPairs, Pool, batches
 from vlmad_jax.training.step import TrainState, make_step
@@ -31,11 +33,11 @@ class PretrainConfig:
     """What a pretraining run depends on; a run in progress is only continued with the same values.
 
     Only `schedule_steps` may change on the way: there the learning rate reaches zero. It rises for
-    `warmup_steps`, stays, and falls over the last quarter. `pairs` pictures with and as many without a defect
+    `warmup_steps`, stays, and falls over the second half. `pairs` pictures with and as many without a defect
     make a batch; `pool` is the number of different pairs.
     """
 
-    schedule_steps: int = 3000
+    schedule_steps: int = 2500
     pairs: int = 64
     pool: int = 40960
     learning_rate: float = 1e-3
@@ -46,7 +48,7 @@ class PretrainConfig:
 
     def optimizer(self) -> optax.GradientTransformation:
         """AdamW with CLIP's betas, gradients clipped at norm 1; only matrices decay."""
-        falling = self.schedule_steps // 4
+        falling = self.schedule_steps // 2
         schedule = optax.join_schedules(
             [
                 optax.linear_schedule(0.0, self.learning_rate, self.warmup_steps),
@@ -89,7 +91,10 @@ def pretrain(
     pool = Pool(out / "pictures", config.pool, vision.image_size, vision.grid, config.seed)
     pool.store.create()
     pairs = CaptionedPairs(pool, tokenizer)
-    params = {"clip": with_initial_waves(clip.params, clip.config), "patch_head": patch_head(clip.config)}
+    params = {
+        "clip": with_known_structure(clip.params, clip.config, config.seed),
+        "patch_head": patch_head(clip.config),
+    }
     state = train(
         make_step(make_loss(clip.config, config.dtype), optimizer),
         TrainState(params, optimizer.init(params)),
@@ -106,16 +111,23 @@ def pretrain(
     return trained
 
 
-def with_initial_waves(params: Any, config: CLIPConfig) -> Any:
-    """A fresh CLIP's parameters, its patch and position embeddings started from waves."""
-    vision = config.vision
-    kernel = patch_frequencies(vision.patch_size, vision.width)
-    positions = position_waves(vision.grid, vision.width)
-    changed = {
-        "patch_embedding": {"kernel": jnp.asarray(kernel)},
-        "position_embedding": jnp.asarray(positions),
+def with_known_structure(params: Any, config: CLIPConfig, seed: int) -> Any:
+    """A fresh CLIP's parameters, its vision transformer started as `training.initial` says."""
+    shape, rng = config.vision, np.random.default_rng(seed)
+    vision = {
+        **params["vision"],
+        "patch_embedding": {"kernel": jnp.asarray(patch_frequencies(shape.patch_size, shape.width))},
+        "position_embedding": jnp.asarray(position_waves(shape.grid, shape.width)),
     }
-    return {**params, "vision": {**params["vision"], **changed}}
+    for number in range(1, shape.layers + 1):
+        layer = vision[layer_name(number)]
+        kernels = mimetic_attention(rng, shape.width, shape.heads)
+        attention = {
+            name: {**layer["attention"][name], "kernel": jnp.asarray(kernel)}
+            for name, kernel in kernels.items()
+        }
+        vision[layer_name(number)] = {**layer, "attention": attention}
+    return {**params, "vision": vision}
 
 
 def remember(config: PretrainConfig, out: pathlib.Path) -> None:

@@ -1,0 +1,51 @@
+"""Trains a method's prompts on pictures and masks of one data set, for use on others.
+
+    python -m experiments.train --method=anomalyclip --dataset=visa --data_dir=~/visa \\
+        --weights=openai/clip-vit-large-patch14-336
+
+Learns from the test pictures of the data set, as the authors do; the prompts are in OUT/params and go to
+`experiments.zero_shot --params`. The run can be stopped at any time and goes on from its last checkpoint when
+started again. Of several devices each takes a part of the batch; of several hosts each reads its own part:
+start the command on all of them with --coordinator, --processes and --process.
+"""
+
+from pathlib import Path
+
+import jax
+from absl import flags
+
+from experiments import common, training_flags
+from vlmad_jax.errors import InputError
+from vlmad_jax.training.train import Resources, TrainConfig, train_method
+
+training_flags.define()
+DATASET = flags.DEFINE_string("dataset", None, "visa, mvtec_ad, synthetic_train, folder, or another.")
+DATA_DIR = flags.DEFINE_string("data_dir", None, "Where it is; the synthetic ones and elpv need none.")
+CATEGORIES = flags.DEFINE_list("categories", [], "Categories to learn from; all if not given.")
+OUT = flags.DEFINE_string("out", None, "Directory of the run; results/train/<a name of the run>.")
+
+
+def run(config: TrainConfig, out: Path, resources: Resources) -> Path | None:
+    """Trains, says where the parameters are and returns it; None if the run was stopped on the way."""
+    params = train_method(config, out, resources)
+    finished = params.exists()
+    if jax.process_index() == 0:
+        if finished:
+            print(f"the parameters are in {params}, the curve of their loss in {out / 'losses.png'}")
+        else:
+            print(f"stopped and saved; the same command goes on with {out}")
+    return params if finished else None
+
+
+def main() -> None:
+    """Flags in, learned parameters out."""
+    training_flags.join_processes()
+    if DATASET.value is None:
+        raise InputError("--dataset is missing; give what to learn from, for example visa")
+    config = training_flags.config(DATASET.value, DATA_DIR.value, tuple(CATEGORIES.value))
+    out = Path(OUT.value) if OUT.value else common.folder("train", config, config.method, config.dataset)
+    run(config, out, training_flags.resources())
+
+
+if __name__ == "__main__":
+    common.main(main)

@@ -1,0 +1,54 @@
+"""Trains prompts on one data set and evaluates them on another: the cross-data protocol of AnomalyCLIP.
+
+    python -m experiments.transfer --method=anomalyclip --train=visa --train_data_dir=~/visa \\
+        --test=mvtec_ad --test_data_dir=~/mvtec_ad --weights=openai/clip-vit-large-patch14-336
+
+The test set chooses nothing: training ends after its epochs, and the last parameters are evaluated once. The
+two results are in OUT/train and OUT/test. `experiments.train` and `experiments.zero_shot` do the same in two
+commands.
+"""
+
+from pathlib import Path
+
+from absl import flags
+
+from experiments import common, train, training_flags
+from vlmad_jax.errors import InputError
+from vlmad_jax.evaluation import EvaluationConfig
+
+training_flags.define()
+TRAIN = flags.DEFINE_string("train", None, "The data set to learn from.")
+TRAIN_DIR = flags.DEFINE_string("train_data_dir", None, "Where it is; the synthetic ones and elpv need none.")
+TEST = flags.DEFINE_string("test", None, "The data set to evaluate on.")
+TEST_DIR = flags.DEFINE_string("test_data_dir", None, "Where it is.")
+OUT = flags.DEFINE_string("out", None, "Directory of both; results/transfer/<a name of the run>.")
+RESUME = flags.DEFINE_bool("resume", True, "Keep the categories that an interrupted evaluation finished.")
+SAVE_MAPS = flags.DEFINE_bool("save_maps", False, "Also write a picture of each anomaly map.")
+
+
+def main() -> None:
+    """Flags in, parameters and a table out."""
+    if TRAIN.value is None or TEST.value is None:
+        raise InputError("give two data sets, for example --train=visa --test=mvtec_ad")
+    if TRAIN.value == TEST.value and TRAIN_DIR.value == TEST_DIR.value:
+        raise InputError(f"--train and --test are both {TEST.value}; test on what was not learned from")
+    config = training_flags.config(TRAIN.value, TRAIN_DIR.value)
+    names = f"{TRAIN.value}-to-{TEST.value}"
+    out = Path(OUT.value) if OUT.value else common.folder("transfer", config, config.method, names)
+    params = train.run(config, out / "train", training_flags.resources())
+    if params is None:
+        return
+    evaluation = EvaluationConfig(
+        method=config.method,
+        weights=config.weights,
+        dataset=TEST.value,
+        data_dir=TEST_DIR.value,
+        batch_size=config.batch_size,
+        dtype=config.dtype,
+        params=str(params),
+    )
+    common.run(evaluation, out / "test")
+
+
+if __name__ == "__main__":
+    common.main(main)
