@@ -11,40 +11,26 @@ start the command on all of them with --coordinator, --processes and --process.
 
 from pathlib import Path
 
-import jax
 from absl import flags
 
-from experiments import common, training_flags
+from experiments import common, training
 from vlmad_jax.errors import InputError
-from vlmad_jax.training.train import Resources, TrainConfig, train_method
 
-training_flags.define()
+training.define()
 DATASET = flags.DEFINE_string("dataset", None, "visa, mvtec_ad, synthetic_train, folder, or another.")
 DATA_DIR = flags.DEFINE_string("data_dir", None, "Where it is; the synthetic ones and elpv need none.")
 CATEGORIES = flags.DEFINE_list("categories", [], "Categories to learn from; all if not given.")
 OUT = flags.DEFINE_string("out", None, "Directory of the run; results/train/<a name of the run>.")
 
 
-def run(config: TrainConfig, out: Path, resources: Resources) -> Path | None:
-    """Trains, says where the parameters are and returns it; None if the run was stopped on the way."""
-    params = train_method(config, out, resources)
-    finished = params.exists()
-    if jax.process_index() == 0:
-        if finished:
-            print(f"the parameters are in {params}, the curve of their loss in {out / 'losses.png'}")
-        else:
-            print(f"stopped and saved; the same command goes on with {out}")
-    return params if finished else None
-
-
 def main() -> None:
     """Flags in, learned parameters out."""
-    training_flags.join_processes()
+    training.join_processes()
     if DATASET.value is None:
         raise InputError("--dataset is missing; give what to learn from, for example visa")
-    config = training_flags.config(DATASET.value, DATA_DIR.value, tuple(CATEGORIES.value))
+    config = training.config(DATASET.value, DATA_DIR.value, tuple(CATEGORIES.value))
     out = Path(OUT.value) if OUT.value else common.folder("train", config, config.method, config.dataset)
-    run(config, out, training_flags.resources())
+    training.run(config, out)
 
 
 if __name__ == "__main__":

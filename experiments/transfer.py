@@ -10,13 +10,14 @@ commands.
 
 from pathlib import Path
 
+import jax
 from absl import flags
 
-from experiments import common, train, training_flags
+from experiments import common, training
 from vlmad_jax.errors import InputError
 from vlmad_jax.evaluation import EvaluationConfig
 
-training_flags.define()
+training.define()
 TRAIN = flags.DEFINE_string("train", None, "The data set to learn from.")
 TRAIN_DIR = flags.DEFINE_string("train_data_dir", None, "Where it is; the synthetic ones and elpv need none.")
 TEST = flags.DEFINE_string("test", None, "The data set to evaluate on.")
@@ -32,11 +33,12 @@ def main() -> None:
         raise InputError("give two data sets, for example --train=visa --test=mvtec_ad")
     if TRAIN.value == TEST.value and TRAIN_DIR.value == TEST_DIR.value:
         raise InputError(f"--train and --test are both {TEST.value}; test on what was not learned from")
-    config = training_flags.config(TRAIN.value, TRAIN_DIR.value)
+    training.join_processes()
+    config = training.config(TRAIN.value, TRAIN_DIR.value)
     names = f"{TRAIN.value}-to-{TEST.value}"
     out = Path(OUT.value) if OUT.value else common.folder("transfer", config, config.method, names)
-    params = train.run(config, out / "train", training_flags.resources())
-    if params is None:
+    params = training.run(config, out / "train")
+    if params is None or jax.process_index() > 0:
         return
     evaluation = EvaluationConfig(
         method=config.method,

@@ -37,9 +37,8 @@ def batches(first: int):
 
 
 def run(out, steps: int, feed=batches, save_every: int = 2) -> TrainState:
-    return train(
-        make_step(squared_error, OPTIMIZER), fresh(), {}, feed_until(feed, steps), steps, out, 8, save_every
-    )
+    feed = feed_until(feed, steps)
+    return train(make_step(squared_error, OPTIMIZER), fresh(), {}, feed, steps, out, 8, save_every)[0]
 
 
 def feed_until(feed, steps: int):
@@ -141,7 +140,8 @@ def test_a_finished_run_does_nothing(tmp_path):
     def none(first):
         raise AssertionError("no batch is wanted")
 
-    again = train(make_step(squared_error, OPTIMIZER), fresh(), {}, none, 3, tmp_path, 8, 2)
+    again, done = train(make_step(squared_error, OPTIMIZER), fresh(), {}, none, 3, tmp_path, 8, 2)
+    assert done == 3
     np.testing.assert_array_equal(again.params["w"], finished.params["w"])
 
 

@@ -173,13 +173,13 @@ class AnomalyCLIP:
 
     @property
     def shapes(self) -> dict[str, tuple[int, ...]]:
-        """The shapes of the learned tokens."""
+        """The shapes of the learned tokens; none are "deep" at depth 1."""
         width = self.clip.config.text.width
-        return {
-            "normal": (self.context_length, width),
-            "anomalous": (self.context_length, width),
-            "deep": (self.deep_depth - 1, self.deep_length, width),
-        }
+        context = (self.context_length, width)
+        shapes: dict[str, tuple[int, ...]] = {"normal": context, "anomalous": context}
+        if self.deep_depth > 1:
+            shapes["deep"] = (self.deep_depth - 1, self.deep_length, width)
+        return shapes
 
     def context(self, class_names: Sequence[str] = ()) -> State:
         """What is frozen: both towers' variables, and the sentences "tokens" (2, T, D) with "end" (2,).
@@ -206,7 +206,7 @@ class AnomalyCLIP:
         learned = jnp.stack([params["normal"], params["anomalous"]])  # (2, n, D)
         tokens = context["tokens"]
         tokens = jnp.concatenate([tokens[:, :1], learned, tokens[:, 1 + self.context_length :]], axis=1)
-        return text.encode_embedded(tokens, context["end"], params["deep"])[0]
+        return text.encode_embedded(tokens, context["end"], params.get("deep"))[0]
 
     # Pictures
 

@@ -36,7 +36,8 @@ def save_prompts(
     with ocp.StandardCheckpointer() as checkpointer:
         checkpointer.save((directory / "params").absolute(), jax.tree.map(np.asarray, params), force=True)
     described = {"method": method, "setting": setting, "weights": clip.name, "backbone": clip.identity}
-    write_json(directory / SETTING_FILE, described)
+    if jax.process_index() == 0:
+        write_json(directory / SETTING_FILE, described)
 
 
 def is_directory_of_ours(path: pathlib.Path) -> bool:

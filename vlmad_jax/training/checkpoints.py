@@ -6,6 +6,7 @@ import pathlib
 from typing import Any
 
 import jax
+import numpy as np
 import orbax.checkpoint as ocp
 
 from vlmad_jax.training.step import TrainState
@@ -25,12 +26,15 @@ class Checkpoints:
         return self._manager.latest_step()
 
     def save(self, step: int, state: TrainState) -> None:
-        """Saves in the background; `state` may be donated as soon as this returns."""
-        self._manager.save(step, args=ocp.args.StandardSave(state._asdict()))
+        """Saves in the background; `state` may be donated as soon as this returns.
+
+        Of several processes all call this with the same state, and the first writes it.
+        """
+        self._manager.save(step, args=ocp.args.StandardSave(on_host(state)))
 
     def restore(self, step: int, like: TrainState) -> TrainState:
         """The state saved at `step`, with the structure of `like`."""
-        abstract = jax.tree.map(ocp.utils.to_shape_dtype_struct, like._asdict())
+        abstract = on_host(like)
         restored: dict[str, Any] = self._manager.restore(step, args=ocp.args.StandardRestore(abstract))
         return TrainState(**restored)
 
@@ -38,3 +42,8 @@ class Checkpoints:
         """Waits until all is written."""
         self._manager.wait_until_finished()
         self._manager.close()
+
+
+def on_host(state: TrainState) -> dict[str, Any]:
+    """The state as numpy arrays of their own, which orbax takes for the same on every process."""
+    return jax.tree.map(np.array, state._asdict())

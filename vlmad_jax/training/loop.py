@@ -48,7 +48,7 @@ def train(
     pictures_a_step: int,
     save_every: int,
     describe: Callable[[int], str] = lambda step: "",
-) -> TrainState:
+) -> tuple[TrainState, int]:
     """Trains to `steps`, going on from the last checkpoint in `out`.
 
     Args:
@@ -63,7 +63,7 @@ def train(
       describe: what the batch of a step holds, told if its loss is not finite.
 
     Returns:
-      The state at the end, or where SIGTERM stopped it (saved either way).
+      The state at the end, or where SIGTERM stopped it (saved either way), and that step.
 
     Raises:
       InputError: the loss is not finite; the last checkpoint is kept.
@@ -84,7 +84,8 @@ def train(
             for batch in batches(done) if done < steps else ():
                 replicated, terms = step(replicated, frozen, shard(batch))
                 done += 1
-                saving = done % save_every == 0 or done == steps or stop.wanted
+                stopping = stop.wanted  # a signal that comes later in this step is seen in the next
+                saving = done % save_every == 0 or done == steps or stopping
                 # The log comes first: it refuses a loss that is not finite, which must not be saved.
                 shown = log.add(done, terms, flush=saving)
                 bar.update()
@@ -93,11 +94,11 @@ def train(
                     bar.set_postfix_str(f"{format_terms(shown)} {rate:.0f} pictures/s")
                 if saving:
                     checkpoints.save(done, unreplicate(replicated))
-                if stop.wanted:
+                if stopping:
                     break
         finally:
             checkpoints.close()
-    return unreplicate(replicated)
+    return unreplicate(replicated), done
 
 
 def format_terms(terms: dict[str, float]) -> str:

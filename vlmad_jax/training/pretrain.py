@@ -95,7 +95,7 @@ def pretrain(
         "clip": with_known_structure(clip.params, clip.config, config.seed),
         "patch_head": patch_head(clip.config),
     }
-    state = train(
+    state, _ = train(
         make_step(make_loss(clip.config, config.dtype), optimizer),
         TrainState(params, optimizer.init(params)),
         {},

@@ -112,7 +112,7 @@ def train_method(config: TrainConfig, out: pathlib.Path, resources: Resources = 
     context = detector.context(dataset.categories)
     if cache is not None:
         del context["vision"]
-    state = train(
+    state, done = train(
         make_step(detector.loss, optimizer, resources.accumulate),
         TrainState(params, optimizer.init(params)),
         context,
@@ -123,17 +123,11 @@ def train_method(config: TrainConfig, out: pathlib.Path, resources: Resources = 
         resources.save_every,
         lambda step: ", ".join(dataset.relative(sample.path) for sample in pictures.of_step(step - 1)),
     )
-    finished = (out / "log.jsonl").exists() and is_finished(out, steps)
-    if finished and jax.process_index() == 0:
-        plot_losses(out / "log.jsonl", out / "losses.png")
+    if done == steps:
         save_prompts(out / "params", state.params, config.method, detector.setting, clip)
+        if jax.process_index() == 0:
+            plot_losses(out / "log.jsonl", out / "losses.png")
     return out / "params"
-
-
-def is_finished(out: pathlib.Path, steps: int) -> bool:
-    """Whether the log holds the last step."""
-    lines = (out / "log.jsonl").read_text().splitlines()
-    return bool(lines) and json.loads(lines[-1])["step"] == steps
 
 
 def training_samples(dataset: DataSet) -> tuple[Sample, ...]:

@@ -1,6 +1,8 @@
-"""The flags of training, shared by `train` and `transfer`."""
+"""What the entry points that train share: flags, and the run of a training."""
 
 from __future__ import annotations
+
+from pathlib import Path
 
 import jax
 from absl import flags
@@ -9,7 +11,9 @@ from vlmad_jax.clip.attention import KERNELS
 from vlmad_jax.clip.hub import BUNDLED
 from vlmad_jax.errors import InputError
 from vlmad_jax.methods import LEARNING
-from vlmad_jax.training.train import Resources, TrainConfig
+from vlmad_jax.training.train import Resources, TrainConfig, train_method
+
+flags.disclaim_key_flags()  # they are the entry points', whose --help shows them
 
 DEFAULT, RESOURCES = TrainConfig("", "", ""), Resources()
 WHOLE_NUMBERS = ("image_size", "dpam_layers", "context_length", "deep_depth", "deep_length")
@@ -92,3 +96,15 @@ def resources() -> Resources:
     """What the flags let the run use."""
     values = flags.FLAGS
     return Resources(values.workers, values.accumulate, values.save_every, values.cache_gigabytes)
+
+
+def run(config: TrainConfig, out: Path) -> Path | None:
+    """Trains, says where the parameters are and returns it; None if the run was stopped on the way."""
+    params = train_method(config, out, resources())
+    finished = params.exists()
+    if jax.process_index() == 0:
+        if finished:
+            print(f"the parameters are in {params}, the curve of their loss in {out / 'losses.png'}")
+        else:
+            print(f"stopped and saved; the same command goes on with {out}")
+    return params if finished else None
