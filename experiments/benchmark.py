@@ -24,7 +24,9 @@ METHOD = flags.DEFINE_string("method", "winclip", "The method to measure.")
 ARCH = flags.DEFINE_string("arch", "vit-b-16-plus-240", f"The backbone: {', '.join(ARCHITECTURES)}.")
 BATCH_SIZE = flags.DEFINE_integer("batch_size", 1, "Pictures scored together.")
 DTYPES = flags.DEFINE_list("dtypes", ["float32", "bfloat16"], "What matrix products read, one after another.")
-WINDOW_SIZES = flags.DEFINE_list("window_sizes", ["2", "3"], "Sides of the windows in patches.")
+WINDOW_SIZES = flags.DEFINE_list(
+    "window_sizes", None, "Sides of winclip's windows in patches; 2,3 if not given."
+)
 SHOTS = flags.DEFINE_integer("shots", 0, "Random reference pictures; 0 is zero-shot.")
 REPEATS = flags.DEFINE_integer("repeats", 5, "Rounds, in each of which every dtype has its turn.")
 SECONDS = flags.DEFINE_float("seconds", 120.0, "No further round begins after this long; one always does.")

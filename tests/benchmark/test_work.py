@@ -6,7 +6,7 @@ import pytest
 
 from tests.benchmark.settings import SMALL, small
 from vlmad_jax import windows
-from vlmad_jax.benchmark import architecture, matmul_flop, winclip_flop
+from vlmad_jax.benchmark import anomalyclip_flop, architecture, matmul_flop, winclip_flop
 from vlmad_jax.benchmark.contender import random_state
 from vlmad_jax.clip.model import CLIP, random_clip
 from vlmad_jax.errors import InputError
@@ -95,7 +95,7 @@ def test_random_state_has_the_shapes_of_prepare():
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"method": "winklip"}, "method 'winklip' is not one of winclip"),
+        ({"method": "winklip"}, "method 'winklip' is not one of winclip, anomalyclip"),
         ({"batch_size": 0}, "--batch_size=0 holds no picture"),
         ({"shots": -1}, "--shots=-1 is below zero"),
         ({"window_sizes": ()}, "--window_sizes is empty"),
@@ -110,3 +110,29 @@ def test_impossible_settings(changes, message):
 def test_unknown_architecture():
     with pytest.raises(InputError, match="--arch=vit-x is not one of vit-b-32, "):
         architecture("vit-x")
+
+
+def test_anomalyclips_work_by_hand():
+    """SMALL with features of both layers, both with v-v attention: 17 tokens of width 16."""
+    attention = 2 * (2 * 17 * 17 * 16) + 2 * 17 * 16 * 16
+    layer = attention + 2 * 17 * (3 * 16 * 16 + 2 * 16 * 32)
+    read = 1 + 2 * 16  # the class token, and the patches of two layers
+    published = EMBED + 2 * layer + 2 * attention + 2 * read * 8 * (16 + 2)
+    assert anomalyclip_flop(SMALL) == published
+    with pytest.raises(InputError, match="anomalyclip has no windows and no references"):
+        small(method="anomalyclip", shots=1)
+    detector = small(method="anomalyclip").detector(clip())
+    images = jax.ShapeDtypeStruct((1, 32, 32, 3), jnp.uint8)
+    executed = matmul_flop(detector.score, random_state(detector, 0), images)
+    # The last layer's own path is for the class token alone: 16 tokens less of CLIP's attention and MLP.
+    saved = 16 * (2 * 2 * 17 * 16 + 2 * 16 * 16 + 2 * 2 * 16 * 32)
+    of_maps = 2 * (2 * 32 * 4 * 4 + 2 * 32 * 32 * 4) + 2 * 2 * 32 * 32 * 32  # upsampling two layers; the blur
+    assert executed == published - saved + of_maps
+
+
+def test_anomalyclips_published_size():
+    flop = anomalyclip_flop(architecture("vit-l-14-336"))
+    assert flop == 1_222_895_787_008
+    # 24 layers' weights for 1370 tokens, 12 squares of 1024 each, are 828 GFLOP; attention is twice.
+    weights, products = 24 * 1370 * 2 * 12 * 1024**2, (24 + 19) * 2 * 2 * 1370**2 * 1024
+    assert flop == pytest.approx(weights + products, rel=6e-2)

@@ -46,11 +46,14 @@ def place(tmp_path: Path, weights: Path) -> Workplace:
 
 
 FLAGS = {
-    "an unknown method": ("--method=winklip", "method 'winklip' is not one of winclip; give one of these"),
-    "no method": ("--method=", "method '' is not one of winclip; give one of these"),
+    "an unknown method": (
+        "--method=winklip",
+        "method 'winklip' is not one of winclip, anomalyclip; give one of these",
+    ),
+    "no method": ("--method=", "method '' is not one of winclip, anomalyclip; give one of these"),
     "an unknown data set": (
         "--dataset=mvtec",
-        "--dataset: unknown data set 'mvtec'; choose one of mvtec_ad, visa, elpv, synthetic, folder",
+        "--dataset: unknown data set 'mvtec'; choose one of mvtec_ad, visa, elpv, synthetic, synthetic_train",
     ),
     "an unknown category": (
         "--categories=bottle,cup",
@@ -107,7 +110,7 @@ def test_flags(place: Workplace, capsys: pytest.CaptureFixture[str], case: str) 
 
 def test_no_method(capsys: pytest.CaptureFixture[str]) -> None:
     done = here(capsys, "zero_shot")
-    assert (done.code, done.stderr) == (1, "error: --method is missing; give one of winclip\n")
+    assert (done.code, done.stderr) == (1, "error: --method is missing; give one of winclip, anomalyclip\n")
 
 
 def missing(place: Workplace) -> None:

@@ -7,7 +7,7 @@ import pytest
 from tests.golden import difference, golden_clip
 from tests.methods.detectors import IMAGES, REFERENCES, winclip
 from vlmad_jax import InputError, WinCLIP
-from vlmad_jax.methods import METHODS, method
+from vlmad_jax.methods import METHODS, Options, method
 from vlmad_jax.prompts import PromptEnsemble
 
 
@@ -96,6 +96,16 @@ def test_parameters_are_refused():
 
 
 def test_methods_by_name():
-    assert list(METHODS) == ["winclip"]
-    assert method("winclip") is WinCLIP
-    assert refusal(method, "winklip") == "method 'winklip' is not one of winclip; give one of these"
+    assert list(METHODS) == ["winclip", "anomalyclip"]
+    made, params = method("winclip")(winclip().clip, Options(window_sizes=(3,)))
+    assert isinstance(made, WinCLIP)
+    assert (made.window_sizes, params) == ((3,), {})
+    refused = refusal(method("winclip"), winclip().clip, Options(params="a.pth"))
+    assert refused == "--params is no option of winclip; leave it out"
+    refused = refusal(method("anomalyclip"), winclip().clip, Options(window_sizes=(2,)))
+    assert refused == "--window_sizes is no option of anomalyclip; leave it out"
+    refused = refusal(method("anomalyclip"), winclip().clip, Options())
+    assert refused.startswith("--params is missing: anomalyclip needs learned prompts; train some")
+    assert (
+        refusal(method, "winklip") == "method 'winklip' is not one of winclip, anomalyclip; give one of these"
+    )

@@ -15,7 +15,6 @@ from vlmad_jax.benchmark import machine
 from vlmad_jax.benchmark.setting import Setting
 from vlmad_jax.benchmark.work import matmul_flop
 from vlmad_jax.clip.model import random_clip
-from vlmad_jax.methods import WinCLIP
 
 # A run is as many calls as fill this time, at least one: short calls are lost in the clock otherwise.
 RUN_SECONDS = 0.3
@@ -52,7 +51,7 @@ class Contender:
         The peak of memory is that of weights, compilation and scoring: it is read before the products exist.
         """
         setting = self.setting
-        detector = WinCLIP(random_clip(setting.config, dtype=self.dtype), window_sizes=setting.window_sizes)
+        detector = setting.detector(random_clip(setting.config, dtype=self.dtype))
         state = random_state(detector, setting.shots)
         shape = (setting.batch_size, detector.size, detector.size, 3)
         images = jnp.asarray(np.random.default_rng(0).integers(0, 256, shape, np.uint8))

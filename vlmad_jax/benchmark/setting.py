@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from vlmad_jax.benchmark.work import winclip_flop
+from vlmad_jax.benchmark.work import anomalyclip_flop, winclip_flop
 from vlmad_jax.clip.config import ARCHITECTURES, CLIPConfig
+from vlmad_jax.clip.model import CLIP
 from vlmad_jax.errors import InputError
-from vlmad_jax.methods import method
+from vlmad_jax.methods import AnomalyCLIP, Detector, WinCLIP, method
 
 # The work of one picture as published, for each method: (config, window_sizes, shots) -> operations.
-PUBLISHED_FLOP = {"winclip": winclip_flop}
+PUBLISHED_FLOP = {"winclip": winclip_flop, "anomalyclip": anomalyclip_flop}
 
 
 @dataclass(frozen=True)
@@ -22,7 +23,7 @@ class Setting:
       arch: what to call `config` in the results.
       config: the shape of the backbone, whose weights are drawn at random.
       batch_size: B, pictures scored together.
-      window_sizes: sides of the windows in patches.
+      window_sizes: of winclip, sides of the windows in patches; None is 2 and 3.
       shots: K, the number of random references; 0 is zero-shot.
 
     Raises:
@@ -33,7 +34,7 @@ class Setting:
     arch: str
     config: CLIPConfig
     batch_size: int = 1
-    window_sizes: tuple[int, ...] = (2, 3)
+    window_sizes: tuple[int, ...] | None = None
     shots: int = 0
 
     def __post_init__(self) -> None:
@@ -42,9 +43,17 @@ class Setting:
             raise InputError(f"--batch_size={self.batch_size} holds no picture; give 1 or more")
         if self.shots < 0:
             raise InputError(f"--shots={self.shots} is below zero; give 0 for zero-shot, or the references")
-        if not self.window_sizes:
+        if self.window_sizes is None and self.method == "winclip":
+            object.__setattr__(self, "window_sizes", (2, 3))
+        if self.window_sizes == ():
             raise InputError("--window_sizes is empty; give at least one, for example 2,3")
         self.published_flop  # noqa: B018  a window that does not fit is refused now
+
+    def detector(self, clip: CLIP) -> Detector:
+        """The method on that backbone, as it would be used."""
+        if self.method == "anomalyclip":
+            return AnomalyCLIP.scaled(clip)
+        return WinCLIP(clip, window_sizes=self.window_sizes or (2, 3))
 
     @property
     def published_flop(self) -> int:

@@ -21,7 +21,7 @@ COLUMNS = (
 def table(results: dict[str, Any]) -> str:
     """The results of `run` in at most 110 columns; the last two are shares of the machine's matmul rate."""
     setting, machine, work = results["setting"], results["machine"], results["gflop_per_picture"]
-    windows = ",".join(map(str, setting["window_sizes"]))
+    windows = f"windows {','.join(map(str, setting['window_sizes']))}, " if setting["window_sizes"] else ""
     shots = f"{setting['shots']}-shot" if setting["shots"] else "zero-shot"
     rows = [[name for name, _ in COLUMNS]]
     for dtype, figures in results["dtypes"].items():
@@ -42,8 +42,7 @@ def table(results: dict[str, Any]) -> str:
         )
     return "\n".join(
         [
-            f"{setting['method']} {shots}, {setting['arch']}, windows {windows}, "
-            f"batch {setting['batch_size']}",
+            f"{setting['method']} {shots}, {setting['arch']}, {windows}batch {setting['batch_size']}",
             f"{machine['device']}, {machine['cores']} cores, jax {machine['jax']}, "
             f"load average {results['load_average']:.1f} before",
             f"work of a picture: {work['published']:.4g} GFLOP as published, {work['executed']:.4g} executed",

@@ -73,7 +73,7 @@ def run(setting: Setting, dtypes: Sequence[str], repeats: int = 5, seconds: floa
             "method": setting.method,
             "arch": setting.arch,
             "batch_size": setting.batch_size,
-            "window_sizes": list(setting.window_sizes),
+            "window_sizes": setting.window_sizes and list(setting.window_sizes),
             "shots": setting.shots,
         },
         "gflop_per_picture": {

@@ -13,10 +13,13 @@ import jax
 from jax.extend.core import ClosedJaxpr, Jaxpr
 
 from vlmad_jax.clip.config import CLIPConfig
+from vlmad_jax.clip.model import CLIP
+from vlmad_jax.errors import InputError
+from vlmad_jax.methods import AnomalyCLIP
 from vlmad_jax.windows import sliding_windows
 
 
-def winclip_flop(config: CLIPConfig, window_sizes: tuple[int, ...] = (2, 3), shots: int = 0) -> int:
+def winclip_flop(config: CLIPConfig, window_sizes: tuple[int, ...] | None = None, shots: int = 0) -> int:
     """WinCLIP's work for one picture as published, at the backbone's own image size.
 
     Counted are the patch embedding; the whole picture and every window, each with a class token, through all
@@ -27,13 +30,14 @@ def winclip_flop(config: CLIPConfig, window_sizes: tuple[int, ...] = (2, 3), sho
 
     Args:
       config: the backbone.
-      window_sizes: sides of the windows in patches.
+      window_sizes: sides of the windows in patches; None is 2 and 3.
       shots: K, the number of reference pictures.
 
     Raises:
       InputError: a window that is larger than the grid.
     """
     vision, embedding = config.vision, config.embed_dim
+    window_sizes = (2, 3) if window_sizes is None else window_sizes
     patches = vision.grid**2
 
     def encoder(tokens: int) -> int:
@@ -47,6 +51,35 @@ def winclip_flop(config: CLIPConfig, window_sizes: tuple[int, ...] = (2, 3), sho
     texts = 2 * (1 + sum(counts.values())) * embedding * 2
     nearest = 2 * shots * (patches**2 * vision.width + sum(n**2 for n in counts.values()) * embedding)
     return embed + encode + texts + nearest
+
+
+def anomalyclip_flop(config: CLIPConfig, window_sizes: tuple[int, ...] | None = None, shots: int = 0) -> int:
+    """AnomalyCLIP's work for one picture as published, in the setting that `AnomalyCLIP.scaled` gives.
+
+    Counted are the patch embedding; all layers for all tokens; both products of the v-v attention of the
+    replaced layers and its output; the projections of the class token and of the patches of each feature
+    layer, and their cosines with two texts. ViT-L/14@336 at 518 pixels is 1,223 GFLOP.
+
+    Args:
+      config: the backbone.
+      window_sizes: none; it has no windows.
+      shots: none; it takes no references.
+
+    Raises:
+      InputError: windows or references.
+    """
+    if window_sizes is not None or shots:
+        raise InputError("anomalyclip has no windows and no references; leave their flags out")
+    vision, embedding = config.vision, config.embed_dim
+    setting = AnomalyCLIP.scaled(CLIP(config, {}, None))
+    patches = setting.grid[0] * setting.grid[1]
+    tokens = 1 + patches
+    attention = 2 * (2 * tokens * tokens * vision.width) + 2 * tokens * vision.width**2  # and its output
+    layer = attention + 2 * tokens * vision.width * (3 * vision.width + 2 * vision.mlp_width)
+    read = 1 + len(setting.feature_layers) * patches
+    embed = 2 * patches * (3 * vision.patch_size**2) * vision.width
+    projected = 2 * read * embedding * (vision.width + 2)
+    return embed + vision.layers * layer + setting.dpam_layers * attention + projected
 
 
 def matmul_flop(function: Callable[..., Any], *arguments: Any) -> int:

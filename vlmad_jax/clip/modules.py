@@ -60,20 +60,29 @@ class Linear(nn.Module):
 class Attention(nn.Module):
     """Multi-head attention with a kernel chosen at the call."""
 
+    width: int
     heads: int
     dtype: str
 
-    @nn.compact
+    def setup(self) -> None:
+        self.query, self.key, self.value, self.out = (Linear(self.width, self.dtype) for _ in range(4))
+
     def __call__(self, x: jax.Array, attention: str | Kernel, queries: int | None = None) -> jax.Array:
-        width, dtype = x.shape[-1], dtype_of(self.dtype)
+        return self.answer(attention, *self.ask(x, queries))
 
-        def heads(name: str, tokens: jax.Array) -> jax.Array:
-            y = Linear(width, self.dtype, name=name)(tokens).astype(dtype)
-            return y.reshape(*y.shape[:-1], self.heads, -1).swapaxes(1, 2)  # (B, H, T, D/H)
+    def ask(self, x: jax.Array, queries: int | None = None) -> tuple[jax.Array, jax.Array, jax.Array]:
+        """Tokens (B, T, D) -> queries of the first ones, keys and values, (B, H, T, D/H) each."""
 
-        q, k, v = heads("query", x[:, :queries]), heads("key", x), heads("value", x)
+        def heads(y: jax.Array) -> jax.Array:
+            y = y.astype(dtype_of(self.dtype))
+            return y.reshape(*y.shape[:-1], self.heads, -1).swapaxes(1, 2)
+
+        return heads(self.query(x[:, :queries])), heads(self.key(x)), heads(self.value(x))
+
+    def answer(self, attention: str | Kernel, q: jax.Array, k: jax.Array, v: jax.Array) -> jax.Array:
+        """What the kernel makes of them, (B, Q, D)."""
         out = kernel(attention)(q, k, v)
-        return Linear(width, self.dtype, name="out")(out.swapaxes(1, 2).reshape(*x.shape[:1], -1, width))
+        return self.out(out.swapaxes(1, 2).reshape(*out.shape[:1], -1, self.width))
 
 
 class MLP(nn.Module):
@@ -96,6 +105,7 @@ class Block(nn.Module):
     an encoder that is read at its class token needs no more.
     """
 
+    width: int
     heads: int
     mlp_width: int
     activation: str
@@ -104,17 +114,22 @@ class Block(nn.Module):
 
     def setup(self) -> None:
         self.ln_1 = layer_norm(self.eps)
-        self.attention = Attention(self.heads, self.dtype)
+        self.attention = Attention(self.width, self.heads, self.dtype)
         self.ln_2 = layer_norm(self.eps)
         self.mlp = MLP(self.mlp_width, self.activation, self.dtype)
 
     def __call__(self, x: jax.Array, attention: str | Kernel, queries: int | None = None) -> jax.Array:
-        x = x[:, :queries] + self.attend(x, attention, queries)
+        x = x[:, :queries] + self.attention(self.ln_1(x), attention, queries)
         return x + self.mlp(self.ln_2(x))
 
-    def attend(self, x: jax.Array, attention: str | Kernel, queries: int | None = None) -> jax.Array:
-        """What the attention adds to the stream, the first half of the block."""
-        return self.attention(self.ln_1(x), attention, queries)
+    def two_paths(
+        self, x: jax.Array, attention: str | Kernel, queries: int | None = None
+    ) -> tuple[jax.Array, jax.Array]:
+        """The block with CLIP's own attention, and what attention of another kernel would have added to x."""
+        q, k, v = self.attention.ask(self.ln_1(x))
+        added = self.attention.answer(attention, q, k, v)
+        x = x[:, :queries] + self.attention.answer("qk", q[:, :, :queries], k, v)
+        return x + self.mlp(self.ln_2(x)), added
 
 
 def layer_norm(eps: float) -> nn.LayerNorm:
@@ -127,6 +142,7 @@ def blocks(config: CLIPConfig, tower: str, dtype: str) -> list[Block]:
     part = getattr(config, tower)
     return [
         Block(
+            part.width,
             part.heads,
             part.mlp_width,
             config.activation,
@@ -194,10 +210,13 @@ class VisionTransformer(nn.Module):
         hidden, intermediates = self.ln_pre(tokens), {}
         local = None  # the second stream
         for number, layer in enumerate(self.layers, start=1):
-            if number > len(self.layers) - dpam_layers:
-                local = (hidden if local is None else local) + layer.attend(hidden, attention)
-            last = class_only and number == len(self.layers)
-            hidden = layer(hidden, "qk", queries=1 if last else None)
+            queries = 1 if class_only and number == len(self.layers) else None
+            if number <= len(self.layers) - dpam_layers:
+                hidden = layer(hidden, "qk", queries)
+            else:
+                before = hidden if local is None else local
+                hidden, added = layer.two_paths(hidden, attention, queries)
+                local = before + added
             intermediates[layer_name(number)] = hidden if local is None else local
         return hidden, intermediates
 

@@ -123,6 +123,7 @@ class AnomalyCLIP:
             image_size=vision.image_size,
             dpam_layers=vision.layers - layers[0] + 1,
             feature_layers=layers,
+            context_length=min(12, text.context_length - 6),
             deep_depth=min(9, text.layers),
             blur_sigma=4 * vision.image_size / 518,
         )
@@ -281,7 +282,7 @@ class AnomalyCLIP:
 
     def check_params(self, params: dict[str, Any], source: str) -> None:
         """Raises InputError, naming `source`, unless names and shapes are those of this setting."""
-        expected = {name: jnp.shape(x) for name, x in jax.eval_shape(self.init, jax.random.key(0)).items()}
+        expected = self.shapes | ({"diagonal": ()} if self.attention == "diagonal" else {})
         found = {name: tuple(jnp.shape(x)) for name, x in params.items()}
         if found != expected:
             raise InputError(

@@ -12,7 +12,7 @@ from scipy.fft import idctn
 
 # Brightness, then two opponent colours: orthogonal, and most of a picture's energy in the first.
 # Colours vary less than brightness; their waves are taken twice as large.
-COLOURS = np.array([[1, 1, 1], [1, -1, 0], [1, 1, -2]]) / np.sqrt([[3], [2 / 4], [6 / 4]])
+COLOURS = np.array([[1, 1, 1], [1, -1, 0], [1, 1, -2]]) / np.sqrt([[3.0], [0.5], [1.5]])
 BRIGHTNESS_SHARE = 2 / 3  # of the frequencies
 POSITION_SIZE = 0.5
 

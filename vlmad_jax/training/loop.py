@@ -134,7 +134,7 @@ class Log:
                 file.writelines(json.dumps(line) + "\n" for line in lines)
         for line in lines:
             if not np.isfinite(line["loss"]):
-                held = self.describe(line["step"])
+                held = self.describe(int(line["step"]))
                 raise InputError(
                     f"the loss is not finite at step {line['step']}{f' ({held})' if held else ''}; "
                     "lower the learning rate"

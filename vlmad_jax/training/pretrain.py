@@ -37,7 +37,7 @@ class PretrainConfig:
     make a batch; `pool` is the number of different pairs.
     """
 
-    schedule_steps: int = 2500
+    schedule_steps: int = 2200
     pairs: int = 64
     pool: int = 40960
     learning_rate: float = 1e-3
