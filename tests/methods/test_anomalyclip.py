@@ -12,10 +12,11 @@ import pytest
 from scipy.ndimage import gaussian_filter
 
 from tests.golden import case, difference, golden_clip
-from vlmad_jax import CLIP, AnomalyCLIP, InputError, chunks
+from vlmad_jax import CLIP, AnomalyCLIP, InputError, chunks, load_clip
+from vlmad_jax.clip import hub
 from vlmad_jax.clip.attention import diagonal, kernel
 from vlmad_jax.clip.config import vit
-from vlmad_jax.methods import prompt_files
+from vlmad_jax.methods import Options, method, prompt_files
 from vlmad_jax.methods.detector import blur
 
 CASE = case("anomalyclip")
@@ -296,3 +297,12 @@ def test_blur_is_scipys():
     for sigma in (0, 0.7, 2, 6):  # the last reflects more than once
         expected = [gaussian_filter(m.astype(np.float64), sigma) for m in maps]
         np.testing.assert_allclose(blur(jnp.asarray(maps), sigma), expected, atol=2e-7)
+
+
+def test_the_bundled_prompts_belong_to_the_bundled_weights():
+    clip = load_clip(hub.BUNDLED)
+    made, learned = method("anomalyclip")(clip, Options())
+    assert made.setting["feature_layers"] == [4]
+    text = np.asarray(made.prepare("anything", params=learned)["text"])
+    cosine = text[0] @ text[1] / np.linalg.norm(text[0]) / np.linalg.norm(text[1])
+    assert cosine < 0.9  # they say different things
