@@ -52,7 +52,7 @@ def test_the_learning_rate_rises_stays_and_falls():
     for _ in range(40):
         updates, state = update({"bias": np.ones(1, np.float32)}, state, params)
         moved.append(-float(updates["bias"][0]))
-    expected = [0.5 * min(1, n / 10, (40 - n) / 10) for n in range(40)]
+    expected = [0.5 * min(1, n / 10, (40 - n) / 20) for n in range(40)]
     np.testing.assert_allclose(moved, expected, rtol=1e-4, atol=1e-7)
 
 
