@@ -7,8 +7,8 @@ from typing import Any
 COLUMNS = (
     ("dtype", 9),
     ("pictures/s", 11),
-    ("min", 8),
-    ("max", 8),
+    ("min", 10),
+    ("max", 10),
     ("rounds", 7),
     ("compile s", 10),
     ("peak GB", 8),
