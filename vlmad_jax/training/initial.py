@@ -2,7 +2,8 @@
 
 Trained for an hour, random projections of patches are still mostly random. The patch embedding therefore
 starts as the lowest frequencies of the patch, and positions as waves across the grid (Dosovitskiy et al. 2021
-leave both to learning; Beyer et al. 2022, "Better plain ViT baselines", take the waves).
+leave both to learning; Beyer et al. 2022, "Better plain ViT baselines", take the waves), and attention
+starts as that of trained transformers looks.
 """
 
 from __future__ import annotations

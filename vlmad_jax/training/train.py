@@ -95,7 +95,7 @@ def train_method(config: TrainConfig, out: pathlib.Path, resources: Resources = 
     dataset = load_dataset(config.dataset, config.data_dir, config.categories)
     samples = training_samples(dataset)
     clip = load_clip(config.weights, config.dtype)
-    detector = with_setting(method.scaled(clip), dict(config.setting))
+    detector = dataclasses.replace(method.scaled(clip), **dict(config.setting))
     check_batch(config, detector, resources)
     remember(out, config, detector, dataset, clip)
     with_masks = all(dataset.has_masks(name) for name in dataset.categories)
@@ -139,11 +139,6 @@ def training_samples(dataset: DataSet) -> tuple[Sample, ...]:
             "ones; give a data set with defects"
         )
     return samples
-
-
-def with_setting(detector: AnomalyCLIP, setting: dict[str, Any]) -> AnomalyCLIP:
-    """The detector with other hyper-parameters."""
-    return dataclasses.replace(detector, **setting)
 
 
 def check_batch(config: TrainConfig, detector: AnomalyCLIP, resources: Resources) -> None:
