@@ -16,13 +16,14 @@ from absl import flags
 
 from experiments import common
 from vlmad_jax import benchmark
-from vlmad_jax.benchmark import Setting
+from vlmad_jax.benchmark import WORKS, Setting
 from vlmad_jax.clip.config import ARCHITECTURES
 from vlmad_jax.files import write_json
 
 METHOD = flags.DEFINE_string("method", "winclip", "The method to measure.")
 ARCH = flags.DEFINE_string("arch", "vit-b-16-plus-240", f"The backbone: {', '.join(ARCHITECTURES)}.")
-BATCH_SIZE = flags.DEFINE_integer("batch_size", 1, "Pictures scored together.")
+BATCH_SIZE = flags.DEFINE_integer("batch_size", 1, "Pictures scored together, or of a training step.")
+WORK = flags.DEFINE_string("work", "score", f"What is measured: {', '.join(WORKS)}.")
 DTYPES = flags.DEFINE_list("dtypes", ["float32", "bfloat16"], "What matrix products read, one after another.")
 WINDOW_SIZES = flags.DEFINE_list(
     "window_sizes", None, "Sides of winclip's windows in patches; 2,3 if not given."
@@ -47,7 +48,8 @@ def main() -> None:
     """Flags in, a measurement out."""
     window_sizes = common.window_sizes_from(WINDOW_SIZES.value)
     config = benchmark.architecture(ARCH.value)
-    setting = Setting(METHOD.value, ARCH.value, config, BATCH_SIZE.value, window_sizes, SHOTS.value)
+    size = BATCH_SIZE.value
+    setting = Setting(METHOD.value, ARCH.value, config, size, window_sizes, SHOTS.value, WORK.value)
     run(setting, DTYPES.value, REPEATS.value, SECONDS.value, pathlib.Path(OUT.value))
 
 

@@ -35,6 +35,7 @@ def test_measurement(results):
         "batch_size": 2,
         "window_sizes": [2, 3],
         "shots": 1,
+        "work": "score",
     }
     assert results["gflop_per_picture"]["published"] == pytest.approx(1_054_912e-9 + 9_744e-9)
     assert 0.5 < results["gflop_per_picture"]["executed"] / results["gflop_per_picture"]["published"] < 1
@@ -53,6 +54,10 @@ def test_table(results):
     figures = results["dtypes"]["bfloat16"]
     lines = table(results | {"dtypes": {"float32": figures, "bfloat16": figures}}).splitlines()
     assert lines[0] == "winclip 1-shot, small, windows 2,3, batch 2"
+    training = results["setting"] | {"work": "train_cached", "window_sizes": None}
+    assert table(results | {"setting": training}).startswith(
+        "winclip training step on cached features, small"
+    )
     assert [line.split()[0] for line in lines[-3:]] == ["dtype", "float32", "bfloat16"]
     assert len({len(line) for line in lines[-3:]}) == 1
     assert max(map(len, lines)) <= 110

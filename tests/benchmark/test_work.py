@@ -1,3 +1,4 @@
+import dataclasses
 import functools
 
 import jax
@@ -6,8 +7,14 @@ import pytest
 
 from tests.benchmark.settings import SMALL, small
 from vlmad_jax import windows
-from vlmad_jax.benchmark import anomalyclip_flop, architecture, matmul_flop, winclip_flop
-from vlmad_jax.benchmark.contender import random_state
+from vlmad_jax.benchmark import (
+    anomalyclip_flop,
+    architecture,
+    matmul_flop,
+    prompt_training_flop,
+    winclip_flop,
+)
+from vlmad_jax.benchmark.jobs import make_job, random_state
 from vlmad_jax.clip.model import CLIP, random_clip
 from vlmad_jax.errors import InputError
 from vlmad_jax.methods import WinCLIP
@@ -100,6 +107,8 @@ def test_random_state_has_the_shapes_of_prepare():
         ({"shots": -1}, "--shots=-1 is below zero"),
         ({"window_sizes": ()}, "--window_sizes is empty"),
         ({"window_sizes": (5,)}, "window size 5 does not fit"),
+        ({"work": "sleep"}, "--work=sleep is not one of score, train, train_cached"),
+        ({"work": "train"}, "method 'winclip' learns nothing; anomalyclip does"),
     ],
 )
 def test_impossible_settings(changes, message):
@@ -136,3 +145,26 @@ def test_anomalyclips_published_size():
     # 24 layers' weights for 1370 tokens, 12 squares of 1024 each, are 828 GFLOP; attention is twice.
     weights, products = 24 * 1370 * 2 * 12 * 1024**2, (24 + 19) * 2 * 2 * 1370**2 * 1024
     assert flop == pytest.approx(weights + products, rel=6e-2)
+
+
+def test_work_of_a_training_step():
+    """SMALL's text transformer has one layer of width 16, and sentences of 16 tokens."""
+    weights, attention = 2 * 16 * (4 * 16 * 16 + 2 * 16 * 32), 2 * 2 * 16 * 16 * 16
+    assert prompt_training_flop(SMALL) == 2 * (2 * weights + 3 * attention)
+    setting = small(method="anomalyclip", work="train", batch_size=4)
+    assert setting.published_flop == anomalyclip_flop(SMALL) + prompt_training_flop(SMALL) // 4
+    on_pictures, on_features = (
+        make_job(dataclasses.replace(setting, work=work), "float32") for work in ("train", "train_cached")
+    )
+    images = jax.ShapeDtypeStruct((4, 32, 32, 3), jnp.uint8)
+    detector = setting.detector(clip())
+    encoding = matmul_flop(detector.extract, {"params": clip().params["vision"]}, images)
+    assert on_pictures.flop() - on_features.flop() == encoding
+    before, after = on_features.call(), on_features.call()
+    assert float(after["loss"][0]) < float(before["loss"][0])
+
+
+def test_training_batch_that_does_not_divide(monkeypatch):
+    monkeypatch.setattr(jax, "local_device_count", lambda: 2)
+    with pytest.raises(InputError, match="--batch_size=3 does not divide over 2 devices"):
+        make_job(small(method="anomalyclip", work="train", batch_size=3), "float32")

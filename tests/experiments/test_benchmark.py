@@ -13,13 +13,14 @@ EVERY_FLAG = {
     "shots": "5",
     "repeats": "7",
     "seconds": "8.5",
+    "work": "score",
 }
 # The measurement itself is replaced: what reaches it is written instead of its results.
 RECORD = """
 from experiments import benchmark, common
 def measure(setting, dtypes, repeats, seconds):
     named = (setting.method, setting.arch, setting.config.vision.patch_size, setting.batch_size)
-    return {"seen": [*named, setting.window_sizes, setting.shots, dtypes, repeats, seconds]}
+    return {"seen": [*named, setting.window_sizes, setting.shots, setting.work, dtypes, repeats, seconds]}
 benchmark.benchmark.run, benchmark.benchmark.table = measure, str
 common.main(benchmark.main)
 """
@@ -34,7 +35,7 @@ def test_every_flag_is_read(tmp_path):
     done = python("-c", RECORD, *flags, f"--out={tmp_path / 'new'}")
     assert done.returncode == 0, done.stderr
     seen = json.loads((tmp_path / "new" / "benchmark.json").read_text())["seen"]
-    assert seen == ["winclip", "vit-b-32", 32, 3, [2, 4], 5, ["bfloat16"], 7, 8.5]
+    assert seen == ["winclip", "vit-b-32", 32, 3, [2, 4], 5, "score", ["bfloat16"], 7, 8.5]
     assert done.stdout.startswith("{'seen'")
 
 

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from vlmad_jax.benchmark.work import anomalyclip_flop, winclip_flop
+from vlmad_jax.benchmark.work import anomalyclip_flop, prompt_training_flop, winclip_flop
 from vlmad_jax.clip.config import ARCHITECTURES, CLIPConfig
 from vlmad_jax.clip.model import CLIP
 from vlmad_jax.errors import InputError
-from vlmad_jax.methods import AnomalyCLIP, Detector, WinCLIP, method
+from vlmad_jax.methods import AnomalyCLIP, Detector, WinCLIP, learning_method, method
 
 # The work of one picture as published, for each method: (config, window_sizes, shots) -> operations.
 PUBLISHED_FLOP = {"winclip": winclip_flop, "anomalyclip": anomalyclip_flop}
+WORKS = ("score", "train", "train_cached")
 
 
 @dataclass(frozen=True)
@@ -22,12 +23,14 @@ class Setting:
       method: the name of a detector.
       arch: what to call `config` in the results.
       config: the shape of the backbone, whose weights are drawn at random.
-      batch_size: B, pictures scored together.
+      batch_size: B, pictures scored together, or of a step of training.
       window_sizes: of winclip, sides of the windows in patches; None is 2 and 3.
       shots: K, the number of random references; 0 is zero-shot.
+      work: "score"; "train", a step of training on pictures; or "train_cached", one on cached features.
 
     Raises:
-      InputError: an unknown method, a window that does not fit, a batch of none or fewer than no references.
+      InputError: an unknown method or work, training of a method that learns nothing, a window that does not
+        fit, a batch of none or fewer than no references.
     """
 
     method: str
@@ -36,9 +39,12 @@ class Setting:
     batch_size: int = 1
     window_sizes: tuple[int, ...] | None = None
     shots: int = 0
+    work: str = "score"
 
     def __post_init__(self) -> None:
-        method(self.method)
+        if self.work not in WORKS:
+            raise InputError(f"--work={self.work} is not one of {', '.join(WORKS)}; give one of these")
+        method(self.method) if self.work == "score" else learning_method(self.method)
         if self.batch_size < 1:
             raise InputError(f"--batch_size={self.batch_size} holds no picture; give 1 or more")
         if self.shots < 0:
@@ -57,8 +63,11 @@ class Setting:
 
     @property
     def published_flop(self) -> int:
-        """Matrix-product operations a picture, as published."""
-        return PUBLISHED_FLOP[self.method](self.config, self.window_sizes, self.shots)
+        """Matrix-product operations a picture, as published: in training, every step encodes its pictures."""
+        forward = PUBLISHED_FLOP[self.method](self.config, self.window_sizes, self.shots)
+        if self.work == "score":
+            return forward
+        return forward + prompt_training_flop(self.config) // self.batch_size
 
 
 def architecture(name: str) -> CLIPConfig:

@@ -22,7 +22,9 @@ def table(results: dict[str, Any]) -> str:
     """The results of `run` in at most 110 columns; the last two are shares of the machine's matmul rate."""
     setting, machine, work = results["setting"], results["machine"], results["gflop_per_picture"]
     windows = f"windows {','.join(map(str, setting['window_sizes']))}, " if setting["window_sizes"] else ""
+    work_names = {"train": "training step", "train_cached": "training step on cached features"}
     shots = f"{setting['shots']}-shot" if setting["shots"] else "zero-shot"
+    done = work_names.get(setting["work"], shots)
     rows = [[name for name, _ in COLUMNS]]
     for dtype, figures in results["dtypes"].items():
         speed, share = figures["pictures_per_second"], figures["share_of_matmul_rate"]
@@ -42,7 +44,7 @@ def table(results: dict[str, Any]) -> str:
         )
     return "\n".join(
         [
-            f"{setting['method']} {shots}, {setting['arch']}, {windows}batch {setting['batch_size']}",
+            f"{setting['method']} {done}, {setting['arch']}, {windows}batch {setting['batch_size']}",
             f"{machine['device']}, {machine['cores']} cores, jax {machine['jax']}, "
             f"load average {results['load_average']:.1f} before",
             f"work of a picture: {work['published']:.4g} GFLOP as published, {work['executed']:.4g} executed",

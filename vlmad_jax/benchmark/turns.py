@@ -71,6 +71,7 @@ def run(setting: Setting, dtypes: Sequence[str], repeats: int = 5, seconds: floa
         "load_average": load_average,
         "setting": {
             "method": setting.method,
+            "work": setting.work,
             "arch": setting.arch,
             "batch_size": setting.batch_size,
             "window_sizes": setting.window_sizes and list(setting.window_sizes),
@@ -93,10 +94,10 @@ def summary(setting: Setting, start: Start, rounds: Sequence[Round]) -> Results:
     it, times the median pictures a second over that rate. As less is executed than published, the published
     share can pass 1.
     """
-    speeds = [setting.batch_size / measured.score for measured in rounds]
+    speeds = [setting.batch_size / measured.call for measured in rounds]
     speed = statistics.median(speeds)
     rate, shape = max((rate, shape) for measured in rounds for shape, rate in measured.matmul.items())
-    compiling = start.first_call - statistics.median(measured.score for measured in rounds)
+    compiling = start.first_call - statistics.median(measured.call for measured in rounds)
     return {
         "rounds": len(rounds),
         "pictures_per_second": {"median": speed, "min": min(speeds), "max": max(speeds)},

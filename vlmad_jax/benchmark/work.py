@@ -1,4 +1,4 @@
-"""The work of scoring one picture, in floating-point operations of matrix products.
+"""The work of scoring or learning from one picture, in floating-point operations of matrix products.
 
 A product of (n, k) and (k, m) is 2 n k m operations. Norms, softmax and activations are not counted.
 """
@@ -12,7 +12,7 @@ from typing import Any
 import jax
 from jax.extend.core import ClosedJaxpr, Jaxpr
 
-from vlmad_jax.clip.config import CLIPConfig
+from vlmad_jax.clip.config import CLIPConfig, TextConfig, VisionConfig
 from vlmad_jax.clip.model import CLIP
 from vlmad_jax.errors import InputError
 from vlmad_jax.methods import AnomalyCLIP
@@ -41,9 +41,8 @@ def winclip_flop(config: CLIPConfig, window_sizes: tuple[int, ...] | None = None
     patches = vision.grid**2
 
     def encoder(tokens: int) -> int:
-        weights = 2 * tokens * vision.width * (4 * vision.width + 2 * vision.mlp_width)
-        attention = 2 * (2 * tokens * tokens * vision.width)
-        return vision.layers * (weights + attention) + 2 * vision.width * embedding
+        layer = weights_flop(vision, tokens) + attention_flop(vision, tokens)
+        return vision.layers * layer + 2 * vision.width * embedding
 
     counts = {size: len(sliding_windows((vision.grid, vision.grid), size)) for size in window_sizes}
     embed = 2 * patches * (3 * vision.patch_size**2) * vision.width
@@ -74,12 +73,35 @@ def anomalyclip_flop(config: CLIPConfig, window_sizes: tuple[int, ...] | None = 
     setting = AnomalyCLIP.scaled(CLIP(config, {}, None))
     patches = setting.grid[0] * setting.grid[1]
     tokens = 1 + patches
-    attention = 2 * (2 * tokens * tokens * vision.width) + 2 * tokens * vision.width**2  # and its output
-    layer = attention + 2 * tokens * vision.width * (3 * vision.width + 2 * vision.mlp_width)
+    attention = attention_flop(vision, tokens)
+    layer = weights_flop(vision, tokens) + attention
+    again = setting.dpam_layers * (attention + 2 * tokens * vision.width**2)  # and its output
     read = 1 + len(setting.feature_layers) * patches
     embed = 2 * patches * (3 * vision.patch_size**2) * vision.width
     projected = 2 * read * embedding * (vision.width + 2)
-    return embed + vision.layers * layer + setting.dpam_layers * attention + projected
+    return embed + vision.layers * layer + again + projected
+
+
+def prompt_training_flop(config: CLIPConfig) -> int:
+    """The work of a step that learns AnomalyCLIP's prompts, pictures aside, as published.
+
+    Counted are two sentences of full length through the text transformer, and back to its input: the weights
+    are frozen, so going back costs as much as going forward, but for attention, whose products have two
+    gradients each.
+    """
+    text = config.text
+    tokens = text.context_length
+    return 2 * text.layers * (2 * weights_flop(text, tokens) + 3 * attention_flop(text, tokens))
+
+
+def weights_flop(shape: VisionConfig | TextConfig, tokens: int) -> int:
+    """One layer's products with its weights: queries, keys, values, output and MLP, for T tokens."""
+    return 2 * tokens * shape.width * (4 * shape.width + 2 * shape.mlp_width)
+
+
+def attention_flop(shape: VisionConfig | TextConfig, tokens: int) -> int:
+    """One layer's queries with keys, and weights of attention with values, for T tokens."""
+    return 2 * (2 * tokens * tokens * shape.width)
 
 
 def matmul_flop(function: Callable[..., Any], *arguments: Any) -> int:
