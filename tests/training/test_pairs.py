@@ -89,7 +89,7 @@ def test_an_item_is_the_pair_turned_mirrored_and_recoloured(pool, tokenizer):
         assert item["group"] == pair["names"][0]
         for name in ("good", "bad", "normal", "anomalous"):
             token_ids = item[f"{name}_caption"]
-            assert (token_ids.shape, token_ids.dtype) == ((32,), np.int32)
+            assert (token_ids.shape, token_ids.dtype) == ((24,), np.int32)
             assert tokenizer.eos_token_id in token_ids
     assert_equal(pairs(4), pairs(4))
     assert any(not np.array_equal(pairs(1)[name], pairs(4)[name]) for name in ("good", "good_caption"))

@@ -42,28 +42,31 @@ def test_a_run_in_parts_equals_the_undisturbed_one(small, tmp_path):
     assert loaded.encode_text(["a photo of a nut."]).shape == (1, 8)
 
 
-def test_the_learning_rate_rises_stays_and_falls():
-    """One step of AdamW moves a vector with a constant gradient by the rate."""
-    config = PretrainConfig(schedule_steps=40, warmup_steps=10, learning_rate=0.5)
+def test_learning_rates_rise_stay_and_fall():
+    rate = PretrainConfig(schedule_steps=40, warmup_steps=10).schedule(0.5)
+    expected = [0.5 * min(1, n / 10, (40 - n) / 20) for n in range(41)]
+    np.testing.assert_allclose([rate(n) for n in range(41)], expected, rtol=1e-6, atol=1e-7)
+
+
+def test_muon_moves_the_kernels_and_adam_the_rest():
+    """A kernel's first step has the same size in every direction: sqrt(its larger side) x 0.2 x the rate."""
+    config = PretrainConfig(warmup_steps=1, kernel_rate=0.5, learning_rate=0.25, weight_decay=0.1)
     optimizer = config.optimizer()
-    params = {"bias": np.zeros(1, np.float32)}
-    state, moved = optimizer.init(params), []
-    update = jax.jit(optimizer.update)
-    for _ in range(40):
-        updates, state = update({"bias": np.ones(1, np.float32)}, state, params)
-        moved.append(-float(updates["bias"][0]))
-    expected = [0.5 * min(1, n / 10, (40 - n) / 20) for n in range(40)]
-    np.testing.assert_allclose(moved, expected, rtol=1e-4, atol=1e-7)
-
-
-def test_only_matrices_decay():
-    optimizer = PretrainConfig(warmup_steps=1, weight_decay=0.1).optimizer()
-    params = {"kernel": np.ones((2, 2), np.float32), "bias": np.ones(2, np.float32)}
+    rng = np.random.default_rng(0)
+    params = {
+        "mlp": {"kernel": np.ones((6, 2), np.float32), "bias": np.ones(2, np.float32)},
+        "patch_embedding": {"kernel": np.ones((6, 2), np.float32)},
+    }
+    gradients = jax.tree.map(lambda x: rng.standard_normal(x.shape).astype(np.float32), params)
     zeros = jax.tree.map(np.zeros_like, params)
-    _, state = optimizer.update(zeros, optimizer.init(params), params)
-    updates, _ = optimizer.update(zeros, state, params)
-    np.testing.assert_allclose(updates["kernel"], -1e-3 * 0.1 * np.ones((2, 2)), rtol=1e-5)
-    np.testing.assert_array_equal(updates["bias"], np.zeros(2))
+    _, state = optimizer.update(zeros, optimizer.init(params), params)  # the rate begins at zero
+    updates, _ = optimizer.update(gradients, state, params)
+    moved = -updates["mlp"]["kernel"] - 0.5 * 0.1 * params["mlp"]["kernel"]
+    np.testing.assert_allclose(np.linalg.svd(moved)[1], 0.5 * 0.2 * np.sqrt(6), rtol=0.35)
+    for name in (("mlp", "bias"), ("patch_embedding", "kernel")):
+        step, gradient = (tree[name[0]][name[1]] for tree in (updates, gradients))
+        np.testing.assert_array_equal(np.sign(step), -np.sign(gradient))
+        np.testing.assert_allclose(np.abs(step), np.abs(step).max(), rtol=1e-3)  # Adam's: all as large
 
 
 def test_a_run_of_another_configuration_is_refused(tmp_path):

@@ -33,7 +33,7 @@ RENDER_SCALES = (1.0, 1.0, 1.0, 1.5)
 WINDOW_SIZES = {"small_window": 2, "large_window": 3}
 # A window is called defective from this share of defective pixels on, and good only when it has none.
 DEFECTIVE_WINDOW = 0.02
-CAPTION_TOKENS = 32
+CAPTION_TOKENS = 24
 
 Pair = dict[str, Any]
 
@@ -100,7 +100,7 @@ class CaptionedPairs:
       good, bad: uint8 (S, S, 3), the same object without and with a defect;
       share: float32 (grid, grid), the defective share of each patch of the bad one;
       group: int, the number of its family;
-      good_caption, bad_caption, normal_caption, anomalous_caption: int32 (32,), token ids: two that name the
+      good_caption, bad_caption, normal_caption, anomalous_caption: int32 (24,), token ids: two that name the
         object for the contrast, two that ask for its state, which may call it by any name;
       small_window_*, large_window_*: for good (0) and bad (1): `patches` int32 (2, n), `label` and `weight`
         float32 (2,).
@@ -120,6 +120,10 @@ class CaptionedPairs:
         def turn(x: np.ndarray) -> np.ndarray:
             return np.rot90(x[:, ::-1] if mirror else x, turns)
 
+        def shown(picture: np.ndarray) -> np.ndarray:
+            # In the order of its axes: devices would otherwise be handed it a byte at a time.
+            return np.ascontiguousarray(turn(picture)[..., colours])
+
         asked = stand_in_name(rng, family)
         captions = (
             caption(rng, family, None),
@@ -129,8 +133,8 @@ class CaptionedPairs:
         )
         names = ("good_caption", "bad_caption", "normal_caption", "anomalous_caption")
         return {
-            "good": turn(pair["good"])[..., colours],
-            "bad": turn(pair["bad"])[..., colours],
+            "good": shown(pair["good"]),
+            "bad": shown(pair["bad"]),
             "share": turn(pair["share"]),
             "group": pair["names"][0],
             **dict(

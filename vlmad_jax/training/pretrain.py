@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
 import json
 import pathlib
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+import optax.contrib
 
 from vlmad_jax.clip.config import CLIPConfig, vit
 from vlmad_jax.clip.model import CLIP, random_clip, save_clip
@@ -32,36 +32,59 @@ from vlmad_jax.training.step import TrainState, make_step
 class PretrainConfig:
     """What a pretraining run depends on; a run in progress is only continued with the same values.
 
-    Only `schedule_steps` may change on the way: there the learning rate reaches zero. It rises for
-    `warmup_steps`, stays, and falls over the second half. `pairs` pictures with and as many without a defect
-    make a batch; `pool` is the number of different pairs.
+    Only `schedule_steps` may change on the way: there the learning rates reach zero. They rise for
+    `warmup_steps`, stay, and fall over the second half. `pairs` pictures with and as many without a defect
+    make a batch; `pool` is the number of different pairs. `learning_rate` is Adam's, `kernel_rate` Muon's.
     """
 
-    schedule_steps: int = 2200
+    schedule_steps: int = 4800
     pairs: int = 64
     pool: int = 40960
     learning_rate: float = 1e-3
-    warmup_steps: int = 200
+    kernel_rate: float = 3e-3
+    warmup_steps: int = 100
     weight_decay: float = 0.05
     seed: int = 0
     dtype: str = "float32"
 
-    def optimizer(self) -> optax.GradientTransformation:
-        """AdamW with CLIP's betas, gradients clipped at norm 1; only matrices decay."""
+    def schedule(self, rate: float) -> optax.Schedule:
+        """A learning rate over the steps, at most `rate`."""
         falling = self.schedule_steps // 2
-        schedule = optax.join_schedules(
+        return optax.join_schedules(
             [
-                optax.linear_schedule(0.0, self.learning_rate, self.warmup_steps),
-                optax.constant_schedule(self.learning_rate),
-                optax.linear_schedule(self.learning_rate, 0.0, falling),
+                optax.linear_schedule(0.0, rate, self.warmup_steps),
+                optax.constant_schedule(rate),
+                optax.linear_schedule(rate, 0.0, falling),
             ],
             [self.warmup_steps, self.schedule_steps - falling],
         )
-        matrices = functools.partial(jax.tree.map, lambda x: x.ndim > 1)
-        return optax.chain(
-            optax.clip_by_global_norm(1.0),
-            optax.adamw(schedule, b1=0.9, b2=0.98, weight_decay=self.weight_decay, mask=matrices),
+
+    def optimizer(self) -> optax.GradientTransformation:
+        """Muon for the transformers' kernels, which alone decay, Adam for the rest; gradients cut at norm 1.
+
+        Muon (Jordan et al. 2024) moves every kernel as far in all its directions. It came to AdamW's losses
+        here in less than half the steps. Its steps have the size of Adam's (Liu et al. 2025, equation 4).
+        """
+        muon = optax.contrib.muon(
+            self.schedule(self.kernel_rate),
+            weight_decay=self.weight_decay,
+            consistent_rms=0.2,
+            muon_weight_dimension_numbers=kernels,
+            adam_learning_rate=self.schedule(self.learning_rate),
+            adam_b2=0.98,
         )
+        return optax.chain(optax.clip_by_global_norm(1.0), muon)
+
+
+def kernels(params: Any) -> Any:
+    """`MuonDimensionNumbers` where a parameter is a kernel inside a transformer, None elsewhere."""
+
+    def of(path: tuple[Any, ...], x: jax.Array) -> optax.contrib.MuonDimensionNumbers | None:
+        *_, owner, name = ("", *(entry.key for entry in path))
+        inside = name == "kernel" and x.ndim == 2 and owner != "patch_embedding"
+        return optax.contrib.MuonDimensionNumbers() if inside else None
+
+    return jax.tree_util.tree_map_with_path(of, params)
 
 
 def tiny_config(vocabulary: int) -> CLIPConfig:
