@@ -96,7 +96,7 @@ def test_parameters_are_refused():
 
 
 def test_methods_by_name():
-    assert list(METHODS) == ["winclip", "anomalyclip"]
+    assert list(METHODS) == ["winclip", "anomalyclip", "aprilgan"]
     made, params = method("winclip")(winclip().clip, Options(window_sizes=(3,)))
     assert isinstance(made, WinCLIP)
     assert (made.window_sizes, params) == ((3,), {})
