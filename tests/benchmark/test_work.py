@@ -102,7 +102,7 @@ def test_random_state_has_the_shapes_of_prepare():
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"method": "winklip"}, "method 'winklip' is not one of winclip, anomalyclip"),
+        ({"method": "winklip"}, "method 'winklip' is not one of winclip, anomalyclip, aprilgan"),
         ({"batch_size": 0}, "--batch_size=0 holds no picture"),
         ({"shots": -1}, "--shots=-1 is below zero"),
         ({"window_sizes": ()}, "--window_sizes is empty"),
