@@ -30,8 +30,10 @@ def define_flags(sample_flags: bool = False) -> None:
     """Defines the flags of an evaluation; with `sample_flags` also those that choose good samples."""
     flags.DEFINE_string("method", None, f"The system to evaluate: {', '.join(METHODS)}.")
     flags.DEFINE_string("weights", BUNDLED, "A checkpoint's directory or Hugging Face hub id.")
-    flags.DEFINE_string("dataset", "synthetic", "mvtec_ad, visa, elpv, synthetic, or folder for your own.")
-    flags.DEFINE_string("data_dir", None, "Where the data set is; elpv and synthetic need none.")
+    flags.DEFINE_string(
+        "dataset", "synthetic", "mvtec_ad, visa, elpv, textures, synthetic, or folder for yours."
+    )
+    flags.DEFINE_string("data_dir", None, "Where it is; elpv, textures and synthetic need none.")
     flags.DEFINE_list("categories", [], "Categories to run; all if not given.")
     flags.DEFINE_integer("batch_size", 16, "Pictures scored together.", lower_bound=1)
     flags.DEFINE_string("dtype", "float32", "float32, or bfloat16 for faster matrix products.")

@@ -3,6 +3,16 @@
 from vlmad_jax import metrics
 from vlmad_jax.clip.model import CLIP, load_clip, save_clip
 from vlmad_jax.errors import InputError
-from vlmad_jax.methods import AnomalyCLIP, Scores, WinCLIP
+from vlmad_jax.methods import AnomalyCLIP, AprilGAN, Scores, WinCLIP
 
-__all__ = ["CLIP", "AnomalyCLIP", "InputError", "Scores", "WinCLIP", "load_clip", "metrics", "save_clip"]
+__all__ = [
+    "CLIP",
+    "AnomalyCLIP",
+    "AprilGAN",
+    "InputError",
+    "Scores",
+    "WinCLIP",
+    "load_clip",
+    "metrics",
+    "save_clip",
+]

@@ -102,13 +102,13 @@ def test_random_state_has_the_shapes_of_prepare():
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"method": "winklip"}, "method 'winklip' is not one of winclip, anomalyclip"),
+        ({"method": "winklip"}, "method 'winklip' is not one of winclip, anomalyclip, aprilgan"),
         ({"batch_size": 0}, "--batch_size=0 holds no picture"),
         ({"shots": -1}, "--shots=-1 is below zero"),
         ({"window_sizes": ()}, "--window_sizes is empty"),
         ({"window_sizes": (5,)}, "window size 5 does not fit"),
         ({"work": "sleep"}, "--work=sleep is not one of score, train, train_cached"),
-        ({"work": "train"}, "method 'winclip' learns nothing; anomalyclip does"),
+        ({"work": "train"}, "method 'winclip' learns nothing; anomalyclip, aprilgan do"),
     ],
 )
 def test_impossible_settings(changes, message):

@@ -18,6 +18,7 @@ import pytest
 
 from vlmad_jax import InputError, load_clip, save_clip
 from vlmad_jax.clip.config import OPENAI_MEAN, OPENAI_STD
+from vlmad_jax.clip.hub import BUNDLED, BUNDLED_DIRECTORY
 from vlmad_jax.clip.positions import resize_positions
 from vlmad_jax.clip.tensors import read_tensors
 from vlmad_jax.clip.torch_file import read_torch_file
@@ -64,14 +65,14 @@ class Reference(NamedTuple):
     text_embeddings: np.ndarray  # (N, E)
 
 
-def torch_embeddings(model, images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def torch_embeddings(model, images: np.ndarray, tokenizer: Path = TOKENIZER) -> tuple[np.ndarray, np.ndarray]:
     """Embeddings before normalising, of pictures (B, E) and of SENTENCES (N, E)."""
     import torch
     from transformers import CLIPTokenizerFast
 
     pixels = (images / 255 - OPENAI_MEAN) / OPENAI_STD
-    tokenizer = CLIPTokenizerFast.from_pretrained(TOKENIZER)
-    token_ids = tokenizer(SENTENCES, padding="max_length", truncation=True, max_length=77)["input_ids"]
+    tokenize = CLIPTokenizerFast.from_pretrained(tokenizer)
+    token_ids = tokenize(SENTENCES, padding="max_length", truncation=True, max_length=77)["input_ids"]
     with torch.no_grad():
         pictures = model.vision_model(torch.tensor(pixels.transpose(0, 3, 1, 2), dtype=torch.float32))
         texts = model.text_model(torch.tensor(token_ids))
@@ -147,6 +148,22 @@ def test_transformers_loads_what_we_save(reference, tmp_path):
     assert relative(image_embeddings, reference.image_embeddings) < 1e-6
     assert relative(text_embeddings, reference.text_embeddings) < 1e-6
     shutil.rmtree(tmp_path)
+
+
+def test_transformers_loads_the_bundled_weights():
+    from transformers import CLIPModel
+
+    clip = load_clip(BUNDLED)
+    side = clip.config.vision.image_size
+    images = np.random.default_rng(0).integers(0, 256, (4, side, side, 3), np.uint8)
+    model, report = CLIPModel.from_pretrained(BUNDLED_DIRECTORY, output_loading_info=True)
+    assert not any(report[kind] for kind in ("missing_keys", "unexpected_keys", "mismatched_keys"))
+    image_embeddings, text_embeddings = torch_embeddings(model.float().eval(), images, BUNDLED_DIRECTORY)
+    image_error = relative(clip.encode_image(images), image_embeddings)
+    text_error = relative(clip.encode_text(SENTENCES), text_embeddings)
+    print(f"relative difference: images {image_error:.1e}, sentences {text_error:.1e}")
+    assert image_error < 1e-5
+    assert text_error < 1e-5
 
 
 def test_a_bin_checkpoint_loads_as_its_safetensors_do(tmp_path):

@@ -48,9 +48,9 @@ def place(tmp_path: Path, weights: Path) -> Workplace:
 FLAGS = {
     "an unknown method": (
         "--method=winklip",
-        "method 'winklip' is not one of winclip, anomalyclip; give one of these",
+        "method 'winklip' is not one of winclip, anomalyclip, aprilgan; give one of these",
     ),
-    "no method": ("--method=", "method '' is not one of winclip, anomalyclip; give one of these"),
+    "no method": ("--method=", "method '' is not one of winclip, anomalyclip, aprilgan; give one of these"),
     "an unknown data set": (
         "--dataset=mvtec",
         "--dataset: unknown data set 'mvtec'; choose one of mvtec_ad, visa, elpv, synthetic, synthetic_train",
@@ -110,7 +110,10 @@ def test_flags(place: Workplace, capsys: pytest.CaptureFixture[str], case: str) 
 
 def test_no_method(capsys: pytest.CaptureFixture[str]) -> None:
     done = here(capsys, "zero_shot")
-    assert (done.code, done.stderr) == (1, "error: --method is missing; give one of winclip, anomalyclip\n")
+    assert (done.code, done.stderr) == (
+        1,
+        "error: --method is missing; give one of winclip, anomalyclip, aprilgan\n",
+    )
 
 
 def missing(place: Workplace) -> None:

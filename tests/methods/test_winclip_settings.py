@@ -96,7 +96,7 @@ def test_parameters_are_refused():
 
 
 def test_methods_by_name():
-    assert list(METHODS) == ["winclip", "anomalyclip"]
+    assert list(METHODS) == ["winclip", "anomalyclip", "aprilgan"]
     made, params = method("winclip")(winclip().clip, Options(window_sizes=(3,)))
     assert isinstance(made, WinCLIP)
     assert (made.window_sizes, params) == ((3,), {})
@@ -106,6 +106,5 @@ def test_methods_by_name():
     assert refused == "--window_sizes is no option of anomalyclip; leave it out"
     refused = refusal(method("anomalyclip"), winclip().clip, Options())
     assert refused.startswith("--params is missing: anomalyclip needs learned prompts; train some")
-    assert (
-        refusal(method, "winklip") == "method 'winklip' is not one of winclip, anomalyclip; give one of these"
-    )
+    choices = "winclip, anomalyclip, aprilgan"
+    assert refusal(method, "winklip") == f"method 'winklip' is not one of {choices}; give one of these"

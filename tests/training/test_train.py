@@ -55,7 +55,7 @@ def losses(out: Path) -> np.ndarray:
 
 
 def test_every_epoch_shows_every_picture_once() -> None:
-    pictures = LabelledPictures(tuple(range(5)), 16, 4, seed=1, with_masks=True)  # type: ignore[arg-type]
+    pictures = LabelledPictures(tuple(range(5)), {}, 16, 4, seed=1, with_masks=True)  # type: ignore[arg-type]
     shown = np.concatenate([pictures.numbers(step) for step in range(5)]).reshape(4, 5)
     assert [sorted(epoch) for epoch in shown.tolist()] == [[0, 1, 2, 3, 4]] * 4
     assert len({tuple(epoch) for epoch in shown.tolist()}) > 1
@@ -140,7 +140,7 @@ def test_bad_input(config: TrainConfig, tmp_path: Path, folder: Path) -> None:
     diagonal = dataclasses.replace(config, setting=(("attention", "diagonal"),))
     with pytest.raises(InputError, match="--cache_features keeps what --attention=diagonal learns"):
         train_method(dataclasses.replace(diagonal, cache_features=True), tmp_path / "a")
-    with pytest.raises(InputError, match="method 'winclip' learns nothing; anomalyclip does"):
+    with pytest.raises(InputError, match="method 'winclip' learns nothing; anomalyclip, aprilgan do"):
         train_method(dataclasses.replace(config, method="winclip"), tmp_path / "a")
     assert not (tmp_path / "a").exists()
 

@@ -7,13 +7,20 @@ What can be measured stands in `jobs.py`; each `contender.py` has a process of i
 from vlmad_jax.benchmark.setting import WORKS, Setting, architecture
 from vlmad_jax.benchmark.table import table
 from vlmad_jax.benchmark.turns import Results, run
-from vlmad_jax.benchmark.work import anomalyclip_flop, matmul_flop, prompt_training_flop, winclip_flop
+from vlmad_jax.benchmark.work import (
+    anomalyclip_flop,
+    aprilgan_flop,
+    matmul_flop,
+    prompt_training_flop,
+    winclip_flop,
+)
 
 __all__ = [
     "WORKS",
     "Results",
     "Setting",
     "anomalyclip_flop",
+    "aprilgan_flop",
     "architecture",
     "matmul_flop",
     "prompt_training_flop",

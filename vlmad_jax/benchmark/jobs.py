@@ -57,19 +57,19 @@ def training(setting: Setting, dtype: str) -> Job:
         raise InputError(f"--batch_size={size} does not divide over {devices} devices; give a multiple")
     clip = random_clip(setting.config, dtype=dtype, tokenizer=Words(setting.config.text.eos_token_id))
     detector = learning_method(setting.method).scaled(clip)
-    context, rng = detector.context(), np.random.default_rng(0)
+    context, rng = detector.context(("object",)), np.random.default_rng(0)
     batch: dict[str, Any] = {
         "label": rng.integers(0, 2, size, np.int32),
+        "class_id": np.zeros(size, np.int32),
         "mask": rng.integers(0, 2, (size, detector.size, detector.size), np.uint8),
     }
     if setting.work == "train":
         batch["image"] = random_pictures(size, detector.size)
     else:
-        del context["vision"]
-        shapes = {"image": (), "patches": (len(detector.feature_layers), detector.grid[0] * detector.grid[1])}
+        shapes = jax.eval_shape(detector.extract, context.pop("vision"), random_pictures(size, detector.size))
         batch["features"] = {
-            name: rng.standard_normal((size, *shape, setting.config.embed_dim)).astype(ml_dtypes.bfloat16)
-            for name, shape in shapes.items()
+            name: rng.standard_normal(x.shape, np.float32).astype(ml_dtypes.bfloat16)
+            for name, x in shapes.items()
         }
     params, optimizer = detector.init(jax.random.key(0)), optax.adam(1e-3)
     step = make_step(detector.loss, optimizer)

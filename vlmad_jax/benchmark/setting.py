@@ -2,16 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
-from vlmad_jax.benchmark.work import anomalyclip_flop, prompt_training_flop, winclip_flop
+from vlmad_jax.benchmark.work import (
+    anomalyclip_flop,
+    aprilgan_flop,
+    projection_training_flop,
+    prompt_training_flop,
+    winclip_flop,
+)
 from vlmad_jax.clip.config import ARCHITECTURES, CLIPConfig
 from vlmad_jax.clip.model import CLIP
 from vlmad_jax.errors import InputError
-from vlmad_jax.methods import AnomalyCLIP, Detector, WinCLIP, learning_method, method
+from vlmad_jax.methods import LEARNING, Detector, WinCLIP, learning_method, method
 
 # The work of one picture as published, for each method: (config, window_sizes, shots) -> operations.
-PUBLISHED_FLOP = {"winclip": winclip_flop, "anomalyclip": anomalyclip_flop}
+PUBLISHED_FLOP = {"winclip": winclip_flop, "anomalyclip": anomalyclip_flop, "aprilgan": aprilgan_flop}
+# What a picture of a training step takes beside its encoding: (config, pictures a step) -> operations.
+LEARNING_FLOP: dict[str, Callable[[CLIPConfig, int], int]] = {
+    "anomalyclip": lambda config, size: prompt_training_flop(config) // size,
+    "aprilgan": lambda config, size: projection_training_flop(config),
+}
 WORKS = ("score", "train", "train_cached")
 
 
@@ -57,8 +69,8 @@ class Setting:
 
     def detector(self, clip: CLIP) -> Detector:
         """The method on that backbone, as it would be used."""
-        if self.method == "anomalyclip":
-            return AnomalyCLIP.scaled(clip)
+        if self.method in LEARNING:
+            return LEARNING[self.method].scaled(clip)
         return WinCLIP(clip, window_sizes=self.window_sizes or (2, 3))
 
     @property
@@ -67,7 +79,7 @@ class Setting:
         forward = PUBLISHED_FLOP[self.method](self.config, self.window_sizes, self.shots)
         if self.work == "score":
             return forward
-        return forward + prompt_training_flop(self.config) // self.batch_size
+        return forward + LEARNING_FLOP[self.method](self.config, self.batch_size)
 
 
 def architecture(name: str) -> CLIPConfig:

@@ -15,7 +15,7 @@ from jax.extend.core import ClosedJaxpr, Jaxpr
 from vlmad_jax.clip.config import CLIPConfig, TextConfig, VisionConfig
 from vlmad_jax.clip.model import CLIP
 from vlmad_jax.errors import InputError
-from vlmad_jax.methods import AnomalyCLIP
+from vlmad_jax.methods import AnomalyCLIP, AprilGAN
 from vlmad_jax.windows import sliding_windows
 
 
@@ -80,6 +80,44 @@ def anomalyclip_flop(config: CLIPConfig, window_sizes: tuple[int, ...] | None = 
     embed = 2 * patches * (3 * vision.patch_size**2) * vision.width
     projected = 2 * read * embedding * (vision.width + 2)
     return embed + vision.layers * layer + again + projected
+
+
+def aprilgan_flop(config: CLIPConfig, window_sizes: tuple[int, ...] | None = None, shots: int = 0) -> int:
+    """APRIL-GAN's work for one picture as published, in the setting that `AprilGAN.scaled` gives.
+
+    Counted are the patch embedding; all layers for all tokens; the projections of the class token and of the
+    patches of each feature layer, and their cosines with two texts; and with references the cosines of those
+    patches with the memory.
+
+    Args:
+      config: the backbone.
+      window_sizes: none; it has no windows.
+      shots: K, the number of reference pictures.
+
+    Raises:
+      InputError: windows.
+    """
+    if window_sizes is not None:
+        raise InputError("aprilgan has no windows; leave their flag out")
+    vision, embedding = config.vision, config.embed_dim
+    setting = AprilGAN.scaled(CLIP(config, {}, None))
+    patches = setting.grid[0] * setting.grid[1]
+    layer = weights_flop(vision, 1 + patches) + attention_flop(vision, 1 + patches)
+    read = 1 + len(setting.feature_layers) * patches
+    embed = 2 * patches * (3 * vision.patch_size**2) * vision.width
+    nearest = 2 * shots * len(setting.feature_layers) * patches**2 * vision.width
+    return embed + vision.layers * layer + 2 * read * embedding * (vision.width + 2) + nearest
+
+
+def projection_training_flop(config: CLIPConfig) -> int:
+    """The work of a step that learns APRIL-GAN's projections, for each picture and beside its encoding.
+
+    Counted is the gradient of the projections, as large as projecting the patches; that of the cosines with
+    two texts is left out.
+    """
+    setting = AprilGAN.scaled(CLIP(config, {}, None))
+    patches = len(setting.feature_layers) * setting.grid[0] * setting.grid[1]
+    return 2 * patches * config.vision.width * config.embed_dim
 
 
 def prompt_training_flop(config: CLIPConfig) -> int:

@@ -14,7 +14,7 @@ from vlmad_jax.errors import InputError
 BUNDLED = "weights/tiny"
 BUNDLED_DIRECTORY = pathlib.Path(__file__).resolve().parents[2] / BUNDLED
 # Prompts that were learned with it, by method.
-BUNDLED_PROMPTS = {"anomalyclip": BUNDLED_DIRECTORY.with_name("tiny_anomalyclip")}
+BUNDLED_PARAMS = {"anomalyclip": BUNDLED_DIRECTORY.with_name("tiny_anomalyclip")}
 
 SMALL_FILES = ("*.json", "*.txt")
 # One set of weights is enough: the first of these that a repository holds.

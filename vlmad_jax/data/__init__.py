@@ -11,6 +11,7 @@ from vlmad_jax.data.mvtec_ad import MVTEC_AD
 from vlmad_jax.data.samples import DataSet, Sample
 from vlmad_jax.data.source import Source
 from vlmad_jax.data.synthetic import SYNTHETIC, SYNTHETIC_TRAIN
+from vlmad_jax.data.textures import TEXTURES
 from vlmad_jax.data.visa import VISA
 from vlmad_jax.errors import InputError
 
@@ -22,6 +23,7 @@ DATASETS: dict[str, Source] = {
     "elpv": ELPV,
     "synthetic": SYNTHETIC,
     "synthetic_train": SYNTHETIC_TRAIN,
+    "textures": TEXTURES,
     "folder": FOLDER,
 }
 
@@ -29,7 +31,7 @@ DATASETS: dict[str, Source] = {
 def load_dataset(name: str, data_dir: str | Path | None = None, categories: Sequence[str] = ()) -> DataSet:
     """The samples of a data set, checked, restricted to `categories` unless that is empty.
 
-    `name` is a key of DATASETS and `data_dir` what that data set needs (nothing for elpv and synthetic).
+    `name` is a key of DATASETS and `data_dir` what it needs: none for elpv, textures, synthetic*.
     Raises InputError for everything that is wrong with them, with the files or with the pictures' masks.
     """
     from vlmad_jax.data.builder import make_builder, read_samples  # imports TFDS, which is slow

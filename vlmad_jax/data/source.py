@@ -1,6 +1,7 @@
 """What a data set has to say of itself, and the two folders that all of them know."""
 
 import os
+import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -39,3 +40,24 @@ def require_data_dir(name: str, data_dir: Path | None, holding: str) -> Path:
     if not data_dir.exists():
         raise InputError(f"--data_dir: {data_dir} does not exist; give {holding}")
     return data_dir.absolute()
+
+
+def made_once(kind: str, version: str, make: Callable[[Path], None]) -> Path:
+    """The folder `kind`/`version` of the cache, which `make` fills when it is not there yet.
+
+    It appears whole or not at all. Raises InputError when the cache cannot be written.
+    """
+    root = cache_folder() / kind / version
+    if root.is_dir():
+        return root
+    try:
+        root.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=root.parent, prefix=".making.") as temporary:
+            unfinished = Path(temporary, root.name)
+            make(unfinished)
+            unfinished.rename(root)
+    except OSError as error:
+        if not root.is_dir():  # else another process was quicker
+            message = f"{root.parent}: cannot be written ({error.strerror})"
+            raise InputError(f"{message}; set VLMAD_JAX_CACHE to another folder") from None
+    return root

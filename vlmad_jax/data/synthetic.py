@@ -13,11 +13,10 @@ another folder.
 """
 
 import functools
-import tempfile
 from pathlib import Path
 
 from vlmad_jax.data.layout import scan_layout
-from vlmad_jax.data.source import Source, cache_folder
+from vlmad_jax.data.source import Source, made_once
 from vlmad_jax.errors import InputError
 
 
@@ -27,20 +26,7 @@ def _locate(name: str, data_dir: Path | None) -> Path:
     if data_dir is not None:
         raise InputError(f"--data_dir: dataset {name} is rendered by itself; leave the flag out")
     plan = PLANS[name]
-    root = cache_folder() / "synthetic" / version(plan)
-    if root.is_dir():
-        return root
-    try:
-        root.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=root.parent, prefix=".rendering.") as temporary:
-            unfinished = Path(temporary, root.name)
-            render_all(unfinished, plan)
-            unfinished.rename(root)
-    except OSError as error:
-        if not root.is_dir():  # else another process was quicker
-            message = f"{root.parent}: cannot be written ({error.strerror})"
-            raise InputError(f"{message}; set VLMAD_JAX_CACHE to another folder") from None
-    return root
+    return made_once("synthetic", version(plan), functools.partial(render_all, plan=plan))
 
 
 def _source(name: str) -> Source:

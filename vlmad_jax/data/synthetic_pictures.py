@@ -75,8 +75,8 @@ def render_share(folder: str, plan: Plan, share: int, shares: int) -> None:
             pixels = rendering.render_good(product(job.family), job.seed, plan.size)
         else:
             _, pixels, mask = rendering.render_pair(product(job.family), job.defect, job.seed, plan.size)
-            _save(mask * np.uint8(255), Path(folder, job.mask))
-        _save(pixels, Path(folder, job.picture))
+            save(mask * np.uint8(255), Path(folder, job.mask))
+        save(pixels, Path(folder, job.picture))
         print(job.picture, flush=True)
 
 
@@ -109,7 +109,7 @@ def render_all(folder: Path, plan: Plan) -> None:
         raise RuntimeError("rendering the synthetic data set failed; the cause stands above")
 
 
-def version(plan: Plan) -> str:
+def version(plan: object) -> str:
     """16 hexadecimal digits that change with the plan or the code of the renderer."""
     digest = hashlib.sha256(repr(plan).encode())
     root = Path(rendering.__file__).parent
@@ -122,7 +122,8 @@ def _seed(family: str, plan: Plan) -> tuple[int, int]:
     return (plan.seed, zlib.crc32(family.encode()))
 
 
-def _save(pixels: np.ndarray, path: Path) -> None:
+def save(pixels: np.ndarray, path: Path) -> None:
+    """Write pixels as a PNG file, making its folder."""
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.fromarray(pixels).save(path, compress_level=1)
 

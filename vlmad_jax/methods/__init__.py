@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from vlmad_jax.clip.hub import BUNDLED_PROMPTS, is_bundled
+from vlmad_jax.clip.hub import BUNDLED_PARAMS, is_bundled
 from vlmad_jax.clip.model import CLIP
 from vlmad_jax.errors import InputError
 from vlmad_jax.methods.anomalyclip import AnomalyCLIP
+from vlmad_jax.methods.aprilgan import AprilGAN
 from vlmad_jax.methods.detector import Detector, Scores
+from vlmad_jax.methods.learned import LearnedDetector
 from vlmad_jax.methods.winclip import WinCLIP
 
 
@@ -20,7 +23,7 @@ class Options:
 
     Attributes:
       window_sizes: of winclip, sides of its windows in patches.
-      params: of anomalyclip, where its learned prompts are.
+      params: of methods that learn, where what they learned is.
     """
 
     window_sizes: tuple[int, ...] | None = None
@@ -46,26 +49,26 @@ def make_winclip(clip: CLIP, options: Options) -> Ready:
         raise InputError(f"--window_sizes={','.join(map(str, sizes))}: {error}") from error
 
 
-def make_anomalyclip(clip: CLIP, options: Options) -> Ready:
-    """AnomalyCLIP with the setting that its parameters were trained with."""
-    options.only("anomalyclip", "params")
+def make_learned(method: type[LearnedDetector], clip: CLIP, options: Options) -> Ready:
+    """A detector with the setting that its parameters were trained with, and these."""
+    options.only(method.name, "params")
     path = options.params
-    if path is None and is_bundled(clip.name):
-        path = str(BUNDLED_PROMPTS["anomalyclip"])
+    if path is None and is_bundled(clip.name) and method.name in BUNDLED_PARAMS:
+        path = str(BUNDLED_PARAMS[method.name])
     if path is None:
         raise InputError(
-            "--params is missing: anomalyclip needs learned prompts; "
+            f"--params is missing: {method.name} needs {method.needs}; "
             "train some with experiments.train, or give a .pth file of the authors"
         )
-    detector = AnomalyCLIP.trained(clip, path)
+    detector = method.trained(clip, path)
     return detector, detector.load_params(path)
 
 
+LEARNING: dict[str, type[LearnedDetector]] = {"anomalyclip": AnomalyCLIP, "aprilgan": AprilGAN}
 METHODS: dict[str, Callable[[CLIP, Options], Ready]] = {
     "winclip": make_winclip,
-    "anomalyclip": make_anomalyclip,
+    **{name: functools.partial(make_learned, learned) for name, learned in LEARNING.items()},
 }
-LEARNING = {"anomalyclip": AnomalyCLIP}
 
 
 def method(name: str) -> Callable[[CLIP, Options], Ready]:
@@ -75,11 +78,11 @@ def method(name: str) -> Callable[[CLIP, Options], Ready]:
     return METHODS[name]
 
 
-def learning_method(name: str) -> type[AnomalyCLIP]:
+def learning_method(name: str) -> type[LearnedDetector]:
     """The class of a method that learns; InputError lists the choices."""
     method(name)
     if name not in LEARNING:
-        raise InputError(f"method {name!r} learns nothing; {', '.join(LEARNING)} does")
+        raise InputError(f"method {name!r} learns nothing; {', '.join(LEARNING)} do")
     return LEARNING[name]
 
 
@@ -87,7 +90,9 @@ __all__ = [
     "LEARNING",
     "METHODS",
     "AnomalyCLIP",
+    "AprilGAN",
     "Detector",
+    "LearnedDetector",
     "Options",
     "Scores",
     "WinCLIP",

@@ -13,7 +13,6 @@ The numbers equal the authors' code to float32 rounding.
 
 from __future__ import annotations
 
-import dataclasses
 import functools
 import pathlib
 from collections.abc import Callable, Sequence
@@ -27,21 +26,22 @@ from vlmad_jax.chunks import map_pictures
 from vlmad_jax.clip.attention import diagonal, kernel
 from vlmad_jax.clip.model import CLIP
 from vlmad_jax.clip.modules import TextTransformer, layer_name
-from vlmad_jax.clip.pictures import Array, check_pictures
+from vlmad_jax.clip.pictures import Array
 from vlmad_jax.clip.text import tokenize
 from vlmad_jax.errors import InputError
 from vlmad_jax.methods.detector import Scores, anomaly_probability, blur, state_cosines, upsample
-from vlmad_jax.methods.prompt_files import (
-    is_directory_of_ours,
-    load_authors_prompts,
-    load_prompts,
-    read_description,
+from vlmad_jax.methods.learned import (
+    Features,
+    LearnedDetector,
+    Params,
+    check_range,
+    is_published_backbone,
+    quarters,
 )
+from vlmad_jax.methods.prompt_files import load_authors_prompts
 from vlmad_jax.training.losses import cross_entropy, dice_loss, focal_loss
 
-Params = dict[str, jax.Array]
 State = dict[str, Any]
-Features = dict[str, jax.Array]
 
 TEMPERATURE = 0.07
 LOCAL_WEIGHT = 4.0  # of the losses of maps
@@ -49,7 +49,7 @@ SENTENCES = ("{}object.", "{}damaged object.")  # normal and anomalous, learned 
 
 
 @dataclass(frozen=True, eq=False)
-class AnomalyCLIP:
+class AnomalyCLIP(LearnedDetector):
     """AnomalyCLIP on any CLIP ViT.
 
     Attributes:
@@ -78,29 +78,21 @@ class AnomalyCLIP:
     attention: str = "vv"
 
     name: ClassVar[str] = "anomalyclip"
+    needs: ClassVar[str] = "learned prompts"
+    learns_from_labels: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "feature_layers", tuple(self.feature_layers))
         vision, text = self.clip.config.vision, self.clip.config.text
         kernel(self.attention)
-        self._check("image_size", self.image_size, vision.patch_size, None)
-        self._check("dpam_layers", self.dpam_layers, 0, vision.layers)
-        for layer in self.feature_layers:
-            self._check("feature layer", layer, 1, vision.layers)
-        if not self.feature_layers or len(set(self.feature_layers)) < len(self.feature_layers):
-            raise InputError(f"feature layers {self.feature_layers} have to be one or more, each once")
+        self.check_layers()
+        check_range("dpam_layers", self.dpam_layers, 0, vision.layers)
         # The start token, the context, and "damaged object." with its end have to find room.
-        self._check("context_length", self.context_length, 1, text.context_length - 6)
-        self._check("deep_depth", self.deep_depth, 1, text.layers)
-        self._check("deep_length", self.deep_length, 1, self.context_length)
+        check_range("context_length", self.context_length, 1, text.context_length - 6)
+        check_range("deep_depth", self.deep_depth, 1, text.layers)
+        check_range("deep_length", self.deep_length, 1, self.context_length)
         if not self.blur_sigma >= 0:
             raise InputError(f"blur_sigma {self.blur_sigma} is below 0; give 0 for no blur")
-
-    @staticmethod
-    def _check(name: str, value: int, least: int, most: int | None) -> None:
-        if value < least or (most is not None and value > most):
-            limit = f"{least} or more" if most is None else f"{least} to {most}"
-            raise InputError(f"{name} {value} does not fit this backbone; give {limit}")
 
     @classmethod
     def paper(cls, clip: CLIP) -> AnomalyCLIP:
@@ -115,9 +107,9 @@ class AnomalyCLIP:
         from the first of them on, at the backbone's own image size; the blur is 4 pixels of 518.
         """
         vision, text = clip.config.vision, clip.config.text
-        if (vision.layers, vision.patch_size, vision.image_size) == (24, 14, 336):
+        if is_published_backbone(clip):
             return cls.paper(clip)
-        layers = tuple(sorted({max(1, round(vision.layers * quarter / 4)) for quarter in (1, 2, 3, 4)}))
+        layers = quarters(clip)
         return cls(
             clip,
             image_size=vision.image_size,
@@ -128,59 +120,28 @@ class AnomalyCLIP:
             blur_sigma=4 * vision.image_size / 518,
         )
 
-    @classmethod
-    def trained(cls, clip: CLIP, path: str | pathlib.Path) -> AnomalyCLIP:
-        """With the setting that the parameters at `path` were trained with: `paper` for the authors' files.
-
-        Raises:
-          InputError: nothing of the kind is there, or a setting that does not fit the backbone.
-        """
-        path = pathlib.Path(path).expanduser()
-        if not is_directory_of_ours(path):
-            return cls.paper(clip)
-        try:
-            return cls(clip, **read_description(path)["setting"])
-        except TypeError as error:
-            raise InputError(f"{path}: holds the setting of another method ({error})") from error
-
-    @property
-    def size(self) -> int:
-        """S, the side of the pictures it takes, in pixels."""
-        return self.image_size
-
-    @property
-    def grid(self) -> tuple[int, int]:
-        """Rows and columns of patches."""
-        side = self.image_size // self.clip.config.vision.patch_size
-        return side, side
-
-    @property
-    def setting(self) -> dict[str, Any]:
-        """The hyper-parameters by name."""
-        fields = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
-        return {name: list(x) if isinstance(x, tuple) else x for name, x in fields.items() if name != "clip"}
-
     # Learned prompts
 
     def init(self, key: jax.Array) -> Params:
         """Fresh parameters: "normal" and "anomalous" (n, D), "deep" (depth - 1, m, D); normal, 0.02 wide."""
-        keys = jax.random.split(key, len(self.shapes))
+        tokens = {name: shape for name, shape in self.shapes.items() if name != "diagonal"}
+        keys = jax.random.split(key, len(tokens))
         params = {
             name: 0.02 * jax.random.normal(key, shape)
-            for key, (name, shape) in zip(keys, self.shapes.items(), strict=True)
+            for key, (name, shape) in zip(keys, tokens.items(), strict=True)
         }
         # The one that is no token: of `attention="diagonal"`, from where each token counts twice on itself.
         return params | {"diagonal": jnp.ones(())} if self.attention == "diagonal" else params
 
     @property
     def shapes(self) -> dict[str, tuple[int, ...]]:
-        """The shapes of the learned tokens; none are "deep" at depth 1."""
+        """The shapes of the learned tokens, none of them "deep" at depth 1, and of the diagonal's factor."""
         width = self.clip.config.text.width
         context = (self.context_length, width)
         shapes: dict[str, tuple[int, ...]] = {"normal": context, "anomalous": context}
         if self.deep_depth > 1:
             shapes["deep"] = (self.deep_depth - 1, self.deep_length, width)
-        return shapes
+        return shapes | ({"diagonal": ()} if self.attention == "diagonal" else {})
 
     def context(self, class_names: Sequence[str] = ()) -> State:
         """What is frozen: both towers' variables, and the sentences "tokens" (2, T, D) with "end" (2,).
@@ -233,19 +194,9 @@ class AnomalyCLIP:
 
         return map_pictures(encode, images, tokens=1 + self.grid[0] * self.grid[1])
 
-    def load_params(self, path: str | pathlib.Path) -> Params:
-        """Learned prompts: a directory written by training, or a `.pth` file of the authors' code.
-
-        Raises:
-          InputError: nothing of the kind is there; it was made with another backbone or setting.
-        """
-        path = pathlib.Path(path).expanduser()
-        if is_directory_of_ours(path):
-            params = load_prompts(path, self.name, self.setting, self.clip)
-        else:
-            params = load_authors_prompts(path, self.clip)
-        self.check_params(params, str(path))
-        return params
+    def read_authors_file(self, path: pathlib.Path) -> Params:
+        """The prompts in a `.pth` file of the authors' training."""
+        return load_authors_prompts(path, self.clip)
 
     def prepare(
         self, object_name: str = "object", references: Array | None = None, params: Params | None = None
@@ -263,11 +214,7 @@ class AnomalyCLIP:
         del object_name
         if references is not None:
             raise InputError("anomalyclip takes no good samples; use zero_shot")
-        if not params:
-            raise InputError(
-                "anomalyclip needs learned prompts; give those of experiments.train or the authors'"
-            )
-        self.check_params(params, "the parameters")
+        params = self.check_params(params, "the parameters")
         state = {"text": self._encode_prompts(params)}
         return state | ({"diagonal": params["diagonal"]} if "diagonal" in params else {})
 
@@ -280,31 +227,8 @@ class AnomalyCLIP:
 
         return self.clip.compile("text", encode)
 
-    def check_params(self, params: dict[str, Any], source: str) -> None:
-        """Raises InputError, naming `source`, unless names and shapes are those of this setting."""
-        expected = self.shapes | ({"diagonal": ()} if self.attention == "diagonal" else {})
-        found = {name: tuple(jnp.shape(x)) for name, x in params.items()}
-        if found != expected:
-            raise InputError(
-                f"{source}: expected {listed(expected)}, found {listed(found)}; "
-                "give parameters trained with this backbone and setting"
-            )
-
-    def score(self, state: State, images: Array) -> Scores:
-        """Scores uint8 (B, S, S, 3): image (B,), 0 to 1, and map (B, S, S), 0 to L. Compiled once a shape.
-
-        Raises:
-          InputError: pictures of another shape or type.
-        """
-        check_pictures(images, "images", self.size, self.size)
-        return self._score(state, images)
-
-    @functools.cached_property
-    def _score(self) -> Callable[[State, Array], Scores]:
-        return self.clip.compile("vision", self.score_with)
-
     def score_with(self, variables: dict[str, Any], state: State, images: jax.Array) -> Scores:
-        """`score` as a pure function of the vision transformer's variables too."""
+        """Image (B,), 0 to 1, and map (B, S, S), 0 to L."""
         features = self.extract(variables, images, state.get("diagonal"))
         image_score = anomaly_probability(features["image"], state["text"], TEMPERATURE)
         anomaly_map = self.layer_maps(features["patches"], state["text"]).sum(axis=1)  # (B, S, S)
@@ -350,8 +274,3 @@ class AnomalyCLIP:
             (dice_loss(maps[:, n], mask) + dice_loss(1 - maps[:, n], 1 - mask) for n in layers), jnp.zeros(())
         )
         return image + LOCAL_WEIGHT * (focal + dice), {"image": image, "focal": focal, "dice": dice}
-
-
-def listed(shapes: dict[str, tuple[int, ...]]) -> str:
-    """ "normal (12, 768), deep (8, 4, 768)"."""
-    return ", ".join(f"{name} {shape}" for name, shape in shapes.items()) or "nothing"

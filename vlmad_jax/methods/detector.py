@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
+import functools
+from collections.abc import Callable
 from typing import Any, ClassVar, NamedTuple, Protocol
 
 import jax
@@ -9,7 +12,8 @@ import numpy as np
 from scipy.ndimage import gaussian_filter1d
 
 from vlmad_jax.association import normalise
-from vlmad_jax.clip.pictures import Array
+from vlmad_jax.clip.model import CLIP
+from vlmad_jax.clip.pictures import Array, check_pictures
 from vlmad_jax.clip.precision import einsum
 
 
@@ -49,6 +53,63 @@ class Detector(Protocol):
     def score(self, state: Any, images: Array) -> Scores: ...
 
 
+class ClipDetector:
+    """What detectors around a CLIP share.
+
+    A method is a frozen dataclass with the field `clip` and its hyper-parameters, and defines `size`,
+    `prepare` and `score_with`.
+    """
+
+    clip: CLIP
+    name: ClassVar[str]
+
+    @property
+    def size(self) -> int:
+        """S, the side of the pictures it takes, in pixels."""
+        raise NotImplementedError
+
+    def prepare(
+        self, object_name: str, references: Array | None = None, params: dict[str, Any] | None = None
+    ) -> Any:
+        """The state of one kind of object."""
+        raise NotImplementedError
+
+    def score_with(self, variables: dict[str, Any], state: Any, images: jax.Array) -> Scores:
+        """`score` as a pure function of the vision transformer's variables too."""
+        raise NotImplementedError
+
+    @property
+    def setting(self) -> dict[str, Any]:
+        """The hyper-parameters by name, without sentences: those are part of the method."""
+        fields = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}  # type: ignore[arg-type]
+        shown = {name: list(x) if isinstance(x, tuple) else x for name, x in fields.items()}
+        return {k: x for k, x in shown.items() if k not in ("clip", "prompts")} | {"image_size": self.size}
+
+    @property
+    def grid(self) -> tuple[int, int]:
+        """Rows and columns of patches."""
+        side = self.size // self.clip.config.vision.patch_size
+        return side, side
+
+    def init(self, key: jax.Array) -> dict[str, Any]:
+        """Fresh parameters; {} where nothing is learned."""
+        del key
+        return {}
+
+    def score(self, state: Any, images: Array) -> Scores:
+        """Scores uint8 (B, S, S, 3) pictures: image (B,) and map (B, S, S). Compiled once a shape.
+
+        Raises:
+          InputError: pictures of another shape or type.
+        """
+        check_pictures(images, "images", self.size, self.size)
+        return self._score(state, images)
+
+    @functools.cached_property
+    def _score(self) -> Callable[[Any, Array], Scores]:
+        return self.clip.compile("vision", self.score_with)
+
+
 def state_cosines(features: jax.Array, text_features: jax.Array) -> jax.Array:
     """Cosines of features with the normal and the anomalous text: (..., E), (2, E) -> (..., 2)."""
     rows = normalise(features).reshape(-1, features.shape[-1])
@@ -63,10 +124,17 @@ def anomaly_probability(features: jax.Array, text_features: jax.Array, temperatu
     return jax.nn.softmax(state_cosines(features, text_features) / temperature, axis=-1)[..., 1]
 
 
-def upsample(patch_map: jax.Array, size: tuple[int, int]) -> jax.Array:
-    """Bilinear upsampling with half-pixel centres: (B, rows, columns) -> (B, *size)."""
-    shape = (patch_map.shape[0], *size)
-    return jax.image.resize(patch_map, shape, "linear", antialias=False, precision=jax.lax.Precision.HIGHEST)
+def upsample(patch_map: jax.Array, size: tuple[int, int], align_corners: bool = False) -> jax.Array:
+    """Bilinear upsampling, (B, rows, columns) -> (B, *size): half-pixel centres, or corner on corner."""
+    shape, precision = (patch_map.shape[0], *size), jax.lax.Precision.HIGHEST
+    if not align_corners or min(patch_map.shape[1:]) == 1:  # a single patch has no corners apart
+        return jax.image.resize(patch_map, shape, "linear", antialias=False, precision=precision)
+    scale = np.array(
+        [(new - 1) / max(old - 1, 1) for new, old in zip(size, patch_map.shape[1:], strict=True)]
+    )
+    return jax.image.scale_and_translate(
+        patch_map, shape, (1, 2), scale, 0.5 - 0.5 * scale, "linear", antialias=False, precision=precision
+    )
 
 
 def blur(maps: jax.Array, sigma: float) -> jax.Array:

@@ -1,95 +1,24 @@
-"""Learned prompts on disk: folders of ours (orbax, with the setting beside it), and the authors' files."""
+"""Learned prompts in files of AnomalyCLIP's code."""
 
 from __future__ import annotations
 
-import json
 import pathlib
 import re
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 
 from vlmad_jax.clip.model import CLIP
 from vlmad_jax.clip.torch_file import read_torch_file
 from vlmad_jax.errors import InputError
-from vlmad_jax.files import write_json
 
-SETTING_FILE = "prompts.json"
 DEEP = re.compile(r"compound_prompts_text\.(\d+)")
 # Entries of the authors' files that the backbone already holds, or that their code never reads.
 KNOWN = re.compile(
     r"ctx_(pos|neg)|token_(prefix|suffix)_(pos|neg)|tokenized_prompts_(pos|neg)"
     r"|compound_prompts_text\.\d+|compound_prompt_projections\.\d+\.(weight|bias)"
 )
-
-
-def save_prompts(
-    directory: pathlib.Path, params: dict[str, Any], method: str, setting: dict[str, Any], clip: CLIP
-) -> None:
-    """Writes learned parameters with orbax to `directory/params`, and beside it what they belong to."""
-    import orbax.checkpoint as ocp
-
-    directory = pathlib.Path(directory)
-    directory.mkdir(parents=True, exist_ok=True)
-    with ocp.StandardCheckpointer() as checkpointer:
-        checkpointer.save((directory / "params").absolute(), jax.tree.map(np.asarray, params), force=True)
-    described = {"method": method, "setting": setting, "weights": clip.name, "backbone": clip.identity}
-    if jax.process_index() == 0:
-        write_json(directory / SETTING_FILE, described)
-
-
-def is_directory_of_ours(path: pathlib.Path) -> bool:
-    """Whether `path` is to be read as `save_prompts` writes, and not as a `.pth` file of the authors."""
-    return not (path.is_file() or path.suffix in (".pth", ".pt"))
-
-
-def read_description(directory: pathlib.Path) -> dict[str, Any]:
-    """What `save_prompts` wrote beside the parameters; raises InputError where it did not."""
-    path = pathlib.Path(directory) / SETTING_FILE
-    try:
-        described = json.loads(path.read_text())
-        if isinstance(described["setting"], dict) and {"method", "weights", "backbone"} <= described.keys():
-            return described
-    except FileNotFoundError:
-        raise InputError(
-            f"{directory}: holds no {SETTING_FILE}; give the params of experiments.train, or a .pth file"
-        ) from None
-    except (OSError, ValueError, KeyError, TypeError):
-        pass
-    raise InputError(f"{path}: is damaged; copy it again from the training run")
-
-
-def load_prompts(directory: pathlib.Path, method: str, setting: dict[str, Any], clip: CLIP) -> dict[str, Any]:
-    """The parameters that `save_prompts` wrote, float32.
-
-    Raises:
-      InputError: nothing readable there, or they were trained with another method, backbone or setting.
-    """
-    import orbax.checkpoint as ocp
-
-    directory = pathlib.Path(directory)
-    described = read_description(directory)
-    there = {"method": described["method"], **described["setting"]}
-    here = {"method": method, **setting}
-    # The blur comes after all that is learned.
-    differing = [k for k in {**there, **here} if k != "blur_sigma" and there.get(k) != here.get(k)]
-    if differing:
-        differences = ", ".join(f"{k} {there.get(k)} there and {here.get(k)} here" for k in differing)
-        raise InputError(f"{directory}: was trained with {differences}; use the setting it was trained with")
-    if described["backbone"] != clip.identity:
-        raise InputError(
-            f"{directory}: was trained with the backbone {described['weights']} ({described['backbone']}), "
-            f"not {clip.name} ({clip.identity}); give --weights={described['weights']}"
-        )
-    try:
-        with ocp.StandardCheckpointer() as checkpointer:
-            restored = checkpointer.restore((directory / "params").absolute())
-    except Exception as error:  # orbax raises what its storage raises
-        reason = str(error).splitlines()[0][:120]
-        raise InputError(f"{directory / 'params'}: does not load ({reason}); copy it again") from error
-    return {name: jnp.asarray(np.asarray(x)) for name, x in restored.items()}
 
 
 def load_authors_prompts(path: pathlib.Path, clip: CLIP) -> dict[str, Any]:

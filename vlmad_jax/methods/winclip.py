@@ -26,7 +26,7 @@ from vlmad_jax.association import association_scores
 from vlmad_jax.clip.model import CLIP
 from vlmad_jax.clip.pictures import Array, check_pictures
 from vlmad_jax.errors import InputError
-from vlmad_jax.methods.detector import Scores, anomaly_probability, upsample
+from vlmad_jax.methods.detector import ClipDetector, Scores, anomaly_probability, upsample
 from vlmad_jax.prompts import WINCLIP, PromptEnsemble
 from vlmad_jax.windows import harmonic_aggregation, harmonic_mean, map_windows, sliding_windows
 
@@ -35,7 +35,7 @@ Features = dict[str, Any]
 
 
 @dataclass(frozen=True, eq=False)
-class WinCLIP:
+class WinCLIP(ClipDetector):
     """WinCLIP and, with references, WinCLIP+.
 
     Attributes:
@@ -81,27 +81,10 @@ class WinCLIP:
         """S, the side of the pictures it takes, in pixels."""
         return self.clip.config.vision.image_size if self.image_size is None else self.image_size
 
-    @property
-    def setting(self) -> dict[str, Any]:
-        """The hyper-parameters by name."""
-        sizes = list(self.window_sizes)
-        return {"image_size": self.size, "window_sizes": sizes, "temperature": self.temperature}
-
-    @property
-    def grid(self) -> tuple[int, int]:
-        """Rows and columns of patches."""
-        side = self.size // self.clip.config.vision.patch_size
-        return side, side
-
     @functools.cached_property
     def windows(self) -> tuple[np.ndarray, ...]:
         """The patches of every window, (W, size * size) for each window size."""
         return tuple(sliding_windows(self.grid, size) for size in self.window_sizes)
-
-    def init(self, key: jax.Array) -> dict[str, Any]:
-        """Nothing is learned: {}."""
-        del key
-        return {}
 
     def prepare(
         self, object_name: str, references: Array | None = None, params: dict[str, Any] | None = None
@@ -136,25 +119,12 @@ class WinCLIP:
         memory = jax.tree.map(lambda *parts: jnp.concatenate([x[0] for x in parts]), *features)
         return {"text": text, "memory": {"patches": memory["patches"], "windows": memory["windows"]}}
 
-    def score(self, state: State, images: Array) -> Scores:
-        """Scores uint8 (B, S, S, 3) pictures: image (B,) and map (B, S, S), 0 to 1. Compiled once a shape.
-
-        Raises:
-          InputError: pictures of another shape or type.
-        """
-        check_pictures(images, "images", self.size, self.size)
-        return self._score(state, images)
-
-    @functools.cached_property
-    def _score(self) -> Callable[[State, Array], Scores]:
-        return self.clip.compile("vision", self.score_with)
-
     @functools.cached_property
     def _extract(self) -> Callable[[Array], Features]:
         return self.clip.compile("vision", functools.partial(self.extract, patches=True))
 
     def score_with(self, variables: dict[str, Any], state: State, images: jax.Array) -> Scores:
-        """`score` as a pure function of the vision transformer's variables too."""
+        """Image (B,) and map (B, S, S), 0 to 1."""
         few_shot = "memory" in state
         features = self.extract(variables, images, patches=few_shot)
         image_score = anomaly_probability(features["image"][:, 0], state["text"], self.temperature)  # (B,)

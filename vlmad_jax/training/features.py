@@ -16,9 +16,9 @@ from tqdm import tqdm
 from vlmad_jax.data import DataSet
 from vlmad_jax.data.source import cache_folder
 from vlmad_jax.errors import InputError
-from vlmad_jax.methods import AnomalyCLIP
+from vlmad_jax.methods import LearnedDetector
 from vlmad_jax.training.labelled import LabelledPictures
-from vlmad_jax.training.store import Store
+from vlmad_jax.training.store import Fields, Store
 
 # Pictures encoded at a time while the cache is filled.
 FILL_BATCH = 8
@@ -29,24 +29,26 @@ class FeatureCache:
     """Features of every sample in bfloat16 (kept as uint16, which numpy's files know), and packed masks."""
 
     store: Store
+    names: tuple[str, ...]
     size: int
 
     @classmethod
-    def of(cls, detector: AnomalyCLIP, dataset: DataSet, pictures: int, gigabytes: float) -> FeatureCache:
+    def of(cls, detector: LearnedDetector, dataset: DataSet, pictures: int, gigabytes: float) -> FeatureCache:
         """In memory up to that size; beyond, on disk below the cache's folder.
 
         The folder is named by backbone, data set and setting, and used again by the next run of the same.
         """
-        layers, embedding = len(detector.feature_layers), detector.clip.config.embed_dim
-        patches = detector.grid[0] * detector.grid[1]
-        fields = {
-            "image": (np.uint16, (embedding,)),
-            "patches": (np.uint16, (layers, patches, embedding)),
+        variables = {"params": detector.clip.params["vision"]}
+        picture = jax.ShapeDtypeStruct((1, detector.size, detector.size, 3), np.uint8)
+        features = jax.eval_shape(detector.extract, variables, picture)
+        fields: Fields = {
+            **{name: (np.uint16, x.shape[1:]) for name, x in features.items()},
             "mask": (np.uint8, (-(-(detector.size**2) // 8),)),
         }
         store = Store(fields, pictures)
         if store.nbytes > gigabytes * 1e9:
-            key = [detector.clip.fingerprint, dataset.fingerprint, detector.setting, jax.process_index()]
+            setting = [detector.name, detector.setting]
+            key = [detector.clip.fingerprint, dataset.fingerprint, setting, jax.process_index()]
             digest = hashlib.sha256(json.dumps(key).encode()).hexdigest()[:16]
             store = Store(fields, pictures, cache_folder() / "features" / digest)
         try:
@@ -56,9 +58,9 @@ class FeatureCache:
                 f"{store.directory}: cannot hold {store.nbytes / 1e9:.1f} GB of features ({error.strerror}); "
                 "set VLMAD_JAX_CACHE to another folder, or leave out --cache_features"
             ) from error
-        return cls(store, detector.size)
+        return cls(store, tuple(features), detector.size)
 
-    def fill(self, detector: AnomalyCLIP, pictures: LabelledPictures, workers: int) -> None:
+    def fill(self, detector: LearnedDetector, pictures: LabelledPictures, workers: int) -> None:
         """Encodes the samples that are not there yet, with a progress bar."""
         missing = [number for number in range(len(pictures.samples)) if not self.store.has(number)]
         if not missing:
@@ -79,11 +81,9 @@ class FeatureCache:
         """A batch for the loss of a detector: features, label, and mask where masks are read."""
         items = [self.store.get(int(number)) for number in numbers]
         features = {
-            name: np.stack([item[name] for item in items]).view(ml_dtypes.bfloat16)
-            for name in ("image", "patches")
+            name: np.stack([item[name] for item in items]).view(ml_dtypes.bfloat16) for name in self.names
         }
-        labels = np.array([pictures.samples[number].label for number in numbers], np.int32)
-        found = {"features": features, "label": labels}
+        found = {"features": features, **pictures.labels(numbers)}
         if not pictures.with_masks:
             return found
         shape = (len(items), self.size, self.size)

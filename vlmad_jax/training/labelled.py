@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -28,6 +28,7 @@ class LabelledPictures:
 
     Attributes:
       samples: N of them.
+      classes: the number of each category.
       size: S, the side to which pictures and masks are resized.
       batch_size: B, over all processes.
       seed: of the order.
@@ -35,6 +36,7 @@ class LabelledPictures:
     """
 
     samples: tuple[Sample, ...]
+    classes: Mapping[str, int]
     size: int
     batch_size: int
     seed: int
@@ -60,7 +62,7 @@ class LabelledPictures:
         return np.split(self.numbers(step), jax.process_count())[jax.process_index()]
 
     def read(self, numbers: Sequence[int], size: int, workers: int) -> Iterator[Batch]:
-        """Samples by their numbers, `size` at a time: image uint8 (b, S, S, 3), label (b,), mask (b, S, S).
+        """Samples by their numbers, `size` at a time: image uint8 (b, S, S, 3), `labels`, mask (b, S, S).
 
         Raises:
           InputError: one does not decode; it is named.
@@ -73,9 +75,16 @@ class LabelledPictures:
             for arrays in read:
                 for number in arrays["index"][~arrays["readable"]]:
                     raise InputError(str(why_unreadable(self.samples[number], self.with_masks)))
-                labels = np.array([self.samples[number].label for number in arrays["index"]], np.int32)
                 masks = {"mask": arrays["mask"]} if self.with_masks else {}
-                yield {"image": arrays["image"], "label": labels, **masks}
+                yield {"image": arrays["image"], **self.labels(arrays["index"]), **masks}
+
+    def labels(self, numbers: Iterable[int]) -> Batch:
+        """What is known of samples by their numbers: label and class_id, int32 (b,)."""
+        samples = [self.samples[number] for number in numbers]
+        return {
+            "label": np.array([sample.label for sample in samples], np.int32),
+            "class_id": np.array([self.classes[sample.category] for sample in samples], np.int32),
+        }
 
 
 def batches(

@@ -16,8 +16,8 @@ from vlmad_jax.clip.model import CLIP, load_clip
 from vlmad_jax.data import DataSet, Sample, load_dataset
 from vlmad_jax.errors import InputError
 from vlmad_jax.files import write_json
-from vlmad_jax.methods import AnomalyCLIP, learning_method
-from vlmad_jax.methods.prompt_files import save_prompts
+from vlmad_jax.methods import LearnedDetector, learning_method
+from vlmad_jax.methods.learned import save_params
 from vlmad_jax.training.features import FeatureCache
 from vlmad_jax.training.labelled import LabelledPictures, batches
 from vlmad_jax.training.loop import plot_losses, train
@@ -95,13 +95,18 @@ def train_method(config: TrainConfig, out: pathlib.Path, resources: Resources = 
     dataset = load_dataset(config.dataset, config.data_dir, config.categories)
     samples = training_samples(dataset)
     clip = load_clip(config.weights, config.dtype)
-    detector = dataclasses.replace(method.scaled(clip), **dict(config.setting))
+    detector = with_setting(method.scaled(clip), dict(config.setting))
     check_batch(config, detector, resources)
     remember(out, config, detector, dataset, clip)
     with_masks = all(dataset.has_masks(name) for name in dataset.categories)
+    if not with_masks and not detector.learns_from_labels:
+        raise InputError(
+            f"{dataset.root}: has no masks for all its defects, and {config.method} learns from them"
+        )
     if not with_masks and jax.process_index() == 0:
         tqdm.write(f"{config.dataset} has no masks for all its defects: only the image's term is trained")
-    pictures = LabelledPictures(samples, detector.size, config.batch_size, config.seed, with_masks)
+    classes = {name: number for number, name in enumerate(dataset.categories)}
+    pictures = LabelledPictures(samples, classes, detector.size, config.batch_size, config.seed, with_masks)
     steps = -(-config.epochs * len(samples) // config.batch_size)
     cache = None
     if config.cache_features:
@@ -109,7 +114,7 @@ def train_method(config: TrainConfig, out: pathlib.Path, resources: Resources = 
         cache.fill(detector, pictures, resources.workers)
     params = detector.init(jax.random.key(config.seed))
     optimizer = optax.adam(config.learning_rate, b1=0.5, b2=0.999)
-    context = detector.context(dataset.categories)
+    context = detector.context([dataset.object_name(name) for name in dataset.categories])
     if cache is not None:
         del context["vision"]
     state, done = train(
@@ -124,10 +129,18 @@ def train_method(config: TrainConfig, out: pathlib.Path, resources: Resources = 
         lambda step: ", ".join(dataset.relative(sample.path) for sample in pictures.of_step(step - 1)),
     )
     if done == steps:
-        save_prompts(out / "params", state.params, config.method, detector.setting, clip)
+        save_params(out / "params", state.params, detector)
         if jax.process_index() == 0:
             plot_losses(out / "log.jsonl", out / "losses.png")
     return out / "params"
+
+
+def with_setting(detector: LearnedDetector, changes: dict[str, Any]) -> LearnedDetector:
+    """The detector with some hyper-parameters changed; raises InputError for one that it does not have."""
+    unknown = [name for name in changes if name not in detector.setting]
+    if unknown:
+        raise InputError(f"--{unknown[0]} is no option of {detector.name}; leave it out")
+    return dataclasses.replace(detector, **changes)  # type: ignore[type-var]
 
 
 def training_samples(dataset: DataSet) -> tuple[Sample, ...]:
@@ -141,7 +154,7 @@ def training_samples(dataset: DataSet) -> tuple[Sample, ...]:
     return samples
 
 
-def check_batch(config: TrainConfig, detector: AnomalyCLIP, resources: Resources) -> None:
+def check_batch(config: TrainConfig, detector: LearnedDetector, resources: Resources) -> None:
     """Raises InputError for a batch that does not divide, or a cache of what is itself learned."""
     parts = jax.device_count() * resources.accumulate
     if config.batch_size % parts:
@@ -149,12 +162,12 @@ def check_batch(config: TrainConfig, detector: AnomalyCLIP, resources: Resources
             f"--batch_size={config.batch_size} does not divide over {jax.device_count()} devices with "
             f"--accumulate={resources.accumulate}; give a multiple of {parts}"
         )
-    if config.cache_features and detector.attention == "diagonal":
+    if config.cache_features and detector.setting.get("attention") == "diagonal":
         raise InputError("--cache_features keeps what --attention=diagonal learns; leave one of them out")
 
 
 def remember(
-    out: pathlib.Path, config: TrainConfig, detector: AnomalyCLIP, dataset: DataSet, clip: CLIP
+    out: pathlib.Path, config: TrainConfig, detector: LearnedDetector, dataset: DataSet, clip: CLIP
 ) -> None:
     """Writes what the run depends on beside it, or checks that the run there has the same."""
     path = out / "train.json"

@@ -11,6 +11,7 @@ a defect of structure built into it (`defects`), lit and photographed (`camera`)
 
 from vlmad_jax.data.rendering.defects import DEFECTS, Defect
 from vlmad_jax.data.rendering.pairs import render_good, render_pair
+from vlmad_jax.data.rendering.photographs import SURFACE_DEFECTS, spoil_photograph
 from vlmad_jax.data.rendering.products import (
     TEST_FAMILIES,
     TRAIN_FAMILIES,
@@ -22,6 +23,7 @@ from vlmad_jax.data.rendering.products import (
 
 __all__ = [
     "DEFECTS",
+    "SURFACE_DEFECTS",
     "TEST_FAMILIES",
     "TRAIN_FAMILIES",
     "TRAIN_TEXTURES",
@@ -31,4 +33,5 @@ __all__ = [
     "make_product",
     "render_good",
     "render_pair",
+    "spoil_photograph",
 ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zlib
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,14 +16,16 @@ from vlmad_jax.data.rendering.place import Place
 from vlmad_jax.data.rendering.products import Product, Seed, defect_of, digest, make_scene
 from vlmad_jax.data.rendering.scene import Canvas, Scene, draw, shade
 
-_PROBE = 64  # the size at which a defect's place and strength are settled, whatever the picture's size
+PROBE = 64  # the size at which a defect's place and strength are settled, whatever the picture's size
 _ATTEMPTS = 10
 _SHARE = (0.004, 0.3)  # of the object's area, or of half the picture for a slender object
 _GOOD, _BAD, _DEFECT = 5, 6, 7  # uses of random streams
 
 
 @dataclass(frozen=True)
-class _Trial:
+class Trial:
+    """One way to draw a defect: which random stream, and how strongly."""
+
     attempt: int
     strength: float
 
@@ -52,66 +55,62 @@ def render_pair(product: Product, defect: str, seed: Seed, size: int) -> tuple[A
     """
     kind = defect_of(defect, product.family)
     scene, camera = make_scene(product, seed)
-    probe = draw(scene, _PROBE)
+    probe = draw(scene, PROBE)
     place = Place(probe.inside > 0.5)
     key = (_DEFECT, zlib.crc32(defect.encode()), *digest(seed))
-    trial = _settle(product, key, kind, scene, camera, probe, place)
+
+    def spoil(canvas: Canvas, trial: Trial) -> Array | None:
+        return _spoil(kind, scene, camera, canvas, place, product.stream(*key, trial.attempt), trial.strength)
+
+    trial = settle(lambda trial: spoil(probe, trial), expose(shade(probe, scene.light), camera), place)
     canvas = draw(scene, size)
-    good = expose(shade(canvas, scene.light), camera)
-    bad = _spoil(product, key, kind, scene, camera, canvas, place, trial)
+    good, bad = expose(shade(canvas, scene.light), camera), spoil(canvas, trial)
     if bad is None:
         raise RuntimeError(f"{product.family} has no part for {defect}")
     noise = digest(seed)
     return (
         record(good, camera, product.stream(_GOOD, *noise)),
         record(bad, camera, product.stream(_BAD, *noise)),
-        _mask(good, bad),
+        mask_of(good, bad),
     )
 
 
 def _spoil(
-    product: Product,
-    key: tuple[int, ...],
     kind: Defect,
     scene: Scene,
     camera: Camera,
     canvas: Canvas,
     place: Place,
-    trial: _Trial,
+    rng: np.random.Generator,
+    strength: float,
 ) -> Array | None:
     """The exposed picture (3, S, S) with the defect of one trial; None where no part can have it."""
-    rng = product.stream(*key, trial.attempt)
     if kind.mark is not None:
-        return expose(shade(kind.mark(canvas, place, rng, trial.strength), scene.light), camera)
+        return expose(shade(kind.mark(canvas, place, rng, strength), scene.light), camera)
     if kind.alteration is None:
         raise RuntimeError(f"{kind.name} is neither a mark nor an alteration")
-    altered = kind.alteration(scene, rng, trial.strength)
+    altered = kind.alteration(scene, rng, strength)
     if altered is None:
         return None
     return expose(shade(draw(altered, canvas.height.shape[0]), scene.light), camera)
 
 
-def _settle(
-    product: Product,
-    key: tuple[int, ...],
-    kind: Defect,
-    scene: Scene,
-    camera: Camera,
-    probe: Canvas,
-    place: Place,
-) -> _Trial:
-    """The first trial that can be seen and has a sensible size, or else the most visible one."""
-    good = expose(shade(probe, scene.light), camera)
-    best, reached = _Trial(0, 1.0), 0.0
+def settle(spoil: Callable[[Trial], Array | None], good: Array, place: Place) -> Trial:
+    """The first trial that can be seen and has a sensible size, or else the most visible one.
+
+    `spoil` gives the exposed picture (3, P, P) with the defect of a trial, or None where there can be none;
+    `good` is the same without it, P = `PROBE`.
+    """
+    best, reached = Trial(0, 1.0), 0.0
     for attempt in range(4 * _ATTEMPTS):
         if reached and attempt >= _ATTEMPTS:
             break
-        trial = _Trial(attempt, 1 + 0.12 * attempt)
-        bad = _spoil(product, key, kind, scene, camera, probe, place, trial)
+        trial = Trial(attempt, 1 + 0.12 * attempt)
+        bad = spoil(trial)
         if bad is None:
             break
-        mask = _mask(good, bad) > 0
-        share = float(mask.sum()) / max(float(place.inside.sum()), _PROBE * _PROBE / 2)
+        mask = mask_of(good, bad) > 0
+        share = float(mask.sum()) / max(float(place.inside.sum()), PROBE * PROBE / 2)
         seen = _visibility(good, bad, mask)
         if seen >= 1 and _SHARE[0] <= share <= _SHARE[1]:
             return trial
@@ -132,7 +131,7 @@ def _visibility(good: Array, bad: Array, mask: Array) -> float:
     return change / max(0.07, 0.05 + 0.8 * texture)
 
 
-def _mask(good: Array, bad: Array) -> Array:
+def mask_of(good: Array, bad: Array) -> Array:
     """Where two exposed pictures (3, S, S) differ noticeably: uint8 (S, S), empty only if they are equal."""
     change = np.abs(bad - good).mean(0)
     peak = float(change.max())

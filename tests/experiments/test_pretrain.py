@@ -1,0 +1,39 @@
+"""The entry point's flags, each of which reaches the run."""
+
+import json
+import subprocess
+import sys
+
+EVERY_FLAG = {
+    "out": "new/run",
+    "steps": 3,
+    "save_every": 2,
+    "workers": 1,
+    "schedule_steps": 9,
+    "pairs": 4,
+    "pool": 8,
+    "learning_rate": 0.25,
+    "kernel_rate": 0.5,
+    "seed": 7,
+    "dtype": "bfloat16",
+}
+# The run itself is replaced: what reaches it is printed.
+RECORD = """
+import dataclasses, json
+from experiments import common, pretrain
+def record(config, out, steps, save_every, workers):
+    seen = {"out": str(out), "steps": steps, "save_every": save_every, "workers": workers}
+    print(json.dumps(dataclasses.asdict(config) | seen))
+pretrain.pretrain = record
+common.main(pretrain.run)
+"""
+
+
+def test_every_flag_is_read():
+    flags = [f"--{name}={value}" for name, value in EVERY_FLAG.items()]
+    done = subprocess.run([sys.executable, "-c", RECORD, *flags], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    first, last = done.stdout.splitlines()
+    seen = json.loads(first)
+    assert {name: seen[name] for name in EVERY_FLAG} == EVERY_FLAG
+    assert last == "the model is in new/run/weights, the curve of its loss in new/run/losses.png"

@@ -1,0 +1,221 @@
+"""What detectors with learned parameters share: settings, and parameters on disk.
+
+Parameters belong to one backbone and one setting. A directory of ours holds them as orbax writes them, with
+both beside them; files of the authors' code are read by each method itself.
+"""
+
+from __future__ import annotations
+
+import json
+import pathlib
+from collections.abc import Sequence
+from typing import Any, ClassVar, Self
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from vlmad_jax.clip.model import CLIP
+from vlmad_jax.errors import InputError
+from vlmad_jax.files import write_json
+from vlmad_jax.methods.detector import ClipDetector
+
+Params = dict[str, jax.Array]
+Context = dict[str, Any]
+Features = dict[str, jax.Array]
+
+DESCRIPTION = "params.json"
+# What follows all that is learned may differ between training and use.
+AFTERWARDS = ("blur_sigma",)
+
+
+class LearnedDetector(ClipDetector):
+    """A detector whose parameters are learned on some products and used on others.
+
+    A method is a frozen dataclass with the fields `clip`, `image_size` and `feature_layers` at least, and
+    defines what is abstract here, and `prepare` and `score_with`. The backbone is frozen: `extract` is all
+    that a picture passes through before parameters come in, and `loss` takes what it gives in the picture's
+    place.
+    """
+
+    image_size: int
+    feature_layers: tuple[int, ...]
+
+    needs: ClassVar[str]  # what is learned, in words
+    learns_from_labels: ClassVar[bool]  # whether there is a loss without masks
+
+    @classmethod
+    def paper(cls, clip: CLIP) -> Self:
+        """The published setting."""
+        raise NotImplementedError
+
+    @classmethod
+    def scaled(cls, clip: CLIP) -> Self:
+        """The published setting in proportion to a backbone of any depth and size."""
+        raise NotImplementedError
+
+    @property
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        """The shapes of the parameters by name."""
+        raise NotImplementedError
+
+    def context(self, class_names: Sequence[str] = ()) -> Context:
+        """What is frozen in training; "vision" is needed for pictures only, not for features."""
+        raise NotImplementedError
+
+    def extract(self, variables: dict[str, Any], images: jax.Array) -> Features:
+        """What the frozen encoder makes of pictures: each (B, ...)."""
+        raise NotImplementedError
+
+    def loss(self, params: Params, context: Context, batch: dict[str, Any]) -> tuple[jax.Array, Params]:
+        """The published loss of a batch, and its terms."""
+        raise NotImplementedError
+
+    def read_authors_file(self, path: pathlib.Path) -> Params:
+        """The parameters in a file of the authors' code."""
+        raise NotImplementedError
+
+    @property
+    def size(self) -> int:
+        """S, the side of the pictures it takes, in pixels."""
+        return self.image_size
+
+    def check_layers(self) -> None:
+        """Raises InputError unless image size and feature layers fit the backbone."""
+        vision = self.clip.config.vision
+        check_range("image_size", self.image_size, vision.patch_size, None)
+        for layer in self.feature_layers:
+            check_range("feature layer", layer, 1, vision.layers)
+        if not self.feature_layers or len(set(self.feature_layers)) < len(self.feature_layers):
+            raise InputError(f"feature layers {self.feature_layers} have to be one or more, each once")
+
+    @classmethod
+    def trained(cls, clip: CLIP, path: str | pathlib.Path) -> Self:
+        """With the setting that the parameters at `path` were trained with: `paper` for the authors' files.
+
+        Raises:
+          InputError: nothing of the kind is there, or a setting that does not fit the backbone.
+        """
+        path = pathlib.Path(path).expanduser()
+        if not is_directory_of_ours(path):
+            return cls.paper(clip)
+        try:
+            return cls(clip, **read_description(path)["setting"])  # type: ignore[call-arg]
+        except TypeError as error:
+            raise InputError(f"{path}: holds the setting of another method ({error})") from error
+
+    def load_params(self, path: str | pathlib.Path) -> Params:
+        """Learned parameters: a directory written by training, or a `.pth` file of the authors' code.
+
+        Raises:
+          InputError: nothing of the kind is there; it was made with another backbone or setting.
+        """
+        path = pathlib.Path(path).expanduser()
+        params = load_params(path, self) if is_directory_of_ours(path) else self.read_authors_file(path)
+        return self.check_params(params, str(path))
+
+    def check_params(self, params: Params | None, source: str) -> Params:
+        """The parameters; raises InputError, naming `source`, unless names and shapes are this setting's."""
+        if not params:
+            raise InputError(
+                f"{self.name} needs {self.needs}; give those of experiments.train or the authors'"
+            )
+        found = {name: tuple(jnp.shape(x)) for name, x in params.items()}
+        if found != self.shapes:
+            raise InputError(
+                f"{source}: expected {listed(self.shapes)}, found {listed(found)}; "
+                "give parameters trained with this backbone and setting"
+            )
+        return params
+
+
+def quarters(clip: CLIP) -> tuple[int, ...]:
+    """The last layer of each quarter of the vision transformer, where published systems take features."""
+    layers = clip.config.vision.layers
+    return tuple(sorted({max(1, round(layers * quarter / 4)) for quarter in (1, 2, 3, 4)}))
+
+
+def is_published_backbone(clip: CLIP) -> bool:
+    """Whether it has the shape of ViT-L/14@336, for which settings are published."""
+    vision = clip.config.vision
+    return (vision.layers, vision.patch_size, vision.image_size) == (24, 14, 336)
+
+
+def check_range(name: str, value: int, least: int, most: int | None) -> None:
+    """Raises InputError, naming what does not fit the backbone."""
+    if value < least or (most is not None and value > most):
+        limit = f"{least} or more" if most is None else f"{least} to {most}"
+        raise InputError(f"{name} {value} does not fit this backbone; give {limit}")
+
+
+def listed(shapes: dict[str, tuple[int, ...]]) -> str:
+    """ "normal (12, 768), deep (8, 4, 768)"."""
+    return ", ".join(f"{name} {shape}" for name, shape in shapes.items()) or "nothing"
+
+
+# On disk
+
+
+def save_params(directory: pathlib.Path, params: Params, detector: LearnedDetector) -> None:
+    """Writes learned parameters with orbax to `directory/params`, and beside it what they belong to."""
+    import orbax.checkpoint as ocp
+
+    directory = pathlib.Path(directory)
+    directory.mkdir(parents=True, exist_ok=True)
+    with ocp.StandardCheckpointer() as checkpointer:
+        checkpointer.save((directory / "params").absolute(), jax.tree.map(np.asarray, params), force=True)
+    clip = detector.clip
+    belongs = {"method": detector.name, "setting": detector.setting}
+    if jax.process_index() == 0:
+        write_json(directory / DESCRIPTION, {**belongs, "weights": clip.name, "backbone": clip.identity})
+
+
+def is_directory_of_ours(path: pathlib.Path) -> bool:
+    """Whether `path` is to be read as `save_params` writes, and not as a `.pth` file of the authors."""
+    return not (path.is_file() or path.suffix in (".pth", ".pt"))
+
+
+def read_description(directory: pathlib.Path) -> dict[str, Any]:
+    """What `save_params` wrote beside the parameters; raises InputError where it did not."""
+    path = pathlib.Path(directory) / DESCRIPTION
+    try:
+        described = json.loads(path.read_text())
+        if isinstance(described["setting"], dict) and {"method", "weights", "backbone"} <= described.keys():
+            return described
+    except FileNotFoundError:
+        raise InputError(
+            f"{directory}: holds no {DESCRIPTION}; give the params of experiments.train, or a .pth file"
+        ) from None
+    except (OSError, ValueError, KeyError, TypeError):
+        pass
+    raise InputError(f"{path}: is damaged; copy it again from the training run")
+
+
+def load_params(directory: pathlib.Path, detector: LearnedDetector) -> Params:
+    """The parameters that `save_params` wrote, float32.
+
+    Raises:
+      InputError: nothing readable there, or they were trained with another method, backbone or setting.
+    """
+    import orbax.checkpoint as ocp
+
+    directory, clip = pathlib.Path(directory), detector.clip
+    described = read_description(directory)
+    there = {"method": described["method"], **described["setting"]}
+    here = {"method": detector.name, **detector.setting}
+    differing = [k for k in {**there, **here} if k not in AFTERWARDS and there.get(k) != here.get(k)]
+    if differing:
+        differences = ", ".join(f"{k} {there.get(k)} there and {here.get(k)} here" for k in differing)
+        raise InputError(f"{directory}: was trained with {differences}; use the setting it was trained with")
+    if described["backbone"] != clip.identity:
+        raise InputError(
+            f"{directory}: was trained with the backbone {described['weights']} ({described['backbone']}), "
+            f"not {clip.name} ({clip.identity}); give --weights={described['weights']}"
+        )
+    try:
+        with ocp.StandardCheckpointer() as checkpointer:
+            restored = checkpointer.restore((directory / "params").absolute())
+    except Exception as error:  # orbax raises what its storage raises
+        reason = str(error).splitlines()[0][:120]
+        raise InputError(f"{directory / 'params'}: does not load ({reason}); copy it again") from error
+    return {name: jnp.asarray(np.asarray(x)) for name, x in restored.items()}
