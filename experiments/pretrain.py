@@ -14,6 +14,7 @@ import pathlib
 from absl import flags
 
 from experiments import common
+from vlmad_jax.training.contrastive import WEIGHTS
 from vlmad_jax.training.pretrain import PretrainConfig, pretrain
 
 DEFAULT = PretrainConfig()
@@ -35,6 +36,7 @@ SEED = flags.DEFINE_integer(
     "seed", DEFAULT.seed, "Of the pictures, captions and first parameters.", lower_bound=0
 )
 DTYPE = flags.DEFINE_string("dtype", DEFAULT.dtype, "float32 or bfloat16: what matrix products read.")
+LEAVE_OUT = flags.DEFINE_list("leave_out", [], f"Terms of the loss to do without: {', '.join(WEIGHTS)}.")
 
 
 def run() -> None:
@@ -47,6 +49,7 @@ def run() -> None:
         kernel_rate=KERNEL_RATE.value,
         seed=SEED.value,
         dtype=DTYPE.value,
+        leave_out=tuple(LEAVE_OUT.value),
     )
     out = pathlib.Path(OUT.value)
     pretrain(config, out, STEPS.value or config.schedule_steps, SAVE_EVERY.value, WORKERS.value)

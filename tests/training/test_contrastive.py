@@ -10,6 +10,7 @@ import pytest
 from tests.training.settings import small_config
 from vlmad_jax.clip.model import random_clip
 from vlmad_jax.clip.modules import TextTransformer
+from vlmad_jax.errors import InputError
 from vlmad_jax.training.contrastive import (
     WEIGHTS,
     contrast,
@@ -104,6 +105,18 @@ BATCH = batch_of(np.random.default_rng(2), 3, 50)
 @functools.cache
 def gradient_of_loss():
     return jax.jit(jax.value_and_grad(make_loss(CONFIG, "float32"), has_aux=True))
+
+
+def test_terms_left_out():
+    params = {"clip": random_clip(CONFIG).params, "patch_head": patch_head(CONFIG)}
+    (_, parts), _ = gradient_of_loss()(params, {}, BATCH)
+    left, kept = jax.jit(make_loss(CONFIG, "float32", ("window", "patch", "pair")))(params, {}, BATCH)
+    assert set(kept) == {"contrast", "state"}
+    expected = sum(WEIGHTS[name] * float(parts[name]) for name in kept)
+    assert float(left) == pytest.approx(expected, rel=1e-6)
+    for wrong in (("wndow",), tuple(WEIGHTS)):
+        with pytest.raises(InputError, match=f"--leave_out={','.join(wrong)} has to name some of contrast, "):
+            make_loss(CONFIG, "float32", wrong)
 
 
 def test_terms_of_the_loss():

@@ -13,8 +13,10 @@ from vlmad_jax.errors import InputError
 # The small CLIP of the project itself: found under this name from any folder.
 BUNDLED = "weights/tiny"
 BUNDLED_DIRECTORY = pathlib.Path(__file__).resolve().parents[2] / BUNDLED
-# Prompts that were learned with it, by method.
-BUNDLED_PARAMS = {"anomalyclip": BUNDLED_DIRECTORY.with_name("tiny_anomalyclip")}
+# What was learned with it, by method.
+BUNDLED_PARAMS = {
+    name: BUNDLED_DIRECTORY.with_name(f"tiny_{name}") for name in ("anomalyclip", "aprilgan")
+}
 
 SMALL_FILES = ("*.json", "*.txt")
 # One set of weights is enough: the first of these that a repository holds.

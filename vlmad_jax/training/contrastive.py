@@ -17,6 +17,7 @@ the head is thrown away.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import jax
@@ -27,6 +28,7 @@ from vlmad_jax.association import normalise
 from vlmad_jax.clip.config import CLIPConfig
 from vlmad_jax.clip.modules import TextTransformer, VisionTransformer
 from vlmad_jax.clip.precision import einsum
+from vlmad_jax.errors import InputError
 from vlmad_jax.training.step import Loss, Parts
 
 # The state of whole pictures, which image scores are read from, is the slowest to be learned.
@@ -37,8 +39,17 @@ DEFECTIVE_PATCH = 0.05
 DEFECTIVE_WEIGHT = 5.0
 
 
-def make_loss(config: CLIPConfig, dtype: str) -> Loss:
-    """The loss of `CLIPModule`'s parameters on a batch of `training.pairs`."""
+def make_loss(config: CLIPConfig, dtype: str, leave_out: Sequence[str] = ()) -> Loss:
+    """The loss of `CLIPModule`'s parameters on a batch of `training.pairs`, without the terms left out.
+
+    Raises:
+      InputError: there is no such term, or none is left.
+    """
+    weights = {name: weight for name, weight in WEIGHTS.items() if name not in leave_out}
+    if not weights or set(leave_out) - set(WEIGHTS):
+        raise InputError(
+            f"--leave_out={','.join(leave_out)} has to name some of {', '.join(WEIGHTS)}, not all"
+        )
     vision, text = VisionTransformer(config, dtype), TextTransformer(config, dtype)
 
     def loss(params: Any, context: Any, batch: dict[str, jax.Array]) -> tuple[jax.Array, Parts]:
@@ -85,7 +96,8 @@ def make_loss(config: CLIPConfig, dtype: str) -> Loss:
                 )
             ),
         }
-        return sum((WEIGHTS[name] * part for name, part in parts.items()), jnp.zeros(())), parts
+        kept = {name: parts[name] for name in weights}
+        return sum((weights[name] * part for name, part in kept.items()), jnp.zeros(())), kept
 
     return loss
 

@@ -35,6 +35,7 @@ class PretrainConfig:
     Only `schedule_steps` may change on the way: there the learning rates reach zero. They rise for
     `warmup_steps`, stay, and fall over the second half. `pairs` pictures with and as many without a defect
     make a batch; `pool` is the number of different pairs. `learning_rate` is Adam's, `kernel_rate` Muon's.
+    `leave_out` names terms of the loss to do without, to see what each is worth.
     """
 
     schedule_steps: int = 4800
@@ -46,6 +47,7 @@ class PretrainConfig:
     weight_decay: float = 0.05
     seed: int = 0
     dtype: str = "float32"
+    leave_out: tuple[str, ...] = ()
 
     def schedule(self, rate: float) -> optax.Schedule:
         """A learning rate over the steps, at most `rate`."""
@@ -119,7 +121,7 @@ def pretrain(
         "patch_head": patch_head(clip.config),
     }
     state, _ = train(
-        make_step(make_loss(clip.config, config.dtype), optimizer),
+        make_step(make_loss(clip.config, config.dtype, config.leave_out), optimizer),
         TrainState(params, optimizer.init(params)),
         {},
         lambda done: batches(pairs, done, steps, config.pairs, workers),
@@ -155,7 +157,7 @@ def with_known_structure(params: Any, config: CLIPConfig, seed: int) -> Any:
 
 def remember(config: PretrainConfig, out: pathlib.Path) -> None:
     """Writes the configuration beside the run, or checks that the run there has the same."""
-    path, fields = out / "pretrain.json", dataclasses.asdict(config)
+    path, fields = out / "pretrain.json", json.loads(json.dumps(dataclasses.asdict(config)))
     there: dict[str, Any] = json.loads(path.read_text()) if path.exists() else fields
     changed = {k: (there.get(k), v) for k, v in fields.items() if there.get(k) != v and k != "schedule_steps"}
     if changed:

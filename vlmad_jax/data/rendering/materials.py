@@ -36,6 +36,9 @@ TEXTURES: dict[str, Callable[[Grid, float, float, int], tuple[Array, Array]]] = 
     "checks": textures.checks,
     "dots": textures.dots,
     "studs": textures.studs,
+    "cork": textures.cork,
+    "gravel": textures.gravel,
+    "wicker": textures.wicker,
 }
 
 

@@ -124,6 +124,19 @@ def around(count: int, radius: float, make: Callable[[Point], Shape], start: flo
     return union(*(make((radius * math.cos(a), radius * math.sin(a))) for a in angles))
 
 
+def spun(count: int, shape: Shape, start: float = 0.0) -> Shape:
+    """A shape near the x axis repeated `count` times about the origin."""
+    sector = np.float32(2 * math.pi / count)
+
+    def repeated(x: Array, y: Array) -> Array:
+        angle = np.arctan2(y, x) - np.float32(start)
+        angle = angle - sector * np.rint(angle / sector)
+        radius = np.sqrt(x * x + y * y)
+        return shape(radius * np.cos(angle), radius * np.sin(angle))
+
+    return repeated
+
+
 def turned(x: Array, y: Array, centre: Point, angle: float) -> tuple[Array, Array]:
     """Coordinates along axes through `centre` turned by `angle`."""
     dx, dy = x - np.float32(centre[0]), y - np.float32(centre[1])

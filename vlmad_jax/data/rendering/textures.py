@@ -235,3 +235,48 @@ def studs(grid: Grid, scale: float, angle: float, seed: int) -> Texture:
     a, b = np.where(along, a, b), np.where(along, b, a)
     dome = np.clip(1 - (a / 0.42) ** 2 - (b / 0.15) ** 2, 0, 1)
     return np.clip(0.4 * dome, 0, 1), np.sqrt(dome)
+
+
+def cork(grid: Grid, scale: float, angle: float, seed: int) -> Texture:
+    """Pressed crumbs of cork, each of its own shade, with dark specks of bark."""
+    u, v = _axes(grid, scale, angle)
+    u, v = (
+        u + 0.35 * stretched(u * 2.3, v * 2.3, seed + 1),
+        v + 0.35 * stretched(u * 2.3 + 9, v * 2.3, seed + 2),
+    )
+    first, second, value = cells(u, v, seed)
+    seam = 1 - np.clip((second - first) * 6, 0, 1)
+    bark = _step(stretched(u * 1.7, v * 1.7, seed + 3) - np.float32(0.62), 0.08)
+    fine = stretched(u * 5, v * 5, seed + 4)
+    return np.clip(0.5 * value + 0.3 * seam + 0.15 * fine + 0.8 * bark, 0, 1), fine - seam - bark
+
+
+def gravel(grid: Grid, scale: float, angle: float, seed: int) -> Texture:
+    """Loose stones of many shades, large ones over small ones in their dark gaps."""
+    u, v = _axes(grid, scale, angle)
+    u = u + np.float32(0.15) * stretched(u * 2.1, v * 2.1, seed + 1)
+    tone, relief = np.ones_like(u), -np.ones_like(u)
+    for share, lift, seeded in ((2.1, -0.6, seed + 2), (1.0, 0.2, seed)):
+        first, second, value = cells(u * np.float32(share), v * np.float32(share), seeded)
+        reach = np.float32(0.34) + np.float32(0.22) * _frac(value * 7)
+        dome = np.clip(1 - (first / reach) ** 2, 0, 1) * np.clip((second - first) * 6, 0, 1)
+        stone = np.clip(dome * 6, 0, 1)
+        shade = np.clip(0.6 * value + 0.25 * (1 - dome), 0, 1)
+        tone = tone + stone * (shade - tone)
+        relief = relief + stone * (np.float32(lift) + np.sqrt(dome) - relief)
+    return tone, relief
+
+
+def wicker(grid: Grid, scale: float, angle: float, seed: int) -> Texture:
+    """Round strands woven before and behind upright stakes by turns; tone 1 lies in the gaps."""
+    u, v = _axes(grid, scale, angle)
+    v = v * np.float32(2.2) + np.float32(0.12) * smooth(grid, 5, np.random.default_rng(seed))
+    swing = np.cos(_PI * u) * (1 - 2 * (np.floor(v) % 2))  # a strand is in front where it is positive
+    strand = np.sqrt(np.clip(1 - ((_frac(v) - 0.5) / 0.47) ** 2, 0, 1))
+    stake = np.sqrt(np.clip(1 - ((_frac(u + 0.5) - 0.5) / 0.2) ** 2, 0, 1))
+    weaver = strand * (0.5 + 0.5 * swing)
+    relief = np.maximum(weaver, 0.55 * stake)
+    fibre = stretched(u * 2.5, v * 5.3, seed + 1) + np.float32(0.8) * stretched(
+        u * 0.2, np.floor(v), seed + 2
+    )
+    return np.clip(0.9 - 1.1 * relief + 0.16 * fibre, 0, 1), relief + 0.04 * fibre

@@ -1,12 +1,29 @@
 """The families of products: one function a family, gathered by where they come from."""
 
+from vlmad_jax.data.rendering.families.components import COMPONENTS
+from vlmad_jax.data.rendering.families.electrical import ELECTRICAL
 from vlmad_jax.data.rendering.families.electronics import ELECTRONICS
 from vlmad_jax.data.rendering.families.family import Family
+from vlmad_jax.data.rendering.families.fasteners import FASTENERS
 from vlmad_jax.data.rendering.families.goods import GOODS
 from vlmad_jax.data.rendering.families.hardware import HARDWARE
 from vlmad_jax.data.rendering.families.held_out import HELD_OUT
+from vlmad_jax.data.rendering.families.household import HOUSEHOLD
+from vlmad_jax.data.rendering.families.machined import MACHINED
+from vlmad_jax.data.rendering.families.packaging import PACKAGING
 from vlmad_jax.data.rendering.families.surfaces import SURFACES
 
-SEEN: dict[str, Family] = {**SURFACES, **HARDWARE, **GOODS, **ELECTRONICS}
+OBJECTS: dict[str, Family] = {
+    **HARDWARE,
+    **FASTENERS,
+    **MACHINED,
+    **ELECTRONICS,
+    **ELECTRICAL,
+    **COMPONENTS,
+    **GOODS,
+    **PACKAGING,
+    **HOUSEHOLD,
+}
+SEEN: dict[str, Family] = {**SURFACES, **OBJECTS}
 
 __all__ = ["HELD_OUT", "SEEN", "SURFACES", "Family"]

@@ -7,16 +7,29 @@ import numpy as np
 from vlmad_jax.data.rendering import colours
 from vlmad_jax.data.rendering.families.family import CLOTH, METAL, PLASTIC, STONE, Family, Rng
 from vlmad_jax.data.rendering.families.finishes import shades, sheet
+from vlmad_jax.data.rendering.grid import Array
 from vlmad_jax.data.rendering.materials import Material
 from vlmad_jax.data.rendering.scene import Part
-from vlmad_jax.data.rendering.shapes import (
-    zigzags,
-)
+from vlmad_jax.data.rendering.shapes import Shape, turned, zigzags
 
 
 def either(rng: Rng, first: float, second: float) -> float:
     """One of two directions, about horizontal or vertical, or anything between now and then."""
     return float(rng.choice([first, second])) if rng.uniform() < 0.75 else float(rng.uniform(0, np.pi))
+
+
+def rosettes(
+    pitch: float, radius: float, depth: float, petals: int, angle: float, offset: float = 0.0
+) -> Shape:
+    """A printed flower in each square of a lattice; `offset` 0.5 puts it where four squares meet."""
+
+    def shape(x: Array, y: Array) -> Array:
+        u, v = (a * np.float32(1 / pitch) + np.float32(offset) for a in turned(x, y, (0.0, 0.0), angle))
+        u, v = (u - np.floor(u) - 0.5) * np.float32(pitch), (v - np.floor(v) - 0.5) * np.float32(pitch)
+        edge = np.float32(radius) * (1 + np.float32(depth) * np.cos(petals * np.arctan2(v, u)))
+        return (np.sqrt(u * u + v * v) - edge) * np.float32(0.8)
+
+    return shape
 
 
 def metal_plate(fixed: Rng, varied: Rng) -> tuple[Part, ...]:
@@ -156,6 +169,45 @@ def circuit_foil(fixed: Rng, varied: Rng) -> tuple[Part, ...]:
     )
 
 
+def cork_board(fixed: Rng, varied: Rng) -> tuple[Part, ...]:
+    colour = colours.hsv(fixed.uniform(0.06, 0.1), fixed.uniform(0.35, 0.6), fixed.uniform(0.6, 0.82))
+    second = colours.scaled(colour, fixed.uniform(0.35, 0.6))
+    return sheet(Material(colour, second, "cork", fixed.uniform(5, 12), fixed.uniform(0, 3), 0.003, 0.03))
+
+
+def gravel_bed(fixed: Rng, varied: Rng) -> tuple[Part, ...]:
+    colour = colours.scaled(colours.stone(fixed), fixed.uniform(1.2, 1.6))
+    second = colours.scaled(colours.earth(fixed), fixed.uniform(0.2, 0.5))
+    return sheet(Material(colour, second, "gravel", fixed.uniform(3, 6.5), fixed.uniform(0, 3), 0.05, 0.1))
+
+
+def wicker_panel(fixed: Rng, varied: Rng) -> tuple[Part, ...]:
+    colour = colours.earth(fixed) if fixed.uniform() < 0.75 else colours.paint(fixed)
+    second = colours.scaled(colour, fixed.uniform(0.2, 0.4))
+    angle = either(fixed, 0.0, np.pi / 2)
+    return sheet(Material(colour, second, "wicker", fixed.uniform(2.5, 5), angle, 0.05, 0.1, 0.06))
+
+
+def canvas_print(fixed: Rng, varied: Rng) -> tuple[Part, ...]:
+    colour = colours.pale(fixed) if fixed.uniform() < 0.6 else colours.paint(fixed)
+    scale, angle = fixed.uniform(14, 20), fixed.uniform(-0.1, 0.1) + fixed.choice([0.0, np.pi / 4])
+    first, second = (colours.apart(fixed, colour, gap) for gap in (0.35, 0.25))
+    cloth, *inks = (
+        Material(c, colours.scaled(c, 0.8), "weave", scale, angle, 0.008, 0.02)
+        for c in (colour, first, second)
+    )
+    pitch, petals = fixed.uniform(0.4, 0.75), int(fixed.integers(3, 9))
+    flower = rosettes(pitch, 0.33 * pitch, fixed.uniform(0.15, 0.7), petals, angle)
+    small = rosettes(pitch, 0.12 * pitch, fixed.uniform(0, 0.5), 4, angle, 0.5)
+    eye = rosettes(pitch, 0.1 * pitch, 0.0, 0, angle)
+    return (
+        *sheet(cloth),
+        Part("flower", flower, inks[0], reach=4.0, printed=True),
+        Part("spot", small, inks[1], reach=4.0, printed=True),
+        Part("eye", eye, inks[1], reach=4.0, printed=True),
+    )
+
+
 SURFACES: dict[str, Family] = {
     "metal plate": Family(metal_plate, (*METAL, "hole", "glue strip"), True),
     "wooden board": Family(wooden_board, (*STONE, "burn mark", "glue strip"), True),
@@ -179,4 +231,17 @@ SURFACES: dict[str, Family] = {
     "tiled floor": Family(tiled_floor, STONE, True, 0.03),
     "tread plate": Family(tread_plate, (*METAL, "crack"), True, 0.03),
     "circuit foil": Family(circuit_foil, (*METAL, "hole", "smear", "pinholes", "cut"), True, 0.03),
+    "cork board": Family(
+        cork_board, ("hole", "cut", "stain", "burn mark", "dent", "glue strip", "thread"), True
+    ),
+    "gravel bed": Family(
+        gravel_bed, ("contamination", "stain", "dent", "burn mark", "discoloration", "thread"), True
+    ),
+    "wicker panel": Family(
+        wicker_panel,
+        ("hole", "cut", "stain", "burn mark", "discoloration", "contamination", "thread"),
+        True,
+        0.03,
+    ),
+    "canvas print": Family(canvas_print, (*CLOTH, "smear"), True, 0.03),
 }
