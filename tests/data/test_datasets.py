@@ -172,7 +172,7 @@ def test_a_mask_counts_at_the_size_in_which_its_picture_is_shown(products: Path)
 def test_wrong_folders(products: Path, tmp_path: Path) -> None:
     fails(
         "--dataset: unknown data set 'mvtec'; "
-        "choose one of mvtec_ad, visa, elpv, synthetic, synthetic_train, folder",
+        "choose one of mvtec_ad, visa, elpv, synthetic, synthetic_train, textures, folder",
         "mvtec",
     )
     for name in ("mvtec_ad", "visa", "folder"):

@@ -19,7 +19,7 @@ GENERIC_NAMES = ("object", "part", "product", "item", "surface", "material", "co
 ANOMALOUS_STATES = (*WINCLIP.anomalous_states, "defective {}", "flawed {}")
 ALPHABET = "abcdefghijklmnopqrstuvwxyz"
 START, END = "<|startoftext|>", "<|endoftext|>"
-VOCABULARY = 1024
+VOCABULARY = 1280  # more than the captions have words for: each becomes a token
 
 
 def caption(rng: np.random.Generator, name: str, defect: Defect | None) -> str:
