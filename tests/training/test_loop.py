@@ -64,6 +64,29 @@ def test_training_follows_the_gradient(tmp_path):
     assert losses[0] == pytest.approx(np.mean(TARGETS[0] ** 2), rel=1e-6)
 
 
+def drawn(params, context, batch):
+    number = jax.random.uniform(batch["key"])
+    return 0 * params["w"].sum() + number, {"number": number}
+
+
+def numbers(out, seed: int, accumulate: int = 1, stops: tuple[int, ...] = (4,)) -> list[float]:
+    """What a loss draws in four steps."""
+    for stop in stops:
+        step = make_step(drawn, OPTIMIZER, accumulate, seed)
+        train(step, fresh(), {}, feed_until(batches, stop), stop, out, 8, 1)
+    return [line["number"] for line in read_log(out / "log.jsonl")]
+
+
+def test_random_numbers_of_a_loss(tmp_path):
+    """Every step draws others, a run that is gone on with draws the same, another seed or part others."""
+    whole = numbers(tmp_path / "whole", 0)
+    assert len(set(whole)) == 4
+    assert numbers(tmp_path / "again", 0, stops=(2, 4)) == whole
+    assert not set(numbers(tmp_path / "seed", 1)) & set(whole)
+    halves = numbers(tmp_path / "parts", 0, accumulate=2)
+    assert not set(halves) & set(whole)
+
+
 def test_devices_share_a_batch(tmp_path):
     """Two devices with half a batch each take the steps of one device with all of it."""
     script = """
@@ -73,6 +96,10 @@ assert jax.local_device_count() == 2
 state = test_loop.run(pathlib.Path(sys.argv[1]), 5)
 np.testing.assert_allclose(state.params["w"], test_loop.by_hand(5), rtol=1e-5)
 line = test_loop.read_log(pathlib.Path(sys.argv[1]) / "log.jsonl")[0]
+both = test_loop.numbers(pathlib.Path(sys.argv[1]) / "numbers", 0)
+of_first = [float(jax.random.uniform(jax.random.fold_in(jax.random.fold_in(jax.random.key(0), n), 0)))
+    for n in range(4)]
+assert not set(both) & set(of_first)  # each device draws its own
 assert abs(line["loss"] - np.mean(test_loop.TARGETS[0] ** 2)) < 1e-6
 print("ended well")
 """

@@ -121,7 +121,7 @@ def pretrain(
         "patch_head": patch_head(clip.config),
     }
     state, _ = train(
-        make_step(make_loss(clip.config, config.dtype, config.leave_out), optimizer),
+        make_step(make_loss(clip.config, config.dtype, config.leave_out), optimizer, seed=config.seed),
         TrainState(params, optimizer.init(params)),
         {},
         lambda done: batches(pairs, done, steps, config.pairs, workers),

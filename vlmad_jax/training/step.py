@@ -11,7 +11,7 @@ import optax
 
 Params = Any
 Context = Any
-Batch = Any
+Batch = dict[str, Any]
 Parts = dict[str, jax.Array]
 Loss = Callable[[Params, Context, Batch], tuple[jax.Array, Parts]]
 
@@ -21,19 +21,25 @@ class TrainState(NamedTuple):
 
     params: Params
     optimizer: optax.OptState
+    step: Any = np.int32(0)  # steps taken, from which random numbers follow
 
 
 Step = Callable[[TrainState, Context, Batch], tuple[TrainState, Parts]]
 
 
-def make_step(loss: Loss, optimizer: optax.GradientTransformation, accumulate: int = 1) -> Step:
+def make_step(
+    loss: Loss, optimizer: optax.GradientTransformation, accumulate: int = 1, seed: int = 0
+) -> Step:
     """A compiled step over all devices of all processes.
 
     Args:
-      loss: (params, context, batch) -> the mean loss of the batch, and its terms; the context is frozen.
+      loss: (params, context, batch) -> the mean loss of the batch, and its terms; the context is frozen. The
+        batch it sees holds a "key" of its own, for losses that draw random numbers.
       optimizer: applied to the gradient averaged over devices.
       accumulate: parts of a device's batch that follow one another, for less memory; the mean over them is
         that of the whole batch.
+      seed: of the keys, which differ between steps, devices and accumulated parts, and are the same when a
+        run is gone on with.
 
     Returns:
       (state, context, batch) -> (state, terms). All have a leading axis of local devices, from `replicate`
@@ -45,15 +51,19 @@ def make_step(loss: Loss, optimizer: optax.GradientTransformation, accumulate: i
         return gradient, {"loss": value, **parts}
 
     def step(state: TrainState, context: Context, batch: Batch) -> tuple[TrainState, Parts]:
+        key = jax.random.fold_in(jax.random.key(seed), state.step)
+        key = jax.random.fold_in(key, jax.lax.axis_index("devices"))
         if accumulate == 1:
-            averaged = gradient_of(state.params, context, batch)
+            averaged = gradient_of(state.params, context, {**batch, "key": key})
         else:
             parts = jax.tree.map(lambda x: x.reshape(accumulate, -1, *x.shape[1:]), batch)
+            parts["key"] = jax.random.split(key, accumulate)
             each = jax.lax.map(lambda part: gradient_of(state.params, context, part), parts)
             averaged = jax.tree.map(lambda x: x.mean(axis=0), each)
         gradient, terms = jax.lax.pmean(averaged, axis_name="devices")
         updates, optimizer_state = optimizer.update(gradient, state.optimizer, state.params)
-        return TrainState(optax.apply_updates(state.params, updates), optimizer_state), terms
+        params = optax.apply_updates(state.params, updates)
+        return TrainState(params, optimizer_state, state.step + 1), terms
 
     return jax.pmap(step, axis_name="devices", donate_argnums=0)
 

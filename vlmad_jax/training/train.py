@@ -118,7 +118,7 @@ def train_method(config: TrainConfig, out: pathlib.Path, resources: Resources = 
     if cache is not None:
         del context["vision"]
     state, done = train(
-        make_step(detector.loss, optimizer, resources.accumulate),
+        make_step(detector.loss, optimizer, resources.accumulate, config.seed),
         TrainState(params, optimizer.init(params)),
         context,
         lambda done: batches(pictures, done, steps, resources.workers, cache),
