@@ -39,7 +39,7 @@ def define_flags(sample_flags: bool = False) -> None:
     flags.DEFINE_string("dtype", "float32", "float32, or bfloat16 for faster matrix products.")
     flags.DEFINE_integer("seed", 0, "Of the draw of good samples.", lower_bound=0)
     flags.DEFINE_list("window_sizes", None, "Sides of winclip's windows, in patches; 2,3 if not given.")
-    flags.DEFINE_string("params", None, "Learned prompts: a folder of experiments.train, or a .pth file.")
+    flags.DEFINE_string("params", None, "What was learned: a folder of experiments.train, or a .pth file.")
     flags.DEFINE_string("out", None, "Folder of the results; results/<experiment>/<a name of the run>.")
     flags.DEFINE_bool("resume", True, "Keep the categories that an interrupted run finished.")
     flags.DEFINE_bool("save_maps", False, "Also write a picture of each anomaly map.")

@@ -1,4 +1,4 @@
-"""The losses of learned prompts, as the authors' code of AnomalyCLIP computes them.
+"""The losses of learned prompts and projections, as AnomalyCLIP's and APRIL-GAN's code computes them.
 
 Maps are probabilities of two classes, normal and anomalous, that add up to 1, so one map says both.
 """
