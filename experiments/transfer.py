@@ -1,4 +1,4 @@
-"""Trains prompts on one data set and evaluates them on another: the cross-data protocol of AnomalyCLIP.
+"""Trains on one data set and evaluates on another: the cross-data protocol of AnomalyCLIP.
 
     python -m experiments.transfer --method=anomalyclip --train=visa --train_data_dir=~/visa \\
         --test=mvtec_ad --test_data_dir=~/mvtec_ad --weights=openai/clip-vit-large-patch14-336

@@ -24,9 +24,11 @@ from vlmad_jax.training.step import TrainState, make_step, replicate, shard
 
 @dataclass(frozen=True)
 class Job:
-    """Attributes:
-    call: does the work of one batch and returns arrays to wait for.
-    flop: operations of matrix products in one call, as our program does them.
+    """The work of one batch, to be repeated.
+
+    Attributes:
+      call: does it and returns arrays to wait for.
+      flop: operations of matrix products in one call, as our program does them.
     """
 
     call: Callable[[], Any]

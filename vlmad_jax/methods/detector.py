@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import abc
 import dataclasses
 import functools
 from collections.abc import Callable
-from typing import Any, ClassVar, NamedTuple, Protocol
+from typing import Any, ClassVar, NamedTuple
 
 import jax
 import numpy as np
@@ -29,54 +30,30 @@ class Scores(NamedTuple):
     map: Array
 
 
-class Detector(Protocol):
-    """A published system: hyper-parameters around a backbone, and pure functions.
+class Detector(abc.ABC):
+    """A published system: a frozen dataclass of its hyper-parameters and its backbone `clip`.
 
     `init` makes learnable parameters, `prepare` the state of one kind of object, `score` the scores of
-    pictures uint8 (B, S, S, 3) of side `size`. `setting` holds the hyper-parameters, as JSON can.
-    """
-
-    name: ClassVar[str]
-
-    @property
-    def size(self) -> int: ...
-
-    @property
-    def setting(self) -> dict[str, Any]: ...
-
-    def init(self, key: jax.Array) -> dict[str, Any]: ...
-
-    def prepare(
-        self, object_name: str, references: Array | None = None, params: dict[str, Any] | None = None
-    ) -> Any: ...
-
-    def score(self, state: Any, images: Array) -> Scores: ...
-
-
-class ClipDetector:
-    """What detectors around a CLIP share.
-
-    A method is a frozen dataclass with the field `clip` and its hyper-parameters, and defines `size`,
-    `prepare` and `score_with`.
+    pictures. A method defines `size`, `prepare` and `score_with`.
     """
 
     clip: CLIP
     name: ClassVar[str]
 
     @property
+    @abc.abstractmethod
     def size(self) -> int:
         """S, the side of the pictures it takes, in pixels."""
-        raise NotImplementedError
 
+    @abc.abstractmethod
     def prepare(
         self, object_name: str, references: Array | None = None, params: dict[str, Any] | None = None
     ) -> Any:
         """The state of one kind of object."""
-        raise NotImplementedError
 
+    @abc.abstractmethod
     def score_with(self, variables: dict[str, Any], state: Any, images: jax.Array) -> Scores:
         """`score` as a pure function of the vision transformer's variables too."""
-        raise NotImplementedError
 
     @property
     def setting(self) -> dict[str, Any]:

@@ -6,6 +6,7 @@ both beside them; files of the authors' code are read by each method itself.
 
 from __future__ import annotations
 
+import abc
 import json
 import pathlib
 from collections.abc import Sequence
@@ -18,7 +19,7 @@ import numpy as np
 from vlmad_jax.clip.model import CLIP
 from vlmad_jax.errors import InputError
 from vlmad_jax.files import write_json
-from vlmad_jax.methods.detector import ClipDetector
+from vlmad_jax.methods.detector import Detector
 
 Params = dict[str, jax.Array]
 Context = dict[str, Any]
@@ -29,7 +30,7 @@ DESCRIPTION = "params.json"
 AFTERWARDS = ("blur_sigma",)
 
 
-class LearnedDetector(ClipDetector):
+class LearnedDetector(Detector):
     """A detector whose parameters are learned on some products and used on others.
 
     A method is a frozen dataclass with the fields `clip`, `image_size` and `feature_layers` at least, and
@@ -45,35 +46,35 @@ class LearnedDetector(ClipDetector):
     learns_from_labels: ClassVar[bool]  # whether there is a loss without masks
 
     @classmethod
+    @abc.abstractmethod
     def paper(cls, clip: CLIP) -> Self:
         """The published setting."""
-        raise NotImplementedError
 
     @classmethod
+    @abc.abstractmethod
     def scaled(cls, clip: CLIP) -> Self:
         """The published setting in proportion to a backbone of any depth and size."""
-        raise NotImplementedError
 
     @property
+    @abc.abstractmethod
     def shapes(self) -> dict[str, tuple[int, ...]]:
         """The shapes of the parameters by name."""
-        raise NotImplementedError
 
+    @abc.abstractmethod
     def context(self, class_names: Sequence[str] = ()) -> Context:
         """What is frozen in training; "vision" is needed for pictures only, not for features."""
-        raise NotImplementedError
 
+    @abc.abstractmethod
     def extract(self, variables: dict[str, Any], images: jax.Array) -> Features:
         """What the frozen encoder makes of pictures: each (B, ...)."""
-        raise NotImplementedError
 
+    @abc.abstractmethod
     def loss(self, params: Params, context: Context, batch: dict[str, Any]) -> tuple[jax.Array, Params]:
         """The published loss of a batch, and its terms."""
-        raise NotImplementedError
 
+    @abc.abstractmethod
     def read_authors_file(self, path: pathlib.Path) -> Params:
         """The parameters in a file of the authors' code."""
-        raise NotImplementedError
 
     @property
     def size(self) -> int:

@@ -26,7 +26,7 @@ from vlmad_jax.association import association_scores
 from vlmad_jax.clip.model import CLIP
 from vlmad_jax.clip.pictures import Array, check_pictures
 from vlmad_jax.errors import InputError
-from vlmad_jax.methods.detector import ClipDetector, Scores, anomaly_probability, upsample
+from vlmad_jax.methods.detector import Detector, Scores, anomaly_probability, upsample
 from vlmad_jax.prompts import WINCLIP, PromptEnsemble
 from vlmad_jax.windows import harmonic_aggregation, harmonic_mean, map_windows, sliding_windows
 
@@ -35,7 +35,7 @@ Features = dict[str, Any]
 
 
 @dataclass(frozen=True, eq=False)
-class WinCLIP(ClipDetector):
+class WinCLIP(Detector):
     """WinCLIP and, with references, WinCLIP+.
 
     Attributes:
