@@ -1,7 +1,7 @@
 """Batches of rendered pairs with captions, each a pure function of the seed and its number.
 
 Rendering a pair costs more than training on it, so a pool of pairs is rendered once, as training first comes
-to each, and kept on disk; every later use shows it turned, mirrored, with its colours exchanged and with new
+to each, and kept on disk; every use shows it turned, mirrored, cropped, in other colours and with new
 captions.
 """
 
@@ -25,14 +25,22 @@ from vlmad_jax.training.captions import caption, stand_in_name
 from vlmad_jax.training.store import Store
 from vlmad_jax.windows import sliding_windows
 
-# Textures are learned much sooner than objects, so they are rarer than their number of families.
-TEXTURE_SHARE = 0.2
-OBJECTS = tuple(name for name in rendering.TRAIN_FAMILIES if name not in rendering.TRAIN_TEXTURES)
+OBJECTS = tuple(
+    name
+    for name in rendering.TRAIN_FAMILIES
+    if name not in (*rendering.TRAIN_TEXTURES, *rendering.TRAIN_INVENTIONS)
+)
+# Textures are learned much sooner than objects; of inventions there are as many as are rendered.
+SHARES = {rendering.TRAIN_TEXTURES: 0.15, OBJECTS: 0.4, rendering.TRAIN_INVENTIONS: 0.45}
 # A quarter of the pictures are rendered larger and resized, as pictures of real cameras are.
 RENDER_SCALES = (1.0, 1.0, 1.0, 1.5)
 WINDOW_SIZES = {"small_window": 2, "large_window": 3}
 # A window is called defective from this share of defective pixels on, and good only when it has none.
 DEFECTIVE_WINDOW = 0.02
+# Where a defect is, is kept as its share of the cells of this many a side: crops are of whole cells.
+CELLS = 32
+CROPPED = 0.5  # of all pairs
+SMALLEST_CROP = 20  # cells
 CAPTION_TOKENS = 24
 
 Pair = dict[str, Any]
@@ -46,26 +54,24 @@ class Pool:
       directory: where they are kept, as arrays mapped into memory; a pool may be cut off and gone on with.
       size: how many there are.
       side: S, pixels.
-      grid: patches a side, for the defective share of each patch.
       seed: they are a pure function of it.
     """
 
     directory: pathlib.Path
     size: int
     side: int
-    grid: int
     seed: int
 
     @functools.cached_property
     def store(self) -> Store:
         """Where the pairs are kept."""
         pictures = (np.uint8, (self.side, self.side, 3))
-        share = (np.float32, (self.grid, self.grid))
+        share = (np.float32, (CELLS, CELLS))
         fields = {"good": pictures, "bad": pictures, "share": share, "names": (np.int32, (2,))}
         return Store(fields, self.size, self.directory)
 
     def __getitem__(self, index: int) -> Pair:
-        """Pair `index`: good and bad uint8 (S, S, 3), share float32 (grid, grid), names int32 (2,)."""
+        """Pair `index`: good and bad uint8 (S, S, 3), share float32 (CELLS, CELLS), names int32 (2,)."""
         if not self.store.has(index):
             self.store.put(index, self.render(index))
         return self.store.get(index)
@@ -73,21 +79,20 @@ class Pool:
     def render(self, index: int) -> Pair:
         """Renders pair `index`."""
         rng = np.random.default_rng([self.seed, index])
-        families = rendering.TRAIN_TEXTURES if rng.random() < TEXTURE_SHARE else OBJECTS
+        families = list(SHARES)[rng.choice(len(SHARES), p=list(SHARES.values()))]
         family = families[rng.integers(len(families))]
         defects = rendering.defects_of(family)
         defect = defects[rng.integers(len(defects))]
         size = round(self.side * RENDER_SCALES[rng.integers(len(RENDER_SCALES))])
         product = rendering.make_product(family, int(rng.integers(2**31)))
         good, bad, mask = rendering.render_pair(product, defect, int(rng.integers(2**31)), size)
-        share = Image.fromarray(mask.astype(np.float32)).resize((self.grid, self.grid), Image.Resampling.BOX)
         names = np.array(
             [rendering.TRAIN_FAMILIES.index(family), list(rendering.DEFECTS).index(defect)], np.int32
         )
         return {
             "good": resize(good, self.side),
             "bad": resize(bad, self.side),
-            "share": np.asarray(share),
+            "share": cells(mask.astype(np.float32), CELLS),
             "names": names,
         }
 
@@ -107,6 +112,7 @@ class CaptionedPairs:
     """
 
     pool: Pool
+    grid: int
     tokenizer: Any
 
     def __call__(self, index: int) -> Pair:
@@ -116,13 +122,19 @@ class CaptionedPairs:
         family = rendering.TRAIN_FAMILIES[pair["names"][0]]
         defect = list(rendering.DEFECTS.values())[pair["names"][1]]
         turns, mirror, colours = int(rng.integers(4)), rng.integers(2), rng.permutation(3)
+        rows, columns = draw_crop(rng, pair["share"])
+        tones = draw_tones(rng)
 
         def turn(x: np.ndarray) -> np.ndarray:
             return np.rot90(x[:, ::-1] if mirror else x, turns)
 
         def shown(picture: np.ndarray) -> np.ndarray:
+            step = self.pool.side // CELLS
+            part = picture[rows.start * step : rows.stop * step, columns.start * step : columns.stop * step]
             # In the order of its axes: devices would otherwise be handed it a byte at a time.
-            return np.ascontiguousarray(turn(picture)[..., colours])
+            return np.ascontiguousarray(turn(tones[resize(part, self.pool.side)])[..., colours])
+
+        share = turn(cells(pair["share"][rows, columns], self.grid))
 
         asked = stand_in_name(rng, family)
         captions = (
@@ -135,12 +147,12 @@ class CaptionedPairs:
         return {
             "good": shown(pair["good"]),
             "bad": shown(pair["bad"]),
-            "share": turn(pair["share"]),
+            "share": share,
             "group": pair["names"][0],
             **dict(
                 zip(names, tokenize(self.tokenizer, captions, CAPTION_TOKENS, CAPTION_TOKENS), strict=True)
             ),
-            **draw_windows(rng, turn(pair["share"])),
+            **draw_windows(rng, share),
         }
 
 
@@ -160,6 +172,28 @@ def draw_windows(rng: np.random.Generator, share: np.ndarray) -> Pair:
         drawn[f"{name}_label"] = np.array([0, shares[bad] >= DEFECTIVE_WINDOW], np.float32)
         drawn[f"{name}_weight"] = np.array([1, not 0 < shares[bad] < DEFECTIVE_WINDOW], np.float32)
     return drawn
+
+
+def draw_crop(rng: np.random.Generator, share: np.ndarray) -> tuple[slice, slice]:
+    """Rows and columns of cells to show: all, or a square that keeps most of the defect, (CELLS, CELLS)."""
+    if rng.random() < CROPPED:
+        size = int(rng.integers(SMALLEST_CROP, CELLS))
+        for top, left in rng.integers(0, CELLS - size + 1, (4, 2)).tolist():
+            rows, columns = slice(top, top + size), slice(left, left + size)
+            if share[rows, columns].sum() > share.sum() / 2:
+                return rows, columns
+    return slice(0, CELLS), slice(0, CELLS)
+
+
+def draw_tones(rng: np.random.Generator) -> np.ndarray:
+    """What each level becomes under another exposure: uint8 (256,)."""
+    gamma, gain = np.exp(rng.uniform(-0.4, 0.4)), rng.uniform(0.8, 1.15)
+    return np.clip(255 * gain * (np.arange(256) / 255) ** gamma, 0, 255).astype(np.uint8)
+
+
+def cells(share: np.ndarray, count: int) -> np.ndarray:
+    """Means over `count` x `count` cells of a square: float32 (S, S) -> (count, count)."""
+    return np.asarray(Image.fromarray(share).resize((count, count), Image.Resampling.BOX))
 
 
 def resize(picture: np.ndarray, side: int) -> np.ndarray:

@@ -40,7 +40,7 @@ class PretrainConfig:
 
     schedule_steps: int = 4800
     pairs: int = 64
-    pool: int = 40960
+    pool: int = 65536
     learning_rate: float = 1e-3
     kernel_rate: float = 3e-3
     warmup_steps: int = 100
@@ -113,9 +113,9 @@ def pretrain(
     clip = random_clip(tiny_config(len(tokenizer)), config.seed, tokenizer=tokenizer)
     optimizer = config.optimizer()
     vision = clip.config.vision
-    pool = Pool(out / "pictures", config.pool, vision.image_size, vision.grid, config.seed)
+    pool = Pool(out / "pictures", config.pool, vision.image_size, config.seed)
     pool.store.create()
-    pairs = CaptionedPairs(pool, tokenizer)
+    pairs = CaptionedPairs(pool, vision.grid, tokenizer)
     params = {
         "clip": with_known_structure(clip.params, clip.config, config.seed),
         "patch_head": patch_head(clip.config),

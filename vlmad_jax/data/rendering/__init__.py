@@ -3,8 +3,8 @@
     product = make_product("gear", seed=0)
     good, bad, mask = render_pair(product, "crack", seed=1, size=128)
 
-`TRAIN_FAMILIES` serve pretraining, `TRAIN_TEXTURES` being the textures among them; `TEST_FAMILIES` are kept
-for the `synthetic` data set. Everything is a pure function of its arguments. A picture is a stack of parts
+`TRAIN_FAMILIES` serve pretraining: among them are `TRAIN_TEXTURES` and `TRAIN_INVENTIONS`, whose products
+have nothing but chance in common. `TEST_FAMILIES` are kept for the `synthetic` data set. Everything is a pure function of its arguments. A picture is a stack of parts
 (signed-distance shapes of some material) over a backdrop (`scene`), with a defect of a surface drawn on it or
 a defect of structure built into it (`defects`), lit and photographed (`camera`).
 """
@@ -15,6 +15,7 @@ from vlmad_jax.data.rendering.photographs import SURFACE_DEFECTS, spoil_photogra
 from vlmad_jax.data.rendering.products import (
     TEST_FAMILIES,
     TRAIN_FAMILIES,
+    TRAIN_INVENTIONS,
     TRAIN_TEXTURES,
     Product,
     defects_of,
@@ -26,6 +27,7 @@ __all__ = [
     "SURFACE_DEFECTS",
     "TEST_FAMILIES",
     "TRAIN_FAMILIES",
+    "TRAIN_INVENTIONS",
     "TRAIN_TEXTURES",
     "Defect",
     "Product",

@@ -9,6 +9,7 @@ from vlmad_jax.data.rendering.families.goods import GOODS
 from vlmad_jax.data.rendering.families.hardware import HARDWARE
 from vlmad_jax.data.rendering.families.held_out import HELD_OUT
 from vlmad_jax.data.rendering.families.household import HOUSEHOLD
+from vlmad_jax.data.rendering.families.inventions import INVENTIONS
 from vlmad_jax.data.rendering.families.machined import MACHINED
 from vlmad_jax.data.rendering.families.packaging import PACKAGING
 from vlmad_jax.data.rendering.families.surfaces import SURFACES
@@ -24,6 +25,6 @@ OBJECTS: dict[str, Family] = {
     **PACKAGING,
     **HOUSEHOLD,
 }
-SEEN: dict[str, Family] = {**SURFACES, **OBJECTS}
+SEEN: dict[str, Family] = {**SURFACES, **OBJECTS, **INVENTIONS}
 
-__all__ = ["HELD_OUT", "SEEN", "SURFACES", "Family"]
+__all__ = ["HELD_OUT", "INVENTIONS", "SEEN", "SURFACES", "Family"]
