@@ -24,7 +24,8 @@ def without_noise(picture, camera, rng):
 
 def test_enough_families_and_defects_and_the_test_families_are_never_trained_on():
     assert len(rendering.TRAIN_TEXTURES) == 22
-    assert len(rendering.TRAIN_FAMILIES) - len(rendering.TRAIN_TEXTURES) == 62
+    assert len(rendering.TRAIN_INVENTIONS) == 4
+    assert len(rendering.TRAIN_FAMILIES) == 62 + 22 + 4
     assert len(rendering.TEST_FAMILIES) == 8
     assert not set(rendering.TRAIN_FAMILIES) & set(rendering.TEST_FAMILIES)
     assert len(rendering.DEFECTS) == 23

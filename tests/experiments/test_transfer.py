@@ -60,7 +60,10 @@ def test_prompts_of_one_folder_are_tested_on_another(
         capsys, "few_shot", *flags[:2], "--dataset=folder", f"--data_dir={folder}", f"--params={params}"
     )
     assert samples.code == 1
-    assert samples.stderr.splitlines()[-1] == "error: anomalyclip takes no good samples; use zero_shot"
+    assert (
+        samples.stderr.splitlines()[-1]
+        == "error: anomalyclip takes no good samples; use experiments.zero_shot"
+    )
 
 
 # Every flag of training with another value, and what of the run it changes.

@@ -6,12 +6,23 @@ import numpy as np
 import pytest
 
 from vlmad_jax.data import rendering
-from vlmad_jax.training.pairs import CaptionedPairs, Pool, batches, draw_windows
+from vlmad_jax.training import pairs as module
+from vlmad_jax.training.pairs import (
+    CELLS,
+    SMALLEST_CROP,
+    CaptionedPairs,
+    Pool,
+    batches,
+    cells,
+    draw_crop,
+    draw_tones,
+    draw_windows,
+)
 from vlmad_jax.windows import sliding_windows
 
 
 def small_pool(directory, seed: int = 3) -> Pool:
-    pool = Pool(directory, size=3, side=32, grid=4, seed=seed)
+    pool = Pool(directory, size=3, side=32, seed=seed)
     pool.store.create()
     return pool
 
@@ -42,7 +53,7 @@ def test_a_pair_holds_a_defect(pool):
         assert {name: (x.shape, x.dtype.name) for name, x in pair.items()} == {
             "good": ((32, 32, 3), "uint8"),
             "bad": ((32, 32, 3), "uint8"),
-            "share": ((4, 4), "float32"),
+            "share": ((CELLS, CELLS), "float32"),
             "names": ((2,), "int32"),
         }
         assert 0 < pair["share"].max() <= 1
@@ -71,8 +82,10 @@ def test_a_pool_that_was_cut_off_is_gone_on_with(pool, tmp_path):
     assert resumed.store.arrays["ready"].tolist() == [1, 1, 0]
 
 
-def test_an_item_is_the_pair_turned_mirrored_and_recoloured(pool, tokenizer):
-    pairs = CaptionedPairs(pool, tokenizer)
+def test_an_item_is_the_pair_turned_mirrored_and_recoloured(pool, tokenizer, monkeypatch):
+    monkeypatch.setattr(module, "CROPPED", 0)
+    monkeypatch.setattr(module, "draw_tones", lambda rng: np.arange(256, dtype=np.uint8))
+    pairs = CaptionedPairs(pool, 4, tokenizer)
     for index in (1, 4, 7):  # the same pair each time
         pair, item = pool[1], pairs(index)
         ways = [
@@ -83,7 +96,7 @@ def test_an_item_is_the_pair_turned_mirrored_and_recoloured(pool, tokenizer):
         assert ways
         assert any(
             np.array_equal(np.rot90(pair["bad"][:, ::mirror], k)[..., list(colours)], item["bad"])
-            and np.array_equal(np.rot90(pair["share"][:, ::mirror], k), item["share"])
+            and np.array_equal(np.rot90(cells(pair["share"], 4)[:, ::mirror], k), item["share"])
             for colours, k, mirror in ways
         )
         assert item["group"] == pair["names"][0]
@@ -93,6 +106,41 @@ def test_an_item_is_the_pair_turned_mirrored_and_recoloured(pool, tokenizer):
             assert tokenizer.eos_token_id in token_ids
     assert_equal(pairs(4), pairs(4))
     assert any(not np.array_equal(pairs(1)[name], pairs(4)[name]) for name in ("good", "good_caption"))
+
+
+def test_crops_keep_most_of_the_defect(pool):
+    share = pool[1]["share"]
+    sizes = set()
+    for seed in range(100):
+        rows, columns = draw_crop(np.random.default_rng(seed), share)
+        size = rows.stop - rows.start
+        assert size == columns.stop - columns.start
+        assert share[rows, columns].shape == (size, size)
+        assert share[rows, columns].sum() > share.sum() / 2
+        sizes.add(size)
+    assert min(sizes) >= SMALLEST_CROP
+    assert len(sizes) > 5
+    assert max(sizes) == CELLS
+
+
+def test_a_crop_shows_the_same_part_of_both_pictures_and_of_the_mask(pool, tokenizer, monkeypatch):
+    monkeypatch.setattr(module, "draw_crop", lambda rng, share: (slice(2, 30), slice(4, 32)))
+    monkeypatch.setattr(module, "draw_tones", lambda rng: np.arange(256, dtype=np.uint8))
+    pair, item = pool[1], CaptionedPairs(pool, 4, tokenizer)(1)
+    for name in ("good", "bad"):
+        part = module.resize(np.ascontiguousarray(pair[name][2:30, 4:32]), 32)
+        assert sorted(part.sum(axis=-1).ravel()) == sorted(item[name].astype(int).sum(axis=-1).ravel())
+    mean = pair["share"][2:30, 4:32].reshape(4, 7, 4, 7).mean(axis=(1, 3))
+    np.testing.assert_allclose(np.sort(item["share"], axis=None), np.sort(mean, axis=None), atol=1e-6)
+
+
+def test_tones_keep_their_order():
+    for seed in range(20):
+        tones = draw_tones(np.random.default_rng(seed))
+        assert (tones.shape, tones.dtype) == ((256,), np.uint8)
+        assert (np.diff(tones.astype(int)) >= 0).all()
+        assert tones[0] == 0
+        assert 40 < tones[128] < 220
 
 
 def test_labels_of_windows():
@@ -115,7 +163,7 @@ def test_labels_of_windows():
 
 
 def test_batches_from_any_step(pool, tokenizer):
-    pairs = CaptionedPairs(pool, tokenizer)
+    pairs = CaptionedPairs(pool, 4, tokenizer)
     whole = list(batches(pairs, 0, 3, 2, workers=0))
     assert len(whole) == 3
     late = list(batches(pairs, 2, 3, 2, workers=0))

@@ -34,10 +34,10 @@ from vlmad_jax.methods.learned import (
     Features,
     LearnedDetector,
     Params,
-    check_range,
     is_published_backbone,
     quarters,
 )
+from vlmad_jax.methods.limits import check_range
 from vlmad_jax.methods.prompt_files import load_authors_prompts
 from vlmad_jax.training.losses import cross_entropy, dice_loss, focal_loss
 
@@ -78,6 +78,7 @@ class AnomalyCLIP(LearnedDetector):
     attention: str = "vv"
 
     name: ClassVar[str] = "anomalyclip"
+    references: ClassVar = "never"
     needs: ClassVar[str] = "learned prompts"
     learns_from_labels: ClassVar[bool] = True
 
@@ -212,8 +213,7 @@ class AnomalyCLIP(LearnedDetector):
           InputError: references, no parameters, or parameters of other shapes.
         """
         del object_name
-        if references is not None:
-            raise InputError("anomalyclip takes no good samples; use zero_shot")
+        self.check_references(references is not None)
         params = self.check_params(params, "the parameters")
         state = {"text": self._encode_prompts(params)}
         return state | ({"diagonal": params["diagonal"]} if "diagonal" in params else {})

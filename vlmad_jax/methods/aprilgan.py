@@ -63,6 +63,7 @@ class AprilGAN(LearnedDetector):
     prompts: PromptEnsemble = APRIL_GAN
 
     name: ClassVar[str] = "aprilgan"
+    references: ClassVar = "if given"
     needs: ClassVar[str] = "learned projections"
     learns_from_labels: ClassVar[bool] = False
 

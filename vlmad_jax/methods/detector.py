@@ -6,7 +6,7 @@ import abc
 import dataclasses
 import functools
 from collections.abc import Callable
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar, Literal, NamedTuple
 
 import jax
 import numpy as np
@@ -16,6 +16,7 @@ from vlmad_jax.association import normalise
 from vlmad_jax.clip.model import CLIP
 from vlmad_jax.clip.pictures import Array, check_pictures
 from vlmad_jax.clip.precision import einsum
+from vlmad_jax.errors import InputError
 
 
 class Scores(NamedTuple):
@@ -34,11 +35,12 @@ class Detector(abc.ABC):
     """A published system: a frozen dataclass of its hyper-parameters and its backbone `clip`.
 
     `init` makes learnable parameters, `prepare` the state of one kind of object, `score` the scores of
-    pictures. A method defines `size`, `prepare` and `score_with`.
+    pictures. A method defines `size`, `prepare` and `score_with`, and says whether it uses good pictures.
     """
 
     clip: CLIP
     name: ClassVar[str]
+    references: ClassVar[Literal["never", "if given", "always"]]
 
     @property
     @abc.abstractmethod
@@ -54,6 +56,25 @@ class Detector(abc.ABC):
     @abc.abstractmethod
     def score_with(self, variables: dict[str, Any], state: Any, images: jax.Array) -> Scores:
         """`score` as a pure function of the vision transformer's variables too."""
+
+    @classmethod
+    def check_references(cls, given: bool) -> None:
+        """Raises InputError unless good pictures are given to a method that needs them, or withheld from one
+        that has no use for them."""
+        if cls.references == "always" and not given:
+            raise InputError(
+                f"{cls.name} knows a product by good pictures of it alone; "
+                "use experiments.few_shot --shots=4, or --shots=all"
+            )
+        if cls.references == "never" and given:
+            raise InputError(f"{cls.name} takes no good samples; use experiments.zero_shot")
+
+    def refuse_params(self, params: dict[str, Any] | None) -> None:
+        """Raises InputError if parameters are given to a method that learns none."""
+        if params:
+            raise InputError(
+                f"{self.name} learns no parameters but was given {', '.join(params)}; leave them out"
+            )
 
     @property
     def setting(self) -> dict[str, Any]:

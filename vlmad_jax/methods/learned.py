@@ -20,6 +20,7 @@ from vlmad_jax.clip.model import CLIP
 from vlmad_jax.errors import InputError
 from vlmad_jax.files import write_json
 from vlmad_jax.methods.detector import Detector
+from vlmad_jax.methods.limits import check_feature_layers
 
 Params = dict[str, jax.Array]
 Context = dict[str, Any]
@@ -83,12 +84,7 @@ class LearnedDetector(Detector):
 
     def check_layers(self) -> None:
         """Raises InputError unless image size and feature layers fit the backbone."""
-        vision = self.clip.config.vision
-        check_range("image_size", self.image_size, vision.patch_size, None)
-        for layer in self.feature_layers:
-            check_range("feature layer", layer, 1, vision.layers)
-        if not self.feature_layers or len(set(self.feature_layers)) < len(self.feature_layers):
-            raise InputError(f"feature layers {self.feature_layers} have to be one or more, each once")
+        check_feature_layers(self.clip, self.image_size, self.feature_layers)
 
     @classmethod
     def trained(cls, clip: CLIP, path: str | pathlib.Path) -> Self:
@@ -140,13 +136,6 @@ def is_published_backbone(clip: CLIP) -> bool:
     """Whether it has the shape of ViT-L/14@336, for which settings are published."""
     vision = clip.config.vision
     return (vision.layers, vision.patch_size, vision.image_size) == (24, 14, 336)
-
-
-def check_range(name: str, value: int, least: int, most: int | None) -> None:
-    """Raises InputError, naming what does not fit the backbone."""
-    if value < least or (most is not None and value > most):
-        limit = f"{least} or more" if most is None else f"{least} to {most}"
-        raise InputError(f"{name} {value} does not fit this backbone; give {limit}")
 
 
 def listed(shapes: dict[str, tuple[int, ...]]) -> str:

@@ -57,6 +57,7 @@ class WinCLIP(Detector):
     prompts: PromptEnsemble = WINCLIP
 
     name: ClassVar[str] = "winclip"
+    references: ClassVar = "if given"
 
     def __post_init__(self) -> None:
         patch_size = self.clip.config.vision.patch_size
@@ -103,10 +104,7 @@ class WinCLIP(Detector):
         Raises:
           InputError: references of another shape or type; parameters, of which there are none.
         """
-        if params:
-            raise InputError(
-                f"winclip learns no parameters but was given {', '.join(params)}; leave them out"
-            )
+        self.refuse_params(params)
         sentences = [self.prompts.normal(object_name), self.prompts.anomalous(object_name)]
         embeddings = self.clip.encode_text(sentences[0] + sentences[1])
         # The mean of un-normalised embeddings, as anomalib takes it.

@@ -4,9 +4,10 @@
     good, bad, mask = render_pair(product, "crack", seed=1, size=128)
 
 `TRAIN_FAMILIES` serve pretraining: among them are `TRAIN_TEXTURES` and `TRAIN_INVENTIONS`, whose products
-have nothing but chance in common. `TEST_FAMILIES` are kept for the `synthetic` data set. Everything is a pure function of its arguments. A picture is a stack of parts
-(signed-distance shapes of some material) over a backdrop (`scene`), with a defect of a surface drawn on it or
-a defect of structure built into it (`defects`), lit and photographed (`camera`).
+have nothing but chance in common. `TEST_FAMILIES` are kept for the `synthetic` data set. Everything is a pure
+function of its arguments. A picture is a stack of parts (signed-distance shapes of some material) over a
+backdrop (`scene`), with a defect of a surface drawn on it or a defect of structure built into it (`defects`),
+lit and photographed (`camera`).
 """
 
 from vlmad_jax.data.rendering.defects import DEFECTS, Defect

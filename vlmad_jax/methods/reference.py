@@ -1,0 +1,95 @@
+"""What detectors share that know a product by good pictures of it alone: patch features of middle layers."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any, ClassVar, Self
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from vlmad_jax.chunks import map_pictures
+from vlmad_jax.clip.model import CLIP
+from vlmad_jax.clip.modules import layer_name
+from vlmad_jax.clip.pictures import Array, check_pictures
+from vlmad_jax.methods.detector import Detector
+from vlmad_jax.methods.limits import check_feature_layers
+
+Features = dict[str, Any]
+
+# Good pictures encoded at a time: their features are kept on the host.
+FILL_BATCH = 8
+
+
+class ReferenceDetector(Detector):
+    """A detector of good pictures and no words.
+
+    A method is a frozen dataclass with the fields `clip`, `image_size` and `feature_layers` at least, and
+    defines `prepare` and `score_with`. What the papers take from middle stages of a ResNet comes here from
+    the residual stream of middle layers, so that all methods read the same features.
+    """
+
+    image_size: int
+    feature_layers: tuple[int, ...]
+
+    references: ClassVar = "always"
+
+    @classmethod
+    def scaled(cls, clip: CLIP) -> Self:
+        """The published setting in proportion to a backbone: its own image size, the middle layers."""
+        return cls(clip, clip.config.vision.image_size, middle_layers(clip))  # type: ignore[call-arg]
+
+    @property
+    def size(self) -> int:
+        """S, the side of the pictures it takes, in pixels."""
+        return self.image_size
+
+    def check_layers(self) -> None:
+        """Raises InputError unless image size and feature layers fit the backbone."""
+        check_feature_layers(self.clip, self.image_size, self.feature_layers)
+
+    def extract(self, variables: dict[str, Any], images: jax.Array) -> Features:
+        """Features of pictures: "image" (B, E), and "patches" (B, P, L D), the layers one after another."""
+        vision = self.clip.vision().bind(variables)
+
+        def encode(images: jax.Array) -> Features:
+            hidden, layers = vision.transform(vision.embed(images))
+            patches = [layers[layer_name(n)][:, 1:] for n in self.feature_layers]
+            return {"image": vision.project(hidden[:, 0]), "patches": jnp.concatenate(patches, axis=-1)}
+
+        return map_pictures(encode, images, tokens=1 + self.grid[0] * self.grid[1])
+
+    @functools.cached_property
+    def _extract(self) -> Callable[[Array], Features]:
+        return self.clip.compile("vision", self.extract)
+
+    def good_features(self, references: Array | None, params: Any) -> Features:
+        """`extract` of the good pictures uint8 (K, S, S, 3), as NumPy arrays, a few pictures at a time.
+
+        Raises:
+          InputError: no good pictures, or of another shape or type; parameters, of which there are none.
+        """
+        self.refuse_params(params)
+        self.check_references(references is not None)
+        references = np.asarray(references)
+        check_pictures(references, "references", self.size, self.size)
+        # The last batch is filled up, so that all compile once.
+        missing = -len(references) % FILL_BATCH
+        filled = np.concatenate([references, np.repeat(references[-1:], missing, axis=0)])
+        parts = [
+            jax.device_get(self._extract(filled[k : k + FILL_BATCH]))
+            for k in range(0, len(filled), FILL_BATCH)
+        ]
+        return jax.tree.map(lambda *x: np.concatenate(x)[: len(references)], *parts)
+
+
+def middle_layers(clip: CLIP) -> tuple[int, ...]:
+    """The layers at half and three quarters of the vision transformer, each once.
+
+    Low layers see single patches, the last see what the picture is of; the papers too take the two stages
+    between.
+    """
+    layers = clip.config.vision.layers
+    return tuple(sorted({max(1, round(layers / 2)), max(1, round(layers * 3 / 4))}))
