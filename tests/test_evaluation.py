@@ -60,11 +60,12 @@ def stub(monkeypatch: pytest.MonkeyPatch) -> list[Brightness]:
     """Puts Brightness in the place of every method; the list fills with the detectors made."""
     made: list[Brightness] = []
 
-    def make(clip: Any, options: Options) -> tuple[Brightness, dict[str, Any]]:
+    def chosen(clip: Any, options: Options) -> tuple[Brightness, dict[str, Any]]:
         made.append(Brightness())
         return made[-1], {}
 
-    monkeypatch.setattr(evaluation, "method", lambda name: make)
+    kind = SimpleNamespace(chosen=chosen, check_references=lambda given: None)
+    monkeypatch.setattr(evaluation, "method", lambda name: kind)
     monkeypatch.setattr(evaluation, "load_clip", lambda *_: SimpleNamespace(fingerprint="none"))
     return made
 

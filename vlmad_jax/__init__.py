@@ -3,12 +3,14 @@
 from vlmad_jax import metrics
 from vlmad_jax.clip.model import CLIP, load_clip, save_clip
 from vlmad_jax.errors import InputError
-from vlmad_jax.methods import AnomalyCLIP, AprilGAN, Scores, WinCLIP
+from vlmad_jax.methods import AnomalyCLIP, AprilGAN, CoOp, Hybrid, Scores, WinCLIP
 
 __all__ = [
     "CLIP",
     "AnomalyCLIP",
     "AprilGAN",
+    "CoOp",
+    "Hybrid",
     "InputError",
     "Scores",
     "WinCLIP",

@@ -83,12 +83,13 @@ def evaluate(
       InputError: whatever is wrong with the configuration, the weights or the data; or more than 1% of the
         pictures cannot be read.
     """
-    make = method(config.method)  # before the slow things, so that a misspelt name is told at once
+    kind = method(config.method)  # before the slow things, so that a misspelt name is told at once
+    kind.check_references(given=config.shots != 0)
     dtype_of(config.dtype)
     dataset = load_dataset(config.dataset, config.data_dir, config.categories)
     references = choose_references(config, dataset)
     clip = load_clip(config.weights, config.dtype)
-    detector, params = make(clip, Options(config.window_sizes, config.params))
+    detector, params = kind.chosen(clip, Options(config.window_sizes, config.params))
     described = {
         **{key: list(x) if isinstance(x, tuple) else x for key, x in dataclasses.asdict(config).items()},
         "categories": list(dataset.categories),

@@ -302,7 +302,7 @@ def test_blur_is_scipys():
 
 def test_the_bundled_prompts_belong_to_the_bundled_weights():
     clip = load_clip(hub.BUNDLED)
-    made, learned = method("anomalyclip")(clip, Options())
+    made, learned = method("anomalyclip").chosen(clip, Options())
     assert made.setting["feature_layers"] == [3, 4]
     text = np.asarray(made.prepare("anything", params=learned)["text"])
     cosine = text[0] @ text[1] / np.linalg.norm(text[0]) / np.linalg.norm(text[1])

@@ -96,15 +96,15 @@ def test_parameters_are_refused():
 
 
 def test_methods_by_name():
-    assert list(METHODS) == ["winclip", "anomalyclip", "aprilgan"]
-    made, params = method("winclip")(winclip().clip, Options(window_sizes=(3,)))
+    assert all(kind.name == name for name, kind in METHODS.items())
+    made, params = method("winclip").chosen(winclip().clip, Options(window_sizes=(3,)))
     assert isinstance(made, WinCLIP)
     assert (made.window_sizes, params) == ((3,), {})
-    refused = refusal(method("winclip"), winclip().clip, Options(params="a.pth"))
+    refused = refusal(method("winclip").chosen, winclip().clip, Options(params="a.pth"))
     assert refused == "--params is no option of winclip; leave it out"
-    refused = refusal(method("anomalyclip"), winclip().clip, Options(window_sizes=(2,)))
+    refused = refusal(method("anomalyclip").chosen, winclip().clip, Options(window_sizes=(2,)))
     assert refused == "--window_sizes is no option of anomalyclip; leave it out"
-    refused = refusal(method("anomalyclip"), winclip().clip, Options())
+    refused = refusal(method("anomalyclip").chosen, winclip().clip, Options())
     assert refused.startswith("--params is missing: anomalyclip needs learned prompts; train some")
-    choices = "winclip, anomalyclip, aprilgan"
+    choices = ", ".join(METHODS)
     assert refusal(method, "winklip") == f"method 'winklip' is not one of {choices}; give one of these"

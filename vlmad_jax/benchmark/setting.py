@@ -57,6 +57,11 @@ class Setting:
         if self.work not in WORKS:
             raise InputError(f"--work={self.work} is not one of {', '.join(WORKS)}; give one of these")
         method(self.method) if self.work == "score" else learning_method(self.method)
+        if self.method not in PUBLISHED_FLOP:
+            raise InputError(
+                f"--method={self.method}: its published work is not counted; "
+                f"give one of {', '.join(PUBLISHED_FLOP)}"
+            )
         if self.batch_size < 1:
             raise InputError(f"--batch_size={self.batch_size} holds no picture; give 1 or more")
         if self.shots < 0:

@@ -27,7 +27,6 @@ from vlmad_jax.clip.attention import diagonal, kernel
 from vlmad_jax.clip.model import CLIP
 from vlmad_jax.clip.modules import TextTransformer, layer_name
 from vlmad_jax.clip.pictures import Array
-from vlmad_jax.clip.text import tokenize
 from vlmad_jax.errors import InputError
 from vlmad_jax.methods.detector import Scores, anomaly_probability, blur, state_cosines, upsample
 from vlmad_jax.methods.learned import (
@@ -37,15 +36,16 @@ from vlmad_jax.methods.learned import (
     is_published_backbone,
     quarters,
 )
-from vlmad_jax.methods.limits import check_range
+from vlmad_jax.methods.limits import check_feature_layers, check_range
 from vlmad_jax.methods.prompt_files import load_authors_prompts
+from vlmad_jax.methods.prompt_learning import embed_sentences, with_context
 from vlmad_jax.training.losses import cross_entropy, dice_loss, focal_loss
 
 State = dict[str, Any]
 
 TEMPERATURE = 0.07
 LOCAL_WEIGHT = 4.0  # of the losses of maps
-SENTENCES = ("{}object.", "{}damaged object.")  # normal and anomalous, learned tokens before them
+SENTENCES = ("object.", "damaged object.")  # normal and anomalous, learned tokens before them
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,7 +86,7 @@ class AnomalyCLIP(LearnedDetector):
         object.__setattr__(self, "feature_layers", tuple(self.feature_layers))
         vision, text = self.clip.config.vision, self.clip.config.text
         kernel(self.attention)
-        self.check_layers()
+        check_feature_layers(self.clip, self.image_size, self.feature_layers)
         check_range("dpam_layers", self.dpam_layers, 0, vision.layers)
         # The start token, the context, and "damaged object." with its end have to find room.
         check_range("context_length", self.context_length, 1, text.context_length - 6)
@@ -150,25 +150,18 @@ class AnomalyCLIP(LearnedDetector):
         The sentences name no class: `class_names` change nothing.
         """
         del class_names
-        if self.clip.tokenizer is None:
-            raise InputError(f"{self.clip.name}: has no tokenizer; load a checkpoint that holds one")
-        sentences = [sentence.format("X " * self.context_length) for sentence in SENTENCES]
-        config = self.clip.config.text
-        token_ids = tokenize(self.clip.tokenizer, sentences, config.context_length)
-        text = self.clip.params["text"]
+        frozen = embed_sentences(self.clip, SENTENCES, self.context_length)
         return {
             "vision": {"params": self.clip.params["vision"]},
-            "text": {"params": text},
-            "tokens": jnp.asarray(text["token_embedding"], jnp.float32)[token_ids],
-            "end": jnp.argmax(jnp.asarray(token_ids) == config.eos_token_id, axis=-1),
+            "text": {"params": self.clip.params["text"]},
+            **frozen,
         }
 
     def text_features(self, params: Params, context: State) -> jax.Array:
         """Embeddings of the two prompts, normal and anomalous, not normalised: (2, E)."""
         text = TextTransformer(self.clip.config, self.clip.dtype).bind(context["text"])
         learned = jnp.stack([params["normal"], params["anomalous"]])  # (2, n, D)
-        tokens = context["tokens"]
-        tokens = jnp.concatenate([tokens[:, :1], learned, tokens[:, 1 + self.context_length :]], axis=1)
+        tokens = with_context(context["tokens"], learned)
         return text.encode_embedded(tokens, context["end"], params.get("deep"))[0]
 
     # Pictures

@@ -35,6 +35,7 @@ from vlmad_jax.clip.torch_file import read_torch_file
 from vlmad_jax.errors import InputError
 from vlmad_jax.methods.detector import Scores, anomaly_probability, upsample
 from vlmad_jax.methods.learned import Features, LearnedDetector, Params, is_published_backbone, quarters
+from vlmad_jax.methods.limits import check_feature_layers
 from vlmad_jax.prompts import APRIL_GAN, PromptEnsemble
 from vlmad_jax.training.losses import dice_loss, focal_loss
 
@@ -69,7 +70,7 @@ class AprilGAN(LearnedDetector):
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "feature_layers", tuple(self.feature_layers))
-        self.check_layers()
+        check_feature_layers(self.clip, self.image_size, self.feature_layers)
 
     @classmethod
     def paper(cls, clip: CLIP) -> AprilGAN:

@@ -6,7 +6,7 @@ import abc
 import dataclasses
 import functools
 from collections.abc import Callable
-from typing import Any, ClassVar, Literal, NamedTuple
+from typing import Any, ClassVar, Literal, NamedTuple, Self
 
 import jax
 import numpy as np
@@ -17,6 +17,7 @@ from vlmad_jax.clip.model import CLIP
 from vlmad_jax.clip.pictures import Array, check_pictures
 from vlmad_jax.clip.precision import einsum
 from vlmad_jax.errors import InputError
+from vlmad_jax.methods.options import Options
 
 
 class Scores(NamedTuple):
@@ -35,12 +36,25 @@ class Detector(abc.ABC):
     """A published system: a frozen dataclass of its hyper-parameters and its backbone `clip`.
 
     `init` makes learnable parameters, `prepare` the state of one kind of object, `score` the scores of
-    pictures. A method defines `size`, `prepare` and `score_with`, and says whether it uses good pictures.
+    pictures. A method defines `scaled`, `size`, `prepare` and `score_with`, and says whether it uses good
+    pictures.
     """
 
     clip: CLIP
     name: ClassVar[str]
     references: ClassVar[Literal["never", "if given", "always"]]
+    options: ClassVar[tuple[str, ...]] = ()  # of `methods.options`, those that it has
+
+    @classmethod
+    @abc.abstractmethod
+    def scaled(cls, clip: CLIP) -> Self:
+        """The published setting in proportion to a backbone of any depth and size."""
+
+    @classmethod
+    def chosen(cls, clip: CLIP, options: Options) -> tuple[Self, dict[str, Any]]:
+        """The detector that a user asks for, and its parameters; InputError for what it does not have."""
+        options.only(cls.name, *cls.options)
+        return cls.scaled(clip), {}
 
     @property
     @abc.abstractmethod

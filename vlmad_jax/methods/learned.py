@@ -16,11 +16,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from vlmad_jax.clip.hub import BUNDLED_PARAMS, is_bundled
 from vlmad_jax.clip.model import CLIP
 from vlmad_jax.errors import InputError
 from vlmad_jax.files import write_json
 from vlmad_jax.methods.detector import Detector
-from vlmad_jax.methods.limits import check_feature_layers
+from vlmad_jax.methods.options import Options
 
 Params = dict[str, jax.Array]
 Context = dict[str, Any]
@@ -34,15 +35,14 @@ AFTERWARDS = ("blur_sigma",)
 class LearnedDetector(Detector):
     """A detector whose parameters are learned on some products and used on others.
 
-    A method is a frozen dataclass with the fields `clip`, `image_size` and `feature_layers` at least, and
-    defines what is abstract here, and `prepare` and `score_with`. The backbone is frozen: `extract` is all
-    that a picture passes through before parameters come in, and `loss` takes what it gives in the picture's
-    place.
+    A method is a frozen dataclass with the fields `clip` and `image_size` at least, and defines what is
+    abstract here, and `prepare` and `score_with`. The backbone is frozen: `extract` is all that a picture
+    passes through before parameters come in, and `loss` takes what it gives in the picture's place.
     """
 
     image_size: int
-    feature_layers: tuple[int, ...]
 
+    options: ClassVar[tuple[str, ...]] = ("params",)
     needs: ClassVar[str]  # what is learned, in words
     learns_from_labels: ClassVar[bool]  # whether there is a loss without masks
 
@@ -52,9 +52,19 @@ class LearnedDetector(Detector):
         """The published setting."""
 
     @classmethod
-    @abc.abstractmethod
-    def scaled(cls, clip: CLIP) -> Self:
-        """The published setting in proportion to a backbone of any depth and size."""
+    def chosen(cls, clip: CLIP, options: Options) -> tuple[Self, Params]:
+        """With the parameters that a user names, or those bundled, and the setting they were trained with."""
+        options.only(cls.name, *cls.options)
+        path = options.params
+        if path is None and is_bundled(clip.name) and cls.name in BUNDLED_PARAMS:
+            path = str(BUNDLED_PARAMS[cls.name])
+        if path is None:
+            raise InputError(
+                f"--params is missing: {cls.name} needs {cls.needs}; train some with "
+                f"experiments.train --method={cls.name}, or give a .pth file of the authors"
+            )
+        detector = cls.trained(clip, path)
+        return detector, detector.load_params(path)
 
     @property
     @abc.abstractmethod
@@ -81,10 +91,6 @@ class LearnedDetector(Detector):
     def size(self) -> int:
         """S, the side of the pictures it takes, in pixels."""
         return self.image_size
-
-    def check_layers(self) -> None:
-        """Raises InputError unless image size and feature layers fit the backbone."""
-        check_feature_layers(self.clip, self.image_size, self.feature_layers)
 
     @classmethod
     def trained(cls, clip: CLIP, path: str | pathlib.Path) -> Self:

@@ -27,6 +27,7 @@ from vlmad_jax.clip.model import CLIP
 from vlmad_jax.clip.pictures import Array, check_pictures
 from vlmad_jax.errors import InputError
 from vlmad_jax.methods.detector import Detector, Scores, anomaly_probability, upsample
+from vlmad_jax.methods.options import Options
 from vlmad_jax.prompts import WINCLIP, PromptEnsemble
 from vlmad_jax.windows import harmonic_aggregation, harmonic_mean, map_windows, sliding_windows
 
@@ -58,6 +59,7 @@ class WinCLIP(Detector):
 
     name: ClassVar[str] = "winclip"
     references: ClassVar = "if given"
+    options: ClassVar[tuple[str, ...]] = ("window_sizes",)
 
     def __post_init__(self) -> None:
         patch_size = self.clip.config.vision.patch_size
@@ -76,6 +78,20 @@ class WinCLIP(Detector):
     def paper(cls, clip: CLIP) -> WinCLIP:
         """The published setting: windows of 2 and 3 patches, temperature 0.07."""
         return cls(clip, window_sizes=(2, 3), temperature=0.07)
+
+    @classmethod
+    def scaled(cls, clip: CLIP) -> WinCLIP:
+        """The published setting, which fits every backbone with a grid of 3 x 3 or more."""
+        return cls.paper(clip)
+
+    @classmethod
+    def chosen(cls, clip: CLIP, options: Options) -> tuple[WinCLIP, dict[str, Any]]:
+        """With the windows that a user asks for."""
+        options.only(cls.name, *cls.options)
+        try:
+            return cls(clip, **options.given("window_sizes")), {}
+        except InputError as error:
+            raise InputError(f"--window_sizes: {error}") from error
 
     @property
     def size(self) -> int:
