@@ -7,7 +7,7 @@ import hashlib
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from absl import app, flags, logging
 
@@ -26,9 +26,8 @@ judging parts or methods. For real figures give --weights=openai/clip-vit-base-p
 weights/README.md."""
 
 
-def define_flags(sample_flags: bool = False) -> None:
-    """Defines the flags of an evaluation; with `sample_flags` also those that choose good samples."""
-    flags.DEFINE_string("method", None, f"The system to evaluate: {', '.join(METHODS)}.")
+def define_shared_flags() -> None:
+    """Defines the flags that every evaluation has."""
     flags.DEFINE_string("weights", BUNDLED, "A checkpoint's directory or Hugging Face hub id.")
     flags.DEFINE_string(
         "dataset", "synthetic", "mvtec_ad, visa, elpv, textures, synthetic, or folder for yours."
@@ -37,16 +36,31 @@ def define_flags(sample_flags: bool = False) -> None:
     flags.DEFINE_list("categories", [], "Categories to run; all if not given.")
     flags.DEFINE_integer("batch_size", 16, "Pictures scored together.", lower_bound=1)
     flags.DEFINE_string("dtype", "float32", "float32, or bfloat16 for faster matrix products.")
-    flags.DEFINE_integer("seed", 0, "Of the draw of good samples.", lower_bound=0)
     flags.DEFINE_list("window_sizes", None, "Sides of winclip's windows, in patches; 2,3 if not given.")
-    flags.DEFINE_string("params", None, "What was learned: a folder of experiments.train, or a .pth file.")
     flags.DEFINE_string("out", None, "Folder of the results; results/<experiment>/<a name of the run>.")
-    flags.DEFINE_bool("resume", True, "Keep the categories that an interrupted run finished.")
-    flags.DEFINE_bool("save_maps", False, "Also write a picture of each anomaly map.")
+    flags.DEFINE_bool("resume", True, "Keep what an interrupted run finished.")
     flags.DEFINE_integer("workers", 0, "Processes that decode pictures; 0 decodes in threads.", lower_bound=0)
+
+
+def define_flags(sample_flags: bool = False) -> None:
+    """Defines the flags of one evaluation; with `sample_flags` also those that choose good samples."""
+    define_shared_flags()
+    flags.DEFINE_string("method", None, f"The system to evaluate: {', '.join(METHODS)}.")
+    flags.DEFINE_integer("seed", 0, "Of the draw of good samples.", lower_bound=0)
+    flags.DEFINE_string("params", None, "What was learned: a folder of experiments.train, or a .pth file.")
+    flags.DEFINE_bool("save_maps", False, "Also write a picture of each anomaly map.")
     if sample_flags:
-        flags.DEFINE_integer("shots", 4, "Good samples of each category.", lower_bound=1)
+        flags.DEFINE_string("shots", "4", "Good samples of each category, or all.")
         flags.DEFINE_string("references", None, "A references.json to use again instead of drawing.")
+
+
+def shots_from(value: str) -> int | Literal["all"]:
+    """A number of good samples, or "all"."""
+    if value == "all":
+        return "all"
+    if not value.isdecimal():
+        raise InputError(f"--shots={value} is not a number of pictures; give for example 4, or all")
+    return int(value)
 
 
 def window_sizes_from(given: Sequence[str] | None) -> tuple[int, ...] | None:
@@ -60,21 +74,29 @@ def window_sizes_from(given: Sequence[str] | None) -> tuple[int, ...] | None:
         raise InputError(f"--window_sizes={sizes} are not whole numbers; give for example 2,3") from None
 
 
-def config_from_flags(shots: int = 0, references: str | None = None) -> EvaluationConfig:
+def shared_settings() -> dict[str, Any]:
+    """What the flags of `define_shared_flags` say of an evaluation."""
+    values = flags.FLAGS
+    return {
+        "weights": values.weights,
+        "dataset": values.dataset,
+        "data_dir": values.data_dir,
+        "categories": tuple(values.categories),
+        "batch_size": values.batch_size,
+        "dtype": values.dtype,
+        "window_sizes": window_sizes_from(values.window_sizes),
+    }
+
+
+def config_from_flags(shots: int | Literal["all"] = 0, references: str | None = None) -> EvaluationConfig:
     """The evaluation that the flags ask for."""
     values = flags.FLAGS
     if values.method is None:
         raise InputError(f"--method is missing; give one of {', '.join(METHODS)}")
     return EvaluationConfig(
         method=values.method,
-        weights=values.weights,
-        dataset=values.dataset,
-        data_dir=values.data_dir,
-        categories=tuple(values.categories),
-        batch_size=values.batch_size,
-        dtype=values.dtype,
+        **shared_settings(),
         seed=values.seed,
-        window_sizes=window_sizes_from(values.window_sizes),
         params=values.params,
         shots=shots,
         references=references,
@@ -104,7 +126,12 @@ def run(config: EvaluationConfig, out: Path) -> None:
         )
     )
     print(f"\nresults are in {out}")
-    if is_bundled(config.weights):
+    mention_bundled(config.weights)
+
+
+def mention_bundled(weights: str) -> None:
+    """Says what the bundled weights are, if it is they."""
+    if is_bundled(weights):
         print(f"\n{ABOUT_BUNDLED}")
 
 

@@ -12,13 +12,17 @@ The samples are drawn from the good training pictures by `--seed`; which they we
 from absl import flags
 
 from experiments import common
+from vlmad_jax.errors import InputError
 
 common.define_flags(sample_flags=True)
 
 
 def main() -> None:
     """Flags in, a table and files out."""
-    config = common.config_from_flags(flags.FLAGS.shots, flags.FLAGS.references)
+    shots = common.shots_from(flags.FLAGS.shots)
+    if shots == 0:
+        raise InputError("--shots=0 is zero-shot; give 1 or more, or use experiments.zero_shot")
+    config = common.config_from_flags(shots, flags.FLAGS.references)
     common.run(config, common.out_from_flags("few_shot", config))
 
 

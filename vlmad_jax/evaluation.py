@@ -7,10 +7,11 @@ import hashlib
 import io
 import itertools
 import json
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import jax
 import numpy as np
@@ -46,7 +47,7 @@ class EvaluationConfig:
       seed: of the draw of good samples.
       window_sizes: of winclip, sides of the windows in patches; None is its own choice.
       params: of methods that learn, where what they learned is; None is what is bundled with the weights.
-      shots: good samples of each category; 0 is zero-shot.
+      shots: good samples of each category, or "all"; 0 is zero-shot.
       references: a manifest that names the good samples instead of drawing them.
     """
 
@@ -60,12 +61,17 @@ class EvaluationConfig:
     seed: int = 0
     window_sizes: tuple[int, ...] | None = None
     params: str | None = None
-    shots: int = 0
+    shots: int | Literal["all"] = 0
     references: str | None = None
 
 
 def evaluate(
-    config: EvaluationConfig, out: Path, resume: bool = True, save_maps: bool = False, workers: int = 0
+    config: EvaluationConfig,
+    out: Path,
+    resume: bool = True,
+    save_maps: bool = False,
+    workers: int = 0,
+    compared: bool = False,
 ) -> dict[str, Any]:
     """Runs an evaluation and writes its files to `out`.
 
@@ -75,6 +81,8 @@ def evaluate(
       resume: keep categories that an interrupted run of the same configuration finished.
       save_maps: also write a picture of each anomaly map.
       workers: processes that decode; 0 decodes in threads of this one.
+      compared: as one of several: also notes how long each category takes to prepare and a picture to score,
+        for `Results.timing`, and its progress bar stands below another.
 
     Returns:
       The contents of `metrics.json`.
@@ -105,7 +113,8 @@ def evaluate(
         write_manifest(out / "references.json", references)
     maps_out = out if save_maps else None
     todo = [name for name in dataset.categories if not is_finished(name, results, maps_out)]
-    Evaluator(detector, params, dataset, references, results, maps_out).run(todo, config.batch_size, workers)
+    evaluator = Evaluator(detector, params, dataset, references, results, maps_out, compared)
+    evaluator.run(todo, config.batch_size, workers)
     left_out = sum(row.score is None for name in dataset.categories for row in results.rows(name))
     if left_out:
         tqdm.write(f"{left_out} pictures cannot be read and are left out; {out / 'scores.csv'} says why")
@@ -122,7 +131,7 @@ def choose_references(config: EvaluationConfig, dataset: DataSet) -> dict[str, t
         }
     references = read_manifest(config.references, dataset)
     for category, samples in references.items():
-        if len(samples) != config.shots:
+        if len(samples) != config.shots and config.shots != "all":
             raise InputError(
                 f"{config.references}: lists {len(samples)} pictures of {category}, "
                 f"not --shots={config.shots}; give --shots={len(samples)}"
@@ -166,6 +175,7 @@ class Evaluator:
     references: dict[str, tuple[Sample, ...]]
     results: Results
     maps_out: Path | None
+    compared: bool = False
 
     def run(self, categories: Sequence[str], batch_size: int, workers: int) -> None:
         """Evaluates the categories and adds each to the results as it is finished."""
@@ -173,7 +183,8 @@ class Evaluator:
         read = batches(groups, self.detector.size, batch_size, workers, with_masks=True)
         stream = prefetch(read, lambda batch: (batch, jax.device_put(batch.image)))
         total = sum(map(len, groups))
-        with tqdm(total=total, unit=" pictures", dynamic_ncols=True, disable=not total) as bar:
+        place = {"position": 1, "leave": False} if self.compared else {}
+        with tqdm(total=total, unit=" pictures", dynamic_ncols=True, disable=not total, **place) as bar:
             for group, scored in itertools.groupby(
                 self.scored(stream, categories, bar), lambda x: x[0].group
             ):
@@ -196,13 +207,25 @@ class Evaluator:
             if batch.group != group:
                 group = batch.group
                 bar.set_description(categories[group])
-                state = self.prepare(categories[group])
+                began = time.perf_counter()
+                state = jax.block_until_ready(self.prepare(categories[group]))
+                seconds = time.perf_counter() - began
+                if self.compared:
+                    timing = {"prepare_seconds": seconds, "picture_seconds": self.seconds_of(state, images)}
+                    self.results.add_timing(categories[group], timing)
             scores = self.detector.score(state, images)
             if waiting:
                 yield fetch(*waiting)
             waiting = batch, scores
         if waiting:
             yield fetch(*waiting)
+
+    def seconds_of(self, state: Any, images: jax.Array) -> float:
+        """How long a picture of the batch takes to score, once compiled."""
+        for _ in range(2):
+            began = time.perf_counter()
+            jax.block_until_ready(self.detector.score(state, images))
+        return (time.perf_counter() - began) / len(images)
 
     def kept(self, category: str, batch: Batch, scores: Scores) -> tuple[Batch, Scores]:
         """Without the pixels that nothing will be made of, so that large categories fit in memory."""

@@ -3,6 +3,7 @@
 config.json                 what was asked for; a run goes on only with the same
 references.json             the good samples of a few-shot run
 categories/<category>.json  metrics of a finished category, and its scores beside it as .csv
+timing/<category>.json      how long it took, if that was measured
 maps/                       pictures of anomaly maps, if they were asked for
 metrics.json, scores.csv    everything, once all categories are done
 """
@@ -20,7 +21,14 @@ from vlmad_jax.errors import InputError
 from vlmad_jax.metrics import Metrics
 from vlmad_jax.report import ScoreRow, mean_of, read_scores_csv, write_json, write_scores_csv
 
-OUTPUTS = ("metrics.json", "scores.csv", "references.json", "maps", "categories")  # beside config.json
+OUTPUTS = (
+    "metrics.json",
+    "scores.csv",
+    "references.json",
+    "maps",
+    "categories",
+    "timing",
+)  # beside config.json
 
 
 @dataclass(frozen=True)
@@ -80,6 +88,14 @@ class Results:
         """Notes a finished category."""
         write_scores_csv(self._scores(category), rows)
         write_json(self._metrics(category), metrics)
+
+    def add_timing(self, category: str, seconds: dict[str, float]) -> None:
+        """Notes how long a category took."""
+        write_json(self.out / "timing" / f"{category}.json", seconds)
+
+    def timing(self, category: str) -> dict[str, float]:
+        """How long a category took, if that was measured."""
+        return self._read(self.out / "timing" / f"{category}.json")
 
     def rows(self, category: str) -> list[ScoreRow]:
         """The scores of a finished category."""

@@ -12,8 +12,8 @@ import pytest
 from tests.benchmark.settings import Failing, quick_contender, small
 from vlmad_jax.benchmark import contender, machine, run, table, turns
 from vlmad_jax.benchmark.contender import Round, Start
-from vlmad_jax.benchmark.process import in_process
 from vlmad_jax.errors import InputError
+from vlmad_jax.process import in_process
 
 
 @pytest.fixture(scope="module")

@@ -84,7 +84,7 @@ FLAGS = {
         "flag --seed=-1: -1 is not a non-negative integer; --help lists the flags",
     ),
     "no batch": ("--batch_size=0", "flag --batch_size=0: 0 is not a positive integer; --help lists"),
-    "no number": ("--shots=few", "flag --shots=few: invalid literal for int() with base 10: 'few'; --help"),
+    "no number": ("--shots=few", "--shots=few is not a number of pictures; give for example 4, or all"),
     "an unknown flag": (
         "--metod=winclip",
         "Unknown command line flag 'metod'. Did you mean: method ?; --help lists the flags",

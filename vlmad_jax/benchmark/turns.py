@@ -12,10 +12,10 @@ from typing import Any
 from tqdm import tqdm
 
 from vlmad_jax.benchmark.contender import Contender, Round, Start
-from vlmad_jax.benchmark.process import in_process
 from vlmad_jax.benchmark.setting import Setting
 from vlmad_jax.clip.precision import dtype_of
 from vlmad_jax.errors import InputError
+from vlmad_jax.process import in_process
 
 Results = dict[str, Any]
 

@@ -4,6 +4,7 @@ import json
 import zlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
@@ -12,8 +13,10 @@ from vlmad_jax.errors import InputError
 from vlmad_jax.files import write_json
 
 
-def draw_references(dataset: DataSet, category: str, shots: int, seed: int) -> tuple[Sample, ...]:
-    """Draw `shots` of a category's good training pictures without replacement.
+def draw_references(
+    dataset: DataSet, category: str, shots: int | Literal["all"], seed: int
+) -> tuple[Sample, ...]:
+    """Draw `shots` of a category's good training pictures without replacement, or take all.
 
     They depend on the seed, the category and its pictures alone, not on what else is run; and they are the
     first of one permutation, so that the draw for 4 shots begins with the draw for 2.
@@ -21,14 +24,15 @@ def draw_references(dataset: DataSet, category: str, shots: int, seed: int) -> t
     Raises InputError when there are fewer pictures than shots, `shots` is below 1, or the seed below 0.
     """
     pool = _pool(dataset, category)
-    if not 1 <= shots <= len(pool):
+    count = max(len(pool), 1) if shots == "all" else shots
+    if not 1 <= count <= len(pool):
         held = f"category {category!r} has {len(pool)} good training pictures"
         remedy = f"give 1 to {len(pool)}" if pool else "add some to its train/good"
         raise InputError(f"--shots={shots}: {held}; {remedy}")
     if seed < 0:
         raise InputError(f"--seed={seed}: give 0 or more")
     order = np.random.default_rng([seed, zlib.crc32(category.encode())]).permutation(len(pool))
-    return tuple(pool[number] for number in order[:shots])
+    return tuple(pool[number] for number in order[:count])
 
 
 def write_manifest(path: str | Path, references: Mapping[str, Sequence[Sample]]) -> None:

@@ -62,7 +62,8 @@ class Hybrid(Detector):
         """With AnomalyCLIP's parameters and the setting that they were learned with."""
         options.only(cls.name, *cls.options)
         learned, params = AnomalyCLIP.chosen(clip, Options(params=options.params))
-        return cls(clip, learned, **options.given("window_sizes")), params
+        with options.blamed("window_sizes"):
+            return cls(clip, learned, **options.given("window_sizes")), params
 
     @functools.cached_property
     def winclip(self) -> WinCLIP:

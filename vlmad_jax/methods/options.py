@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,3 +31,15 @@ class Options:
     def given(self, *names: str) -> dict[str, Any]:
         """Those of the named options that were chosen."""
         return {name: value for name in names if (value := getattr(self, name)) is not None}
+
+    @contextlib.contextmanager
+    def blamed(self, name: str) -> Iterator[None]:
+        """Names an option and its value in the InputError that it causes."""
+        try:
+            yield
+        except InputError as error:
+            value = getattr(self, name)
+            if value is None:
+                raise
+            shown = ",".join(map(str, value)) if isinstance(value, tuple) else value
+            raise InputError(f"--{name}={shown}: {error}") from error

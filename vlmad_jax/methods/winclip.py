@@ -88,10 +88,8 @@ class WinCLIP(Detector):
     def chosen(cls, clip: CLIP, options: Options) -> tuple[WinCLIP, dict[str, Any]]:
         """With the windows that a user asks for."""
         options.only(cls.name, *cls.options)
-        try:
+        with options.blamed("window_sizes"):
             return cls(clip, **options.given("window_sizes")), {}
-        except InputError as error:
-            raise InputError(f"--window_sizes: {error}") from error
 
     @property
     def size(self) -> int:

@@ -1,4 +1,4 @@
-"""A contender in a process of its own, so that peaks of memory do not mix, asked to work a turn at a time."""
+"""An object in a process of its own, so that peaks of memory do not mix, asked for one thing at a time."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def in_process(build: Callable[..., Any], *arguments: Any) -> Iterator[Ask]:
             process.join()
             raise InputError(
                 f"the measuring process was killed (exit code {process.exitcode}), perhaps for its memory; "
-                "give a smaller --batch_size or fewer --dtypes"
+                "give a smaller --batch_size, or run less at a time"
             ) from error
         if failure:
             raise failure
@@ -61,24 +61,26 @@ def in_process(build: Callable[..., Any], *arguments: Any) -> Iterator[Ask]:
 def serve(connection: Connection, build: Callable[..., Any], *arguments: Any) -> None:
     """The other side of `in_process`: (failure or None, reply) for every name that arrives."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # an interrupt is for the parent, which ends this process
-    os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")  # contenders share the device
+    os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")  # they share the device
     jax.config.update("jax_enable_compilation_cache", False)  # compile times are of compiling
-    contender = build(*arguments)
+    served = build(*arguments)
     with contextlib.suppress(EOFError):
         while True:
             name = connection.recv()
             reply: tuple[Exception | None, Any]
             try:
-                reply = None, getattr(contender, name)()
+                reply = None, getattr(served, name)()
             except Exception as error:
                 reply = describe_failure(error), None
             connection.send(reply)
 
 
 def describe_failure(error: Exception) -> Exception:
-    """The error to raise in the parent for one of the contender's."""
+    """The error to raise in the parent for one over there."""
     if isinstance(error, InputError):
         return error
     if "RESOURCE_EXHAUSTED" in str(error):
-        return InputError("the device has too little memory; give a smaller --batch_size or fewer --dtypes")
+        return InputError(
+            "the device has too little memory; give a smaller --batch_size, or run less at a time"
+        )
     return RuntimeError("".join(traceback.format_exception(error)))

@@ -1,0 +1,77 @@
+"""Runs methods side by side under one protocol and prints one table.
+
+    python -m experiments.compare --methods=winclip,patchcore,padim --dataset=synthetic --shots=0,1,4
+
+Every combination of method, shots and seed that makes sense is an evaluation in a process of its own: same
+pictures, same good samples, same metrics. Metrics are means over categories, and over seeds with their sample
+standard deviation. Stopped, it goes on with what is missing when started again. The table is also written to
+OUT/comparison.md, all figures to OUT/comparison.json. docs/results.md has the tables of all methods, and how
+long they took.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from absl import flags
+
+from experiments import common
+from vlmad_jax.comparison import Grid, Shots, compare
+from vlmad_jax.errors import InputError
+from vlmad_jax.evaluation import EvaluationConfig
+from vlmad_jax.files import write_atomically
+from vlmad_jax.methods import METHODS
+from vlmad_jax.report.comparison_table import comparison_table
+
+common.define_shared_flags()
+METHOD_NAMES = flags.DEFINE_list("methods", list(METHODS), "What to compare; all if not given.")
+SHOTS = flags.DEFINE_list("shots", ["0", "1", "2", "4"], "Good samples of each category, or all.")
+SEEDS = flags.DEFINE_list("seeds", ["0", "1", "2"], "Of the draws of good samples.")
+PARAMS = flags.DEFINE_list("params", [], "What was learned, by method: anomalyclip=DIR,coop=DIR.")
+
+
+def shots_from(values: list[str]) -> tuple[Shots, ...]:
+    """The value of `--shots`."""
+    return tuple(common.shots_from(value) for value in values)
+
+
+def seeds_from(values: list[str]) -> tuple[int, ...]:
+    """The value of `--seeds` as numbers."""
+    if not all(value.isdecimal() for value in values):
+        raise InputError(
+            f"--seeds={','.join(values)} are not whole numbers of 0 or more; give for example 0,1,2"
+        )
+    return tuple(map(int, values))
+
+
+def params_from(values: list[str]) -> dict[str, str]:
+    """The value of `--params` by method."""
+    pairs = [value.partition("=") for value in values]
+    if not all(name and path for name, _, path in pairs):
+        raise InputError(f"--params={','.join(values)}: give METHOD=DIRECTORY, with commas between several")
+    return {name: path for name, _, path in pairs}
+
+
+def main() -> None:
+    """Flags in, a table out."""
+    values = flags.FLAGS
+    shared = EvaluationConfig(method="", **common.shared_settings())
+    grid = Grid(
+        methods=tuple(METHOD_NAMES.value),
+        shots=shots_from(SHOTS.value),
+        seeds=seeds_from(SEEDS.value),
+        params=params_from(PARAMS.value),
+        shared=shared,
+    )
+    out = Path(values.out) if values.out else common.folder("compare", shared, shared.dataset)
+    results = compare(grid, out, values.resume, values.workers)
+    table = comparison_table(results["rows"])
+    write_atomically(out / "comparison.md", table + "\n")
+    print(f"{table}\n\nthe table is in {out / 'comparison.md'}")
+    common.mention_bundled(shared.weights)
+    if results["failed"]:
+        raise InputError(f"{len(results['failed'])} evaluations failed; their reasons stand above")
+
+
+if __name__ == "__main__":
+    common.main(main)

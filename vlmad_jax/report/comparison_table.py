@@ -1,0 +1,53 @@
+"""The table of a comparison, in Markdown, which a terminal shows as well."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+_METRICS = {
+    "image_auroc": "image AUROC",
+    "image_ap": "image AP",
+    "pixel_auroc": "pixel AUROC",
+    "pixel_aupro": "AUPRO",
+}
+_COLUMNS = ("method", "shots", *_METRICS.values(), "ms/picture", "prepare s", "peak GB")
+
+
+def comparison_table(rows: Sequence[Mapping[str, Any]]) -> str:
+    """A row a method and number of shots.
+
+    Metrics are fractions 0..1, the mean over seeds and, where there are several, the sample standard
+    deviation; "-" is what is undefined or failed. Then milliseconds to score a picture, seconds to prepare a
+    category, and the peak of memory.
+    """
+    cells = [list(_COLUMNS), *(_cells(row) for row in rows)]
+    widths = [max(len(cell[n]) for cell in cells) for n in range(len(_COLUMNS))]
+    lines = ["| " + " | ".join(_aligned(cell, widths)) + " |" for cell in cells]
+    rule = "|" + "|".join(f"-{'-' * width}{'-' if n == 0 else ':'}" for n, width in enumerate(widths)) + "|"
+    return "\n".join([lines[0], rule, *lines[1:]])
+
+
+def _aligned(cells: Sequence[str], widths: Sequence[int]) -> list[str]:
+    first, *others = zip(cells, widths, strict=True)
+    return [first[0].ljust(first[1]), *(cell.rjust(width) for cell, width in others)]
+
+
+def _cells(row: Mapping[str, Any]) -> list[str]:
+    metrics = [_with_deviation(row[name], row[f"{name}_deviation"]) for name in _METRICS]
+    resources = [
+        _scaled(row["picture_seconds"], 1e3, ".1f"),
+        _scaled(row["prepare_seconds"], 1, ".1f"),
+        _scaled(row["peak_memory_bytes"], 1e-9, ".2f"),
+    ]
+    return [row["method"], str(row["shots"]), *metrics, *resources]
+
+
+def _with_deviation(mean: float | None, deviation: float | None) -> str:
+    if mean is None:
+        return "-"
+    return f"{mean:.3f}" if deviation is None else f"{mean:.3f} ± {deviation:.3f}"
+
+
+def _scaled(value: float | None, factor: float, form: str) -> str:
+    return "-" if value is None else format(value * factor, form)
