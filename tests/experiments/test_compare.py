@@ -1,0 +1,148 @@
+"""compare as a command: a grid of evaluations, its table, and that nothing of it is done twice."""
+
+import json
+import os
+import statistics
+from pathlib import Path
+
+import pytest
+
+from tests.experiments.command import Done, here
+from vlmad_jax import InputError, comparison
+from vlmad_jax.comparison import Grid
+from vlmad_jax.evaluation import EvaluationConfig
+from vlmad_jax.report.comparison_table import comparison_table
+
+pytestmark = pytest.mark.usefixtures("evaluating")
+
+
+def grid(methods: tuple[str, ...], shots: tuple = (0, 2), seeds: tuple = (0, 1), **more) -> Grid:
+    return Grid(methods, shots, seeds, more.pop("params", {}), EvaluationConfig("", "w", "folder", **more))
+
+
+@pytest.fixture
+def compare(folder: Path, weights: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    def run(*flags: str) -> Done:
+        given = [f"--weights={weights}", "--dataset=folder", f"--data_dir={folder}", "--window_sizes=2"]
+        return here(capsys, "compare", *given, f"--out={tmp_path / 'out'}", "--batch_size=5", *flags)
+
+    return run
+
+
+def test_cells_are_what_makes_sense():
+    cells = grid(
+        ("winclip", "anomalyclip"), (0, 2, "all"), window_sizes=(2,), params={"anomalyclip": "p"}
+    ).cells
+    assert list(cells) == [
+        "winclip-0-shots-seed-0",
+        "winclip-2-shots-seed-0",
+        "winclip-2-shots-seed-1",
+        "winclip-all-shots-seed-0",
+        "anomalyclip-0-shots-seed-0",
+    ]
+    assert [cells[name].window_sizes for name in list(cells)[-2:]] == [(2,), None]
+    assert [cells[name].params for name in list(cells)[-2:]] == [None, "p"]
+
+
+def test_a_comparison_and_its_table(compare, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    flags = ["--methods=winclip", "--shots=0,1", "--seeds=0,3"]
+    done = compare(*flags)
+    assert done.code == 0, done.stderr
+    out = tmp_path / "out"
+    results = json.loads((out / "comparison.json").read_text())
+    assert list(results["cells"]) == [
+        f"winclip-{cell}" for cell in ("0-shots-seed-0", "1-shots-seed-0", "1-shots-seed-3")
+    ]
+    assert not results["failed"]
+    alone = json.loads((out / "winclip-1-shots-seed-3/metrics.json").read_text())
+    assert results["cells"]["winclip-1-shots-seed-3"]["image_auroc"] == alone["mean"]["image_auroc"]
+    both = [results["cells"][f"winclip-1-shots-seed-{seed}"] for seed in (0, 3)]
+    row = results["rows"][1]
+    assert (row["method"], row["shots"], row["seeds"]) == ("winclip", 1, 2)
+    for name in comparison.SHOWN:
+        values = [cell[name] for cell in both]
+        assert row[name] == pytest.approx(statistics.mean(values))
+        assert row[f"{name}_deviation"] == pytest.approx(statistics.stdev(values))
+    assert 0 < row["picture_seconds"] < 60
+    assert 0 < row["prepare_seconds"] < 600
+    assert row["peak_memory_bytes"] > 1e8
+    table = (out / "comparison.md").read_text()
+    assert table in done.stdout
+    heading = [cell.strip() for cell in table.splitlines()[0].split("|")[1:-1]]
+    assert heading[2:] == [
+        "image AUROC",
+        "image AP",
+        "pixel AUROC",
+        "AUPRO",
+        "ms/picture",
+        "prepare s",
+        "peak GB",
+    ]
+
+    # Started again it runs nothing; a cell that is missing is run alone.
+    began: list[Path] = []
+    original = comparison.in_process
+
+    def counted(build, *arguments):
+        began.extend([arguments[1]] if build is comparison.Cell else [])
+        return original(build, *arguments)
+
+    monkeypatch.setattr(comparison, "in_process", counted)
+    os.unlink(out / "winclip-1-shots-seed-0/cell.json")
+    again = compare(*flags)
+    assert again.code == 0, again.stderr
+    assert began == [out / "winclip-1-shots-seed-0"]
+    assert json.loads((out / "comparison.json").read_text())["rows"][0] == results["rows"][0]
+
+
+def test_a_cell_that_fails_is_named_and_the_others_go_on(compare, tmp_path: Path):
+    done = compare("--methods=winclip", "--shots=99,0")
+    assert done.code == 1
+    assert "left out: winclip-99-shots-seed-0: --shots=99: category 'bottle' has" in done.stdout
+    assert done.stderr.splitlines()[-1] == "error: 3 evaluations failed; their reasons stand above"
+    rows = json.loads((tmp_path / "out/comparison.json").read_text())["rows"]
+    assert rows[0]["image_auroc"] is None
+    assert rows[1]["image_auroc"] is not None
+    assert (tmp_path / "out/comparison.md").read_text().splitlines()[2].split("|")[3].strip() == "-"
+
+
+def test_parameters_are_asked_for_before_anything_runs(compare, tmp_path: Path):
+    done = compare("--methods=winclip,anomalyclip", "--shots=0")
+    assert done.code == 1
+    assert done.stderr.splitlines()[-1].startswith(
+        "error: --params is missing: anomalyclip needs learned prompts"
+    )
+    assert not list((tmp_path / "out").glob("*/metrics.json"))
+
+
+@pytest.mark.parametrize(
+    ("flag", "message"),
+    [
+        ("--methods=winclip,winclap", "method 'winclap' is not one of winclip, "),
+        ("--methods=winclip,winclip", "--methods=winclip,winclip has to name one or more, each once"),
+        ("--shots=two", "--shots=two is not a number of pictures; give for example 4, or all"),
+        ("--seeds=-1", "--seeds=-1 are not whole numbers of 0 or more; give for example 0,1,2"),
+        ("--params=coop", "--params=coop: give METHOD=DIRECTORY, with commas between several"),
+        ("--methods=", "--methods= has to name one or more"),
+    ],
+)
+def test_bad_flags(compare, flag: str, message: str):
+    done = compare(flag)
+    assert done.code == 1
+    assert message in done.stderr.splitlines()[-1]
+
+
+def test_grids_that_run_nothing_or_too_much():
+    with pytest.raises(InputError, match="--methods=anomalyclip with --shots=4: none of them runs"):
+        grid(("anomalyclip",), (4,))
+    with pytest.raises(InputError, match="--params: coop is not compared; add it to --methods"):
+        grid(("winclip",), params={"coop": "p"})
+
+
+def test_the_table_shows_what_is_undefined():
+    figures = {"image_auroc": 0.5, "image_ap": None, "pixel_auroc": 0.25, "pixel_aupro": 1.0}
+    deviations = {f"{name}_deviation": None for name in figures} | {"pixel_auroc_deviation": 0.0625}
+    resources = {"picture_seconds": 0.0123, "prepare_seconds": 2.0, "peak_memory_bytes": 1.5e9}
+    row = {"method": "winclip", "shots": "all", **figures, **deviations, **resources}
+    cells = [cell.strip() for cell in comparison_table([row]).splitlines()[2].split("|")[1:-1]]
+    assert cells == ["winclip", "all", "0.500", "-", "0.250 ± 0.062", "1.000", "12.3", "2.0", "1.50"]

@@ -1,0 +1,79 @@
+"""The hybrid: AnomalyCLIP's words in WinCLIP's windows, put together again from the parents' parts."""
+
+import dataclasses
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from tests.golden import case, difference, golden_clip
+from tests.methods.test_anomalyclip import detector as anomalyclip
+from tests.methods.test_anomalyclip import params
+from vlmad_jax import Hybrid, InputError
+from vlmad_jax.methods import Options
+from vlmad_jax.windows import sliding_windows
+
+IMAGES = case("anomalyclip").arrays["images_uint8"]
+
+
+@functools.cache
+def detector() -> Hybrid:
+    return Hybrid(golden_clip("anomalyclip"), anomalyclip(), window_sizes=(2, 3))
+
+
+def window_scores(text: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray]:
+    """The probability of "anomalous" of every window, each encoded by itself, and the windows' patches."""
+    clip = golden_clip("anomalyclip")
+    vision = clip.vision().bind({"params": clip.params["vision"]})
+    tokens = vision.embed(jnp.asarray(IMAGES))
+    windows = sliding_windows(detector().winclip.grid, size)
+    encode = jax.jit(vision.encode_tokens)
+    embeddings = [
+        np.asarray(encode(tokens[:, np.concatenate([[0], window + 1])]), np.float64) for window in windows
+    ]
+    unit = [x / np.linalg.norm(x, axis=-1, keepdims=True) for x in (np.stack(embeddings, 1), text)]
+    cosines = unit[0] @ unit[1].T  # (B, W, 2)
+    return 1 / (1 + np.exp((cosines[..., 0] - cosines[..., 1]) / 0.07)), windows
+
+
+def test_scores_are_the_parents_parts():
+    clip_grid = detector().winclip.grid
+    parent = anomalyclip().score(anomalyclip().prepare(params=params()), IMAGES)
+    state = detector().prepare("nut", params=params())
+    text = np.asarray(state["text"], np.float64)
+    scales = [np.tile(np.asarray(parent.image, np.float64)[:, None, None], (1, *clip_grid))]
+    for size in (2, 3):
+        scores, windows = window_scores(text, size)
+        patches = np.array(
+            [
+                [
+                    1 / np.mean([1 / score[w] for w in range(len(windows)) if p in windows[w]])
+                    for score in scores
+                ]
+                for p in range(clip_grid[0] * clip_grid[1])
+            ]
+        )
+        scales.append(patches.T.reshape(-1, *clip_grid))
+    window_map = 1 / np.mean([1 / scale for scale in scales], axis=0)
+    found = detector().score(state, IMAGES)
+    expected = (np.asarray(parent.image) + window_map.max(axis=(1, 2))) / 2
+    np.testing.assert_allclose(found.image, expected, atol=1e-5)
+    side, layers = detector().size, len(anomalyclip().feature_layers)
+    upsampled = jax.image.resize(
+        jnp.asarray(window_map, jnp.float32), (len(IMAGES), side, side), "linear", antialias=False
+    )
+    assert difference(found.map, (np.asarray(parent.map) / layers + upsampled) / 2) <= 1e-5
+
+
+def test_settings_and_what_it_cannot_do():
+    assert detector().setting == anomalyclip().setting | {"window_sizes": [2, 3]}
+    with pytest.raises(InputError, match="hybrid takes no good samples"):
+        detector().prepare("nut", IMAGES, params())
+    with pytest.raises(InputError, match="needs learned prompts"):
+        detector().prepare("nut")
+    with pytest.raises(InputError, match="window size 99 does not fit"):
+        dataclasses.replace(detector(), window_sizes=(99,))
+    with pytest.raises(InputError, match="--params is missing: anomalyclip needs learned prompts"):
+        Hybrid.chosen(golden_clip("anomalyclip"), Options())
