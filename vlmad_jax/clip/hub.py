@@ -14,7 +14,9 @@ from vlmad_jax.errors import InputError
 BUNDLED = "weights/tiny"
 BUNDLED_DIRECTORY = pathlib.Path(__file__).resolve().parents[2] / BUNDLED
 # What was learned with it, by method.
-BUNDLED_PARAMS = {name: BUNDLED_DIRECTORY.with_name(f"tiny_{name}") for name in ("anomalyclip", "aprilgan")}
+BUNDLED_PARAMS = {
+    name: BUNDLED_DIRECTORY.with_name(f"tiny_{name}") for name in ("anomalyclip", "aprilgan", "coop")
+}
 
 SMALL_FILES = ("*.json", "*.txt")
 # One set of weights is enough: the first of these that a repository holds.
