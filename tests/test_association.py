@@ -2,8 +2,10 @@
 
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
-from vlmad_jax.association import association_scores, normalise
+from vlmad_jax import association
+from vlmad_jax.association import association_scores, nearest_neighbours, normalise
 
 
 def test_half_the_cosine_distance_to_the_nearest():
@@ -40,3 +42,27 @@ def test_no_score_is_below_zero():
 def test_normalise_keeps_zero():
     vectors = jnp.array([[3.0, 4.0], [0.0, 0.0]])
     np.testing.assert_allclose(normalise(vectors), [[0.6, 0.8], [0, 0]], rtol=1e-6)
+
+
+def test_scores_in_chunks_are_the_same(monkeypatch):
+    rng = np.random.default_rng(7)
+    features, memory = (rng.normal(size=size).astype(np.float32) for size in ((3, 17, 12), (40, 12)))
+    whole = association_scores(features, memory)
+    monkeypatch.setattr(association, "LARGEST_BUFFER", 400)  # ten features at a time
+    np.testing.assert_allclose(association_scores(features, memory), whole, atol=1e-7)
+
+
+@pytest.mark.parametrize("count", [1, 5, 60])
+@pytest.mark.parametrize("buffer", [2**24, 1500, 1])
+def test_nearest_neighbours(count, buffer, monkeypatch):
+    """Far from zero, where rounding of products would show; 40 features are less than 60."""
+    monkeypatch.setattr(association, "LARGEST_BUFFER", buffer)
+    rng = np.random.default_rng(8)
+    features, memory = (30 + rng.normal(size=size).astype(np.float32) for size in ((23, 12), (40, 12)))
+    features[3] = memory[7]
+    far = np.sqrt(((features[:, None].astype(np.float64) - memory) ** 2).sum(axis=-1))
+    distances, indices = nearest_neighbours(features, memory, count)
+    np.testing.assert_array_equal(indices, np.argsort(far, axis=1)[:, :count])
+    np.testing.assert_allclose(distances, np.sort(far, axis=1)[:, :count], rtol=1e-6)
+    assert distances[3, 0] == 0
+    assert indices[3, 0] == 7

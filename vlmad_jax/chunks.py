@@ -1,4 +1,4 @@
-"""Encoding many tokens in chunks that follow one another, so that memory stays bounded."""
+"""Working on many rows in chunks that follow one another, so that memory stays bounded."""
 
 from __future__ import annotations
 
@@ -20,11 +20,21 @@ def map_pictures(function: Callable[[jax.Array], Any], images: jax.Array, tokens
       images: (B, ...).
       tokens: of one picture.
     """
-    pictures = len(images)
-    chunks = -(-pictures // max(1, CHUNK_TOKENS // tokens))
+    return map_chunks(function, images, CHUNK_TOKENS // tokens)
+
+
+def map_chunks(function: Callable[[jax.Array], Any], rows: jax.Array, most: int) -> Any:
+    """`function` of rows (N, ...), at most `most` at a time, or one by one.
+
+    Args:
+      function: rows (n, ...) -> a tree of arrays (n, ...), each row of its own row alone.
+      rows: (N, ...).
+      most: n, 1 if less.
+    """
+    chunks = -(-len(rows) // max(1, most))
     if chunks == 1:
-        return function(images)
-    size = -(-pictures // chunks)
-    filled = jnp.pad(images, ((0, chunks * size - pictures), *((0, 0),) * (images.ndim - 1)), mode="edge")
-    mapped = jax.lax.map(function, filled.reshape(chunks, size, *images.shape[1:]))
-    return jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:])[:pictures], mapped)
+        return function(rows)
+    size = -(-len(rows) // chunks)
+    filled = jnp.pad(rows, ((0, chunks * size - len(rows)), *((0, 0),) * (rows.ndim - 1)), mode="edge")
+    mapped = jax.lax.map(function, filled.reshape(chunks, size, *rows.shape[1:]))
+    return jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:])[: len(rows)], mapped)

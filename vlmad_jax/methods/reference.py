@@ -14,13 +14,15 @@ from vlmad_jax.chunks import map_pictures
 from vlmad_jax.clip.model import CLIP
 from vlmad_jax.clip.modules import layer_name
 from vlmad_jax.clip.pictures import Array, check_pictures
-from vlmad_jax.methods.detector import Detector
+from vlmad_jax.methods.detector import Detector, blur, upsample
 from vlmad_jax.methods.limits import check_feature_layers
 
 Features = dict[str, Any]
 
 # Good pictures encoded at a time: their features are kept on the host.
 FILL_BATCH = 8
+# Of the blur, in pixels, for pictures of 224: that of all these papers.
+BLUR_SIGMA_224 = 4
 
 
 class ReferenceDetector(Detector):
@@ -45,6 +47,16 @@ class ReferenceDetector(Detector):
     def size(self) -> int:
         """S, the side of the pictures it takes, in pixels."""
         return self.image_size
+
+    @property
+    def blur_sigma(self) -> float:
+        """Of the Gaussian blur of maps, in pixels, in proportion to the size of the pictures."""
+        return BLUR_SIGMA_224 * self.size / 224
+
+    def pixel_map(self, patch_scores: jax.Array) -> jax.Array:
+        """Scores of patches (B, P) upsampled bilinearly, then blurred: (B, S, S)."""
+        maps = upsample(patch_scores.reshape(-1, *self.grid), (self.size, self.size))
+        return blur(maps, self.blur_sigma)
 
     def check_layers(self) -> None:
         """Raises InputError unless image size and feature layers fit the backbone."""

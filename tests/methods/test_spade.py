@@ -1,0 +1,61 @@
+"""SPADE against the paper's equations, written again with loops in float64."""
+
+import dataclasses
+import functools
+
+import numpy as np
+import pytest
+
+from tests.golden import golden_clip
+from tests.methods.good_pictures import CLOSE, GOOD, IMAGES, distances, features, pixel_map
+from tests.methods.good_pictures import states_have_one_shape as one_shape
+from vlmad_jax import InputError
+from vlmad_jax.methods.spade import SPADE
+
+
+@functools.cache
+def detector() -> SPADE:
+    return dataclasses.replace(SPADE.scaled(golden_clip("winclip")), neighbours=2)
+
+
+@pytest.mark.parametrize("pictures", [4, 1])
+def test_the_papers_equations(pictures):
+    good_images, good = (features()[name][:pictures] for name in ("good images", "good"))
+    scores = detector().score(detector().prepare("bottle", GOOD[:pictures]), IMAGES)
+    chosen = set()
+    for n, (image, patches) in enumerate(zip(features()["images"], features()["patches"], strict=True)):
+        far = distances(image[None], good_images)[0]
+        alike = np.argsort(far)[:2]
+        chosen |= {tuple(sorted(alike))}
+        np.testing.assert_allclose(scores.image[n], far[alike].mean(), **CLOSE)
+        gallery = good[alike].reshape(-1, good.shape[-1])
+        expected = pixel_map(distances(patches, gallery).min(axis=1), 64)
+        np.testing.assert_allclose(scores.map[n], expected, **CLOSE)
+    assert len(chosen) == (1 if pictures == 1 else 2)  # not all pictures are compared with the same two
+
+
+def test_what_has_been_seen_is_at_no_distance():
+    """But for rounding, which differs between batches of another size; one of two neighbours is itself."""
+    scores = detector().score(detector().prepare("bottle", GOOD), GOOD[:3])
+    assert float(scores.map.max()) < 1e-4
+    images = features()["good images"]
+    expected = np.sort(distances(images[:3], images), axis=1)[:, 1] / 2
+    np.testing.assert_allclose(scores.image, expected, **CLOSE)
+
+
+def test_states_have_one_shape():
+    assert one_shape(detector())
+
+
+def test_what_does_not_fit_is_refused():
+    with pytest.raises(InputError, match="neighbours 0 is less than 1; give for example 50"):
+        dataclasses.replace(detector(), neighbours=0)
+    with pytest.raises(InputError, match="feature layer 0 does not fit"):
+        dataclasses.replace(detector(), feature_layers=(0,))
+    with pytest.raises(InputError, match=r"spade knows a product by good pictures .* experiments\.few_shot"):
+        detector().prepare("bottle")
+
+
+def test_settings():
+    expected = {"image_size": 64, "feature_layers": [2, 3], "neighbours": 50}
+    assert SPADE.scaled(golden_clip("winclip")).setting == expected
