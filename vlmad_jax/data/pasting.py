@@ -2,7 +2,7 @@
 
     pasted, mask = paste(np.random.default_rng(0), picture, source, "scar")
 
-`patch` and `scar` are those of CutPaste (Li et al., CVPR 2021, section 2.2 and appendix A); `blend` is the
+`patch` and `scar` are those of CutPaste (Li et al., CVPR 2021, sections 2.1 and 2.2); `blend` is the
 anomaly of DRAEM (Zavrtanik et al., ICCV 2021, section 3.3), its texture another good picture.
 """
 
