@@ -11,7 +11,7 @@ from vlmad_jax.clip.attention import KERNELS
 from vlmad_jax.clip.hub import BUNDLED
 from vlmad_jax.errors import InputError
 from vlmad_jax.methods import LEARNING
-from vlmad_jax.training.train import Resources, TrainConfig, train_method
+from vlmad_jax.training.train import AUXILIARY, Resources, TrainConfig, train_method
 
 flags.disclaim_key_flags()  # they are the entry points', whose --help shows them
 
@@ -29,6 +29,12 @@ def define() -> None:
     flags.DEFINE_integer("seed", DEFAULT.seed, "Of parameters and the pictures' order.", lower_bound=0)
     flags.DEFINE_string("dtype", DEFAULT.dtype, "float32, or bfloat16 for faster matrix products.")
     flags.DEFINE_bool("cache_features", DEFAULT.cache_features, "Encode every picture only once.")
+    flags.DEFINE_string(
+        "auxiliary",
+        None,
+        "Learn from the data set's good training pictures alone, with synthetic defects: "
+        f"{', '.join(AUXILIARY)} pastes patches, scars and blots. If not given, from its test pictures.",
+    )
     flags.DEFINE_float("cache_gigabytes", RESOURCES.cache_gigabytes, "Features beyond this go to disk.")
     flags.DEFINE_integer("accumulate", RESOURCES.accumulate, "Parts of a batch in turn.", lower_bound=1)
     flags.DEFINE_integer("save_every", RESOURCES.save_every, "Steps between checkpoints.", lower_bound=1)
@@ -89,6 +95,7 @@ def config(dataset: str, data_dir: str | None, categories: tuple[str, ...] = ())
         seed=values.seed,
         dtype=values.dtype,
         cache_features=values.cache_features,
+        auxiliary=values.auxiliary,
     )
 
 

@@ -5,7 +5,7 @@
 
 The test set chooses nothing: training ends after its epochs, and the last parameters are evaluated once. The
 two results are in OUT/train and OUT/test. `experiments.train` and `experiments.zero_shot` do the same in two
-commands.
+commands. --auxiliary=cutpaste changes what is learned from, not what is evaluated on.
 """
 
 from pathlib import Path

@@ -78,6 +78,7 @@ CHANGES: dict[str, tuple[str, Any]] = {
     "seed": ("9", 9),
     "dtype": ("bfloat16", "bfloat16"),
     "cache_features": ("true", True),
+    "auxiliary": ("cutpaste", "cutpaste"),
 }
 SETTINGS: dict[str, tuple[str, Any]] = {
     "image_size": ("96", 96),

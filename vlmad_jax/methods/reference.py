@@ -83,18 +83,26 @@ class ReferenceDetector(Detector):
         Raises:
           InputError: no good pictures, or of another shape or type; parameters, of which there are none.
         """
+        return self.encode(self.check_good(references, params))
+
+    def check_good(self, references: Array | None, params: Any) -> np.ndarray:
+        """The good pictures; raises InputError unless they are there and fit, and parameters are not."""
         self.refuse_params(params)
         self.check_references(references is not None)
         references = np.asarray(references)
         check_pictures(references, "references", self.size, self.size)
+        return references
+
+    def encode(self, pictures: np.ndarray) -> Features:
+        """`extract` of any number of pictures, as NumPy arrays, a few at a time."""
         # The last batch is filled up, so that all compile once.
-        missing = -len(references) % FILL_BATCH
-        filled = np.concatenate([references, np.repeat(references[-1:], missing, axis=0)])
+        missing = -len(pictures) % FILL_BATCH
+        filled = np.concatenate([pictures, np.repeat(pictures[-1:], missing, axis=0)])
         parts = [
             jax.device_get(self._extract(filled[k : k + FILL_BATCH]))
             for k in range(0, len(filled), FILL_BATCH)
         ]
-        return jax.tree.map(lambda *x: np.concatenate(x)[: len(references)], *parts)
+        return jax.tree.map(lambda *x: np.concatenate(x)[: len(pictures)], *parts)
 
 
 def middle_layers(clip: CLIP) -> tuple[int, ...]:

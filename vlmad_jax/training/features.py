@@ -33,10 +33,13 @@ class FeatureCache:
     size: int
 
     @classmethod
-    def of(cls, detector: LearnedDetector, dataset: DataSet, pictures: int, gigabytes: float) -> FeatureCache:
+    def of(
+        cls, detector: LearnedDetector, dataset: DataSet, pictures: LabelledPictures, gigabytes: float
+    ) -> FeatureCache:
         """In memory up to that size; beyond, on disk below the cache's folder.
 
-        The folder is named by backbone, data set and setting, and used again by the next run of the same.
+        The folder is named by backbone, data set, setting and what was pasted, and used again by the next run
+        of the same.
         """
         variables = {"params": detector.clip.params["vision"]}
         picture = jax.ShapeDtypeStruct((1, detector.size, detector.size, 3), np.uint8)
@@ -45,12 +48,13 @@ class FeatureCache:
             **{name: (np.uint16, x.shape[1:]) for name, x in features.items()},
             "mask": (np.uint8, (-(-(detector.size**2) // 8),)),
         }
-        store = Store(fields, pictures)
+        store = Store(fields, len(pictures.samples))
         if store.nbytes > gigabytes * 1e9:
             setting = [detector.name, detector.setting]
             key = [detector.clip.fingerprint, dataset.fingerprint, setting, jax.process_index()]
+            key += pictures.origin
             digest = hashlib.sha256(json.dumps(key).encode()).hexdigest()[:16]
-            store = Store(fields, pictures, cache_folder() / "features" / digest)
+            store = Store(fields, len(pictures.samples), cache_folder() / "features" / digest)
         try:
             store.create()
         except OSError as error:

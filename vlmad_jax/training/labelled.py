@@ -61,6 +61,16 @@ class LabelledPictures:
         """The part of `numbers` that this process reads: (B / processes,)."""
         return np.split(self.numbers(step), jax.process_count())[jax.process_index()]
 
+    @property
+    def reader(self) -> ReadRow:
+        """What decodes and resizes one sample."""
+        return ReadRow(self.size, self.with_masks)
+
+    @property
+    def origin(self) -> tuple[Any, ...]:
+        """What the pixels depend on besides the data set: nothing."""
+        return ()
+
     def read(self, numbers: Sequence[int], size: int, workers: int) -> Iterator[Batch]:
         """Samples by their numbers, `size` at a time: image uint8 (b, S, S, 3), `labels`, mask (b, S, S).
 
@@ -70,7 +80,7 @@ class LabelledPictures:
         import grain
 
         rows = [Row(self.samples[number], int(number), 0) for number in numbers]
-        dataset = grain.MapDataset.source(rows).map(ReadRow(self.size, self.with_masks)).batch(size)
+        dataset = grain.MapDataset.source(rows).map(self.reader).batch(size)
         with contextlib.closing(stream(dataset, workers)) as read:
             for arrays in read:
                 for number in arrays["index"][~arrays["readable"]]:

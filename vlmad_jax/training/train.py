@@ -21,6 +21,7 @@ from vlmad_jax.methods.learned import save_params
 from vlmad_jax.training.features import FeatureCache
 from vlmad_jax.training.labelled import LabelledPictures, batches
 from vlmad_jax.training.loop import plot_losses, train
+from vlmad_jax.training.pasted import PastedPictures, pasted_samples
 from vlmad_jax.training.step import TrainState, make_step
 
 
@@ -31,7 +32,8 @@ class TrainConfig:
     Attributes:
       method: a name of `methods.LEARNING`.
       weights: the backbone, a checkpoint's directory or hub id.
-      dataset: a name of `data.DATASETS`; its test pictures are learned from, as the authors do.
+      dataset: a name of `data.DATASETS`; its test pictures are learned from, as the authors do, unless
+        `auxiliary` is given.
       data_dir: where it is, for those that need it.
       categories: those to learn from; all if empty.
       setting: hyper-parameters of the method; those that are absent are the published ones, in proportion to
@@ -42,6 +44,8 @@ class TrainConfig:
       seed: of the first parameters and the order of the pictures.
       dtype: "float32" or "bfloat16".
       cache_features: whether the frozen encoder's features are kept, in bfloat16.
+      auxiliary: a name of `AUXILIARY`, for samples made of the good training pictures; None learns from the
+        test pictures.
     """
 
     method: str
@@ -56,6 +60,7 @@ class TrainConfig:
     seed: int = 0
     dtype: str = "float32"
     cache_features: bool = False
+    auxiliary: str | None = None
 
 
 @dataclass(frozen=True)
@@ -88,29 +93,26 @@ def train_method(config: TrainConfig, out: pathlib.Path, resources: Resources = 
       not there yet.
 
     Raises:
-      InputError: `out` holds another run; a data set without defective pictures; a batch that does not divide
+      InputError: `out` holds another run; a data set without defective pictures, or with `auxiliary` without
+        good ones; a batch that does not divide
         over the devices; a loss that is not finite.
     """
     method = learning_method(config.method)
+    if config.auxiliary not in (None, *AUXILIARY):
+        raise InputError(
+            f"--auxiliary={config.auxiliary} is not one of {', '.join(AUXILIARY)}; give one of these"
+        )
     dataset = load_dataset(config.dataset, config.data_dir, config.categories)
-    samples = training_samples(dataset)
+    samples = training_samples(dataset, config.auxiliary)
     clip = load_clip(config.weights, config.dtype)
     detector = with_setting(method.scaled(clip), dict(config.setting))
     check_batch(config, detector, resources)
     remember(out, config, detector, dataset, clip)
-    with_masks = all(dataset.has_masks(name) for name in dataset.categories)
-    if not with_masks and not detector.learns_from_labels:
-        raise InputError(
-            f"{dataset.root}: has no masks for all its defects, and {config.method} learns from them"
-        )
-    if not with_masks and jax.process_index() == 0:
-        tqdm.write(f"{config.dataset} has no masks for all its defects: only the image's term is trained")
-    classes = {name: number for number, name in enumerate(dataset.categories)}
-    pictures = LabelledPictures(samples, classes, detector.size, config.batch_size, config.seed, with_masks)
+    pictures = training_pictures(config, dataset, samples, detector)
     steps = -(-config.epochs * len(samples) // config.batch_size)
     cache = None
     if config.cache_features:
-        cache = FeatureCache.of(detector, dataset, len(samples), resources.cache_gigabytes)
+        cache = FeatureCache.of(detector, dataset, pictures, resources.cache_gigabytes)
         cache.fill(detector, pictures, resources.workers)
     params = detector.init(jax.random.key(config.seed))
     optimizer = optax.adam(config.learning_rate, b1=0.5, b2=0.999)
@@ -143,8 +145,16 @@ def with_setting(detector: LearnedDetector, changes: dict[str, Any]) -> LearnedD
     return dataclasses.replace(detector, **changes)  # type: ignore[type-var]
 
 
-def training_samples(dataset: DataSet) -> tuple[Sample, ...]:
-    """The test pictures of all categories; raises InputError unless some are defective."""
+AUXILIARY: dict[str, type[LabelledPictures]] = {"cutpaste": PastedPictures}
+
+
+def training_samples(dataset: DataSet, auxiliary: str | None) -> tuple[Sample, ...]:
+    """The test pictures of all categories; raises InputError unless some are defective.
+
+    With `auxiliary`, samples made of the good training pictures; InputError unless there are some.
+    """
+    if auxiliary is not None:
+        return pasted_samples(dataset)
     samples = tuple(s for name in dataset.categories for s in dataset.select(name, "test"))
     if not any(sample.label for sample in samples):
         raise InputError(
@@ -152,6 +162,22 @@ def training_samples(dataset: DataSet) -> tuple[Sample, ...]:
             "ones; give a data set with defects"
         )
     return samples
+
+
+def training_pictures(
+    config: TrainConfig, dataset: DataSet, samples: tuple[Sample, ...], detector: LearnedDetector
+) -> LabelledPictures:
+    """The samples as batches; raises InputError where masks are absent that the method needs."""
+    with_masks = config.auxiliary is not None or all(dataset.has_masks(name) for name in dataset.categories)
+    if not with_masks and not detector.learns_from_labels:
+        raise InputError(
+            f"{dataset.root}: has no masks for all its defects, and {config.method} learns from them"
+        )
+    if not with_masks and jax.process_index() == 0:
+        tqdm.write(f"{config.dataset} has no masks for all its defects: only the image's term is trained")
+    classes = {name: number for number, name in enumerate(dataset.categories)}
+    kind = LabelledPictures if config.auxiliary is None else AUXILIARY[config.auxiliary]
+    return kind(samples, classes, detector.size, config.batch_size, config.seed, with_masks)
 
 
 def check_batch(config: TrainConfig, detector: LearnedDetector, resources: Resources) -> None:

@@ -1,0 +1,127 @@
+"""A variational autoencoder: what it cannot draw again is a defect (Kingma and Welling, ICLR 2014).
+
+The baseline of papers before vision-language models. A convolutional encoder and decoder learn to draw the
+good pictures of one product again through a few latent numbers; a defect, never seen, is drawn as if it were
+not there, and the squared error of a pixel is its score. CLIP is not used, but for the size of the pictures.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar, Self
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from vlmad_jax.clip.model import CLIP
+from vlmad_jax.clip.pictures import Array, check_pictures
+from vlmad_jax.errors import InputError
+from vlmad_jax.methods.detector import Detector, Scores, blur, upsample
+from vlmad_jax.methods.limits import check_range
+from vlmad_jax.training.variational import COARSEST, VariationalAutoencoder, train_autoencoder
+
+State = dict[str, Any]
+
+
+@dataclass(frozen=True, eq=False)
+class Autoencoder(Detector):
+    """A convolutional variational autoencoder, trained on the good pictures of one product.
+
+    Attributes:
+      clip: gives the size of the pictures.
+      image_size: S, the side of the pictures in pixels; None is the backbone's own.
+      resolution: side of what is drawn, at most, in pixels; it is cut to a multiple of 16.
+      latents: numbers that a picture passes through.
+      kl_weight: of the divergence from the prior; the variance of a pixel that the decoder takes for chance.
+      steps: of training, each of at most 16 pictures.
+      flips: whether the good pictures are also shown mirrored; left out, since for most products a mirrored
+        part is a defect.
+      blur_sigma: of the Gaussian over the map, in pixels; 0 is none.
+      seed: of the first parameters, the order of the pictures and the noise.
+
+    Raises:
+      InputError: a setting below its least, or pictures smaller than 16 pixels.
+    """
+
+    clip: CLIP
+    image_size: int | None = None
+    resolution: int = 128
+    latents: int = 64
+    kl_weight: float = 0.01
+    steps: int = 500
+    flips: bool = False
+    blur_sigma: float = 4.0
+    seed: int = 0
+
+    name: ClassVar[str] = "autoencoder"
+    references: ClassVar = "always"
+
+    def __post_init__(self) -> None:
+        for name, least in {"image_size": COARSEST, "resolution": COARSEST, "latents": 1, "steps": 1}.items():
+            check_range(name, getattr(self, name if name != "image_size" else "size"), least, None)
+        for name in ("kl_weight", "blur_sigma"):
+            if not getattr(self, name) >= 0:
+                raise InputError(f"{name} {getattr(self, name)} is below 0; give 0 or more")
+
+    @classmethod
+    def scaled(cls, clip: CLIP) -> Self:
+        """At the backbone's own size, with a blur of 4 pixels of 256."""
+        return cls(clip, blur_sigma=4 * clip.config.vision.image_size / 256)
+
+    @property
+    def size(self) -> int:
+        """S, the side of the pictures it takes, in pixels."""
+        return self.clip.config.vision.image_size if self.image_size is None else self.image_size
+
+    @property
+    def side(self) -> int:
+        """R, the side of what is drawn: the largest multiple of 16 in size and resolution."""
+        return min(self.size, self.resolution) // COARSEST * COARSEST
+
+    @property
+    def network(self) -> VariationalAutoencoder:
+        """Encoder and decoder."""
+        return VariationalAutoencoder(self.latents)
+
+    def prepare(
+        self, object_name: str, references: Array | None = None, params: dict[str, Any] | None = None
+    ) -> State:
+        """Trains on the good pictures.
+
+        Args:
+          object_name: shown in the progress bar.
+          references: uint8 (K, S, S, 3) good pictures.
+          params: there are none to give; {} or None.
+
+        Returns:
+          The parameters of the network.
+
+        Raises:
+          InputError: no good pictures, or of another shape or type; parameters, of which there are none.
+        """
+        self.refuse_params(params)
+        self.check_references(references is not None)
+        references = np.asarray(references)
+        check_pictures(references, "references", self.size, self.size)
+        pictures = jnp.concatenate([self.resized(picture[None]) for picture in references])
+        if self.flips:
+            pictures = jnp.concatenate([pictures, pictures[:, :, ::-1]])
+        state, _ = train_autoencoder(
+            self.network, pictures, self.kl_weight, self.steps, self.seed, object_name
+        )
+        return state
+
+    def score_with(self, variables: dict[str, Any], state: State, images: jax.Array) -> Scores:
+        """Image (B,) and map (B, S, S): squared errors, 0 to 1, and the largest of a picture."""
+        del variables
+        pictures = self.resized(images)
+        found: Any = self.network.apply(state, pictures, jnp.zeros(self.latents))
+        error = ((pictures - found["drawn"]) ** 2).mean(axis=-1)  # (B, R, R)
+        maps = blur(upsample(error, (self.size, self.size)), self.blur_sigma)
+        return Scores(maps.max(axis=(1, 2)), maps)
+
+    def resized(self, images: Array) -> jax.Array:
+        """Pictures uint8 (B, S, S, 3) at the side that is drawn: float32 (B, R, R, 3), 0 to 1."""
+        shape = (len(images), self.side, self.side, 3)
+        return jax.image.resize(jnp.asarray(images, jnp.float32) / 255, shape, "linear")
