@@ -3,15 +3,32 @@
 from vlmad_jax import metrics
 from vlmad_jax.clip.model import CLIP, load_clip, save_clip
 from vlmad_jax.errors import InputError
-from vlmad_jax.methods import AnomalyCLIP, AprilGAN, CoOp, Hybrid, Scores, WinCLIP
+from vlmad_jax.methods import (
+    SPADE,
+    AnomalyCLIP,
+    AprilGAN,
+    Autoencoder,
+    CoOp,
+    CutPaste,
+    Hybrid,
+    PaDiM,
+    PatchCore,
+    Scores,
+    WinCLIP,
+)
 
 __all__ = [
     "CLIP",
+    "SPADE",
     "AnomalyCLIP",
     "AprilGAN",
+    "Autoencoder",
     "CoOp",
+    "CutPaste",
     "Hybrid",
     "InputError",
+    "PaDiM",
+    "PatchCore",
     "Scores",
     "WinCLIP",
     "load_clip",

@@ -5,15 +5,29 @@ from __future__ import annotations
 from vlmad_jax.errors import InputError
 from vlmad_jax.methods.anomalyclip import AnomalyCLIP
 from vlmad_jax.methods.aprilgan import AprilGAN
+from vlmad_jax.methods.autoencoder import Autoencoder
 from vlmad_jax.methods.coop import CoOp
+from vlmad_jax.methods.cutpaste import CutPaste
 from vlmad_jax.methods.detector import Detector, Scores
 from vlmad_jax.methods.hybrid import Hybrid
 from vlmad_jax.methods.learned import LearnedDetector
 from vlmad_jax.methods.options import Options
+from vlmad_jax.methods.padim import PaDiM
+from vlmad_jax.methods.patchcore import PatchCore
+from vlmad_jax.methods.spade import SPADE
 from vlmad_jax.methods.winclip import WinCLIP
 
 LEARNING: dict[str, type[LearnedDetector]] = {"anomalyclip": AnomalyCLIP, "aprilgan": AprilGAN, "coop": CoOp}
-METHODS: dict[str, type[Detector]] = {"winclip": WinCLIP, **LEARNING, "hybrid": Hybrid}
+METHODS: dict[str, type[Detector]] = {
+    "winclip": WinCLIP,
+    **LEARNING,
+    "hybrid": Hybrid,
+    "patchcore": PatchCore,
+    "padim": PaDiM,
+    "spade": SPADE,
+    "cutpaste": CutPaste,
+    "autoencoder": Autoencoder,
+}
 
 
 def method(name: str) -> type[Detector]:
@@ -34,13 +48,18 @@ def learning_method(name: str) -> type[LearnedDetector]:
 __all__ = [
     "LEARNING",
     "METHODS",
+    "SPADE",
     "AnomalyCLIP",
     "AprilGAN",
+    "Autoencoder",
     "CoOp",
+    "CutPaste",
     "Detector",
     "Hybrid",
     "LearnedDetector",
     "Options",
+    "PaDiM",
+    "PatchCore",
     "Scores",
     "WinCLIP",
     "learning_method",
