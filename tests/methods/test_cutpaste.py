@@ -23,7 +23,7 @@ PRODUCT = make_product("gear", 0)
 
 @functools.cache
 def detector() -> CutPaste:
-    return CutPaste(golden_clip("winclip"), 64, (1, 2), pasted=12, width=16, steps=100, blur_sigma=1.0)
+    return CutPaste(golden_clip("winclip"), 64, (1, 2), pasted=12, width=16, steps=100)
 
 
 @functools.cache
@@ -106,7 +106,7 @@ def test_scores_are_distances_of_what_the_heads_think() -> None:
         expected[name] = np.sqrt(np.einsum("nd,de,ne->n", apart, precision, apart))
     # Features of the picture and of patches differ by 1e-5 between programs, and are divided by small scales.
     np.testing.assert_allclose(scores.image, expected["image"], rtol=1e-3)
-    maps = blur(upsample(expected["patches"].reshape(3, 8, 8).astype(np.float32), (64, 64)), 1.0)
+    maps = blur(upsample(expected["patches"].reshape(3, 8, 8).astype(np.float32), (64, 64)), 4 * 64 / 224)
     np.testing.assert_allclose(scores.map, maps, rtol=1e-3)
 
 
@@ -146,7 +146,6 @@ def test_bad_input() -> None:
     for name, value, message in (
         ("pasted", 0, "pasted 0 does not fit"),
         ("epsilon", 0.0, "epsilon 0.0 is not above 0"),
-        ("blur_sigma", -1.0, "blur_sigma -1.0 is below 0"),
         ("feature_layers", (99,), "feature layer 99 does not fit"),
     ):
         with pytest.raises(InputError, match=message):
@@ -161,6 +160,5 @@ def test_setting() -> None:
         "width": 128,
         "steps": 400,
         "epsilon": 1e-3,
-        "blur_sigma": 1.0,
         "seed": 0,
     }

@@ -13,7 +13,7 @@ single patches, where the paper trains a second network on crops or looks at gra
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar, NamedTuple, Self
+from typing import Any, ClassVar, NamedTuple
 
 import jax
 import numpy as np
@@ -23,7 +23,7 @@ from vlmad_jax.clip.pictures import Array
 from vlmad_jax.data.pasting import paste
 from vlmad_jax.density import gaussian, mahalanobis
 from vlmad_jax.errors import InputError
-from vlmad_jax.methods.detector import Scores, blur, upsample
+from vlmad_jax.methods.detector import Scores
 from vlmad_jax.methods.limits import check_range
 from vlmad_jax.methods.reference import FILL_BATCH, ReferenceDetector
 from vlmad_jax.training.head import Head, hidden, train_head
@@ -58,7 +58,6 @@ class CutPaste(ReferenceDetector):
       width: of the heads' hidden layers.
       steps: of training, for each head.
       epsilon: added to the variances of the Gaussians.
-      blur_sigma: of the Gaussian over the map, in pixels; 0 is none.
       seed: of what is pasted, and of the heads.
 
     Raises:
@@ -72,7 +71,6 @@ class CutPaste(ReferenceDetector):
     width: int = 128
     steps: int = 400
     epsilon: float = 1e-3
-    blur_sigma: float = 4.0
     seed: int = 0
 
     name: ClassVar[str] = "cutpaste"
@@ -84,14 +82,6 @@ class CutPaste(ReferenceDetector):
             check_range(name, getattr(self, name), 1, None)
         if not self.epsilon > 0:
             raise InputError(f"epsilon {self.epsilon} is not above 0; give for example 1e-3")
-        if not self.blur_sigma >= 0:
-            raise InputError(f"blur_sigma {self.blur_sigma} is below 0; give 0 for no blur")
-
-    @classmethod
-    def scaled(cls, clip: CLIP) -> Self:
-        """The layers of the middle, at the backbone's own size; a blur of 4 pixels of 256."""
-        plain = super().scaled(clip)
-        return cls(clip, plain.size, plain.feature_layers, blur_sigma=4 * plain.size / 256)
 
     def prepare(
         self, object_name: str, references: Array | None = None, params: dict[str, Any] | None = None
@@ -116,8 +106,7 @@ class CutPaste(ReferenceDetector):
     def score_with(self, variables: dict[str, Any], state: State, images: jax.Array) -> Scores:
         """Image (B,) and map (B, S, S), Mahalanobis distances, 0 or more."""
         features = self.extract(variables, images)
-        patch_map = self.distances(state["patches"], features["patches"]).reshape(-1, *self.grid)
-        maps = blur(upsample(patch_map, (self.size, self.size)), self.blur_sigma)
+        maps = self.pixel_map(self.distances(state["patches"], features["patches"]))
         return Scores(self.distances(state["image"], features["image"]), maps)
 
     # Pasting
