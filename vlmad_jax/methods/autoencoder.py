@@ -49,7 +49,7 @@ class Autoencoder(Detector):
     resolution: int = 128
     latents: int = 64
     kl_weight: float = 0.01
-    steps: int = 500
+    steps: int = 1000
     flips: bool = False
     blur_sigma: float = 4.0
     seed: int = 0
