@@ -5,8 +5,8 @@ defective pictures at 256 x 256 pixels, with masks.
 
 - `synthetic`: eight unseen families, each with 16 good pictures to train, and 20 good and 40 defective ones
   to test;
-- `synthetic_train`: the 88 families of pretraining, each with 20 good and 20 defective pictures, to learn
-  prompts from.
+- `synthetic_train`: the 84 families of pretraining that have a name, each with 20 good and 20 defective
+  pictures, to learn prompts from.
 
 The folder is named by a digest of everything that decides the pixels, so another version of the renderer is
 another folder.

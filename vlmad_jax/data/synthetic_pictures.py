@@ -32,7 +32,8 @@ class Plan:
 
 PLANS = {
     "synthetic": Plan(),
-    "synthetic_train": Plan(rendering.TRAIN_FAMILIES, train=0, good=20, defective=20),
+    # Inventions have no name that a prompt could use.
+    "synthetic_train": Plan((*rendering.TRAIN_TEXTURES, *rendering.TRAIN_OBJECTS), train=0, defective=20),
 }
 
 

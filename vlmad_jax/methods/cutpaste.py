@@ -76,8 +76,7 @@ class CutPaste(ReferenceDetector):
     name: ClassVar[str] = "cutpaste"
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "feature_layers", tuple(self.feature_layers))
-        self.check_layers()
+        super().__post_init__()
         for name in ("pasted", "width", "steps"):
             check_range(name, getattr(self, name), 1, None)
         if not self.epsilon > 0:

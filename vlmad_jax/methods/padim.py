@@ -55,8 +55,7 @@ class PaDiM(ReferenceDetector):
     name: ClassVar[str] = "padim"
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "feature_layers", tuple(self.feature_layers))
-        self.check_layers()
+        super().__post_init__()
         if self.dimensions < 1:
             raise InputError(f"dimensions {self.dimensions} is less than 1; give for example 100")
         if self.seed < 0:

@@ -54,8 +54,7 @@ class PatchCore(ReferenceDetector):
     name: ClassVar[str] = "patchcore"
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "feature_layers", tuple(self.feature_layers))
-        self.check_layers()
+        super().__post_init__()
         if not 0 < self.coreset_share <= 1:
             raise InputError(f"coreset_share {self.coreset_share} is not above 0 and at most 1; give 0.1")
         if self.neighbours < 1:

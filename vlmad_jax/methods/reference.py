@@ -58,8 +58,9 @@ class ReferenceDetector(Detector):
         maps = upsample(patch_scores.reshape(-1, *self.grid), (self.size, self.size))
         return blur(maps, self.blur_sigma)
 
-    def check_layers(self) -> None:
+    def __post_init__(self) -> None:
         """Raises InputError unless image size and feature layers fit the backbone."""
+        object.__setattr__(self, "feature_layers", tuple(self.feature_layers))
         check_feature_layers(self.clip, self.image_size, self.feature_layers)
 
     def extract(self, variables: dict[str, Any], images: jax.Array) -> Features:

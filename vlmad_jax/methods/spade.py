@@ -48,8 +48,7 @@ class SPADE(ReferenceDetector):
     name: ClassVar[str] = "spade"
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "feature_layers", tuple(self.feature_layers))
-        self.check_layers()
+        super().__post_init__()
         if self.neighbours < 1:
             raise InputError(f"neighbours {self.neighbours} is less than 1; give for example 50")
 

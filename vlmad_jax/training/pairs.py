@@ -25,13 +25,8 @@ from vlmad_jax.training.captions import caption, stand_in_name
 from vlmad_jax.training.store import Store
 from vlmad_jax.windows import sliding_windows
 
-OBJECTS = tuple(
-    name
-    for name in rendering.TRAIN_FAMILIES
-    if name not in (*rendering.TRAIN_TEXTURES, *rendering.TRAIN_INVENTIONS)
-)
 # Textures are learned much sooner than objects; of inventions there are as many as are rendered.
-SHARES = {rendering.TRAIN_TEXTURES: 0.15, OBJECTS: 0.4, rendering.TRAIN_INVENTIONS: 0.45}
+SHARES = {rendering.TRAIN_TEXTURES: 0.15, rendering.TRAIN_OBJECTS: 0.4, rendering.TRAIN_INVENTIONS: 0.45}
 # A quarter of the pictures are rendered larger and resized, as pictures of real cameras are.
 RENDER_SCALES = (1.0, 1.0, 1.0, 1.5)
 WINDOW_SIZES = {"small_window": 2, "large_window": 3}

@@ -3,7 +3,7 @@
     product = make_product("gear", seed=0)
     good, bad, mask = render_pair(product, "crack", seed=1, size=128)
 
-`TRAIN_FAMILIES` serve pretraining: among them are `TRAIN_TEXTURES` and `TRAIN_INVENTIONS`, whose products
+`TRAIN_FAMILIES` serve pretraining: `TRAIN_TEXTURES`, `TRAIN_OBJECTS`, and `TRAIN_INVENTIONS`, whose products
 have nothing but chance in common. `TEST_FAMILIES` are kept for the `synthetic` data set. Everything is a pure
 function of its arguments. A picture is a stack of parts (signed-distance shapes of some material) over a
 backdrop (`scene`), with a defect of a surface drawn on it or a defect of structure built into it (`defects`),
@@ -17,6 +17,7 @@ from vlmad_jax.data.rendering.products import (
     TEST_FAMILIES,
     TRAIN_FAMILIES,
     TRAIN_INVENTIONS,
+    TRAIN_OBJECTS,
     TRAIN_TEXTURES,
     Product,
     defects_of,
@@ -29,6 +30,7 @@ __all__ = [
     "TEST_FAMILIES",
     "TRAIN_FAMILIES",
     "TRAIN_INVENTIONS",
+    "TRAIN_OBJECTS",
     "TRAIN_TEXTURES",
     "Defect",
     "Product",

@@ -11,7 +11,7 @@ import numpy as np
 from vlmad_jax.data.rendering import colours
 from vlmad_jax.data.rendering.camera import Camera, choose_camera
 from vlmad_jax.data.rendering.defects import DEFECTS, Defect
-from vlmad_jax.data.rendering.families import HELD_OUT, INVENTIONS, SEEN, SURFACES, Family
+from vlmad_jax.data.rendering.families import HELD_OUT, INVENTIONS, OBJECTS, SEEN, SURFACES, Family
 from vlmad_jax.data.rendering.grid import Pose
 from vlmad_jax.data.rendering.materials import Material
 from vlmad_jax.data.rendering.scene import Light, Scene
@@ -22,6 +22,7 @@ Seed = int | Sequence[int]
 FAMILIES: dict[str, Family] = {**SEEN, **HELD_OUT}
 TRAIN_FAMILIES: tuple[str, ...] = tuple(SEEN)
 TRAIN_TEXTURES: tuple[str, ...] = tuple(SURFACES)
+TRAIN_OBJECTS: tuple[str, ...] = tuple(OBJECTS)
 TRAIN_INVENTIONS: tuple[str, ...] = tuple(INVENTIONS)
 TEST_FAMILIES: tuple[str, ...] = tuple(HELD_OUT)
 

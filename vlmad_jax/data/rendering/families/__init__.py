@@ -27,4 +27,4 @@ OBJECTS: dict[str, Family] = {
 }
 SEEN: dict[str, Family] = {**SURFACES, **OBJECTS, **INVENTIONS}
 
-__all__ = ["HELD_OUT", "INVENTIONS", "SEEN", "SURFACES", "Family"]
+__all__ = ["HELD_OUT", "INVENTIONS", "OBJECTS", "SEEN", "SURFACES", "Family"]
