@@ -107,8 +107,8 @@ def test_training_lowers_the_loss_with_and_without_a_cache(config: TrainConfig, 
     assert len(logged) == 15
     assert logged[-3:].mean() < 0.95 * logged[:3].mean()
     assert set(read_log(tmp_path / "run/log.jsonl")[0]) == {"step", "loss", "image", "focal", "dice"}
-    train_method(dataclasses.replace(config, cache_features=True), tmp_path / "cached")
-    np.testing.assert_allclose(losses(tmp_path / "cached"), logged, rtol=3e-3)  # bfloat16
+    train_method(dataclasses.replace(config, cache_features=True, epochs=2), tmp_path / "cached")
+    np.testing.assert_allclose(losses(tmp_path / "cached"), logged[:5], rtol=3e-3)  # bfloat16
 
 
 class Cut(Exception):

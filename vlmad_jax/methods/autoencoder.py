@@ -34,7 +34,7 @@ class Autoencoder(Detector):
       resolution: side of what is drawn, at most, in pixels; it is cut to a multiple of 16.
       latents: numbers that a picture passes through.
       kl_weight: of the divergence from the prior; the variance of a pixel that the decoder takes for chance.
-      steps: of training, each of at most 16 pictures.
+      steps: of training, each of at most 16 pictures: a minute on two cores.
       flips: whether the good pictures are also shown mirrored; left out, since for most products a mirrored
         part is a defect.
       blur_sigma: of the Gaussian over the map, in pixels; 0 is none.
@@ -58,8 +58,10 @@ class Autoencoder(Detector):
     references: ClassVar = "always"
 
     def __post_init__(self) -> None:
-        for name, least in {"image_size": COARSEST, "resolution": COARSEST, "latents": 1, "steps": 1}.items():
-            check_range(name, getattr(self, name if name != "image_size" else "size"), least, None)
+        check_range("image_size", self.size, COARSEST, None)
+        check_range("resolution", self.resolution, COARSEST, None)
+        check_range("latents", self.latents, 1, None)
+        check_range("steps", self.steps, 1, None)
         for name in ("kl_weight", "blur_sigma"):
             if not getattr(self, name) >= 0:
                 raise InputError(f"{name} {getattr(self, name)} is below 0; give 0 or more")
