@@ -2,7 +2,7 @@
 
     python -m experiments.pretrain --out=results/pretrain
 
-Needs nothing but the package and 4 GB of disk. On two busy cores of an AMD EPYC, as two devices with
+Needs nothing but the package and 7 GB of disk. On two busy cores of an AMD EPYC, as two devices with
 XLA_FLAGS=--xla_force_host_platform_device_count=2, a step takes about 1.1 s once all is rendered, so
 4,800 steps take about 90 minutes more; the loss of the state of whole pictures ends near 0.27. It can be
 stopped at any time and goes on from the last checkpoint when started again with the same flags; `--steps`
