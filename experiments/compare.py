@@ -70,7 +70,8 @@ def main() -> None:
     print(f"{table}\n\nthe table is in {out / 'comparison.md'}")
     common.mention_bundled(shared.weights)
     if results["failed"]:
-        raise InputError(f"{len(results['failed'])} evaluations failed; their reasons stand above")
+        failed, cells = len(results["failed"]), len(grid.cells)
+        raise InputError(f"{failed} of {cells} evaluations failed; the reasons stand above")
 
 
 if __name__ == "__main__":

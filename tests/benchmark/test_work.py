@@ -108,7 +108,7 @@ def test_random_state_has_the_shapes_of_prepare():
         ({"window_sizes": ()}, "--window_sizes is empty"),
         ({"window_sizes": (5,)}, "window size 5 does not fit"),
         ({"work": "sleep"}, "--work=sleep is not one of score, train, train_cached"),
-        ({"work": "train"}, "method 'winclip' learns nothing; anomalyclip, aprilgan do"),
+        ({"work": "train"}, "method 'winclip' learns nothing; anomalyclip, aprilgan, coop do"),
     ],
 )
 def test_impossible_settings(changes, message):

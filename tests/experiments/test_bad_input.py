@@ -14,8 +14,11 @@ from tests.clip.torch_files import encode
 from tests.data.conftest import make_category, mask, picture, save
 from tests.experiments.command import here, there
 from vlmad_jax.clip.tensors import read_tensors, write_safetensors
+from vlmad_jax.methods import METHODS
 
 pytestmark = pytest.mark.usefixtures("evaluating")
+
+CHOICES = ", ".join(METHODS)
 
 
 class Workplace:
@@ -48,9 +51,9 @@ def place(tmp_path: Path, weights: Path) -> Workplace:
 FLAGS = {
     "an unknown method": (
         "--method=winklip",
-        "method 'winklip' is not one of winclip, anomalyclip, aprilgan; give one of these",
+        f"method 'winklip' is not one of {CHOICES}; give one of these",
     ),
-    "no method": ("--method=", "method '' is not one of winclip, anomalyclip, aprilgan; give one of these"),
+    "no method": ("--method=", f"method '' is not one of {CHOICES}; give one of these"),
     "an unknown data set": (
         "--dataset=mvtec",
         "--dataset: unknown data set 'mvtec'; choose one of mvtec_ad, visa, elpv, synthetic, synthetic_train",
@@ -112,7 +115,7 @@ def test_no_method(capsys: pytest.CaptureFixture[str]) -> None:
     done = here(capsys, "zero_shot")
     assert (done.code, done.stderr) == (
         1,
-        "error: --method is missing; give one of winclip, anomalyclip, aprilgan\n",
+        f"error: --method is missing; give one of {CHOICES}\n",
     )
 
 

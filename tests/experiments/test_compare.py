@@ -45,19 +45,17 @@ def test_cells_are_what_makes_sense():
 
 
 def test_a_comparison_and_its_table(compare, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    flags = ["--methods=winclip", "--shots=0,1", "--seeds=0,3"]
+    flags = ["--methods=winclip", "--shots=1", "--seeds=0,3"]
     done = compare(*flags)
     assert done.code == 0, done.stderr
     out = tmp_path / "out"
     results = json.loads((out / "comparison.json").read_text())
-    assert list(results["cells"]) == [
-        f"winclip-{cell}" for cell in ("0-shots-seed-0", "1-shots-seed-0", "1-shots-seed-3")
-    ]
+    assert list(results["cells"]) == [f"winclip-{cell}" for cell in ("1-shots-seed-0", "1-shots-seed-3")]
     assert not results["failed"]
     alone = json.loads((out / "winclip-1-shots-seed-3/metrics.json").read_text())
     assert results["cells"]["winclip-1-shots-seed-3"]["image_auroc"] == alone["mean"]["image_auroc"]
     both = [results["cells"][f"winclip-1-shots-seed-{seed}"] for seed in (0, 3)]
-    row = results["rows"][1]
+    (row,) = results["rows"]
     assert (row["method"], row["shots"], row["seeds"]) == ("winclip", 1, 2)
     for name in comparison.SHOWN:
         values = [cell[name] for cell in both]
@@ -92,14 +90,14 @@ def test_a_comparison_and_its_table(compare, tmp_path: Path, monkeypatch: pytest
     again = compare(*flags)
     assert again.code == 0, again.stderr
     assert began == [out / "winclip-1-shots-seed-0"]
-    assert json.loads((out / "comparison.json").read_text())["rows"][0] == results["rows"][0]
+    assert json.loads((out / "comparison.json").read_text())["rows"][0]["image_auroc"] == row["image_auroc"]
 
 
 def test_a_cell_that_fails_is_named_and_the_others_go_on(compare, tmp_path: Path):
-    done = compare("--methods=winclip", "--shots=99,0")
+    done = compare("--methods=winclip", "--shots=99,0", "--seeds=0")
     assert done.code == 1
     assert "left out: winclip-99-shots-seed-0: --shots=99: category 'bottle' has" in done.stdout
-    assert done.stderr.splitlines()[-1] == "error: 3 evaluations failed; their reasons stand above"
+    assert done.stderr.splitlines()[-1] == "error: 1 of 2 evaluations failed; the reasons stand above"
     rows = json.loads((tmp_path / "out/comparison.json").read_text())["rows"]
     assert rows[0]["image_auroc"] is None
     assert rows[1]["image_auroc"] is not None

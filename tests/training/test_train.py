@@ -140,7 +140,7 @@ def test_bad_input(config: TrainConfig, tmp_path: Path, folder: Path) -> None:
     diagonal = dataclasses.replace(config, setting=(("attention", "diagonal"),))
     with pytest.raises(InputError, match="--cache_features keeps what --attention=diagonal learns"):
         train_method(dataclasses.replace(diagonal, cache_features=True), tmp_path / "a")
-    with pytest.raises(InputError, match="method 'winclip' learns nothing; anomalyclip, aprilgan do"):
+    with pytest.raises(InputError, match="method 'winclip' learns nothing; anomalyclip, aprilgan, coop do"):
         train_method(dataclasses.replace(config, method="winclip"), tmp_path / "a")
     assert not (tmp_path / "a").exists()
 

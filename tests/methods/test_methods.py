@@ -1,0 +1,41 @@
+"""What all methods have in common: their names, who takes good samples, and what is bundled."""
+
+import jax
+import numpy as np
+import pytest
+
+from tests.golden import golden_clip
+from vlmad_jax import InputError, load_clip
+from vlmad_jax.clip import hub
+from vlmad_jax.methods import LEARNING, METHODS, Options
+
+GOOD = np.zeros((1, 64, 64, 3), np.uint8)
+
+
+def test_names():
+    assert all(kind.name == name for name, kind in METHODS.items())
+    assert set(LEARNING) < set(METHODS)
+    assert set(hub.BUNDLED_PARAMS) == set(LEARNING)
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_good_samples_that_are_missing_or_of_no_use_are_refused(name):
+    detector = METHODS[name].scaled(golden_clip("winclip"))
+    if detector.references == "always":
+        with pytest.raises(InputError, match=rf"{name} knows a product by good pictures .* --shots=4"):
+            detector.prepare("nut")
+    if detector.references == "never":
+        with pytest.raises(InputError, match=rf"{name} takes no good samples; use experiments\.zero_shot"):
+            detector.prepare("nut", GOOD, {})
+    METHODS[name].check_references(given=detector.references != "never")
+    if detector.references == "if given":
+        METHODS[name].check_references(given=False)
+
+
+@pytest.mark.parametrize("name", [*LEARNING, "hybrid"])
+def test_what_is_bundled_belongs_to_the_bundled_weights(name):
+    clip = load_clip(hub.BUNDLED)
+    detector, params = METHODS[name].chosen(clip, Options())
+    fresh = detector.init(jax.random.key(0))
+    assert {k: x.shape for k, x in params.items()} == {k: x.shape for k, x in fresh.items()}
+    assert all(np.abs(np.asarray(params[k]) - np.asarray(fresh[k])).max() > 0.01 for k in fresh)  # learned
