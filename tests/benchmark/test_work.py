@@ -108,6 +108,7 @@ def test_random_state_has_the_shapes_of_prepare():
         ({"window_sizes": ()}, "--window_sizes is empty"),
         ({"window_sizes": (5,)}, "window size 5 does not fit"),
         ({"work": "sleep"}, "--work=sleep is not one of score, train, train_cached"),
+        ({"method": "spade"}, "--method=spade: its published work is not counted; give one of winclip, "),
         ({"work": "train"}, "method 'winclip' learns nothing; anomalyclip, aprilgan, coop do"),
     ],
 )

@@ -1,5 +1,6 @@
 """compare as a command: a grid of evaluations, its table, and that nothing of it is done twice."""
 
+import contextlib
 import json
 import os
 import statistics
@@ -44,7 +45,21 @@ def test_cells_are_what_makes_sense():
     assert [cells[name].params for name in list(cells)[-2:]] == [None, "p"]
 
 
-def test_a_comparison_and_its_table(compare, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+@pytest.fixture
+def began(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
+    """Cells run in this process, which is quicker; the list fills with the folders of those that began."""
+    folders: list[Path] = []
+
+    @contextlib.contextmanager
+    def in_this_process(build, *arguments):
+        folders.extend([arguments[1]] if build is comparison.Cell else [])
+        yield lambda name: getattr(build(*arguments), name)()
+
+    monkeypatch.setattr(comparison, "in_process", in_this_process)
+    return folders
+
+
+def test_a_comparison_and_its_table(compare, tmp_path: Path, began: list[Path]):
     flags = ["--methods=winclip", "--shots=1", "--seeds=0,3"]
     done = compare(*flags)
     assert done.code == 0, done.stderr
@@ -78,14 +93,7 @@ def test_a_comparison_and_its_table(compare, tmp_path: Path, monkeypatch: pytest
     ]
 
     # Started again it runs nothing; a cell that is missing is run alone.
-    began: list[Path] = []
-    original = comparison.in_process
-
-    def counted(build, *arguments):
-        began.extend([arguments[1]] if build is comparison.Cell else [])
-        return original(build, *arguments)
-
-    monkeypatch.setattr(comparison, "in_process", counted)
+    began.clear()
     os.unlink(out / "winclip-1-shots-seed-0/cell.json")
     again = compare(*flags)
     assert again.code == 0, again.stderr
