@@ -94,8 +94,7 @@ def train_method(config: TrainConfig, out: pathlib.Path, resources: Resources = 
 
     Raises:
       InputError: `out` holds another run; a data set without defective pictures, or with `auxiliary` without
-        good ones; a batch that does not divide
-        over the devices; a loss that is not finite.
+        good ones; a batch that does not divide over the devices; a loss that is not finite.
     """
     method = learning_method(config.method)
     if config.auxiliary not in (None, *AUXILIARY):
