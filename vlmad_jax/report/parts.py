@@ -138,7 +138,7 @@ class Section:
 
 
 def contents(sections: Sequence[Section]) -> dict[str, Any]:
-    """All numbers of a report, for `metrics.json`: tables, data of figures and scores of galleries by name."""
+    """All numbers of a report, for `metrics.json`: tables, data of figures, scores of galleries, by name."""
     return {
         "tables": {part.name: _described(part, rows=list(part.rows)) for part in _parts(sections, Table)},
         "figures": {part.name: _described(part, data=part.data) for part in _parts(sections, Figure)},
