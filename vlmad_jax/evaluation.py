@@ -8,7 +8,7 @@ import io
 import itertools
 import json
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -166,21 +166,41 @@ def is_finished(category: str, results: Results, maps_out: Path | None) -> bool:
 
 
 @dataclass(frozen=True)
+class Judged:
+    """The readable test pictures of a category, scored."""
+
+    samples: tuple[Sample, ...]
+    scores: np.ndarray  # (N,) float32
+    maps: np.ndarray  # (N, S, S) float32
+    masks: np.ndarray  # (N, S, S) uint8, 0 or 1; zeros where there is no mask
+    has_masks: bool  # whether pixel metrics are defined
+
+    @property
+    def labels(self) -> np.ndarray:
+        """(N,) 0 good, 1 defective."""
+        return np.array([sample.label for sample in self.samples])
+
+
+@dataclass(frozen=True)
 class Evaluator:
-    """Scores the test pictures of categories, one after another, through one reading pipeline."""
+    """Scores the test pictures of categories, one after another, through one reading pipeline.
+
+    `observe` is shown each category with its maps before it is noted as finished.
+    """
 
     detector: Detector
     params: dict[str, Any]
     dataset: DataSet
     references: dict[str, tuple[Sample, ...]]
     results: Results
-    maps_out: Path | None
+    maps_out: Path | None = None
     compared: bool = False
+    observe: Callable[[str, Judged], None] | None = None
 
     def run(self, categories: Sequence[str], batch_size: int, workers: int) -> None:
         """Evaluates the categories and adds each to the results as it is finished."""
         groups = [self.dataset.select(name, "test") for name in categories]
-        read = batches(groups, self.detector.size, batch_size, workers, with_masks=True)
+        read = self.read(groups, batch_size, workers)
         stream = prefetch(read, lambda batch: (batch, jax.device_put(batch.image)))
         total = sum(map(len, groups))
         place = {"position": 1, "leave": False} if self.compared else {}
@@ -189,6 +209,14 @@ class Evaluator:
                 self.scored(stream, categories, bar), lambda x: x[0].group
             ):
                 self.finish(categories[group], groups[group], list(scored))
+
+    def read(self, groups: Sequence[Sequence[Sample]], batch_size: int, workers: int) -> Iterator[Batch]:
+        """The pictures of each category in batches."""
+        return batches(groups, self.detector.size, batch_size, workers, with_masks=True)
+
+    def score(self, state: Any, images: Any) -> Scores:
+        """The scores of a batch."""
+        return self.detector.score(state, images)
 
     def scored(
         self, stream: Iterator[tuple[Batch, jax.Array]], categories: Sequence[str], bar: tqdm[Any]
@@ -213,7 +241,7 @@ class Evaluator:
                 if self.compared:
                     timing = {"prepare_seconds": seconds, "picture_seconds": self.seconds_of(state, images)}
                     self.results.add_timing(categories[group], timing)
-            scores = self.detector.score(state, images)
+            scores = self.score(state, images)
             if waiting:
                 yield fetch(*waiting)
             waiting = batch, scores
@@ -224,7 +252,7 @@ class Evaluator:
         """How long a picture of the batch takes to score, once compiled."""
         for _ in range(2):
             began = time.perf_counter()
-            jax.block_until_ready(self.detector.score(state, images))
+            jax.block_until_ready(self.score(state, images))
         return (time.perf_counter() - began) / len(images)
 
     def kept(self, category: str, batch: Batch, scores: Scores) -> tuple[Batch, Scores]:
@@ -232,7 +260,7 @@ class Evaluator:
         empty = np.empty((len(batch.index), 0, 0), np.float32)
         if self.maps_out is None:
             batch = dataclasses.replace(batch, image=empty)
-            if not self.dataset.has_masks(category):
+            if self.observe is None and not self.dataset.has_masks(category):
                 batch, scores = dataclasses.replace(batch, mask=empty), scores._replace(map=empty)
         return batch, scores
 
@@ -260,13 +288,16 @@ class Evaluator:
             for sample, score, ok in zip(samples, scores, readable, strict=True)
         ]
         self.check_readable(category, rows)
-        labels = np.array([sample.label for sample in samples])
-        pixels = (maps[readable], masks[readable]) if self.dataset.has_masks(category) else ()
+        known = tuple(itertools.compress(samples, readable))
+        has_masks = self.dataset.has_masks(category)
+        judged = Judged(known, scores[readable], maps[readable], masks[readable], has_masks)
         if self.maps_out is not None:
-            images = joined([batch.image for batch, _ in scored])
-            shown = itertools.compress(zip(samples, images, maps, masks, strict=True), readable)
-            save_maps(self.maps_out, list(shown))
-        self.results.add(category, metrics.evaluate(scores[readable], labels[readable], *pixels), rows)
+            images = joined([batch.image for batch, _ in scored])[readable]
+            save_maps(self.maps_out, list(zip(known, images, judged.maps, judged.masks, strict=True)))
+        if self.observe is not None:
+            self.observe(category, judged)
+        pixels = (judged.maps, judged.masks) if has_masks else ()
+        self.results.add(category, metrics.evaluate(judged.scores, judged.labels, *pixels), rows)
 
     def row(self, sample: Sample, score: np.floating | None) -> report.ScoreRow:
         """The line of `scores.csv`; the score is None for a picture that cannot be read."""

@@ -4,6 +4,7 @@ config.json                 what was asked for; a run goes on only with the same
 references.json             the good samples of a few-shot run
 categories/<category>.json  metrics of a finished category, and its scores beside it as .csv
 timing/<category>.json      how long it took, if that was measured
+details/<category>/         what else was asked to be kept of its maps
 maps/                       pictures of anomaly maps, if they were asked for
 metrics.json, scores.csv    everything, once all categories are done
 """
@@ -28,6 +29,7 @@ OUTPUTS = (
     "maps",
     "categories",
     "timing",
+    "details",
 )  # beside config.json
 
 
@@ -89,6 +91,10 @@ class Results:
         write_scores_csv(self._scores(category), rows)
         write_json(self._metrics(category), metrics)
 
+    def metrics(self, category: str) -> Metrics:
+        """The metrics of a finished category."""
+        return self._read(self._metrics(category))
+
     def add_timing(self, category: str, seconds: dict[str, float]) -> None:
         """Notes how long a category took."""
         write_json(self.out / "timing" / f"{category}.json", seconds)
@@ -103,7 +109,7 @@ class Results:
 
     def finish(self, method: str, config: dict[str, Any], categories: Sequence[str]) -> dict[str, Any]:
         """Writes `scores.csv` and `metrics.json` of finished categories; returns what the latter holds."""
-        metrics: dict[str, Metrics] = {name: self._read(self._metrics(name)) for name in categories}
+        metrics = {name: self.metrics(name) for name in categories}
         contents = {"method": method, "config": config, "categories": metrics, "mean": mean_of(metrics)}
         write_scores_csv(self.out / "scores.csv", [row for name in categories for row in self.rows(name)])
         write_json(self.out / "metrics.json", contents)

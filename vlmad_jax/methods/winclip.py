@@ -119,17 +119,27 @@ class WinCLIP(Detector):
           InputError: references of another shape or type; parameters, of which there are none.
         """
         self.refuse_params(params)
-        sentences = [self.prompts.normal(object_name), self.prompts.anomalous(object_name)]
-        embeddings = self.clip.encode_text(sentences[0] + sentences[1])
-        # The mean of un-normalised embeddings, as anomalib takes it.
-        text = jnp.stack([x.mean(axis=0) for x in jnp.split(embeddings, [len(sentences[0])])])  # (2, E)
         if references is None:
-            return {"text": text}
+            return {"text": self.text_features(object_name)}
         check_pictures(references, "references", self.size, self.size)
         # One by one: however many references there are, the encoder compiles once and memory stays bounded.
         features = [self._extract(references[k : k + 1]) for k in range(len(references))]
-        memory = jax.tree.map(lambda *parts: jnp.concatenate([x[0] for x in parts]), *features)
-        return {"text": text, "memory": {"patches": memory["patches"], "windows": memory["windows"]}}
+        joined = jax.tree.map(lambda *parts: jnp.concatenate(parts), *features)
+        return {"text": self.text_features(object_name), "memory": self.memory(joined)}
+
+    def text_features(self, object_name: str) -> jax.Array:
+        """Embeddings of a good and a defective object, (2, E), not normalised."""
+        sentences = [self.prompts.normal(object_name), self.prompts.anomalous(object_name)]
+        embeddings = self.clip.encode_text(sentences[0] + sentences[1])
+        # The mean of un-normalised embeddings, as anomalib takes it.
+        return jnp.stack([x.mean(axis=0) for x in jnp.split(embeddings, [len(sentences[0])])])
+
+    def memory(self, features: Features) -> dict[str, Any]:
+        """What `extract` finds in K good pictures, as a memory of patches and windows; see `prepare`."""
+        return jax.tree.map(
+            lambda x: x.reshape(-1, x.shape[-1]),
+            {"patches": features["patches"], "windows": features["windows"]},
+        )
 
     @functools.cached_property
     def _extract(self) -> Callable[[Array], Features]:
@@ -137,11 +147,13 @@ class WinCLIP(Detector):
 
     def score_with(self, variables: dict[str, Any], state: State, images: jax.Array) -> Scores:
         """Image (B,) and map (B, S, S), 0 to 1."""
-        few_shot = "memory" in state
-        features = self.extract(variables, images, patches=few_shot)
+        return self.score_features(state, self.extract(variables, images, patches="memory" in state))
+
+    def score_features(self, state: State, features: Features) -> Scores:
+        """`score_with` from what `extract` found in the pictures."""
         image_score = anomaly_probability(features["image"][:, 0], state["text"], self.temperature)  # (B,)
         patch_map = self.zero_shot_map(features, state["text"], image_score)
-        if few_shot:
+        if "memory" in state:
             reference_map = self.reference_map(features, state["memory"])
             patch_map = (patch_map + reference_map) / 2
             image_score = (image_score + reference_map.max(axis=(1, 2))) / 2
