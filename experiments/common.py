@@ -26,8 +26,8 @@ judging parts or methods. For real figures give --weights=openai/clip-vit-base-p
 weights/README.md."""
 
 
-def define_shared_flags() -> None:
-    """Defines the flags that every evaluation has."""
+def define_shared_flags(windows: bool = True, resume: bool = True) -> None:
+    """Defines the flags that every evaluation has; those of its windows and of resuming unless left out."""
     flags.DEFINE_string("weights", BUNDLED, "A checkpoint's directory or Hugging Face hub id.")
     flags.DEFINE_string(
         "dataset", "synthetic", "mvtec_ad, visa, elpv, textures, synthetic, or folder for yours."
@@ -36,9 +36,11 @@ def define_shared_flags() -> None:
     flags.DEFINE_list("categories", [], "Categories to run; all if not given.")
     flags.DEFINE_integer("batch_size", 16, "Pictures scored together.", lower_bound=1)
     flags.DEFINE_string("dtype", "float32", "float32, or bfloat16 for faster matrix products.")
-    flags.DEFINE_list("window_sizes", None, "Sides of winclip's windows, in patches; 2,3 if not given.")
+    if windows:
+        flags.DEFINE_list("window_sizes", None, "Sides of winclip's windows, in patches; 2,3 if not given.")
     flags.DEFINE_string("out", None, "Folder of the results; results/<experiment>/<a name of the run>.")
-    flags.DEFINE_bool("resume", True, "Keep what an interrupted run finished.")
+    if resume:
+        flags.DEFINE_bool("resume", True, "Keep what an interrupted run finished.")
     flags.DEFINE_integer("workers", 0, "Processes that decode pictures; 0 decodes in threads.", lower_bound=0)
 
 
@@ -63,6 +65,15 @@ def shots_from(value: str) -> int | Literal["all"]:
     return int(value)
 
 
+def numbers_from(name: str, values: Sequence[str]) -> tuple[int, ...]:
+    """The value of a flag that lists whole numbers."""
+    if not all(value.isdecimal() for value in values):
+        raise InputError(
+            f"--{name}={','.join(values)} are not whole numbers of 0 or more; give for example 0,1,2"
+        )
+    return tuple(map(int, values))
+
+
 def window_sizes_from(given: Sequence[str] | None) -> tuple[int, ...] | None:
     """The value of `--window_sizes` as numbers."""
     if given is None:
@@ -77,6 +88,9 @@ def window_sizes_from(given: Sequence[str] | None) -> tuple[int, ...] | None:
 def shared_settings() -> dict[str, Any]:
     """What the flags of `define_shared_flags` say of an evaluation."""
     values = flags.FLAGS
+    windows = {}
+    if "window_sizes" in values:
+        windows = {"window_sizes": window_sizes_from(values.window_sizes)}
     return {
         "weights": values.weights,
         "dataset": values.dataset,
@@ -84,7 +98,7 @@ def shared_settings() -> dict[str, Any]:
         "categories": tuple(values.categories),
         "batch_size": values.batch_size,
         "dtype": values.dtype,
-        "window_sizes": window_sizes_from(values.window_sizes),
+        **windows,
     }
 
 

@@ -35,15 +35,6 @@ def shots_from(values: list[str]) -> tuple[Shots, ...]:
     return tuple(common.shots_from(value) for value in values)
 
 
-def seeds_from(values: list[str]) -> tuple[int, ...]:
-    """The value of `--seeds` as numbers."""
-    if not all(value.isdecimal() for value in values):
-        raise InputError(
-            f"--seeds={','.join(values)} are not whole numbers of 0 or more; give for example 0,1,2"
-        )
-    return tuple(map(int, values))
-
-
 def params_from(values: list[str]) -> dict[str, str]:
     """The value of `--params` by method."""
     pairs = [value.partition("=") for value in values]
@@ -59,7 +50,7 @@ def main() -> None:
     grid = Grid(
         methods=tuple(METHOD_NAMES.value),
         shots=shots_from(SHOTS.value),
-        seeds=seeds_from(SEEDS.value),
+        seeds=common.numbers_from("seeds", SEEDS.value),
         params=params_from(PARAMS.value),
         shared=shared,
     )

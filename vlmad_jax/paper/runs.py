@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -170,16 +171,15 @@ class Runs:
             run_name, described, detector.score_features, sizes, state_of, self.pictures(good, drawn), main
         )
 
-    def features(self, kinds: tuple[str, ...]) -> Finished:
+    def features(self, kinds: tuple[str, ...], sizes: tuple[int, ...] = (2, 3)) -> Finished:
         """Some kinds of features, compared with WinCLIP's words."""
-        detector = dataclasses.replace(self.base, window_sizes=(2, 3))
-        scorer = FeatureSum(detector, kinds)
-        name = "features-" + "-and-".join(kind.replace(" ", "-") for kind in kinds)
+        scorer = FeatureSum(dataclasses.replace(self.base, window_sizes=sizes), kinds)
+        shown = "-and-".join(kind.replace(" ", "-") for kind in kinds)
         return self.embedded(
-            name,
-            {"kinds": list(kinds)},
+            f"features-{shown}-windows-{'-'.join(map(str, sizes))}",
+            {"kinds": list(kinds), "window_sizes": list(sizes)},
             scorer.score_features,
-            (2, 3),
+            sizes,
             lambda category: {"text": self.text_features(WINCLIP, self.dataset.object_name(category))},
             self.pictures(False, {}),
         )
@@ -194,6 +194,11 @@ class Runs:
             return Evaluator(detector, params, dataset, {}, results, observe=observe)
 
         return self.run("anomalyclip", described, make, dataset, main=not good)
+
+    @staticmethod
+    def kept_json(path: Path) -> Any:
+        """What an earlier run wrote there; None if nothing."""
+        return json.loads(path.read_text()) if path.exists() else None
 
     def text_features(self, words: PromptEnsemble, object_name: str) -> jax.Array:
         """WinCLIP's text features, kept for the next run of the same words."""

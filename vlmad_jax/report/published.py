@@ -58,6 +58,11 @@ def published(method: str, dataset: str, shots: int = 0) -> list[Published]:
     return found
 
 
+def comparison() -> dict[str, Any]:
+    """All that the comparison paper gives of MVTec AD, as it stands in published.json."""
+    return _read()["comparison_paper"]
+
+
 @cache
 def _read() -> dict[str, Any]:
     return json.loads(files(__package__).joinpath("published.json").read_text("utf-8"))

@@ -1,0 +1,81 @@
+"""Columns and cells that many tables have."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from vlmad_jax.metrics import Metrics
+from vlmad_jax.metrics.uncertainty import LEVEL, RESAMPLES
+from vlmad_jax.paper.finished import Finished, Level
+from vlmad_jax.report.parts import Column, Value
+
+Row = dict[str, Value]
+
+METRICS = ("image_auroc", "image_ap", "pixel_auroc", "pixel_aupro")
+HEADINGS = {"image_auroc": "AUROC", "image_ap": "AP", "pixel_auroc": "AUROC", "pixel_aupro": "AUPRO"}
+LEVELS: tuple[Level, ...] = ("image", "pixel")
+
+INTERVALS = (
+    f"From and to are the {LEVEL:.0%} percentile interval of the AUROC over {RESAMPLES:,} bootstrap sets of "
+    f"test "
+    "pictures, good and defective ones drawn each by themselves; that of a mean draws in every category."
+)
+
+
+def auroc_columns(key: str, group: str) -> tuple[Column, ...]:
+    """An AUROC and its interval."""
+    return (
+        Column(key, "AUROC", 3, group),
+        Column(f"{key}_low", "from", 3, group),
+        Column(f"{key}_high", "to", 3, group),
+    )
+
+
+def metric_columns(prefix: str = "") -> tuple[Column, ...]:
+    """The four metrics, AUROCs with their intervals; `prefix` stands before keys and groups."""
+    key, group = (f"{prefix}_", f"{prefix} ") if prefix else ("", "")
+    return (
+        *auroc_columns(f"{key}image_auroc", f"{group}image"),
+        Column(f"{key}image_ap", "AP", 3, f"{group}image"),
+        *auroc_columns(f"{key}pixel_auroc", f"{group}pixel"),
+        Column(f"{key}pixel_aupro", "AUPRO", 3, f"{group}pixel"),
+    )
+
+
+def auroc_cells(key: str, value: float | None, bounds: tuple[float | None, float | None]) -> Row:
+    """The cells of `auroc_columns`."""
+    return {key: value, f"{key}_low": bounds[0], f"{key}_high": bounds[1]}
+
+
+def metric_cells(run: Finished, category: str) -> Row:
+    """The cells of `metric_columns` for a category."""
+    return _cells(run.metrics[category], {level: run.interval(level, category) for level in LEVELS})
+
+
+def mean_cells(run: Finished) -> Row:
+    """The cells of `metric_columns` for the mean over categories."""
+    return _cells(run.mean, {level: run.mean_interval(level) for level in LEVELS})
+
+
+def _cells(metrics: Metrics, intervals: Mapping[Level, tuple[float | None, float | None]]) -> Row:
+    cells: Row = {name: metrics[name] for name in METRICS}
+    for level, bounds in intervals.items():
+        cells |= auroc_cells(f"{level}_auroc", metrics[f"{level}_auroc"], bounds)
+    return cells
+
+
+def mean(values: Sequence[float | None]) -> float | None:
+    """Of those that are defined; None if none is."""
+    defined = [value for value in values if value is not None]
+    return sum(defined) / len(defined) if defined else None
+
+
+def named(category: str) -> str:
+    """A category as people read it."""
+    return category.replace("_", " ")
+
+
+def prefixed(prefix: str, cells: Mapping[str, Any]) -> Row:
+    """Cells of one of several runs in a row."""
+    return {f"{prefix}_{key}": value for key, value in cells.items()}

@@ -1,0 +1,138 @@
+"""Tables 1 to 4 and the averages by group: WinCLIP and AnomalyCLIP, zero-shot, by category and in mean."""
+
+from __future__ import annotations
+
+import functools
+
+from vlmad_jax.paper.cells import (
+    INTERVALS,
+    METRICS,
+    Row,
+    mean,
+    mean_cells,
+    metric_cells,
+    metric_columns,
+    named,
+)
+from vlmad_jax.paper.definitions import groups
+from vlmad_jax.paper.finished import Finished
+from vlmad_jax.paper.runs import Runs
+from vlmad_jax.report.parts import Column, Table
+from vlmad_jax.report.published import comparison, published
+
+TITLES = {"winclip": "WinCLIP", "anomalyclip": "AnomalyCLIP"}
+TABLES = {"winclip": ("table1", "table2"), "anomalyclip": ("table3", "table4")}
+
+
+def by_category(runs: Runs, method: str) -> list[Table]:
+    """Tables 1 and 3: every category, and the mean."""
+    run = zero_shot(runs, method)
+    theirs = published_by_category(runs, method)
+    aupro = comparison()["category_aupro"][method] if runs.config.dataset == "mvtec_ad" else {}
+    rows: list[Row] = [
+        {
+            "category": named(category),
+            "pictures": len(run.rows[category]),
+            **metric_cells(run, category),
+            "published_image_auroc": theirs.get(category, (None, None))[0],
+            "published_pixel_auroc": theirs.get(category, (None, None))[1],
+            "published_pixel_aupro": aupro.get(category),
+        }
+        for category in run.categories
+    ]
+    means = comparison()[f"{method}_mean"] if theirs else {}
+    rows.append(
+        {
+            "category": "mean",
+            "pictures": sum(len(run.rows[category]) for category in run.categories),
+            **mean_cells(run),
+            **{f"published_{name}": means.get(name) for name in METRICS if name != "image_ap"},
+        }
+    )
+    name = TABLES[method][0]
+    columns = (
+        Column("category", "category"),
+        Column("pictures", "pictures"),
+        *metric_columns(),
+        Column("published_image_auroc", "image AUROC", 3, "published"),
+        Column("published_pixel_auroc", "pixel AUROC", 3, "published"),
+        Column("published_pixel_aupro", "AUPRO", 3, "published"),
+    )
+    title = f"Table {name[-1]}. {TITLES[method]}, zero-shot, by category"
+    note = f"{INTERVALS}\n\nPublished: {comparison()['source']}; means over all 15 categories."
+    return [Table(name, title, columns, tuple(rows), note, summary=1)]
+
+
+def means(runs: Runs, method: str) -> list[Table]:
+    """Tables 2 and 4: the means, with all that is published of the method."""
+    run = zero_shot(runs, method)
+    sources = published(method, runs.config.dataset)
+    cells = mean_cells(run)
+    rows: list[Row] = []
+    for metric in METRICS:
+        level, heading = metric.split("_")
+        bounds = ("auroc" in metric and (cells[f"{metric}_low"], cells[f"{metric}_high"])) or (None, None)
+        row: Row = {"metric": f"{level} {heading.upper()}", "ours": cells[metric]}
+        row |= {"low": bounds[0], "high": bounds[1]}
+        row |= {f"published_{n}": source["mean"].get(metric) for n, source in enumerate(sources, 1)}
+        rows.append(row)
+    columns = (
+        Column("metric", "metric"),
+        Column("ours", "mean", 3, "ours"),
+        Column("low", "from", 3, "ours"),
+        Column("high", "to", 3, "ours"),
+        *(Column(f"published_{n}", f"[{n}]", 3, "published") for n in range(1, len(sources) + 1)),
+    )
+    listed = "; ".join(f"[{n}] {source['source']}" for n, source in enumerate(sources, 1))
+    name = TABLES[method][1]
+    title = f"Table {name[-1]}. {TITLES[method]}, zero-shot, means over categories"
+    pictures = sum(len(run.rows[category]) for category in run.categories)
+    note = f"{pictures:,} test pictures. {INTERVALS}" + (f"\n\nPublished: {listed}." if listed else "")
+    return [Table(name, title, columns, tuple(rows), note)]
+
+
+def by_group(runs: Runs) -> list[Table]:
+    """The averages by group of objects, of both methods."""
+    found = {method: zero_shot(runs, method) for method in TITLES}
+    is_mvtec = runs.config.dataset == "mvtec_ad"
+    rows: list[Row] = []
+    for group, members in groups(runs.config.dataset, runs.dataset.categories).items():
+        row: Row = {"group": group, "categories": len(members)}
+        for method, run in found.items():
+            theirs = comparison()["group_means"][method].get(group) if is_mvtec else None
+            table = [published_by_category(runs, method).get(name) for name in members]
+            for place, level in enumerate(("image", "pixel")):
+                key = f"{method}_{level}"
+                row[f"{key}_auroc"] = mean([run.metrics[name][f"{level}_auroc"] for name in members])
+                row[f"{key}_published"] = theirs[place] if theirs else None
+                row[f"{key}_from_table"] = mean([pair[place] if pair else None for pair in table])
+        rows.append(row)
+    columns = [Column("group", "group"), Column("categories", "categories")]
+    for method, title in TITLES.items():
+        for level in ("image", "pixel"):
+            key, heading = f"{method}_{level}", f"{title} {level} AUROC"
+            columns.append(Column(f"{key}_auroc", "ours", 3, heading))
+            columns.append(Column(f"{key}_published", "published", 3, heading))
+            columns.append(Column(f"{key}_from_table", "from its table", 3, heading))
+    note = (
+        "Means over the categories of a group. Published is what the comparison's text says; from its table "
+        "is the "
+        "mean of its own tables 1 and 3 over the same categories, which is not always the same."
+    )
+    return [Table("groups", "Averages by group of objects", tuple(columns), tuple(rows), note)]
+
+
+def zero_shot(runs: Runs, method: str) -> Finished:
+    """The run of a method of `TITLES`."""
+    return runs.winclip() if method == "winclip" else runs.anomalyclip()
+
+
+def published_by_category(runs: Runs, method: str) -> dict[str, tuple[float, float]]:
+    """The comparison's image and pixel AUROC; {} for other data sets than its own."""
+    return comparison()[f"{method}_zero_shot"] if runs.config.dataset == "mvtec_ad" else {}
+
+
+table1 = functools.partial(by_category, method="winclip")
+table2 = functools.partial(means, method="winclip")
+table3 = functools.partial(by_category, method="anomalyclip")
+table4 = functools.partial(means, method="anomalyclip")

@@ -1,0 +1,94 @@
+"""Across domains: AnomalyCLIP's prompts learned on one data set and tested on each other one."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import time
+from typing import Any
+
+from vlmad_jax.evaluation import EvaluationConfig, evaluate
+from vlmad_jax.files import write_json
+from vlmad_jax.paper.cells import METRICS, Row
+from vlmad_jax.paper.config import Domain
+from vlmad_jax.paper.runs import Runs
+from vlmad_jax.report.parts import Column, Table
+from vlmad_jax.training.train import Resources, TrainConfig, train_method
+
+UNTRAINED = "none (WinCLIP)"
+HEADINGS = {"image_auroc": "image AUROC", "image_ap": "image AP", "pixel_auroc": "pixel AUROC"}
+
+
+def domains(runs: Runs) -> list[Table]:
+    """The matrix: a row a data set learned from, columns the data sets tested on."""
+    tested = runs.config.domains
+    if len(tested) < 2:
+        note = "Give two data sets or more, for example --domains=mvtec_ad=DIRECTORY,visa=DIRECTORY."
+        return [Table("domains", "Across domains", (Column("learned", "learned from"),), (), note)]
+    rows: list[Row] = []
+    for source in (None, *tested):
+        row: Row = {"learned": UNTRAINED if source is None else source.name}
+        for target in tested:
+            means = {} if source == target else tested_on(runs, source, target)
+            row |= {f"{target.name}_{metric}": means.get(metric) for metric in METRICS}
+        rows.append(row)
+    columns = [Column("learned", "learned from")]
+    for target in tested:
+        for metric in METRICS:
+            heading = HEADINGS.get(metric, "AUPRO")
+            columns.append(Column(f"{target.name}_{metric}", heading, 3, f"tested on {target.name}"))
+    note = (
+        f"AnomalyCLIP's prompts, learned for {runs.config.epochs} epochs on the test pictures of one data "
+        f"set and "
+        "tested on those of another; nothing is chosen on the data set tested. The first row learns "
+        "nothing. A data "
+        "set is not tested with what was learned on itself."
+    )
+    return [Table("domains", "Across domains", tuple(columns), tuple(rows), note)]
+
+
+def tested_on(runs: Runs, source: Domain | None, target: Domain) -> dict[str, Any]:
+    """The mean metrics on one data set with what was learned on another, or of WinCLIP."""
+    config = runs.config
+    evaluation = EvaluationConfig(
+        method="winclip" if source is None else "anomalyclip",
+        weights=config.weights,
+        dataset=target.name,
+        data_dir=target.data_dir,
+        batch_size=config.batch_size,
+        dtype=config.dtype,
+        params=None if source is None else str(learn(runs, source)),
+    )
+    name = f"{source.name if source else 'none'}-to-{target.name}"
+    return evaluate(evaluation, runs.out / "domains" / name, workers=runs.workers)["mean"]
+
+
+def learn(runs: Runs, source: Domain) -> Any:
+    """Learns on a data set unless that was done; returns where the prompts are."""
+    config, out = runs.config, runs.out / "domains" / f"learned-{source.name}"
+    setting = {k: x for k, x in runs.learned[0].setting.items() if k not in ("clip", "prompts")}
+    training = TrainConfig(
+        method="anomalyclip",
+        weights=config.weights,
+        dataset=source.name,
+        data_dir=source.data_dir,
+        setting=tuple(sorted((k, tuple(x) if isinstance(x, list) else x) for k, x in setting.items())),
+        epochs=config.epochs,
+        dtype=config.dtype,
+        cache_features=True,
+    )
+    asked = json.loads(json.dumps(dataclasses.asdict(training)))
+    kept = runs.kept_json(out / "training.json")
+    if kept is not None and kept["asked"] == asked:
+        return out / "params"
+    began = time.perf_counter()
+    params = train_method(training, out, Resources(workers=runs.workers))
+    write_json(out / "training.json", {"asked": asked, "seconds": time.perf_counter() - began})
+    return params
+
+
+def training_seconds(runs: Runs, method: str) -> float | None:
+    """How long learning took, the longest of the data sets; None if nothing was learned."""
+    del method
+    kept = [runs.kept_json(path) for path in sorted(runs.out.glob("domains/learned-*/training.json"))]
+    return max((x["seconds"] for x in kept), default=None)

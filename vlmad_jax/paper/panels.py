@@ -1,0 +1,69 @@
+"""Small panels of lines, one a category, on common axes."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import matplotlib.figure
+import numpy as np
+
+COLUMNS = 4
+WIDTH, HEIGHT = 2.2, 1.7  # of a panel, in inches
+
+
+@dataclass(frozen=True)
+class Panel:
+    """One panel.
+
+    Attributes:
+      title: above it.
+      ticks: names of the places 0, 1, 2, ... from left to right.
+      lines: heights at those places by name; None leaves a gap, and a lone point is a mark.
+      dots: places and heights of single points behind the lines.
+      levels: heights of horizontal lines by name.
+    """
+
+    title: str
+    ticks: Sequence[str]
+    lines: Mapping[str, Sequence[float | None]]
+    dots: Sequence[tuple[float, float]] = ()
+    levels: Mapping[str, float | None] | None = None
+
+
+def panels_size(count: int) -> tuple[float, float]:
+    """Width and height of a figure with so many panels, in inches."""
+    columns = min(COLUMNS, count)
+    return max(4.0, WIDTH * columns), max(2.6, HEIGHT * math.ceil(count / COLUMNS) + 0.5)
+
+
+def draw_panels(canvas: matplotlib.figure.Figure, panels: Sequence[Panel], x: str, y: str) -> None:
+    """Draws panels on common axes, with one legend if there is more than one line."""
+    columns = min(COLUMNS, len(panels))
+    rows = math.ceil(len(panels) / columns)
+    grid = canvas.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
+    for axes in grid.flat[len(panels) :]:
+        axes.remove()
+    handles: dict[str, Any] = {}
+    for axes, panel in zip(grid.flat, panels, strict=False):
+        places = np.arange(len(panel.ticks))
+        if panel.dots:
+            axes.plot(*zip(*panel.dots, strict=True), ".", color="0.6", markersize=3, zorder=1)
+        for number, (name, heights) in enumerate(panel.lines.items()):
+            values = np.array([np.nan if value is None else value for value in heights], float)
+            style = {"color": f"C{number}", "marker": "o" if number == 0 else "s", "markersize": 3}
+            handles[name] = axes.plot(places, values, linewidth=1.2, **style)[0]
+        for number, (name, height) in enumerate((panel.levels or {}).items()):
+            if height is not None:
+                colour = f"C{len(panel.lines) + number}"
+                handles[name] = axes.axhline(height, color=colour, linewidth=1, linestyle="--")
+        axes.set_title(panel.title, fontsize=8)
+        axes.set_xticks(places, panel.ticks)
+        axes.tick_params(labelsize=7)
+        axes.grid(alpha=0.3, linewidth=0.5)
+    canvas.supxlabel(x, fontsize=8)
+    canvas.supylabel(y, fontsize=8)
+    if len(handles) > 1:
+        canvas.legend(list(handles.values()), list(handles), loc="outside upper right", ncols=4, fontsize=7)
