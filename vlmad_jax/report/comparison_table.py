@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from vlmad_jax.report.grid import markdown_grid
+
 _METRICS = {
     "image_auroc": "image AUROC",
     "image_ap": "image AP",
@@ -21,16 +23,7 @@ def comparison_table(rows: Sequence[Mapping[str, Any]]) -> str:
     deviation; "-" is what is undefined or failed. Then milliseconds to score a picture, seconds to prepare a
     category, and the peak of memory.
     """
-    cells = [list(_COLUMNS), *(_cells(row) for row in rows)]
-    widths = [max(len(cell[n]) for cell in cells) for n in range(len(_COLUMNS))]
-    lines = ["| " + " | ".join(_aligned(cell, widths)) + " |" for cell in cells]
-    rule = "|" + "|".join(f"-{'-' * width}{'-' if n == 0 else ':'}" for n, width in enumerate(widths)) + "|"
-    return "\n".join([lines[0], rule, *lines[1:]])
-
-
-def _aligned(cells: Sequence[str], widths: Sequence[int]) -> list[str]:
-    first, *others = zip(cells, widths, strict=True)
-    return [first[0].ljust(first[1]), *(cell.rjust(width) for cell, width in others)]
+    return markdown_grid([list(_COLUMNS), *(_cells(row) for row in rows)])
 
 
 def _cells(row: Mapping[str, Any]) -> list[str]:

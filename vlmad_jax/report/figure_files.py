@@ -1,0 +1,85 @@
+"""A figure of a report as PNG and SVG, the same bytes each time."""
+
+import io
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, Literal
+
+import matplotlib
+import matplotlib.figure
+
+from vlmad_jax.report.parts import Figure
+
+Theme = Literal["light", "dark"]
+
+_DPI = 150
+# Okabe and Ito's colours, which the colour-blind tell apart: blue, vermilion, green, purple, orange, sky blue
+# and grey, darker on white and lighter on black until each has a contrast of 3 to 1 or more.
+_LINES = {
+    "light": ("#0072b2", "#d55e00", "#00875f", "#b8578c", "#b97f00", "#2f8fc4", "#6b6b6b"),
+    "dark": ("#4aa8e0", "#f0803c", "#1fbf92", "#dd93bb", "#f0b429", "#8fd0f5", "#b3b3b3"),
+}
+_INKS = {  # text, edges of the axes, grid, and the ground of a legend
+    "light": ("#1c2024", "#8a929b", "#e3e6ea", "#ffffff"),
+    "dark": ("#e4e7eb", "#7b8590", "#31373f", "#191d22"),
+}
+
+
+def to_png(figure: Figure) -> bytes:
+    """The figure on white, 150 pixels an inch."""
+    with _style("light"):
+        return _saved(figure, "png", dpi=_DPI, facecolor="white", metadata={"Software": None})
+
+
+def to_svg(figure: Figure, theme: Theme) -> bytes:
+    """The figure for a light or a dark page, on nothing, its text as text."""
+    with _style(theme):
+        return _saved(figure, "svg", facecolor="none", metadata={"Date": None, "Creator": None})
+
+
+def _saved(figure: Figure, form: str, **how: Any) -> bytes:
+    canvas = matplotlib.figure.Figure(figsize=figure.size, layout="constrained")
+    figure.draw(canvas)
+    file = io.BytesIO()
+    canvas.savefig(file, format=form, **how)
+    return file.getvalue()
+
+
+@contextmanager
+def _style(theme: Theme) -> Iterator[None]:
+    """matplotlib's own defaults, whatever a person has set, in the colours of a theme."""
+    ink, edge, grid, ground = _INKS[theme]
+    lines = matplotlib.cycler(linestyle=["-", "--"]) * matplotlib.cycler(color=_LINES[theme])
+    with matplotlib.rc_context():
+        matplotlib.rcdefaults()
+        matplotlib.rcParams.update(
+            {
+                "axes.axisbelow": True,
+                "axes.edgecolor": edge,
+                "axes.facecolor": "none",
+                "axes.grid": True,
+                "axes.labelcolor": ink,
+                "axes.prop_cycle": lines,
+                "axes.spines.right": False,
+                "axes.spines.top": False,
+                "axes.titlecolor": ink,
+                "axes.titlesize": "medium",
+                "grid.color": grid,
+                "grid.linewidth": 0.8,
+                "hatch.color": ink,
+                "legend.edgecolor": grid,
+                "legend.facecolor": ground,
+                "legend.fontsize": "small",
+                "legend.framealpha": 0.85,
+                "lines.linewidth": 1.8,
+                "patch.edgecolor": ink,
+                "svg.fonttype": "none",
+                "svg.hashsalt": "vlmad_jax",
+                "text.color": ink,
+                "xtick.color": edge,
+                "xtick.labelcolor": ink,
+                "ytick.color": edge,
+                "ytick.labelcolor": ink,
+            }
+        )
+        yield
