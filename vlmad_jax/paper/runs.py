@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import hashlib
 import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -164,7 +165,7 @@ class Runs:
             category: self.references(category, shots, seed) if shots else ()
             for category in self.dataset.categories
         }
-        described: dict[str, Any] = {"words": dataclasses.asdict(words), "object_name": object_name}
+        described: dict[str, Any] = {"words": digest(words), "object_name": object_name}
         described |= {"shots": shots, "seed": seed, "window_sizes": list(sizes)}
         main = shots == 0 and name is None and sizes == (2, 3)
         return self.embedded(
@@ -277,3 +278,8 @@ class Runs:
         results.finish(name, identity, dataset.categories)
         self.memory[folder] = Finished(results, details, dataset.categories)
         return self.memory[folder]
+
+
+def digest(words: PromptEnsemble) -> str:
+    """16 hexadecimal digits that change with any sentence."""
+    return hashlib.sha256(repr(words).encode()).hexdigest()[:16]
