@@ -71,6 +71,18 @@ def mean(values: Sequence[float | None]) -> float | None:
     return sum(defined) / len(defined) if defined else None
 
 
+def with_published(columns: Sequence[Column], rows: Sequence[Row]) -> tuple[tuple[Column, ...], tuple[Row, ...]]:
+    """Columns and rows without published figures where there are none, as of any data set but the published."""
+    theirs = [column.key for column in columns if column.key.startswith("published")]
+    empty = {key for key in theirs if all(row[key] is None for row in rows)}
+    if len(empty) < len(theirs):
+        empty = set()  # of some figures the rest is told apart as a dash
+    return (
+        tuple(column for column in columns if column.key not in empty),
+        tuple({key: value for key, value in row.items() if key not in empty} for row in rows),
+    )
+
+
 def named(category: str) -> str:
     """A category as people read it."""
     return category.replace("_", " ")

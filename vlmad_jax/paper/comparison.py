@@ -59,8 +59,10 @@ def by_category(runs: Runs, method: str) -> list[Table]:
         Column("published_pixel_aupro", "AUPRO", 3, "published"),
     )
     title = f"Table {name[-1]}. {TITLES[method]}, zero-shot, by category"
-    note = f"{INTERVALS}\n\nPublished: {comparison()['source']}; means over all 15 categories."
-    return [Table(name, title, columns, tuple(rows), note, summary=1)]
+    note = INTERVALS
+    if theirs:
+        note += f"\n\nPublished: {comparison()['source']}; means over all 15 categories."
+    return [Table(name, title, *with_published(columns, rows), note, summary=1)]
 
 
 def means(runs: Runs, method: str) -> list[Table]:
@@ -104,16 +106,16 @@ def by_group(runs: Runs) -> list[Table]:
             for place, level in enumerate(("image", "pixel")):
                 key = f"{method}_{level}"
                 row[f"{key}_auroc"] = mean([run.metrics[name][f"{level}_auroc"] for name in members])
-                row[f"{key}_published"] = theirs[place] if theirs else None
-                row[f"{key}_from_table"] = mean([pair[place] if pair else None for pair in table])
+                row[f"published_{key}"] = theirs[place] if theirs else None
+                row[f"published_{key}_from_table"] = mean([pair[place] if pair else None for pair in table])
         rows.append(row)
     columns = [Column("group", "group"), Column("categories", "categories")]
     for method, title in TITLES.items():
         for level in ("image", "pixel"):
             key, heading = f"{method}_{level}", f"{title} {level} AUROC"
             columns.append(Column(f"{key}_auroc", "ours", 3, heading))
-            columns.append(Column(f"{key}_published", "published", 3, heading))
-            columns.append(Column(f"{key}_from_table", "from its table", 3, heading))
+            columns.append(Column(f"published_{key}", "published", 3, heading))
+            columns.append(Column(f"published_{key}_from_table", "from its table", 3, heading))
     note = (
         "Means over the categories of a group. Published is what the comparison's text says; from its table "
         "is the "

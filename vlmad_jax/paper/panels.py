@@ -23,7 +23,7 @@ class Panel:
       ticks: names of the places 0, 1, 2, ... from left to right.
       lines: heights at those places by name; None leaves a gap, and a lone point is a mark.
       dots: places and heights of single points behind the lines.
-      levels: heights of horizontal lines by name.
+      levels: heights of dashed lines by name, in the colours of `lines`, one after another.
     """
 
     title: str
@@ -47,21 +47,21 @@ def draw_panels(canvas: matplotlib.figure.Figure, panels: Sequence[Panel], x: st
     for axes in grid.flat[len(panels) :]:
         axes.remove()
     handles: dict[str, Any] = {}
-    for axes, panel in zip(grid.flat, panels, strict=False):
+    for number, (axes, panel) in enumerate(zip(grid.flat, panels, strict=False)):
         places = np.arange(len(panel.ticks))
         if panel.dots:
             axes.plot(*zip(*panel.dots, strict=True), ".", color="0.6", markersize=3, zorder=1)
-        for number, (name, heights) in enumerate(panel.lines.items()):
+        for line, (name, heights) in enumerate(panel.lines.items()):
             values = np.array([np.nan if value is None else value for value in heights], float)
-            style = {"color": f"C{number}", "marker": "o" if number == 0 else "s", "markersize": 3}
+            style = {"color": f"C{line}", "marker": "o" if line == 0 else "s", "markersize": 3}
             handles[name] = axes.plot(places, values, linewidth=1.2, **style)[0]
-        for number, (name, height) in enumerate((panel.levels or {}).items()):
+        for line, (name, height) in enumerate((panel.levels or {}).items()):
             if height is not None:
-                colour = f"C{len(panel.lines) + number}"
-                handles[name] = axes.axhline(height, color=colour, linewidth=1, linestyle="--")
+                handles[name] = axes.axhline(height, color=f"C{line}", linewidth=1, linestyle="--")
         axes.set_title(panel.title, fontsize=8)
         axes.set_xticks(places, panel.ticks)
-        axes.tick_params(labelsize=7)
+        # The lowest of each column has the names of its places, whether or not it stands in the last row.
+        axes.tick_params(labelsize=7, labelbottom=number + columns >= len(panels))
         axes.grid(alpha=0.3, linewidth=0.5)
     canvas.supxlabel(x, fontsize=8)
     canvas.supylabel(y, fontsize=8)
