@@ -4,6 +4,7 @@ import io
 import re
 import subprocess
 import sys
+from importlib.resources import files
 from itertools import pairwise
 
 import matplotlib
@@ -16,7 +17,8 @@ from vlmad_jax.report import figure_files
 from vlmad_jax.report.figure_files import to_png, to_svg
 from vlmad_jax.report.parts import Figure
 
-SURFACES = {"light": "#ffffff", "dark": "#191d22"}
+CSS = files("vlmad_jax.report").joinpath("templates/page.css").read_text()
+SURFACES = dict(zip(("light", "dark"), re.findall("--surface: (#[0-9a-f]{6});", CSS), strict=True))
 
 
 def luminance(colour: str) -> float:
@@ -77,7 +79,8 @@ def test_lines_and_text_can_be_read_on_their_page(theme):
     lines = figure_files._LINES[theme]
     assert set(lines) <= set(strokes(svg))
     assert min(contrast(line, surface) for line in lines) >= 3
-    ink = figure_files._INKS[theme][0]
+    ink, *_, legend = figure_files._INKS[theme]
+    assert legend == surface
     assert ink in set(re.findall(r"fill: (#[0-9a-f]{6})", svg.decode()))
     assert contrast(ink, surface) > 12
 

@@ -44,7 +44,7 @@ def browser() -> Iterator[webdriver.Chrome]:
 
 @pytest.fixture
 def opened(browser: webdriver.Chrome, report: Path) -> Iterator[webdriver.Chrome]:
-    """The page as a reader first sees it, 1280 pixels wide and light; at the end the console must be empty."""
+    """The page as a reader first sees it, 1280 pixels wide and light; at the end the console is empty."""
     sized(browser, 1280)
     preferring(browser, "light")
     browser.get((report / "report.html").as_uri())
