@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 import matplotlib
 import matplotlib.figure
+from matplotlib.rcsetup import cycler
 
 from vlmad_jax.report.parts import Figure
 
@@ -49,7 +50,7 @@ def _saved(figure: Figure, form: str, **how: Any) -> bytes:
 def _style(theme: Theme) -> Iterator[None]:
     """matplotlib's own defaults, whatever a person has set, in the colours of a theme."""
     ink, edge, grid, ground = _INKS[theme]
-    lines = matplotlib.cycler(linestyle=["-", "--"]) * matplotlib.cycler(color=_LINES[theme])
+    lines = cycler(linestyle=["-", "--"]) * cycler(color=_LINES[theme])
     with matplotlib.rc_context():
         matplotlib.rcdefaults()
         matplotlib.rcParams.update(

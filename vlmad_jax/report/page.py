@@ -4,7 +4,8 @@ import base64
 import io
 from collections.abc import Sequence
 from functools import cache
-from itertools import groupby
+from itertools import groupby, pairwise
+from operator import attrgetter
 
 import jinja2
 from PIL import Image, UnidentifiedImageError
@@ -38,7 +39,7 @@ def _environment() -> jinja2.Environment:
         lstrip_blocks=True,
         undefined=jinja2.StrictUndefined,
     )
-    functions = (_groups, _group_starts, _classes, _split, _drawn, _picture, _template_of)
+    functions = (_groups, _starts, _classes, _split, _drawn, _picture, _template_of)
     environment.globals.update({function.__name__[1:]: function for function in functions})
     environment.globals.update(exact=exact, filters=_FILTERS)
     return environment
@@ -49,19 +50,18 @@ def _template_of(part: Table | Figure | Gallery) -> str:
 
 
 def _groups(table: Table) -> list[tuple[str, list[Column]]]:
-    """Neighbouring columns of one group, under its heading."""
-    return [(group, list(columns)) for group, columns in groupby(table.columns, lambda column: column.group)]
+    """Neighbouring columns of one group, under its heading; the first, which does not scroll, is alone."""
+    first, others = table.columns[0], groupby(table.columns[1:], attrgetter("group"))
+    return [(first.group, [first]), *((group, list(columns)) for group, columns in others)]
 
 
-def _group_starts(table: Table) -> set[str]:
-    """Keys of the columns before which a line is drawn; none where the table has no groups."""
-    if not any(column.group for column in table.columns):
-        return set()
-    return {columns[0].key for _, columns in _groups(table)[1:]}
+def _starts(table: Table) -> set[str]:
+    """Keys of the columns with which a group starts, or ends."""
+    return {right.key for left, right in pairwise(table.columns) if left.group != right.group}
 
 
 def _classes(table: Table, column: Column) -> str:
-    names = {"numeric": is_numeric(table, column), "start": column.key in _group_starts(table)}
+    names = {"numeric": is_numeric(table, column), "start": column.key in _starts(table)}
     return " ".join(name for name, holds in names.items() if holds)
 
 

@@ -17,8 +17,8 @@ def write_report(out: Path, title: str, sections: Sequence[Section], intro: str 
 
     The same report makes the same bytes. A table is NAME.csv and NAME.md, a figure NAME.png and NAME.svg.
 
-    Raises InputError, before anything is written, for a name that is not of a-z, 0-9 and "_" or that two parts
-    or two sections share, and for numbers that are NaN or infinite.
+    Raises InputError, before anything is written, for a name that is not of a-z, 0-9 and "_" alone or that
+    two parts or two sections share, and for numbers that are NaN or infinite.
     """
     parts = [part for section in sections for part in section.parts]
     _check_names(section.name for section in sections)
