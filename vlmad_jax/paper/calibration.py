@@ -14,7 +14,8 @@ from vlmad_jax.metrics.thresholds import (
     reliability,
     threshold_of_good,
 )
-from vlmad_jax.paper.cells import Row, mean, named
+from vlmad_jax.paper.cells import Row, mean
+from vlmad_jax.paper.details import named
 from vlmad_jax.paper.failures import error_rates
 from vlmad_jax.paper.finished import Finished
 from vlmad_jax.paper.runs import GOOD_PICTURES, Runs

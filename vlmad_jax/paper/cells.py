@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from vlmad_jax.metrics import Metrics
 from vlmad_jax.metrics.uncertainty import LEVEL, RESAMPLES
@@ -71,7 +70,9 @@ def mean(values: Sequence[float | None]) -> float | None:
     return sum(defined) / len(defined) if defined else None
 
 
-def with_published(columns: Sequence[Column], rows: Sequence[Row]) -> tuple[tuple[Column, ...], tuple[Row, ...]]:
+def with_published(
+    columns: Sequence[Column], rows: Sequence[Row]
+) -> tuple[tuple[Column, ...], tuple[Row, ...]]:
     """Columns and rows without published figures where there are none, as of any data set but the published."""
     theirs = [column.key for column in columns if column.key.startswith("published")]
     empty = {key for key in theirs if all(row[key] is None for row in rows)}
@@ -81,13 +82,3 @@ def with_published(columns: Sequence[Column], rows: Sequence[Row]) -> tuple[tupl
         tuple(column for column in columns if column.key not in empty),
         tuple({key: value for key, value in row.items() if key not in empty} for row in rows),
     )
-
-
-def named(category: str) -> str:
-    """A category as people read it."""
-    return category.replace("_", " ")
-
-
-def prefixed(prefix: str, cells: Mapping[str, Any]) -> Row:
-    """Cells of one of several runs in a row."""
-    return {f"{prefix}_{key}": value for key, value in cells.items()}

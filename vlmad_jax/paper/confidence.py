@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from vlmad_jax.metrics.uncertainty import delong, interval, mean_difference
-from vlmad_jax.paper.cells import INTERVALS, Row, named
+from vlmad_jax.paper.cells import INTERVALS, Row
+from vlmad_jax.paper.details import named
 from vlmad_jax.paper.finished import mean_resampled
 from vlmad_jax.paper.runs import Runs
 from vlmad_jax.report.parts import Column, Table

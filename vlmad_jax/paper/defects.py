@@ -10,9 +10,10 @@ import numpy as np
 from vlmad_jax.contrast import SIDE, contrast
 from vlmad_jax.data.images import read_mask, read_picture, resize_mask, resize_picture
 from vlmad_jax.files import write_json
-from vlmad_jax.paper.cells import INTERVALS, Row, auroc_cells, auroc_columns, named
+from vlmad_jax.paper.cells import INTERVALS, Row, auroc_cells, auroc_columns, with_published
 from vlmad_jax.paper.comparison import TITLES, zero_shot
 from vlmad_jax.paper.definitions import LEVELS, UNTYPED, defect_type, defect_types, is_compared, levels_of
+from vlmad_jax.paper.details import named
 from vlmad_jax.paper.runs import Runs
 from vlmad_jax.report.parts import Column, Table, Value
 from vlmad_jax.report.published import comparison
@@ -157,7 +158,7 @@ def _summary_table(name: str, title: str, heading: str, rows: list[Row], note: s
         Column("published_deviation", "deviation", 3, "published"),
         Column("published_defects", "defects", group="published"),
     ]
-    return Table(name, title, tuple(columns), tuple(rows), note)
+    return Table(name, title, *with_published(columns, rows), note)
 
 
 def _table_of(rows: list[Row]) -> Table:

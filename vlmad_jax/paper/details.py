@@ -12,6 +12,7 @@ import numpy as np
 from PIL import Image
 
 from vlmad_jax.data import DataSet
+from vlmad_jax.data.images import read_picture, resize_picture
 from vlmad_jax.evaluation import Judged
 from vlmad_jax.files import write_atomically, write_json
 from vlmad_jax.metrics.thresholds import best_threshold
@@ -83,11 +84,22 @@ class Details:
         """The pictures of a category, those with the highest scores first."""
         described = json.loads((self.folder / category / "exhibits.json").read_text())
         return [
-            Exhibit(method, category, panels=self._picture(category, x.pop("number")), **x) for x in described
+            Exhibit(
+                method,
+                named(category),
+                named(x["defect"]),
+                x["outcome"],
+                x["score"],
+                x["path"],
+                (self.folder / category / f"{x['number']}.webp").read_bytes(),
+            )
+            for x in described
         ]
 
-    def _picture(self, category: str, number: int) -> bytes:
-        return (self.folder / category / f"{number}.webp").read_bytes()
+
+def named(name: str) -> str:
+    """A category or defect as people read it."""
+    return name.replace("_", " ")
 
 
 def alarm_shares(judged: Judged) -> np.ndarray:
@@ -132,8 +144,6 @@ def shown(scores: np.ndarray, labels: np.ndarray) -> list[int]:
 
 def panels(dataset: DataSet, judged: Judged, number: int) -> bytes:
     """A picture, its map on the scale of its category, and the true outline, as WebP."""
-    from vlmad_jax.data.images import read_picture, resize_picture
-
     sample, maps = judged.samples[number], judged.maps
     image = resize_picture(read_picture(sample.path), maps.shape[1])
     known = judged.masks[number] if sample.mask is not None or not sample.label else None

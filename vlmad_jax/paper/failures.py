@@ -8,9 +8,9 @@ import matplotlib.figure
 import numpy as np
 
 from vlmad_jax.metrics.thresholds import best_threshold, decisions
-from vlmad_jax.paper.cells import Row, named
+from vlmad_jax.paper.cells import Row
 from vlmad_jax.paper.comparison import TITLES, zero_shot
-from vlmad_jax.paper.details import ALARM_GRID, ALARM_QUANTILE, SHOWN, WORST, outcome
+from vlmad_jax.paper.details import ALARM_GRID, ALARM_QUANTILE, SHOWN, WORST, named, outcome
 from vlmad_jax.paper.panels import COLUMNS, panels_size
 from vlmad_jax.paper.runs import Runs
 from vlmad_jax.report.parts import Column, Exhibit, Figure, Gallery, Table
@@ -136,6 +136,7 @@ def _alarms(runs: Runs, method: str, title: str) -> Figure:
             axes.set_title(category, fontsize=8)
             axes.set_xticks([])
             axes.set_yticks([])
+            axes.grid(False)
 
     note = (
         f"The places of the highest {1 - ALARM_QUANTILE:.0%} of all pixels of a category's good pictures "

@@ -10,7 +10,8 @@ import matplotlib.figure
 import numpy as np
 
 from vlmad_jax.metrics.uncertainty import interval
-from vlmad_jax.paper.cells import INTERVALS, LEVELS, Row, auroc_cells, auroc_columns, mean, named
+from vlmad_jax.paper.cells import INTERVALS, LEVELS, Row, auroc_cells, auroc_columns, mean, with_published
+from vlmad_jax.paper.details import named
 from vlmad_jax.paper.finished import Finished, Level, mean_resampled
 from vlmad_jax.paper.panels import Panel, draw_panels, panels_size
 from vlmad_jax.paper.runs import Runs
@@ -144,7 +145,7 @@ def gains(runs: Runs) -> list[Table]:
         "samples "
         f"added. {INTERVALS}"
     )
-    return [Table("gains", "What more good samples bring", tuple(columns), tuple(rows), note)]
+    return [Table("gains", "What more good samples bring", *with_published(columns, rows), note)]
 
 
 def _gain(found: dict[int, list[Finished]], before: int, after: int, level: Level) -> Row:

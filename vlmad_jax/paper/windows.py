@@ -5,7 +5,8 @@ from __future__ import annotations
 import matplotlib.figure
 
 from vlmad_jax.metrics.uncertainty import interval
-from vlmad_jax.paper.cells import INTERVALS, LEVELS, Row, auroc_cells, auroc_columns, named
+from vlmad_jax.paper.cells import INTERVALS, LEVELS, Row, auroc_cells, auroc_columns, with_published
+from vlmad_jax.paper.details import named
 from vlmad_jax.paper.finished import Finished, mean_resampled
 from vlmad_jax.paper.panels import Panel, draw_panels, panels_size
 from vlmad_jax.paper.runs import Runs
@@ -51,7 +52,7 @@ def table(runs: Runs) -> list[Table]:
     note = f"{DEFINED} {INTERVALS}"
     if is_mvtec:
         note += "\n\nThe comparison's text does not say of which level its mean of size 1 is."
-    return [Table("windows", "WinCLIP by window size", tuple(columns), tuple(rows), note)]
+    return [Table("windows", "WinCLIP by window size", *with_published(columns, rows), note)]
 
 
 def figure5(runs: Runs) -> list[Figure]:
