@@ -5,9 +5,9 @@
         --weights=openai/clip-vit-large-patch14-336 --params=9_12_4_multiscale_visa/epoch_15.pth
 
 Writes OUT/report.html, one page that opens without a network; OUT/metrics.json, all its numbers;
-OUT/tables/*.csv and *.md; OUT/figures/*.png and *.svg. --only=table1,figure5 makes a part; all parts share the
-embeddings of all pictures, in OUT/embeddings, and what was run once is kept, so that a second start goes on, or
-only writes the files again.
+OUT/tables/*.csv and *.md; OUT/figures/*.png and *.svg. --only=table1,figure5 makes a part; all parts share
+the embeddings of all pictures, in OUT/embeddings, and what was run once is kept, so that a second start goes
+on, or only writes the files again.
 
 --domains=mvtec_ad=~/mvtec_ad,visa=~/visa learns on each data set and tests on each other one.
 --words=FILE compares your own sentences: {"good": ["flawless {}"], "defective": ["{} with a crack"]}.

@@ -73,11 +73,10 @@ def mean(values: Sequence[float | None]) -> float | None:
 def with_published(
     columns: Sequence[Column], rows: Sequence[Row]
 ) -> tuple[tuple[Column, ...], tuple[Row, ...]]:
-    """Columns and rows without published figures where there are none, as of any data set but the published."""
+    """Columns and rows without those of published figures where there are none of this data set."""
     theirs = [column.key for column in columns if column.key.startswith("published")]
-    empty = {key for key in theirs if all(row[key] is None for row in rows)}
-    if len(empty) < len(theirs):
-        empty = set()  # of some figures the rest is told apart as a dash
+    nothing = all(row[key] is None for key in theirs for row in rows)
+    empty = set(theirs) if nothing else set()
     return (
         tuple(column for column in columns if column.key not in empty),
         tuple({key: value for key, value in row.items() if key not in empty} for row in rows),
