@@ -203,7 +203,8 @@ class Evaluator:
         read = self.read(groups, batch_size, workers)
         stream = prefetch(read, lambda batch: (batch, jax.device_put(batch.image)))
         total = sum(map(len, groups))
-        place = {"position": 1, "leave": False} if self.compared else {}
+        nested = self.compared or self.observe is not None  # one of several, below the bar of all
+        place = {"position": 1, "leave": False} if nested else {}
         with tqdm(total=total, unit=" pictures", dynamic_ncols=True, disable=not total, **place) as bar:
             for group, scored in itertools.groupby(
                 self.scored(stream, categories, bar), lambda x: x[0].group

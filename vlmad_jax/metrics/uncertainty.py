@@ -7,6 +7,7 @@ pictures without ranking again, of pictures and of pixels alike. Letters: N pict
 
 from __future__ import annotations
 
+import functools
 import math
 from dataclasses import dataclass
 
@@ -34,6 +35,7 @@ class Duels:
 
     def auroc(self, weights: np.ndarray) -> np.ndarray:
         """AUROC (R,) where each picture counts as often as weights (R, N) say; NaN where it is undefined."""
+        weights = weights.astype(np.float64)
         won = np.einsum("rn,rn->r", weights @ self.wins, weights)
         fought = (weights @ self.anomalous) * (weights @ self.normal)
         return np.divide(won, fought, out=np.full(len(weights), np.nan), where=fought > 0)
@@ -72,13 +74,20 @@ def resampled(labels: np.ndarray, seed: int, resamples: int = RESAMPLES) -> np.n
 
     Both classes are drawn by themselves, so that every set has both.
     """
-    weights = np.zeros((resamples, len(labels)))
+    return _resampled(labels.astype(np.int8).tobytes(), seed, resamples)
+
+
+@functools.lru_cache(maxsize=256)  # every run of the same pictures asks for the same
+def _resampled(label_bytes: bytes, seed: int, resamples: int) -> np.ndarray:
+    labels = np.frombuffer(label_bytes, np.int8)
+    weights = np.zeros((resamples, len(labels)), np.uint16)
     generator = np.random.default_rng(seed)
     for label in (0, 1):
         members = np.flatnonzero(labels == label)
         if len(members):
             shares = np.full(len(members), 1 / len(members))
             weights[:, members] = generator.multinomial(len(members), shares, size=resamples)
+    weights.setflags(write=False)
     return weights
 
 

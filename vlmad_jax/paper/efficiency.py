@@ -21,8 +21,11 @@ SHOTS = 4
 def efficiency(runs: Runs) -> list[Table]:
     """Every method whose parameters are at hand, each in a process of its own."""
     config = runs.config
-    params = {} if config.params is None else {"anomalyclip": config.params, "hybrid": config.params}
-    methods = tuple(name for name in METHODS if is_at_hand(runs, name))
+    needy = {True: ("never", "if given", "always"), False: ("never", "if given")}[runs.has_references]
+    methods = tuple(name for name in METHODS if is_at_hand(runs, name) and METHODS[name].references in needy)
+    params = (
+        {} if config.params is None else dict.fromkeys({"anomalyclip", "hybrid"} & {*methods}, config.params)
+    )
     shared = EvaluationConfig(
         method="",
         weights=config.weights,
@@ -34,9 +37,7 @@ def efficiency(runs: Runs) -> list[Table]:
     )
     shots = (0, min(SHOTS, max(config.shots))) if runs.has_references else (0,)
     grid = Grid(
-        methods=tuple(
-            name for name in methods if runs.has_references or METHODS[name].references != "always"
-        ),
+        methods=methods,
         shots=shots,
         seeds=config.seeds[:1],
         params=params,

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-
 import matplotlib.figure
 import numpy as np
 
@@ -11,7 +9,7 @@ from vlmad_jax.metrics.thresholds import best_threshold, decisions
 from vlmad_jax.paper.cells import Row
 from vlmad_jax.paper.comparison import TITLES, zero_shot
 from vlmad_jax.paper.details import ALARM_GRID, ALARM_QUANTILE, SHOWN, WORST, named, outcome
-from vlmad_jax.paper.panels import COLUMNS, panels_size
+from vlmad_jax.paper.panels import label_panels, panel_grid, panels_size
 from vlmad_jax.paper.runs import Runs
 from vlmad_jax.report.parts import Column, Exhibit, Figure, Gallery, Table
 
@@ -91,11 +89,8 @@ def _distribution(runs: Runs, method: str, title: str) -> Figure:
     }
 
     def draw(canvas: matplotlib.figure.Figure) -> None:
-        columns = min(COLUMNS, len(data))
-        grid = canvas.subplots(math.ceil(len(data) / columns), columns, squeeze=False)
-        for axes in grid.flat[len(data) :]:
-            axes.remove()
-        for axes, (category, scores) in zip(grid.flat, data.items(), strict=False):
+        grid = panel_grid(canvas, len(data))
+        for axes, (category, scores) in zip(grid, data.items(), strict=False):
             low = min(min(x, default=0.0) for x in scores.values())
             high = max(max(x, default=1.0) for x in scores.values())
             edges = np.linspace(low, high + 1e-9, 21)
@@ -103,11 +98,9 @@ def _distribution(runs: Runs, method: str, title: str) -> Figure:
                 axes.hist(values, edges, alpha=0.6, color=f"C{number}", label=kind)
             axes.set_title(category, fontsize=8)
             axes.tick_params(labelsize=6)
-        canvas.supxlabel("image score", fontsize=8)
-        canvas.supylabel("pictures", fontsize=8)
-        canvas.legend(
-            *grid.flat[0].get_legend_handles_labels(), loc="outside upper right", ncols=2, fontsize=7
-        )
+            axes.locator_params(axis="x", nbins=4)
+        handles, kinds = grid[0].get_legend_handles_labels()
+        label_panels(canvas, "image score", "pictures", dict(zip(kinds, handles, strict=True)))
 
     note = f"Image scores of {title}, zero-shot, of good and of defective test pictures."
     name = f"scores_{method}"
@@ -127,11 +120,8 @@ def _alarms(runs: Runs, method: str, title: str) -> Figure:
     }
 
     def draw(canvas: matplotlib.figure.Figure) -> None:
-        columns = min(COLUMNS, len(shares))
-        grid = canvas.subplots(math.ceil(len(shares) / columns), columns, squeeze=False)
-        for axes in grid.flat[len(shares) :]:
-            axes.remove()
-        for axes, (category, share) in zip(grid.flat, shares.items(), strict=False):
+        grid = panel_grid(canvas, len(shares))
+        for axes, (category, share) in zip(grid, shares.items(), strict=False):
             axes.imshow(share, cmap="inferno", vmin=0, vmax=10 * (1 - ALARM_QUANTILE))
             axes.set_title(category, fontsize=8)
             axes.set_xticks([])

@@ -72,7 +72,7 @@ class Table:
                 raise InputError(f"table {self.name}: a row and the columns differ in {wrong}")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Figure:
     """A picture of numbers.
 
@@ -80,8 +80,7 @@ class Figure:
       name: of its files, "figure3".
       title: in one line.
       data: what is drawn, of dicts, lists, text, numbers and None.
-      draw: draws it; the colours of lines and text are those of matplotlib's current style, which is that of
-        a light or a dark page.
+      draw: draws it in the colours of matplotlib's current style, which a dark page exchanges for its own.
       note: what is to be seen.
       size: width and height in inches.
     """

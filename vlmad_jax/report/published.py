@@ -63,6 +63,11 @@ def comparison() -> dict[str, Any]:
     return _read()["comparison_paper"]
 
 
+def published_defects() -> dict[str, list[str]]:
+    """The folders of defects of each category of MVTec AD, 73 in all."""
+    return _read()["mvtec_ad_defects"]
+
+
 @cache
 def _read() -> dict[str, Any]:
     return json.loads(files(__package__).joinpath("published.json").read_text("utf-8"))
