@@ -72,6 +72,7 @@ def evaluate(
     save_maps: bool = False,
     workers: int = 0,
     compared: bool = False,
+    observe: Observe | None = None,
 ) -> dict[str, Any]:
     """Runs an evaluation and writes its files to `out`.
 
@@ -83,6 +84,7 @@ def evaluate(
       workers: processes that decode; 0 decodes in threads of this one.
       compared: as one of several: also notes how long each category takes to prepare and a picture to score,
         for `Results.timing`, and its progress bar stands below another.
+      observe: is shown each category with its maps before it is noted as finished.
 
     Returns:
       The contents of `metrics.json`.
@@ -113,7 +115,7 @@ def evaluate(
         write_manifest(out / "references.json", references)
     maps_out = out if save_maps else None
     todo = [name for name in dataset.categories if not is_finished(name, results, maps_out)]
-    evaluator = Evaluator(detector, params, dataset, references, results, maps_out, compared)
+    evaluator = Evaluator(detector, params, dataset, references, results, maps_out, compared, observe)
     evaluator.run(todo, config.batch_size, workers)
     left_out = sum(row.score is None for name in dataset.categories for row in results.rows(name))
     if left_out:
@@ -181,6 +183,9 @@ class Judged:
         return np.array([sample.label for sample in self.samples])
 
 
+Observe = Callable[[str, Judged], None]
+
+
 @dataclass(frozen=True)
 class Evaluator:
     """Scores the test pictures of categories, one after another, through one reading pipeline.
@@ -195,7 +200,7 @@ class Evaluator:
     results: Results
     maps_out: Path | None = None
     compared: bool = False
-    observe: Callable[[str, Judged], None] | None = None
+    observe: Observe | None = None
 
     def run(self, categories: Sequence[str], batch_size: int, workers: int) -> None:
         """Evaluates the categories and adds each to the results as it is finished."""

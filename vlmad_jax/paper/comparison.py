@@ -6,8 +6,11 @@ import functools
 
 from vlmad_jax.paper.cells import (
     INTERVALS,
+    LEVELS,
     METRICS,
     Row,
+    auroc_cells,
+    auroc_columns,
     mean,
     mean_cells,
     metric_cells,
@@ -96,28 +99,26 @@ def means(runs: Runs, method: str) -> list[Table]:
 
 def by_group(runs: Runs) -> list[Table]:
     """The averages by group of objects, of both methods."""
-    found = {method: zero_shot(runs, method) for method in TITLES}
     is_mvtec = runs.config.dataset == "mvtec_ad"
     rows: list[Row] = []
     for group, members in groups(runs.config.dataset, runs.dataset.categories).items():
-        row: Row = {"group": group, "categories": len(members)}
-        for method, run in found.items():
+        for method, title in TITLES.items():
+            run = zero_shot(runs, method)
             theirs = comparison()["group_means"][method].get(group) if is_mvtec else None
             table = [published_by_category(runs, method).get(name) for name in members]
-            for place, level in enumerate(("image", "pixel")):
-                key = f"{method}_{level}"
-                row[f"{key}_auroc"] = mean([run.metrics[name][f"{level}_auroc"] for name in members])
-                row[f"published_{key}"] = theirs[place] if theirs else None
-                row[f"published_{key}_from_table"] = mean([pair[place] if pair else None for pair in table])
-        rows.append(row)
-    columns = [Column("group", "group"), Column("categories", "categories")]
-    for method, title in TITLES.items():
-        for level in ("image", "pixel"):
-            key, heading = f"{method}_{level}", f"{title} {level} AUROC"
-            columns.append(Column(f"{key}_auroc", "ours", 3, heading))
-            columns.append(Column(f"published_{key}", "published", 3, heading))
-            columns.append(Column(f"published_{key}_from_table", "from its table", 3, heading))
-    note = "Means over the categories of a group."
+            row: Row = {"group": group, "method": title, "categories": len(members)}
+            for place, level in enumerate(LEVELS):
+                ours = mean([run.metrics[name][f"{level}_auroc"] for name in members])
+                row |= auroc_cells(f"{level}_auroc", ours, run.mean_interval(level, members))
+                row[f"published_{level}"] = theirs[place] if theirs else None
+                row[f"published_{level}_from_table"] = mean([x[place] if x else None for x in table])
+            rows.append(row)
+    columns = [Column("group", "group"), Column("method", "method"), Column("categories", "categories")]
+    for level in LEVELS:
+        columns += auroc_columns(f"{level}_auroc", level)
+        columns.append(Column(f"published_{level}", "published", 3, level))
+        columns.append(Column(f"published_{level}_from_table", "from its table", 3, level))
+    note = f"Means of AUROC over the categories of a group. {INTERVALS}"
     if is_mvtec:
         note += (
             " Published is what the comparison's text says; from its table is the mean of its own tables 1 "

@@ -32,18 +32,17 @@ PANEL = 192
 
 @dataclass(frozen=True)
 class Details:
-    """Below a run's folder; pictures are kept only if `pictures`."""
+    """In a folder of a run; pictures are kept only of a data set that is given."""
 
     folder: Path
-    dataset: DataSet
-    pictures: bool
+    dataset: DataSet | None = None
 
     def add(self, category: str, judged: Judged) -> None:
         """Keeps what is wanted of a category."""
         if judged.has_masks:
             duels = pixel_duels(judged.maps, judged.masks)
             self._write(category, "duels.npz", vars(duels))
-        if not self.pictures:
+        if self.dataset is None:
             return
         self._write(category, "alarms.npz", {"share": alarm_shares(judged)})
         threshold = best_threshold(judged.scores, judged.labels)

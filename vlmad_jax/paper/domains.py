@@ -9,14 +9,16 @@ from typing import Any
 
 from vlmad_jax.evaluation import EvaluationConfig, evaluate
 from vlmad_jax.files import write_json
-from vlmad_jax.paper.cells import METRICS, Row
+from vlmad_jax.paper.cells import Row, mean_cells, metric_columns
 from vlmad_jax.paper.config import Domain
+from vlmad_jax.paper.details import Details
+from vlmad_jax.paper.finished import Finished
 from vlmad_jax.paper.runs import Runs
 from vlmad_jax.report.parts import Column, Table
+from vlmad_jax.results import Results
 from vlmad_jax.training.train import Resources, TrainConfig, train_method
 
 UNTRAINED = "none (WinCLIP)"
-HEADINGS = {"image_auroc": "image AUROC", "image_ap": "image AP", "pixel_auroc": "pixel AUROC"}
 
 
 def domains(runs: Runs) -> list[Table]:
@@ -26,29 +28,30 @@ def domains(runs: Runs) -> list[Table]:
         note = "Give two data sets or more, for example --domains=mvtec_ad=DIRECTORY,visa=DIRECTORY."
         return [Table("domains", "Across domains", (Column("learned", "learned from"),), (), note)]
     rows: list[Row] = []
+    blank = [column.key for column in metric_columns()]
     for source in (None, *tested):
         row: Row = {"learned": UNTRAINED if source is None else source.name}
         for target in tested:
-            means = {} if source == target else tested_on(runs, source, target)
-            row |= {f"{target.name}_{metric}": means.get(metric) for metric in METRICS}
+            cells = dict.fromkeys(blank) if source == target else mean_cells(tested_on(runs, source, target))
+            row |= {f"{target.name}_{key}": value for key, value in cells.items()}
         rows.append(row)
     columns = [Column("learned", "learned from")]
     for target in tested:
-        for metric in METRICS:
-            heading = HEADINGS.get(metric, "AUPRO")
-            columns.append(Column(f"{target.name}_{metric}", heading, 3, f"tested on {target.name}"))
+        for column in metric_columns():
+            key, group = f"{target.name}_{column.key}", f"tested on {target.name}, {column.group}"
+            columns.append(dataclasses.replace(column, key=key, group=group))
     note = (
         f"AnomalyCLIP's prompts, learned for {runs.config.epochs} epochs on the test pictures of one data "
         f"set and "
         "tested on those of another; nothing is chosen on the data set tested. The first row learns "
         "nothing. A data "
-        "set is not tested with what was learned on itself."
+        "set is not tested with what was learned on itself. {INTERVALS}"
     )
     return [Table("domains", "Across domains", tuple(columns), tuple(rows), note)]
 
 
-def tested_on(runs: Runs, source: Domain | None, target: Domain) -> dict[str, Any]:
-    """The mean metrics on one data set with what was learned on another, or of WinCLIP."""
+def tested_on(runs: Runs, source: Domain | None, target: Domain) -> Finished:
+    """One data set with what was learned on another, or by WinCLIP."""
     config = runs.config
     evaluation = EvaluationConfig(
         method="winclip" if source is None else "anomalyclip",
@@ -59,8 +62,10 @@ def tested_on(runs: Runs, source: Domain | None, target: Domain) -> dict[str, An
         dtype=config.dtype,
         params=None if source is None else str(learn(runs, source)),
     )
-    name = f"{source.name if source else 'none'}-to-{target.name}"
-    return evaluate(evaluation, runs.out / "domains" / name, workers=runs.workers)["mean"]
+    out = runs.out / "domains" / f"{source.name if source else 'none'}-to-{target.name}"
+    details = Details(out / "details")
+    contents = evaluate(evaluation, out, workers=runs.workers, observe=details.add)
+    return Finished(Results(out), details, tuple(contents["categories"]))
 
 
 def learn(runs: Runs, source: Domain) -> Any:

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import jax
 import numpy as np
 
 from vlmad_jax.clip.hub import BUNDLED_PARAMS, is_bundled
-from vlmad_jax.comparison import Grid, compare
+from vlmad_jax.comparison import Grid, cell_name, compare
 from vlmad_jax.evaluation import EvaluationConfig
 from vlmad_jax.methods import LEARNING, METHODS
-from vlmad_jax.paper.cells import Row
+from vlmad_jax.paper.cells import INTERVALS, Row, auroc_cells, auroc_columns
+from vlmad_jax.paper.details import Details
 from vlmad_jax.paper.domains import training_seconds
+from vlmad_jax.paper.finished import Finished
 from vlmad_jax.paper.runs import Runs
 from vlmad_jax.report.parts import Column, Table
+from vlmad_jax.results import Results
 
 # Of the methods that need good samples, and of WinCLIP again.
 SHOTS = 4
@@ -45,7 +50,7 @@ def efficiency(runs: Runs) -> list[Table]:
     )
     measured = compare(grid, runs.out / "efficiency", workers=runs.workers)
     machines = [cell["machine"] for cell in measured["cells"].values()]
-    rows = [_row(runs, row) for row in measured["rows"] if row["picture_seconds"] is not None]
+    rows = [_row(runs, grid, row) for row in measured["rows"] if row["picture_seconds"] is not None]
     columns = (
         Column("method", "method"),
         Column("shots", "good samples"),
@@ -54,8 +59,7 @@ def efficiency(runs: Runs) -> list[Table]:
         Column("peak_gigabytes", "peak memory, GB", 2),
         Column("learned", "parameters learned"),
         Column("training_seconds", "training, s", 0),
-        Column("image_auroc", "image AUROC", 3),
-        Column("pixel_auroc", "pixel AUROC", 3),
+        *auroc_columns("image_auroc", "image"),
     )
     named = "; ".join(f"{key} {value}" for key, value in machines[0].items()) if machines else ""
     note = (
@@ -63,8 +67,8 @@ def efficiency(runs: Runs) -> list[Table]:
         f"{config.batch_size}, compiled; preparing a category includes compiling, and for methods that are "
         "fitted to good samples the fit. Each method runs in a process of its own, whose peak of memory "
         "this is. "
-        "Training time is what learning on another data set took in the study across domains, if that ran."
-        + (f"\n\nMachine: {named}." if named else "")
+        "Training time is what learning on another data set took in the study across domains, if that ran. "
+        f"{INTERVALS}" + (f"\n\nMachine: {named}." if named else "")
     )
     return [Table("measured_efficiency", "Efficiency", columns, tuple(rows), note)]
 
@@ -85,8 +89,10 @@ def parameters_learned(runs: Runs, name: str) -> int:
     return sum(int(np.prod(leaf.shape)) for leaf in jax.tree.leaves(shapes))
 
 
-def _row(runs: Runs, row: dict) -> Row:
+def _row(runs: Runs, grid: Grid, row: dict[str, Any]) -> Row:
     name = row["method"]
+    out = runs.out / "efficiency" / cell_name(name, row["shots"], grid.seeds[0])
+    run = Finished(Results(out), Details(out / "details"), runs.dataset.categories)
     seconds = training_seconds(runs, "anomalyclip") if name in ("anomalyclip", "hybrid") else None
     return {
         "method": name,
@@ -96,6 +102,5 @@ def _row(runs: Runs, row: dict) -> Row:
         "peak_gigabytes": row["peak_memory_bytes"] / 1e9,
         "learned": parameters_learned(runs, name),
         "training_seconds": seconds,
-        "image_auroc": row["image_auroc"],
-        "pixel_auroc": row["pixel_auroc"],
+        **auroc_cells("image_auroc", run.mean["image_auroc"], run.mean_interval("image")),
     }

@@ -18,7 +18,7 @@ from vlmad_jax.clip.model import CLIP, load_clip
 from vlmad_jax.data import DataSet, Sample, load_dataset
 from vlmad_jax.data.pipeline import Batch
 from vlmad_jax.data.references import draw_references
-from vlmad_jax.evaluation import Evaluator, params_fingerprint
+from vlmad_jax.evaluation import Evaluator, Observe, params_fingerprint
 from vlmad_jax.methods import AnomalyCLIP, Options, Scores, WinCLIP
 from vlmad_jax.paper.config import LARGEST_WINDOW, PaperConfig
 from vlmad_jax.paper.details import Details
@@ -149,7 +149,7 @@ class Runs:
           name: of the run; the default names sizes, shots and seed.
           good: score good training pictures in place of test pictures, without those of the draw.
         """
-        detector = dataclasses.replace(self.base, window_sizes=sizes)
+        detector = self.sized(sizes)
 
         def state_of(category: str) -> Any:
             named = object_name or self.dataset.object_name(category)
@@ -169,17 +169,23 @@ class Runs:
         described |= {"shots": shots, "seed": seed, "window_sizes": list(sizes)}
         main = shots == 0 and name is None and sizes == (2, 3)
         return self.embedded(
-            run_name, described, detector.score_features, sizes, state_of, self.pictures(good, drawn), main
+            run_name,
+            described,
+            self.compiled(("winclip", sizes), detector.score_features),
+            sizes,
+            state_of,
+            self.pictures(good, drawn),
+            main,
         )
 
     def features(self, kinds: tuple[str, ...], sizes: tuple[int, ...] = (2, 3)) -> Finished:
         """Some kinds of features, compared with WinCLIP's words."""
-        scorer = FeatureSum(dataclasses.replace(self.base, window_sizes=sizes), kinds)
+        scorer = FeatureSum(self.sized(sizes), kinds)
         shown = "-and-".join(kind.replace(" ", "-") for kind in kinds)
         return self.embedded(
             f"features-{shown}-windows-{'-'.join(map(str, sizes))}",
             {"kinds": list(kinds), "window_sizes": list(sizes)},
-            scorer.score_features,
+            self.compiled((kinds, sizes), scorer.score_features),
             sizes,
             lambda category: {"text": self.text_features(WINCLIP, self.dataset.object_name(category))},
             self.pictures(False, {}),
@@ -191,10 +197,20 @@ class Runs:
         dataset = self.pictures(good, {})
         described = {"params": params_fingerprint(params)}
 
-        def make(results: Results, observe: Any) -> Evaluator:
+        def make(results: Results, observe: Observe) -> Evaluator:
             return Evaluator(detector, params, dataset, {}, results, observe=observe)
 
         return self.run("anomalyclip", described, make, dataset, main=not good)
+
+    def sized(self, sizes: tuple[int, ...]) -> WinCLIP:
+        """WinCLIP with windows of these sizes."""
+        return dataclasses.replace(self.base, window_sizes=sizes)
+
+    def compiled(self, key: Any, score_features: ScoreFeatures) -> ScoreFeatures:
+        """The function compiled, once for all runs of that key."""
+        if key not in self.memory:
+            self.memory[key] = jax.jit(score_features)
+        return self.memory[key]
 
     @staticmethod
     def kept_json(path: Path) -> Any:
@@ -232,8 +248,7 @@ class Runs:
     ) -> Finished:
         """A run on embeddings."""
 
-        def make(results: Results, observe: Any) -> Evaluator:
-            compiled = jax.jit(score_features)
+        def make(results: Results, observe: Observe) -> Evaluator:
             return EmbeddedEvaluator(
                 self.base,
                 {},
@@ -244,7 +259,7 @@ class Runs:
                 embeddings=self.embeddings,
                 sizes=sizes,
                 state_of=state_of,
-                score_features=compiled,
+                score_features=score_features,
             )
 
         return self.run(name, described, make, dataset, main)
@@ -253,7 +268,7 @@ class Runs:
         self,
         name: str,
         described: dict[str, Any],
-        make: Callable[[Results, Any], Evaluator],
+        make: Callable[[Results, Observe], Evaluator],
         dataset: DataSet,
         main: bool,
     ) -> Finished:
@@ -271,7 +286,7 @@ class Runs:
             "weights_fingerprint": self.clip.fingerprint,
         }
         results.open(identity, resume=True)
-        details = Details(results.out / "details", dataset, pictures=main and not good)
+        details = Details(results.out / "details", dataset if main and not good else None)
         todo = [category for category in dataset.categories if not results.has(category)]
         if todo:
             make(results, details.add).run(todo, self.config.batch_size, self.workers)
