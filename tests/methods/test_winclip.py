@@ -24,24 +24,29 @@ def make(request, tmp_path_factory):
     return functools.cache(lambda window_sizes: WinCLIP(clip, window_sizes))
 
 
-@pytest.mark.parametrize("window_sizes", [(2, 3), ALL_SIZES], ids=str)
 @pytest.mark.parametrize("shots", ["zero", "few"])
-def test_scores_and_maps(make, window_sizes, shots):
-    arrays, sizes = case("winclip").arrays, "_".join(map(str, window_sizes))
-    detector = make(window_sizes)
+def test_scores_and_maps(make, shots):
+    detector = make((2, 3))
     state = detector.prepare("bottle", REFERENCES if shots == "few" else None)
-    scores = detector.score(state, IMAGES)
-    assert difference(scores.image, arrays[f"{shots}_shot_scores_{sizes}"]) <= SCORES
-    assert difference(scores.map, arrays[f"{shots}_shot_maps_{sizes}"]) <= SCORES
+    check_scores(detector.score(state, IMAGES), f"{shots}_shot", (2, 3))
 
 
-def test_window_embeddings():
-    """Of one picture at a time, as references are taken."""
-    for number in range(len(IMAGES)):
-        windows = winclip(ALL_SIZES)._extract(IMAGES[number : number + 1])["windows"]
-        for size, embeddings in zip(ALL_SIZES, windows, strict=True):
-            expected = case("winclip").arrays[f"window_embeddings_{size}"][number : number + 1]
-            assert difference(embeddings, expected) <= 2e-5
+def check_scores(scores, shots, window_sizes):
+    arrays, sizes = case("winclip").arrays, "_".join(map(str, window_sizes))
+    assert difference(scores.image, arrays[f"{shots}_scores_{sizes}"]) <= SCORES
+    assert difference(scores.map, arrays[f"{shots}_maps_{sizes}"]) <= SCORES
+
+
+def test_windows_of_all_sizes():
+    """Embeddings of one picture at a time, as references are taken, and the scores made of them."""
+    detector = winclip(ALL_SIZES)
+    features = [detector._extract(IMAGES[number : number + 1]) for number in range(len(IMAGES))]
+    joined = jax.tree.map(lambda *parts: np.concatenate(parts), *features)
+    for size, embeddings in zip(ALL_SIZES, joined["windows"], strict=True):
+        assert difference(embeddings, case("winclip").arrays[f"window_embeddings_{size}"]) <= 2e-5
+    for shots, references in (("zero_shot", None), ("few_shot", REFERENCES)):
+        state = detector.prepare("bottle", references)
+        check_scores(jax.jit(detector.score_features)(state, joined), shots, ALL_SIZES)
 
 
 def test_features_do_not_depend_on_whether_patches_are_asked_for():
