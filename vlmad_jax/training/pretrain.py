@@ -38,7 +38,7 @@ class PretrainConfig:
     `leave_out` names terms of the loss to do without, to see what each is worth.
     """
 
-    schedule_steps: int = 4800
+    schedule_steps: int = 6_000
     pairs: int = 64
     pool: int = 65536
     learning_rate: float = 1e-3
