@@ -26,8 +26,8 @@ judging parts or methods. For real figures give --weights=openai/clip-vit-base-p
 weights/README.md."""
 
 
-def define_shared_flags(windows: bool = True, resume: bool = True) -> None:
-    """Defines the flags that every evaluation has; those of its windows and of resuming unless left out."""
+def define_shared_flags(windows: bool = True) -> None:
+    """Defines the flags that every evaluation has; that of its windows unless left out."""
     flags.DEFINE_string("weights", BUNDLED, "A checkpoint's directory or Hugging Face hub id.")
     flags.DEFINE_string(
         "dataset", "synthetic", "mvtec_ad, visa, elpv, textures, synthetic, or folder for yours."
@@ -39,8 +39,7 @@ def define_shared_flags(windows: bool = True, resume: bool = True) -> None:
     if windows:
         flags.DEFINE_list("window_sizes", None, "Sides of winclip's windows, in patches; 2,3 if not given.")
     flags.DEFINE_string("out", None, "Folder of the results; results/<experiment>/<a name of the run>.")
-    if resume:
-        flags.DEFINE_bool("resume", True, "Keep what an interrupted run finished.")
+    flags.DEFINE_bool("resume", True, "Keep what an interrupted run finished.")
     flags.DEFINE_integer("workers", 0, "Processes that decode pictures; 0 decodes in threads.", lower_bound=0)
 
 

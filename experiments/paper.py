@@ -25,7 +25,7 @@ from vlmad_jax.errors import InputError
 from vlmad_jax.paper.config import Domain, PaperConfig, read_words
 from vlmad_jax.paper.studies import STUDIES, report
 
-common.define_shared_flags(windows=False, resume=False)
+common.define_shared_flags(windows=False)
 DEFAULT = PaperConfig("", "")
 PARAMS = flags.DEFINE_string("params", None, "AnomalyCLIP's prompts; those bundled with the weights if none.")
 ONLY = flags.DEFINE_list("only", [], f"What to make, of {', '.join(STUDIES)}; everything if not given.")
@@ -77,7 +77,7 @@ def main() -> None:
         contrasts=contrasts_from(CONTRASTS.value),
     )
     out = Path(values.out) if values.out else common.folder("paper", config, config.dataset)
-    report(config, out, ONLY.value, values.workers)
+    report(config, out, ONLY.value, values.resume, values.workers)
     print(f"the report is {out / 'report.html'}, its numbers are in {out / 'metrics.json'}")
     common.mention_bundled(config.weights)
 

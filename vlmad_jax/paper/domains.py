@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import shutil
 import time
-from typing import Any
+from pathlib import Path
 
+from vlmad_jax.errors import InputError
 from vlmad_jax.evaluation import EvaluationConfig, evaluate
 from vlmad_jax.files import write_json
 from vlmad_jax.paper.cells import Row, mean_cells, metric_columns
@@ -64,11 +66,11 @@ def tested_on(runs: Runs, source: Domain | None, target: Domain) -> Finished:
     )
     out = runs.out / "domains" / f"{source.name if source else 'none'}-to-{target.name}"
     details = Details(out / "details")
-    contents = evaluate(evaluation, out, workers=runs.workers, observe=details.add)
+    contents = evaluate(evaluation, out, runs.resume, workers=runs.workers, observe=details.add)
     return Finished(Results(out), details, tuple(contents["categories"]))
 
 
-def learn(runs: Runs, source: Domain) -> Any:
+def learn(runs: Runs, source: Domain) -> Path:
     """Learns on a data set unless that was done; returns where the prompts are."""
     config, out = runs.config, runs.out / "domains" / f"learned-{source.name}"
     setting = {k: x for k, x in runs.learned[0].setting.items() if k not in ("clip", "prompts")}
@@ -84,16 +86,20 @@ def learn(runs: Runs, source: Domain) -> Any:
     )
     asked = json.loads(json.dumps(dataclasses.asdict(training)))
     kept = runs.kept_json(out / "training.json")
-    if kept is not None and kept["asked"] == asked:
+    if kept is not None and kept["asked"] == asked and (runs.resume or out in runs.memory):
         return out / "params"
+    if not runs.resume:
+        shutil.rmtree(out, ignore_errors=True)
     began = time.perf_counter()
     params = train_method(training, out, Resources(workers=runs.workers))
+    if not params.exists():
+        raise InputError(f"learning on {source.name} was stopped and saved; the same command goes on")
     write_json(out / "training.json", {"asked": asked, "seconds": time.perf_counter() - began})
+    runs.memory[out] = True
     return params
 
 
-def training_seconds(runs: Runs, method: str) -> float | None:
-    """How long learning took, the longest of the data sets; None if nothing was learned."""
-    del method
+def training_seconds(runs: Runs) -> float | None:
+    """How long learning the prompts took, the longest of the data sets; None if nothing was learned."""
     kept = [runs.kept_json(path) for path in sorted(runs.out.glob("domains/learned-*/training.json"))]
     return max((x["seconds"] for x in kept), default=None)

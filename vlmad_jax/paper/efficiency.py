@@ -48,7 +48,7 @@ def efficiency(runs: Runs) -> list[Table]:
         params=params,
         shared=shared,
     )
-    measured = compare(grid, runs.out / "efficiency", workers=runs.workers)
+    measured = compare(grid, runs.out / "efficiency", runs.resume, runs.workers)
     machines = [cell["machine"] for cell in measured["cells"].values()]
     rows = [_row(runs, grid, row) for row in measured["rows"] if row["picture_seconds"] is not None]
     columns = (
@@ -93,7 +93,7 @@ def _row(runs: Runs, grid: Grid, row: dict[str, Any]) -> Row:
     name = row["method"]
     out = runs.out / "efficiency" / cell_name(name, row["shots"], grid.seeds[0])
     run = Finished(Results(out), Details(out / "details"), runs.dataset.categories)
-    seconds = training_seconds(runs, "anomalyclip") if name in ("anomalyclip", "hybrid") else None
+    seconds = training_seconds(runs) if name in ("anomalyclip", "hybrid") else None
     return {
         "method": name,
         "shots": row["shots"],

@@ -64,12 +64,21 @@ class EmbeddedEvaluator(Evaluator):
 
 @dataclass(frozen=True)
 class Runs:
-    """The runs of one configuration, in `out`."""
+    """The runs of one configuration, in `out`.
+
+    Attributes:
+      config: what to run.
+      out: where runs are kept.
+      resume: keep what an earlier start finished.
+      workers: processes that decode pictures; 0 decodes in threads.
+      memory: what was made by this one, to be made once.
+    """
 
     config: PaperConfig
     out: Path
+    resume: bool = True
     workers: int = 0
-    memory: dict[str, Any] = dataclasses.field(default_factory=dict)
+    memory: dict[Any, Any] = dataclasses.field(default_factory=dict)
 
     # What is loaded once
 
@@ -285,7 +294,7 @@ class Runs:
             "categories": list(dataset.categories),
             "weights_fingerprint": self.clip.fingerprint,
         }
-        results.open(identity, resume=True)
+        results.open(identity, self.resume)
         details = Details(results.out / "details", dataset if main and not good else None)
         todo = [category for category in dataset.categories if not results.has(category)]
         if todo:

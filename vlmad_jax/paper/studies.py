@@ -81,7 +81,9 @@ def choose(names: Sequence[str]) -> tuple[str, ...]:
     return tuple(name for name in STUDIES if not names or name in names)
 
 
-def report(config: PaperConfig, out: Path, only: Sequence[str] = (), workers: int = 0) -> Sequence[Section]:
+def report(
+    config: PaperConfig, out: Path, only: Sequence[str] = (), resume: bool = True, workers: int = 0
+) -> Sequence[Section]:
     """Runs studies and writes their report.
 
     Args:
@@ -89,6 +91,7 @@ def report(config: PaperConfig, out: Path, only: Sequence[str] = (), workers: in
       out: `report.html`, `metrics.json`, `tables/` and `figures/` are written there; `runs/`, `embeddings/`
         and others keep what was run for the next time.
       only: names of `STUDIES`; all if empty.
+      resume: keep what an earlier start finished.
       workers: processes that decode pictures; 0 decodes in threads.
 
     Raises:
@@ -96,7 +99,7 @@ def report(config: PaperConfig, out: Path, only: Sequence[str] = (), workers: in
         others.
     """
     chosen = choose(only)
-    runs = Runs(config, out, workers)
+    runs = Runs(config, out, resume, workers)
     runs.learned  # noqa: B018  prompts that are missing are told before anything is computed
     made: dict[str, list[Part]] = {}
     with tqdm(chosen, unit=" study", dynamic_ncols=True) as bar:
