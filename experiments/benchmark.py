@@ -31,14 +31,22 @@ WINDOW_SIZES = flags.DEFINE_list(
 SHOTS = flags.DEFINE_integer("shots", 0, "Random reference pictures; 0 is zero-shot.")
 REPEATS = flags.DEFINE_integer("repeats", 5, "Rounds, in each of which every dtype has its turn.")
 SECONDS = flags.DEFINE_float("seconds", 120.0, "No further round begins after this long; one always does.")
+AGAINST = flags.DEFINE_string(
+    "against", None, "A peer to take turns with: anomalib (winclip) or authors (anomalyclip)."
+)
 OUT = flags.DEFINE_string("out", "results/benchmark", "Directory of benchmark.json.")
 
 
 def run(
-    setting: Setting, dtypes: Sequence[str], repeats: int, seconds: float, out: pathlib.Path
+    setting: Setting,
+    dtypes: Sequence[str],
+    repeats: int,
+    seconds: float,
+    out: pathlib.Path,
+    against: str | None = None,
 ) -> benchmark.Results:
     """Measures, prints the table, writes OUT/benchmark.json and returns what it holds."""
-    results = benchmark.run(setting, dtypes, repeats, seconds)
+    results = benchmark.run(setting, dtypes, repeats, seconds, against)
     print(benchmark.table(results))
     write_json(out / "benchmark.json", results)
     return results
@@ -50,7 +58,7 @@ def main() -> None:
     config = benchmark.architecture(ARCH.value)
     size = BATCH_SIZE.value
     setting = Setting(METHOD.value, ARCH.value, config, size, window_sizes, SHOTS.value, WORK.value)
-    run(setting, DTYPES.value, REPEATS.value, SECONDS.value, pathlib.Path(OUT.value))
+    run(setting, DTYPES.value, REPEATS.value, SECONDS.value, pathlib.Path(OUT.value), AGAINST.value)
 
 
 if __name__ == "__main__":

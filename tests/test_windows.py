@@ -43,7 +43,7 @@ def weighted_sum(tokens):
 @pytest.mark.parametrize("chunk_tokens", [1, 20, 24, 8192])
 def test_every_window_is_encoded_with_the_class_token(monkeypatch, chunk_tokens):
     """One window at a time; 2 and then 3 of the 9; an uneven last chunk; and all at once."""
-    monkeypatch.setattr(windows, "CHUNK_TOKENS", chunk_tokens)
+    monkeypatch.setattr(windows, "chunk_tokens", lambda: chunk_tokens)
     tokens = np.random.default_rng(0).integers(-9, 9, (2, 17, 3)).astype(np.float32)
     patches = sliding_windows((4, 4), 2)
     expected = np.zeros((2, 9, 3), np.float32)
@@ -57,8 +57,8 @@ def test_every_window_is_encoded_with_the_class_token(monkeypatch, chunk_tokens)
 
 @pytest.mark.parametrize(("chunk_tokens", "together"), [(1, 1), (20, 2), (30, 3), (44, 3), (90, 9), (89, 5)])
 def test_windows_that_pass_together(monkeypatch, chunk_tokens, together):
-    """At most CHUNK_TOKENS tokens, B (1 + n) a window, in chunks of even size."""
-    monkeypatch.setattr(windows, "CHUNK_TOKENS", chunk_tokens)
+    """At most so many tokens, B (1 + n) a window, in chunks of even size."""
+    monkeypatch.setattr(windows, "chunk_tokens", lambda: chunk_tokens)
     seen = []
     monkeypatch.setattr(
         windows.jax.lax, "map", lambda f, xs, batch_size: seen.append(batch_size) or xs[:, None]

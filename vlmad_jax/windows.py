@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from vlmad_jax.chunks import CHUNK_TOKENS
+from vlmad_jax.chunks import chunk_tokens
 from vlmad_jax.errors import InputError
 
 
@@ -42,12 +42,12 @@ def map_windows(
       tokens: class token and patches.
       windows: patch indices, from `sliding_windows`.
 
-    As many windows at a time as `CHUNK_TOKENS` allows are vmapped; the chunks follow one another.
+    As many windows at a time as `chunk_tokens` allows are vmapped; the chunks follow one another.
     """
     with_class = np.concatenate(
         [np.zeros((len(windows), 1), windows.dtype), windows + 1], axis=1
     )  # (W, 1 + n)
-    fitting = max(1, CHUNK_TOKENS // (tokens.shape[0] * with_class.shape[1]))
+    fitting = max(1, chunk_tokens() // (tokens.shape[0] * with_class.shape[1]))
     chunks = -(-len(windows) // fitting)
     size = -(-len(windows) // chunks)
     # A last chunk of another size would be compiled a second time: it is filled with the last window.

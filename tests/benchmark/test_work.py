@@ -67,7 +67,7 @@ def test_executed_work_by_hand():
 
 
 def test_executed_work_in_chunks(monkeypatch):
-    monkeypatch.setattr(windows, "CHUNK_TOKENS", 20)  # 4 windows of 5 tokens at a time, and 2 of 10
+    monkeypatch.setattr(windows, "chunk_tokens", lambda: 20)  # 4 windows of 5 tokens at a time, and 2 of 10
     assert executed(batch=1) == EXECUTED + UPSAMPLING
 
 

@@ -14,13 +14,15 @@ EVERY_FLAG = {
     "repeats": "7",
     "seconds": "8.5",
     "work": "score",
+    "against": "anomalib",
 }
 # The measurement itself is replaced: what reaches it is written instead of its results.
 RECORD = """
 from experiments import benchmark, common
-def measure(setting, dtypes, repeats, seconds):
+def measure(setting, dtypes, repeats, seconds, against):
     named = (setting.method, setting.arch, setting.config.vision.patch_size, setting.batch_size)
-    return {"seen": [*named, setting.window_sizes, setting.shots, setting.work, dtypes, repeats, seconds]}
+    flags = (setting.window_sizes, setting.shots, setting.work, dtypes, repeats, seconds, against)
+    return {"seen": [*named, *flags]}
 benchmark.benchmark.run, benchmark.benchmark.table = measure, str
 common.main(benchmark.main)
 """
@@ -35,7 +37,7 @@ def test_every_flag_is_read(tmp_path):
     done = python("-c", RECORD, *flags, f"--out={tmp_path / 'new'}")
     assert done.returncode == 0, done.stderr
     seen = json.loads((tmp_path / "new" / "benchmark.json").read_text())["seen"]
-    assert seen == ["winclip", "vit-b-32", 32, 3, [2, 4], 5, "score", ["bfloat16"], 7, 8.5]
+    assert seen == ["winclip", "vit-b-32", 32, 3, [2, 4], 5, "score", ["bfloat16"], 7, 8.5, "anomalib"]
     assert done.stdout.startswith("{'seen'")
 
 

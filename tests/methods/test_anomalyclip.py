@@ -232,7 +232,7 @@ def test_the_learned_factor_of_the_diagonal_is_trained():
 
 def test_pictures_in_chunks_are_the_same(monkeypatch):
     """146 tokens a picture, 300 at a time: two pictures, then two."""
-    monkeypatch.setattr(chunks, "CHUNK_TOKENS", 300)
+    monkeypatch.setattr(chunks, "chunk_tokens", lambda: 300)
     small = dataclasses.replace(detector())
     images = CASE.arrays["images_uint8"][:3]
     found = small.clip.compile("vision", small.extract)(images)

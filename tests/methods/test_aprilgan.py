@@ -105,7 +105,7 @@ def test_the_loss_and_its_gradient():
 def test_pictures_in_chunks_are_the_same(monkeypatch):
     """65 tokens a picture, 130 at a time: two pictures, then one."""
     whole = detector()._extract(IMAGES)
-    monkeypatch.setattr(chunks, "CHUNK_TOKENS", 130)
+    monkeypatch.setattr(chunks, "chunk_tokens", lambda: 130)
     parts = dataclasses.replace(detector())._extract(IMAGES)
     for name in whole:
         assert difference(parts[name], whole[name]) <= 5e-6  # of numbers up to 10

@@ -126,7 +126,7 @@ def test_pictures_do_not_see_each_other():
 def test_chunks_of_windows_change_nothing(monkeypatch):
     state = winclip((3,)).prepare("bottle", REFERENCES)
     scores = winclip((3,)).score(state, IMAGES)
-    monkeypatch.setattr(windows, "CHUNK_TOKENS", 150)  # 5 of the 36 windows at a time
+    monkeypatch.setattr(windows, "chunk_tokens", lambda: 150)  # 5 of the 36 windows at a time
     chunked = WinCLIP(golden_clip("winclip"), (3,))
     assert apart(scores, chunked.score(state, IMAGES)) <= 1e-6
 

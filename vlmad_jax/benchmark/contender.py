@@ -56,6 +56,10 @@ class Contender:
         }
         return Start(first_call, peak_memory, job.flop() / self.setting.batch_size, machine.describe())
 
+    def scores(self) -> Any:
+        """What the job makes of its pictures, as NumPy arrays."""
+        return jax.device_get(self.job.function())
+
     def round(self) -> Round:
         """One run of the job and of every product."""
         rates = {(n, k, m): 2 * n * k * m / product.seconds() for (n, k, m), product in self.products.items()}
@@ -63,10 +67,15 @@ class Contender:
 
 
 class Run:
-    """Repeated calls of a function that returns arrays; it is called twice to begin with."""
+    """Repeated calls of a function; it is called twice to begin with.
 
-    def __init__(self, function: Callable[[], Any]) -> None:
-        self.function, self.calls = function, 1
+    `wait` waits for what a call returned.
+    """
+
+    def __init__(
+        self, function: Callable[[], Any], wait: Callable[[Any], Any] = jax.block_until_ready
+    ) -> None:
+        self.function, self.wait, self.calls = function, wait, 1
         self.first_call = self.seconds()
         self.calls = max(1, round(RUN_SECONDS / self.seconds()))
 
@@ -79,7 +88,7 @@ class Run:
         started, before = time.perf_counter(), None
         for _ in range(self.calls):
             current = self.function()
-            jax.block_until_ready(before)
+            self.wait(before)
             before = current
-        jax.block_until_ready(before)
+        self.wait(before)
         return (time.perf_counter() - started) / self.calls

@@ -14,6 +14,7 @@ import ml_dtypes
 import numpy as np
 import optax
 
+from vlmad_jax.benchmark.drawn import draw_clip, draw_pictures, draw_text
 from vlmad_jax.benchmark.setting import Setting
 from vlmad_jax.benchmark.work import matmul_flop
 from vlmad_jax.clip.model import random_clip
@@ -45,10 +46,14 @@ def make_job(setting: Setting, dtype: str) -> Job:
 
 
 def scoring(setting: Setting, dtype: str) -> Job:
-    """`Detector.score` of a batch of pictures."""
-    detector = setting.detector(random_clip(setting.config, dtype=dtype))
-    state = random_state(detector, setting.shots)
-    images = jnp.asarray(random_pictures(setting.batch_size, detector.size))
+    """`Detector.score` of a batch of pictures.
+
+    Weights, text features and pictures are those that a peer draws (`drawn.py`); a memory of good samples and
+    whatever else a method may have in its state is random.
+    """
+    detector = setting.detector(draw_clip(setting.config, dtype))
+    state = random_state(detector, setting.shots) | {"text": jnp.asarray(draw_text(setting.config))}
+    images = jnp.asarray(draw_pictures(setting.batch_size, detector.size))
     return Job(lambda: detector.score(state, images), lambda: matmul_flop(detector.score, state, images))
 
 
@@ -66,9 +71,9 @@ def training(setting: Setting, dtype: str) -> Job:
         "mask": rng.integers(0, 2, (size, detector.size, detector.size), np.uint8),
     }
     if setting.work == "train":
-        batch["image"] = random_pictures(size, detector.size)
+        batch["image"] = draw_pictures(size, detector.size)
     else:
-        shapes = jax.eval_shape(detector.extract, context.pop("vision"), random_pictures(size, detector.size))
+        shapes = jax.eval_shape(detector.extract, context.pop("vision"), draw_pictures(size, detector.size))
         batch["features"] = {
             name: rng.standard_normal(x.shape, np.float32).astype(ml_dtypes.bfloat16)
             for name, x in shapes.items()
@@ -84,11 +89,6 @@ def training(setting: Setting, dtype: str) -> Job:
         return terms
 
     return Job(call, lambda: devices * matmul_flop(step, state, frozen, sharded))
-
-
-def random_pictures(number: int, size: int) -> np.ndarray:
-    """uint8 (number, size, size, 3)."""
-    return np.random.default_rng(0).integers(0, 256, (number, size, size, 3), np.uint8)
 
 
 @dataclass(frozen=True)

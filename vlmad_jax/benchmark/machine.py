@@ -15,7 +15,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from vlmad_jax.chunks import CHUNK_TOKENS
+from vlmad_jax.chunks import chunk_tokens
 from vlmad_jax.clip.config import CLIPConfig
 from vlmad_jax.clip.precision import dtype_of, einsum
 
@@ -49,8 +49,11 @@ def cpu_model() -> str:
 def peak_memory() -> int:
     """The most bytes held so far: of the device where it has memory of its own, otherwise by this process."""
     statistics = jax.devices()[0].memory_stats() if jax.default_backend() != "cpu" else None
-    if statistics:
-        return statistics["peak_bytes_in_use"]
+    return statistics["peak_bytes_in_use"] if statistics else process_peak()
+
+
+def process_peak() -> int:
+    """The most bytes of the machine's own memory that this process held so far."""
     try:
         # Not getrusage where it can be helped: its peak is inherited from the process that started this one.
         status = pathlib.Path("/proc/self/status").read_text()
@@ -60,6 +63,13 @@ def peak_memory() -> int:
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
 
 
+def product_shapes(config: CLIPConfig, on_cpu: bool) -> list[tuple[int, int, int]]:
+    """The (n, k, m) of products to measure: squares, and the MLP of the backbone."""
+    width, mlp_width = config.vision.width, config.vision.mlp_width
+    shapes = [(side, side, side) for side in SQUARES["cpu" if on_cpu else "accelerator"]]
+    return [*shapes, (chunk_tokens(), width, mlp_width), (chunk_tokens(), mlp_width, width)]
+
+
 def products(config: CLIPConfig, dtype: str) -> dict[tuple[int, int, int], Product]:
     """Jitted matrix products by (n, k, m) for (n, k) x (k, m): squares, and the MLP of the backbone.
 
@@ -67,9 +77,6 @@ def products(config: CLIPConfig, dtype: str) -> dict[tuple[int, int, int], Produ
     weights, so that the rate is one it could reach.
     """
     on_cpu = jax.default_backend() == "cpu"
-    width, mlp_width = config.vision.width, config.vision.mlp_width
-    shapes = [(side, side, side) for side in SQUARES["cpu" if on_cpu else "accelerator"]]
-    shapes += [(CHUNK_TOKENS, width, mlp_width), (CHUNK_TOKENS, mlp_width, width)]
 
     def multiply(right: jax.Array, left: jax.Array) -> jax.Array:
         return einsum("nk,km->nm", left, right)
@@ -82,4 +89,4 @@ def products(config: CLIPConfig, dtype: str) -> dict[tuple[int, int, int], Produ
             return functools.partial(jax.jit(functools.partial(multiply, right)), left)
         return functools.partial(jax.jit(multiply), right, left)
 
-    return {shape: product(*shape) for shape in shapes}
+    return {shape: product(*shape) for shape in product_shapes(config, on_cpu)}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 COLUMNS = (
-    ("dtype", 9),
+    ("", 18),
     ("pictures/s", 11),
     ("min", 10),
     ("max", 10),
@@ -26,11 +26,11 @@ def table(results: dict[str, Any]) -> str:
     shots = f"{setting['shots']}-shot" if setting["shots"] else "zero-shot"
     done = work_names.get(setting["work"], shots)
     rows = [[name for name, _ in COLUMNS]]
-    for dtype, figures in results["dtypes"].items():
+    for contender, figures in results["contenders"].items():
         speed, share = figures["pictures_per_second"], figures["share_of_matmul_rate"]
         rows.append(
             [
-                dtype,
+                contender,
                 f"{speed['median']:.4g}",
                 f"{speed['min']:.4g}",
                 f"{speed['max']:.4g}",
@@ -42,16 +42,23 @@ def table(results: dict[str, Any]) -> str:
                 f"{share['executed']:.1%}",
             ]
         )
-    return "\n".join(
-        [
-            f"{setting['method']} {done}, {setting['arch']}, {windows}batch {setting['batch_size']}",
-            f"{machine['device']}, {machine['cores']} cores, jax {machine['jax']}, "
-            f"load average {results['load_average']:.1f} before",
-            f"work of a picture: {work['published']:.4g} GFLOP as published, {work['executed']:.4g} executed",
-            "",
-            *(
-                "".join(cell.rjust(width) for cell, (_, width) in zip(row, COLUMNS, strict=True))
-                for row in rows
-            ),
-        ]
-    )
+    lines = [
+        f"{setting['method']} {done}, {setting['arch']}, {windows}batch {setting['batch_size']}",
+        f"{machine['device']}, {machine['cores']} cores, jax {machine['jax']}, "
+        f"load average {results['load_average']:.1f} before",
+        f"work of a picture: {work['published']:.4g} GFLOP as published, {work['executed']:.4g} executed",
+        "",
+        *("".join(cell.rjust(width) for cell, (_, width) in zip(row, COLUMNS, strict=True)) for row in rows),
+    ]
+    return "\n".join([*lines, *compared(results)])
+
+
+def compared(results: dict[str, Any]) -> list[str]:
+    """A line for each of ours against each of a peer's."""
+    lines = [
+        f"{name} is {ratio:.2f} times as fast as {peer}; maps differ by at most "
+        f"{results['differences'][name][peer]:.1e}"
+        for name, ratios in results.get("ratios", {}).items()
+        for peer, ratio in ratios.items()
+    ]
+    return ["", *lines] if lines else []

@@ -12,6 +12,7 @@ from collections.abc import Callable
 import jax
 import jax.numpy as jnp
 
+from vlmad_jax.chunks import map_heads
 from vlmad_jax.clip.precision import einsum
 from vlmad_jax.errors import InputError
 
@@ -23,11 +24,15 @@ def attend(q: jax.Array, k: jax.Array, v: jax.Array, mask: jax.Array | None = No
 
     `mask` (Q, T) is true where a query may look.
     """
-    logits = einsum("bhqd,bhtd->bhqt", q, k) * q.shape[-1] ** -0.5  # (B, H, Q, T)
-    if mask is not None:
-        logits = jnp.where(mask, logits, -jnp.inf)
-    weights = jax.nn.softmax(logits, axis=-1).astype(v.dtype)
-    return einsum("bhqt,bhtd->bhqd", weights, v)
+
+    def of_heads(q: jax.Array, k: jax.Array, v: jax.Array) -> jax.Array:
+        logits = einsum("bhqd,bhtd->bhqt", q, k) * q.shape[-1] ** -0.5
+        if mask is not None:
+            logits = jnp.where(mask, logits, -jnp.inf)
+        weights = jax.nn.softmax(logits, axis=-1).astype(v.dtype)
+        return einsum("bhqt,bhtd->bhqd", weights, v)
+
+    return map_heads(of_heads, q, k, v)
 
 
 def qk(q: jax.Array, k: jax.Array, v: jax.Array) -> jax.Array:

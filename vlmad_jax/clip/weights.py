@@ -169,6 +169,13 @@ def parameter_shapes(config: CLIPConfig) -> dict[str, tuple[int, ...]]:
     }
 
 
+def tensor_shapes(config: CLIPConfig, layout: str) -> dict[str, tuple[int, ...]]:
+    """The shape of every tensor that a checkpoint of `layout` stores for such a model, by name."""
+    shapes = parameter_shapes(config)
+    table = LAYOUTS[layout].tensors(config).items()
+    return {name: TRANSFORMS[kind].shape(shapes[path], config) for path, (name, kind) in table}
+
+
 def load_params(tensors: Tensors, config: CLIPConfig, layout: str, source: str) -> Params:
     """Turns a checkpoint's tensors into the parameters of `CLIPModule`, float32.
 
@@ -182,7 +189,7 @@ def load_params(tensors: Tensors, config: CLIPConfig, layout: str, source: str) 
       InputError: tensors are missing, unexpected, misshapen or not finite; one line lists them all.
     """
     table, shapes = LAYOUTS[layout].tensors(config), parameter_shapes(config)
-    wanted = {name: TRANSFORMS[kind].shape(shapes[path], config) for path, (name, kind) in table.items()}
+    wanted = tensor_shapes(config, layout)
     given = {name: tensor for name, tensor in tensors.items() if name not in LAYOUTS[layout].buffers}
     given = {name: x.astype(np.float32) for name, x in given.items()}
     complaints = [

@@ -1,0 +1,175 @@
+"""Other implementations of the same methods in PyTorch, measured as our own is.
+
+Weights, text features and pictures are those of `drawn.py`. Nothing outside this file and
+`torch_anomalyclip.py` imports torch; both need `pip install -e '.[peers]'`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+import sys
+from collections.abc import Callable
+from typing import Any
+from unittest import mock
+
+import numpy as np
+
+from vlmad_jax.benchmark import machine
+from vlmad_jax.benchmark.contender import Round, Run, Start
+from vlmad_jax.benchmark.drawn import draw_pictures, draw_tensor, draw_text
+from vlmad_jax.benchmark.setting import Setting
+from vlmad_jax.clip.model import CLIP
+from vlmad_jax.errors import InputError
+from vlmad_jax.methods import AnomalyCLIP
+
+# What each peer does: anomalib has no AnomalyCLIP, whose authors' code is no package.
+PEER_METHODS = {"anomalib": ("winclip",), "authors": ("anomalyclip",)}
+# Our names of the shapes that peers can be compared at, and open_clip's.
+OPEN_CLIP_NAMES = {"vit-b-16-plus-240": "ViT-B-16-plus-240", "vit-l-14-336": "ViT-L-14-336-quickgelu"}
+
+
+class Peer:
+    """A peer's scoring of the drawn pictures, in float32 or under bfloat16 autocast.
+
+    `start` once, then `round` and `scores` as often as wanted, as of a `Contender`.
+    """
+
+    def __init__(self, setting: Setting, dtype: str) -> None:
+        self.setting, self.dtype = setting, dtype
+
+    def start(self) -> Start:
+        """Builds the model and calls it twice.
+
+        The work is noted as published: torch counts none.
+        """
+        torch = import_torch()
+        self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        score = PEERS[self.setting.method](self.setting, self.device)
+
+        def call() -> Any:
+            with torch.inference_mode(), self.autocast(torch):
+                return score()
+
+        self.job = Run(call, self.wait)
+        on_cuda = self.device.type == "cuda"
+        peak = torch.cuda.max_memory_allocated() if on_cuda else machine.process_peak()
+        self.products = self.make_products(torch)
+        return Start(self.job.first_call, peak, self.setting.published_flop, {"torch": torch.__version__})
+
+    def autocast(self, torch: Any) -> contextlib.AbstractContextManager[Any]:
+        """What a caller of the peer wraps it in to have bfloat16."""
+        if self.dtype == "float32":
+            return contextlib.nullcontext()
+        return torch.autocast(self.device.type, torch.bfloat16)
+
+    def wait(self, result: Any) -> None:
+        """Waits until the device is through with what was asked so far."""
+        if self.device.type == "cuda":
+            import_torch().cuda.synchronize()
+
+    def make_products(self, torch: Any) -> dict[tuple[int, int, int], Run]:
+        """Products of the same shapes as ours, by torch: the machine's rate is the higher of both."""
+        dtype = {"float32": torch.float32, "bfloat16": torch.bfloat16}[self.dtype]
+
+        def product(n: int, k: int, m: int) -> Run:
+            left = torch.randn(n, k, device=self.device).to(dtype)
+            right = torch.randn(m, k, device=self.device).to(dtype)
+            return Run(lambda: torch.nn.functional.linear(left, right), self.wait)
+
+        shapes = machine.product_shapes(self.setting.config, self.device.type == "cpu")
+        return {shape: product(*shape) for shape in shapes}
+
+    def round(self) -> Round:
+        """One run of the peer and of every product."""
+        rates = {(n, k, m): 2 * n * k * m / product.seconds() for (n, k, m), product in self.products.items()}
+        return Round(self.job.seconds(), rates)
+
+    def scores(self) -> tuple[np.ndarray, np.ndarray]:
+        """Image scores (B,) and maps (B, S, S)."""
+        image, maps = self.job.function()
+        return image.float().cpu().numpy(), maps.float().cpu().numpy()
+
+
+def import_torch() -> Any:
+    """torch; InputError if it is not there."""
+    try:
+        import torch
+    except ImportError as error:
+        raise InputError("--against needs PyTorch and anomalib; pip install -e '.[peers]'") from error
+    return torch
+
+
+def winclip(setting: Setting, device: Any) -> Callable[[], Any]:
+    """anomalib's WinCLIP."""
+    torch = import_torch()
+    without_vision_ops(torch)
+    from anomalib.models.image.winclip import torch_model
+
+    with mock.patch.object(torch_model, "PRETRAINED", None):  # published weights would be fetched
+        peer = torch_model.WinClipModel(scales=setting.window_sizes or (2, 3))
+    draw_into(peer.clip)
+    peer._text_embeddings = torch.from_numpy(draw_text(setting.config))
+    peer = peer.eval().to(device)
+    pictures = normalised(setting, setting.config.vision.image_size, device)
+
+    def score() -> Any:
+        out = peer(pictures)
+        return out.pred_score, out.anomaly_map
+
+    return score
+
+
+def anomalyclip(setting: Setting, device: Any) -> Callable[[], Any]:
+    """AnomalyCLIP as its authors' code computes it: every picture by itself, no fused attention."""
+    without_vision_ops(import_torch())
+    import open_clip
+
+    from vlmad_jax.benchmark.torch_anomalyclip import TorchAnomalyCLIP
+
+    detector = AnomalyCLIP.scaled(CLIP(setting.config, {}, None))
+    model = open_clip.create_model(OPEN_CLIP_NAMES[setting.arch]).eval()
+    draw_into(model)
+    peer = TorchAnomalyCLIP(model.to(device), detector, draw_text(setting.config))
+    pictures = normalised(setting, detector.size, device)
+    return lambda: peer(pictures)
+
+
+PEERS = {"winclip": winclip, "anomalyclip": anomalyclip}
+
+
+def without_vision_ops(torch: Any) -> None:
+    """Declares two of torchvision's operators that its import expects, where its library does not load.
+
+    Its compiled part is missing beside a CPU build of torch; no peer calls it.
+    """
+    if importlib.util.find_spec("torchvision") is None:
+        raise InputError("--against needs torchvision; pip install -e '.[peers]'")
+    try:
+        import torchvision  # noqa: F401
+    except RuntimeError:
+        library = torch.library.Library("torchvision", "DEF")
+        library.define("nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+        library.define("qnms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+        declared.append(library)
+        for name in [name for name in sys.modules if name.split(".")[0] == "torchvision"]:
+            del sys.modules[name]
+
+
+declared: list[Any] = []  # a library's operators go when it does
+
+
+def draw_into(model: Any) -> None:
+    """Gives an open_clip model the drawn weights."""
+    torch = import_torch()
+    for name, parameter in model.named_parameters():
+        parameter.data.copy_(torch.from_numpy(draw_tensor(name, tuple(parameter.shape))))
+
+
+def normalised(setting: Setting, size: int, device: Any) -> Any:
+    """The drawn pictures as the peer takes them: float32 (B, 3, S, S)."""
+    torch = import_torch()
+    config = setting.config
+    pixels = torch.from_numpy(draw_pictures(setting.batch_size, size)).permute(0, 3, 1, 2).float() / 255
+    mean, std = (torch.tensor(x).view(1, 3, 1, 1) for x in (config.image_mean, config.image_std))
+    return ((pixels - mean) / std).to(device)
