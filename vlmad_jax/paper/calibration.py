@@ -61,8 +61,7 @@ def reliabilities(runs: Runs) -> list[Figure]:
 
     note = (
         "Pictures of all categories in ten bins by image score; larger dots are more pictures. A score that "
-        "is a "
-        "probability lies on the dotted line. The error is the expected calibration error."
+        "is a probability lies on the dotted line. The error is the expected calibration error."
     )
     return [Figure("reliability", "The image score as a probability", data, draw, note, (5.5, 4.5))]
 
@@ -88,11 +87,9 @@ def thresholds(runs: Runs) -> list[Table]:
         ]
     note = (
         f"From good training pictures: the lowest of their scores that at most {FALSE_ALARM_RATE:.0%} of "
-        f"them "
-        f"exceed, of at most {GOOD_PICTURES} a category, those in WinCLIP's memory left out. Best: the "
-        f"highest F1 "
-        "on the test pictures themselves, which nobody has in advance. False alarms are shares of good test "
-        "pictures, misses of defective ones."
+        f"them exceed, of at most {GOOD_PICTURES} a category, those in WinCLIP's memory left out. Best: the "
+        "highest F1 on the test pictures themselves, which nobody has in advance. False alarms are shares of "
+        "good test pictures, misses of defective ones."
     )
     table = (*rows, *means)
     return [Table("thresholds", "Thresholds", tuple(columns), table, note, summary=len(means))]

@@ -21,8 +21,7 @@ from vlmad_jax.report.published import comparison
 METHOD = "anomalyclip"  # the comparison's tables are of it
 MEASURED = (
     "A defect's AUROC is that of its pictures against all good test pictures of its category. Mean and "
-    "sample "
-    "standard deviation are over defects, each counted once however many pictures it has."
+    "sample standard deviation are over defects, each counted once however many pictures it has."
 )
 
 
@@ -42,10 +41,8 @@ def table5(runs: Runs) -> list[Table]:
     chosen = "terciles of all defects" if runs.config.contrasts is None else "as given"
     note = (
         f"{MEASURED}\n\nContrast is the distance in CIELAB between the mean colour of a defect and that of "
-        f"the ring "
-        f"of 8 pixels around it at {SIDE} x {SIDE}, divided by the root mean square distance of the ring's "
-        f"pixels "
-        "from their mean; a defect's is the median over its pictures. "
+        f"the ring of 8 pixels around it at {SIDE} x {SIDE}, divided by the root mean square distance of the "
+        "ring's pixels from their mean; a defect's is the median over its pictures. "
         + (f"Low ends at {bounds[0]:.3f} and medium at {bounds[1]:.3f}: {chosen}." if bounds else "")
     )
     return [_summary_table("table5", "Table 5. Defects by visual contrast", "contrast", summary, note)]
@@ -60,10 +57,8 @@ def table6(runs: Runs) -> list[Table]:
     summary = [_summary(name, [r for r in rows if r["type"] == name], theirs.get(name)) for name in types]
     note = (
         f"{MEASURED}\n\nThe type of each defect is a table of this package, "
-        f"vlmad_jax/paper/definitions.json. Which "
-        "52 of MVTec AD's 73 defects the comparison counts is not published; ours give each type as many as "
-        "its "
-        "table has."
+        "vlmad_jax/paper/definitions.json. Which 52 of MVTec AD's 73 defects the comparison counts is not "
+        "published; ours give each type as many as its table has."
     )
     return [_summary_table("table6", "Table 6. Defects by type", "type", summary, note)]
 

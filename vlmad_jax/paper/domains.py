@@ -44,10 +44,8 @@ def domains(runs: Runs) -> list[Table]:
             columns.append(dataclasses.replace(column, key=key, group=group))
     note = (
         f"AnomalyCLIP's prompts, learned for {runs.config.epochs} epochs on the test pictures of one data "
-        f"set and "
-        "tested on those of another; nothing is chosen on the data set tested. The first row learns "
-        "nothing. A data "
-        "set is not tested with what was learned on itself. {INTERVALS}"
+        "set and tested on those of another; nothing is chosen on the data set tested. The first row learns "
+        "nothing. A data set is not tested with what was learned on itself. {INTERVALS}"
     )
     return [Table("domains", "Across domains", tuple(columns), tuple(rows), note)]
 

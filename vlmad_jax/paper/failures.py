@@ -65,10 +65,8 @@ def gallery(runs: Runs) -> list[Gallery]:
             exhibits += run.details.exhibits(category, title)
     note = (
         f"At most {SHOWN} pictures of each category and method: the {WORST} highest good ones, the {WORST} "
-        f"lowest "
-        f"defective ones, and others evenly spaced by score. {THRESHOLD}. Heat maps share one scale in a "
-        f"category: "
-        "black is its lowest score, pale yellow its highest. The outline is the true defect."
+        f"lowest defective ones, and others evenly spaced by score. {THRESHOLD}. Heat maps share one scale "
+        "in a category: black is its lowest score, pale yellow its highest. The outline is the true defect."
     )
     return [Gallery("gallery", "Pictures", tuple(exhibits), note)]
 
@@ -130,10 +128,8 @@ def _alarms(runs: Runs, method: str, title: str) -> Figure:
 
     note = (
         f"The places of the highest {1 - ALARM_QUANTILE:.0%} of all pixels of a category's good pictures "
-        f"under "
-        f"{title}, as shares of each cell of a grid of {ALARM_GRID} x {ALARM_GRID}: dark is none, bright "
-        f"ten times "
-        "as many as if they were spread evenly, or more."
+        f"under {title}, as shares of each cell of a grid of {ALARM_GRID} x {ALARM_GRID}: dark is none, "
+        "bright ten times as many as if they were spread evenly, or more."
     )
     name = f"alarms_{method}"
     return Figure(name, f"Where false alarms of {title} lie", data, draw, note, panels_size(len(data)))

@@ -44,9 +44,7 @@ def prompts(runs: Runs) -> list[Table]:
     )
     note = (
         f'WinCLIP, zero-shot, means over categories. One sentence is "{PLAIN}" of the object and of the '
-        f"damaged "
-        f"object; states alone fill that template with all states; templates alone fill all templates with "
-        f"these "
-        f'two; the last names every product "{OBJECT}". {INTERVALS}'
+        "damaged object; states alone fill that template with all states; templates alone fill all templates "
+        f'with these two; the last names every product "{OBJECT}". {INTERVALS}'
     )
     return [Table("prompts", "Prompts", columns, tuple(rows), note)]
