@@ -5,7 +5,7 @@ from __future__ import annotations
 import matplotlib.figure
 import numpy as np
 
-from vlmad_jax.metrics.thresholds import best_threshold, decisions
+from vlmad_jax.metrics.thresholds import best_threshold
 from vlmad_jax.paper.cells import Row
 from vlmad_jax.paper.comparison import TITLES, zero_shot
 from vlmad_jax.paper.details import ALARM_GRID, ALARM_QUANTILE, SHOWN, WORST, named, outcome
@@ -133,9 +133,3 @@ def _alarms(runs: Runs, method: str, title: str) -> Figure:
     )
     name = f"alarms_{method}"
     return Figure(name, f"Where false alarms of {title} lie", data, draw, note, panels_size(len(data)))
-
-
-def error_rates(scores: np.ndarray, labels: np.ndarray) -> Row:
-    """False alarms, misses and F1 at the best threshold."""
-    found = decisions(scores, labels, best_threshold(scores, labels))
-    return {f"best_{name}": value for name, value in vars(found).items()}

@@ -100,7 +100,7 @@ def report(
     """
     chosen = choose(only)
     runs = Runs(config, out, resume, workers)
-    runs.learned  # noqa: B018  prompts that are missing are told before anything is computed
+    runs.learned, runs.base  # noqa: B018  what is missing or does not fit is told before anything is computed
     made: dict[str, list[Part]] = {}
     with tqdm(chosen, unit=" study", dynamic_ncols=True) as bar:
         for name in bar:
