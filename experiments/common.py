@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -14,6 +13,7 @@ from absl import app, flags, logging
 from vlmad_jax.clip.hub import BUNDLED, is_bundled
 from vlmad_jax.errors import InputError
 from vlmad_jax.evaluation import EvaluationConfig, evaluate
+from vlmad_jax.fingerprint import fingerprint
 from vlmad_jax.methods import METHODS
 from vlmad_jax.report import metrics_table, published
 
@@ -125,7 +125,7 @@ def out_from_flags(experiment: str, config: EvaluationConfig) -> Path:
 
 def folder(experiment: str, config: Any, *names: str) -> Path:
     """A folder below `results` whose name changes with the configuration, a dataclass."""
-    digest = hashlib.sha256(repr(dataclasses.astuple(config)).encode()).hexdigest()[:8]
+    digest = fingerprint([repr(dataclasses.astuple(config))])[:8]
     return Path("results") / experiment / "-".join([*names, digest])
 
 

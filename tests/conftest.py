@@ -13,16 +13,26 @@ from tests.data.conftest import make_category
 from tests.experiments.command import WEIGHTS
 from vlmad_jax.clip.tensors import read_tensors, write_safetensors
 
-COMPILATION = {
-    "jax_compilation_cache_dir": "",
+KEPT_PROGRAMS = {
     "jax_persistent_cache_min_compile_time_secs": 0.0,
     "jax_persistent_cache_min_entry_size_bytes": -1,
 }
 
 
-@pytest.fixture(scope="session")
-def compilation_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("compiled")
+@pytest.fixture(scope="session", autouse=True)
+def kept_programs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Compiled programs are kept on disk for as long as the tests run, for all processes that they start."""
+    values = {"jax_compilation_cache_dir": str(tmp_path_factory.mktemp("programs")), **KEPT_PROGRAMS}
+    before = {name: getattr(jax.config, name) for name in values}
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in values.items():
+            jax.config.update(name, value)
+            patch.setenv(name.upper(), str(value))
+        compilation_cache.reset_cache()
+        yield
+    for name, value in before.items():
+        jax.config.update(name, value)
+    compilation_cache.reset_cache()
 
 
 @pytest.fixture(scope="session")
@@ -42,19 +52,19 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def evaluating(tmp_path: Path, compilation_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """A cache of data sets of its own; compiled programs are kept for the next test, in any process."""
+def evaluating(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A cache of data sets of its own; programs are compiled quickly rather than well, in any process.
+
+    These tests compare runs with one another. Numbers are compared with published ones in programs as people
+    run them.
+    """
     monkeypatch.setenv("VLMAD_JAX_CACHE", str(tmp_path / "cache"))
-    values = COMPILATION | {"jax_compilation_cache_dir": str(compilation_folder)}
-    before = {name: getattr(jax.config, name) for name in values}
-    for name, value in values.items():
-        jax.config.update(name, value)
-        monkeypatch.setenv(name.upper(), str(value))
-    compilation_cache.reset_cache()
+    name = "jax_disable_most_optimizations"
+    monkeypatch.setenv(name.upper(), "1")
+    before = jax.config.read(name)
+    jax.config.update(name, True)
     yield
-    for name, value in before.items():
-        jax.config.update(name, value)
-    compilation_cache.reset_cache()
+    jax.config.update(name, before)
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import io
 import itertools
 import json
@@ -25,6 +24,7 @@ from vlmad_jax.data.images import read_picture, resize_picture
 from vlmad_jax.data.pipeline import Batch, batches, prefetch, why_unreadable
 from vlmad_jax.data.references import draw_references, read_manifest, write_manifest
 from vlmad_jax.errors import InputError
+from vlmad_jax.fingerprint import fingerprint
 from vlmad_jax.methods import Detector, Options, Scores, method
 from vlmad_jax.results import Results
 
@@ -104,7 +104,7 @@ def evaluate(
         **{key: list(x) if isinstance(x, tuple) else x for key, x in dataclasses.asdict(config).items()},
         "categories": list(dataset.categories),
         "data_fingerprint": dataset.fingerprint,
-        "references_fingerprint": fingerprint(references, dataset),
+        "references_fingerprint": references_fingerprint(references, dataset),
         "params_fingerprint": params_fingerprint(params),
         "weights_fingerprint": clip.fingerprint,
         "setting": detector.setting,
@@ -141,22 +141,20 @@ def choose_references(config: EvaluationConfig, dataset: DataSet) -> dict[str, t
     return references
 
 
-def fingerprint(references: dict[str, tuple[Sample, ...]], dataset: DataSet) -> str | None:
+def references_fingerprint(references: dict[str, tuple[Sample, ...]], dataset: DataSet) -> str | None:
     """16 hexadecimal digits that change with the good samples or their order; None for zero-shot."""
     if not references:
         return None
     paths = [[dataset.relative(sample.path) for sample in samples] for samples in references.values()]
-    return hashlib.sha256(json.dumps(paths).encode()).hexdigest()[:16]
+    return fingerprint([json.dumps(paths)])
 
 
 def params_fingerprint(params: dict[str, Any]) -> str | None:
     """16 hexadecimal digits that change with any learned parameter; None where nothing is learned."""
     if not params:
         return None
-    digest = hashlib.sha256(repr(sorted(params)).encode())
-    for name in sorted(params):
-        digest.update(np.asarray(params[name]).tobytes())
-    return digest.hexdigest()[:16]
+    names = sorted(params)
+    return fingerprint([repr(names), *(np.asarray(params[name]).tobytes() for name in names)])
 
 
 def is_finished(category: str, results: Results, maps_out: Path | None) -> bool:

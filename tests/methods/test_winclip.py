@@ -106,19 +106,20 @@ def test_state_of_references():
 
 def test_a_good_sample_is_no_distance_from_itself():
     detector = winclip((3,))
-    with_itself = detector.score(detector.prepare("bottle", REFERENCES), REFERENCES)
-    zero_shot = detector.score(detector.prepare("bottle"), REFERENCES)
+    pictures = REFERENCES[[0, 1, 0]]
+    with_itself = detector.score(detector.prepare("bottle", REFERENCES), pictures)
+    zero_shot = detector.score(detector.prepare("bottle"), pictures)
     assert difference(with_itself.image, zero_shot.image / 2) <= 1e-6
     assert difference(with_itself.map, zero_shot.map / 2) <= 1e-6
 
 
 def test_pictures_do_not_see_each_other():
-    """Alone, or in another order and padded with black ones, a picture's score stays the same."""
+    """Alone, or in another order and with a black one, a picture's score stays the same."""
     detector = winclip((3,))
     state = detector.prepare("bottle", REFERENCES)
     scores = detector.score(state, IMAGES)
-    padded = detector.score(state, np.concatenate([IMAGES[::-1], np.zeros((2, 64, 64, 3), np.uint8)]))
-    assert apart(scores, jax.tree.map(lambda x: x[2::-1], padded)) <= 1e-6
+    others = detector.score(state, np.stack([IMAGES[2], np.zeros((64, 64, 3), np.uint8), IMAGES[0]]))
+    assert apart(jax.tree.map(lambda x: x[::-2], scores), jax.tree.map(lambda x: x[::2], others)) <= 1e-6
     alone = detector.score(state, IMAGES[1:2])
     assert apart(jax.tree.map(lambda x: x[1:2], scores), alone) <= 1e-6
 

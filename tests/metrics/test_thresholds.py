@@ -53,3 +53,4 @@ def test_reliability():
     assert (bins[0], bins[9]) == (Bin(2, 0.025, 0.5), Bin(2, 0.975, 1.0))
     assert all(b == Bin(0, None, None) for b in bins[1:9])
     assert calibration_error(bins) == pytest.approx((2 * 0.475 + 2 * 0.025) / 4)
+    assert calibration_error(reliability(scores[:0], labels[:0])) is None

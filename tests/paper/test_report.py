@@ -6,6 +6,7 @@ import dataclasses
 import json
 import math
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 import jax
@@ -21,6 +22,7 @@ from vlmad_jax.paper import efficiency
 from vlmad_jax.paper.config import Domain, PaperConfig
 from vlmad_jax.paper.studies import STUDIES, report
 from vlmad_jax.prompts import PromptEnsemble
+from vlmad_jax.report.parts import Section, Table
 
 pytestmark = pytest.mark.usefixtures("evaluating")
 
@@ -72,7 +74,7 @@ def numbers_of(page: str) -> dict[str, list[dict[str, str]]]:
 
 def test_every_table_and_figure_of_mvtec_ad(config: PaperConfig, tmp_path: Path, quick: None) -> None:
     out = tmp_path / "out"
-    report(config, out)
+    check_texts(report(config, out))
     metrics = json.loads((out / "metrics.json").read_text())
     tables = metrics["tables"]
     check_parts(tables, metrics["figures"], out)
@@ -104,6 +106,17 @@ def test_every_table_and_figure_of_mvtec_ad(config: PaperConfig, tmp_path: Path,
 def read_all(out: Path) -> dict[str, bytes]:
     files = [*out.glob("tables/*"), *out.glob("figures/*"), out / "report.html"]
     return {str(path.relative_to(out)): path.read_bytes() for path in files}
+
+
+def check_texts(sections: Sequence[Section]) -> None:
+    for section in sections:
+        for part in section.parts:
+            texts = [section.text, section.title, part.title, part.note]
+            if isinstance(part, Table):
+                texts += [text for column in part.columns for text in (column.heading, column.group)]
+                texts += [cell for row in part.rows for cell in row.values() if isinstance(cell, str)]
+            unfilled = re.findall(r"\{\w[^}]*\}", "\n".join(texts))
+            assert not unfilled, (part.name, unfilled)
 
 
 def check_parts(tables: dict, figures: dict, out: Path) -> None:

@@ -11,7 +11,7 @@ from selenium import webdriver
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.remote.webelement import WebElement
-from selenium.webdriver.support.ui import Select
+from selenium.webdriver.support.ui import Select, WebDriverWait
 
 from tests.report.made_report import EXHIBITS, MARKUP, TABLE, sections
 from vlmad_jax.report.report_files import write_report
@@ -194,6 +194,11 @@ def looks(browser: webdriver.Chrome) -> tuple[str, str, list[str]]:
     return background, ink, [image.get_attribute("class") for image in shown]
 
 
+def await_looks(browser: webdriver.Chrome, expected: tuple[str, str, list[str]]) -> None:
+    """The page is told of what the system prefers, in a while."""
+    WebDriverWait(browser, 20, 0.05).until(lambda _: looks(browser) == expected, f"not {expected}")
+
+
 def test_the_switch_changes_colours_and_figures_and_is_remembered(opened):
     light, dark = (
         ("rgb(247, 248, 249)", "rgb(28, 32, 36)", ["light"]),
@@ -202,7 +207,7 @@ def test_the_switch_changes_colours_and_figures_and_is_remembered(opened):
     switch = By.CSS_SELECTOR, ".theme-switch"
     assert looks(opened) == light
     preferring(opened, "dark")
-    assert looks(opened) == dark  # what the system prefers
+    await_looks(opened, dark)  # what the system prefers
     opened.find_element(*switch).click()
     assert looks(opened) == light
     opened.refresh()

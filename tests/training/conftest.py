@@ -4,7 +4,6 @@ from typing import Any
 
 import pytest
 
-from tests.methods.conftest import kept_programs  # noqa: F401
 from vlmad_jax.data import rendering
 from vlmad_jax.training.captions import train_tokenizer
 

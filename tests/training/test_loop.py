@@ -64,6 +64,18 @@ def test_training_follows_the_gradient(tmp_path):
     assert losses[0] == pytest.approx(np.mean(TARGETS[0] ** 2), rel=1e-6)
 
 
+def test_a_step_is_compiled_once(tmp_path):
+    """The state that a run starts with and the one that a step gives are laid out alike."""
+    traced = []
+
+    def loss(params, context, batch):
+        traced.append(None)
+        return squared_error(params, context, batch)
+
+    train(make_step(loss, OPTIMIZER), fresh(), {}, feed_until(batches, 3), 3, tmp_path, 8, 2)
+    assert len(traced) == 1
+
+
 def drawn(params, context, batch):
     number = jax.random.uniform(batch["key"])
     return 0 * params["w"].sum() + number, {"number": number}

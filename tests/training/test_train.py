@@ -175,24 +175,22 @@ def test_a_loss_that_is_not_finite_names_the_pictures(
 
 
 def test_the_same_losses_on_any_number_of_devices_and_processes(config: TrainConfig, tmp_path: Path) -> None:
-    """Thirty steps on 1, 2 and 8 devices, and on two processes that each read half of every batch."""
+    """Thirty steps on 1 and 8 devices, and on two processes of 2 that each read half of every batch."""
     config = dataclasses.replace(config, epochs=48)
     train_method(config, tmp_path / "one")
     expected = losses(tmp_path / "one")
     assert len(expected) == 30
-    started = []
-    for devices in (2, 8):
-        started.append(start(config, tmp_path / f"devices{devices}", devices))
+    started = [start(config, tmp_path / "devices", 8)]
     with socket.socket() as free:
         free.bind(("localhost", 0))
         address = f"localhost:{free.getsockname()[1]}"
     together = ("--processes=2", f"--coordinator={address}")
     for process in range(2):
-        started.append(start(config, tmp_path / "processes", 1, *together, f"--process={process}"))
+        started.append(start(config, tmp_path / "processes", 2, *together, f"--process={process}"))
     for process in started:
         _, error = process.communicate(timeout=300)
         assert process.returncode == 0, error
-    for name in ("devices2", "devices8", "processes"):
+    for name in ("devices", "processes"):
         np.testing.assert_allclose(losses(tmp_path / name), expected, rtol=1e-5, err_msg=name)
 
 

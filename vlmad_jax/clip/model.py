@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-import hashlib
+import itertools
 import pathlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -22,6 +22,7 @@ from vlmad_jax.clip.tensors import read_tensors, write_safetensors
 from vlmad_jax.clip.text import load_tokenizer, tokenize
 from vlmad_jax.errors import InputError
 from vlmad_jax.files import write_json
+from vlmad_jax.fingerprint import fingerprint
 
 # Sentences encoded at a time: prompt ensembles of any size then compile once for each length.
 TEXT_CHUNK = 128
@@ -80,10 +81,8 @@ class CLIP:
     @functools.cached_property
     def fingerprint(self) -> str:
         """16 hexadecimal digits that change with the configuration or any parameter."""
-        digest = hashlib.sha256(repr((self.config, self.dtype)).encode())
-        for leaf in jax.tree.leaves(self.params):
-            digest.update(np.asarray(leaf).tobytes())
-        return digest.hexdigest()[:16]
+        leaves = (np.asarray(leaf).tobytes() for leaf in jax.tree.leaves(self.params))
+        return fingerprint(itertools.chain([repr((self.config, self.dtype))], leaves))
 
     @functools.cached_property
     def identity(self) -> str:
@@ -91,11 +90,8 @@ class CLIP:
 
         Of the configuration and all vectors: norms, biases and the class token stay float32 in any dtype.
         """
-        digest = hashlib.sha256(repr(self.config).encode())
-        for leaf in jax.tree.leaves(self.params):
-            if jnp.ndim(leaf) == 1:
-                digest.update(np.asarray(leaf, np.float32).tobytes())
-        return digest.hexdigest()[:16]
+        vectors = [leaf for leaf in jax.tree.leaves(self.params) if jnp.ndim(leaf) == 1]
+        return fingerprint([repr(self.config), *(np.asarray(x, np.float32).tobytes() for x in vectors)])
 
     def encode_image(self, images: Array) -> jax.Array:
         """uint8 (B, S, S, 3) -> embeddings (B, E), not normalised.

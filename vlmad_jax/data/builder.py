@@ -8,7 +8,6 @@ TensorFlow, preparing takes a second, and the pictures are decoded once, in the 
     builder.as_data_source("test")[0]   # {"path": b"/data/bottle/test/good/000.png", "mask": b"", ...}
 """
 
-import hashlib
 import os
 import tempfile
 from pathlib import Path
@@ -18,6 +17,7 @@ import tensorflow_datasets as tfds
 from vlmad_jax.data.samples import Sample
 from vlmad_jax.data.source import Source, cache_folder
 from vlmad_jax.errors import InputError
+from vlmad_jax.fingerprint import fingerprint
 
 SPLITS = ("train", "test")
 FIELDS = ("path", "category", "split", "defect", "mask")
@@ -110,7 +110,7 @@ def _sample(example: dict[str, bytes]) -> Sample:
 
 def _digest(root: Path) -> str:
     """16 hexadecimal digits of the path of `root` and the listing of the files below it."""
-    digest = hashlib.sha256(os.fsencode(root))
+    parts = [os.fsencode(root)]
     seen: set[str] = set()  # links are followed, but not in circles
     for folder, subfolders, names in os.walk(root, followlinks=True):
         subfolders[:] = sorted(name for name in subfolders if not name.startswith("."))
@@ -120,5 +120,5 @@ def _digest(root: Path) -> str:
         seen.add(real)
         for path in (os.path.join(folder, name) for name in sorted(names)):
             state = os.stat(path) if os.path.exists(path) else os.lstat(path)
-            digest.update(os.fsencode(path) + f"\0{state.st_size}\0{state.st_mtime_ns}\n".encode())
-    return digest.hexdigest()[:16]
+            parts.append(os.fsencode(path) + f"\0{state.st_size}\0{state.st_mtime_ns}\n".encode())
+    return fingerprint(parts)

@@ -1,10 +1,11 @@
 """A sample is one picture and what is known of it; a data set is an ordered tuple of samples."""
 
-import hashlib
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
+
+from vlmad_jax.fingerprint import fingerprint
 
 GOOD = "good"
 
@@ -69,13 +70,13 @@ class DataSet:
         The same on every machine that holds the same files; a picture that was added, removed, renamed
         or changed in size changes it.
         """
-        digest = hashlib.sha256(self.name.encode())
+        parts = [self.name]
         for sample in self.samples:
             fields = [sample.category, sample.split, sample.defect]
             for path in (sample.path, sample.mask):
                 fields += [] if path is None else [self.relative(path), str(_file_size(path))]
-            digest.update("\0".join([*fields, "\n"]).encode())
-        return digest.hexdigest()[:16]
+            parts.append("\0".join([*fields, "\n"]))
+        return fingerprint(parts)
 
 
 def _file_size(path: str) -> int:

@@ -1,6 +1,5 @@
 """Rendering the pictures of the synthetic set, with one process a core."""
 
-import hashlib
 import os
 import subprocess
 import sys
@@ -16,6 +15,7 @@ from tqdm import tqdm
 from vlmad_jax.data import rendering
 from vlmad_jax.data.samples import GOOD
 from vlmad_jax.data.workers import cores
+from vlmad_jax.fingerprint import fingerprint
 
 
 @dataclass(frozen=True)
@@ -112,11 +112,9 @@ def render_all(folder: Path, plan: Plan) -> None:
 
 def version(plan: object) -> str:
     """16 hexadecimal digits that change with the plan or the code of the renderer."""
-    digest = hashlib.sha256(repr(plan).encode())
     root = Path(rendering.__file__).parent
-    for path in sorted(root.rglob("*.py")):
-        digest.update(bytes(path.relative_to(root)) + b"\0" + path.read_bytes())
-    return digest.hexdigest()[:16]
+    code = (bytes(path.relative_to(root)) + b"\0" + path.read_bytes() for path in sorted(root.rglob("*.py")))
+    return fingerprint([repr(plan), *code])
 
 
 def _seed(family: str, plan: Plan) -> tuple[int, int]:

@@ -87,12 +87,13 @@ def reliability(scores: np.ndarray, labels: np.ndarray, bins: int = BINS) -> lis
     return found
 
 
-def calibration_error(bins: list[Bin]) -> float:
+def calibration_error(bins: list[Bin]) -> float | None:
     """The expected calibration error, 0..1: how far score and share of defective lie apart, by picture.
 
-    Naeini, Cooper and Hauskrecht, AAAI 2015.
+    None without pictures. Naeini, Cooper and Hauskrecht, AAAI 2015.
     """
     apart = [
         b.count * abs(b.score - b.defective) for b in bins if b.score is not None and b.defective is not None
     ]
-    return sum(apart) / sum(b.count for b in bins)
+    count = sum(b.count for b in bins)
+    return sum(apart) / count if count else None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import matplotlib.figure
@@ -9,6 +10,7 @@ import numpy as np
 
 from vlmad_jax.metrics.thresholds import (
     FALSE_ALARM_RATE,
+    best_threshold,
     calibration_error,
     decisions,
     reliability,
@@ -16,7 +18,6 @@ from vlmad_jax.metrics.thresholds import (
 )
 from vlmad_jax.paper.cells import Row, mean
 from vlmad_jax.paper.details import named
-from vlmad_jax.paper.failures import error_rates
 from vlmad_jax.paper.finished import Finished
 from vlmad_jax.paper.runs import GOOD_PICTURES, Runs
 from vlmad_jax.report.parts import Column, Figure, Table
@@ -46,25 +47,30 @@ def reliabilities(runs: Runs) -> list[Figure]:
         bins = reliability(scores, labels)
         data[name] = {"bins": [vars(b) for b in bins], "calibration_error": calibration_error(bins)}
 
-    def draw(canvas: matplotlib.figure.Figure) -> None:
-        axes = canvas.subplots()
-        axes.plot([0, 1], [0, 1], linestyle=":", color="0.6", linewidth=1)
-        for number, (name, values) in enumerate(data.items()):
-            points = [(b["score"], b["defective"], b["count"]) for b in values["bins"] if b["count"]]
-            x, y, counts = (np.array(part) for part in zip(*points, strict=True))
-            label = f"{name} (error {values['calibration_error']:.3f})"
-            axes.plot(x, y, "-", color=f"C{number}", linewidth=1.2, label=label)
-            axes.scatter(x, y, s=8 + 60 * counts / counts.max(), color=f"C{number}")
-        axes.set(xlabel="mean image score", ylabel="share of defective pictures", xlim=(0, 1), ylim=(0, 1))
-        axes.grid(alpha=0.3, linewidth=0.5)
-        axes.legend(fontsize=8)
-
     note = (
         "Pictures of all categories in ten bins by image score; larger dots are more pictures. A score that "
-        "is a "
-        "probability lies on the dotted line. The error is the expected calibration error."
+        "is a probability lies on the dotted line. The error is the expected calibration error."
     )
+    draw = functools.partial(draw_reliability, data=data)
     return [Figure("reliability", "The image score as a probability", data, draw, note, (5.5, 4.5))]
+
+
+def draw_reliability(canvas: matplotlib.figure.Figure, data: dict[str, Any]) -> None:
+    """A line a method through its bins, and none for a method without pictures."""
+    axes = canvas.subplots()
+    axes.plot([0, 1], [0, 1], linestyle=":", color="0.6", linewidth=1)
+    for number, (name, values) in enumerate(data.items()):
+        points = [(b["score"], b["defective"], b["count"]) for b in values["bins"] if b["count"]]
+        if not points:
+            continue
+        x, y, counts = (np.array(part) for part in zip(*points, strict=True))
+        label = f"{name} (error {values['calibration_error']:.3f})"
+        axes.plot(x, y, "-", color=f"C{number}", linewidth=1.2, label=label)
+        axes.scatter(x, y, s=8 + 60 * counts / counts.max(), color=f"C{number}")
+    axes.set(xlabel="mean image score", ylabel="share of defective pictures", xlim=(0, 1), ylim=(0, 1))
+    axes.grid(alpha=0.3, linewidth=0.5)
+    if axes.get_legend_handles_labels()[0]:
+        axes.legend(fontsize=8)
 
 
 def thresholds(runs: Runs) -> list[Table]:
@@ -88,11 +94,9 @@ def thresholds(runs: Runs) -> list[Table]:
         ]
     note = (
         f"From good training pictures: the lowest of their scores that at most {FALSE_ALARM_RATE:.0%} of "
-        f"them "
-        f"exceed, of at most {GOOD_PICTURES} a category, those in WinCLIP's memory left out. Best: the "
-        f"highest F1 "
-        "on the test pictures themselves, which nobody has in advance. False alarms are shares of good test "
-        "pictures, misses of defective ones."
+        f"them exceed, of at most {GOOD_PICTURES} a category, those in WinCLIP's memory left out. Best: the "
+        "highest F1 on the test pictures themselves, which nobody has in advance. False alarms are shares of "
+        "good test pictures, misses of defective ones."
     )
     table = (*rows, *means)
     return [Table("thresholds", "Thresholds", tuple(columns), table, note, summary=len(means))]
@@ -104,4 +108,5 @@ def _row(name: str, category: str, run: Finished, good: Finished) -> Row:
     row: Row = {"method": name, "category": named(category), "good": len(known)}
     chosen = vars(decisions(scores, labels, threshold_of_good(known))) if len(known) else {}
     row |= {f"good_{number}": chosen.get(number) for number in NUMBERS}
-    return row | error_rates(scores, labels)
+    best = decisions(scores, labels, best_threshold(scores, labels))
+    return row | {f"best_{number}": getattr(best, number) for number in NUMBERS}

@@ -12,13 +12,11 @@ from vlmad_jax.report.parts import Column, Value
 Row = dict[str, Value]
 
 METRICS = ("image_auroc", "image_ap", "pixel_auroc", "pixel_aupro")
-HEADINGS = {"image_auroc": "AUROC", "image_ap": "AP", "pixel_auroc": "AUROC", "pixel_aupro": "AUPRO"}
 LEVELS: tuple[Level, ...] = ("image", "pixel")
 
 INTERVALS = (
     f"From and to are the {LEVEL:.0%} percentile interval of the AUROC over {RESAMPLES:,} bootstrap sets of "
-    f"test "
-    "pictures, good and defective ones drawn each by themselves; that of a mean draws in every category."
+    "test pictures, good and defective ones drawn each by themselves; that of a mean draws in every category."
 )
 
 
@@ -31,14 +29,13 @@ def auroc_columns(key: str, group: str) -> tuple[Column, ...]:
     )
 
 
-def metric_columns(prefix: str = "") -> tuple[Column, ...]:
-    """The four metrics, AUROCs with their intervals; `prefix` stands before keys and groups."""
-    key, group = (f"{prefix}_", f"{prefix} ") if prefix else ("", "")
+def metric_columns() -> tuple[Column, ...]:
+    """The four metrics, AUROCs with their intervals."""
     return (
-        *auroc_columns(f"{key}image_auroc", f"{group}image"),
-        Column(f"{key}image_ap", "AP", 3, f"{group}image"),
-        *auroc_columns(f"{key}pixel_auroc", f"{group}pixel"),
-        Column(f"{key}pixel_aupro", "AUPRO", 3, f"{group}pixel"),
+        *auroc_columns("image_auroc", "image"),
+        Column("image_ap", "AP", 3, "image"),
+        *auroc_columns("pixel_auroc", "pixel"),
+        Column("pixel_aupro", "AUPRO", 3, "pixel"),
     )
 
 

@@ -122,8 +122,7 @@ def by_group(runs: Runs) -> list[Table]:
     if is_mvtec:
         note += (
             " Published is what the comparison's text says; from its table is the mean of its own tables 1 "
-            "and 3 "
-            "over the same categories, which is not always the same."
+            "and 3 over the same categories, which is not always the same."
         )
     return [Table("groups", "Averages by group of objects", *with_published(columns, rows), note)]
 

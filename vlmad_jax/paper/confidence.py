@@ -37,10 +37,9 @@ def differences(runs: Runs) -> list[Table]:
     )
     note = (
         "AnomalyCLIP's AUROC minus WinCLIP's, zero-shot, on the same pictures. p is of DeLong's two-sided "
-        "paired test "
-        "that there is no difference, not corrected for the number of categories; that of the mean takes "
-        "categories "
-        f"as independent. {INTERVALS} Here it is of the difference, both methods on the same bootstrap sets."
+        "paired test that there is no difference, not corrected for the number of categories; that of the "
+        f"mean takes categories as independent. {INTERVALS} Here it is of the difference, both methods on "
+        "the same bootstrap sets."
     )
     return [Table("differences", "AnomalyCLIP against WinCLIP", columns, tuple(rows), note, summary=1)]
 

@@ -34,7 +34,7 @@ class PaperConfig:
       dtype: "float32" or "bfloat16".
       shots: numbers of good samples beside 0.
       seeds: of the draws of good samples.
-      words: the user's own sentences, a name and an ensemble; None for none.
+      words: the user's own sentences; None for none.
       domains: data sets to learn from and to test on, each other.
       epochs: of learning on each of them.
       contrasts: bounds of low, medium and high contrast; None takes terciles.

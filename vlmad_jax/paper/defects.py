@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -21,31 +22,41 @@ from vlmad_jax.report.published import comparison
 METHOD = "anomalyclip"  # the comparison's tables are of it
 MEASURED = (
     "A defect's AUROC is that of its pictures against all good test pictures of its category. Mean and "
-    "sample "
-    "standard deviation are over defects, each counted once however many pictures it has."
+    "sample standard deviation are over defects, each counted once however many pictures it has."
 )
+
+
+@dataclass(frozen=True)
+class Defects:
+    """Every defect of a data set.
+
+    Attributes:
+      rows: the cells of each.
+      bounds: where low and medium contrast end; empty where no defect has a contrast.
+    """
+
+    rows: list[Row]
+    bounds: list[float]
 
 
 def every_defect(runs: Runs) -> list[Table]:
     """Every defect: what it is, its contrast, and how well both methods find it."""
-    return [_table_of(_rows(runs))]
+    return [_table_of(_found(runs).rows)]
 
 
 def table5(runs: Runs) -> list[Table]:
     """By contrast: low, medium and high."""
-    rows = _rows(runs)
+    found = _found(runs)
     theirs = _published(runs, "anomalyclip_by_contrast")
     summary = [
-        _summary(level, [r for r in rows if r["level"] == level], theirs.get(level)) for level in LEVELS
+        _summary(level, [r for r in found.rows if r["level"] == level], theirs.get(level)) for level in LEVELS
     ]
-    bounds = runs.memory["contrast_bounds"]
+    bounds = found.bounds
     chosen = "terciles of all defects" if runs.config.contrasts is None else "as given"
     note = (
         f"{MEASURED}\n\nContrast is the distance in CIELAB between the mean colour of a defect and that of "
-        f"the ring "
-        f"of 8 pixels around it at {SIDE} x {SIDE}, divided by the root mean square distance of the ring's "
-        f"pixels "
-        "from their mean; a defect's is the median over its pictures. "
+        f"the ring of 8 pixels around it at {SIDE} x {SIDE}, divided by the root mean square distance of the "
+        "ring's pixels from their mean; a defect's is the median over its pictures. "
         + (f"Low ends at {bounds[0]:.3f} and medium at {bounds[1]:.3f}: {chosen}." if bounds else "")
     )
     return [_summary_table("table5", "Table 5. Defects by visual contrast", "contrast", summary, note)]
@@ -53,29 +64,25 @@ def table5(runs: Runs) -> list[Table]:
 
 def table6(runs: Runs) -> list[Table]:
     """By type of defect."""
-    rows = _rows(runs)
+    rows = _found(runs).rows
     theirs = _published(runs, "anomalyclip_by_defect_type")
     there = {row["type"] for row in rows}
     types = [name for name in (*defect_types(), UNTYPED) if name in there or name in theirs]
     summary = [_summary(name, [r for r in rows if r["type"] == name], theirs.get(name)) for name in types]
     note = (
         f"{MEASURED}\n\nThe type of each defect is a table of this package, "
-        f"vlmad_jax/paper/definitions.json. Which "
-        "52 of MVTec AD's 73 defects the comparison counts is not published; ours give each type as many as "
-        "its "
-        "table has."
+        "vlmad_jax/paper/definitions.json. Which 52 of MVTec AD's 73 defects the comparison counts is not "
+        "published; ours give each type as many as its table has."
     )
     return [_summary_table("table6", "Table 6. Defects by type", "type", summary, note)]
 
 
-def _rows(runs: Runs) -> list[Row]:
-    """Every defect, made once."""
-    if "defects" not in runs.memory:
-        runs.memory["defects"] = _made_rows(runs)
-    return runs.memory["defects"]
+def _found(runs: Runs) -> Defects:
+    """Every defect, put together once."""
+    return runs.once("defects", lambda: _made(runs))
 
 
-def _made_rows(runs: Runs) -> list[Row]:
+def _made(runs: Runs) -> Defects:
     found = {method: zero_shot(runs, method) for method in TITLES}
     contrasts = measured_contrasts(runs)
     rows: list[Row] = []
@@ -86,16 +93,15 @@ def _made_rows(runs: Runs) -> list[Row]:
             row |= {"compared": int(is_compared(runs.config.dataset, category, defect))}
             row |= {"pictures": len(pictures), "contrast": contrasts[category].get(defect)}
             for method, run in found.items():
-                bounds = run.defect_interval(category, defect)
-                row |= auroc_cells(f"{method}_auroc", run.defect_auroc(category, defect), bounds)
+                value, interval = run.defect_auroc(category, defect), run.defect_interval(category, defect)
+                row |= auroc_cells(f"{method}_auroc", value, interval)
             rows.append(row)
     known = _numbers(rows, "contrast")
-    levels, limits = levels_of(known, runs.config.contrasts) if known else ([], [])
+    levels, bounds = levels_of(known, runs.config.contrasts) if known else ([], [])
     left = iter(levels)
     for row in rows:
         row["level"] = next(left) if row["contrast"] is not None else None
-    runs.memory["contrast_bounds"] = limits
-    return rows
+    return Defects(rows, bounds)
 
 
 def measured_contrasts(runs: Runs) -> dict[str, dict[str, float | None]]:

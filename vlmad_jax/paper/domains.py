@@ -11,7 +11,7 @@ from pathlib import Path
 from vlmad_jax.errors import InputError
 from vlmad_jax.evaluation import EvaluationConfig, evaluate
 from vlmad_jax.files import write_json
-from vlmad_jax.paper.cells import Row, mean_cells, metric_columns
+from vlmad_jax.paper.cells import INTERVALS, Row, mean_cells, metric_columns
 from vlmad_jax.paper.config import Domain
 from vlmad_jax.paper.details import Details
 from vlmad_jax.paper.finished import Finished
@@ -44,10 +44,8 @@ def domains(runs: Runs) -> list[Table]:
             columns.append(dataclasses.replace(column, key=key, group=group))
     note = (
         f"AnomalyCLIP's prompts, learned for {runs.config.epochs} epochs on the test pictures of one data "
-        f"set and "
-        "tested on those of another; nothing is chosen on the data set tested. The first row learns "
-        "nothing. A data "
-        "set is not tested with what was learned on itself. {INTERVALS}"
+        "set and tested on those of another; nothing is chosen on the data set tested. The first row learns "
+        f"nothing. A data set is not tested with what was learned on itself. {INTERVALS}"
     )
     return [Table("domains", "Across domains", tuple(columns), tuple(rows), note)]
 
@@ -72,6 +70,10 @@ def tested_on(runs: Runs, source: Domain | None, target: Domain) -> Finished:
 
 def learn(runs: Runs, source: Domain) -> Path:
     """Learns on a data set unless that was done; returns where the prompts are."""
+    return runs.once(("learned", source), lambda: _learn(runs, source))
+
+
+def _learn(runs: Runs, source: Domain) -> Path:
     config, out = runs.config, runs.out / "domains" / f"learned-{source.name}"
     setting = {k: x for k, x in runs.learned[0].setting.items() if k not in ("clip", "prompts")}
     training = TrainConfig(
@@ -86,7 +88,7 @@ def learn(runs: Runs, source: Domain) -> Path:
     )
     asked = json.loads(json.dumps(dataclasses.asdict(training)))
     kept = runs.kept_json(out / "training.json")
-    if kept is not None and kept["asked"] == asked and (runs.resume or out in runs.memory):
+    if kept is not None and kept["asked"] == asked and runs.resume:
         return out / "params"
     if not runs.resume:
         shutil.rmtree(out, ignore_errors=True)
@@ -95,7 +97,6 @@ def learn(runs: Runs, source: Domain) -> Path:
     if not params.exists():
         raise InputError(f"learning on {source.name} was stopped and saved; the same command goes on")
     write_json(out / "training.json", {"asked": asked, "seconds": time.perf_counter() - began})
-    runs.memory[out] = True
     return params
 
 

@@ -65,10 +65,9 @@ def efficiency(runs: Runs) -> list[Table]:
     note = (
         "Measured, so another run gives other times. A picture is timed on the device in batches of "
         f"{config.batch_size}, compiled; preparing a category includes compiling, and for methods that are "
-        "fitted to good samples the fit. Each method runs in a process of its own, whose peak of memory "
-        "this is. "
-        "Training time is what learning on another data set took in the study across domains, if that ran. "
-        f"{INTERVALS}" + (f"\n\nMachine: {named}." if named else "")
+        "fitted to good samples the fit. Each method runs in a process of its own, whose peak of memory this "
+        "is. Training time is what learning on another data set took in the study across domains, if that "
+        f"ran. {INTERVALS}" + (f"\n\nMachine: {named}." if named else "")
     )
     return [Table("measured_efficiency", "Efficiency", columns, tuple(rows), note)]
 

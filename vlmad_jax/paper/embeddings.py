@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ from vlmad_jax.clip.modules import layer_name
 from vlmad_jax.data import Sample
 from vlmad_jax.data.pipeline import Batch, batches
 from vlmad_jax.errors import InputError
+from vlmad_jax.fingerprint import fingerprint
 from vlmad_jax.methods.winclip import WinCLIP
 from vlmad_jax.training.store import Store
 
@@ -100,8 +100,7 @@ class Embeddings:
         fields: dict[str, Any] = {name: (np.float32, x.shape[1:]) for name, x in shapes.items()}
         fields |= {"mask": (np.uint8, (-(-(winclip.size**2) // 8),)), "readable": (np.bool_, ())}
         key = [winclip.clip.fingerprint, winclip.setting, encoder.vv_layers, *names]
-        digest = hashlib.sha256(json.dumps(key).encode()).hexdigest()[:16]
-        store = Store(fields, len(samples), folder / digest)
+        store = Store(fields, len(samples), folder / fingerprint([json.dumps(key)]))
         try:
             store.create()
         except OSError as error:

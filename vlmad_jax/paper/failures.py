@@ -5,7 +5,7 @@ from __future__ import annotations
 import matplotlib.figure
 import numpy as np
 
-from vlmad_jax.metrics.thresholds import best_threshold, decisions
+from vlmad_jax.metrics.thresholds import best_threshold
 from vlmad_jax.paper.cells import Row
 from vlmad_jax.paper.comparison import TITLES, zero_shot
 from vlmad_jax.paper.details import ALARM_GRID, ALARM_QUANTILE, SHOWN, WORST, named, outcome
@@ -65,10 +65,8 @@ def gallery(runs: Runs) -> list[Gallery]:
             exhibits += run.details.exhibits(category, title)
     note = (
         f"At most {SHOWN} pictures of each category and method: the {WORST} highest good ones, the {WORST} "
-        f"lowest "
-        f"defective ones, and others evenly spaced by score. {THRESHOLD}. Heat maps share one scale in a "
-        f"category: "
-        "black is its lowest score, pale yellow its highest. The outline is the true defect."
+        f"lowest defective ones, and others evenly spaced by score. {THRESHOLD}. Heat maps share one scale "
+        "in a category: black is its lowest score, pale yellow its highest. The outline is the true defect."
     )
     return [Gallery("gallery", "Pictures", tuple(exhibits), note)]
 
@@ -130,16 +128,8 @@ def _alarms(runs: Runs, method: str, title: str) -> Figure:
 
     note = (
         f"The places of the highest {1 - ALARM_QUANTILE:.0%} of all pixels of a category's good pictures "
-        f"under "
-        f"{title}, as shares of each cell of a grid of {ALARM_GRID} x {ALARM_GRID}: dark is none, bright "
-        f"ten times "
-        "as many as if they were spread evenly, or more."
+        f"under {title}, as shares of each cell of a grid of {ALARM_GRID} x {ALARM_GRID}: dark is none, "
+        "bright ten times as many as if they were spread evenly, or more."
     )
     name = f"alarms_{method}"
     return Figure(name, f"Where false alarms of {title} lie", data, draw, note, panels_size(len(data)))
-
-
-def error_rates(scores: np.ndarray, labels: np.ndarray) -> Row:
-    """False alarms, misses and F1 at the best threshold."""
-    found = decisions(scores, labels, best_threshold(scores, labels))
-    return {f"best_{name}": value for name, value in vars(found).items()}

@@ -60,16 +60,19 @@ class Finished:
 
     def defect_auroc(self, category: str, defect: str) -> float | None:
         """Image AUROC of one defect's pictures against all good ones of the category."""
-        rows = [row for row in self.rows[category] if row.defect == defect or not row.label]
-        scores = np.array([row.score for row in rows], np.float32)
-        return auroc(rank(scores, np.array([row.label for row in rows])))
+        return auroc(rank(*self._defect_scores(category, defect)))
 
     def defect_interval(self, category: str, defect: str) -> tuple[float | None, float | None]:
         """The bootstrap interval of `defect_auroc`."""
-        rows = [row for row in self.rows[category] if row.defect == defect or not row.label]
-        labels = np.array([row.label for row in rows])
-        duels = image_duels(np.array([row.score for row in rows], np.float32), labels)
+        scores, labels = self._defect_scores(category, defect)
+        duels = image_duels(scores, labels)
         return interval(duels.auroc(resampled(labels, seed_of(category + defect))))
+
+    def _defect_scores(self, category: str, defect: str) -> tuple[np.ndarray, np.ndarray]:
+        """Scores and labels of one defect's pictures and all good ones."""
+        rows = self.rows[category]
+        chosen = np.array([row.defect == defect or not row.label for row in rows])
+        return self.scores(category)[chosen], self.labels(category)[chosen]
 
     def resampled_aurocs(self, level: Level, category: str) -> np.ndarray:
         """AUROC (R,) of resampled pictures, drawn alike for every run of the same pictures."""

@@ -4,24 +4,25 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import hashlib
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import jax
 import jax.numpy as jnp
 
 from vlmad_jax.clip.model import CLIP, load_clip
 from vlmad_jax.data import DataSet, Sample, load_dataset
-from vlmad_jax.data.pipeline import Batch
 from vlmad_jax.data.references import draw_references
+from vlmad_jax.errors import InputError
 from vlmad_jax.evaluation import Evaluator, Observe, params_fingerprint
-from vlmad_jax.methods import AnomalyCLIP, Options, Scores, WinCLIP
+from vlmad_jax.fingerprint import fingerprint
+from vlmad_jax.methods import AnomalyCLIP, Options, WinCLIP
 from vlmad_jax.paper.config import LARGEST_WINDOW, PaperConfig
 from vlmad_jax.paper.details import Details
+from vlmad_jax.paper.embedded import EmbeddedEvaluator, ScoreFeatures, StateOf
 from vlmad_jax.paper.embeddings import Embeddings, Encoder
 from vlmad_jax.paper.feature_kinds import FeatureSum
 from vlmad_jax.paper.finished import Finished
@@ -31,35 +32,25 @@ from vlmad_jax.results import Results
 # Good training pictures of each category that thresholds are chosen on, at most.
 GOOD_PICTURES = 100
 
-ScoreFeatures = Callable[[Any, Any], Scores]
+# Sides of WinCLIP's windows in patches, as published.
+SIZES = (2, 3)
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
-class EmbeddedEvaluator(Evaluator):
-    """An evaluator whose pictures are embeddings; `state_of` and `score_features` stand for a detector."""
+class Wording:
+    """What WinCLIP compares pictures with.
 
-    embeddings: Embeddings | None = None
-    sizes: tuple[int, ...] = ()
-    state_of: Callable[[str], Any] | None = None
-    score_features: ScoreFeatures | None = None
+    Attributes:
+      name: of the run.
+      prompts: the sentences.
+      object_name: in place of each category's own.
+    """
 
-    def read(self, groups: Sequence[Sequence[Sample]], batch_size: int, workers: int) -> Iterator[Batch]:
-        """The embeddings of each category in batches."""
-        del workers
-        assert self.embeddings is not None
-        for number, group in enumerate(groups):
-            for start in range(0, len(group), batch_size):
-                yield self.embeddings.batch(group, self.sizes, start, batch_size, number)
-
-    def prepare(self, category: str) -> Any:
-        """The state for a category."""
-        assert self.state_of is not None
-        return self.state_of(category)
-
-    def score(self, state: Any, images: Any) -> Scores:
-        """The scores of a batch of embeddings."""
-        assert self.score_features is not None
-        return self.score_features(state, images)
+    name: str
+    prompts: PromptEnsemble
+    object_name: str | None = None
 
 
 @dataclass(frozen=True)
@@ -94,9 +85,17 @@ class Runs:
 
     @functools.cached_property
     def base(self) -> WinCLIP:
-        """WinCLIP with all window sizes that are looked at, up to the backbone's grid."""
-        grid = min(WinCLIP(self.clip, (1,)).grid)
-        return WinCLIP(self.clip, tuple(range(1, min(LARGEST_WINDOW, grid) + 1)))
+        """WinCLIP with all window sizes that are looked at, up to the backbone's grid.
+
+        Raises InputError where that is too small for the published windows.
+        """
+        rows, columns = WinCLIP(self.clip, (1,)).grid
+        if min(rows, columns) < max(SIZES):
+            raise InputError(
+                f"--weights={self.config.weights}: windows of {max(SIZES)} do not fit its grid of {rows} x "
+                f"{columns} patches; give weights for larger pictures"
+            )
+        return WinCLIP(self.clip, tuple(range(1, min(LARGEST_WINDOW, rows, columns) + 1)))
 
     @functools.cached_property
     def learned(self) -> tuple[AnomalyCLIP, dict[str, Any]]:
@@ -124,8 +123,8 @@ class Runs:
         there = len(self.dataset.select(category, "train"))
         if not there:
             return ()
-        most = max(self.config.shots)
-        drawn = [s for seed in self.config.seeds for s in self.references(category, most, seed)]
+        seeds, most = self.config.seeds if self.has_references else (), max(self.config.shots)
+        drawn = [s for seed in seeds for s in self.references(category, most, seed)]
         every = draw_references(self.dataset, category, "all", 0)
         return tuple(dict.fromkeys([*drawn, *every]))[: max(GOOD_PICTURES, len(set(drawn)))]
 
@@ -138,66 +137,59 @@ class Runs:
     # Runs
 
     def winclip(
-        self,
-        sizes: tuple[int, ...] = (2, 3),
-        shots: int = 0,
-        seed: int = 0,
-        words: PromptEnsemble = WINCLIP,
-        object_name: str | None = None,
-        name: str | None = None,
-        good: bool = False,
+        self, wording: Wording | None = None, shots: int = 0, seed: int = 0, good: bool = False
     ) -> Finished:
-        """WinCLIP.
+        """WinCLIP with the published windows.
 
         Args:
-          sizes: of its windows.
+          wording: in place of the published words.
           shots: good samples.
           seed: of their draw.
-          words: its sentences.
-          object_name: in place of the category's own.
-          name: of the run; the default names sizes, shots and seed.
           good: score good training pictures in place of test pictures, without those of the draw.
         """
-        detector = self.sized(sizes)
-
-        def state_of(category: str) -> Any:
-            named = object_name or self.dataset.object_name(category)
-            state = {"text": self.text_features(words, named)}
-            if not shots:
-                return state
-            found = self.embeddings.features(self.references(category, shots, seed), sizes)
-            return {**state, "memory": jax.tree.map(jnp.asarray, detector.memory(found))}
-
-        shown = "-".join(map(str, sizes))
-        run_name = name or f"winclip-windows-{shown}-shots-{shots}" + (f"-seed-{seed}" if shots else "")
-        drawn = {
+        drawn = f"shots-{shots}" + (f"-seed-{seed}" if shots else "")
+        used = wording or Wording(f"winclip-windows-{shown(SIZES)}-{drawn}", WINCLIP)
+        detector = self.sized(SIZES)
+        references = {
             category: self.references(category, shots, seed) if shots else ()
             for category in self.dataset.categories
         }
-        described: dict[str, Any] = {"words": digest(words), "object_name": object_name}
-        described |= {"shots": shots, "seed": seed, "window_sizes": list(sizes)}
-        main = shots == 0 and name is None and sizes == (2, 3)
+
+        def state_of(category: str) -> Any:
+            named = used.object_name or self.dataset.object_name(category)
+            state = {"text": self.text_features(used.prompts, named)}
+            if not shots:
+                return state
+            found = self.embeddings.features(references[category], SIZES)
+            return {**state, "memory": jax.tree.map(jnp.asarray, detector.memory(found))}
+
         return self.embedded(
-            run_name,
-            described,
-            self.compiled(("winclip", sizes), detector.score_features),
-            sizes,
+            used.name,
+            {
+                "words": fingerprint([repr(used.prompts)]),
+                "object_name": used.object_name,
+                "shots": shots,
+                "seed": seed,
+                "window_sizes": list(SIZES),
+            },
+            SIZES,
             state_of,
-            self.pictures(good, drawn),
-            main,
+            self.once(("winclip", SIZES), lambda: jax.jit(detector.score_features)),
+            self.pictures(good, references),
+            keep_pictures=wording is None and not shots,
         )
 
-    def features(self, kinds: tuple[str, ...], sizes: tuple[int, ...] = (2, 3)) -> Finished:
+    def features(self, kinds: tuple[str, ...], sizes: tuple[int, ...] = SIZES) -> Finished:
         """Some kinds of features, compared with WinCLIP's words."""
         scorer = FeatureSum(self.sized(sizes), kinds)
-        shown = "-and-".join(kind.replace(" ", "-") for kind in kinds)
+        joined = "-and-".join(kind.replace(" ", "-") for kind in kinds)
         return self.embedded(
-            f"features-{shown}-windows-{'-'.join(map(str, sizes))}",
+            f"features-{joined}-windows-{shown(sizes)}",
             {"kinds": list(kinds), "window_sizes": list(sizes)},
-            self.compiled((kinds, sizes), scorer.score_features),
             sizes,
             lambda category: {"text": self.text_features(WINCLIP, self.dataset.object_name(category))},
-            self.pictures(False, {}),
+            self.once((kinds, sizes), lambda: jax.jit(scorer.score_features)),
+            self.dataset,
         )
 
     def anomalyclip(self, good: bool = False) -> Finished:
@@ -209,29 +201,29 @@ class Runs:
         def make(results: Results, observe: Observe) -> Evaluator:
             return Evaluator(detector, params, dataset, {}, results, observe=observe)
 
-        return self.run("anomalyclip", described, make, dataset, main=not good)
+        return self.run("anomalyclip", described, make, dataset, keep_pictures=True)
 
     def sized(self, sizes: tuple[int, ...]) -> WinCLIP:
         """WinCLIP with windows of these sizes."""
         return dataclasses.replace(self.base, window_sizes=sizes)
 
-    def compiled(self, key: Any, score_features: ScoreFeatures) -> ScoreFeatures:
-        """The function compiled, once for all runs of that key."""
+    def text_features(self, prompts: PromptEnsemble, object_name: str) -> jax.Array:
+        """WinCLIP's text features, computed once for all runs of the same words."""
+        return self.once(
+            (prompts, object_name),
+            lambda: dataclasses.replace(self.base, prompts=prompts).text_features(object_name),
+        )
+
+    def once(self, key: Any, make: Callable[[], T]) -> T:
+        """What `make` gives, made the first time that it is asked for by this key."""
         if key not in self.memory:
-            self.memory[key] = jax.jit(score_features)
+            self.memory[key] = make()
         return self.memory[key]
 
     @staticmethod
     def kept_json(path: Path) -> Any:
         """What an earlier run wrote there; None if nothing."""
         return json.loads(path.read_text()) if path.exists() else None
-
-    def text_features(self, words: PromptEnsemble, object_name: str) -> jax.Array:
-        """WinCLIP's text features, kept for the next run of the same words."""
-        key = repr((words, object_name))
-        if key not in self.memory:
-            self.memory[key] = dataclasses.replace(self.base, prompts=words).text_features(object_name)
-        return self.memory[key]
 
     def pictures(self, good: bool, drawn: dict[str, tuple[Sample, ...]]) -> DataSet:
         """The data set; or its good training pictures, without those drawn, as if they were to be tested."""
@@ -249,11 +241,11 @@ class Runs:
         self,
         name: str,
         described: dict[str, Any],
-        score_features: ScoreFeatures,
         sizes: tuple[int, ...],
-        state_of: Callable[[str], Any],
+        state_of: StateOf,
+        score_features: ScoreFeatures,
         dataset: DataSet,
-        main: bool = False,
+        keep_pictures: bool = False,
     ) -> Finished:
         """A run on embeddings."""
 
@@ -271,7 +263,7 @@ class Runs:
                 score_features=score_features,
             )
 
-        return self.run(name, described, make, dataset, main)
+        return self.run(name, described, make, dataset, keep_pictures)
 
     def run(
         self,
@@ -279,31 +271,40 @@ class Runs:
         described: dict[str, Any],
         make: Callable[[Results, Observe], Evaluator],
         dataset: DataSet,
-        main: bool,
+        keep_pictures: bool,
     ) -> Finished:
-        """Runs what is missing of a run; `main` runs keep pictures."""
+        """Runs what is missing of a run, once.
+
+        Args:
+          name: of the run; that on good training pictures has a folder of its own.
+          described: what its figures depend on, beside data and weights.
+          make: gives the evaluator.
+          dataset: what is scored, from `pictures`.
+          keep_pictures: of test pictures, keep some with their maps, and the places of false alarms.
+        """
         good = dataset is not self.dataset
         folder = f"{name}-good" if good else name
-        if folder in self.memory:
-            return self.memory[folder]
-        results = Results(self.out / "runs" / folder)
-        identity = {
-            "run": folder,
-            **described,
-            "data_fingerprint": self.dataset.fingerprint,
-            "categories": list(dataset.categories),
-            "weights_fingerprint": self.clip.fingerprint,
-        }
-        results.open(identity, self.resume)
-        details = Details(results.out / "details", dataset if main and not good else None)
-        todo = [category for category in dataset.categories if not results.has(category)]
-        if todo:
-            make(results, details.add).run(todo, self.config.batch_size, self.workers)
-        results.finish(name, identity, dataset.categories)
-        self.memory[folder] = Finished(results, details, dataset.categories)
-        return self.memory[folder]
+
+        def finish() -> Finished:
+            results = Results(self.out / "runs" / folder)
+            identity = {
+                "run": folder,
+                **described,
+                "data_fingerprint": self.dataset.fingerprint,
+                "categories": list(dataset.categories),
+                "weights_fingerprint": self.clip.fingerprint,
+            }
+            results.open(identity, self.resume)
+            details = Details(results.out / "details", dataset if keep_pictures and not good else None)
+            todo = [category for category in dataset.categories if not results.has(category)]
+            if todo:
+                make(results, details.add).run(todo, self.config.batch_size, self.workers)
+            results.finish(name, identity, dataset.categories)
+            return Finished(results, details, dataset.categories)
+
+        return self.once(folder, finish)
 
 
-def digest(words: PromptEnsemble) -> str:
-    """16 hexadecimal digits that change with any sentence."""
-    return hashlib.sha256(repr(words).encode()).hexdigest()[:16]
+def shown(sizes: tuple[int, ...]) -> str:
+    """Window sizes in the name of a run."""
+    return "-".join(map(str, sizes))

@@ -40,8 +40,7 @@ def table(runs: Runs) -> list[Table]:
         columns.append(Column(f"{level}_auroc_deviation", "deviation", 3, level))
     note = (
         "Means and sample standard deviations over draws of good samples; the draw for 4 begins with that "
-        "for 2. "
-        f"The deviation of the mean is of each draw's mean over categories. {INTERVALS} {_few(runs)}"
+        f"for 2. The deviation of the mean is of each draw's mean over categories. {INTERVALS} {_few(runs)}"
     )
     return [Table("shots", "WinCLIP by good samples", tuple(columns), tuple(rows), note, summary=len(found))]
 
@@ -139,11 +138,9 @@ def gains(runs: Runs) -> list[Table]:
         ]
     columns.append(Column("published", "published gain", 3))
     note = (
-        "The gain in mean AUROC, the same pictures before and after. The deviation over draws is of the "
-        "mean over "
-        "categories, that over categories of the mean over draws; a sample is the gain divided by the "
-        "samples "
-        f"added. {INTERVALS}"
+        "The gain in mean AUROC, the same pictures before and after. The deviation over draws is of the mean "
+        "over categories, that over categories of the mean over draws; a sample is the gain divided by the "
+        f"samples added. {INTERVALS}"
     )
     return [Table("gains", "What more good samples bring", *with_published(columns, rows), note)]
 

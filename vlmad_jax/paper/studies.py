@@ -100,7 +100,7 @@ def report(
     """
     chosen = choose(only)
     runs = Runs(config, out, resume, workers)
-    runs.learned  # noqa: B018  prompts that are missing are told before anything is computed
+    runs.learned, runs.base  # noqa: B018  what is missing or does not fit is told before anything is computed
     made: dict[str, list[Part]] = {}
     with tqdm(chosen, unit=" study", dynamic_ncols=True) as bar:
         for name in bar:
@@ -122,10 +122,7 @@ def intro(runs: Runs) -> str:
     vision = runs.clip.config.vision
     return (
         f"Data set {dataset.name}: {len(dataset.categories)} categories, {pictures:,} test pictures. "
-        f"Backbone: a "
-        f"vision transformer of {vision.layers} layers, width {vision.width}, patches of "
-        f"{vision.patch_size} pixels "
-        f"at {vision.image_size}, in {runs.config.dtype}. Figures are fractions of 1; a dash is undefined "
-        f"or not "
-        "published."
+        f"Backbone: a vision transformer of {vision.layers} layers, width {vision.width}, patches of "
+        f"{vision.patch_size} pixels at {vision.image_size}, in {runs.config.dtype}. Figures are fractions "
+        "of 1; a dash is undefined or not published."
     )

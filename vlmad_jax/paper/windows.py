@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import matplotlib.figure
 
-from vlmad_jax.metrics.uncertainty import interval
 from vlmad_jax.paper.cells import INTERVALS, LEVELS, Row, auroc_cells, auroc_columns, with_published
 from vlmad_jax.paper.details import named
-from vlmad_jax.paper.finished import Finished, mean_resampled
+from vlmad_jax.paper.finished import Finished
 from vlmad_jax.paper.panels import Panel, draw_panels, panels_size
-from vlmad_jax.paper.runs import Runs
+from vlmad_jax.paper.runs import SIZES, Runs
 from vlmad_jax.paper.shots import MEAN, auroc_of
 from vlmad_jax.report.parts import Column, Figure, Table
 from vlmad_jax.report.published import comparison
@@ -26,7 +25,7 @@ def sizes_of(runs: Runs) -> dict[str, tuple[int, ...]]:
     """What is compared: each size alone, the published pair, and all together."""
     every = runs.base.window_sizes
     found = {str(size): (size,) for size in every}
-    return found | {"2 and 3": (2, 3), "all": every}
+    return found | {"2 and 3": SIZES, "all": every}
 
 
 def runs_by_size(runs: Runs) -> dict[str, Finished]:
@@ -42,8 +41,7 @@ def table(runs: Runs) -> list[Table]:
     for name, run in runs_by_size(runs).items():
         row: Row = {"sizes": name}
         for level in LEVELS:
-            bounds = interval(mean_resampled([run], level, run.categories))
-            row |= auroc_cells(f"{level}_auroc", auroc_of(run, level, MEAN), bounds)
+            row |= auroc_cells(f"{level}_auroc", auroc_of(run, level, MEAN), run.mean_interval(level))
         rows.append({**row, "published": theirs.get(name)})
     columns = [Column("sizes", "window sizes")]
     for level in LEVELS:

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
-from collections.abc import Callable
 
 from vlmad_jax.paper.cells import INTERVALS, Row, mean_cells, metric_columns
-from vlmad_jax.paper.finished import Finished
-from vlmad_jax.paper.runs import Runs
+from vlmad_jax.paper.runs import Runs, Wording
 from vlmad_jax.prompts import WINCLIP, PromptEnsemble
 from vlmad_jax.report.parts import Column, Table
 
@@ -21,21 +18,20 @@ OBJECT = "object"
 
 def prompts(runs: Runs) -> list[Table]:
     """WinCLIP zero-shot with other sentences."""
-    ask = functools.partial(runs.winclip, (2, 3))
-    asked: dict[str, tuple[PromptEnsemble, Callable[[], Finished]]] = {
-        "one sentence": (ONE_SENTENCE, lambda: ask(words=ONE_SENTENCE, name="words-one-sentence")),
-        "states alone": (STATES_ALONE, lambda: ask(words=STATES_ALONE, name="words-states")),
-        "templates alone": (TEMPLATES_ALONE, lambda: ask(words=TEMPLATES_ALONE, name="words-templates")),
-        "whole ensemble": (WINCLIP, ask),
-        f'whole ensemble of "{OBJECT}"': (WINCLIP, lambda: ask(object_name=OBJECT, name="words-object")),
+    asked: dict[str, Wording | None] = {
+        "one sentence": Wording("words-one-sentence", ONE_SENTENCE),
+        "states alone": Wording("words-states", STATES_ALONE),
+        "templates alone": Wording("words-templates", TEMPLATES_ALONE),
+        "whole ensemble": None,
+        f'whole ensemble of "{OBJECT}"': Wording("words-object", WINCLIP, OBJECT),
     }
-    own = runs.config.words
-    if own is not None:
-        asked["your words"] = (own, lambda: ask(words=own, name="words-own"))
+    if runs.config.words is not None:
+        asked["your words"] = Wording("words-own", runs.config.words)
     rows: list[Row] = []
-    for name, (words, run) in asked.items():
+    for name, wording in asked.items():
+        words = wording.prompts if wording else WINCLIP
         counts = {"good": len(words.normal("x")), "defective": len(words.anomalous("x"))}
-        rows.append({"prompts": name, **counts, **mean_cells(run())})
+        rows.append({"prompts": name, **counts, **mean_cells(runs.winclip(wording))})
     columns = (
         Column("prompts", "prompts"),
         Column("good", "good", group="sentences"),
@@ -44,9 +40,7 @@ def prompts(runs: Runs) -> list[Table]:
     )
     note = (
         f'WinCLIP, zero-shot, means over categories. One sentence is "{PLAIN}" of the object and of the '
-        f"damaged "
-        f"object; states alone fill that template with all states; templates alone fill all templates with "
-        f"these "
-        f'two; the last names every product "{OBJECT}". {INTERVALS}'
+        "damaged object; states alone fill that template with all states; templates alone fill all templates "
+        f'with these two; the last names every product "{OBJECT}". {INTERVALS}'
     )
     return [Table("prompts", "Prompts", columns, tuple(rows), note)]

@@ -30,21 +30,24 @@ _INKS = {  # text, edges of the axes, grid, and the ground of a legend
 
 def to_png(figure: Figure) -> bytes:
     """The figure on white, 150 pixels an inch."""
-    with _style():
-        return _saved(figure, "png", dpi=_DPI, facecolor="white", metadata={"Software": None})
+    return drawn(figure)[0]
 
 
 def to_svg(figure: Figure, theme: Theme) -> bytes:
     """The figure for a light or a dark page, on nothing, its text as text."""
-    svg = light_svg(figure)
+    svg = drawn(figure)[1]
     return svg if theme == "light" else _in_the_dark(svg)
 
 
 @lru_cache(maxsize=64)
-def light_svg(figure: Figure) -> bytes:
-    """The figure for a light page; drawing takes a second, and it is wanted three times."""
+def drawn(figure: Figure) -> tuple[bytes, bytes]:
+    """PNG, and SVG for a light page; drawing takes a second, and they are wanted several times."""
     with _style():
-        return _saved(figure, "svg", facecolor="none", metadata={"Date": None, "Creator": None})
+        canvas = matplotlib.figure.Figure(figsize=figure.size, layout="constrained")
+        figure.draw(canvas)
+        png = _saved(canvas, "png", dpi=_DPI, facecolor="white", metadata={"Software": None})
+        svg = _saved(canvas, "svg", facecolor="none", metadata={"Date": None, "Creator": None})
+    return png, svg
 
 
 def _in_the_dark(svg: bytes) -> bytes:
@@ -54,9 +57,7 @@ def _in_the_dark(svg: bytes) -> bytes:
     return re.sub(rb"#[0-9a-f]{6}\b", lambda found: exchanged.get(found[0], found[0]), svg)
 
 
-def _saved(figure: Figure, form: str, **how: Any) -> bytes:
-    canvas = matplotlib.figure.Figure(figsize=figure.size, layout="constrained")
-    figure.draw(canvas)
+def _saved(canvas: matplotlib.figure.Figure, form: str, **how: Any) -> bytes:
     file = io.BytesIO()
     canvas.savefig(file, format=form, **how)
     return file.getvalue()

@@ -60,9 +60,13 @@ def _starts(table: Table) -> set[str]:
     return {right.key for left, right in pairwise(table.columns) if left.group != right.group}
 
 
-def _classes(table: Table, column: Column) -> str:
-    names = {"numeric": is_numeric(table, column), "start": column.key in _starts(table)}
-    return " ".join(name for name, holds in names.items() if holds)
+def _classes(table: Table) -> dict[str, str]:
+    """Of the cells of each column, by its key."""
+    starts, found = _starts(table), {}
+    for column in table.columns:
+        names = {"numeric": is_numeric(table, column), "start": column.key in starts}
+        found[column.key] = " ".join(name for name, holds in names.items() if holds)
+    return found
 
 
 def _split(table: Table) -> list[tuple[str, Sequence]]:

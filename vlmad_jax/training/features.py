@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from dataclasses import dataclass
 from typing import Any
@@ -16,6 +15,7 @@ from tqdm import tqdm
 from vlmad_jax.data import DataSet
 from vlmad_jax.data.source import cache_folder
 from vlmad_jax.errors import InputError
+from vlmad_jax.fingerprint import fingerprint
 from vlmad_jax.methods import LearnedDetector
 from vlmad_jax.training.labelled import LabelledPictures
 from vlmad_jax.training.store import Fields, Store
@@ -53,8 +53,8 @@ class FeatureCache:
             setting = [detector.name, detector.setting]
             key = [detector.clip.fingerprint, dataset.fingerprint, setting, jax.process_index()]
             key += pictures.origin
-            digest = hashlib.sha256(json.dumps(key).encode()).hexdigest()[:16]
-            store = Store(fields, len(pictures.samples), cache_folder() / "features" / digest)
+            folder = cache_folder() / "features" / fingerprint([json.dumps(key)])
+            store = Store(fields, len(pictures.samples), folder)
         try:
             store.create()
         except OSError as error:

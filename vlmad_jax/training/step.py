@@ -13,6 +13,7 @@ Params = Any
 Context = Any
 Batch = dict[str, Any]
 Parts = dict[str, jax.Array]
+AXIS = "devices"
 Loss = Callable[[Params, Context, Batch], tuple[jax.Array, Parts]]
 
 
@@ -52,7 +53,7 @@ def make_step(
 
     def step(state: TrainState, context: Context, batch: Batch) -> tuple[TrainState, Parts]:
         key = jax.random.fold_in(jax.random.key(seed), state.step)
-        key = jax.random.fold_in(key, jax.lax.axis_index("devices"))
+        key = jax.random.fold_in(key, jax.lax.axis_index(AXIS))
         if accumulate == 1:
             averaged = gradient_of(state.params, context, {**batch, "key": key})
         else:
@@ -60,19 +61,20 @@ def make_step(
             parts["key"] = jax.random.split(key, accumulate)
             each = jax.lax.map(lambda part: gradient_of(state.params, context, part), parts)
             averaged = jax.tree.map(lambda x: x.mean(axis=0), each)
-        gradient, terms = jax.lax.pmean(averaged, axis_name="devices")
+        gradient, terms = jax.lax.pmean(averaged, axis_name=AXIS)
         updates, optimizer_state = optimizer.update(gradient, state.optimizer, state.params)
         params = optax.apply_updates(state.params, updates)
         return TrainState(params, optimizer_state, state.step + 1), terms
 
-    return jax.pmap(step, axis_name="devices", donate_argnums=0)
+    return jax.pmap(step, axis_name=AXIS, donate_argnums=0)
 
 
 def replicate(tree: Any) -> Any:
     """A copy on every local device, stacked on a leading axis."""
     devices = jax.local_device_count()
     stacked = jax.tree.map(lambda x: np.broadcast_to(x, (devices, *np.shape(x))), jax.device_get(tree))
-    return jax.pmap(lambda x: x)(stacked) if jax.tree.leaves(stacked) else stacked
+    # An axis of another name would have the first step compiled once for this tree and once for its own.
+    return jax.pmap(lambda x: x, axis_name=AXIS)(stacked) if jax.tree.leaves(stacked) else stacked
 
 
 def unreplicate(tree: Any) -> Any:

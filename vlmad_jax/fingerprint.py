@@ -1,0 +1,16 @@
+"""Short names of what something was made of, to tell whether it is the same."""
+
+import hashlib
+from collections.abc import Iterable
+
+
+def fingerprint(parts: Iterable[str | bytes]) -> str:
+    """16 hexadecimal digits that change with any of the parts, of which strings are taken as UTF-8.
+
+    >>> fingerprint(["cup", b"lid"])
+    '226cd3b5a921e4fd'
+    """
+    digest = hashlib.sha256()
+    for part in parts:
+        digest.update(part.encode() if isinstance(part, str) else part)
+    return digest.hexdigest()[:16]
