@@ -15,6 +15,7 @@ from vlmad_jax.clip.hub import BUNDLED, is_bundled
 from vlmad_jax.errors import InputError
 from vlmad_jax.evaluation import EvaluationConfig, evaluate
 from vlmad_jax.methods import METHODS
+from vlmad_jax.programs import keep_programs
 from vlmad_jax.report import metrics_table, published
 
 flags.disclaim_key_flags()  # they are the entry points', whose --help shows them
@@ -152,6 +153,7 @@ def main(entry: Callable[[], None]) -> None:
     """Parses the flags and calls `entry`; bad input is one line on stderr and exit code 1."""
     app.define_help_flags()
     logging.set_verbosity(logging.WARNING)  # orbax and grain tell of every file they touch
+    keep_programs()
     try:
         arguments = flags.FLAGS(sys.argv)
         if len(arguments) > 1:

@@ -20,6 +20,15 @@ COMPILATION = {
 }
 
 
+@pytest.fixture(scope="session", autouse=True)
+def away_from_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """No test reads or writes what the user's own runs keep; what is kept is for those that ask for it."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("VLMAD_JAX_CACHE", str(tmp_path_factory.mktemp("kept")))
+        patch.setenv("VLMAD_JAX_KEEP", "0")
+        yield
+
+
 @pytest.fixture(scope="session")
 def compilation_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("compiled")

@@ -6,7 +6,6 @@ drawn against the false-positive rate over all normal pixels and integrated to a
 """
 
 import numpy as np
-from scipy import ndimage
 
 from vlmad_jax.metrics.ranking import Ranking
 
@@ -21,6 +20,8 @@ def label_regions(masks: np.ndarray) -> np.ndarray:
 
     Returns int32 (N, S, S): 0 outside every region, then 1, 2, ... without repeating across pictures.
     """
+    from scipy import ndimage  # takes a quarter of a second to import
+
     return ndimage.label(masks, _EIGHT_NEIGHBOURS)[0]
 
 

@@ -13,8 +13,8 @@ import ml_dtypes
 import numpy as np
 from tqdm import tqdm
 
+from vlmad_jax.cache import cache_folder
 from vlmad_jax.data import DataSet
-from vlmad_jax.data.source import cache_folder
 from vlmad_jax.errors import InputError
 from vlmad_jax.methods import LearnedDetector
 from vlmad_jax.training.labelled import LabelledPictures
