@@ -5,10 +5,9 @@ import sys
 
 import pytest
 
-from experiments import benchmark_metrics
+from tests.experiments.command import here
 from vlmad_jax.benchmark import metrics_speed
 from vlmad_jax.benchmark.metrics_speed import made_category, ours
-from vlmad_jax.errors import InputError
 
 
 def test_maps_are_made_of_a_seed_and_know_the_defects():
@@ -21,21 +20,24 @@ def test_maps_are_made_of_a_seed_and_know_the_defects():
     assert (made_category(8, 128, seed=4)[0] != maps).any()
 
 
-def test_a_peer_that_is_missing_is_named(monkeypatch):
+def test_a_peer_that_is_missing_is_named(monkeypatch, capsys):
     monkeypatch.setitem(sys.modules, "sklearn.metrics", None)
-    with pytest.raises(InputError, match=r"^sklearn.metrics is not installed; `pip install scikit-learn"):
-        benchmark_metrics.run(4, (64,), 1, 0, None)
+    done = here(capsys, "benchmark_metrics", "--pictures=4")
+    assert done.code == 1
+    assert done.stderr.startswith("error: sklearn.metrics is not installed; `pip install")
 
 
 @pytest.mark.parametrize("error", [0.0, 1e-3])
 def test_a_run_compares_with_every_peer(monkeypatch, tmp_path, capsys, error):
-    monkeypatch.setattr(metrics_speed, "load_anomalib_aupro", lambda: aupro)
-
     def aupro(maps, masks):
         return ours(maps, masks)["pixel_aupro"] + error
 
-    results = benchmark_metrics.run(4, (64, 96), 2, 0, tmp_path)
-    assert json.loads((tmp_path / "metrics.json").read_text()) == results
+    monkeypatch.setattr(metrics_speed, "load_anomalib_aupro", lambda: aupro)
+    flags = {"pictures": 4, "sides": "64,96", "rounds": 2, "seed": 5, "out": tmp_path / "new"}
+    done = here(capsys, "benchmark_metrics", *(f"--{name}={value}" for name, value in flags.items()))
+    assert done.code == 0, done.stderr
+    results = json.loads((tmp_path / "new/metrics.json").read_text())
+    assert (results["pictures"], results["rounds"], results["seed"]) == (4, 2, 5)
     assert [size["side"] for size in results["sizes"]] == [64, 96]
     for size in results["sizes"]:
         assert size["pixels"] == 4 * size["side"] ** 2
@@ -43,11 +45,13 @@ def test_a_run_compares_with_every_peer(monkeypatch, tmp_path, capsys, error):
         for name, peer in size["peers"].items():
             wrong = error if name == "pixel_aupro" else 0
             assert peer["our_value"] == pytest.approx(peer["value"] - wrong, abs=1e-12)
-    printed = capsys.readouterr().out
-    assert printed.count("values are equal to 1e-06") == (2 if error == 0 else 0)
-    assert printed.count("values ARE NOT equal") == (0 if error == 0 else 2)
+    assert done.stdout.count("values are equal to 1e-06") == (2 if error == 0 else 0)
+    assert done.stdout.count("values ARE NOT equal") == (0 if error == 0 else 2)
 
 
-def test_maps_that_are_too_small_are_refused(tmp_path):
-    with pytest.raises(InputError, match="--sides: a map is smaller than 64 pixels"):
-        benchmark_metrics.run(4, (32,), 1, 0, tmp_path)
+def test_maps_that_are_too_small_are_refused(capsys):
+    done = here(capsys, "benchmark_metrics", "--sides=32")
+    assert (done.code, done.stderr) == (
+        1,
+        "error: --sides: a map is smaller than 64 pixels; give 256,1024\n",
+    )
