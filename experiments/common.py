@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import sys
 from collections.abc import Callable, Sequence
@@ -15,7 +16,9 @@ from vlmad_jax.errors import InputError
 from vlmad_jax.evaluation import EvaluationConfig, evaluate
 from vlmad_jax.fingerprint import fingerprint
 from vlmad_jax.methods import METHODS
+from vlmad_jax.programs import keep_programs
 from vlmad_jax.report import metrics_table, published
+from vlmad_jax.tracing import traced
 
 flags.disclaim_key_flags()  # they are the entry points', whose --help shows them
 
@@ -50,6 +53,7 @@ def define_flags(sample_flags: bool = False) -> None:
     flags.DEFINE_integer("seed", 0, "Of the draw of good samples.", lower_bound=0)
     flags.DEFINE_string("params", None, "What was learned: a folder of experiments.train, or a .pth file.")
     flags.DEFINE_bool("save_maps", False, "Also write a picture of each anomaly map.")
+    flags.DEFINE_string("trace", None, "Folder of a trace of the run, for https://ui.perfetto.dev or xprof.")
     if sample_flags:
         flags.DEFINE_string("shots", "4", "Good samples of each category, or all.")
         flags.DEFINE_string("references", None, "A references.json to use again instead of drawing.")
@@ -132,7 +136,9 @@ def folder(experiment: str, config: Any, *names: str) -> Path:
 def run(config: EvaluationConfig, out: Path) -> None:
     """Runs an evaluation and prints its table."""
     values = flags.FLAGS
-    results = evaluate(config, out, values.resume, values.save_maps, values.workers)
+    trace = values.trace if "trace" in values else None
+    with traced(trace) if trace else contextlib.nullcontext():
+        results = evaluate(config, out, values.resume, values.save_maps, values.workers)
     print(
         metrics_table(
             results["categories"], results["mean"], published(config.method, config.dataset, config.shots)
@@ -152,6 +158,7 @@ def main(entry: Callable[[], None]) -> None:
     """Parses the flags and calls `entry`; bad input is one line on stderr and exit code 1."""
     app.define_help_flags()
     logging.set_verbosity(logging.WARNING)  # orbax and grain tell of every file they touch
+    keep_programs()
     try:
         arguments = flags.FLAGS(sys.argv)
         if len(arguments) > 1:

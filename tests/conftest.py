@@ -35,6 +35,15 @@ def kept_programs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     compilation_cache.reset_cache()
 
 
+@pytest.fixture(scope="session", autouse=True)
+def away_from_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """No test reads or writes what the user's own runs keep; what is kept is for those that ask for it."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("VLMAD_JAX_CACHE", str(tmp_path_factory.mktemp("kept")))
+        patch.setenv("VLMAD_JAX_KEEP", "0")
+        yield
+
+
 @pytest.fixture(scope="session")
 def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The reference checkpoint cut to one layer, which compiles in a second: 64 pixels, a grid of 8 x 8."""

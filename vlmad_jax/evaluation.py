@@ -27,6 +27,7 @@ from vlmad_jax.errors import InputError
 from vlmad_jax.fingerprint import fingerprint
 from vlmad_jax.methods import Detector, Options, Scores, method
 from vlmad_jax.results import Results
+from vlmad_jax.tracing import each_named, named
 
 # More unreadable pictures than this share of all, and the figures would say little of the data set.
 UNREADABLE_LIMIT = 0.01
@@ -203,8 +204,8 @@ class Evaluator:
     def run(self, categories: Sequence[str], batch_size: int, workers: int) -> None:
         """Evaluates the categories and adds each to the results as it is finished."""
         groups = [self.dataset.select(name, "test") for name in categories]
-        read = self.read(groups, batch_size, workers)
-        stream = prefetch(read, lambda batch: (batch, jax.device_put(batch.image)))
+        read = each_named("read", self.read(groups, batch_size, workers))
+        stream = prefetch(read, self.put)
         total = sum(map(len, groups))
         nested = self.compared or self.observe is not None  # one of several, below the bar of all
         place = {"position": 1, "leave": False} if nested else {}
@@ -217,6 +218,11 @@ class Evaluator:
     def read(self, groups: Sequence[Sequence[Sample]], batch_size: int, workers: int) -> Iterator[Batch]:
         """The pictures of each category in batches."""
         return batches(groups, self.detector.size, batch_size, workers, with_masks=True)
+
+    def put(self, batch: Batch) -> tuple[Batch, jax.Array]:
+        """The batch, and its pictures on the device."""
+        with named("to device"):
+            return batch, jax.device_put(batch.image)
 
     def score(self, state: Any, images: Any) -> Scores:
         """The scores of a batch."""
@@ -231,7 +237,8 @@ class Evaluator:
         waiting: tuple[Batch, Scores] | None = None
 
         def fetch(batch: Batch, scores: Scores) -> tuple[Batch, Scores]:
-            fetched = jax.device_get(scores)
+            with named("fetch"):
+                fetched = jax.device_get(scores)
             bar.update(int((batch.index >= 0).sum()))
             return self.kept(categories[batch.group], batch, fetched)
 
@@ -245,7 +252,8 @@ class Evaluator:
                 if self.compared:
                     timing = {"prepare_seconds": seconds, "picture_seconds": self.seconds_of(state, images)}
                     self.results.add_timing(categories[group], timing)
-            scores = self.score(state, images)
+            with named("score"):
+                scores = self.score(state, images)
             if waiting:
                 yield fetch(*waiting)
             waiting = batch, scores

@@ -9,12 +9,16 @@ from tests.golden import case
 from vlmad_jax import InputError
 from vlmad_jax.clip.config import (
     ARCHITECTURES,
+    EMBED_DIM_DEFAULT,
     OPENAI_MEAN,
+    TEXT_DEFAULTS,
+    VISION_DEFAULTS,
     from_open_clip,
     from_transformers,
     read_config,
     to_transformers,
 )
+from vlmad_jax.clip.library import transformers
 from vlmad_jax.clip.model import layout_of
 
 DIRECTORY = case("winclip").directory
@@ -47,6 +51,31 @@ def test_absent_entries_take_the_defaults_of_transformers():
     assert from_transformers(published) == ARCHITECTURES["vit-b-32"]
 
 
+@pytest.mark.parametrize("tower", ["vision", "text"])
+def test_the_defaults_are_those_of_transformers(tower):
+    library = transformers()
+    published = {"vision": library.CLIPVisionConfig, "text": library.CLIPTextConfig}[tower]().to_dict()
+    ours = {"vision": VISION_DEFAULTS, "text": TEXT_DEFAULTS}[tower]
+    assert ours == {name: published[name] for name in ours}
+    assert library.CLIPConfig().projection_dim == EMBED_DIM_DEFAULT
+
+
+def test_entries_of_old_exports_go_first_as_in_transformers():
+    """openai/clip-vit-large-patch14 has `text_config_dict` beside `text_config`; its absent entries count."""
+    raw = {
+        "model_type": "clip",
+        "text_config": {"num_hidden_layers": 3, "hidden_size": 256},
+        "text_config_dict": {"hidden_size": 768, "num_attention_heads": 12, "intermediate_size": 3072},
+        "vision_config": {"patch_size": 14},
+        "vision_config_dict": None,
+    }
+    parsed = transformers().CLIPConfig.from_dict(json.loads(json.dumps(raw)))
+    config = from_transformers(raw)
+    assert (config.text.width, config.text.layers) == (768, 12)
+    assert (parsed.text_config.hidden_size, parsed.text_config.num_hidden_layers) == (768, 12)
+    assert config.vision.patch_size == parsed.vision_config.patch_size == 14
+
+
 def test_open_clip_options():
     raw = open_clip_config()
     config = from_open_clip(raw)
@@ -71,9 +100,15 @@ def test_open_clip_options():
         ),
         (
             {"vision_config": {"hidden_size": 770}},
-            "transformers refuses it (ValueError: The hidden size (770)",
+            "vision width 770 does not divide into 12 heads",
         ),
-        ({"vision_config": 3}, "transformers refuses it (TypeError: Field 'vision_config' with value 3"),
+        ({"vision_config": 3}, "vision_config 3 is no object; this is not the file of a CLIP ViT"),
+        ({"vision_config": {"patch_size": [16, 16]}}, "vision patch_size [16, 16] is not a positive whole"),
+        ({"projection_dim": None}, "embed_dim None is not a positive whole number"),
+        (
+            {key: {"layer_norm_eps": "1e-5"} for key in ("vision_config", "text_config")},
+            "layer_norm_eps '1e-5' is not a number between 0 and 1",
+        ),
     ],
 )
 def test_other_models_of_transformers(tmp_path, change, message):

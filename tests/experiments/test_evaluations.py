@@ -1,5 +1,6 @@
 """zero_shot and few_shot as commands: their flags, what they print, and that a killed run loses nothing."""
 
+import gzip
 import json
 import signal
 from pathlib import Path
@@ -45,6 +46,25 @@ def base(folder: Path, weights: Path) -> list[str]:
         "--window_sizes=2",
         "--batch_size=2",
     ]
+
+
+def test_a_trace_shows_reading_beside_scoring(
+    base: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    flags = ["--categories=bottle", f"--out={tmp_path / 'out'}", f"--trace={tmp_path / 'trace'}"]
+    done = here(capsys, "zero_shot", *base, *flags)
+    assert done.code == 0, done.stderr
+    (path,) = (tmp_path / "trace").rglob("*.trace.json.gz")
+    events = json.loads(gzip.decompress(path.read_bytes()))["traceEvents"]
+    threads: dict[str, set[int]] = {}
+    for event in events:
+        threads.setdefault(event.get("name", ""), set()).add(event.get("tid"))
+    assert threads["read"] == threads["to device"]
+    assert threads["score"] == threads["fetch"]
+    assert threads["read"].isdisjoint(threads["score"])
+    refused = here(capsys, "zero_shot", *base, f"--out={tmp_path / 'two'}", f"--trace={path}")
+    assert (refused.code, refused.stderr.count("\n")) == (1, 1)
+    assert "cannot be made" in refused.stderr
 
 
 def test_killed_and_started_again_gives_the_same_files(

@@ -75,10 +75,10 @@ def test_undefined_with_one_class(labels, metric):
 
 def test_codes_stay_with_their_scores():
     ranked = rank(np.array([0.25, 0.75, 0.5, 0.75], np.float32), np.array([2**32 - 1, 0, 9, 4]))
-    assert ranked.codes.tolist() == [0, 4, 9, 2**32 - 1]
-    assert ranked.ends.tolist() == [2, 3, 4]
+    assert ranked.codes.tolist() == [4, 9, 2**32 - 1]
     assert ranked.positives.tolist() == [1, 2, 3]
-    assert ranked.negatives.tolist() == [1, 1, 1]
+    assert ranked.gains.tolist() == [1, 1, 1]
+    assert (ranked.above.tolist(), ranked.through.tolist(), ranked.normal) == ([0, 1, 1], [1, 1, 1], 1)
 
 
 def test_examples_in_the_docstrings():

@@ -8,7 +8,6 @@ import pathlib
 from dataclasses import dataclass
 from typing import Any
 
-from vlmad_jax.clip.library import transformers
 from vlmad_jax.errors import InputError
 
 OPENAI_MEAN = (0.48145466, 0.4578275, 0.40821073)
@@ -61,12 +60,20 @@ class CLIPConfig:
     def __post_init__(self) -> None:
         if self.activation not in ACTIVATIONS:
             raise InputError(f"activation {self.activation!r} is not one of {', '.join(ACTIVATIONS)}")
+        if not isinstance(self.layer_norm_eps, float) or not 0 < self.layer_norm_eps < 1:
+            raise InputError(f"layer_norm_eps {self.layer_norm_eps!r} is not a number between 0 and 1")
+        check_size("embed_dim", self.embed_dim)
         for name, tower in (("vision", self.vision), ("text", self.text)):
             for field, size in dataclasses.asdict(tower).items():
-                if not isinstance(size, int) or size < 1:
-                    raise InputError(f"{name} {field} {size!r} is not a positive whole number")
+                check_size(f"{name} {field}", size)
             if tower.width % tower.heads:
                 raise InputError(f"{name} width {tower.width} does not divide into {tower.heads} heads")
+
+
+def check_size(name: str, size: object) -> None:
+    """Raises InputError unless it is a positive whole number."""
+    if not isinstance(size, int) or size < 1:
+        raise InputError(f"{name} {size!r} is not a positive whole number")
 
 
 def vit(
@@ -123,44 +130,78 @@ def read_config(path: pathlib.Path, layout: str) -> CLIPConfig:
         raise InputError(f"{path}: {error}") from error
 
 
+# What transformers takes for absent entries.
+SHARED_DEFAULTS: dict[str, Any] = {
+    "num_hidden_layers": 12,
+    "hidden_act": "quick_gelu",
+    "layer_norm_eps": 1e-5,
+}
+VISION_DEFAULTS: dict[str, Any] = {
+    "hidden_size": 768,
+    "intermediate_size": 3072,
+    "num_attention_heads": 12,
+    "image_size": 224,
+    "patch_size": 32,
+    **SHARED_DEFAULTS,
+}
+TEXT_DEFAULTS: dict[str, Any] = {
+    "hidden_size": 512,
+    "intermediate_size": 2048,
+    "num_attention_heads": 8,
+    "vocab_size": 49408,
+    "max_position_embeddings": 77,
+    "eos_token_id": 49407,
+    **SHARED_DEFAULTS,
+}
+EMBED_DIM_DEFAULT = 512
+
+
 def from_transformers(raw: dict[str, Any]) -> CLIPConfig:
-    """From the contents of a transformers `config.json`; absent entries take transformers' defaults."""
+    """From the contents of a transformers `config.json`; absent entries take transformers' defaults.
+
+    Read here and not by transformers itself, which takes a second to import.
+    """
     if raw.get("model_type") != "clip":
         raise InputError(f"model_type {raw.get('model_type')!r} is not 'clip'; give a CLIP checkpoint")
-    try:
-        parsed: Any = transformers().CLIPConfig.from_dict(raw)
-    except Exception as error:  # its validators raise classes of their own
-        reason = str(error).strip().split("\n")[-1].strip()
-        raise InputError(f"transformers refuses it ({reason}); download it again") from error
-    vision, text = parsed.vision_config, parsed.text_config
-    if vision.hidden_act != text.hidden_act or vision.layer_norm_eps != text.layer_norm_eps:
+    vision = VISION_DEFAULTS | given(raw, "vision_config")
+    text = TEXT_DEFAULTS | given(raw, "text_config")
+    if any(vision[name] != text[name] for name in ("hidden_act", "layer_norm_eps")):
         raise InputError(
             "vision and text differ in hidden_act or layer_norm_eps, which no published CLIP does"
         )
     # transformers reads eos_token_id 2, written by old exports, as "the highest id of the vocabulary".
-    eos = text.vocab_size - 1 if text.eos_token_id == 2 else text.eos_token_id
+    eos = text["vocab_size"] - 1 if text["eos_token_id"] == 2 else text["eos_token_id"]
     return CLIPConfig(
         VisionConfig(
-            vision.hidden_size,
-            vision.num_hidden_layers,
-            vision.num_attention_heads,
-            vision.intermediate_size,
-            vision.image_size,
-            vision.patch_size,
+            vision["hidden_size"],
+            vision["num_hidden_layers"],
+            vision["num_attention_heads"],
+            vision["intermediate_size"],
+            vision["image_size"],
+            vision["patch_size"],
         ),
         TextConfig(
-            text.hidden_size,
-            text.num_hidden_layers,
-            text.num_attention_heads,
-            text.intermediate_size,
-            text.vocab_size,
-            text.max_position_embeddings,
+            text["hidden_size"],
+            text["num_hidden_layers"],
+            text["num_attention_heads"],
+            text["intermediate_size"],
+            text["vocab_size"],
+            text["max_position_embeddings"],
             eos,
         ),
-        parsed.projection_dim,
-        vision.hidden_act,
-        vision.layer_norm_eps,
+        raw.get("projection_dim", EMBED_DIM_DEFAULT),
+        vision["hidden_act"],
+        vision["layer_norm_eps"],
     )
+
+
+def given(raw: dict[str, Any], name: str) -> dict[str, Any]:
+    """A tower's entries; those under the name with `_dict`, which old exports have, go before the others."""
+    old = raw.get(f"{name}_dict")
+    entries = (raw.get(name) or {}) if old is None else old
+    if not isinstance(entries, dict):
+        raise InputError(f"{name} {entries!r} is no object; this is not the file of a CLIP ViT")
+    return entries
 
 
 def to_transformers(config: CLIPConfig) -> dict[str, Any]:

@@ -13,16 +13,19 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from vlmad_jax.cache import is_kept
 from vlmad_jax.clip import hub, weights
 from vlmad_jax.clip.config import CLIPConfig, read_config, to_transformers
 from vlmad_jax.clip.modules import CLIPModule, TextTransformer, VisionTransformer
 from vlmad_jax.clip.pictures import Array, check_pictures
 from vlmad_jax.clip.precision import dtype_of
 from vlmad_jax.clip.tensors import read_tensors, write_safetensors
-from vlmad_jax.clip.text import load_tokenizer, tokenize
+from vlmad_jax.clip.text import SavedTokenizer, load_tokenizer, tokenize
+from vlmad_jax.clip.text_cache import kept_embeddings, parameters_digest
 from vlmad_jax.errors import InputError
 from vlmad_jax.files import write_json
 from vlmad_jax.fingerprint import fingerprint
+from vlmad_jax.programs import keep_programs
 
 # Sentences encoded at a time: prompt ensembles of any size then compile once for each length.
 TEXT_CHUNK = 128
@@ -60,8 +63,7 @@ class CLIP:
         they stay arguments.
         """
         variables = {"params": self.params[tower]}
-        size = sum(leaf.nbytes for leaf in jax.tree.leaves(variables))
-        if jax.default_backend() == "cpu" and size < LARGEST_CONSTANTS:
+        if constant_bytes(self.params[tower]):
             return jax.jit(functools.partial(function, variables))
         return functools.partial(jax.jit(function), variables)
 
@@ -83,6 +85,12 @@ class CLIP:
         """16 hexadecimal digits that change with the configuration or any parameter."""
         leaves = (np.asarray(leaf).tobytes() for leaf in jax.tree.leaves(self.params))
         return fingerprint(itertools.chain([repr((self.config, self.dtype))], leaves))
+
+    @functools.cached_property
+    def _text_setting(self) -> str:
+        """What the embeddings of token ids depend on."""
+        shape = (self.config.text, self.config.embed_dim, self.config.activation, self.config.layer_norm_eps)
+        return f"{shape} {self.dtype} {parameters_digest(self.params['text'])}"
 
     @functools.cached_property
     def identity(self) -> str:
@@ -116,6 +124,12 @@ class CLIP:
             raise InputError("no sentence to encode; give at least one")
         if self.tokenizer is None:
             raise InputError(f"{self.name}: has no tokenizer; load a checkpoint that holds one")
+        if not is_kept() or not isinstance(self.tokenizer, SavedTokenizer):
+            return self._embed_sentences(sentences)
+        setting = f"{self.tokenizer.digest} {self._text_setting}"
+        return jnp.asarray(kept_embeddings(sentences, setting, lambda: self._embed_sentences(sentences)))
+
+    def _embed_sentences(self, sentences: Sequence[str]) -> jax.Array:
         token_ids = tokenize(self.tokenizer, sentences, self.config.text.context_length)
         missing = -len(token_ids) % TEXT_CHUNK
         chunks = np.pad(token_ids, ((0, missing), (0, 0))).reshape(-1, TEXT_CHUNK, token_ids.shape[1])
@@ -142,6 +156,7 @@ def load_clip(path_or_hub_id: str | pathlib.Path, dtype: str = "float32") -> CLI
     config = hub.with_preprocessing(config, directory)
     tensors = read_tensors(directory, layout)
     params = weights.load_params(tensors, config, layout, str(directory))
+    keep_programs(max(constant_bytes(params[tower]) for tower in ("vision", "text")))
     return CLIP(
         config,
         weights.cast_matrices(params, dtype),
@@ -149,6 +164,12 @@ def load_clip(path_or_hub_id: str | pathlib.Path, dtype: str = "float32") -> CLI
         dtype,
         str(path_or_hub_id),
     )
+
+
+def constant_bytes(params: weights.Params) -> int:
+    """Bytes of a tower that `CLIP.compile` compiles in: on the CPU all, if XLA can; elsewhere none."""
+    size = sum(leaf.nbytes for leaf in jax.tree.leaves(params))
+    return size if jax.default_backend() == "cpu" and size < LARGEST_CONSTANTS else 0
 
 
 def layout_of(directory: pathlib.Path) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
@@ -159,14 +160,19 @@ LAYOUTS = {
 
 
 def parameter_shapes(config: CLIPConfig) -> dict[str, tuple[int, ...]]:
-    """The shape of every parameter of the model, by its path ("vision/layer01/ln_1/scale")."""
+    """The shape of every parameter of the model, by its path ("vision/layer01/ln_1/scale").
+
+    The layers of a tower are alike, so the module is traced with one of each.
+    """
+    towers = {name: getattr(config, name) for name in ("vision", "text")}
+    short = dataclasses.replace(config, **{k: dataclasses.replace(x, layers=1) for k, x in towers.items()})
     images = jax.ShapeDtypeStruct((1, config.vision.image_size, config.vision.image_size, 3), jnp.uint8)
     token_ids = jax.ShapeDtypeStruct((1, config.text.context_length), jnp.int32)
-    variables = jax.eval_shape(CLIPModule(config).init, jax.random.key(0), images, token_ids)
-    return {
-        path: leaf.shape
-        for path, leaf in flax.traverse_util.flatten_dict(variables["params"], sep="/").items()
-    }
+    variables = jax.eval_shape(CLIPModule(short).init, jax.random.key(0), images, token_ids)
+    params = variables["params"]
+    for name, tower in towers.items():
+        params[name] |= {layer_name(n + 1): params[name][layer_name(1)] for n in range(tower.layers)}
+    return {path: leaf.shape for path, leaf in flax.traverse_util.flatten_dict(params, sep="/").items()}
 
 
 def tensor_shapes(config: CLIPConfig, layout: str) -> dict[str, tuple[int, ...]]:

@@ -14,8 +14,9 @@ from pathlib import Path
 
 import tensorflow_datasets as tfds
 
+from vlmad_jax.cache import cache_folder
 from vlmad_jax.data.samples import Sample
-from vlmad_jax.data.source import Source, cache_folder
+from vlmad_jax.data.source import Source
 from vlmad_jax.errors import InputError
 from vlmad_jax.fingerprint import fingerprint
 

@@ -1,11 +1,11 @@
 """What a data set has to say of itself, and the two folders that all of them know."""
 
-import os
 import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from vlmad_jax.cache import cache_folder
 from vlmad_jax.data.samples import Sample
 from vlmad_jax.errors import InputError
 
@@ -26,11 +26,6 @@ class Source:
     locate: Callable[[Path | None], Path]
     scan: Callable[[Path], list[Sample]]
     object_names: Mapping[str, str] = field(default_factory=dict)
-
-
-def cache_folder() -> Path:
-    """Where indexes and rendered pictures are kept: $VLMAD_JAX_CACHE, or ~/.cache/vlmad_jax."""
-    return Path(os.environ.get("VLMAD_JAX_CACHE") or Path.home() / ".cache" / "vlmad_jax").absolute()
 
 
 def require_data_dir(name: str, data_dir: Path | None, holding: str) -> Path:

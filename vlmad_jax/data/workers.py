@@ -30,7 +30,7 @@ def stream(dataset: Any, workers: int) -> Generator[Any, None, None]:
 
     if not flags.FLAGS.is_parsed():
         flags.FLAGS.mark_as_parsed()  # grain's options are absl flags, which a plain script never parses
-    threads = 1 if workers else cores()
+    threads = 1 if workers else cores(most=16)
     items = dataset.to_iter_dataset(grain.ReadOptions(num_threads=threads, prefetch_buffer_size=threads))
     if workers:
         # Through pipes: shared memory is small in containers, and grain gives its last pieces back too late.

@@ -20,7 +20,6 @@ import numpy as np
 
 from vlmad_jax.clip.model import CLIP
 from vlmad_jax.clip.pictures import Array
-from vlmad_jax.data.pasting import paste
 from vlmad_jax.density import gaussian, mahalanobis
 from vlmad_jax.errors import InputError
 from vlmad_jax.methods.detector import Scores
@@ -115,6 +114,8 @@ class CutPaste(ReferenceDetector):
 
         A kind is 0 for good, then 1 + its place in `PASTED`.
         """
+        from vlmad_jax.data.pasting import paste  # imports the renderer
+
         rng = np.random.default_rng(self.seed)
         kinds = np.repeat(np.arange(len(PASTED)), self.pasted)
         pairs = rng.integers(len(good), size=(len(kinds), 2))

@@ -10,7 +10,6 @@ from typing import Any, ClassVar, Literal, NamedTuple, Self
 
 import jax
 import numpy as np
-from scipy.ndimage import gaussian_filter1d
 
 from vlmad_jax.association import normalise
 from vlmad_jax.clip.model import CLIP
@@ -156,6 +155,8 @@ def blur(maps: jax.Array, sigma: float) -> jax.Array:
     """
     if not sigma:
         return maps
+    from scipy.ndimage import gaussian_filter1d  # takes a quarter of a second to import
+
     rows, columns = (
         gaussian_filter1d(np.eye(side, dtype=np.float64), sigma, axis=0).astype(np.float32)
         for side in maps.shape[1:]

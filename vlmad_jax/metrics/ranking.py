@@ -1,8 +1,10 @@
 """Ranking metrics from one sort: AUROC, average precision and the best F1.
 
 Every distinct score is a threshold, and samples with equal scores pass it together, as in scikit-learn's
-`roc_auc_score`, `average_precision_score` and `precision_recall_curve`. Letters: N samples, T distinct
-scores.
+`roc_auc_score`, `average_precision_score` and `precision_recall_curve`. All of them, and the per-region
+overlap, change only where an anomalous sample passes: elsewhere recall stands still and precision falls. So
+only the few anomalous samples are ranked, each by the normal ones above it, which are sorted without knowing
+where they came from. Letters: K anomalous samples, T distinct scores among them.
 """
 
 from dataclasses import dataclass
@@ -12,56 +14,52 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Ranking:
-    """Samples from the highest score down, cut after each distinct score.
+    """Anomalous samples from the highest score down, and what scores more or as much as each.
 
-    codes      (N,) the code of each sample: 0 is normal, anything else is anomalous
-    ends       (T,) int64, how many samples score at least the t-th highest distinct score
-    positives  (T,) int64, how many of those are anomalous
+    codes      (K,) the code of each anomalous sample
+    positives  (T,) int64, how many anomalous samples score at least the t-th highest of their distinct scores
+    above      (T,) int64, how many normal samples score more
+    through    (T,) int64, how many normal samples score as much or more
+    normal     how many normal samples there are
     """
 
     codes: np.ndarray
-    ends: np.ndarray
     positives: np.ndarray
+    above: np.ndarray
+    through: np.ndarray
+    normal: int
 
     @property
-    def negatives(self) -> np.ndarray:
-        """(T,) int64, how many samples at or above each distinct score are normal."""
-        return self.ends - self.positives
+    def gains(self) -> np.ndarray:
+        """(T,) int64, how many anomalous samples have exactly each score."""
+        return np.diff(self.positives, prepend=0)
 
     @property
     def has_both_classes(self) -> bool:
         """Whether there is at least one normal and one anomalous sample."""
-        return self.ends.size > 0 and 0 < self.positives[-1] < self.ends[-1]
+        return self.codes.size > 0 and self.normal > 0
 
 
 def rank(scores: np.ndarray, codes: np.ndarray) -> Ranking:
-    """Sort scores (N,), finite real numbers of any type, with their codes (N,), integers in 0..2^32 - 1.
-
-    Scores that float32 holds exactly are sorted as 64-bit integers that carry the code along: one pass, and
-    no gather afterwards. Wider types are sorted as they are, so that no two distinct scores become one.
-    """
+    """Rank scores (N,), finite real numbers of any type, by codes (N,): 0 is normal, all else anomalous."""
     if np.can_cast(scores.dtype, np.float32):
-        packed = _descending_bits(scores.astype(np.float32)).astype(np.uint64) << 32
-        packed |= codes.astype(np.uint32)
-        packed.sort()
-        keys = (packed >> 32).astype(np.uint32)
-        codes = packed.astype(np.uint32)  # keeps the low half
-    else:
-        order = np.argsort(scores)[::-1]
-        keys, codes = scores[order], codes[order]
-
-    last_of_its_score = np.ones(keys.size, bool)
-    np.not_equal(keys[1:], keys[:-1], out=last_of_its_score[:-1])
+        scores = scores.astype(np.float32, copy=False)  # narrower types have no fast sort
+    anomalous = codes != 0
+    values, codes, normal = scores[anomalous], codes[anomalous], scores[~anomalous]
+    normal.sort()
+    order = np.argsort(values)[::-1]
+    values, codes = values[order], codes[order]
+    last_of_its_score = np.ones(values.size, bool)
+    np.not_equal(values[1:], values[:-1], out=last_of_its_score[:-1])
     last = np.flatnonzero(last_of_its_score)  # (T,)
-    return Ranking(codes, ends=last + 1, positives=np.cumsum(codes != 0, dtype=np.int64)[last])
-
-
-def _descending_bits(scores: np.ndarray) -> np.ndarray:
-    """uint32 whose ascending order is the descending order of float32 scores; 0.0 and -0.0 are one score."""
-    negated = np.float32(0) - scores
-    # Floats order as their bits once a negative one has all its bits flipped, and any other its sign bit.
-    flips = (negated.view(np.int32) >> 31) | np.int32(-(2**31))
-    return negated.view(np.uint32) ^ flips.view(np.uint32)
+    distinct = values[last]
+    return Ranking(
+        codes,
+        positives=last + 1,
+        above=normal.size - np.searchsorted(normal, distinct, "right"),
+        through=normal.size - np.searchsorted(normal, distinct, "left"),
+        normal=normal.size,
+    )
 
 
 def auroc(ranking: Ranking) -> float | None:
@@ -74,10 +72,8 @@ def auroc(ranking: Ranking) -> float | None:
     """
     if not ranking.has_both_classes:
         return None
-    positives, negatives = ranking.positives, ranking.negatives
-    before = np.concatenate([[0], positives[:-1]])
-    twice_the_area = np.sum(np.diff(negatives, prepend=0) * (positives + before))
-    return float(twice_the_area / (2 * positives[-1] * negatives[-1]))
+    twice_won = np.sum(ranking.gains * (2 * ranking.normal - ranking.above - ranking.through))
+    return float(twice_won / (2 * ranking.codes.size * ranking.normal))
 
 
 def average_precision(ranking: Ranking) -> float | None:
@@ -91,8 +87,7 @@ def average_precision(ranking: Ranking) -> float | None:
     if not ranking.has_both_classes:
         return None
     positives = ranking.positives
-    gains = np.diff(positives, prepend=0)
-    return float(np.sum(gains * (positives / ranking.ends)) / positives[-1])
+    return float(np.sum(ranking.gains * (positives / (positives + ranking.through))) / ranking.codes.size)
 
 
 def f1_max(ranking: Ranking) -> float | None:
@@ -106,4 +101,4 @@ def f1_max(ranking: Ranking) -> float | None:
     if not ranking.has_both_classes:
         return None
     positives = ranking.positives
-    return float(np.max(2 * positives / (positives[-1] + ranking.ends)))
+    return float(np.max(2 * positives / (ranking.codes.size + positives + ranking.through)))

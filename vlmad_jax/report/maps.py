@@ -1,13 +1,12 @@
 """Anomaly maps as pictures: the picture, its heat map and the true outline, side by side."""
 
-import matplotlib
+import functools
+
 import numpy as np
 from PIL import Image
-from scipy import ndimage
 
 from vlmad_jax.errors import InputError
 
-_COLOURS = (matplotlib.colormaps["inferno"](np.arange(256))[:, :3] * 255).astype(np.float32)  # (256, 3)
 _HEAT = 0.55  # the share of the heat map where it lies over the picture
 _GREY = np.array([0.299, 0.587, 0.114], np.float32)  # luma weights of ITU-R BT.601
 SMALLEST_HEIGHT = 240  # pixels of a panel on screen
@@ -53,13 +52,23 @@ def _heat_over(image: np.ndarray, anomaly_map: np.ndarray, vmin: float, vmax: fl
     """The colours of the map over the picture in grey, uint8 (S, S, 3)."""
     scale = max(vmax - vmin, np.finfo(np.float64).tiny)
     share = np.clip((anomaly_map.astype(np.float64) - vmin) / scale, 0, 1)
-    heat = _COLOURS[np.rint(share * 255).astype(np.uint8)]
+    heat = _colours()[np.rint(share * 255).astype(np.uint8)]
     grey = (image @ _GREY)[..., None]
     return np.rint(_HEAT * heat + (1 - _HEAT) * grey).astype(np.uint8)
 
 
+@functools.cache
+def _colours() -> np.ndarray:
+    """The colour of each of 256 steps, float32 (256, 3), 0 to 255."""
+    import matplotlib  # takes a quarter of a second to import
+
+    return (matplotlib.colormaps["inferno"](np.arange(256))[:, :3] * 255).astype(np.float32)
+
+
 def _outlined(image: np.ndarray, mask: np.ndarray) -> np.ndarray:
     """The picture with a white line just inside the mask's edge and a black one just outside."""
+    from scipy import ndimage  # takes a quarter of a second to import
+
     thickness = max(1, round(_LINE * max(mask.shape)))
     square = np.ones((3, 3), bool)
     grown = ndimage.binary_dilation(mask, square, iterations=thickness)

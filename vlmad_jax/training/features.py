@@ -12,8 +12,8 @@ import ml_dtypes
 import numpy as np
 from tqdm import tqdm
 
+from vlmad_jax.cache import cache_folder
 from vlmad_jax.data import DataSet
-from vlmad_jax.data.source import cache_folder
 from vlmad_jax.errors import InputError
 from vlmad_jax.fingerprint import fingerprint
 from vlmad_jax.methods import LearnedDetector

@@ -8,7 +8,6 @@ from typing import Any
 import flax.linen as nn
 import jax
 import numpy as np
-import optax
 
 Params = dict[str, Any]
 
@@ -65,6 +64,8 @@ def hidden(head: Head, params: Params, features: jax.Array) -> jax.Array:
 def _fit(
     head: Head, learning_rate: float, key: jax.Array, features: jax.Array, labels: jax.Array, rows: jax.Array
 ) -> tuple[Params, jax.Array]:
+    import optax  # takes a tenth of a second to import
+
     optimizer = optax.adam(optax.cosine_decay_schedule(learning_rate, len(rows)))
     params: Any = head.init(key, features[:1])
 

@@ -10,11 +10,10 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 from tqdm import tqdm
 
 Params = dict[str, Any]
-Carry = tuple[Params, optax.OptState]
+Carry = tuple[Params, Any]  # and the optimiser's state
 Terms = dict[str, jax.Array]
 
 # Feature maps of each convolution, and how many times coarser than before it sees the picture.
@@ -22,7 +21,7 @@ WIDTHS = (32, 64, 128)
 STRIDES = (4, 2, 2)
 COARSEST = math.prod(STRIDES)
 BATCH = 16
-OPTIMIZER = optax.adam(1e-3)
+LEARNING_RATE = 1e-3
 # Steps between looks at the loss, so that the device does not wait for the progress bar.
 SHOW_EVERY = 50
 
@@ -116,14 +115,18 @@ def train_autoencoder(
 
 @functools.partial(jax.jit, static_argnums=0)
 def _start(network: VariationalAutoencoder, key: jax.Array, pictures: jax.Array) -> Carry:
+    import optax  # takes a tenth of a second to import
+
     params: Any = network.init(key, pictures, jnp.zeros(network.latents))
-    return params, OPTIMIZER.init(params)
+    return params, optax.adam(LEARNING_RATE).init(params)
 
 
 @functools.partial(jax.jit, static_argnums=0, donate_argnums=1)
 def _step(
     network: VariationalAutoencoder, carry: Carry, batch: jax.Array, key: jax.Array, kl_weight: float
 ) -> tuple[Carry, jax.Array]:
+    import optax
+
     noise = jax.random.normal(key, (len(batch), network.latents))
 
     def loss(params: Params) -> jax.Array:
@@ -133,5 +136,5 @@ def _step(
 
     params, state = carry
     value, gradient = jax.value_and_grad(loss)(params)
-    updates, state = OPTIMIZER.update(gradient, state, params)
+    updates, state = optax.adam(LEARNING_RATE).update(gradient, state, params)
     return (optax.apply_updates(params, updates), state), value

@@ -1,0 +1,195 @@
+"""The pixel metrics of one category beside scikit-learn's and anomalib's: the same maps, the same run.
+
+The peers are called as their users call them: scikit-learn's `roc_auc_score`, `average_precision_score` and
+`precision_recall_curve` on the pixels of all maps, and anomalib's `AUPRO`, which as it comes takes every
+distinct score for a threshold and bins nothing, as we do; its sums are float32. Ours is one call of
+`metrics.evaluate`, which gives all of them.
+"""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable
+from types import SimpleNamespace
+from typing import Any, NamedTuple
+
+import numpy as np
+from tqdm import tqdm
+
+from vlmad_jax import metrics
+from vlmad_jax.benchmark.machine import describe
+from vlmad_jax.errors import InputError
+
+# Pixels of a map that one number of the features stands for, as with a ViT whose patches have 16.
+PATCH = 16
+# The largest difference of metrics that are said to be equal.
+EQUAL = 1e-6
+
+Results = dict[str, Any]
+Metric = Callable[[np.ndarray, np.ndarray], float]
+
+
+class Peer(NamedTuple):
+    """Another library's metric of maps (N, S, S) and masks (N, S, S)."""
+
+    library: str
+    metric: Metric
+
+
+def measure(pictures: int, sides: tuple[int, ...], rounds: int, seed: int) -> Results:
+    """Times all of them in turns, at each side, with a progress bar.
+
+    Args:
+      pictures: of the category, three quarters of them defective.
+      sides: S of its maps, in pixels.
+      rounds: in each of which every metric is computed once.
+      seed: of the maps.
+
+    Raises:
+      InputError: a peer is not installed.
+    """
+    others = peers()
+    for peer in others.values():  # what is loaded at the first call is not part of a metric
+        peer.metric(*made_category(4, 4 * PATCH, seed))
+    ours(*made_category(4, 4 * PATCH, seed))
+    with tqdm(total=len(sides) * rounds * (1 + len(others)), unit=" calls", disable=None) as bar:
+        sizes = [measured(made_category(pictures, side, seed), others, rounds, bar) for side in sides]
+    return {"machine": describe(), "pictures": pictures, "rounds": rounds, "seed": seed, "sizes": sizes}
+
+
+def measured(
+    category: tuple[np.ndarray, np.ndarray], others: dict[str, Peer], rounds: int, bar: tqdm[Any]
+) -> Results:
+    """The times and values of one size."""
+    calls: dict[str, Callable[..., Any]] = {"ours": ours, **{name: p.metric for name, p in others.items()}}
+    seconds: dict[str, list[float]] = {name: [] for name in calls}
+    cpu_seconds: dict[str, list[float]] = {name: [] for name in calls}
+    values: dict[str, Any] = {}
+    for _ in range(rounds):
+        for name, call in calls.items():
+            began, cpu_began = time.perf_counter(), time.process_time()
+            values[name] = call(*category)
+            cpu_seconds[name].append(time.process_time() - cpu_began)
+            seconds[name].append(time.perf_counter() - began)
+            bar.update()
+    maps, masks = category
+    return {
+        "side": maps.shape[1],
+        "pixels": maps.size,
+        "anomalous": float(np.mean(masks != 0)),
+        "ours": {"seconds": seconds["ours"], "cpu_seconds": cpu_seconds["ours"]},
+        "peers": {
+            name: {
+                "library": peer.library,
+                "seconds": seconds[name],
+                "cpu_seconds": cpu_seconds[name],
+                "value": values[name],
+                "our_value": values["ours"][name],
+            }
+            for name, peer in others.items()
+        },
+    }
+
+
+def ours(maps: np.ndarray, masks: np.ndarray) -> metrics.Metrics:
+    """All metrics of a category, image metrics too."""
+    return metrics.evaluate(maps.max(axis=(1, 2)), masks.any(axis=(1, 2)), maps, masks)
+
+
+def made_category(pictures: int, side: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Maps float32 (N, S, S) as detectors give them, smooth and without ties, and masks uint8 of ellipses."""
+    from scipy import ndimage
+
+    rng = np.random.default_rng(seed)
+    rows, columns = np.ogrid[:side, :side]
+    maps, masks = np.empty((pictures, side, side), np.float32), np.zeros((pictures, side, side), np.uint8)
+    for number in range(pictures):
+        for _ in range(rng.integers(1, 4) if 4 * number >= pictures else 0):
+            row, column = rng.uniform(0, side, 2)
+            height, width = rng.uniform(0.02, 0.12, 2) * side
+            masks[number] |= ((rows - row) / height) ** 2 + ((columns - column) / width) ** 2 < 1
+        covered = ndimage.uniform_filter(masks[number].astype(np.float32), PATCH)[::PATCH, ::PATCH]
+        coarse = rng.uniform(0.5, 3) * covered + rng.standard_normal(covered.shape, np.float32)
+        maps[number] = ndimage.zoom(coarse, side / len(coarse), order=1)
+    return maps, masks
+
+
+def peers() -> dict[str, Peer]:
+    """What others compute, by our names; InputError where they are not installed."""
+    try:
+        from sklearn.metrics import average_precision_score, precision_recall_curve, roc_auc_score
+
+        anomalib_aupro = load_anomalib_aupro()
+    except ImportError as error:
+        raise InputError(
+            f"{error.name} is not installed; `pip install scikit-learn anomalib==2.7.0 torch`, best in an "
+            "environment of its own"
+        ) from error
+
+    def f1(maps: np.ndarray, masks: np.ndarray) -> float:
+        precision, recall, _ = precision_recall_curve(masks.ravel(), maps.ravel())
+        return float(np.max(2 * precision * recall / np.maximum(precision + recall, np.finfo(float).tiny)))
+
+    return {
+        "pixel_auroc": Peer("scikit-learn", lambda x, y: float(roc_auc_score(y.ravel(), x.ravel()))),
+        "pixel_ap": Peer("scikit-learn", lambda x, y: float(average_precision_score(y.ravel(), x.ravel()))),
+        "pixel_f1_max": Peer("scikit-learn", f1),
+        "pixel_aupro": Peer("anomalib", anomalib_aupro),
+    }
+
+
+def load_anomalib_aupro() -> Metric:
+    """anomalib's AUPRO as a function."""
+    import torch
+
+    try:
+        import torchvision  # noqa: F401
+    except RuntimeError:
+        # Its compiled operators do not load beside every torch; metrics need none, its import two.
+        library = torch.library.Library("torchvision", "DEF")
+        for name in ("nms", "qnms"):
+            library.define(f"{name}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+    from anomalib.metrics import AUPRO
+
+    def aupro(maps: np.ndarray, masks: np.ndarray) -> float:
+        metric = AUPRO(fields=("anomaly_map", "gt_mask"))
+        batch = {"anomaly_map": torch.from_numpy(maps), "gt_mask": torch.from_numpy(masks)}
+        metric.update(SimpleNamespace(**batch))
+        return float(metric.compute())
+
+    return aupro
+
+
+def table(results: Results) -> str:
+    """The results of `measure`, each size in some lines; seconds are medians over rounds."""
+    machine = results["machine"]
+    lines = [f"{machine['cpu']}, {machine['cores']} cores; {results['rounds']} rounds, medians"]
+    for size in results["sizes"]:
+        side, ours_seconds = size["side"], statistics.median(size["ours"]["seconds"])
+        ours_cpu = statistics.median(size["ours"]["cpu_seconds"])
+        lines += [
+            "",
+            f"{results['pictures']} maps of {side} x {side}, {size['anomalous']:.1%} of the pixels anomalous",
+            f"{'':14}{'':14}{'seconds':>10}{'of CPU':>10}{'value':>12}{'difference':>14}",
+        ]
+        total = total_cpu = 0.0
+        for name, peer in size["peers"].items():
+            seconds, cpu = statistics.median(peer["seconds"]), statistics.median(peer["cpu_seconds"])
+            total, total_cpu = total + seconds, total_cpu + cpu
+            lines.append(
+                f"{name:14}{peer['library']:14}{seconds:10.3f}{cpu:10.3f}{peer['value']:12.7f}"
+                f"{peer['our_value'] - peer['value']:14.1e}"
+            )
+        lines += [
+            f"{'all four':14}{'they':14}{total:10.3f}{total_cpu:10.3f}",
+            f"{'all seven':14}{'we':14}{ours_seconds:10.3f}{ours_cpu:10.3f}",
+            f"they take {total / ours_seconds:.1f} times as long, {total_cpu / ours_cpu:.1f} of the CPU; "
+            f"values {'are' if is_equal(size) else 'ARE NOT'} equal to {EQUAL:.0e}",
+        ]
+    return "\n".join(lines)
+
+
+def is_equal(size: Results) -> bool:
+    """Whether all metrics of one size differ by at most `EQUAL`."""
+    return all(abs(peer["our_value"] - peer["value"]) <= EQUAL for peer in size["peers"].values())
