@@ -3,6 +3,7 @@
 import json
 import os
 import secrets
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -43,3 +44,22 @@ def write_json(path: str | os.PathLike[str], value: Any) -> None:
     except ValueError as error:
         raise InputError(f"{path}: holds NaN or an infinity; write null where undefined") from error
     write_atomically(path, text + "\n")
+
+
+def walk(
+    root: str | os.PathLike[str], refused: Callable[[OSError], None] | None = None
+) -> Iterator[tuple[str, list[str] | None]]:
+    """`root` and each folder below it, with the names of its files, sorted; hidden folders are passed over.
+
+    Links are followed, but not in circles: a folder that was there before, by whatever path, comes with None
+    for its names. `refused` is told what cannot be listed.
+    """
+    seen: set[str] = set()
+    for folder, subfolders, names in os.walk(os.fspath(root), onerror=refused, followlinks=True):
+        subfolders[:] = sorted(name for name in subfolders if not name.startswith("."))
+        if (real := os.path.realpath(folder)) in seen:
+            subfolders.clear()
+            yield folder, None
+            continue
+        seen.add(real)
+        yield folder, sorted(names)

@@ -121,6 +121,11 @@ class AnomalyCLIP(LearnedDetector):
             blur_sigma=4 * vision.image_size / 518,
         )
 
+    @property
+    def undecided(self) -> tuple[float, float]:
+        """Half the range of a probability, and of the map, a sum of one a layer."""
+        return 0.5, len(self.feature_layers) / 2
+
     # Learned prompts
 
     def init(self, key: jax.Array) -> Params:

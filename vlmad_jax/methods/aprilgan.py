@@ -84,6 +84,11 @@ class AprilGAN(LearnedDetector):
             return cls.paper(clip)
         return cls(clip, clip.config.vision.image_size, quarters(clip))
 
+    @property
+    def undecided(self) -> tuple[float, float]:
+        """Half the range of a probability, and of the map, a sum of one a layer."""
+        return 0.5, len(self.feature_layers) / 2
+
     # Words
 
     def text_features(self, object_name: str) -> jax.Array:
