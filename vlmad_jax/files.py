@@ -3,27 +3,29 @@
 import json
 import os
 import secrets
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 from vlmad_jax.errors import InputError
 
 
-def write_atomically(path: str | os.PathLike[str], content: str | bytes) -> None:
-    """Write text (UTF-8) or bytes so that `path` is, at every moment, the old file or the new one, whole.
+def write_atomically(path: str | os.PathLike[str], content: str | bytes | Iterable[bytes]) -> None:
+    """Write text (UTF-8), bytes or pieces of bytes; `path` is at every moment the old file or the new, whole.
 
     Folders above it are made. On failure nothing is left behind; raises InputError where the operating system
     refuses (no room, no permission, a folder of that name).
     """
     path = Path(path)
-    data = content if isinstance(content, bytes) else content.encode("utf-8", "surrogateescape")
+    if isinstance(content, str):
+        content = content.encode("utf-8", "surrogateescape")
+    pieces = (content,) if isinstance(content, bytes) else content
     temporary = path.with_name(f".{secrets.token_hex(8)}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
             with open(temporary, "xb") as file:
-                file.write(data)
+                file.writelines(pieces)
                 file.flush()
                 os.fsync(file.fileno())
             os.replace(temporary, path)

@@ -50,6 +50,21 @@ def read_picture(path: str | Path) -> Image.Image:
         return _as_rgb(file)
 
 
+def read_frames(path: str | Path) -> Iterator[Image.Image]:
+    """All pictures in a file, each as `read_picture` reads the first; raises InputError as that does."""
+    with _opened(path, "picture") as file:
+        for number in range(getattr(file, "n_frames", 1)):
+            file.seek(number)
+            _check_size(path, file)
+            yield _as_rgb(ImageOps.exif_transpose(file))
+
+
+def count_frames(path: str | Path) -> int:
+    """How many pictures are in a file; raises InputError when its header does not decode."""
+    with _opened(path, "picture") as file:
+        return getattr(file, "n_frames", 1)
+
+
 def to_rgb(picture: Image.Image) -> Image.Image:
     """A picture that is open already, as `read_picture` reads it from a file.
 

@@ -1,12 +1,14 @@
 """Reading pictures in batches of one shape with grain; decoding and resizing run in its workers."""
 
 import contextlib
+import functools
 import time
 from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from PIL import Image
 
 from vlmad_jax.data.images import read_mask, read_picture, resize_mask, resize_picture
 from vlmad_jax.data.prefetch import closed_at_exit, prefetch
@@ -81,19 +83,32 @@ class ReadPicture:
     shape: tuple[int, int]
 
     def __call__(self, path: str) -> dict[str, Any]:
-        began, size, error = time.perf_counter(), (0, 0), ""
-        image = np.zeros((*self.shape, 3), np.uint8)
+        return self.read(path, functools.partial(read_picture, path))
+
+    def read(self, path: str, opened: Callable[[], Image.Image]) -> dict[str, Any]:
+        """The picture that `opened` gives; what else than InputError it raises is raised."""
+        began = time.perf_counter()
         try:
-            picture = read_picture(path)
-            image, size = resize_picture(picture, self.shape), (picture.height, picture.width)
+            picture = opened()
         except InputError as reason:
-            error = str(reason).removeprefix(f"{path}: ")
-        return {
-            "image": image,
-            "size": np.array(size, np.int32),
-            "milliseconds": np.float32(1000 * (time.perf_counter() - began)),
-            "error": np.array(error.encode("utf-8", "backslashreplace"), _REASON),
-        }
+            return self.failed(str(reason).removeprefix(f"{path}: "))
+        pixels, size = resize_picture(picture, self.shape), (picture.height, picture.width)
+        return _picture_row(pixels, size, 1000 * (time.perf_counter() - began), "")
+
+    def failed(self, error: str) -> dict[str, Any]:
+        """That of a picture which cannot be read."""
+        return _picture_row(np.zeros((*self.shape, 3), np.uint8), (0, 0), 0, error)
+
+
+def _picture_row(
+    pixels: np.ndarray, size: tuple[int, int], milliseconds: float, error: str
+) -> dict[str, Any]:
+    return {
+        "image": pixels,
+        "size": np.array(size, np.int32),
+        "milliseconds": np.float32(milliseconds),
+        "error": np.array(error.encode("utf-8", "backslashreplace"), _REASON),
+    }
 
 
 def batches(

@@ -89,6 +89,11 @@ class FittedDetector:
         """What it looks at."""
         return self.description["object"]
 
+    def with_batch_size(self, batch_size: int) -> FittedDetector:
+        """The same, so many pictures scored together; compiled anew."""
+        scorer = Scorer(self.scorer.detector, self.scorer.tiling, batch_size)
+        return dataclasses.replace(self, scorer=scorer)
+
     def with_threshold(self, threshold: float, pixel_threshold: float | None = None) -> FittedDetector:
         """The same with another threshold of pictures and, if given, of pixels; probabilities follow.
 

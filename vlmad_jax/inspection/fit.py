@@ -46,7 +46,7 @@ class FitConfig:
       dtype: "float32" or "bfloat16".
       augmentations: of each good picture, for the threshold.
       folds: blocks of good pictures held out together; 0 is each by itself, or 16 blocks of more than 16.
-      batch_size: tiles scored together.
+      batch_size: pictures scored together.
       seed: of the augmentations.
     """
 
@@ -93,7 +93,7 @@ def fit(config: FitConfig, out: Path, overwrite: bool = False, workers: int = 0)
     clip = load_clip(config.weights, config.dtype)
     detector, params = kind.chosen(clip, Options(config.window_sizes, config.params))
     tiling = Tiling.chosen(config.tiles, detector.size, [] if found is None else list(found.sizes.values()))
-    scorer = Scorer(detector, tiling, max(1, config.batch_size // tiling.count))
+    scorer = Scorer(detector, tiling, config.batch_size)
     good = None if found is None else found.read(tiling.canvas, workers)
 
     def prepare(canvases: np.ndarray | None) -> Any:

@@ -29,6 +29,7 @@ class Scorer:
         self.tiling = tiling
         self.batch_size = batch_size
         self._turn = threading.Lock()
+        self._compiled = False
         self._score = detector.clip.compile("vision", self.score_with)
 
     def score_with(self, variables: dict[str, Any], state: Any, canvases: jax.Array) -> Scores:
@@ -42,6 +43,11 @@ class Scorer:
         tiles = jnp.asarray(self.tiling.cut(canvases))
         return self.tiling.join(Scores(*map_chunks(score, tiles, TILES_AT_ONCE)))
 
+    def warm_up(self, state: Any) -> None:
+        """Compiles, if no picture was scored yet."""
+        if not self._compiled:
+            self.score(state, np.zeros((1, *self.tiling.canvas, 3), np.uint8))
+
     def score(self, state: Any, canvases: np.ndarray) -> Scores:
         """Image (N,) and map (N, *canvas), NumPy, of uint8 (N, *canvas, 3), N of 1 or more."""
         parts = []
@@ -51,5 +57,6 @@ class Scorer:
             filled = np.concatenate([batch, np.repeat(batch[-1:], missing, axis=0)])
             with self._turn:
                 scores = jax.device_get(self._score(state, filled))
+                self._compiled = True
             parts.append(Scores(*(x[: len(batch)] for x in scores)))
         return Scores(*(np.concatenate(x) for x in zip(*parts, strict=True)))

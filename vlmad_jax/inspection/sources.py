@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -20,11 +20,13 @@ class Found(NamedTuple):
     error: str = ""
 
 
-def find(source: str | Path, without: Path | None = None) -> Iterator[Found]:
+def find(
+    source: str | Path, wanted: Callable[[Path], bool] = is_picture, without: Path | None = None
+) -> Iterator[Found]:
     """What is at a path: itself, or all files below it, folder by folder, frame 2 before frame 10.
 
-    Hidden files are passed over, and what is in the folder `without`, where results are written. What is no
-    picture by its name, a folder that cannot be listed, and a link back to one that was listed come with the
+    Hidden files are passed over, and what is in the folder `without`, where results are written. What is not
+    `wanted` by its name, a folder that cannot be listed, and a link back to one that was listed come with the
     reason.
 
     Raises InputError when there is nothing at that path.
@@ -36,14 +38,18 @@ def find(source: str | Path, without: Path | None = None) -> Iterator[Found]:
         yield Found(str(source))
         return
     refused: list[Found] = []
+    apart = None if without is None else without.resolve()
+    if apart is not None and source.resolve().is_relative_to(apart):
+        apart = None  # the pictures lie among the results
     for folder, names in walk(source, lambda error: refused.append(_not_listed(error))):
-        if without is not None and Path(folder).resolve().is_relative_to(without.resolve()):
+        if apart and Path(folder).resolve().is_relative_to(apart):
             continue
         if names is None:
             yield Found(folder, "leads to a folder that was seen before; it is passed over")
             continue
         shown = sorted((name for name in names if not name.startswith(".")), key=natural)
-        yield from (_found(Path(folder, name)) for name in shown)
+        for path in (Path(folder, name) for name in shown):
+            yield Found(str(path), "" if wanted(path) else _no_picture(path))
     yield from refused
 
 
@@ -56,10 +62,8 @@ def natural(name: str) -> list[tuple[int, str]]:
     return [(int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"(\d+)", name) if part]
 
 
-def _found(path: Path) -> Found:
-    if is_picture(path):
-        return Found(str(path))
-    return Found(str(path), f"is no picture by its name ({path.suffix or 'no suffix'})")
+def _no_picture(path: Path) -> str:
+    return f"is no picture by its name ({path.suffix or 'no suffix'})"
 
 
 def _not_listed(error: OSError) -> Found:
