@@ -139,27 +139,29 @@ def decide(
     config: FitConfig, detector: Detector, scores: GoodScores | None
 ) -> tuple[Decision, dict[str, Any]]:
     """The thresholds, and how they were got."""
+    never = detector.references == "never"
+    most = detector.largest(scores is not None and not never)
     if scores is None:
-        image, pixel = detector.undecided
         guess = "a guess, halfway between good and bad: give good pictures as --references to have it fitted"
-        return Decision(image, GUESSED_SCALE, pixel, 0.0), {"rule": "guess", "text": guess}
-    limit, peak = (limit_of(x, config.false_alarms) for x in (scores.image, scores.peak))
+        return Decision(most[0] / 2, GUESSED_SCALE, most[1] / 2, 0.0), {"rule": "guess", "text": guess}
+    limit = limit_of(scores.image, config.false_alarms, most[0])
+    peak = limit_of(scores.peak, config.false_alarms, most[1])
     pictures, each = scores.image.shape
     threshold = {
         "rule": limit.rule,
-        "text": explained(config, limit, pictures, detector.references == "never"),
+        "text": explained(config, limit, pictures, never),
         "false_alarms": config.false_alarms,
         "supported": limit.supported,
         "pictures": pictures,
         "versions": each,
-        "folds": 0 if detector.references == "never" else folds_of(pictures, config.folds),
+        "folds": 0 if never else folds_of(pictures, config.folds),
     }
     return Decision(limit.value, limit.scale, peak.value, float(scores.level.mean())), threshold
 
 
 def explained(config: FitConfig, limit: Limit, pictures: int, never: bool) -> str:
     """How the threshold was got, for people."""
-    wanted = f"{config.false_alarms:.3g} of good pictures may be called bad"
+    wanted = f"{100 * config.false_alarms:.3g}% of good pictures may be called bad"
     seen = f"{pictures} good pictures with {config.augmentations} augmentations of each"
     if never:
         how = f"{seen}, which only the threshold is made of: {config.method} keeps none"
@@ -179,7 +181,7 @@ def explained(config: FitConfig, limit: Limit, pictures: int, never: bool) -> st
         )
     return (
         f"{wanted}, if good scores have a normal tail, from {how}; whatever their tail, so few pictures "
-        f"support a rate of {limit.supported:.3g}; from {more} on nothing need be assumed"
+        f"support a rate of {100 * limit.supported:.3g}%; from {more} on nothing need be assumed"
     )
 
 

@@ -13,8 +13,10 @@ pictures. Two rules, by how many pictures there are:
       mean + t(1 - rate; nu) sqrt(v + B / n K),  v = B / n + (1 - 1 / n) W,
 
   with B and W the mean squares between and within pictures and nu Satterthwaite's degrees of freedom of v
-  (Satterthwaite 1946). It is never put below the largest score seen, which a new good picture exceeds with
-  probability 1 / (K + 1) at most, whatever the distribution.
+  (Satterthwaite 1946). Scores that have an upper bound, as probabilities have, are taken for normal as
+  logarithms of their odds, so that the limit stays below the bound. It is never put below the largest score
+  of the pictures themselves, which a new good one exceeds with probability 1 / (K + 1) at most, whatever the
+  distribution.
 """
 
 from __future__ import annotations
@@ -23,7 +25,7 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import stats
+from scipy import special, stats
 
 from vlmad_jax.errors import InputError
 
@@ -31,6 +33,8 @@ from vlmad_jax.errors import InputError
 LOGISTIC = math.sqrt(3) / math.pi
 # Below this share of the threshold, differences of float32 scores are rounding.
 LEAST_SCALE = 1e-5
+# Bounded scores are taken to be at least this share of the range away from its ends: float32 rounds to these.
+LEAST_SHARE = 1e-6
 
 
 @dataclass(frozen=True)
@@ -65,23 +69,37 @@ def needed(rate: float) -> int:
     return math.ceil(round(1 / rate, 9)) - 1
 
 
-def limit_of(scores: np.ndarray, rate: float) -> Limit:
-    """The threshold that good pictures exceed at `rate`, by the scores (K, n) of K of them."""
-    pictures, pooled = len(scores), np.sort(scores, axis=None).astype(np.float64)
-    spread = math.sqrt(_variance(scores)[0])
+def limit_of(scores: np.ndarray, rate: float, largest: float = math.inf) -> Limit:
+    """The threshold that good pictures exceed at `rate`.
+
+    Args:
+      scores: (K, n) of K pictures; if they are several, the first of each is its own.
+      rate: of false alarms.
+      largest: score that there can be; the least is then 0.
+    """
+    pictures, values = len(scores), scores.astype(np.float64)
     if pictures >= needed(rate):
         level = math.ceil(round((pictures + 1) * (1 - rate), 9)) / pictures
-        value, rule = float(np.quantile(pooled, min(level, 1.0), method="inverted_cdf")), "rank"
+        value, rule = float(np.quantile(values, min(level, 1.0), method="inverted_cdf")), "rank"
     else:
-        value = max(_prediction_limit(scores, rate), float(pooled[-1]))
+        seen = values[:, 0].max() if pictures > 1 else values.max()
+        value = max(_tail(values, rate, largest), float(seen))
         rule = "normal tail" if pictures > 1 else "one picture"
-    scale = max(spread * LOGISTIC, LEAST_SCALE * max(abs(value), LEAST_SCALE))
+    scale = max(math.sqrt(_variance(values)[0]) * LOGISTIC, LEAST_SCALE * max(abs(value), LEAST_SCALE))
     return Limit(value, scale, rule, 1 / (pictures + 1))
 
 
-def _variance(scores: np.ndarray) -> tuple[float, float, float]:
+def _tail(values: np.ndarray, rate: float, largest: float) -> float:
+    """The prediction limit, for bounded scores on the scale of their log odds."""
+    if math.isinf(largest):
+        return _prediction_limit(values, rate)
+    shares = np.clip(values / largest, LEAST_SHARE, 1 - LEAST_SHARE)
+    return largest * float(special.expit(_prediction_limit(special.logit(shares), rate)))
+
+
+def _variance(values: np.ndarray) -> tuple[float, float, float]:
     """Of one more score: its variance v, Satterthwaite's degrees of freedom, and the variance of the mean."""
-    (pictures, each), values = scores.shape, scores.astype(np.float64)
+    pictures, each = values.shape
     within = float(values.var(axis=1, ddof=1).mean()) if each > 1 else 0.0
     if pictures == 1:  # how pictures differ cannot be known
         return within, each - 1, within / each
@@ -92,10 +110,8 @@ def _variance(scores: np.ndarray) -> tuple[float, float, float]:
     return variance, freedom, between / (each * pictures)
 
 
-def _prediction_limit(scores: np.ndarray, rate: float) -> float:
-    variance, freedom, of_mean = _variance(scores)
+def _prediction_limit(values: np.ndarray, rate: float) -> float:
+    variance, freedom, of_mean = _variance(values)
     if not variance:
-        return float(scores.max())
-    return float(
-        scores.mean(dtype=np.float64) + stats.t.ppf(1 - rate, freedom) * math.sqrt(variance + of_mean)
-    )
+        return float(values.max())
+    return float(values.mean() + stats.t.ppf(1 - rate, freedom) * math.sqrt(variance + of_mean))

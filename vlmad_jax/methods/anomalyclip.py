@@ -121,10 +121,10 @@ class AnomalyCLIP(LearnedDetector):
             blur_sigma=4 * vision.image_size / 518,
         )
 
-    @property
-    def undecided(self) -> tuple[float, float]:
-        """Half the range of a probability, and of the map, a sum of one a layer."""
-        return 0.5, len(self.feature_layers) / 2
+    def largest(self, references: bool) -> tuple[float, float]:
+        """Of a probability, and of the map, a sum of one a layer."""
+        del references
+        return 1.0, float(len(self.feature_layers))
 
     # Learned prompts
 

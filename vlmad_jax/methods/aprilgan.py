@@ -84,10 +84,9 @@ class AprilGAN(LearnedDetector):
             return cls.paper(clip)
         return cls(clip, clip.config.vision.image_size, quarters(clip))
 
-    @property
-    def undecided(self) -> tuple[float, float]:
-        """Half the range of a probability, and of the map, a sum of one a layer."""
-        return 0.5, len(self.feature_layers) / 2
+    def largest(self, references: bool) -> tuple[float, float]:
+        """Of a probability, and of the map, a sum of one a layer, and of cosine distances up to 2."""
+        return 1.0, float(len(self.feature_layers) * (3 if references else 1))
 
     # Words
 

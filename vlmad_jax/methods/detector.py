@@ -78,13 +78,13 @@ class Detector(abc.ABC):
     def size(self) -> int:
         """S, the side of the pictures it takes, in pixels."""
 
-    @property
-    def undecided(self) -> tuple[float, float]:
-        """The image score and the map's value that say neither good nor defective, without good samples.
+    def largest(self, references: bool) -> tuple[float, float]:
+        """The largest image score and the largest value of a map that there can be; the least is 0.
 
-        Half the range, which is 0 to 1 for probabilities.
+        1 for probabilities, half of which says neither good nor defective; infinite for distances.
         """
-        return 0.5, 0.5
+        del references
+        return 1.0, 1.0
 
     @abc.abstractmethod
     def prepare(
