@@ -29,21 +29,31 @@ judging parts or methods. For real figures give --weights=openai/clip-vit-base-p
 weights/README.md."""
 
 
+def define_model_flags(windows: bool = True) -> None:
+    """Defines the flags of a backbone, and of how pictures pass through it."""
+    flags.DEFINE_string("weights", BUNDLED, "A checkpoint's directory or Hugging Face hub id.")
+    flags.DEFINE_string("dtype", "float32", "float32, or bfloat16 for faster matrix products.")
+    if windows:
+        flags.DEFINE_list("window_sizes", None, "Sides of winclip's windows, in patches; 2,3 if not given.")
+
+
+def define_workers_flag() -> None:
+    """Defines the flag of how pictures are decoded."""
+    flags.DEFINE_integer("workers", 0, "Processes that decode pictures; 0 decodes in threads.", lower_bound=0)
+
+
 def define_shared_flags(windows: bool = True) -> None:
     """Defines the flags that every evaluation has; that of its windows unless left out."""
-    flags.DEFINE_string("weights", BUNDLED, "A checkpoint's directory or Hugging Face hub id.")
+    define_model_flags(windows)
+    define_workers_flag()
     flags.DEFINE_string(
         "dataset", "synthetic", "mvtec_ad, visa, elpv, textures, synthetic, or folder for yours."
     )
     flags.DEFINE_string("data_dir", None, "Where it is; elpv, textures and synthetic need none.")
     flags.DEFINE_list("categories", [], "Categories to run; all if not given.")
     flags.DEFINE_integer("batch_size", 16, "Pictures scored together.", lower_bound=1)
-    flags.DEFINE_string("dtype", "float32", "float32, or bfloat16 for faster matrix products.")
-    if windows:
-        flags.DEFINE_list("window_sizes", None, "Sides of winclip's windows, in patches; 2,3 if not given.")
     flags.DEFINE_string("out", None, "Folder of the results; results/<experiment>/<a name of the run>.")
     flags.DEFINE_bool("resume", True, "Keep what an interrupted run finished.")
-    flags.DEFINE_integer("workers", 0, "Processes that decode pictures; 0 decodes in threads.", lower_bound=0)
 
 
 def define_flags(sample_flags: bool = False) -> None:
@@ -154,16 +164,30 @@ def mention_bundled(weights: str) -> None:
         print(f"\n{ABOUT_BUNDLED}")
 
 
-def main(entry: Callable[[], None]) -> None:
-    """Parses the flags and calls `entry`; bad input is one line on stderr and exit code 1."""
+def check_arguments(given: Sequence[str], names: Sequence[str]) -> None:
+    """Raises InputError unless there is an argument for each name; for one that ends in "..." also more."""
+    usage = f"python -m experiments.{Path(sys.argv[0]).stem} {' '.join(names)} [--flags]"
+    if len(given) < len(names):
+        raise InputError(f"{names[len(given)].removesuffix('...')} is missing; the command is {usage}")
+    if len(given) > len(names) and not (names and names[-1].endswith("...")):
+        culprit = f"{given[len(names)]!r} is not a flag; flags are written --name=value"
+        raise InputError(culprit + (f", and the command is {usage}" if names else ""))
+
+
+def main(entry: Callable[..., int | None], *names: str) -> None:
+    """Parses the flags and calls `entry` with the arguments that are no flags; exits with what it returns.
+
+    Bad input is one line on stderr and exit code 1. `names` are those of the arguments, for people; the last
+    may end in "..." for one or more.
+    """
     app.define_help_flags()
     logging.set_verbosity(logging.WARNING)  # orbax and grain tell of every file they touch
     keep_programs()
     try:
-        arguments = flags.FLAGS(sys.argv)
-        if len(arguments) > 1:
-            raise InputError(f"{arguments[1]!r} is not a flag; flags are written --name=value")
-        entry()
+        _, *arguments = flags.FLAGS(sys.argv)
+        check_arguments(arguments, names)
+        if code := entry(*arguments):
+            sys.exit(code)
     except flags.Error as error:
         print(f"error: {' '.join(str(error).split())}; --help lists the flags", file=sys.stderr)
         sys.exit(1)

@@ -3,6 +3,7 @@
 from vlmad_jax import metrics
 from vlmad_jax.clip.model import CLIP, load_clip, save_clip
 from vlmad_jax.errors import InputError
+from vlmad_jax.inspection import load_detector
 from vlmad_jax.methods import (
     SPADE,
     AnomalyCLIP,
@@ -32,6 +33,7 @@ __all__ = [
     "Scores",
     "WinCLIP",
     "load_clip",
+    "load_detector",
     "metrics",
     "save_clip",
 ]

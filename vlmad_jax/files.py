@@ -3,26 +3,29 @@
 import json
 import os
 import secrets
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 from vlmad_jax.errors import InputError
 
 
-def write_atomically(path: str | os.PathLike[str], content: str | bytes) -> None:
-    """Write text (UTF-8) or bytes so that `path` is, at every moment, the old file or the new one, whole.
+def write_atomically(path: str | os.PathLike[str], content: str | bytes | Iterable[bytes]) -> None:
+    """Write text (UTF-8), bytes or pieces of bytes; `path` is at every moment the old file or the new, whole.
 
     Folders above it are made. On failure nothing is left behind; raises InputError where the operating system
     refuses (no room, no permission, a folder of that name).
     """
     path = Path(path)
-    data = content if isinstance(content, bytes) else content.encode("utf-8", "surrogateescape")
+    if isinstance(content, str):
+        content = content.encode("utf-8", "surrogateescape")
+    pieces = (content,) if isinstance(content, bytes) else content
     temporary = path.with_name(f".{secrets.token_hex(8)}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
             with open(temporary, "xb") as file:
-                file.write(data)
+                file.writelines(pieces)
                 file.flush()
                 os.fsync(file.fileno())
             os.replace(temporary, path)
@@ -43,3 +46,22 @@ def write_json(path: str | os.PathLike[str], value: Any) -> None:
     except ValueError as error:
         raise InputError(f"{path}: holds NaN or an infinity; write null where undefined") from error
     write_atomically(path, text + "\n")
+
+
+def walk(
+    root: str | os.PathLike[str], refused: Callable[[OSError], None] | None = None
+) -> Iterator[tuple[str, list[str] | None]]:
+    """`root` and each folder below it, with the names of its files, sorted; hidden folders are passed over.
+
+    Links are followed, but not in circles: a folder that was there before, by whatever path, comes with None
+    for its names. `refused` is told what cannot be listed.
+    """
+    seen: set[str] = set()
+    for folder, subfolders, names in os.walk(os.fspath(root), onerror=refused, followlinks=True):
+        subfolders[:] = sorted(name for name in subfolders if not name.startswith("."))
+        if (real := os.path.realpath(folder)) in seen:
+            subfolders.clear()
+            yield folder, None
+            continue
+        seen.add(real)
+        yield folder, sorted(names)

@@ -11,14 +11,12 @@ metrics.json, scores.csv    everything, once all categories are done
 
 from __future__ import annotations
 
-import json
-import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from vlmad_jax.errors import InputError
+from vlmad_jax.folder import read_json, take_folder
 from vlmad_jax.metrics import Metrics
 from vlmad_jax.report import ScoreRow, mean_of, read_scores_csv, write_json, write_scores_csv
 
@@ -49,38 +47,7 @@ class Results:
           InputError: the folder holds files of something else or, with `resume`, a run of another
             configuration; or it cannot be written.
         """
-        path = self.out / "config.json"
-        if not path.exists():
-            for name in OUTPUTS:
-                if (self.out / name).exists():
-                    raise InputError(f"{self.out / name}: is not of a run that is known; give another --out")
-            write_json(path, config)
-            return
-        there = self._read(path)
-        if not isinstance(there, dict) or there.keys() != config.keys():
-            raise InputError(f"{path}: is not the configuration of such a run; give another --out")
-        if resume:
-            for key in config:
-                if there[key] != config[key]:
-                    raise InputError(
-                        f"{self.out}: holds a run with {key} {there[key]} where this one has {config[key]}; "
-                        "give another --out, or --noresume to replace it"
-                    )
-            return
-        self._forget()
-        write_json(path, config)
-
-    def _forget(self) -> None:
-        try:
-            for path in map(self.out.joinpath, OUTPUTS):
-                if path.is_dir():
-                    shutil.rmtree(path)
-                else:
-                    path.unlink(missing_ok=True)
-        except OSError as error:
-            raise InputError(
-                f"{self.out}: cannot be replaced ({error.strerror}); give another --out"
-            ) from error
+        take_folder(self.out, config, OUTPUTS, resume)
 
     def has(self, category: str) -> bool:
         """Whether the category is finished."""
@@ -93,7 +60,7 @@ class Results:
 
     def metrics(self, category: str) -> Metrics:
         """The metrics of a finished category."""
-        return self._read(self._metrics(category))
+        return read_json(self._metrics(category))
 
     def add_timing(self, category: str, seconds: dict[str, float]) -> None:
         """Notes how long a category took."""
@@ -101,7 +68,7 @@ class Results:
 
     def timing(self, category: str) -> dict[str, float]:
         """How long a category took, if that was measured."""
-        return self._read(self.out / "timing" / f"{category}.json")
+        return read_json(self.out / "timing" / f"{category}.json")
 
     def rows(self, category: str) -> list[ScoreRow]:
         """The scores of a finished category."""
@@ -120,10 +87,3 @@ class Results:
 
     def _scores(self, category: str) -> Path:
         return self.out / "categories" / f"{category}.csv"
-
-    @staticmethod
-    def _read(path: Path) -> dict[str, Any]:
-        try:
-            return json.loads(path.read_text(encoding="utf-8", errors="surrogateescape"))
-        except ValueError as error:
-            raise InputError(f"{path}: is damaged ({error}); run again with --noresume") from error

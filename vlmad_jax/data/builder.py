@@ -18,6 +18,7 @@ from vlmad_jax.cache import cache_folder
 from vlmad_jax.data.samples import Sample
 from vlmad_jax.data.source import Source
 from vlmad_jax.errors import InputError
+from vlmad_jax.files import walk
 from vlmad_jax.fingerprint import fingerprint
 
 SPLITS = ("train", "test")
@@ -112,14 +113,8 @@ def _sample(example: dict[str, bytes]) -> Sample:
 def _digest(root: Path) -> str:
     """16 hexadecimal digits of the path of `root` and the listing of the files below it."""
     parts = [os.fsencode(root)]
-    seen: set[str] = set()  # links are followed, but not in circles
-    for folder, subfolders, names in os.walk(root, followlinks=True):
-        subfolders[:] = sorted(name for name in subfolders if not name.startswith("."))
-        if (real := os.path.realpath(folder)) in seen:
-            subfolders.clear()
-            continue
-        seen.add(real)
-        for path in (os.path.join(folder, name) for name in sorted(names)):
+    for folder, names in walk(root):
+        for path in (os.path.join(folder, name) for name in names or ()):
             state = os.stat(path) if os.path.exists(path) else os.lstat(path)
             parts.append(os.fsencode(path) + f"\0{state.st_size}\0{state.st_mtime_ns}\n".encode())
     return fingerprint(parts)

@@ -1,5 +1,10 @@
 """Reading pictures as a person would see them, and masks as 0 and 1."""
 
+import contextlib
+import os
+import stat
+import threading
+from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
@@ -12,6 +17,9 @@ from vlmad_jax.errors import InputError
 _NOT_RASTER = {"BUFR", "EPS", "GRIB", "HDF5", "MPEG", "PDF", "WMF"}
 _ORIENTATION = 0x0112  # the EXIF tag; 5 to 8 swap width and height
 _DEPTHS = (255, 4095, 65535)  # the largest value of 8, 12 and 16 bits
+# A picture of more pixels is refused by its header: decoded it would take more than 0.8 GB, 1 GB for some.
+LARGEST_PICTURE = 200_000_000
+_OPENING = threading.Lock()
 
 
 @cache
@@ -34,22 +42,47 @@ def read_picture(path: str | Path) -> Image.Image:
     16 bits, whichever is the smallest to hold the largest value (cameras of 12 bits write files of 16);
     floats within 0..1 by that range; everything else from its smallest to its largest value.
 
-    Raises InputError when the file is missing or does not decode.
+    Raises InputError when the file is missing, does not decode, or has more than `LARGEST_PICTURE` pixels.
     """
-    try:
-        with Image.open(path) as file:
-            picture = ImageOps.exif_transpose(file)
-            if picture.mode.startswith(("I", "F")):
-                picture = Image.fromarray(_to_8_bits(np.asarray(picture)))
-            if picture.has_transparency_data:
-                picture = picture.convert("RGBA")
-                white = Image.new("RGBA", picture.size, "white")
-                picture = Image.alpha_composite(white, picture)
-            return picture.convert("RGB")
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such picture") from None
-    except Exception as error:  # decoders raise whatever a broken file makes them stumble over
-        raise _undecodable(path, error) from None
+    with _opened(path, "picture") as file:
+        ImageOps.exif_transpose(file, in_place=True)
+        file.load()
+        return _as_rgb(file)
+
+
+def read_frames(path: str | Path) -> Iterator[Image.Image]:
+    """All pictures in a file, each as `read_picture` reads the first; raises InputError as that does."""
+    with _opened(path, "picture") as file:
+        for number in range(getattr(file, "n_frames", 1)):
+            file.seek(number)
+            _check_size(path, file)
+            yield _as_rgb(ImageOps.exif_transpose(file))
+
+
+def count_frames(path: str | Path) -> int:
+    """How many pictures are in a file; raises InputError when its header does not decode."""
+    with _opened(path, "picture") as file:
+        return getattr(file, "n_frames", 1)
+
+
+def to_rgb(picture: Image.Image) -> Image.Image:
+    """A picture that is open already, as `read_picture` reads it from a file.
+
+    Raises InputError when it does not decode, or has too many pixels.
+    """
+    with _explained("the picture", "picture"):
+        _check_size("the picture", picture)
+        return _as_rgb(ImageOps.exif_transpose(picture))
+
+
+def _as_rgb(picture: Image.Image) -> Image.Image:
+    if picture.mode.startswith(("I", "F")):
+        picture = Image.fromarray(_to_8_bits(np.asarray(picture)))
+    if picture.has_transparency_data:
+        picture = picture.convert("RGBA")
+        white = Image.new("RGBA", picture.size, "white")
+        picture = Image.alpha_composite(white, picture)
+    return picture if picture.mode == "RGB" else picture.convert("RGB")
 
 
 def read_mask(path: str | Path) -> np.ndarray:
@@ -60,17 +93,12 @@ def read_mask(path: str | Path) -> np.ndarray:
 
     Raises InputError when the file is missing or does not decode.
     """
-    try:
-        with Image.open(path) as file:
-            threshold = 127 if file.format == "JPEG" else 0
-            mask = ImageOps.exif_transpose(file)
-            if mask.mode in ("LA", "PA", "RGBA"):
-                mask = mask.convert("RGB" if mask.mode == "RGBA" else mask.mode[0])  # opacity says nothing
-            values = np.asarray(mask)
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such mask") from None
-    except Exception as error:
-        raise _undecodable(path, error) from None
+    with _opened(path, "mask") as file:
+        threshold = 127 if file.format == "JPEG" else 0
+        mask = ImageOps.exif_transpose(file)
+        if mask.mode in ("LA", "PA", "RGBA"):
+            mask = mask.convert("RGB" if mask.mode == "RGBA" else mask.mode[0])  # opacity says nothing
+        values = np.asarray(mask)
     brightest = values.max(axis=-1) if values.ndim == 3 else values
     return (brightest > threshold).astype(np.uint8)
 
@@ -80,23 +108,19 @@ def shown_size(path: str | Path) -> tuple[int, int]:
 
     Raises InputError when the file is missing or its header does not decode.
     """
-    try:
-        with Image.open(path) as file:
-            width, height = file.size
-            turned = file.getexif().get(_ORIENTATION, 1) >= 5
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such picture") from None
-    except Exception as error:
-        raise _undecodable(path, error) from None
+    with _opened(path, "picture") as file:
+        width, height = file.size
+        turned = file.getexif().get(_ORIENTATION, 1) >= 5
     return (height, width) if turned else (width, height)
 
 
-def resize_picture(picture: Image.Image, size: int) -> np.ndarray:
-    """Bicubic, antialiased, straight to the square: uint8 (S, S, 3).
+def resize_picture(picture: Image.Image, size: int | tuple[int, int]) -> np.ndarray:
+    """Bicubic, antialiased, straight to the square, uint8 (S, S, 3), or to so many (rows, columns).
 
     The same as torchvision's `Resize((S, S), BICUBIC)` on a PIL picture, which calls this PIL function.
     """
-    return np.asarray(picture.resize((size, size), Image.Resampling.BICUBIC))
+    rows, columns = (size, size) if isinstance(size, int) else size
+    return np.asarray(picture.resize((columns, rows), Image.Resampling.BICUBIC))
 
 
 def resize_mask(mask: np.ndarray, size: int) -> np.ndarray:
@@ -126,6 +150,40 @@ def _to_8_bits(values: np.ndarray) -> np.ndarray:
     return np.rint(scaled).astype(np.uint8)
 
 
-def _undecodable(path: str | Path, error: Exception) -> InputError:
-    reason = " ".join(str(error).split()).replace(str(path), "the file") or type(error).__name__
-    return InputError(f"{path}: does not decode ({reason}); replace the file or remove it")
+@contextlib.contextmanager
+def _opened(path: str | Path, what: str) -> Iterator[Image.Image]:
+    """The file with its header read; what goes wrong then or in the block is told as an InputError."""
+    with _explained(path, what):
+        if not stat.S_ISREG(os.stat(path).st_mode):  # reading from a pipe would wait for ever
+            raise InputError(f"{path}: is no file; give a {what}")
+        with _OPENING:
+            # Pillow's own limit has two stages, one of them a warning; ours is checked right below.
+            limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
+            try:
+                file = Image.open(path)
+            finally:
+                Image.MAX_IMAGE_PIXELS = limit
+        with file:
+            _check_size(path, file)
+            yield file
+
+
+@contextlib.contextmanager
+def _explained(path: str | Path, what: str) -> Iterator[None]:
+    try:
+        yield
+    except InputError:
+        raise
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such {what}") from None
+    except Exception as error:  # decoders raise whatever a broken file makes them stumble over
+        reason = " ".join(str(error).split()).replace(str(path), "the file") or type(error).__name__
+        raise InputError(f"{path}: does not decode ({reason}); replace the file or remove it") from None
+
+
+def _check_size(path: str | Path, picture: Image.Image) -> None:
+    if picture.width * picture.height > LARGEST_PICTURE:
+        raise InputError(
+            f"{path}: has {picture.width:,} x {picture.height:,} pixels, more than "
+            f"{LARGEST_PICTURE // 10**6} million; cut it into parts"
+        )

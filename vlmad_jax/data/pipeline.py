@@ -1,11 +1,14 @@
 """Reading pictures in batches of one shape with grain; decoding and resizing run in its workers."""
 
 import contextlib
-from collections.abc import Generator, Iterator, Sequence
+import functools
+import time
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from PIL import Image
 
 from vlmad_jax.data.images import read_mask, read_picture, resize_mask, resize_picture
 from vlmad_jax.data.prefetch import closed_at_exit, prefetch
@@ -13,7 +16,9 @@ from vlmad_jax.data.samples import Sample
 from vlmad_jax.data.workers import stream
 from vlmad_jax.errors import InputError
 
-__all__ = ["Batch", "batches", "prefetch", "why_unreadable"]
+__all__ = ["Batch", "ReadPicture", "batches", "prefetch", "read_batches", "why_unreadable"]
+
+_REASON = "S400"  # bytes kept of a reason, so that reasons can be stacked
 
 
 @dataclass(frozen=True)
@@ -67,6 +72,45 @@ class ReadRow:
         }
 
 
+@dataclass(frozen=True)
+class ReadPicture:
+    """Decode and resize one picture, by its path, to `shape`, rows and columns.
+
+    "image" uint8 (*shape, 3), "size" (height, width) of the picture, "milliseconds" that it took, and
+    "error", why it does not decode, UTF-8, empty if it does; its pixels are then zeros.
+    """
+
+    shape: tuple[int, int]
+
+    def __call__(self, path: str) -> dict[str, Any]:
+        return self.read(path, functools.partial(read_picture, path))
+
+    def read(self, path: str, opened: Callable[[], Image.Image]) -> dict[str, Any]:
+        """The picture that `opened` gives; what else than InputError it raises is raised."""
+        began = time.perf_counter()
+        try:
+            picture = opened()
+        except InputError as reason:
+            return self.failed(str(reason).removeprefix(f"{path}: "))
+        pixels, size = resize_picture(picture, self.shape), (picture.height, picture.width)
+        return _picture_row(pixels, size, 1000 * (time.perf_counter() - began), "")
+
+    def failed(self, error: str) -> dict[str, Any]:
+        """That of a picture which cannot be read."""
+        return _picture_row(np.zeros((*self.shape, 3), np.uint8), (0, 0), 0, error)
+
+
+def _picture_row(
+    pixels: np.ndarray, size: tuple[int, int], milliseconds: float, error: str
+) -> dict[str, Any]:
+    return {
+        "image": pixels,
+        "size": np.array(size, np.int32),
+        "milliseconds": np.float32(milliseconds),
+        "error": np.array(error.encode("utf-8", "backslashreplace"), _REASON),
+    }
+
+
 def batches(
     groups: Sequence[Sequence[Sample]], size: int, batch_size: int, workers: int, with_masks: bool
 ) -> Iterator[Batch]:
@@ -79,13 +123,24 @@ def batches(
     them. Pictures that do not decode are marked, and `why_unreadable` tells the reason; moving batches to
     the device is left to `prefetch`.
     """
+    rows = [row for number, group in enumerate(groups) for row in _padded(group, number, batch_size)]
+    return closed_at_exit(_batches(read_batches(rows, ReadRow(size, with_masks), batch_size, workers)))
+
+
+def read_batches(
+    rows: Sequence[Any], read: Callable[[Any], dict[str, Any]], batch_size: int, workers: int
+) -> Generator[dict[str, np.ndarray], None, None]:
+    """`read` of each row, in order, stacked by name, `batch_size` at a time; the last batch may be shorter.
+
+    `workers` and closing are as `batches` says.
+    """
     import grain  # imports JAX
 
-    rows = [row for number, group in enumerate(groups) for row in _padded(group, number, batch_size)]
     if not rows:
-        return iter(())
-    dataset = grain.MapDataset.source(rows).map(ReadRow(size, with_masks)).batch(batch_size)
-    return closed_at_exit(_batches(stream(dataset, workers)))
+        return
+    dataset = grain.MapDataset.source(rows).map(read).batch(batch_size)
+    with contextlib.closing(stream(dataset, workers)) as read_ahead:
+        yield from read_ahead
 
 
 def why_unreadable(sample: Sample, with_masks: bool) -> str | None:
@@ -104,7 +159,7 @@ def _padded(group: Sequence[Sample], number: int, batch_size: int) -> list[Row]:
     return rows + [Row(None, -1, number)] * (-len(group) % batch_size)
 
 
-def _batches(read: Generator[Any, None, None]) -> Iterator[Batch]:
+def _batches(read: Generator[dict[str, np.ndarray], None, None]) -> Iterator[Batch]:
     with contextlib.closing(read):
         yield from map(_batch, read)
 

@@ -121,6 +121,11 @@ class AnomalyCLIP(LearnedDetector):
             blur_sigma=4 * vision.image_size / 518,
         )
 
+    def largest(self, references: bool) -> tuple[float, float]:
+        """Of a probability, and of the map, a sum of one a layer."""
+        del references
+        return 1.0, float(len(self.feature_layers))
+
     # Learned prompts
 
     def init(self, key: jax.Array) -> Params:

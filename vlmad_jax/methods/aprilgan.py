@@ -84,6 +84,10 @@ class AprilGAN(LearnedDetector):
             return cls.paper(clip)
         return cls(clip, clip.config.vision.image_size, quarters(clip))
 
+    def largest(self, references: bool) -> tuple[float, float]:
+        """Of a probability, and of the map, a sum of one a layer, and of cosine distances up to 2."""
+        return 1.0, float(len(self.feature_layers) * (3 if references else 1))
+
     # Words
 
     def text_features(self, object_name: str) -> jax.Array:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import abc
 import dataclasses
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, Literal, NamedTuple, Self
 
 import jax
@@ -55,10 +55,35 @@ class Detector(abc.ABC):
         options.only(cls.name, *cls.options)
         return cls.scaled(clip), {}
 
+    @classmethod
+    def with_setting(cls, clip: CLIP, setting: Mapping[str, Any]) -> Self:
+        """The detector that has this `setting`, with the method's own sentences.
+
+        Raises:
+          InputError: it is that of another method or version, or does not fit the backbone.
+        """
+        names = {field.name for field in dataclasses.fields(cls)}  # type: ignore[arg-type]
+        given = {k: tuple(x) if isinstance(x, list) else x for k, x in setting.items() if k in names}
+        try:
+            detector = cls(clip, **given)  # type: ignore[call-arg]
+        except TypeError as error:
+            raise InputError(f"the setting of {cls.name} is incomplete ({error}); fit again") from error
+        if detector.setting != dict(setting):
+            raise InputError(f"{cls.name} has no setting {dict(setting)}; use the version that wrote it")
+        return detector
+
     @property
     @abc.abstractmethod
     def size(self) -> int:
         """S, the side of the pictures it takes, in pixels."""
+
+    def largest(self, references: bool) -> tuple[float, float]:
+        """The largest image score and the largest value of a map that there can be; the least is 0.
+
+        1 for probabilities, half of which says neither good nor defective; infinite for distances.
+        """
+        del references
+        return 1.0, 1.0
 
     @abc.abstractmethod
     def prepare(

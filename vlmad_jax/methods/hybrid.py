@@ -11,6 +11,7 @@ The proposal names the parts and leaves the fusion open; means are WinCLIP's way
 from __future__ import annotations
 
 import functools
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Self
 
@@ -64,6 +65,12 @@ class Hybrid(Detector):
         learned, params = AnomalyCLIP.chosen(clip, Options(params=options.params))
         with options.blamed("window_sizes"):
             return cls(clip, learned, **options.given("window_sizes")), params
+
+    @classmethod
+    def with_setting(cls, clip: CLIP, setting: Mapping[str, Any]) -> Self:
+        """The detector that has this `setting`; InputError as its parents raise."""
+        learned = {name: x for name, x in setting.items() if name != "window_sizes"}
+        return cls(clip, AnomalyCLIP.with_setting(clip, learned), tuple(setting["window_sizes"]))
 
     @functools.cached_property
     def winclip(self) -> WinCLIP:

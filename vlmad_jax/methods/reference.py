@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Callable
 from typing import Any, ClassVar, Self
 
@@ -42,6 +43,11 @@ class ReferenceDetector(Detector):
     def scaled(cls, clip: CLIP) -> Self:
         """The published setting in proportion to a backbone: its own image size, the middle layers."""
         return cls(clip, clip.config.vision.image_size, middle_layers(clip))  # type: ignore[call-arg]
+
+    def largest(self, references: bool) -> tuple[float, float]:
+        """Distances have no bound."""
+        del references
+        return math.inf, math.inf
 
     @property
     def size(self) -> int:

@@ -1,0 +1,79 @@
+"""Makes a detector of one product from good pictures, with a threshold, and saves it in one directory.
+
+    python -m experiments.fit --method=winclip --object="metal nut" --references=good --out=nut.vlmad
+
+`good` is a folder of pictures of good parts, 20 or more if they can be had; no masks, no labels. Each picture
+is scored with slight variations of it (shifted, turned, lit, blurred, with noise) by a detector that does not
+know it; from these scores follows the threshold that --false_alarms of good pictures will exceed. What is
+printed says how it was got, and what rate the number of pictures supports.
+
+Without --references, winclip, anomalyclip, aprilgan, coop and hybrid know the product by its name alone, and
+the threshold is a guess. Large pictures are cut into tiles (--tiles). Then:
+
+    python -m experiments.predict nut.vlmad new
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from absl import flags
+
+from experiments import common
+from vlmad_jax.errors import InputError
+from vlmad_jax.inspection.fit import FitConfig, fit
+from vlmad_jax.methods import METHODS
+
+common.define_model_flags()
+common.define_workers_flag()
+DEFAULT = FitConfig("", "")
+METHOD = flags.DEFINE_string("method", None, f"One of {', '.join(METHODS)}.")
+OBJECT = flags.DEFINE_string("object", None, "What the pictures show, as in a sentence: metal nut.")
+REFERENCES = flags.DEFINE_string("references", None, "Good pictures: a folder, or one file.")
+OUT = flags.DEFINE_string("out", None, "The directory to write, for example nut.vlmad.")
+OVERWRITE = flags.DEFINE_bool("overwrite", False, "Replace a detector that is there.")
+PARAMS = flags.DEFINE_string("params", None, "What was learned: a folder of experiments.train, or .pth.")
+FALSE_ALARMS = flags.DEFINE_float("false_alarms", DEFAULT.false_alarms, "Share of good pictures called bad.")
+TILES = flags.DEFINE_string("tiles", DEFAULT.tiles, "auto, 3 for 3 x 3, or 2x5 for 2 rows of 5.")
+AUGMENTATIONS = flags.DEFINE_integer(
+    "augmentations", DEFAULT.augmentations, "Variations of each good picture.", lower_bound=0
+)
+FOLDS = flags.DEFINE_integer("folds", DEFAULT.folds, "Blocks held out; 0: each picture, or 16 blocks.")
+BATCH_SIZE = flags.DEFINE_integer(
+    "batch_size", DEFAULT.batch_size, "Pictures scored together.", lower_bound=1
+)
+SEED = flags.DEFINE_integer("seed", DEFAULT.seed, "Of the variations.", lower_bound=0)
+
+
+def main() -> None:
+    """Flags in, a detector out."""
+    for flag, remedy in ((METHOD, ", ".join(METHODS)), (OBJECT, "metal nut"), (OUT, "nut.vlmad")):
+        if flag.value is None:
+            raise InputError(f"--{flag.name} is missing; give for example {remedy}")
+    values = flags.FLAGS
+    config = FitConfig(
+        method=METHOD.value,
+        object_name=OBJECT.value,
+        references=REFERENCES.value,
+        weights=values.weights,
+        false_alarms=FALSE_ALARMS.value,
+        tiles=TILES.value,
+        window_sizes=common.window_sizes_from(values.window_sizes),
+        params=PARAMS.value,
+        dtype=values.dtype,
+        augmentations=AUGMENTATIONS.value,
+        folds=FOLDS.value,
+        batch_size=BATCH_SIZE.value,
+        seed=SEED.value,
+    )
+    fitted = fit(config, Path(OUT.value), OVERWRITE.value, values.workers)
+    for path, error in fitted.good.left_out if fitted.good else ():
+        print(f"left out: {path}: {error}", file=sys.stderr)
+    print(f"threshold {fitted.decision.threshold:.6g}: {fitted.threshold['text']}")
+    print(f"the detector is {OUT.value}")
+    common.mention_bundled(config.weights)
+
+
+if __name__ == "__main__":
+    common.main(main)

@@ -1,0 +1,41 @@
+"""From a score to good or bad, and how sure."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from scipy.special import expit
+
+
+@dataclass(frozen=True)
+class Decision:
+    """Where good ends.
+
+    Attributes:
+      threshold: image scores above it are bad.
+      scale: of the logistic function that makes a probability of a score, above 0.
+      pixel_threshold: pixels of the map above it belong to a defect.
+      pixel_low: the map's value on good pictures, the dark end of heat maps.
+    """
+
+    threshold: float
+    scale: float
+    pixel_threshold: float
+    pixel_low: float
+
+    def bad(self, score: float) -> bool:
+        """Whether a picture with that score is bad."""
+        return score > self.threshold
+
+    def probability(self, score: float) -> float:
+        """How sure it is that the picture is bad: 0 to 1, rising with the score, 0.5 at the threshold.
+
+        1 / (1 + exp((threshold - score) / scale)). No defective picture was seen, so it is no frequency of
+        defects; it says how far from the threshold a score lies, measured by the spread of good ones.
+        """
+        return float(expit((score - self.threshold) / self.scale))
+
+    def describe(self) -> dict[str, Any]:
+        """The fields by name."""
+        return asdict(self)

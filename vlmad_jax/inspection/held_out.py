@@ -1,0 +1,93 @@
+"""Scores of good pictures by a memory that does not hold them.
+
+A picture in memory is at no distance from itself, so its own score says nothing of the next good picture.
+Each is therefore scored, with all of its augmentations, by a state made of other pictures alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+from tqdm import tqdm
+
+from vlmad_jax.errors import InputError
+from vlmad_jax.inspection.augment import augmented
+from vlmad_jax.inspection.scorer import Scorer
+
+# Pictures up to which each is held out by itself; more are held out in so many blocks.
+MOST_FOLDS = 16
+
+Prepare = Callable[[np.ndarray], Any]
+
+
+class GoodScores(NamedTuple):
+    """Of K good pictures, n versions of each: itself, unless there is only one, and its augmentations."""
+
+    image: np.ndarray  # (K, n)
+    peak: np.ndarray  # (K, n), the maximum of the map
+    level: np.ndarray  # (K, n), the mean of the map
+
+
+def held_out_scores(
+    scorer: Scorer, prepare: Prepare, canvases: np.ndarray, augmentations: int, folds: int, seed: int
+) -> GoodScores:
+    """Scores of good pictures, each by a state made without it.
+
+    Args:
+      scorer: the method.
+      prepare: pictures (N, *canvas, 3) -> a state.
+      canvases: uint8 (K, *canvas, 3).
+      augmentations: of each picture.
+      folds: blocks of pictures that are held out together, 2 to K; K is leave-one-out.
+      seed: of the augmentations.
+
+    One picture alone has no others: its augmentations are scored by a state made of itself.
+
+    Raises:
+      InputError: one picture and no augmentations.
+    """
+    if len(canvases) == 1:
+        if not augmentations:
+            raise InputError("--augmentations=0: of one good picture nothing can be held out; give 2 or more")
+        state = prepare(canvases)
+        return _stacked([_scores(scorer, state, _versions(canvases[0], 0, augmentations, seed)[1:])])
+    # Blocks of neighbours: pictures taken one after another are alike, and would vouch for each other.
+    blocks = np.array_split(np.arange(len(canvases)), folds)
+    found = []
+    for block in tqdm(blocks, desc="holding out good pictures", unit=" folds", disable=None):
+        state = prepare(np.delete(canvases, block, axis=0))
+        for k in block:
+            found.append(_scores(scorer, state, _versions(canvases[k], k, augmentations, seed)))
+    return _stacked(found)
+
+
+def fixed_scores(
+    scorer: Scorer, state: Any, canvases: np.ndarray, augmentations: int, seed: int
+) -> GoodScores:
+    """Scores of good pictures by a state that holds none of them."""
+    numbered = tqdm(list(enumerate(canvases)), desc="scoring good pictures", unit=" pictures", disable=None)
+    return _stacked([_scores(scorer, state, _versions(x, k, augmentations, seed)) for k, x in numbered])
+
+
+def folds_of(pictures: int, wanted: int) -> int:
+    """How many blocks are held out: `wanted`, or of 0 each picture by itself, as long as they are few."""
+    return min(pictures, wanted or MOST_FOLDS)
+
+
+def _versions(canvas: np.ndarray, number: int, augmentations: int, seed: int) -> np.ndarray:
+    rng = np.random.default_rng([seed, number])
+    return np.stack([canvas, *(augmented(canvas, rng) for _ in range(augmentations))])
+
+
+def _scores(scorer: Scorer, state: Any, canvases: np.ndarray) -> GoodScores:
+    scores = scorer.score(state, canvases)
+    if not (np.isfinite(scores.image).all() and np.isfinite(scores.map).all()):
+        raise InputError(f"{scorer.detector.name} gives scores that are no numbers; give other weights")
+    images, maps = np.asarray(scores.image), np.asarray(scores.map)
+    return GoodScores(images, maps.max(axis=(1, 2)), maps.mean(axis=(1, 2)))
+
+
+def _stacked(found: list[GoodScores]) -> GoodScores:
+    return GoodScores(*(np.stack(x) for x in zip(*found, strict=True)))

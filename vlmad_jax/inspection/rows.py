@@ -1,0 +1,102 @@
+"""What is written of a picture: a line of JSON and a row of CSV."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from vlmad_jax.inspection.boxes import Box
+from vlmad_jax.inspection.detector import FittedDetector
+from vlmad_jax.inspection.judged import Judged, Key, judge_paths
+
+COLUMNS = ("path", "frame", "score", "probability", "decision", "boxes", "milliseconds", "error")
+
+
+@dataclass(frozen=True)
+class Row:
+    """A picture judged: `decision` is "good" or "bad"; all is None but the path and the error if it failed.
+
+    Attributes:
+      path: of the picture or the video.
+      frame: of a video, from 0.
+      score: as the detector gives it.
+      probability: that it is bad, 0 to 1.
+      decision: "good" or "bad".
+      boxes: of the defects, in pixels of the picture, worst first.
+      milliseconds: for decoding, and its share of the batch's computing.
+      error: why it could not be judged.
+    """
+
+    path: str
+    frame: int | None = None
+    score: float | None = None
+    probability: float | None = None
+    decision: str | None = None
+    boxes: tuple[Box, ...] | None = None
+    milliseconds: float | None = None
+    error: str | None = None
+
+    @classmethod
+    def of(cls, judged: Judged) -> Row:
+        """The row of a picture."""
+        result = judged.result
+        if result is None:
+            return cls(*judged.key, error=judged.error)
+        return cls(
+            *judged.key,
+            score=_shortest(result.image),
+            probability=round(result.probability, 6),
+            decision="bad" if result.bad else "good",
+            boxes=tuple(box._replace(peak=_shortest(box.peak)) for box in result.boxes),
+            milliseconds=round(judged.milliseconds, 2),
+        )
+
+    @property
+    def key(self) -> Key:
+        """Which picture it is of."""
+        return Key(self.path, self.frame)
+
+    def as_dict(self) -> dict[str, Any]:
+        """The fields by name; a box is {"x", "y", "width", "height", "peak"}."""
+        boxes = None if self.boxes is None else [box._asdict() for box in self.boxes]
+        return {name: getattr(self, name) for name in COLUMNS} | {"boxes": boxes}
+
+    def as_json(self) -> str:
+        """A line of JSON."""
+        return json.dumps(self.as_dict(), allow_nan=False) + "\n"
+
+    def as_csv(self) -> str:
+        """A row of CSV, the boxes in it as JSON, empty where there is nothing."""
+        values = self.as_dict()
+        boxes = "" if self.boxes is None else json.dumps(values["boxes"])
+        return csv_line(["" if x is None else x for x in (values | {"boxes": boxes}).values()])
+
+
+def read_row(line: str) -> Row:
+    """The row of a line of JSON; raises ValueError, KeyError or TypeError for any other line."""
+    values = json.loads(line)
+    boxes = values["boxes"]
+    return Row(**(values | {"boxes": None if boxes is None else tuple(Box(**box) for box in boxes)}))
+
+
+def score_paths(detector: FittedDetector, paths: Sequence[str], workers: int = 0) -> Iterator[Row]:
+    """The rows of pictures, in order, as they are scored: of a detector and paths alone."""
+    return map(Row.of, judge_paths(detector, paths, workers))
+
+
+def csv_line(values: Sequence[Any]) -> str:
+    """A row of CSV."""
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerow(values)
+    return text.getvalue()
+
+
+def _shortest(value: float) -> float:
+    """A float32 as the shortest decimal that reads back as it."""
+    return float(str(np.float32(value)))

@@ -1,0 +1,152 @@
+"""A fitted detector in its directory, and back.
+
+manifest.json              checksums, see `saved`
+detector.json              method, setting, object, weights, tiles, thresholds and how they were got, versions
+arrays.safetensors         the state and what was learned, by name, see `trees`
+good_scores.csv            the scores of good pictures that the threshold was got from
+references/0000.jpg ...    the good pictures, small
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import platform
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from safetensors.numpy import save
+
+from vlmad_jax.clip.hub import BUNDLED, is_bundled
+from vlmad_jax.clip.model import CLIP, load_clip
+from vlmad_jax.clip.tensors import read_tensors
+from vlmad_jax.errors import InputError
+from vlmad_jax.inspection.decision import Decision
+from vlmad_jax.inspection.detector import FittedDetector
+from vlmad_jax.inspection.saved import verify, write_saved
+from vlmad_jax.inspection.scorer import Scorer
+from vlmad_jax.inspection.tiles import Tiling
+from vlmad_jax.inspection.trees import flatten, unflatten
+from vlmad_jax.methods import method
+
+DESCRIPTION = "detector.json"
+ARRAYS = "arrays.safetensors"
+
+
+def save_detector(
+    out: Path,
+    scorer: Scorer,
+    state: Any,
+    params: Mapping[str, Any],
+    decision: Decision,
+    about: Mapping[str, Any],
+    files: Mapping[str, bytes],
+    overwrite: bool = False,
+) -> None:
+    """Writes a detector that `load_detector` reads.
+
+    Args:
+      out: the directory, written whole or not at all.
+      scorer: the method and its tiles.
+      state: of the product.
+      params: what was learned that the state was made with; {} if nothing.
+      decision: the thresholds.
+      about: how it came to be, for `detector.json`; "object" at least.
+      files: others to keep, by name.
+      overwrite: replace a detector that is there.
+
+    Raises:
+      InputError: `out` is something else, or cannot be written.
+    """
+    detector = scorer.detector
+    (state_tree, state_arrays), (params_tree, params_arrays) = (
+        flatten(jax.device_get(tree), name) for tree, name in ((state, "state"), (params, "params"))
+    )
+    description = {
+        "method": detector.name,
+        **about,
+        "setting": detector.setting,
+        "tiles": scorer.tiling.describe(),
+        "weights": describe_weights(detector.clip),
+        "decision": decision.describe(),
+        "versions": versions(),
+        "state": state_tree,
+        "params": params_tree,
+    }
+    # The library writes raw memory: views must be made contiguous, scalars must stay zero-dimensional.
+    arrays = {name: np.asarray(x, order="C") for name, x in (state_arrays | params_arrays).items()}
+    own = {
+        DESCRIPTION: json.dumps(description, indent=2, allow_nan=False).encode() + b"\n",
+        ARRAYS: save(arrays),
+    }
+    write_saved(out, {**own, **files}, overwrite)
+
+
+def load_detector(path: str | Path, weights: str | Path | None = None, batch_size: int = 1) -> FittedDetector:
+    """Loads what `experiments.fit` saved; nothing in it is executed.
+
+    Args:
+      path: the saved directory.
+      weights: where the backbone is, if it was moved; the same weights, by their fingerprint.
+      batch_size: pictures scored together; fewer are filled up to as many, so that all compile once.
+
+    Raises:
+      InputError: no saved detector, one that was cut short or altered, or other weights.
+    """
+    path = Path(path)
+    if batch_size < 1:
+        raise InputError(f"batch_size {batch_size} is less than 1; give 1 or more")
+    checksum = verify(path)
+    description = json.loads((path / DESCRIPTION).read_text(encoding="utf-8"))
+    kind = method(description["method"])
+    clip = _load_weights(path, description["weights"], None if weights is None else str(weights))
+    detector = kind.with_setting(clip, description["setting"])
+    state = unflatten(description["state"], read_tensors(path / ARRAYS))
+    return FittedDetector(
+        Scorer(detector, Tiling(**description["tiles"]), batch_size),
+        jax.tree.map(jnp.asarray, state),
+        Decision(**description["decision"]),
+        description,
+        checksum,
+    )
+
+
+def describe_weights(clip: CLIP) -> dict[str, Any]:
+    """The backbone by a name that is good from any folder, and its fingerprints."""
+    directory = Path(clip.name).expanduser()
+    name = str(directory.resolve()) if directory.is_dir() else clip.name
+    return {
+        "name": BUNDLED if is_bundled(clip.name) else name,
+        "dtype": clip.dtype,
+        "fingerprint": clip.fingerprint,
+        "identity": clip.identity,
+    }
+
+
+def versions() -> dict[str, str]:
+    """What computed it."""
+    packages = ("vlmad-jax", "jax", "numpy", "pillow")
+    return {"python": platform.python_version()} | {
+        name: importlib.metadata.version(name) for name in packages
+    }
+
+
+def _load_weights(path: Path, described: dict[str, Any], weights: str | None) -> CLIP:
+    try:
+        clip = load_clip(weights or described["name"], described["dtype"])
+    except InputError as error:
+        if weights is None:
+            raise InputError(
+                f"{path}: its weights cannot be had ({error}); say where they are, by weights= or --weights="
+            ) from error
+        raise
+    if clip.fingerprint != described["fingerprint"]:
+        raise InputError(
+            f"{path}: was fitted with the weights {described['name']} ({described['fingerprint']}), "
+            f"but {clip.name} are others ({clip.fingerprint}); give those, by weights= or --weights="
+        )
+    return clip

@@ -1,0 +1,119 @@
+"""Large pictures in overlapping tiles, so that small defects survive the shrinking.
+
+A picture is resized to a canvas, from which tiles of the detector's own size are cut, row by row; with one
+tile the canvas is what the detector takes anyway. Each tile is scored as a picture of its own, and tiles of
+good pictures are what a memory of good pictures then holds. So a detector that was fitted with tiles scores
+with the same tiles, and a threshold holds only for the tiles it was fitted with.
+
+The map is stitched with weights that fall smoothly to 0 over the overlap and add up to 1; the image score is
+the maximum over tiles: a picture is as bad as its worst part. No tile sees the whole picture, so what can
+only be seen as a whole, a part that is missing or in a wrong place, is better found with one tile.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import jax
+import numpy as np
+
+from vlmad_jax.clip.pictures import Array
+from vlmad_jax.clip.precision import einsum
+from vlmad_jax.errors import InputError
+from vlmad_jax.methods import Scores
+
+# Of a tile's side, what it shares with its neighbour.
+OVERLAP = 0.25
+# `auto` gives a picture one more tile a side for every so many times that it is larger than the detector's.
+SHRINKING = 4
+MOST = 8  # tiles a side
+
+
+@dataclass(frozen=True)
+class Tiling:
+    """How pictures are cut: `rows` x `columns` tiles of `size` pixels a side, `overlap` pixels shared."""
+
+    rows: int
+    columns: int
+    size: int
+    overlap: int
+
+    @classmethod
+    def of(cls, rows: int, columns: int, size: int) -> Tiling:
+        """That many tiles of a detector's `size`, sharing a quarter."""
+        return cls(rows, columns, size, round(OVERLAP * size))
+
+    @classmethod
+    def chosen(cls, wanted: str, size: int, pictures: Sequence[tuple[int, int]]) -> Tiling:
+        """The tiles that a user asks for.
+
+        Args:
+          wanted: "3" for 3 x 3, "2x5" for 2 rows of 5, or "auto": by the median size of `pictures`.
+          size: the detector's.
+          pictures: (width, height) of some.
+
+        Raises:
+          InputError: anything else, or more than 8 a side.
+        """
+        if wanted == "auto":
+            width, height = np.median(pictures, axis=0) if pictures else (size, size)
+            rows, columns = (min(max(round(x / (SHRINKING * size)), 1), MOST) for x in (height, width))
+            return cls.of(rows, columns, size)
+        found = re.fullmatch(r"(\d{1,3})(?:x(\d{1,3}))?", wanted)
+        if not found:
+            raise InputError(f"--tiles={wanted}: give auto, a number, or rows and columns, for example 2x5")
+        rows, columns = int(found[1]), int(found[2] or found[1])
+        if not (1 <= rows <= MOST and 1 <= columns <= MOST):
+            raise InputError(f"--tiles={wanted}: give 1 to {MOST} a side")
+        return cls.of(rows, columns, size)
+
+    @property
+    def count(self) -> int:
+        """Tiles of a picture."""
+        return self.rows * self.columns
+
+    @property
+    def canvas(self) -> tuple[int, int]:
+        """Rows and columns of pixels that a picture is resized to."""
+        rows, columns = (int(self.pixels(count)[-1, -1]) + 1 for count in (self.rows, self.columns))
+        return rows, columns
+
+    def pixels(self, count: int) -> np.ndarray:
+        """Which pixels of the canvas are in each of `count` tiles along a side, (count, size)."""
+        stride = self.size - self.overlap
+        return stride * np.arange(count)[:, None] + np.arange(self.size)
+
+    def describe(self) -> dict[str, Any]:
+        """The fields by name."""
+        return asdict(self)
+
+    def cut(self, canvases: Array) -> Array:
+        """The tiles of canvases, each row by row: (B, *canvas, 3) -> (B * count, S, S, 3)."""
+        rows = canvases[:, self.pixels(self.rows)]  # (B, rows, S, width, 3)
+        tiles = rows[:, :, :, self.pixels(self.columns)].swapaxes(2, 3)  # (B, rows, columns, S, S, 3)
+        return tiles.reshape(-1, self.size, self.size, canvases.shape[-1])
+
+    def join(self, scores: Scores) -> Scores:
+        """What is said of tiles as what is said of pictures: image (B,), map (B, *canvas)."""
+        return Scores(scores.image.reshape(-1, self.count).max(axis=1), self.stitch(scores.map))
+
+    def stitch(self, maps: Array) -> jax.Array:
+        """Maps of tiles as maps of pictures: (B * count, S, S) -> (B, *canvas)."""
+        grid = maps.reshape(-1, self.rows, self.columns, self.size, self.size)
+        across = einsum("brcyx,cxw->bryw", grid, self.weights(self.columns))
+        return einsum("bryw,ryh->bhw", across, self.weights(self.rows))
+
+    def weights(self, count: int) -> np.ndarray:
+        """Of each pixel of each tile along a side, for each pixel of the canvas: (count, S, length).
+
+        They add up to 1 for a pixel of the canvas.
+        """
+        pixels = self.pixels(count)
+        inside = np.minimum(np.arange(self.size), np.arange(self.size)[::-1]) + 0.5
+        smooth = np.sin(np.pi / 2 * np.minimum(inside / max(self.overlap, 1), 1)) ** 2
+        placed = np.zeros((*pixels.shape, pixels[-1, -1] + 1))
+        np.put_along_axis(placed, pixels[..., None], np.tile(smooth, (count, 1))[..., None], axis=2)
+        return (placed / placed.sum(axis=(0, 1))).astype(np.float32)
