@@ -3,10 +3,10 @@
 Each good picture k of K gives n scores: its own and those of its augmentations, all by a memory of the other
 pictures. Two rules, by how many pictures there are:
 
-- With K + 1 >= 1 / rate the threshold is a rank: the smallest score that at least the share
-  ceil((K + 1)(1 - rate)) / K of all scores does not exceed. For one score a picture that is split conformal
-  prediction (Vovk et al. 2005): a new good picture exceeds it with at most that probability, whatever the
-  distribution. Pooling the scores of augmentations follows Dunn, Wasserman and Ramdas 2022 (section 2.3).
+- With K + 1 >= 1 / rate the threshold is a rank: of the pictures' own scores the one of rank
+  ceil((K + 1)(1 - rate)), which a new good picture exceeds with at most that probability, whatever the
+  distribution (split conformal prediction, Vovk et al. 2005); or the score that the share 1 - rate of all
+  scores, those of augmentations too, does not exceed, if that is larger.
 - With fewer no rank exists, and a tail has to be assumed: the upper prediction limit of one more score in a
   normal one-way random-effects model, which keeps apart how pictures differ and how augmentations of one do,
 
@@ -79,8 +79,9 @@ def limit_of(scores: np.ndarray, rate: float, largest: float = math.inf) -> Limi
     """
     pictures, values = len(scores), scores.astype(np.float64)
     if pictures >= needed(rate):
-        level = math.ceil(round((pictures + 1) * (1 - rate), 9)) / pictures
-        value, rule = float(np.quantile(values, min(level, 1.0), method="inverted_cdf")), "rank"
+        rank = math.ceil(round((pictures + 1) * (1 - rate), 9))
+        pooled = np.quantile(values, 1 - rate, method="inverted_cdf")
+        value, rule = max(float(np.sort(values[:, 0])[rank - 1]), float(pooled)), "rank"
     else:
         seen = values[:, 0].max() if pictures > 1 else values.max()
         value = max(_tail(values, rate, largest), float(seen))

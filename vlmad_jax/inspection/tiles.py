@@ -18,10 +18,10 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from vlmad_jax.clip.pictures import Array
+from vlmad_jax.clip.precision import einsum
 from vlmad_jax.errors import InputError
 from vlmad_jax.methods import Scores
 
@@ -78,48 +78,42 @@ class Tiling:
     @property
     def canvas(self) -> tuple[int, int]:
         """Rows and columns of pixels that a picture is resized to."""
-        stride = self.size - self.overlap
-        return self.size + (self.rows - 1) * stride, self.size + (self.columns - 1) * stride
+        rows, columns = (int(self.pixels(count)[-1, -1]) + 1 for count in (self.rows, self.columns))
+        return rows, columns
 
-    @property
-    def corners(self) -> list[tuple[int, int]]:
-        """The first row and column of each tile."""
+    def pixels(self, count: int) -> np.ndarray:
+        """Which pixels of the canvas are in each of `count` tiles along a side, (count, size)."""
         stride = self.size - self.overlap
-        return [(row * stride, column * stride) for row in range(self.rows) for column in range(self.columns)]
+        return stride * np.arange(count)[:, None] + np.arange(self.size)
 
     def describe(self) -> dict[str, Any]:
         """The fields by name."""
         return asdict(self)
 
     def cut(self, canvases: Array) -> Array:
-        """The tiles of canvases, picture after picture: (B, *canvas, 3) -> (B * count, size, size, 3)."""
-        if self.count == 1:
-            return canvases
-        stack = np.stack if isinstance(canvases, np.ndarray) else jnp.stack
-        side = self.size
-        tiles = stack([canvases[:, y : y + side, x : x + side] for y, x in self.corners], axis=1)
-        return tiles.reshape(-1, side, side, canvases.shape[-1])
+        """The tiles of canvases, each row by row: (B, *canvas, 3) -> (B * count, S, S, 3)."""
+        rows = canvases[:, self.pixels(self.rows)]  # (B, rows, S, width, 3)
+        tiles = rows[:, :, :, self.pixels(self.columns)].swapaxes(2, 3)  # (B, rows, columns, S, S, 3)
+        return tiles.reshape(-1, self.size, self.size, canvases.shape[-1])
 
     def join(self, scores: Scores) -> Scores:
         """What is said of tiles as what is said of pictures: image (B,), map (B, *canvas)."""
-        if self.count == 1:
-            return scores
-        maps = scores.map.reshape(-1, self.count, self.size, self.size)
-        return Scores(scores.image.reshape(-1, self.count).max(axis=1), self.stitch(jnp.asarray(maps)))
+        return Scores(scores.image.reshape(-1, self.count).max(axis=1), self.stitch(scores.map))
 
-    def stitch(self, maps: jax.Array) -> jax.Array:
-        """Maps of tiles as maps of pictures: (B, count, size, size) -> (B, *canvas)."""
-        weight, side = self.weight, self.size
-        total = np.zeros(self.canvas, np.float32)
-        joined = jnp.zeros((len(maps), *self.canvas), maps.dtype)
-        for k, (y, x) in enumerate(self.corners):
-            total[y : y + side, x : x + side] += weight
-            joined = joined.at[:, y : y + side, x : x + side].add(maps[:, k] * weight)
-        return joined / total
+    def stitch(self, maps: Array) -> jax.Array:
+        """Maps of tiles as maps of pictures: (B * count, S, S) -> (B, *canvas)."""
+        grid = maps.reshape(-1, self.rows, self.columns, self.size, self.size)
+        across = einsum("brcyx,cxw->bryw", grid, self.weights(self.columns))
+        return einsum("bryw,ryh->bhw", across, self.weights(self.rows))
 
-    @property
-    def weight(self) -> np.ndarray:
-        """Of a tile's pixels, (size, size): 1 in its middle; those of neighbours add up to 1."""
+    def weights(self, count: int) -> np.ndarray:
+        """Of each pixel of each tile along a side, for each pixel of the canvas: (count, S, length).
+
+        They add up to 1 for a pixel of the canvas.
+        """
+        pixels = self.pixels(count)
         inside = np.minimum(np.arange(self.size), np.arange(self.size)[::-1]) + 0.5
-        line = np.sin(np.pi / 2 * np.minimum(inside / max(self.overlap, 1), 1)) ** 2
-        return np.outer(line, line).astype(np.float32)
+        smooth = np.sin(np.pi / 2 * np.minimum(inside / max(self.overlap, 1), 1)) ** 2
+        placed = np.zeros((*pixels.shape, pixels[-1, -1] + 1))
+        np.put_along_axis(placed, pixels[..., None], np.tile(smooth, (count, 1))[..., None], axis=2)
+        return (placed / placed.sum(axis=(0, 1))).astype(np.float32)

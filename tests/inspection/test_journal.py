@@ -1,0 +1,108 @@
+"""Rows on disk are whole whatever happens, and a run goes on where it was stopped."""
+
+import csv
+import json
+import resource
+from pathlib import Path
+
+import pytest
+
+from vlmad_jax import InputError
+from vlmad_jax.inspection import Box
+from vlmad_jax.inspection.journal import Journal
+from vlmad_jax.inspection.judged import Key
+from vlmad_jax.inspection.rows import COLUMNS, Row, read_row
+
+CONFIG = {"detector": "abc"}
+GOOD = Row("a.png", None, 0.25, 0.1, "good", (), 3.5)
+BAD = Row('odd, "name"\n.mp4', 7, 0.75, 0.9, "bad", (Box(1, 2, 3, 4, 0.5), Box(5, 6, 7, 8, 0.25)), 4.5)
+BROKEN = Row("c.png", error="does not decode (é)")
+
+
+def rows(out: Path) -> list[dict]:
+    """The CSV, which has to agree with the JSON lines."""
+    with open(out / "scores.csv", newline="", encoding="utf-8") as file:
+        table = list(csv.DictReader(file))
+    lines = [json.loads(line) for line in (out / "scores.jsonl").read_text().splitlines()]
+    assert [row["path"] for row in table] == [line["path"] for line in lines]
+    assert all(tuple(line) == COLUMNS for line in lines)
+    return table
+
+
+def test_both_files_say_the_same(tmp_path: Path):
+    with Journal(tmp_path / "out", CONFIG, resume=True) as journal:
+        for row in (GOOD, BAD, BROKEN):
+            journal.add(row)
+    table = rows(tmp_path / "out")
+    assert table[0] == {
+        "path": "a.png",
+        "frame": "",
+        "score": "0.25",
+        "probability": "0.1",
+        "decision": "good",
+        "boxes": "[]",
+        "milliseconds": "3.5",
+        "error": "",
+    }
+    assert json.loads(table[1]["boxes"])[1] == {"x": 5, "y": 6, "width": 7, "height": 8, "peak": 0.25}
+    assert (table[2]["decision"], table[2]["boxes"], table[2]["error"]) == ("", "", BROKEN.error)
+    lines = (tmp_path / "out/scores.jsonl").read_text().splitlines()
+    assert [read_row(line) for line in lines] == [GOOD, BAD, BROKEN]
+
+
+def test_names_that_are_no_text_survive(tmp_path: Path):
+    row = Row(b"\xff\xfe.png".decode("utf-8", "surrogateescape"), None, 0.5, 0.5, "good", (), 1.0)
+    with Journal(tmp_path, CONFIG, resume=True) as journal:
+        journal.add(row)
+    assert Journal(tmp_path, CONFIG, resume=True).done == {row.key}
+    assert b"\xff\xfe.png,,0.5" in (tmp_path / "scores.csv").read_bytes()
+
+
+def test_a_run_goes_on_without_a_line_that_was_cut_or_failed(tmp_path: Path):
+    with Journal(tmp_path, CONFIG, resume=True) as journal:
+        for row in (GOOD, BROKEN, BAD):
+            journal.add(row)
+    with open(tmp_path / "scores.jsonl", "a") as file:
+        file.write(GOOD.as_json()[:40])
+    with Journal(tmp_path, CONFIG, resume=True) as journal:
+        assert journal.done == {Key("a.png"), Key(BAD.path, 7)}
+        assert journal.bad == 1
+        journal.add(Row("d.png", None, 0.1, 0.1, "good", (), 1.0))
+    assert [row["path"] for row in rows(tmp_path)] == ["a.png", BAD.path, "d.png"]
+
+
+def test_another_run_in_the_same_folder_is_refused_or_replaced(tmp_path: Path):
+    with Journal(tmp_path, CONFIG, resume=True) as journal:
+        journal.add(GOOD)
+    (tmp_path / "maps").mkdir()
+    with pytest.raises(InputError, match="holds a run with detector abc where this one has d"):
+        Journal(tmp_path, {"detector": "d"}, resume=True)
+    assert len(rows(tmp_path)) == 1
+    assert Journal(tmp_path, {"detector": "d"}, resume=False).done == set()
+    assert rows(tmp_path) == []
+    assert not (tmp_path / "maps").exists()
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other/scores.csv").write_text("mine")
+    with pytest.raises(InputError, match=r"scores\.csv: is not of a run that is known; give another --out"):
+        Journal(tmp_path / "other", CONFIG, resume=False)
+
+
+@pytest.mark.parametrize("room", [1, 150, 260])
+def test_a_full_disk_leaves_whole_lines(tmp_path: Path, room: int):
+    """The limit of a file's size stands for the disk: a write is then cut short, and the next one fails."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    long = [Row(f"{k}.png", None, 0.5, 0.5, "good", (), 1.0) for k in range(9)]
+    with Journal(tmp_path, CONFIG, resume=True) as journal:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (room, before[1]))
+        try:
+            with pytest.raises(
+                InputError, match=r"cannot be written \(File too large\); what is done is kept"
+            ):
+                for row in long:
+                    journal.add(row)
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    written = [row["path"] for row in rows(tmp_path)]
+    assert written == [row.path for row in long[: len(written)]]
+    assert len(written) == {1: 0, 150: 1, 260: 1}[room]
+    assert (tmp_path / "scores.jsonl").read_bytes().endswith(b"}\n" if written else b"")

@@ -1,0 +1,179 @@
+"""Whole folders: hostile files are named and counted, sequences smoothed, and a run goes on."""
+
+import os
+import struct
+import weakref
+import zlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tests.inspection.brightness import detector, grey
+from tests.inspection.test_journal import rows
+from vlmad_jax import InputError
+from vlmad_jax.data.images import LARGEST_PICTURE
+from vlmad_jax.inspection.answers import Counts
+from vlmad_jax.inspection.judged import Judged, judge_paths
+from vlmad_jax.inspection.predict import PredictConfig, predict
+from vlmad_jax.inspection.rows import score_paths
+from vlmad_jax.inspection.smoothing import Smoothing
+from vlmad_jax.inspection.sources import find
+
+
+def bomb(path: Path, width: int = 30_000, height: int = 30_000) -> None:
+    """A PNG whose header promises so many pixels."""
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    header = chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0))
+    pixels = chunk(b"IDAT", zlib.compress(bytes(100_000)))
+    path.write_bytes(b"\x89PNG\r\n\x1a\n" + header + pixels + chunk(b"IEND", b""))
+
+
+@pytest.fixture
+def hostile(tmp_path: Path) -> Path:
+    """Two pictures that are fine among everything that is not."""
+    folder = tmp_path / "new"
+    grey(10, folder / "fine.png")
+    grey(250, folder / "sub/bright.png")
+    (folder / "empty.png").touch()
+    (folder / "text.jpg").write_text("no picture at all")
+    noise = Image.effect_noise((100, 100), 90)
+    noise.save(folder / "cut.png")
+    (folder / "cut.png").write_bytes((folder / "cut.png").read_bytes()[:3000])
+    (folder / "notes.txt").write_text("of the shift")
+    bomb(folder / "bomb.png")
+    os.mkfifo(folder / "pipe.png")
+    (folder / "self.png").symlink_to(folder / "self.png")
+    (folder / "gone.png").symlink_to(folder / "nothing.png")
+    (folder / "sub/loop").symlink_to(folder)
+    (folder / ".hidden.png").write_text("hidden")
+    return folder
+
+
+EXPECTED = {
+    "empty.png": "does not decode (cannot identify image file",
+    "text.jpg": "does not decode (cannot identify image file",
+    "cut.png": "does not decode (",
+    "notes.txt": "is no picture by its name (.txt)",
+    "bomb.png": "has 30,000 x 30,000 pixels, more than 200 million",
+    "pipe.png": "is no file",
+    "self.png": "does not decode ([Errno 40] Too many levels of symbolic links",
+    "gone.png": "no such picture",
+    "sub/loop": "leads to a folder that was seen before",
+}
+
+
+def test_hostile_files_are_named_and_counted(
+    hostile: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    counts = predict(detector(), [str(hostile)], tmp_path / "out", PredictConfig(save_maps=True))
+    assert counts == Counts(good=1, bad=1, failed=len(EXPECTED))
+    told = capsys.readouterr().err
+    table = {str(Path(row["path"]).relative_to(hostile)): row for row in rows(tmp_path / "out")}
+    assert table.keys() == {"fine.png", "sub/bright.png", *EXPECTED}
+    for name, expected in EXPECTED.items():
+        assert table[name]["error"].startswith(expected), name
+        assert table[name]["decision"] == table[name]["score"] == ""
+        assert f"left out: {hostile / name}: {table[name]['error']}\n" in told
+    assert (table["fine.png"]["decision"], table["sub/bright.png"]["decision"]) == ("good", "bad")
+    maps = [path for path in (tmp_path / "out/maps").rglob("*") if path.is_file()]
+    assert sorted(path.name for path in maps) == ["bright.png.png", "fine.png.png"]
+
+
+def test_the_largest_picture_is_known_by_its_header(tmp_path: Path):
+    side = int(LARGEST_PICTURE**0.5)
+    bomb(tmp_path / "large.png", side, side)
+    bomb(tmp_path / "larger.png", side + 1, side + 1)
+    first, second = score_paths(detector(), [str(tmp_path / f"{x}.png") for x in ("large", "larger")])
+    assert str(first.error).startswith("does not decode (")  # it was begun
+    assert str(second.error).startswith("has 14,143 x 14,143 pixels")
+    assert Image.MAX_IMAGE_PIXELS == 89_478_485  # the library's own limit is as it was
+
+
+def test_a_shard_is_a_function_of_paths_alone(tmp_path: Path):
+    paths = [str(tmp_path / f"{k}.png") for k in range(7)]
+    for k, path in enumerate(paths):
+        grey(30 * k, Path(path), size=(10 + k, 20))
+    first = list(score_paths(detector(batch_size=3), paths))
+    assert [row.path for row in first] == paths
+    np.testing.assert_allclose([row.score for row in first], [30 * k / 255 for k in range(7)], atol=1e-6)
+    assert [row.decision for row in first] == ["good"] * 5 + ["bad"] * 2
+    assert first[6].boxes == ((0, 0, 16, 20, first[6].score),)
+    apart = [row for part in (paths[:2], paths[2:]) for row in score_paths(detector(batch_size=3), part)]
+    assert [row.score for row in apart] == [row.score for row in first]
+
+
+def test_nothing_is_kept_of_what_was_judged(tmp_path: Path):
+    path = str(tmp_path / "a.png")
+    grey(10, Path(path))
+    alive: list[weakref.ref[Judged]] = []
+    most = 0
+    for judged in judge_paths(detector(batch_size=2), [path] * 60):
+        alive.append(weakref.ref(judged))
+        del judged
+        most = max(most, sum(reference() is not None for reference in alive))
+    assert len(alive) == 60
+    assert most <= 4  # a batch, and the one it is taken from
+
+
+def test_a_second_run_does_what_is_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    folder, out = tmp_path / "new", tmp_path / "out"
+    for name, level in (("frame10", 10), ("frame2", 200)):
+        grey(level, folder / f"{name}.png")
+    (folder / "late.png").touch()
+    model = detector()
+    assert predict(model, [str(folder)], out, PredictConfig()) == Counts(1, 1, 1)
+    assert [Path(row["path"]).name for row in rows(out)] == ["frame2.png", "frame10.png", "late.png"]
+    before = (out / "scores.jsonl").read_text().splitlines()[:2]
+    grey(20, folder / "late.png")
+    (folder / "frame2.png").write_bytes(b"no longer a picture")
+    assert predict(model, [str(folder)], out, PredictConfig()) == Counts(2, 1, 0)
+    lines = (out / "scores.jsonl").read_text().splitlines()
+    assert lines[:2] == before
+    assert len(lines) == len(rows(out)) == 3
+    with pytest.raises(InputError, match=r"holds a run with threshold 0\.5 where this one has 0\.1"):
+        predict(model.with_threshold(0.1), [str(folder)], out, PredictConfig())
+    with pytest.raises(InputError, match="is the folder of the pictures; give another"):
+        predict(model, [str(folder)], folder, PredictConfig())
+    with pytest.raises(InputError, match="nowhere: no such file or folder"):
+        predict(model, [str(tmp_path / "nowhere")], out, PredictConfig())
+
+
+def test_a_folder_can_be_a_sequence(tmp_path: Path):
+    levels = [10, 10, 250, 10, 250, 250, 130, 100, 10]
+    folder, out = tmp_path / "new", tmp_path / "out"
+    for number, level in enumerate(levels):
+        grey(level, folder / f"frame{number}.png")
+    pages = [grey(level) for level in (250, 10)]
+    pages[0].save(folder / "pages.tif", save_all=True, append_images=pages[1:])
+    sequence = PredictConfig(sequence=True, smoothing=Smoothing(1.0, 0.3))
+    predict(detector(), [str(folder)], out, sequence)
+    decided = {(Path(row["path"]).name, row["frame"]): row["decision"] for row in rows(out)}
+    assert [decided[f"frame{k}.png", ""] for k in range(9)] == [
+        "good", "good", "bad", "good", "bad", "bad", "bad", "good", "good",
+    ]  # fmt: skip
+    assert (decided["pages.tif", "0"], decided["pages.tif", "1"]) == ("bad", "good")
+    # Killed after the sixth frame: it goes on as if it had not been.
+    whole = (out / "scores.jsonl").read_text().splitlines(keepends=True)
+    (out / "scores.jsonl").write_text("".join(whole[:6]))
+    predict(detector(), [str(folder)], out, sequence)
+    assert {(Path(r["path"]).name, r["frame"]): r["decision"] for r in rows(out)} == decided
+    assert len(rows(out)) == len(whole)
+
+
+def test_what_is_found_below_a_folder(hostile: Path, tmp_path: Path):
+    found = list(find(hostile))
+    assert [str(Path(path).relative_to(hostile)) for path, _ in found] == [
+        "bomb.png", "cut.png", "empty.png", "fine.png", "gone.png", "notes.txt", "pipe.png", "self.png",
+        "text.jpg", "sub/bright.png", "sub/loop",
+    ]  # fmt: skip
+    assert [Path(path).name for path, error in found if error] == ["notes.txt", "loop"]
+    assert [path for path, _ in find(hostile / "notes.txt")] == [str(hostile / "notes.txt")]
+    grey(10, hostile / "out/maps/fine.png")
+    assert len(list(find(hostile, without=hostile / "out"))) == 11
+    assert len(list(find(hostile))) == 12
+    assert [Path(path).name for path, _ in find(hostile / "out", without=hostile)] == ["fine.png"]
