@@ -1,0 +1,112 @@
+"""A fitted detector as one program with its weights and its memory inside, that runs with JAX alone.
+
+nut.stablehlo          `jax.export`'s file: StableHLO for each platform, constants included
+nut.stablehlo.json     size, thresholds, platforms, and the program's checksum
+exported_detector.py   loads both; imports nothing of this package
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+from jax import export
+
+from vlmad_jax.errors import InputError
+from vlmad_jax.files import write_atomically
+from vlmad_jax.inspection import exported_detector
+from vlmad_jax.inspection.detector import FittedDetector
+
+PLATFORMS = ("cpu", "cuda", "tpu")
+# A program is one buffer of at most 2 GiB, and so are XLA's constants; the rest is for the code.
+LARGEST = 2**31 - 2**28
+
+
+def check_export(out: Path, platforms: Sequence[str]) -> None:
+    """Raises InputError for what can be told before a detector is loaded."""
+    if not platforms or not set(platforms) <= set(PLATFORMS) or len(set(platforms)) < len(platforms):
+        given = ",".join(platforms)
+        raise InputError(f"--platforms={given}: give one or more of {','.join(PLATFORMS)}, each once")
+    if importlib.util.find_spec("flatbuffers") is None:
+        raise InputError("exporting needs the package flatbuffers: pip install -e '.[export]'")
+    for file in (out, _about(out)):
+        if file.exists() or file.is_symlink():
+            raise InputError(f"--out={out}: {file} is there already; remove it, or give another name")
+    loader = _loader(out)
+    if loader.exists() and loader.read_bytes() != _loader_source():
+        raise InputError(f"--out={out}: {loader} is another file; remove it, or give another folder")
+
+
+def export_detector(detector: FittedDetector, out: Path, platforms: Sequence[str] = PLATFORMS) -> list[Path]:
+    """Writes a detector as a program, see above; returns the files.
+
+    The program takes uint8 (B, *canvas, 3), any B of 1 or more, and gives image scores (B,) and maps
+    (B, *canvas). Pictures follow one another, so that neither memory nor scores depend on B; larger batches
+    spare calls, not work. Where the code depends on the backend, such as how many windows are encoded
+    together, it is that of the backend which exports; every platform runs it.
+
+    Raises:
+      InputError: see `check_export`; weights and memory too large for one file; files that cannot be written.
+    """
+    check_export(out, platforms)
+    program = lower(detector, platforms).serialize()
+    about = {
+        "method": detector.scorer.detector.name,
+        "object": detector.object_name,
+        "size": list(detector.canvas),
+        **detector.decision.describe(),
+        "platforms": list(platforms),
+        "exported_on": jax.default_backend(),
+        "jax": jax.__version__,
+        "detector": detector.checksum,
+        "sha256": hashlib.sha256(program).hexdigest(),
+    }
+    files = {
+        _loader(out): _loader_source(),
+        out: bytes(program),
+        _about(out): json.dumps(about, indent=2, allow_nan=False).encode() + b"\n",
+    }
+    for file, content in files.items():
+        write_atomically(file, content)
+    return [out, _about(out), _loader(out)]
+
+
+def lower(detector: FittedDetector, platforms: Sequence[str]) -> export.Exported:
+    """The detector's program for each platform; raises InputError if its constants are too large."""
+    scorer, state = detector.scorer, detector.state
+    variables = {"params": scorer.detector.clip.params["vision"]}
+    size = sum(leaf.nbytes for leaf in jax.tree.leaves((variables, state)))
+    if size > LARGEST:
+        raise InputError(
+            f"weights and memory are {size / 2**30:.2f} GiB, and one file holds {LARGEST / 2**30:.2f}; "
+            "fit with --dtype=bfloat16, a smaller backbone, or fewer good pictures"
+        )
+
+    def score_one(canvas: jax.Array) -> tuple[jax.Array, jax.Array]:
+        # A batch of one, so that no size in the detector is symbolic.
+        scores = scorer.score_with(variables, state, canvas[None])
+        return jnp.asarray(scores.image)[0], jnp.asarray(scores.map)[0]
+
+    def score(canvases: jax.Array) -> tuple[jax.Array, jax.Array]:
+        return jax.lax.map(score_one, canvases)
+
+    (batch,) = export.symbolic_shape("batch")
+    canvases = jax.ShapeDtypeStruct((batch, *detector.canvas, 3), jnp.uint8)
+    return export.export(jax.jit(score), platforms=tuple(platforms))(canvases)
+
+
+def _about(out: Path) -> Path:
+    return out.with_name(out.name + ".json")
+
+
+def _loader(out: Path) -> Path:
+    return out.with_name("exported_detector.py")
+
+
+def _loader_source() -> bytes:
+    return Path(exported_detector.__file__).read_bytes()

@@ -1,0 +1,54 @@
+"""Scores pictures with an exported detector; needs jax, numpy and flatbuffers, with which jax reads the file.
+
+    detector = load("nut.stablehlo")                    # nut.stablehlo.json lies beside it
+    image, maps = detector.score(pictures)              # uint8 (B, *detector.size, 3) -> (B,), (B, *size)
+    detector.bad(image), detector.probability(image)    # (B,) each; pixels of defects: maps > pixel_threshold
+
+Pictures must come as the detector's own did: RGB, resized to `detector.size` (rows, columns) by Pillow's
+`picture.resize((columns, rows), Image.Resampling.BICUBIC)`. Compiled once a batch size and a device.
+"""
+
+import hashlib
+import json
+import pathlib
+
+import jax
+import numpy as np
+from jax import export
+
+
+class ExportedDetector:
+    """The program, and what its JSON file says: thresholds, size, platforms and more, as `about` by name."""
+
+    def __init__(self, program: bytes, about: dict) -> None:
+        self.about = about
+        self.size = tuple(about["size"])
+        self.threshold, self.scale = about["threshold"], about["scale"]
+        self.pixel_threshold = about["pixel_threshold"]
+        self._call = jax.jit(export.deserialize(bytearray(program)).call)
+
+    def score(self, pictures: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Image scores (B,) and maps (B, *size), float32, of uint8 (B, *size, 3); higher is worse."""
+        pictures = np.asarray(pictures)
+        if pictures.dtype != np.uint8 or not len(pictures) or pictures.shape[1:] != (*self.size, 3):
+            wanted = f"uint8 (B, {self.size[0]}, {self.size[1]}, 3), B of 1 or more"
+            raise ValueError(f"the pictures are {pictures.dtype} {pictures.shape}; give {wanted}")
+        image, maps = jax.device_get(self._call(pictures))
+        return image, maps
+
+    def bad(self, image: np.ndarray) -> np.ndarray:
+        """Whether image scores are above the threshold."""
+        return np.asarray(image, np.float64) > self.threshold
+
+    def probability(self, image: np.ndarray) -> np.ndarray:
+        """How sure it is that pictures are bad: the logistic function of (score - threshold) / scale."""
+        return 0.5 + 0.5 * np.tanh((np.asarray(image, np.float64) - self.threshold) / (2 * self.scale))
+
+
+def load(path: str | pathlib.Path) -> ExportedDetector:
+    """What `experiments.export` wrote; raises ValueError if the program is not the one of its JSON file."""
+    program = pathlib.Path(path).read_bytes()
+    about = json.loads(pathlib.Path(f"{path}.json").read_text(encoding="utf-8"))
+    if hashlib.sha256(program).hexdigest() != about["sha256"]:
+        raise ValueError(f"{path}: is not the file that {path}.json tells of; copy both again")
+    return ExportedDetector(program, about)
