@@ -1,15 +1,11 @@
 """A small detector of a real method, fitted once."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
-import jax
 import numpy as np
 import pytest
-from jax.experimental.compilation_cache import compilation_cache
 from PIL import Image
 
-from tests.conftest import COMPILATION
 from tests.data.conftest import save
 from vlmad_jax.inspection import FitConfig, fit
 
@@ -25,20 +21,6 @@ def part(seed: int, spot: bool = False, size: tuple[int, int] = (70, 50)) -> Ima
         rows, columns = slice(height // 4, height // 2), slice(width // 4, width // 2)
         pixels[rows, columns] = rng.choice([0, 255], pixels[rows, columns].shape)
     return Image.fromarray(pixels.astype(np.uint8))
-
-
-@pytest.fixture(scope="package", autouse=True)
-def kept_programs(compilation_folder: Path) -> Iterator[None]:
-    """What was compiled once is kept for the next detector that is loaded."""
-    values = COMPILATION | {"jax_compilation_cache_dir": str(compilation_folder)}
-    before = {name: getattr(jax.config, name) for name in values}
-    for name, value in values.items():
-        jax.config.update(name, value)
-    compilation_cache.reset_cache()
-    yield
-    for name, value in before.items():
-        jax.config.update(name, value)
-    compilation_cache.reset_cache()
 
 
 @pytest.fixture(scope="session")
