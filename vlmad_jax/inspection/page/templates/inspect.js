@@ -180,8 +180,8 @@ function showDecision(picture) {
   card.classList.toggle("bad", isBad(score));
   card.querySelector(".decision").textContent = decision(score);
   const regions = boxes.length === 1 ? "1 box" : `${boxes.length} boxes`;
-  card.querySelector(".numbers").textContent = `probability ${(100 * probability(score)).toFixed(1)}%, ${regions}`;
-  card.querySelector(".score").textContent = `score ${shown(score)}`;
+  const sure = `probability ${(100 * probability(score)).toFixed(1)}%`;
+  card.querySelector(".numbers").textContent = `score ${shown(score)}, ${sure}, ${regions}`;
   const other = card.querySelector(".other");
   other.hidden = !picture.trial;
   if (picture.trial) {
@@ -292,6 +292,9 @@ function typedWords() {
 }
 
 async function refit() {
+  const before = `before, at ${shown(state.decision.threshold)}`;
+  setThreshold(state.decision.threshold);
+  const missedBefore = byId("missed").textContent;
   byId("refitting").hidden = false;
   tell("Refitting; this takes as long as the first fit ...");
   try {
@@ -303,7 +306,8 @@ async function refit() {
     showAll(fresh);
     fillWords(state.words);
     complain(fresh.left_out);
-    tell(`Saved as ${fresh.name} in ${fresh.out}; it judges now.`);
+    const after = `Marked bad, but missed at ${shown(threshold)}: ${byId("missed").textContent}`;
+    tell(`Saved as ${fresh.name} in ${fresh.out}; it judges now. ${after}; ${before}: ${missedBefore}.`);
   } finally {
     byId("refitting").hidden = true;
   }
