@@ -87,10 +87,10 @@ def page(browser: webdriver.Chrome, tiny: Path, tmp_path: Path) -> Iterator[Page
 
 def test_from_dropping_to_a_refit(page: Page, tiny: Path, tmp_path: Path):
     bad = base64.b64encode(png(part(9, spot=True))).decode()
-    page.driver.execute_script(DROP, "<b>bad</b>.png", bad)
+    page.driver.execute_script(DROP, "<b>bad.png", bad)
     page.told("1 of 1 judged")
     page.one("#files").send_keys(str(save(part(20), tmp_path / "fine.png")))
-    page.until(lambda: page.texts(".card .name") == ["<b>bad</b>.png", "fine.png"])
+    page.until(lambda: page.texts(".card .name") == ["<b>bad.png", "fine.png"])
     page.told("1 of 1 judged")
     shown = "return [...document.images].map((i) => i.complete && i.naturalWidth > 0)"
     page.until(lambda: page.driver.execute_script(shown) == [True] * 4)
@@ -154,7 +154,10 @@ def test_from_dropping_to_a_refit(page: Page, tiny: Path, tmp_path: Path):
         sized(page.driver, width)
         wide = "const page = document.documentElement; return page.scrollWidth - page.clientWidth"
         assert page.driver.execute_script(wide) == 0
-    unlabelled = "return [...document.querySelectorAll('input, textarea, button')].filter((e) => !e.labels?.length && !e.ariaLabel && !e.textContent.trim()).length"
+    unlabelled = (
+        "return [...document.querySelectorAll('input, textarea, button')].filter((each) =>"
+        " !each.labels?.length && !each.ariaLabel && !each.textContent.trim()).length"
+    )
     assert page.driver.execute_script(unlabelled) == 0
     page.driver.refresh()
     page.until(lambda: len(page.texts(".card .name")) == 2)
