@@ -4,9 +4,8 @@
 
 `good` is a folder of pictures of good parts, 20 or more if they can be had; no masks, no labels. Each picture
 is scored with slight variations of it (shifted, turned, lit, blurred, with noise) by a detector that does not
-know it; from these scores follows the threshold that --false_alarms of good pictures will exceed. The last
-lines say how it was got and what the number of pictures supports. On two cores of an AMD EPYC 8 pictures take
-22 s with the bundled weights.
+know it; from these scores follows the threshold that --false_alarms of good pictures will exceed. What is
+printed says how it was got, and what rate the number of pictures supports.
 
 Without --references, winclip, anomalyclip, aprilgan, coop and hybrid know the product by its name alone, and
 the threshold is a guess. Large pictures are cut into tiles (--tiles). Then:

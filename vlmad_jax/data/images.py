@@ -18,7 +18,7 @@ from vlmad_jax.errors import InputError
 _NOT_RASTER = {"BUFR", "EPS", "GRIB", "HDF5", "MPEG", "PDF", "WMF"}
 _ORIENTATION = 0x0112  # the EXIF tag; 5 to 8 swap width and height
 _DEPTHS = (255, 4095, 65535)  # the largest value of 8, 12 and 16 bits
-# A picture of more pixels is refused by its header: decoded it would take 0.6 GB, twice that while converted.
+# A picture of more pixels is refused by its header: decoded it would take more than 0.8 GB, 1 GB for some.
 LARGEST_PICTURE = 200_000_000
 _OPENING = threading.Lock()
 
