@@ -135,6 +135,8 @@ def test_from_dropping_to_a_refit(page: Page, tiny: Path, tmp_path: Path):
             == ["'no braces': write {} once, where the object stands, and no other braces"]
         )
     )
+    (refusal,) = page.driver.get_log("browser")  # which a browser logs, as it does all of them
+    assert "/words - Failed to load resource: the server responded with a status of 400" in refusal["message"]
     page.press("#own-words")
     page.told("Judged by its own words")
     assert "no braces" not in page.one("#words-bad").get_property("value")
