@@ -1,6 +1,7 @@
 """Reading pictures as a person would see them, and masks as 0 and 1."""
 
 import contextlib
+import io
 import os
 import stat
 import threading
@@ -29,6 +30,13 @@ def picture_suffixes() -> frozenset[str]:
     return frozenset(suffix for suffix, kind in suffixes if kind in Image.OPEN and kind not in _NOT_RASTER)
 
 
+@cache
+def _formats() -> tuple[str, ...]:
+    """Pillow's names of the raster formats, so that no other is opened, whatever a file is called."""
+    Image.init()
+    return tuple(kind for kind in Image.ID if kind not in _NOT_RASTER)
+
+
 def is_picture(path: Path) -> bool:
     """Whether the name is that of a picture; hidden files are none."""
     return path.suffix.lower() in picture_suffixes() and not path.name.startswith(".")
@@ -45,9 +53,13 @@ def read_picture(path: str | Path) -> Image.Image:
     Raises InputError when the file is missing, does not decode, or has more than `LARGEST_PICTURE` pixels.
     """
     with _opened(path, "picture") as file:
-        ImageOps.exif_transpose(file, in_place=True)
-        file.load()
-        return _as_rgb(file)
+        return _first(file)
+
+
+def decode_picture(content: bytes, name: str) -> Image.Image:
+    """The bytes of a file as `read_picture` reads it; errors call it by `name`."""
+    with _explained(name, "picture"), _header(io.BytesIO(content), name) as file:
+        return _first(file)
 
 
 def read_frames(path: str | Path) -> Iterator[Image.Image]:
@@ -73,6 +85,12 @@ def to_rgb(picture: Image.Image) -> Image.Image:
     with _explained("the picture", "picture"):
         _check_size("the picture", picture)
         return _as_rgb(ImageOps.exif_transpose(picture))
+
+
+def _first(file: Image.Image) -> Image.Image:
+    ImageOps.exif_transpose(file, in_place=True)
+    file.load()
+    return _as_rgb(file)
 
 
 def _as_rgb(picture: Image.Image) -> Image.Image:
@@ -156,16 +174,22 @@ def _opened(path: str | Path, what: str) -> Iterator[Image.Image]:
     with _explained(path, what):
         if not stat.S_ISREG(os.stat(path).st_mode):  # reading from a pipe would wait for ever
             raise InputError(f"{path}: is no file; give a {what}")
-        with _OPENING:
-            # Pillow's own limit has two stages, one of them a warning; ours is checked right below.
-            limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
-            try:
-                file = Image.open(path)
-            finally:
-                Image.MAX_IMAGE_PIXELS = limit
-        with file:
-            _check_size(path, file)
+        with _header(path, path) as file:
             yield file
+
+
+@contextlib.contextmanager
+def _header(source: str | Path | io.BytesIO, name: str | Path) -> Iterator[Image.Image]:
+    with _OPENING:
+        # Pillow's own limit has two stages, one of them a warning; ours is checked right below.
+        limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
+        try:
+            file = Image.open(source, formats=_formats())
+        finally:
+            Image.MAX_IMAGE_PIXELS = limit
+    with file:
+        _check_size(name, file)
+        yield file
 
 
 @contextlib.contextmanager

@@ -36,6 +36,14 @@ class Decision:
         """
         return float(expit((score - self.threshold) / self.scale))
 
+    @property
+    def colours(self) -> tuple[float, float]:
+        """Values of a map at the ends of the scale of colours, the same for all pictures.
+
+        Black is what good pictures have on average, the middle is at the pixel threshold.
+        """
+        return self.pixel_low, max(self.pixel_low, 2 * self.pixel_threshold - self.pixel_low)
+
     def describe(self) -> dict[str, Any]:
         """The fields by name."""
         return asdict(self)

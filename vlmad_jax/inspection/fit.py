@@ -21,7 +21,7 @@ from vlmad_jax.inspection.good import GoodFiles, GoodPictures
 from vlmad_jax.inspection.held_out import GoodScores, fixed_scores, folds_of, held_out_scores
 from vlmad_jax.inspection.saved import check_out
 from vlmad_jax.inspection.scorer import Scorer
-from vlmad_jax.inspection.store import save_detector
+from vlmad_jax.inspection.store import GOOD_SCORES, save_detector
 from vlmad_jax.inspection.threshold import Limit, check_rate, limit_of, needed
 from vlmad_jax.inspection.tiles import Tiling
 from vlmad_jax.methods import Detector, Options, method
@@ -93,11 +93,26 @@ def fit(config: FitConfig, out: Path, overwrite: bool = False, workers: int = 0)
     clip = load_clip(config.weights, config.dtype)
     detector, params = kind.chosen(clip, Options(config.window_sizes, config.params))
     tiling = Tiling.chosen(config.tiles, detector.size, [] if found is None else list(found.sizes.values()))
-    scorer = Scorer(detector, tiling, config.batch_size)
+    return fit_scorer(
+        config, Scorer(detector, tiling, config.batch_size), params, found, out, overwrite, workers
+    )
+
+
+def fit_scorer(
+    config: FitConfig,
+    scorer: Scorer,
+    params: dict[str, Any],
+    found: GoodFiles | None,
+    out: Path,
+    overwrite: bool = False,
+    workers: int = 0,
+) -> Fitted:
+    """`fit` of a method that is loaded, its tiles chosen and the good pictures found."""
+    detector, tiling = scorer.detector, scorer.tiling
     good = None if found is None else found.read(tiling.canvas, workers)
 
     def prepare(canvases: np.ndarray | None) -> Any:
-        remembered = None if canvases is None or kind.references == "never" else tiling.cut(canvases)
+        remembered = None if canvases is None or detector.references == "never" else tiling.cut(canvases)
         return detector.prepare(config.object_name, remembered, params)
 
     state = prepare(None if good is None else good.canvases)
@@ -105,7 +120,7 @@ def fit(config: FitConfig, out: Path, overwrite: bool = False, workers: int = 0)
     fitted = Fitted(*decide(config, detector, scores), good)
     files = {}
     if found is not None and good is not None and scores is not None:
-        files = {"good_scores.csv": table(good, scores), **good.thumbnails(found.sizes)}
+        files = {GOOD_SCORES: table(good, scores), **good.thumbnails(found.sizes)}
     save_detector(out, scorer, state, params, fitted.decision, about(config, fitted), files, overwrite)
     return fitted
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -34,8 +35,13 @@ class GoodFiles:
 
         Raises InputError when there is nothing at that path.
         """
+        return cls.of(source, find(source))
+
+    @classmethod
+    def of(cls, source: str, found: Iterable[Found]) -> GoodFiles:
+        """Those among what was found at a source, which is named to people."""
         sizes, left_out = {}, []
-        for path, error in find(source):
+        for path, error in found:
             try:
                 if error:
                     raise InputError(error)

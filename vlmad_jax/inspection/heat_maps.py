@@ -11,14 +11,15 @@ from PIL import Image
 from vlmad_jax.data.images import resize_picture
 from vlmad_jax.files import write_atomically
 from vlmad_jax.inspection.judged import Judged, Key
-from vlmad_jax.report import enlarged, map_picture
+from vlmad_jax.inspection.result import Result
+from vlmad_jax.report import enlarged, heat_colours, map_picture
 
 
 def write_heat_map(out: Path, judged: Judged) -> None:
     """Writes the picture, its heat map and the outline of what is above the pixel threshold, side by side.
 
-    All heat maps of a detector have one scale of colours: black where good pictures are on average, its
-    middle at the pixel threshold. Nothing is written of a picture without a result.
+    All heat maps of a detector have one scale of colours, see `Decision.colours`. Nothing is written of a
+    picture without a result.
     """
     result = judged.result
     if result is None or judged.canvas is None:
@@ -29,11 +30,14 @@ def write_heat_map(out: Path, judged: Judged) -> None:
     shown = resize_picture(Image.fromarray(judged.canvas), (rows, columns))
     resized = Image.fromarray(result.canvas_map).resize((columns, rows), Image.Resampling.BILINEAR)
     heat, decision = np.asarray(resized), result.decision
-    low, high = decision.pixel_low, 2 * decision.pixel_threshold - decision.pixel_low
-    picture = map_picture(shown, heat, heat > decision.pixel_threshold, low, max(low, high))
-    data = io.BytesIO()
-    enlarged(picture).save(data, "PNG")
-    write_atomically(heat_map_path(out, judged.key), data.getvalue())
+    picture = map_picture(shown, heat, heat > decision.pixel_threshold, *decision.colours)
+    write_atomically(heat_map_path(out, judged.key), _png(enlarged(picture)))
+
+
+def heat_layer(result: Result) -> bytes:
+    """A map alone in the colours of `write_heat_map`, a PNG file, to be laid over the picture."""
+    colours = heat_colours(result.canvas_map, *result.decision.colours)
+    return _png(Image.fromarray(np.rint(colours).astype(np.uint8)))
 
 
 def heat_map_path(out: Path, key: Key) -> Path:
@@ -45,3 +49,9 @@ def heat_map_path(out: Path, key: Key) -> Path:
     if key.frame is not None:
         below = below / f"{key.frame:06d}"
     return below.with_name(below.name + ".png")
+
+
+def _png(picture: Image.Image) -> bytes:
+    data = io.BytesIO()
+    picture.save(data, "PNG")
+    return data.getvalue()

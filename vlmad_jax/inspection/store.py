@@ -9,6 +9,7 @@ references/0000.jpg ...    the good pictures, small
 
 from __future__ import annotations
 
+import csv
 import importlib.metadata
 import json
 import platform
@@ -31,10 +32,12 @@ from vlmad_jax.inspection.saved import verify, write_saved
 from vlmad_jax.inspection.scorer import Scorer
 from vlmad_jax.inspection.tiles import Tiling
 from vlmad_jax.inspection.trees import flatten, unflatten
+from vlmad_jax.inspection.words import Words, with_words, words_of
 from vlmad_jax.methods import method
 
 DESCRIPTION = "detector.json"
 ARRAYS = "arrays.safetensors"
+GOOD_SCORES = "good_scores.csv"
 
 
 def save_detector(
@@ -70,6 +73,7 @@ def save_detector(
         "method": detector.name,
         **about,
         "setting": detector.setting,
+        "words": None if (words := words_of(detector)) is None else words.describe(),
         "tiles": scorer.tiling.describe(),
         "weights": describe_weights(detector.clip),
         "decision": decision.describe(),
@@ -101,18 +105,29 @@ def load_detector(path: str | Path, weights: str | Path | None = None, batch_siz
     if batch_size < 1:
         raise InputError(f"batch_size {batch_size} is less than 1; give 1 or more")
     checksum = verify(path)
-    description = json.loads((path / DESCRIPTION).read_text(encoding="utf-8"))
-    kind = method(description["method"])
+    description = _described(path)
     clip = _load_weights(path, description["weights"], None if weights is None else str(weights))
-    detector = kind.with_setting(clip, description["setting"])
-    state = unflatten(description["state"], read_tensors(path / ARRAYS))
-    return FittedDetector(
-        Scorer(detector, Tiling(**description["tiles"]), batch_size),
-        jax.tree.map(jnp.asarray, state),
-        Decision(**description["decision"]),
-        description,
-        checksum,
-    )
+    return _restored(path, clip, batch_size, description, checksum)
+
+
+def load_again(path: Path, clip: CLIP, batch_size: int) -> FittedDetector:
+    """What was saved with a backbone that is loaded already; raises InputError as `load_detector` does."""
+    checksum = verify(path)
+    return _restored(path, clip, batch_size, _described(path), checksum)
+
+
+def saved_params(path: Path) -> dict[str, Any]:
+    """What was learned that a saved detector was made with; {} if nothing."""
+    return unflatten(_described(path)["params"], read_tensors(path / ARRAYS))
+
+
+def good_scores(path: Path) -> list[tuple[int, float]]:
+    """Of a saved detector's good pictures, as `good_scores.csv` has them: version (0 is itself), score."""
+    file = path / GOOD_SCORES
+    if not file.exists():
+        return []
+    with open(file, newline="", encoding="utf-8", errors="surrogateescape") as lines:
+        return [(int(row["version"]), float(row["score"])) for row in csv.DictReader(lines)]
 
 
 def describe_weights(clip: CLIP) -> dict[str, Any]:
@@ -133,6 +148,26 @@ def versions() -> dict[str, str]:
     return {"python": platform.python_version()} | {
         name: importlib.metadata.version(name) for name in packages
     }
+
+
+def _described(path: Path) -> dict[str, Any]:
+    return json.loads((path / DESCRIPTION).read_text(encoding="utf-8"))
+
+
+def _restored(
+    path: Path, clip: CLIP, batch_size: int, description: dict[str, Any], checksum: str
+) -> FittedDetector:
+    detector = method(description["method"]).with_setting(clip, description["setting"])
+    if description.get("words") is not None:
+        detector = with_words(detector, Words.from_json(description["words"]))
+    state = unflatten(description["state"], read_tensors(path / ARRAYS))
+    return FittedDetector(
+        Scorer(detector, Tiling(**description["tiles"]), batch_size),
+        jax.tree.map(jnp.asarray, state),
+        Decision(**description["decision"]),
+        description,
+        checksum,
+    )
 
 
 def _load_weights(path: Path, described: dict[str, Any], weights: str | None) -> CLIP:

@@ -48,11 +48,16 @@ def enlarged(picture: Image.Image) -> Image.Image:
     return picture.resize((picture.width * factor, picture.height * factor), Image.Resampling.NEAREST)
 
 
-def _heat_over(image: np.ndarray, anomaly_map: np.ndarray, vmin: float, vmax: float) -> np.ndarray:
-    """The colours of the map over the picture in grey, uint8 (S, S, 3)."""
+def heat_colours(anomaly_map: np.ndarray, vmin: float, vmax: float) -> np.ndarray:
+    """The colours of a map's values, float32 (..., 3), 0 to 255, between ends as `map_picture` has them."""
     scale = max(vmax - vmin, np.finfo(np.float64).tiny)
     share = np.clip((anomaly_map.astype(np.float64) - vmin) / scale, 0, 1)
-    heat = _colours()[np.rint(share * 255).astype(np.uint8)]
+    return _colours()[np.rint(share * 255).astype(np.uint8)]
+
+
+def _heat_over(image: np.ndarray, anomaly_map: np.ndarray, vmin: float, vmax: float) -> np.ndarray:
+    """The colours of the map over the picture in grey, uint8 (S, S, 3)."""
+    heat = heat_colours(anomaly_map, vmin, vmax)
     grey = (image @ _GREY)[..., None]
     return np.rint(_HEAT * heat + (1 - _HEAT) * grey).astype(np.uint8)
 

@@ -1,37 +1,3 @@
-"use strict";
-
-// The theme: what the reader has chosen, else what the system prefers. Stands in the head, so that the page does not
-// flash; a file that may not store anything forgets the choice.
-const THEME = "vlmad_jax-theme";
-const systemDark = matchMedia("(prefers-color-scheme: dark)");
-
-function storedTheme() {
-  try {
-    const theme = localStorage.getItem(THEME);
-    return ["light", "dark"].includes(theme) ? theme : null;
-  } catch {
-    return null;
-  }
-}
-
-let chosenTheme = storedTheme();
-
-function showTheme() {
-  const theme = chosenTheme ?? (systemDark.matches ? "dark" : "light");
-  document.documentElement.dataset.theme = theme;
-  document.querySelector(".theme-switch")?.setAttribute("aria-checked", String(theme === "dark"));
-}
-
-function switchTheme() {
-  chosenTheme = document.documentElement.dataset.theme === "dark" ? "light" : "dark";
-  try {
-    localStorage.setItem(THEME, chosenTheme);
-  } catch {
-    // The choice holds until the page is closed.
-  }
-  showTheme();
-}
-
 // Numbers before text, and what is undefined last in both directions; equals stay in the order given.
 const collator = new Intl.Collator("en", { numeric: true });
 
@@ -105,11 +71,7 @@ function makeFilterable(gallery) {
   filter();
 }
 
-showTheme();
-systemDark.addEventListener("change", showTheme);
 document.addEventListener("DOMContentLoaded", () => {
-  showTheme();
-  document.querySelector(".theme-switch").addEventListener("click", switchTheme);
   document.querySelectorAll("table").forEach(makeSortable);
   document.querySelectorAll(".gallery").forEach(makeFilterable);
 });

@@ -1,0 +1,53 @@
+"""A page on this computer for looking at what a detector of experiments.fit says, and for putting it right.
+
+    pip install -e '.[page]'
+    python -m experiments.inspect nut.vlmad --out=detectors --open
+
+Drop pictures on it: each is shown with its heat map, score, probability and boxes. Move the threshold beside
+the good scores and all decisions follow. Mark mistakes and refit: pictures marked good join the good ones and
+the threshold is chosen anew; of those marked bad it says how many a threshold misses. Try other words for
+good and bad, where the method has words. A refitted detector is saved under a name of its own in --out, with
+the pictures that were marked good; the good pictures of the first must still be where they were, or
+--references says where they are now.
+
+The page listens on 127.0.0.1, fetches nothing from a network, and is answered at the printed address alone,
+which changes with every start. Ctrl-C ends it. Loading takes seconds, refitting as long as experiments.fit.
+"""
+
+from __future__ import annotations
+
+import webbrowser
+from pathlib import Path
+
+from absl import flags
+
+from experiments import common
+from vlmad_jax.errors import InputError
+from vlmad_jax.inspection.store import load_detector
+
+PORT = flags.DEFINE_integer("port", 0, "To listen at; 0 picks a free one.", lower_bound=0, upper_bound=65535)
+OPEN = flags.DEFINE_bool("open", False, "Open the page in the browser.")
+OUT = flags.DEFINE_string("out", None, "Folder of refitted detectors; without it nothing is refitted.")
+REFERENCES = flags.DEFINE_string("references", None, "Where the detector's good pictures are, if moved.")
+WEIGHTS = flags.DEFINE_string("weights", None, "Where the detector's weights are now, if they were moved.")
+
+
+def main(name: str) -> None:
+    """A detector in, a page until it is interrupted."""
+    try:
+        from vlmad_jax.inspection.page.desk import Desk
+        from vlmad_jax.inspection.page.refit import Workshop
+        from vlmad_jax.inspection.page.server import Server
+    except ModuleNotFoundError as error:
+        raise InputError(f"the page needs the package {error.name}; pip install 'vlmad-jax[page]'") from None
+    references = None if REFERENCES.value is None else Path(REFERENCES.value)
+    workshop = None if OUT.value is None else Workshop(Path(OUT.value), references)
+    server = Server(Desk(load_detector(name, WEIGHTS.value), Path(name), workshop), PORT.value)
+    print(f"the page is {server.url}\nCtrl-C ends it", flush=True)
+    if OPEN.value:
+        webbrowser.open(server.url)
+    server.run()
+
+
+if __name__ == "__main__":
+    common.main(main, "DETECTOR")

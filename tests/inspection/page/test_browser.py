@@ -1,0 +1,165 @@
+"""The page used in a browser, from dropping pictures to a refit."""
+
+import base64
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from selenium import webdriver
+from selenium.webdriver.common.by import By
+from selenium.webdriver.common.keys import Keys
+from selenium.webdriver.support.ui import WebDriverWait
+
+from tests.data.conftest import save
+from tests.inspection.conftest import part
+from tests.inspection.page.conftest import png, serving
+from tests.report.test_page import browser, preferring, pytestmark, sized  # noqa: F401  a fixture, and a mark
+from vlmad_jax import load_detector
+from vlmad_jax.inspection import FitConfig, fit
+
+DROP = """
+const [name, content] = arguments;
+const bytes = Uint8Array.from(atob(content), (letter) => letter.charCodeAt(0));
+const dataTransfer = new DataTransfer();
+dataTransfer.items.add(new File([bytes], name));
+document.body.dispatchEvent(new DragEvent("drop", { dataTransfer, bubbles: true, cancelable: true }));
+"""
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """WinCLIP on the bundled weights, fitted with two good parts."""
+    folder = tmp_path_factory.mktemp("tiny")
+    for seed in range(2):
+        save(part(seed), folder / f"good/{seed}.png")
+    config = FitConfig(
+        "winclip", "plate", str(folder / "good"), window_sizes=(2,), augmentations=1, batch_size=1
+    )
+    fit(config, folder / "plate.vlmad")
+    return folder / "plate.vlmad"
+
+
+class Page:
+    """The page as a person has it."""
+
+    def __init__(self, driver: webdriver.Chrome) -> None:
+        self.driver = driver
+
+    def one(self, selector: str) -> Any:
+        return self.driver.find_element(By.CSS_SELECTOR, selector)
+
+    def texts(self, selector: str) -> list[str]:
+        return [found.text for found in self.driver.find_elements(By.CSS_SELECTOR, selector)]
+
+    def until(self, holds: Callable[[], Any]) -> None:
+        WebDriverWait(self.driver, 30, 0.05).until(lambda _: holds())
+
+    def told(self, start: str) -> str:
+        """Waits until the status begins so."""
+        self.until(lambda: self.one("#status").text.startswith(start) or self.one("#problems").text)
+        assert self.one("#status").text.startswith(start), self.one("#problems").text
+        return self.one("#status").text
+
+    def slide(self, value: float) -> None:
+        script = "arguments[0].value = arguments[1]; arguments[0].dispatchEvent(new Event('input'))"
+        self.driver.execute_script(script, self.one("#threshold"), value)
+
+    def press(self, selector: str) -> None:
+        self.driver.execute_script("arguments[0].scrollIntoView({block: 'center'})", self.one(selector))
+        self.one(selector).click()
+
+    def score(self, number: int) -> float:
+        return float(self.texts(".card .numbers")[number].split(",")[0].removeprefix("score "))
+
+
+@pytest.fixture
+def page(browser: webdriver.Chrome, tiny: Path, tmp_path: Path) -> Iterator[Page]:  # noqa: F811
+    sized(browser, 1280)
+    preferring(browser, "light")
+    with serving(tiny, tmp_path / "out") as server:
+        browser.get(server.url)
+        yield Page(browser)
+        logged = browser.get_log("browser")
+        browser.get("about:blank")
+    assert logged == []
+
+
+def test_from_dropping_to_a_refit(page: Page, tiny: Path, tmp_path: Path):
+    bad = base64.b64encode(png(part(9, spot=True))).decode()
+    page.driver.execute_script(DROP, "<b>bad.png", bad)
+    page.told("1 of 1 judged")
+    page.one("#files").send_keys(str(save(part(20), tmp_path / "fine.png")))
+    page.until(lambda: page.texts(".card .name") == ["<b>bad.png", "fine.png"])
+    page.told("1 of 1 judged")
+    shown = "return [...document.images].map((i) => i.complete && i.naturalWidth > 0)"
+    page.until(lambda: page.driver.execute_script(shown) == [True] * 4)
+    assert page.score(0) > page.score(1)
+
+    opacity = "return getComputedStyle(document.querySelector('.heat')).opacity"
+    assert page.driver.execute_script(opacity) == "0.5"
+    page.one("#opacity").send_keys(Keys.HOME)
+    assert page.driver.execute_script(opacity) == "0"
+
+    between = (page.score(0) + page.score(1)) / 2
+    decisions = {}
+    for threshold in (page.score(1) * 0.99, between, page.score(0) * 1.01):
+        page.slide(threshold)
+        decisions[threshold] = page.texts(".card .decision")
+    assert list(decisions.values()) == [["bad", "bad"], ["bad", "good"], ["good", "good"]]
+    assert f"--threshold={page.score(0) * 1.01}"[:18] in page.one("#flag").text
+
+    page.press(".card:nth-child(1) [data-mark=bad]")
+    page.press(".card:nth-child(2) [data-mark=good]")
+    page.until(lambda: page.one("#refit-what").get_property("textContent") == "1 marked good, 1 marked bad.")
+    assert page.one("#missed").text == "1 of 1 (100.0%)"
+    assert "Missed" in page.one(".card:nth-child(1) .verdict").text
+    page.slide(between)
+    assert page.one("#missed").text == "0 of 1 (0.0%)"
+
+    before = page.score(0)
+    page.press("#words-panel summary")
+    page.one("#words-bad").clear()
+    page.one("#words-bad").send_keys("spotted {}\n{} with noise")
+    page.press("#words .primary")
+    page.told("Judged with these words too")
+    assert page.score(0) != before
+    assert page.texts(".card .other")[0].startswith(f"its own words: {before} bad; these: ")
+    page.press("[name=judge][value=own]")
+    assert page.score(0) == before
+    page.one("#words-bad").send_keys("\nno braces")
+    page.press("#words .primary")
+    page.until(
+        lambda: (
+            page.texts("#problems p")
+            == ["'no braces': write {} once, where the object stands, and no other braces"]
+        )
+    )
+    (refusal,) = page.driver.get_log("browser")  # which a browser logs, as it does all of them
+    assert "/words - Failed to load resource: the server responded with a status of 400" in refusal["message"]
+    page.press("#own-words")
+    page.told("Judged by its own words")
+    assert "no braces" not in page.one("#words-bad").get_property("value")
+
+    page.press("#refit-panel summary")
+    page.press("#refit-start")
+    assert "Saved as plate-2.vlmad" in page.told("Saved")
+    fitted = load_detector(tmp_path / "out/plate-2.vlmad")
+    assert len(fitted.description["references"]) == 3
+    assert float(page.one("#threshold-value").get_property("value")) == pytest.approx(
+        fitted.threshold, rel=1e-3
+    )
+    assert page.one("#detector").text == "plate-2.vlmad"
+    assert page.one(".card:nth-child(2) .verdict").text.startswith("A reference now")
+
+    for width in (400, 1280):
+        sized(page.driver, width)
+        wide = "const page = document.documentElement; return page.scrollWidth - page.clientWidth"
+        assert page.driver.execute_script(wide) == 0
+    unlabelled = (
+        "return [...document.querySelectorAll('input, textarea, button')].filter((each) =>"
+        " !each.labels?.length && !each.ariaLabel && !each.textContent.trim()).length"
+    )
+    assert page.driver.execute_script(unlabelled) == 0
+    page.driver.refresh()
+    page.until(lambda: len(page.texts(".card .name")) == 2)

@@ -1,0 +1,225 @@
+"""What the page's server says and does, asked over HTTP."""
+
+import dataclasses
+import io
+import json
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tests.data.conftest import save
+from tests.inspection.conftest import part
+from tests.inspection.page.conftest import Client, serving
+from vlmad_jax import load_detector
+from vlmad_jax.inspection import FitConfig, FittedDetector, fit
+from vlmad_jax.inspection.words import Words, reworded
+
+MARKUP = "<img src=x onerror=alert(1)>.png"
+
+
+@pytest.fixture(scope="module")
+def worded(good: Path, weights: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """WinCLIP, which has words, without good pictures."""
+    out = tmp_path_factory.mktemp("worded") / "plate.vlmad"
+    fit(FitConfig("winclip", "plate", weights=str(weights), window_sizes=(2,)), out)
+    return out
+
+
+@pytest.fixture(scope="module")
+def talker(worded: Path) -> FittedDetector:
+    return load_detector(worded)
+
+
+@pytest.fixture
+def speaking(worded: Path, talker: FittedDetector, tmp_path: Path) -> Iterator[Client]:
+    with serving(worded, tmp_path / "out", talker) as server:
+        yield Client(server.url)
+
+
+def test_a_picture_is_judged_as_by_predict(client: Client, loaded: FittedDetector):
+    answer = client.drop(part(9, spot=True), "a/b\\c\n.png")
+    assert answer.status == 201
+    said, expected = answer.json, loaded(part(9, spot=True))
+    assert said["name"] == "c?.png"
+    assert said["size"] == [50, 70]
+    assert np.float32(said["own"]["score"]) == np.float32(expected.image)
+    assert said["own"]["decision"] == "bad"
+    assert said["own"]["probability"] == pytest.approx(expected.probability, abs=1e-6)
+    boxes = [(box["x"], box["y"], box["width"], box["height"]) for box in said["own"]["boxes"]]
+    assert boxes == [tuple(box[:4]) for box in expected.boxes]
+    assert len(boxes) > 0
+    assert said["trial"] is None
+    state = client("GET", "state").json
+    assert state["pictures"] == [said]
+    assert state["decision"]["threshold"] == expected.decision.threshold
+    assert len(state["good"]) == 12
+
+
+def test_pictures_and_heat_maps_are_served(client: Client, loaded: FittedDetector):
+    client.drop(part(9, spot=True))
+    for layer, kind, size in (("picture", "JPEG", (70, 50)), ("own", "PNG", loaded.canvas)):
+        with Image.open(io.BytesIO(client("GET", f"pictures/1/{layer}").content)) as image:
+            assert (image.format, image.size) == (kind, size)
+    heat = (
+        np.asarray(Image.open(io.BytesIO(client("GET", "pictures/1/own").content))).astype(int).sum(axis=-1)
+    )
+    worst = np.unravel_index(loaded(part(9, spot=True)).canvas_map.argmax(), heat.shape)
+    assert heat[worst] == heat.max()
+    assert client("GET", "pictures/1/trial").status == 404
+    assert client("GET", "pictures/2/own").error.startswith("picture 2 is not there")
+
+
+def test_names_are_text(worded: Path, talker: FittedDetector):
+    named = {**talker.description, "object": f"</title>{MARKUP}"}
+    with serving(worded, None, dataclasses.replace(talker, description=named)) as server:
+        client = Client(server.url)
+        client.drop(part(1), MARKUP)
+        page = client("GET", "").content.decode()
+        assert MARKUP not in page
+        assert "&lt;/title&gt;&lt;img" in page
+        assert client("GET", "state").json["pictures"][0]["name"] == MARKUP
+        assert client("GET", "state").headers["content-type"] == "application/json"
+
+
+def test_a_refit_knows_what_was_marked_good(client: Client, saved: Path, good: Path, tmp_path: Path):
+    out, before = tmp_path / "out", (saved / "manifest.json").read_bytes()
+    for number, picture in enumerate((part(20), part(9, spot=True), part(21)), 1):
+        assert client.drop(picture, f"{number}.PNG").status == 201
+    for number, mark in ((1, "good"), (2, "bad"), (3, "good"), (3, None)):
+        assert client("POST", f"pictures/{number}/mark", {"mark": mark}).json["mark"] == mark
+    request = {"name": "plate-2.vlmad", "replace": False, "words": False}
+    assert client("GET", "state").json["suggested"] == "plate-2.vlmad"
+    answer = client("POST", "refit", request)
+    assert (answer.status, answer.json["name"], answer.json["left_out"]) == (200, "plate-2.vlmad", [])
+    assert (saved / "manifest.json").read_bytes() == before
+
+    fitted = load_detector(out / "plate-2.vlmad")
+    (kept,) = (out / "good").iterdir()
+    assert fitted.description["references"] == [*(str(good / f"{k}.png") for k in range(4)), str(kept)]
+    assert len(answer.json["good"]) == 15
+    assert fitted.threshold != load_detector(saved).threshold
+    assert fitted.threshold == answer.json["decision"]["threshold"]
+    first, second, third = client("GET", "state").json["pictures"]
+    assert (first["reference"], first["mark"], second["mark"], third["reference"]) == (
+        True,
+        None,
+        "bad",
+        False,
+    )
+    assert np.float32(second["own"]["score"]) == np.float32(fitted(part(9, spot=True)).image)
+
+    again = client("POST", "refit", request | {"name": "plate-3.vlmad"})
+    assert again.error.startswith("nothing was changed")
+    client("POST", "pictures/3/mark", {"mark": "good"})
+    assert "is there already" in client("POST", "refit", request).error
+    assert client("POST", "refit", request | {"replace": True}).status == 200
+    assert len(load_detector(out / "plate-2.vlmad").description["references"]) == 6
+
+
+@pytest.mark.parametrize(
+    "name", ["../x", "/tmp/x", "a/b", ".hidden", "good", "", "x" * 99, "a\nb", "..", "é"]
+)
+def test_nothing_is_written_elsewhere(client: Client, tmp_path: Path, name: str):
+    client.drop(part(20))
+    client("POST", "pictures/1/mark", {"mark": "good"})
+    answer = client("POST", "refit", {"name": name, "replace": True, "words": False})
+    assert (answer.status, "is no name for a detector" in answer.error) == (400, True)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_refit_needs_a_folder_and_the_good_pictures(
+    config: FitConfig, saved: Path, loaded: FittedDetector, tmp_path: Path
+):
+    request = {"name": "x.vlmad", "replace": False, "words": False}
+    with serving(saved, None, loaded) as server:
+        client = Client(server.url)
+        assert client("GET", "state").json["out"] is None
+        assert "--out=FOLDER" in client("POST", "refit", request).error
+    lone = save(part(1), tmp_path / "lone/1.png")
+    fit(
+        FitConfig("padim", "plate", str(lone.parent), config.weights, augmentations=2),
+        tmp_path / "lone.vlmad",
+    )
+    lone.unlink()
+    with serving(tmp_path / "lone.vlmad", tmp_path / "out") as server:
+        client = Client(server.url)
+        client.drop(part(2))
+        client("POST", "pictures/1/mark", {"mark": "good"})
+        reason = client("POST", "refit", request).error
+        assert reason.startswith(f"{lone}: ")
+        assert "--references" in reason
+    assert not (tmp_path / "out/x.vlmad").exists()
+
+
+def test_other_words_give_other_scores_and_the_own_ones_stay(speaking: Client, talker: FittedDetector):
+    before = speaking.drop(part(9, spot=True)).json
+    own = speaking("GET", "state").json["words"]
+    assert own["bad"][0] == "damaged {}"
+    words = {"good": ["clean {}"], "bad": ["noisy {}", " {} with a spot "]}
+    state = speaking("POST", "words", words).json
+    assert state["words"] == own
+    assert state["trial"] == {"good": ["clean {}"], "bad": ["noisy {}", "{} with a spot"]}
+    (shown,) = state["pictures"]
+    expected = reworded(talker, Words.from_json(words))(part(9, spot=True))
+    assert shown["own"] == before["own"]
+    assert np.float32(shown["trial"]["score"]) == np.float32(expected.image)
+    assert abs(shown["trial"]["score"] - shown["own"]["score"]) > 1e-4
+    assert speaking("GET", "pictures/1/trial").content != speaking("GET", "pictures/1/own").content
+    assert speaking.drop(part(3)).json["trial"] is not None
+    state = speaking("POST", "words", {}).json
+    assert [state["trial"], *(picture["trial"] for picture in state["pictures"])] == [None] * 3
+
+
+def test_words_that_are_tried_can_be_kept(speaking: Client, tmp_path: Path):
+    words = {"good": ["clean {}"], "bad": ["noisy {}"]}
+    speaking("POST", "words", words)
+    scored = speaking.drop(part(9, spot=True)).json["trial"]["score"]
+    state = speaking("POST", "refit", {"name": "said.vlmad", "replace": False, "words": True}).json
+    assert (state["words"], state["trial"]) == (words, None)
+    fitted = load_detector(tmp_path / "out/said.vlmad")
+    assert np.float32(fitted(part(9, spot=True)).image) == np.float32(scored)
+    assert fitted.scorer.detector.prompts.anomalous_states == ("noisy {}",)
+
+
+@pytest.mark.parametrize(
+    ("words", "reason"),
+    [
+        ({"good": [], "bad": ["{}"]}, "the words for good: 0 phrases"),
+        ({"good": ["{}"], "bad": ["a scratch"]}, "'a scratch': write {} once"),
+        ({"good": ["{0.__class__}"], "bad": ["{}"]}, "'{0.__class__}': write {} once"),
+        ({"good": ["{} {}"], "bad": ["{}"]}, "'{} {}': write {} once"),
+        ({"good": ["{}" + "x" * 200], "bad": ["{}"]}, "'{}xxx"),
+        ({"good": ["{}"] * 33, "bad": ["{}"]}, "the words for good: 33 phrases"),
+        ({"good": "{}", "bad": ["{}"]}, "the words are two lists"),
+        ({"good": [1], "bad": ["{}"]}, "the words are two lists"),
+    ],
+)
+def test_words_that_are_none_are_told_in_a_line(speaking: Client, words: dict, reason: str):
+    assert speaking("POST", "words", words).error.startswith(reason)
+    assert speaking("GET", "state").json["trial"] is None
+
+
+def test_methods_without_words_say_so(client: Client):
+    state = client("GET", "state").json
+    assert (state["words"], state["why_no_words"]) == (
+        None,
+        "padim has no words to edit: it knows good pictures alone",
+    )
+    answer = client("POST", "words", {"good": ["{}"], "bad": ["bad {}"]})
+    assert answer.error == state["why_no_words"]
+
+
+def test_many_at_once_are_all_judged(client: Client):
+    """Pictures that come from several threads while the state is read."""
+    threads = [threading.Thread(target=client.drop, args=(part(seed), f"{seed}.png")) for seed in range(12)]
+    for thread in threads:
+        thread.start()
+    while any(thread.is_alive() for thread in threads):
+        assert client("GET", "state").status == 200
+    pictures = client("GET", "state").json["pictures"]
+    assert sorted(picture["name"] for picture in pictures) == sorted(f"{seed}.png" for seed in range(12))
+    assert json.dumps(pictures).count('"own"') == 12

@@ -1,0 +1,166 @@
+"""What can be asked of the page's server; all of it below the token."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from functools import cache
+from importlib import resources
+from pathlib import PurePosixPath
+from typing import Any
+
+import jinja2
+from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import HTMLResponse, JSONResponse, Response
+from starlette.routing import Mount, Route
+
+from vlmad_jax.data.images import picture_suffixes
+from vlmad_jax.errors import InputError
+from vlmad_jax.inspection.page.desk import Desk
+from vlmad_jax.inspection.page.guard import Guard, Refused, body, told
+from vlmad_jax.inspection.page.session import Shown
+from vlmad_jax.inspection.words import Words
+
+LARGEST_FILE = 64 * 2**20  # bytes of a picture's file
+_LARGEST_FORM = 2**16  # bytes of what is typed or clicked
+_AT_ONCE = 2  # pictures that are received and judged together
+# The looks and the switch of dark and light are those of the report.
+_ASSETS = {
+    "page.css": ("vlmad_jax.report", "text/css"),
+    "theme.js": ("vlmad_jax.report", "text/javascript"),
+    "inspect.css": ("vlmad_jax.inspection.page", "text/css"),
+    "inspect.js": ("vlmad_jax.inspection.page", "text/javascript"),
+}
+
+
+def application(desk: Desk, port: int, token: str) -> Guard:
+    """The ASGI application of a desk, guarded."""
+    handlers = Handlers(desk)
+    routes = [
+        Route("/", handlers.page),
+        Route("/assets/{name}", handlers.asset),
+        Route("/state", handlers.state),
+        Route("/pictures", handlers.add, methods=["POST"]),
+        Route("/pictures/{number:int}", handlers.remove, methods=["DELETE"]),
+        Route("/pictures/{number:int}/mark", handlers.mark, methods=["POST"]),
+        Route("/pictures/{number:int}/{layer}", handlers.layer),
+        Route("/words", handlers.words, methods=["POST"]),
+        Route("/refit", handlers.refit, methods=["POST"]),
+    ]
+    problems: dict[Any, Any] = {
+        InputError: lambda request, error: told(error),
+        HTTPException: lambda request, error: told(Refused(error.status_code, error.detail)),
+        ClientDisconnect: lambda request, error: Response(status_code=400),  # nobody is there to read it
+        Exception: lambda request, error: told(Refused(500, "something broke; the terminal says what")),
+    }
+    return Guard(
+        Starlette(routes=[Mount(f"/{token}", routes=routes)], exception_handlers=problems), port, token
+    )
+
+
+class Handlers:
+    """Requests in, a desk asked in a thread, answers out."""
+
+    def __init__(self, desk: Desk) -> None:
+        self.desk = desk
+        self._turns = asyncio.Semaphore(_AT_ONCE)
+
+    async def page(self, request: Request) -> Response:
+        """The page."""
+        suffixes = ",".join(sorted(picture_suffixes()))
+        description = await run_in_threadpool(self.desk.describe)
+        return HTMLResponse(_template().render(state=description, suffixes=suffixes, most=LARGEST_FILE))
+
+    async def asset(self, request: Request) -> Response:
+        """Looks and behaviour of the page."""
+        name = request.path_params["name"]
+        if name not in _ASSETS:
+            raise HTTPException(404)
+        package, kind = _ASSETS[name]
+        return Response(resources.files(package).joinpath("templates", name).read_bytes(), media_type=kind)
+
+    async def state(self, request: Request) -> Response:
+        """All that the page shows."""
+        return JSONResponse(await run_in_threadpool(self.desk.describe))
+
+    async def add(self, request: Request) -> Response:
+        """One picture, its file as the body and its name as ?name=."""
+        name = _shown_name(request.query_params.get("name", ""))
+        async with self._turns:  # not all are in memory at once
+            content = await body(request, LARGEST_FILE)
+            shown = await run_in_threadpool(self.desk.session.add, name, content)
+        return JSONResponse(shown.describe(), 201)
+
+    async def remove(self, request: Request) -> Response:
+        """Forgets a picture."""
+        self.desk.session.remove(request.path_params["number"])
+        return JSONResponse({})
+
+    async def mark(self, request: Request) -> Response:
+        """{"mark": "good", "bad" or null}."""
+        mark = (await _form(request)).get("mark")
+        if mark not in ("good", "bad", None):
+            raise InputError("a mark is good, bad or null")
+        shown = self.desk.session.mark(request.path_params["number"], mark)
+        return JSONResponse(shown.describe())
+
+    async def layer(self, request: Request) -> Response:
+        """A picture as people see it, or a heat map to lay over it."""
+        shown = self.desk.session.get(request.path_params["number"])
+        content, kind = _layers(shown).get(request.path_params["layer"], (None, ""))
+        if content is None:
+            raise HTTPException(404)
+        return Response(content, media_type=kind)
+
+    async def words(self, request: Request) -> Response:
+        """{"good": [phrases], "bad": [phrases]} are tried; {} ends that."""
+        form = await _form(request)
+        await run_in_threadpool(self.desk.session.try_words, Words.from_json(form) if form else None)
+        return await self.state(request)
+
+    async def refit(self, request: Request) -> Response:
+        """{"name": "nut-2.vlmad", "replace": false, "words": false}."""
+        form = await _form(request)
+        name, replace, words = (form.get(key) for key in ("name", "replace", "words"))
+        if not (isinstance(name, str) and isinstance(replace, bool) and isinstance(words, bool)):
+            raise InputError("a refit takes a name, and true or false for replace and words")
+        left_out = await run_in_threadpool(self.desk.refit, name, replace, words)
+        description = await run_in_threadpool(self.desk.describe)
+        return JSONResponse(description | {"left_out": left_out})
+
+
+def _layers(shown: Shown) -> dict[str, tuple[bytes | None, str]]:
+    trial = None if shown.trial is None else shown.trial.heat
+    return {
+        "picture": (shown.picture, "image/jpeg"),
+        "own": (shown.own.heat, "image/png"),
+        "trial": (trial, "image/png"),
+    }
+
+
+def _shown_name(name: str) -> str:
+    """The last part of a file's name, on one line; it is shown, and never opened."""
+    last = PurePosixPath(name.replace("\\", "/")).name
+    return "".join(letter if letter.isprintable() else "?" for letter in last)[-200:] or "picture"
+
+
+async def _form(request: Request) -> dict[str, Any]:
+    try:
+        form = json.loads(await body(request, _LARGEST_FORM))
+    except (ValueError, RecursionError) as error:
+        if isinstance(error, Refused):
+            raise
+        raise InputError("the request is no JSON; load the page again") from None
+    if not isinstance(form, dict):
+        raise InputError("the request is no JSON object; load the page again")
+    return form
+
+
+@cache
+def _template() -> jinja2.Template:
+    loader = jinja2.PackageLoader("vlmad_jax.inspection.page")
+    environment = jinja2.Environment(loader=loader, autoescape=True, undefined=jinja2.StrictUndefined)
+    return environment.get_template("inspect.html")
