@@ -61,19 +61,24 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def evaluating(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """A cache of data sets of its own; programs are compiled quickly rather than well, in any process.
+def compiled_quickly(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Programs are compiled quickly rather than well, in any process.
 
-    These tests compare runs with one another. Numbers are compared with published ones in programs as people
-    run them.
+    For tests that compare runs with one another; those that compare numbers with published ones take programs
+    as people run them.
     """
-    monkeypatch.setenv("VLMAD_JAX_CACHE", str(tmp_path / "cache"))
     name = "jax_disable_most_optimizations"
     monkeypatch.setenv(name.upper(), "1")
     before = jax.config.read(name)
     jax.config.update(name, True)
     yield
     jax.config.update(name, before)
+
+
+@pytest.fixture
+def evaluating(tmp_path: Path, compiled_quickly: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A cache of data sets of its own, and programs that compile quickly."""
+    monkeypatch.setenv("VLMAD_JAX_CACHE", str(tmp_path / "cache"))
 
 
 @pytest.fixture

@@ -10,6 +10,7 @@ import pytest
 from tests.experiments.command import here
 from tests.training.settings import small_config
 from vlmad_jax import InputError, load_clip
+from vlmad_jax.data import rendering
 from vlmad_jax.training import pretrain as module
 from vlmad_jax.training.contrastive import WEIGHTS
 from vlmad_jax.training.loop import read_log
@@ -19,8 +20,13 @@ CONFIG = PretrainConfig(schedule_steps=4, pairs=2, pool=3, warmup_steps=1)
 
 
 @pytest.fixture
-def small(monkeypatch):
+def small(monkeypatch, compiled_quickly, tokenizer):
+    def known(families, defects):
+        assert (families, [*defects]) == (rendering.TRAIN_FAMILIES, [*rendering.DEFECTS.values()])
+        return tokenizer
+
     monkeypatch.setattr(module, "tiny_config", small_config)
+    monkeypatch.setattr(module, "train_tokenizer", known)
 
 
 def test_a_run_in_parts_equals_the_undisturbed_one(small, tmp_path):
