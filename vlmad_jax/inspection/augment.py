@@ -7,7 +7,6 @@ of good pictures scatter, not for learning.
 from __future__ import annotations
 
 import numpy as np
-from scipy import ndimage
 
 SHIFT = 0.02  # of the side, either way
 ROTATION = 2.0  # degrees, either way
@@ -22,6 +21,8 @@ def augmented(picture: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
     What comes into view at the border repeats the border's pixels.
     """
+    from scipy import ndimage  # takes a quarter of a second to import
+
     pixels = _moved(picture.astype(np.float32), rng)
     light = 1 + rng.uniform(-EXPOSURE, EXPOSURE)
     exponent = 1 + rng.uniform(-GAMMA, GAMMA)

@@ -6,7 +6,6 @@ import math
 from typing import NamedTuple
 
 import numpy as np
-from scipy import ndimage
 
 _EIGHT_NEIGHBOURS = np.ones((3, 3))
 
@@ -32,6 +31,8 @@ def boxes_of(anomaly_map: np.ndarray, threshold: float, size: tuple[int, int]) -
     >>> boxes_of(np.array([[0, 0, 0, 0], [0, 0, 2, 3]]), 1, (20, 80))
     (Box(x=40, y=10, width=40, height=10, peak=3.0),)
     """
+    from scipy import ndimage  # takes a quarter of a second to import
+
     regions, count = ndimage.label(anomaly_map > threshold, _EIGHT_NEIGHBOURS)
     peaks = ndimage.maximum(anomaly_map, regions, np.arange(1, count + 1)) if count else ()
     scales = [of / side for of, side in zip(size, anomaly_map.shape, strict=True)]

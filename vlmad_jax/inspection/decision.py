@@ -5,8 +5,6 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from scipy.special import expit
-
 
 @dataclass(frozen=True)
 class Decision:
@@ -34,6 +32,8 @@ class Decision:
         1 / (1 + exp((threshold - score) / scale)). No defective picture was seen, so it is no frequency of
         defects; it says how far from the threshold a score lies, measured by the spread of good ones.
         """
+        from scipy.special import expit  # slow to import
+
         return float(expit((score - self.threshold) / self.scale))
 
     @property

@@ -25,7 +25,6 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import special, stats
 
 from vlmad_jax.errors import InputError
 
@@ -94,8 +93,10 @@ def _tail(values: np.ndarray, rate: float, largest: float) -> float:
     """The prediction limit, for bounded scores on the scale of their log odds."""
     if math.isinf(largest):
         return _prediction_limit(values, rate)
+    from scipy.special import expit, logit  # slow to import
+
     shares = np.clip(values / largest, LEAST_SHARE, 1 - LEAST_SHARE)
-    return largest * float(special.expit(_prediction_limit(special.logit(shares), rate)))
+    return largest * float(expit(_prediction_limit(logit(shares), rate)))
 
 
 def _variance(values: np.ndarray) -> tuple[float, float, float]:
@@ -115,4 +116,6 @@ def _prediction_limit(values: np.ndarray, rate: float) -> float:
     variance, freedom, of_mean = _variance(values)
     if not variance:
         return float(values.max())
+    from scipy import stats  # takes a second to import
+
     return float(values.mean() + stats.t.ppf(1 - rate, freedom) * math.sqrt(variance + of_mean))

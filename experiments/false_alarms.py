@@ -1,0 +1,55 @@
+"""Measures how often a fitted detector calls good pictures bad, and bad ones good, on a data set with labels.
+
+    python -m experiments.false_alarms --method=winclip --dataset=elpv --shots=4,16,64 --seeds=0,1,2
+
+fits a detector of each category from so many good pictures, as experiments.fit does, and judges all test
+pictures with it. Needs `pip install -e '.[elpv]'` for this data set, and some minutes. Prints a table, writes
+OUT/false_alarms.json and the detectors.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+from absl import flags
+
+from experiments import common
+from vlmad_jax.data import DATASETS, load_dataset
+from vlmad_jax.files import write_json
+from vlmad_jax.inspection.fit import FitConfig
+from vlmad_jax.inspection.trial import Trial, table, trials
+from vlmad_jax.methods import METHODS
+
+common.define_model_flags(windows=False)
+common.define_workers_flag()
+METHOD = flags.DEFINE_string("method", "winclip", f"The method: {', '.join(METHODS)}.")
+DATASET = flags.DEFINE_string("dataset", "elpv", f"The data set: {', '.join(DATASETS)}.")
+DATA_DIR = flags.DEFINE_string("data_dir", None, "Where it is, for those that need it.")
+CATEGORIES = flags.DEFINE_list("categories", [], "Those to try; all if empty.")
+SHOTS = flags.DEFINE_list("shots", ["4", "16", "64"], "Good pictures to fit from, one number after another.")
+SEEDS = flags.DEFINE_list("seeds", ["0", "1", "2"], "Of the draws of good pictures.")
+FALSE_ALARMS = flags.DEFINE_float("false_alarms", 0.01, "The share of good pictures that may be called bad.")
+OUT = flags.DEFINE_string("out", "results/false_alarms", "Folder of false_alarms.json and the detectors.")
+
+
+def main() -> None:
+    """Flags in, a table and files out."""
+    shots = common.numbers_from("shots", SHOTS.value)
+    seeds = common.numbers_from("seeds", SEEDS.value)
+    dataset = load_dataset(DATASET.value, DATA_DIR.value, tuple(CATEGORIES.value))
+    config = FitConfig(
+        METHOD.value,
+        "product",
+        weights=flags.FLAGS.weights,
+        dtype=flags.FLAGS.dtype,
+        false_alarms=FALSE_ALARMS.value,
+    )
+    out = Path(OUT.value)
+    done: list[Trial] = list(trials(dataset, config, shots, seeds, out, flags.FLAGS.workers))
+    write_json(out / "false_alarms.json", [dataclasses.asdict(trial) for trial in done])
+    print(table(done, config.false_alarms))
+
+
+if __name__ == "__main__":
+    common.main(main)
