@@ -34,6 +34,8 @@ def augmented(picture: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 
 def _moved(pixels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    from scipy import ndimage
+
     sides = np.array(pixels.shape[:2])
     angle = np.deg2rad(rng.uniform(-ROTATION, ROTATION))
     turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
