@@ -134,13 +134,11 @@ def read_batches(
 
     `workers` and closing are as `batches` says.
     """
-    import grain  # imports JAX
+    import grain  # imports JAX; and what it does at exit has to come after what `closed_at_exit` does
 
     if not rows:
-        return
-    dataset = grain.MapDataset.source(rows).map(read).batch(batch_size)
-    with contextlib.closing(stream(dataset, workers)) as read_ahead:
-        yield from read_ahead
+        return (row for row in ())
+    return stream(grain.MapDataset.source(rows).map(read).batch(batch_size), workers)
 
 
 def why_unreadable(sample: Sample, with_masks: bool) -> str | None:
