@@ -1,9 +1,11 @@
 """Fixtures of the tests that run whole evaluations."""
 
 import json
+import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import jax
 import pytest
@@ -13,26 +15,34 @@ from tests.data.conftest import make_category
 from tests.experiments.command import WEIGHTS
 from vlmad_jax.clip.tensors import read_tensors, write_safetensors
 
-KEPT_PROGRAMS = {
-    "jax_persistent_cache_min_compile_time_secs": 0.0,
-    "jax_persistent_cache_min_entry_size_bytes": -1,
-}
+
+def configure(**values: Any) -> None:
+    """JAX with this configuration, here and in processes that are started."""
+    for name, value in values.items():
+        jax.config.update(name, value)
+        os.environ[name.upper()] = str(value)
+    compilation_cache.reset_cache()
 
 
 @pytest.fixture(scope="session", autouse=True)
-def kept_programs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Compiled programs are kept on disk for as long as the tests run, for all processes that they start."""
-    values = {"jax_compilation_cache_dir": str(tmp_path_factory.mktemp("programs")), **KEPT_PROGRAMS}
-    before = {name: getattr(jax.config, name) for name in values}
-    with pytest.MonkeyPatch.context() as patch:
-        for name, value in values.items():
-            jax.config.update(name, value)
-            patch.setenv(name.upper(), str(value))
-        compilation_cache.reset_cache()
-        yield
-    for name, value in before.items():
-        jax.config.update(name, value)
-    compilation_cache.reset_cache()
+def compiled_quickly(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Programs are compiled quickly rather than well, and kept on disk for as long as the tests run."""
+    configure(
+        jax_compilation_cache_dir=str(tmp_path_factory.mktemp("programs")),
+        jax_persistent_cache_min_compile_time_secs=0.0,
+        jax_persistent_cache_min_entry_size_bytes=-1,
+        jax_disable_most_optimizations=True,
+    )
+
+
+@pytest.fixture(scope="module")
+def as_people_run_it(compiled_quickly: None) -> Iterator[None]:
+    """Programs are compiled well: for tests that compare with published numbers, measure, or train long."""
+    jax.clear_caches()
+    configure(jax_disable_most_optimizations=False)
+    yield
+    jax.clear_caches()
+    configure(jax_disable_most_optimizations=True)
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -61,23 +71,8 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def compiled_quickly(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Programs are compiled quickly rather than well, in any process.
-
-    For tests that compare runs with one another; those that compare numbers with published ones take programs
-    as people run them.
-    """
-    name = "jax_disable_most_optimizations"
-    monkeypatch.setenv(name.upper(), "1")
-    before = jax.config.read(name)
-    jax.config.update(name, True)
-    yield
-    jax.config.update(name, before)
-
-
-@pytest.fixture
-def evaluating(tmp_path: Path, compiled_quickly: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A cache of data sets of its own, and programs that compile quickly."""
+def evaluating(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A cache of data sets of its own."""
     monkeypatch.setenv("VLMAD_JAX_CACHE", str(tmp_path / "cache"))
 
 

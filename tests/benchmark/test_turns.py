@@ -17,7 +17,7 @@ from vlmad_jax.process import in_process
 
 
 @pytest.fixture(scope="module")
-def results():
+def results(as_people_run_it):
     """A whole measurement of a small backbone in another process."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(turns, "Contender", quick_contender)

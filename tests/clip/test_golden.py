@@ -8,6 +8,7 @@ from tests.golden import case, difference, golden_clip, open_clip_directory
 from vlmad_jax import CLIP, load_clip
 from vlmad_jax.clip.text import tokenize
 
+pytestmark = pytest.mark.usefixtures("as_people_run_it")
 EMBEDDINGS = 2e-5  # of the contract; measured: 1e-6 to 6e-6
 
 

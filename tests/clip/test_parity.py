@@ -23,7 +23,7 @@ from vlmad_jax.clip.positions import resize_positions
 from vlmad_jax.clip.tensors import read_tensors
 from vlmad_jax.clip.torch_file import read_torch_file
 
-pytestmark = pytest.mark.parity
+pytestmark = [pytest.mark.parity, pytest.mark.usefixtures("as_people_run_it")]
 
 TOKENIZER = Path(__file__).parents[1] / "golden" / "winclip"
 SENTENCES = [

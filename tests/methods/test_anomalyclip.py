@@ -19,6 +19,7 @@ from vlmad_jax.clip.config import vit
 from vlmad_jax.methods import Options, method, prompt_files
 from vlmad_jax.methods.detector import blur
 
+pytestmark = pytest.mark.usefixtures("as_people_run_it")
 CASE = case("anomalyclip")
 FEATURES, SCORES = 2e-5, 1e-5  # of the contract
 

@@ -15,6 +15,7 @@ from vlmad_jax.methods import aprilgan
 from vlmad_jax.methods.detector import upsample
 from vlmad_jax.prompts import APRIL_GAN
 
+pytestmark = pytest.mark.usefixtures("as_people_run_it")
 CASE = case("april_gan")
 FEATURES, SCORES = 2e-5, 1e-5  # of the contract
 LAYERS = tuple(CASE.setting["feature_layers"])

@@ -16,6 +16,7 @@ from vlmad_jax.methods.autoencoder import Autoencoder
 from vlmad_jax.methods.detector import blur, upsample
 from vlmad_jax.training.variational import elbo_terms, train_autoencoder
 
+pytestmark = pytest.mark.usefixtures("as_people_run_it")
 PRODUCT = make_product("gear", 0)
 
 

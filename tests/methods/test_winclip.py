@@ -11,6 +11,7 @@ from tests.methods.detectors import IMAGES, REFERENCES, apart, winclip
 from vlmad_jax import WinCLIP, load_clip, windows
 from vlmad_jax.clip import model
 
+pytestmark = pytest.mark.usefixtures("as_people_run_it")
 SCORES = 1e-5  # of the contract; measured: 2.4e-7
 ALL_SIZES = (1, 2, 3, 4, 5, 6, 7)
 

@@ -14,6 +14,7 @@ from tests.golden import difference, golden_clip
 from tests.methods.detectors import IMAGES, REFERENCES, winclip
 from vlmad_jax.benchmark import matmul_flop
 
+pytestmark = pytest.mark.usefixtures("as_people_run_it")
 # What only moves or rounds numbers, or calls a function whose own equations are looked at.
 MOVES = {
     "broadcast_in_dim",

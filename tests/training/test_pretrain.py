@@ -20,7 +20,7 @@ CONFIG = PretrainConfig(schedule_steps=4, pairs=2, pool=3, warmup_steps=1)
 
 
 @pytest.fixture
-def small(monkeypatch, compiled_quickly, tokenizer):
+def small(monkeypatch, tokenizer):
     def known(families, defects):
         assert (families, [*defects]) == (rendering.TRAIN_FAMILIES, [*rendering.DEFECTS.values()])
         return tokenizer
