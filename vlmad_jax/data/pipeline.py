@@ -137,8 +137,12 @@ def read_batches(
     import grain  # imports JAX; and what it does at exit has to come after what `closed_at_exit` does
 
     if not rows:
-        return (row for row in ())
+        return _none()
     return stream(grain.MapDataset.source(rows).map(read).batch(batch_size), workers)
+
+
+def _none() -> Generator[dict[str, np.ndarray], None, None]:
+    yield from ()
 
 
 def why_unreadable(sample: Sample, with_masks: bool) -> str | None:
