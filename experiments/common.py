@@ -13,7 +13,7 @@ from absl import app, flags, logging
 
 from vlmad_jax.clip.hub import BUNDLED, is_bundled
 from vlmad_jax.errors import InputError
-from vlmad_jax.evaluation import EvaluationConfig, evaluate
+from vlmad_jax.evaluation import EvaluationConfig, Part, evaluate
 from vlmad_jax.fingerprint import fingerprint
 from vlmad_jax.methods import METHODS
 from vlmad_jax.programs import keep_programs
@@ -63,6 +63,10 @@ def define_flags(sample_flags: bool = False) -> None:
     flags.DEFINE_integer("seed", 0, "Of the draw of good samples.", lower_bound=0)
     flags.DEFINE_string("params", None, "What was learned: a folder of experiments.train, or a .pth file.")
     flags.DEFINE_bool("save_maps", False, "Also write a picture of each anomaly map.")
+    flags.DEFINE_integer("processes", None, "How many of this command share --out, perhaps on other hosts.")
+    flags.DEFINE_integer(
+        "process", None, "Which of them this is, from 0: it does its share of the categories."
+    )
     flags.DEFINE_string("trace", None, "Folder of a trace of the run, for https://ui.perfetto.dev or xprof.")
     if sample_flags:
         flags.DEFINE_string("shots", "4", "Good samples of each category, or all.")
@@ -130,6 +134,18 @@ def config_from_flags(shots: int | Literal["all"] = 0, references: str | None = 
     )
 
 
+def part_from_flags() -> Part | None:
+    """The share of this process in an evaluation; None if it does all."""
+    process, processes = flags.FLAGS.process, flags.FLAGS.processes
+    if process is None and processes is None:
+        return None
+    if process is None or processes is None or not 0 <= process < processes:
+        raise InputError(
+            f"--process={process} --processes={processes}: give both, the first from 0 and below the second"
+        )
+    return Part(process, processes)
+
+
 def out_from_flags(experiment: str, config: EvaluationConfig) -> Path:
     """`--out`, or a folder whose name changes with the configuration."""
     if flags.FLAGS.out:
@@ -143,12 +159,15 @@ def folder(experiment: str, config: Any, *names: str) -> Path:
     return Path("results") / experiment / "-".join([*names, digest])
 
 
-def run(config: EvaluationConfig, out: Path) -> None:
-    """Runs an evaluation and prints its table."""
+def run(config: EvaluationConfig, out: Path, part: Part | None = None) -> None:
+    """Runs an evaluation, or this process's part of it, and prints its table."""
     values = flags.FLAGS
     trace = values.trace if "trace" in values else None
     with traced(trace) if trace else contextlib.nullcontext():
-        results = evaluate(config, out, values.resume, values.save_maps, values.workers)
+        results = evaluate(config, out, values.resume, values.save_maps, values.workers, part=part)
+    if not results:
+        print(f"done with this part; the last of the processes to end writes {out / 'metrics.json'}")
+        return
     print(
         metrics_table(
             results["categories"], results["mean"], published(config.method, config.dataset, config.shots)

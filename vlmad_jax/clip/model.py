@@ -55,17 +55,22 @@ class CLIP:
         """The vision transformer, to be bound to the variables that `compile` passes."""
         return VisionTransformer(self.config, self.dtype, position_resize)
 
-    def compile(self, tower: str, function: Callable[..., Any]) -> Callable[..., Any]:
+    def compile(
+        self,
+        tower: str,
+        function: Callable[..., Any],
+        place: Callable[[Any], Any] = lambda variables: variables,
+    ) -> Callable[..., Any]:
         """Compiles `function(variables, *arguments)` to a function of the arguments alone.
 
         `tower` is "vision" or "text"; `variables` are its parameters, as Flax's `apply` wants them. On the
         CPU they are compiled in as constants, which XLA lays out once instead of at every call; elsewhere
-        they stay arguments.
+        they stay arguments, on the devices where `place` puts them.
         """
         variables = {"params": self.params[tower]}
         if constant_bytes(self.params[tower]):
             return jax.jit(functools.partial(function, variables))
-        return functools.partial(jax.jit(function), variables)
+        return functools.partial(jax.jit(function), place(variables))
 
     @functools.cached_property
     def _encode_image(self) -> Callable[[Array], jax.Array]:
