@@ -36,7 +36,7 @@ def anomalyclip() -> tuple[Detector, Any]:
     ("made", "expected"), [(zero_shot, 960.2e6), (few_shot, 988.6e6), (anomalyclip, 177.6e6)]
 )
 def test_operations_of_a_picture(made: Any, expected: float) -> None:
-    """As XLA counts those of the compiled program, all of them, of one picture of the reference checkpoints."""
+    """As XLA counts all of the compiled program, for one picture and the reference checkpoints."""
     detector, state = made()
     picture = np.zeros((1, detector.size, detector.size, 3), np.uint8)
     counted = jax.jit(detector.score).lower(state, picture).compile().cost_analysis()["flops"]
