@@ -88,6 +88,7 @@ def rows(out: Path) -> list[dict[str, str]]:
 
 
 @pytest.mark.usefixtures("evaluating")
+@pytest.mark.long
 def test_a_command_on_devices_and_in_parts(
     folder: Path, weights: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

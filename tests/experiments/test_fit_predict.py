@@ -188,6 +188,7 @@ def test_a_camera_is_followed_until_it_is_interrupted(
     assert (later.code, later.stdout) == (2, "")  # each is answered once
 
 
+@pytest.mark.long
 def test_a_run_that_is_killed_goes_on(
     plate: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -29,6 +29,7 @@ def small(monkeypatch, tokenizer):
     monkeypatch.setattr(module, "train_tokenizer", known)
 
 
+@pytest.mark.long
 def test_a_run_in_parts_equals_the_undisturbed_one(small, tmp_path):
     whole = pretrain(CONFIG, tmp_path / "whole", 3, workers=0)
     pretrain(CONFIG, tmp_path / "parts", 2, workers=0)

@@ -174,6 +174,7 @@ def test_a_loss_that_is_not_finite_names_the_pictures(
         train_method(config, tmp_path / "run")
 
 
+@pytest.mark.long
 def test_the_same_losses_on_any_number_of_devices_and_processes(config: TrainConfig, tmp_path: Path) -> None:
     """Thirty steps on 1 and 8 devices, and on two processes of 2 that each read half of every batch."""
     config = dataclasses.replace(config, epochs=48)
@@ -216,6 +217,7 @@ loop.Log.add = die
 """
 
 
+@pytest.mark.long
 def test_a_killed_run_ends_as_an_undisturbed_one(config: TrainConfig, tmp_path: Path) -> None:
     flags = flags_of(config, tmp_path / "killed", "--save_every=4")
     killed = there("-c", KILLED + TRAINING, *flags)
@@ -231,6 +233,7 @@ def test_a_killed_run_ends_as_an_undisturbed_one(config: TrainConfig, tmp_path: 
     assert (tmp_path / "killed/log.jsonl").read_bytes() == (tmp_path / "whole/log.jsonl").read_bytes()
 
 
+@pytest.mark.long
 def test_sigterm_saves_and_ends_well(config: TrainConfig, tmp_path: Path) -> None:
     script = KILLED.replace("SIGKILL", "SIGTERM")
     done = there("-c", script + TRAINING, *flags_of(config, tmp_path / "run"))
