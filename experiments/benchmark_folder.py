@@ -5,8 +5,8 @@
 
 Renders a few hundred pictures, links them to as many names, fits a detector with the bundled weights (or
 takes --detector) and judges all names in a process of its own, whose memory is looked at. Needs Linux, some
-MB of disk, and some ten minutes on two cores. Writes OUT/memory.csv, memory.json and memory.png, memory against
-pictures; a line that is nearly flat after the first pictures is what to expect.
+MB of disk, and some ten minutes on two cores. Writes OUT/memory.csv, memory.json and memory.png, memory
+against pictures; a line that is nearly flat after the first pictures is what to expect.
 """
 
 from __future__ import annotations

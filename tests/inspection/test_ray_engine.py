@@ -35,6 +35,7 @@ def cluster() -> Iterator[str]:
     """The address of a cluster of two nodes, each with room for one actor."""
     with warnings.catch_warnings(), pytest.MonkeyPatch.context() as patch:
         warnings.filterwarnings("ignore", "os.fork", RuntimeWarning)  # of JAX: Ray forks only to execute
+        patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
         patch.setenv("RAY_worker_niceness", "0")  # other tests would leave them little time
         from ray.cluster_utils import Cluster
 
@@ -103,8 +104,8 @@ def test_the_command_does_what_is_missing(
     lost = json.dumps(str(new / "0.png"))
     predict(load_detector(saved), [str(new)], tmp_path / "out", PredictConfig())
     local = rows(tmp_path / "out")
-    kept = [line for line in (tmp_path / "out/scores.jsonl").open() if lost not in line]
-    (tmp_path / "out/scores.jsonl").write_text("".join(kept))
+    lines = (tmp_path / "out/scores.jsonl").read_text().splitlines(keepends=True)
+    (tmp_path / "out/scores.jsonl").write_text("".join(line for line in lines if lost not in line))
     flags = ["--engine=ray", f"--ray_address={cluster}", "--actors=1", "--actor_cores=1"]
     done = here(capsys, "predict", str(saved), str(new), f"--out={tmp_path / 'out'}", *flags)
     assert done.code == 2, done.stderr
