@@ -102,8 +102,9 @@ def results(samples: Sequence[Sample], pictures: int) -> dict[str, Any]:
     Raises:
       InputError: the pictures were through too soon to be seen.
     """
-    warm = min(WARM, pictures // 2)
-    seen = [sample for sample in samples if sample.pictures >= warm]
+    warm, total = min(WARM, pictures // 2), samples[-1].pictures
+    ended = next(number for number, sample in enumerate(samples) if sample.pictures == total)
+    seen = [sample for sample in samples[: ended + 1] if sample.pictures >= warm]  # not what shuts down
     if len({sample.pictures for sample in seen}) < 2:
         raise InputError(f"{pictures} pictures are judged too quickly to be followed; give more")
     first = next(sample for sample in samples if sample.pictures)
