@@ -113,6 +113,7 @@ def test_the_command_does_what_is_missing(
     fresh = [json.loads(line)["path"] for line in lines[PICTURES - 1 :]]
     assert sorted(fresh) == [str(new / name) for name in ("0.png", "broken.png", "notes.txt")]
     assert rows(tmp_path / "out") == local
+    assert list(RayEngine(saved, load_detector(saved), "nowhere:1")([])) == []  # asks nobody
 
 
 def test_what_an_actor_lacks_is_told(cluster: str, new: Path, saved: Path) -> None:

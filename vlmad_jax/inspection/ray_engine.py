@@ -62,14 +62,14 @@ class RayEngine:
           InputError: Ray is not installed, there is no cluster or no room in it, or a machine of it lacks the
             detector or its weights.
         """
+        if not paths:
+            return
         ray = _imported()
         with _connected(ray, self.address):
             room, needs = _room(ray, self.cores)
             actors = self.actors or room
             size = _shard_size(len(paths), actors, self.detector.batch_size)
             shards = [_as_table(shard) for shard in batched(paths, size)]
-            if not shards:
-                return
             scored = ray.data.from_arrow(shards).map_batches(
                 _ScoreShard,
                 fn_constructor_args=[self._recipe(needs.get("num_cpus"))],
