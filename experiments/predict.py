@@ -3,6 +3,7 @@
     python -m experiments.predict nut.vlmad new                     # a folder and all below it, files, videos
     find new -name '*.png' | python -m experiments.predict nut.vlmad -     # answers each line at once
     python -m experiments.predict nut.vlmad camera --watch          # answers each picture as it comes
+    python -m experiments.predict nut.vlmad new --engine=ray        # on all machines of a Ray cluster
 
 Writes OUT/scores.csv and OUT/scores.jsonl, a row a picture as it is judged: path, frame (of a video), score,
 probability, decision (good or bad), boxes of the defects (x, y, width, height in pixels, and the map's peak),
@@ -10,6 +11,9 @@ milliseconds, or the error that kept it from being judged. What was written stay
 next run with the same --out goes on. --save_maps adds OUT/maps. `-` and --watch also answer by a line of JSON
 on standard output; `-` writes files only with --out. Videos, and with --sequence the pictures of each folder,
 are sequences: maps are smoothed over time, and a bad frame stays bad until it is clear.
+
+--engine=ray (extra: ray) scores single pictures on the cluster of --ray_address or RAY_ADDRESS, or on one
+that it starts here. All machines see pictures, detector and weights under the same paths.
 
 Exit code: 0 if none is bad, 2 if any is, 1 for errors, also if nothing could be judged.
 """
@@ -20,12 +24,14 @@ import hashlib
 import sys
 from pathlib import Path
 
+import jax
 from absl import flags
 
 from experiments import common
 from vlmad_jax.errors import InputError
 from vlmad_jax.inspection.detector import FittedDetector
 from vlmad_jax.inspection.predict import PredictConfig, predict, predict_live
+from vlmad_jax.inspection.ray_engine import RayEngine
 from vlmad_jax.inspection.smoothing import Smoothing
 from vlmad_jax.inspection.store import load_detector
 
@@ -41,6 +47,12 @@ SEQUENCE = flags.DEFINE_bool("sequence", False, "The pictures of a folder are fr
 SMOOTHING = flags.DEFINE_float("smoothing", DEFAULT.weight, "Weight of the newest frame; 1 is none.")
 RELEASE = flags.DEFINE_float("release", DEFAULT.release, "Bad until the probability is below; 0.5 is none.")
 WATCH = flags.DEFINE_bool("watch", False, "Follow a folder that a camera fills.")
+ENGINE = flags.DEFINE_enum("engine", "local", ["local", "ray"], "This process, or actors of a Ray cluster.")
+RAY_ADDRESS = flags.DEFINE_string(
+    "ray_address", None, "Of the cluster, host:port; RAY_ADDRESS, or a new one."
+)
+ACTORS = flags.DEFINE_integer("actors", None, "Of Ray; as many as there is room for.", lower_bound=1)
+ACTOR_CORES = flags.DEFINE_integer("actor_cores", None, "Of each actor without a GPU; 4.", lower_bound=1)
 IDLE_SECONDS = flags.DEFINE_float("idle_seconds", None, "With --watch: end when nothing came for so long.")
 
 
@@ -54,6 +66,14 @@ def check(sources: tuple[str, ...]) -> None:
         raise InputError("--idle_seconds is of --watch; give both, or leave it out")
     if "-" in sources and SAVE_MAPS.value and not OUT.value:
         raise InputError("--save_maps needs --out where paths come from standard input")
+    if ENGINE.value == "ray":
+        given = [f"--{flag.name}" for flag in (WATCH, SEQUENCE, SAVE_MAPS) if flag.value]
+        given += ["--workers"] * bool(flags.FLAGS.workers) + ["-"] * ("-" in sources)
+        if given:
+            raise InputError(f"{given[0]} is of --engine=local; leave one of the two out")
+    for flag in (RAY_ADDRESS, ACTORS, ACTOR_CORES):
+        if flag.value is not None and ENGINE.value != "ray":
+            raise InputError(f"--{flag.name} is of --engine=ray; give both, or leave it out")
 
 
 def out_of(detector: FittedDetector, name: str, sources: tuple[str, ...]) -> Path:
@@ -62,11 +82,20 @@ def out_of(detector: FittedDetector, name: str, sources: tuple[str, ...]) -> Pat
     return Path("results/predict") / f"{Path(name).stem}-{hashlib.sha256(asked.encode()).hexdigest()[:8]}"
 
 
+def engine_for(name: str, detector: FittedDetector) -> RayEngine | None:
+    """What scores elsewhere, if anything does."""
+    if ENGINE.value == "local":
+        return None
+    return RayEngine(Path(name), detector, RAY_ADDRESS.value, ACTORS.value, ACTOR_CORES.value or 4)
+
+
 def main(name: str, *sources: str) -> int:
     """A detector and pictures in, answers out."""
     check(sources)
     smoothing = Smoothing(SMOOTHING.value, RELEASE.value)
     config = PredictConfig(SEQUENCE.value, smoothing, SAVE_MAPS.value, flags.FLAGS.workers, RESUME.value)
+    if ENGINE.value == "ray":
+        jax.config.update("jax_platforms", "cpu")  # here nothing is scored: GPUs are left to the actors
     detector = load_detector(name, WEIGHTS.value)
     if THRESHOLD.value is not None:
         detector = detector.with_threshold(THRESHOLD.value)
@@ -78,7 +107,7 @@ def main(name: str, *sources: str) -> int:
         source = Path(sources[0]) if WATCH.value else sys.stdin.buffer
         counts = predict_live(detector, source, sys.stdout, out, config, IDLE_SECONDS.value)
     else:
-        counts = predict(detector, sources, out, config)
+        counts = predict(detector, sources, out, config, engine_for(name, detector))
     kept = f"; results are in {out}" if out else ""
     print(f"{counts}{kept}", file=sys.stderr if live else sys.stdout)
     if counts.failed and not counts.good + counts.bad:

@@ -269,6 +269,12 @@ PREDICT = {
     "idle without watching": (["a", "b", "--idle_seconds=1"], "--idle_seconds is of --watch; give both"),
     "input and more": (["a", "-", "c"], "- takes paths from standard input and no other source"),
     "maps without a place": (["a", "-", "--save_maps"], "--save_maps needs --out where paths come from"),
+    "input to Ray": (["a", "-", "--engine=ray"], "- is of --engine=local; leave one of the two out"),
+    "sequences on Ray": (["a", "b", "--engine=ray", "--sequence"], "--sequence is of --engine=local; leave"),
+    "maps on Ray": (["a", "b", "--engine=ray", "--save_maps"], "--save_maps is of --engine=local; leave"),
+    "watching by Ray": (["a", "tests", "--engine=ray", "--watch"], "--watch is of --engine=local; leave one"),
+    "workers beside Ray": (["a", "b", "--engine=ray", "--workers=1"], "--workers is of --engine=local"),
+    "actors without Ray": (["a", "b", "--actors=2"], "--actors is of --engine=ray; give both"),
     "no weight": (["a", "b", "--smoothing=0"], "--smoothing=0.0: give more than 0 and at most 1"),
     "no batch": (["a", "b", "--batch_size=0"], "flag --batch_size=0: 0 is not a positive integer"),
 }  # fmt: skip
