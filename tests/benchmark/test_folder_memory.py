@@ -16,6 +16,7 @@ from vlmad_jax.benchmark.folder_memory import Sample, follow, results, text
 pytestmark = pytest.mark.usefixtures("evaluating")
 
 
+@pytest.mark.long
 def test_a_folder_is_judged_and_followed(
     weights: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -25,7 +25,7 @@ from vlmad_jax.inspection.ray_engine import RayEngine
 from vlmad_jax.inspection.rows import Row
 
 # Ray Data sets what it has deprecated itself.
-pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning:ray.data.context")
+pytestmark = [pytest.mark.long, pytest.mark.filterwarnings("ignore::DeprecationWarning:ray.data.context")]
 
 PICTURES = 60
 
