@@ -85,8 +85,7 @@ class Grid:
         """The evaluations by the name of their folder."""
         found = {}
         for name, shots in self.rows:
-            own = method(name).options
-            windows: dict[str, Any] = {x: getattr(self.shared, x) for x in WINDOW_OPTIONS if x in own}
+            lacks: dict[str, Any] = dict.fromkeys(set(WINDOW_OPTIONS) - set(method(name).options))
             for seed in self.seeds_of(shots):
                 found[cell_name(name, shots, seed)] = dataclasses.replace(
                     self.shared,
@@ -94,7 +93,7 @@ class Grid:
                     shots=shots,
                     seed=seed,
                     params=self.params.get(name),
-                    **(dict.fromkeys(WINDOW_OPTIONS) | windows),
+                    **lacks,
                 )
         return found
 

@@ -1,5 +1,7 @@
 """WinCLIP's settings, and the input it refuses."""
 
+import functools
+
 import jax
 import numpy as np
 import pytest
@@ -35,7 +37,13 @@ def test_pictures_of_another_size(size, grid):
 def test_every_setting_changes_the_scores():
     clip = golden_clip("winclip")
     prompts = PromptEnsemble(("{}",), ("damaged {}",), ("a photo of a {}.",))
-    detectors = (winclip(), winclip((3,)), WinCLIP(clip, (3,), temperature=0.01))
+    detectors = (
+        winclip(),
+        winclip((3,)),
+        WinCLIP(clip, (3,), temperature=0.01),
+        WinCLIP(clip, (3,), window_stride=2),
+        WinCLIP(clip, (3,), merge_tokens=1),
+    )
     scores = [detector.score(detector.prepare("bottle"), IMAGES) for detector in detectors]
     scores.append(winclip().score(WinCLIP(clip, prompts=prompts).prepare("bottle"), IMAGES))
     for i, one in enumerate(scores):
@@ -71,6 +79,54 @@ def refusal(function, *arguments, **options) -> str:
 )
 def test_window_sizes_that_are_refused(window_sizes, message):
     assert refusal(WinCLIP, golden_clip("winclip"), window_sizes).startswith(message)
+
+
+def test_what_trades_accuracy_for_speed_is_part_of_the_setting_where_it_is_used():
+    clip = golden_clip("winclip")
+    published = {"window_sizes": [2, 3], "image_size": 64, "temperature": 0.07}
+    assert WinCLIP(clip).setting == published
+    faster = WinCLIP(clip, window_stride=2, merge_tokens=1)
+    assert faster.setting == published | {"window_stride": 2, "merge_tokens": 1}
+    for setting in (published, faster.setting):
+        assert WinCLIP.with_setting(clip, setting).setting == setting
+
+
+def test_a_stride_is_that_of_memory_and_map():
+    detector = WinCLIP(golden_clip("winclip"), window_stride=2)
+    state = detector.prepare("bottle", REFERENCES[:1])
+    assert [len(x) for x in state["memory"]["windows"]] == [4**2, 4**2]  # of 7 x 7 and 6 x 6
+    scores = detector.score(state, IMAGES[:2])
+    assert scores.map.shape == (2, 64, 64)
+    assert np.isfinite(scores.map).all()
+
+
+def test_tokens_are_merged_where_only_a_class_token_is_read():
+    """Of windows always; of the whole picture where its patches are not compared."""
+    detector, published = WinCLIP(golden_clip("winclip"), (3,), merge_tokens=2), winclip((3,))
+    for patches, same in ((True, True), (False, False)):
+        merged, exact = (
+            x.clip.compile("vision", functools.partial(x.extract, patches=patches))(IMAGES[:1])
+            for x in (detector, published)
+        )
+        assert (difference(merged["image"], exact["image"]) <= 3e-6) == same
+        assert difference(merged["windows"][0], exact["windows"][0]) > 1e-3
+        if patches:
+            assert difference(merged["patches"], exact["patches"]) <= 3e-6
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"window_stride": 3}, "window stride 3 does not cover every patch with windows of 2 x 2; give 1 to"),
+        ({"window_stride": 0}, "window stride 0 does not cover every patch"),
+        ({"merge_tokens": -1}, "merge_tokens -1 is below 0; give 0 to merge none"),
+    ],
+)
+def test_trades_that_are_refused(options, message):
+    assert refusal(WinCLIP, golden_clip("winclip"), **options).startswith(message)
+    (name, value), chosen = *options.items(), Options(window_sizes=(3, 2), **options)
+    refused = refusal(WinCLIP.chosen, golden_clip("winclip"), chosen)
+    assert refused.startswith(f"--window_sizes=3,2 --{name}={value}: ")
 
 
 WRONG_PICTURES = [
