@@ -124,14 +124,14 @@ def test_bfloat16_scores_are_near_float32(references):
 
 
 def test_int8_scores_are_near_float32():
+    """Measured on a CPU: scores 1.0e-3 and maps 1.7e-3, five times as far off as bfloat16."""
     scores = []
     for dtype in ("float32", "int8"):
         detector = winclip((3,), dtype)
         scores.append(detector.score(detector.prepare("bottle", REFERENCES), IMAGES))
     single, small = scores
-    print(difference(single.image, small.image), difference(single.map, small.map))
-    assert 0 < difference(single.image, small.image) < 4e-3
-    assert difference(single.map, small.map) < 6e-3
+    assert 0 < difference(single.image, small.image) < 2e-3
+    assert difference(single.map, small.map) < 3.5e-3
 
 
 def test_work_saved_in_the_last_layer():
