@@ -176,6 +176,9 @@ def test_products_multiply_in_full(monkeypatch):
         assert product().shape == (n, m)
         assert product().dtype == jnp.float32
     assert float(products[1024, 16, 32]().std()) == pytest.approx(4.0, rel=0.1)  # sums of 16 products
+    whole = np.asarray(machine.products(small().config, "int8")[1024, 16, 32]())
+    assert (whole == whole.round()).all()
+    assert whole.std() > 1000
 
 
 @pytest.mark.skipif(not pathlib.Path("/proc/self/statm").exists(), reason="reads its own memory from /proc")
