@@ -53,14 +53,14 @@ def test_matrices_take_a_quarter_and_all_else_stays() -> None:
     kernels = 0
     for path, leaf in jax.tree.leaves_with_path(single.params):
         name = jax.tree_util.keystr(path)
-        stored = flat.pop(name)
+        stored = np.asarray(flat.pop(name))
         if path[-1].key != "kernel":
-            np.testing.assert_array_equal(stored, leaf, strict=True)
+            np.testing.assert_array_equal(stored, np.asarray(leaf), strict=True)
             continue
         kernels += 1
         assert stored.dtype == jnp.int8
-        scale = flat.pop(name.replace("kernel", "scale"))
-        assert np.abs(stored * scale - leaf).max() <= np.max(scale)
+        scale = np.asarray(flat.pop(name.replace("kernel", "scale")))
+        assert (np.abs(stored * scale - np.asarray(leaf)) <= 0.5001 * scale).all()
     assert not flat
     assert kernels == 7 * 6 + 3  # six a layer; the patch embedding and two projections
 

@@ -9,6 +9,7 @@ import pytest
 
 from tests.benchmark.settings import SMALL
 from tests.golden import difference
+from vlmad_jax import chunks
 from vlmad_jax.clip.config import CLIPConfig
 from vlmad_jax.clip.merging import merge_tokens
 from vlmad_jax.clip.model import random_clip
@@ -67,11 +68,11 @@ def encoded_by_loops(params: dict, tokens: np.ndarray, number: int) -> np.ndarra
 
 @pytest.fixture(scope="module")
 def encode():
-    """(tokens, merge) -> embeddings, and the parameters in float64."""
+    """(tokens, merge) -> embeddings, the parameters in float64, and the module that is compiled."""
     clip = random_clip(dataclasses.replace(CONFIG, activation="quick_gelu"))
     vision = clip.vision().bind({"params": clip.params["vision"]})
     params = jax.tree.map(lambda x: np.asarray(x, np.float64), clip.params["vision"])
-    return jax.jit(vision.encode_tokens, static_argnames="merge"), params
+    return jax.jit(vision.encode_tokens, static_argnames="merge"), params, vision
 
 
 def draw(*shape: int) -> np.ndarray:
@@ -95,6 +96,15 @@ def test_an_encoder_that_merges(encode, tokens: int, number: int) -> None:
     expected = [encoded_by_loops(encode[1], x, number) for x in embedded.astype(np.float64)]
     assert difference(encode[0](embedded, number), expected) <= 5e-6  # of 2
     assert difference(encode[0](embedded), expected) > 0.05
+
+
+def test_attention_head_by_head_changes_nothing(encode, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As long sequences go on a CPU: sizes then belong to the heads of their own picture."""
+    embedded = draw(2, 5, 16)
+    together = encode[0](embedded, 1)
+    monkeypatch.setattr(chunks, "CPU_PAIRS", 1)
+    apart = jax.jit(lambda tokens: encode[2].encode_tokens(tokens, 1))(embedded)
+    np.testing.assert_allclose(apart, together, atol=1e-6)
 
 
 def test_nothing_to_merge_changes_nothing(encode) -> None:

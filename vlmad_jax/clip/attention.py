@@ -27,11 +27,13 @@ def attend(
     `mask` (Q, T) is true where a query may look; `bias` (B, 1, 1, T) is of the token that is looked at.
     """
 
-    def of_heads(q: jax.Array, k: jax.Array, v: jax.Array, *bias: jax.Array) -> jax.Array:
+    def of_heads(q: jax.Array, k: jax.Array, v: jax.Array, *biases: jax.Array) -> jax.Array:
         logits = einsum("bhqd,bhtd->bhqt", q, k) * q.shape[-1] ** -0.5
         if mask is not None:
             logits = jnp.where(mask, logits, -jnp.inf)
-        weights = jax.nn.softmax(sum(bias, logits), axis=-1).astype(v.dtype)
+        for added in biases:
+            logits = logits + added
+        weights = jax.nn.softmax(logits, axis=-1).astype(v.dtype)
         return einsum("bhqt,bhtd->bhqd", weights, v)
 
     biases = () if bias is None else (jnp.broadcast_to(bias, (*k.shape[:2], 1, k.shape[2])),)
