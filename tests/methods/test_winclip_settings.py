@@ -86,9 +86,9 @@ def test_what_trades_accuracy_for_speed_is_part_of_the_setting_where_it_is_used(
 
 
 def test_a_stride_is_that_of_memory_and_map():
-    detector = WinCLIP(golden_clip("winclip"), window_stride=2)
+    detector = WinCLIP(golden_clip("winclip"), (3,), window_stride=2)
     state = detector.prepare("bottle", REFERENCES[:1])
-    assert [len(x) for x in state["memory"]["windows"]] == [4**2, 4**2]  # of 7 x 7 and 6 x 6
+    assert [len(x) for x in state["memory"]["windows"]] == [4**2]  # of 6 x 6
     scores = detector.score(state, IMAGES[:2])
     assert scores.map.shape == (2, 64, 64)
     assert np.isfinite(scores.map).all()
