@@ -32,9 +32,22 @@ weights/README.md."""
 def define_model_flags(windows: bool = True) -> None:
     """Defines the flags of a backbone, and of how pictures pass through it."""
     flags.DEFINE_string("weights", BUNDLED, "A checkpoint's directory or Hugging Face hub id.")
-    flags.DEFINE_string("dtype", "float32", "float32, or bfloat16 for faster matrix products.")
+    flags.DEFINE_string(
+        "dtype", "float32", "float32, bfloat16 for faster matrix products, or int8, which trades accuracy."
+    )
     if windows:
-        flags.DEFINE_list("window_sizes", None, "Sides of winclip's windows, in patches; 2,3 if not given.")
+        define_window_flags()
+
+
+def define_window_flags() -> None:
+    """Defines the flags of winclip's windows; the last two trade accuracy for speed."""
+    flags.DEFINE_list("window_sizes", None, "Sides of winclip's windows, in patches; 2,3 if not given.")
+    flags.DEFINE_integer(
+        "window_stride", None, "Patches between winclip's windows; above 1 it trades accuracy for speed."
+    )
+    flags.DEFINE_integer(
+        "merge_tokens", None, "Tokens winclip merges in each layer; above 0 it trades accuracy for speed."
+    )
 
 
 def define_workers_flag() -> None:
@@ -91,6 +104,16 @@ def numbers_from(name: str, values: Sequence[str]) -> tuple[int, ...]:
     return tuple(map(int, values))
 
 
+def window_settings() -> dict[str, Any]:
+    """What the flags of `define_window_flags` say."""
+    values = flags.FLAGS
+    return {
+        "window_sizes": window_sizes_from(values.window_sizes),
+        "window_stride": values.window_stride,
+        "merge_tokens": values.merge_tokens,
+    }
+
+
 def window_sizes_from(given: Sequence[str] | None) -> tuple[int, ...] | None:
     """The value of `--window_sizes` as numbers."""
     if given is None:
@@ -105,9 +128,6 @@ def window_sizes_from(given: Sequence[str] | None) -> tuple[int, ...] | None:
 def shared_settings() -> dict[str, Any]:
     """What the flags of `define_shared_flags` say of an evaluation."""
     values = flags.FLAGS
-    windows = {}
-    if "window_sizes" in values:
-        windows = {"window_sizes": window_sizes_from(values.window_sizes)}
     return {
         "weights": values.weights,
         "dataset": values.dataset,
@@ -115,7 +135,7 @@ def shared_settings() -> dict[str, Any]:
         "categories": tuple(values.categories),
         "batch_size": values.batch_size,
         "dtype": values.dtype,
-        **windows,
+        **(window_settings() if "window_sizes" in values else {}),
     }
 
 

@@ -46,9 +46,11 @@ class EvaluationConfig:
       data_dir: where it is, for those that need it.
       categories: those to run; all if empty.
       batch_size: pictures scored together.
-      dtype: "float32" or "bfloat16".
+      dtype: "float32", "bfloat16", or "int8", which trades accuracy for speed.
       seed: of the draw of good samples.
       window_sizes: of winclip, sides of the windows in patches; None is its own choice.
+      window_stride: of winclip, patches between windows; above 1 it trades accuracy for speed.
+      merge_tokens: of winclip, tokens merged in each layer; above 0 it trades accuracy for speed.
       params: of methods that learn, where what they learned is; None is what is bundled with the weights.
       shots: good samples of each category, or "all"; 0 is zero-shot.
       references: a manifest that names the good samples instead of drawing them.
@@ -63,6 +65,8 @@ class EvaluationConfig:
     dtype: str = "float32"
     seed: int = 0
     window_sizes: tuple[int, ...] | None = None
+    window_stride: int | None = None
+    merge_tokens: int | None = None
     params: str | None = None
     shots: int | Literal["all"] = 0
     references: str | None = None
@@ -119,7 +123,7 @@ def evaluate(
     dataset = load_dataset(config.dataset, config.data_dir, config.categories)
     references = choose_references(config, dataset)
     clip = load_clip(config.weights, config.dtype)
-    detector, params = kind.chosen(clip, Options(config.window_sizes, config.params))
+    detector, params = kind.chosen(clip, Options.of(config))
     described = {
         **{key: list(x) if isinstance(x, tuple) else x for key, x in dataclasses.asdict(config).items()},
         "categories": list(dataset.categories),

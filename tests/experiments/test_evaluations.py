@@ -141,6 +141,8 @@ CHANGES: dict[str, tuple[str, Any]] = {
     "dtype": ("bfloat16", "bfloat16"),
     "seed": ("9", 9),
     "window_sizes": ("2,4", (2, 4)),
+    "window_stride": ("2", 2),
+    "merge_tokens": ("1", 1),
     "params": ("b.pth", "b.pth"),
     "out": ("place", Path("place")),
     "resume": ("false", False),

@@ -142,6 +142,8 @@ def test_bad_input(config: TrainConfig, tmp_path: Path, folder: Path) -> None:
         train_method(dataclasses.replace(diagonal, cache_features=True), tmp_path / "a")
     with pytest.raises(InputError, match="method 'winclip' learns nothing; anomalyclip, aprilgan, coop do"):
         train_method(dataclasses.replace(config, method="winclip"), tmp_path / "a")
+    with pytest.raises(InputError, match="dtype int8 is rounded and has no gradient; train with float32 or"):
+        train_method(dataclasses.replace(config, dtype="int8"), tmp_path / "a")
     assert not (tmp_path / "a").exists()
 
     train_method(dataclasses.replace(config, epochs=1), tmp_path / "run")

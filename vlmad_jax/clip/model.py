@@ -41,7 +41,7 @@ class CLIP:
       config: its shape.
       params: {"vision": ..., "text": ..., "logit_scale": ...}, as `CLIPModule` names them.
       tokenizer: its transformers tokenizer; None for `random_clip`, which then encodes only pictures.
-      dtype: "float32" or "bfloat16", what matrix products read.
+      dtype: "float32", "bfloat16" or "int8", what products with weights read.
       name: where it came from.
     """
 
@@ -149,7 +149,7 @@ def load_clip(path_or_hub_id: str | pathlib.Path, dtype: str = "float32") -> CLI
         sharded, or `pytorch_model.bin`; tokenizer) or the open_clip layout (`open_clip_config.json`,
         `open_clip_model.safetensors`); where one holds both, transformers' is taken. Anything else is the
         name of a repository on the Hugging Face hub, downloaded once.
-      dtype: "float32" or "bfloat16".
+      dtype: "float32", "bfloat16", or "int8", which trades accuracy for speed and is for inference alone.
 
     Raises:
       InputError: no such directory or repository, or its files are incomplete, broken or not a CLIP ViT.
@@ -209,7 +209,12 @@ def save_clip(clip: CLIP, directory: str | pathlib.Path, dtype: str = "float32")
       clip: a model whose parameters are float32.
       directory: made where it is absent; files of the same names are replaced.
       dtype: of the stored tensors, "float32" or "float16".
+
+    Raises:
+      InputError: its matrices are int8.
     """
+    if clip.dtype == "int8":
+        raise InputError(f"{clip.name}: matrices of int8 are no checkpoint; load it with dtype float32")
     directory = pathlib.Path(directory)
     directory.mkdir(parents=True, exist_ok=True)
     write_safetensors(directory / "model.safetensors", weights.save_params(clip.params, clip.config, dtype))

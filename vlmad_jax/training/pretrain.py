@@ -17,6 +17,7 @@ import optax.contrib
 from vlmad_jax.clip.config import CLIPConfig, vit
 from vlmad_jax.clip.model import CLIP, random_clip, save_clip
 from vlmad_jax.clip.modules import layer_name
+from vlmad_jax.clip.precision import check_trainable
 from vlmad_jax.data import rendering
 from vlmad_jax.errors import InputError
 from vlmad_jax.files import write_json
@@ -104,6 +105,7 @@ def pretrain(
     Raises:
       InputError: `out` holds a run of another configuration; the batch does not divide over the devices.
     """
+    check_trainable(config.dtype)
     if config.pairs % jax.local_device_count():
         raise InputError(
             f"--pairs={config.pairs} does not divide over {jax.local_device_count()} devices; give a multiple"
