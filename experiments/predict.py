@@ -24,18 +24,17 @@ import hashlib
 import sys
 from pathlib import Path
 
-import jax
 from absl import flags
 
-from experiments import common
+from experiments import cluster, common
 from vlmad_jax.errors import InputError
 from vlmad_jax.inspection.detector import FittedDetector
 from vlmad_jax.inspection.predict import PredictConfig, predict, predict_live
-from vlmad_jax.inspection.ray_engine import RayEngine
 from vlmad_jax.inspection.smoothing import Smoothing
 from vlmad_jax.inspection.store import load_detector
 
 common.define_workers_flag()
+cluster.define()
 DEFAULT = Smoothing()
 OUT = flags.DEFINE_string("out", None, "Folder of the results; results/predict/<a name of the run>.")
 WEIGHTS = flags.DEFINE_string("weights", None, "Where the detector's weights are now, if they were moved.")
@@ -47,12 +46,6 @@ SEQUENCE = flags.DEFINE_bool("sequence", False, "The pictures of a folder are fr
 SMOOTHING = flags.DEFINE_float("smoothing", DEFAULT.weight, "Weight of the newest frame; 1 is none.")
 RELEASE = flags.DEFINE_float("release", DEFAULT.release, "Bad until the probability is below; 0.5 is none.")
 WATCH = flags.DEFINE_bool("watch", False, "Follow a folder that a camera fills.")
-ENGINE = flags.DEFINE_enum("engine", "local", ["local", "ray"], "This process, or actors of a Ray cluster.")
-RAY_ADDRESS = flags.DEFINE_string(
-    "ray_address", None, "Of the cluster, host:port; RAY_ADDRESS, or a new one."
-)
-ACTORS = flags.DEFINE_integer("actors", None, "Of Ray; as many as there is room for.", lower_bound=1)
-ACTOR_CORES = flags.DEFINE_integer("actor_cores", None, "Of each actor without a GPU; 4.", lower_bound=1)
 IDLE_SECONDS = flags.DEFINE_float("idle_seconds", None, "With --watch: end when nothing came for so long.")
 
 
@@ -66,14 +59,8 @@ def check(sources: tuple[str, ...]) -> None:
         raise InputError("--idle_seconds is of --watch; give both, or leave it out")
     if "-" in sources and SAVE_MAPS.value and not OUT.value:
         raise InputError("--save_maps needs --out where paths come from standard input")
-    if ENGINE.value == "ray":
-        given = [f"--{flag.name}" for flag in (WATCH, SEQUENCE, SAVE_MAPS) if flag.value]
-        given += ["--workers"] * bool(flags.FLAGS.workers) + ["-"] * ("-" in sources)
-        if given:
-            raise InputError(f"{given[0]} is of --engine=local; leave one of the two out")
-    for flag in (RAY_ADDRESS, ACTORS, ACTOR_CORES):
-        if flag.value is not None and ENGINE.value != "ray":
-            raise InputError(f"--{flag.name} is of --engine=ray; give both, or leave it out")
+    given = [f"--{flag.name}" for flag in (WATCH, SEQUENCE, SAVE_MAPS) if flag.value]
+    cluster.check(given + ["--workers"] * bool(flags.FLAGS.workers) + ["-"] * ("-" in sources))
 
 
 def out_of(detector: FittedDetector, name: str, sources: tuple[str, ...]) -> Path:
@@ -82,20 +69,11 @@ def out_of(detector: FittedDetector, name: str, sources: tuple[str, ...]) -> Pat
     return Path("results/predict") / f"{Path(name).stem}-{hashlib.sha256(asked.encode()).hexdigest()[:8]}"
 
 
-def engine_for(name: str, detector: FittedDetector) -> RayEngine | None:
-    """What scores elsewhere, if anything does."""
-    if ENGINE.value == "local":
-        return None
-    return RayEngine(Path(name), detector, RAY_ADDRESS.value, ACTORS.value, ACTOR_CORES.value or 4)
-
-
 def main(name: str, *sources: str) -> int:
     """A detector and pictures in, answers out."""
     check(sources)
     smoothing = Smoothing(SMOOTHING.value, RELEASE.value)
     config = PredictConfig(SEQUENCE.value, smoothing, SAVE_MAPS.value, flags.FLAGS.workers, RESUME.value)
-    if ENGINE.value == "ray":
-        jax.config.update("jax_platforms", "cpu")  # here nothing is scored: GPUs are left to the actors
     detector = load_detector(name, WEIGHTS.value)
     if THRESHOLD.value is not None:
         detector = detector.with_threshold(THRESHOLD.value)
@@ -107,7 +85,7 @@ def main(name: str, *sources: str) -> int:
         source = Path(sources[0]) if WATCH.value else sys.stdin.buffer
         counts = predict_live(detector, source, sys.stdout, out, config, IDLE_SECONDS.value)
     else:
-        counts = predict(detector, sources, out, config, engine_for(name, detector))
+        counts = predict(detector, sources, out, config, cluster.engine_for(name, detector))
     kept = f"; results are in {out}" if out else ""
     print(f"{counts}{kept}", file=sys.stderr if live else sys.stdout)
     if counts.failed and not counts.good + counts.bad:
