@@ -23,7 +23,7 @@ from vlmad_jax.methods import AnomalyCLIP
 # What each peer does: anomalib has no AnomalyCLIP, whose authors' code is no package.
 PEER_METHODS = {"anomalib": ("winclip",), "authors": ("anomalyclip",)}
 # Our names of the shapes that peers can be compared at, and open_clip's.
-OPEN_CLIP_NAMES = {"vit-b-16-plus-240": "ViT-B-16-plus-240", "vit-l-14-336": "ViT-L-14-336-quickgelu"}
+OPEN_CLIP_NAMES = {"vit-b-16-plus-240": "ViT-B-16-plus-240", "vit-l-14-336": "ViT-L-14-336"}
 
 
 class Peer:
@@ -116,7 +116,8 @@ def anomalyclip(setting: Setting, device: Any) -> Callable[[], Any]:
     from vlmad_jax.benchmark.torch_anomalyclip import TorchAnomalyCLIP
 
     detector = AnomalyCLIP.scaled(CLIP(setting.config, {}, None))
-    model = open_clip.create_model(OPEN_CLIP_NAMES[setting.arch]).eval()
+    quick = setting.config.activation == "quick_gelu"  # which not every version has among its names
+    model = open_clip.create_model(OPEN_CLIP_NAMES[setting.arch], force_quick_gelu=quick).eval()
     draw_into(model)
     peer = TorchAnomalyCLIP(model.to(device), detector, draw_text(setting.config))
     pictures = normalised(setting, detector.size, device)
