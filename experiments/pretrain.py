@@ -37,7 +37,7 @@ SEED = flags.DEFINE_integer(
 )
 DTYPE = flags.DEFINE_string("dtype", DEFAULT.dtype, "float32 or bfloat16: what matrix products read.")
 LEAVE_OUT = flags.DEFINE_list(
-    "leave_out", DEFAULT.leave_out, f"Terms of the loss to do without: {', '.join(WEIGHTS)}."
+    "leave_out", [*DEFAULT.leave_out], f"Terms of the loss to do without: {', '.join(WEIGHTS)}."
 )
 IMAGE_SIZE = flags.DEFINE_integer(
     "image_size", DEFAULT.image_size, "Side of the pictures in pixels.", lower_bound=1

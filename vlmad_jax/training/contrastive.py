@@ -14,8 +14,8 @@ The fifth, `patch`, asks a linear head whether each patch is defective. Captions
 where masks say one of every patch: a small model then finds defects within an hour of training;
 the head is thrown away.
 
-The sixth, `reference`, asks the same of a patch's distance to the nearest patch of another good picture of the
-product, which is how WinCLIP reads good samples.
+The sixth, `reference`, asks the same of a patch's distance to the nearest patch of another good picture of
+the product, which is how WinCLIP reads good samples.
 """
 
 from __future__ import annotations
@@ -167,7 +167,10 @@ def patch_loss(logits: jax.Array, share: jax.Array) -> jax.Array:
 
 
 def reference_loss(patches: jax.Array, memory: jax.Array, share: jax.Array) -> jax.Array:
-    """`patch_loss` of distances to good patches: (2B, P, D), good pictures first, against (B, M, D), (2B, P)."""
+    """`patch_loss` of how far patches are from another good picture's.
+
+    Patches (2B, P, D), those of good pictures first, memory (B, M, D), share (2B, P).
+    """
     distances = jax.vmap(association_scores)(jnp.stack(jnp.split(patches, 2), axis=1), memory)  # (B, 2, P)
     logits = DISTANCE_SCALE * (distances - EVEN_DISTANCE)
     return patch_loss(logits.swapaxes(0, 1).reshape(share.shape), share)

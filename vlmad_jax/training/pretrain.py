@@ -36,8 +36,8 @@ class PretrainConfig:
     Only `schedule_steps` may change on the way: there the learning rates reach zero. They rise for
     `warmup_steps`, stay, and fall over the second half. `pairs` pictures with and as many without a defect
     make a batch; `pool` is the number of different pairs. `learning_rate` is Adam's, `kernel_rate` Muon's.
-    `leave_out` names terms of the loss to do without, to see what each is worth. `image_size` is the pictures'
-    side in pixels. `start` is a directory of weights to begin with instead of fresh ones.
+    `leave_out` names terms of the loss to do without, to see what each is worth. `image_size` is the side of
+    the pictures in pixels. `start` is a directory of weights to begin with instead of fresh ones.
     """
 
     schedule_steps: int = 6_000
