@@ -25,9 +25,7 @@ ARCH = flags.DEFINE_string("arch", "vit-b-16-plus-240", f"The backbone: {', '.jo
 BATCH_SIZE = flags.DEFINE_integer("batch_size", 1, "Pictures scored together, or of a training step.")
 WORK = flags.DEFINE_string("work", "score", f"What is measured: {', '.join(WORKS)}.")
 DTYPES = flags.DEFINE_list("dtypes", ["float32", "bfloat16"], "What matrix products read, one after another.")
-WINDOW_SIZES = flags.DEFINE_list(
-    "window_sizes", None, "Sides of winclip's windows in patches; 2,3 if not given."
-)
+common.define_window_flags()
 SHOTS = flags.DEFINE_integer("shots", 0, "Random reference pictures; 0 is zero-shot.")
 REPEATS = flags.DEFINE_integer("repeats", 5, "Rounds, in each of which every dtype has its turn.")
 SECONDS = flags.DEFINE_float("seconds", 120.0, "No further round begins after this long; one always does.")
@@ -54,10 +52,15 @@ def run(
 
 def main() -> None:
     """Flags in, a measurement out."""
-    window_sizes = common.window_sizes_from(WINDOW_SIZES.value)
-    config = benchmark.architecture(ARCH.value)
-    size = BATCH_SIZE.value
-    setting = Setting(METHOD.value, ARCH.value, config, size, window_sizes, SHOTS.value, WORK.value)
+    setting = Setting(
+        METHOD.value,
+        ARCH.value,
+        benchmark.architecture(ARCH.value),
+        BATCH_SIZE.value,
+        shots=SHOTS.value,
+        work=WORK.value,
+        **common.window_settings(),
+    )
     run(setting, DTYPES.value, REPEATS.value, SECONDS.value, pathlib.Path(OUT.value), AGAINST.value)
 
 

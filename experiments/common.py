@@ -13,7 +13,7 @@ from absl import app, flags, logging
 
 from vlmad_jax.clip.hub import BUNDLED, is_bundled
 from vlmad_jax.errors import InputError
-from vlmad_jax.evaluation import EvaluationConfig, evaluate
+from vlmad_jax.evaluation import EvaluationConfig, Part, evaluate
 from vlmad_jax.fingerprint import fingerprint
 from vlmad_jax.methods import METHODS
 from vlmad_jax.programs import keep_programs
@@ -32,9 +32,22 @@ weights/README.md."""
 def define_model_flags(windows: bool = True) -> None:
     """Defines the flags of a backbone, and of how pictures pass through it."""
     flags.DEFINE_string("weights", BUNDLED, "A checkpoint's directory or Hugging Face hub id.")
-    flags.DEFINE_string("dtype", "float32", "float32, or bfloat16 for faster matrix products.")
+    flags.DEFINE_string(
+        "dtype", "float32", "float32, bfloat16 for faster matrix products, or int8, which trades accuracy."
+    )
     if windows:
-        flags.DEFINE_list("window_sizes", None, "Sides of winclip's windows, in patches; 2,3 if not given.")
+        define_window_flags()
+
+
+def define_window_flags() -> None:
+    """Defines the flags of winclip's windows; the last two trade accuracy for speed."""
+    flags.DEFINE_list("window_sizes", None, "Sides of winclip's windows, in patches; 2,3 if not given.")
+    flags.DEFINE_integer(
+        "window_stride", None, "Patches between winclip's windows; above 1 it trades accuracy for speed."
+    )
+    flags.DEFINE_integer(
+        "merge_tokens", None, "Tokens winclip merges in each layer; above 0 it trades accuracy for speed."
+    )
 
 
 def define_workers_flag() -> None:
@@ -63,6 +76,10 @@ def define_flags(sample_flags: bool = False) -> None:
     flags.DEFINE_integer("seed", 0, "Of the draw of good samples.", lower_bound=0)
     flags.DEFINE_string("params", None, "What was learned: a folder of experiments.train, or a .pth file.")
     flags.DEFINE_bool("save_maps", False, "Also write a picture of each anomaly map.")
+    flags.DEFINE_integer("processes", None, "How many of this command share --out, perhaps on other hosts.")
+    flags.DEFINE_integer(
+        "process", None, "Which of them this is, from 0: it does its share of the categories."
+    )
     flags.DEFINE_string("trace", None, "Folder of a trace of the run, for https://ui.perfetto.dev or xprof.")
     if sample_flags:
         flags.DEFINE_string("shots", "4", "Good samples of each category, or all.")
@@ -87,6 +104,16 @@ def numbers_from(name: str, values: Sequence[str]) -> tuple[int, ...]:
     return tuple(map(int, values))
 
 
+def window_settings() -> dict[str, Any]:
+    """What the flags of `define_window_flags` say."""
+    values = flags.FLAGS
+    return {
+        "window_sizes": window_sizes_from(values.window_sizes),
+        "window_stride": values.window_stride,
+        "merge_tokens": values.merge_tokens,
+    }
+
+
 def window_sizes_from(given: Sequence[str] | None) -> tuple[int, ...] | None:
     """The value of `--window_sizes` as numbers."""
     if given is None:
@@ -101,9 +128,6 @@ def window_sizes_from(given: Sequence[str] | None) -> tuple[int, ...] | None:
 def shared_settings() -> dict[str, Any]:
     """What the flags of `define_shared_flags` say of an evaluation."""
     values = flags.FLAGS
-    windows = {}
-    if "window_sizes" in values:
-        windows = {"window_sizes": window_sizes_from(values.window_sizes)}
     return {
         "weights": values.weights,
         "dataset": values.dataset,
@@ -111,7 +135,7 @@ def shared_settings() -> dict[str, Any]:
         "categories": tuple(values.categories),
         "batch_size": values.batch_size,
         "dtype": values.dtype,
-        **windows,
+        **(window_settings() if "window_sizes" in values else {}),
     }
 
 
@@ -130,6 +154,18 @@ def config_from_flags(shots: int | Literal["all"] = 0, references: str | None = 
     )
 
 
+def part_from_flags() -> Part | None:
+    """The share of this process in an evaluation; None if it does all."""
+    process, processes = flags.FLAGS.process, flags.FLAGS.processes
+    if process is None and processes is None:
+        return None
+    if process is None or processes is None or not 0 <= process < processes:
+        raise InputError(
+            f"--process={process} --processes={processes}: give both, the first from 0 and below the second"
+        )
+    return Part(process, processes)
+
+
 def out_from_flags(experiment: str, config: EvaluationConfig) -> Path:
     """`--out`, or a folder whose name changes with the configuration."""
     if flags.FLAGS.out:
@@ -143,12 +179,15 @@ def folder(experiment: str, config: Any, *names: str) -> Path:
     return Path("results") / experiment / "-".join([*names, digest])
 
 
-def run(config: EvaluationConfig, out: Path) -> None:
-    """Runs an evaluation and prints its table."""
+def run(config: EvaluationConfig, out: Path, part: Part | None = None) -> None:
+    """Runs an evaluation, or this process's part of it, and prints its table."""
     values = flags.FLAGS
     trace = values.trace if "trace" in values else None
     with traced(trace) if trace else contextlib.nullcontext():
-        results = evaluate(config, out, values.resume, values.save_maps, values.workers)
+        results = evaluate(config, out, values.resume, values.save_maps, values.workers, part=part)
+    if not results:
+        print(f"done with this part; the last of the processes to end writes {out / 'metrics.json'}")
+        return
     print(
         metrics_table(
             results["categories"], results["mean"], published(config.method, config.dataset, config.shots)

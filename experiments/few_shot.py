@@ -23,7 +23,7 @@ def main() -> None:
     if shots == 0:
         raise InputError("--shots=0 is zero-shot; give 1 or more, or use experiments.zero_shot")
     config = common.config_from_flags(shots, flags.FLAGS.references)
-    common.run(config, common.out_from_flags("few_shot", config))
+    common.run(config, common.out_from_flags("few_shot", config), common.part_from_flags())
 
 
 if __name__ == "__main__":

@@ -59,7 +59,7 @@ def main() -> None:
         weights=values.weights,
         false_alarms=FALSE_ALARMS.value,
         tiles=TILES.value,
-        window_sizes=common.window_sizes_from(values.window_sizes),
+        **common.window_settings(),
         params=PARAMS.value,
         dtype=values.dtype,
         augmentations=AUGMENTATIONS.value,

@@ -3,6 +3,7 @@
     python -m experiments.predict nut.vlmad new                     # a folder and all below it, files, videos
     find new -name '*.png' | python -m experiments.predict nut.vlmad -     # answers each line at once
     python -m experiments.predict nut.vlmad camera --watch          # answers each picture as it comes
+    python -m experiments.predict nut.vlmad new --engine=ray        # on all machines of a Ray cluster
 
 Writes OUT/scores.csv and OUT/scores.jsonl, a row a picture as it is judged: path, frame (of a video), score,
 probability, decision (good or bad), boxes of the defects (x, y, width, height in pixels, and the map's peak),
@@ -10,6 +11,9 @@ milliseconds, or the error that kept it from being judged. What was written stay
 next run with the same --out goes on. --save_maps adds OUT/maps. `-` and --watch also answer by a line of JSON
 on standard output; `-` writes files only with --out. Videos, and with --sequence the pictures of each folder,
 are sequences: maps are smoothed over time, and a bad frame stays bad until it is clear.
+
+--engine=ray (extra: ray) scores single pictures on the cluster of --ray_address or RAY_ADDRESS, or on one
+that it starts here. All machines see pictures, detector and weights under the same paths.
 
 Exit code: 0 if none is bad, 2 if any is, 1 for errors, also if nothing could be judged.
 """
@@ -22,7 +26,7 @@ from pathlib import Path
 
 from absl import flags
 
-from experiments import common
+from experiments import cluster, common
 from vlmad_jax.errors import InputError
 from vlmad_jax.inspection.detector import FittedDetector
 from vlmad_jax.inspection.predict import PredictConfig, predict, predict_live
@@ -30,6 +34,7 @@ from vlmad_jax.inspection.smoothing import Smoothing
 from vlmad_jax.inspection.store import load_detector
 
 common.define_workers_flag()
+cluster.define()
 DEFAULT = Smoothing()
 OUT = flags.DEFINE_string("out", None, "Folder of the results; results/predict/<a name of the run>.")
 WEIGHTS = flags.DEFINE_string("weights", None, "Where the detector's weights are now, if they were moved.")
@@ -54,6 +59,8 @@ def check(sources: tuple[str, ...]) -> None:
         raise InputError("--idle_seconds is of --watch; give both, or leave it out")
     if "-" in sources and SAVE_MAPS.value and not OUT.value:
         raise InputError("--save_maps needs --out where paths come from standard input")
+    given = [f"--{flag.name}" for flag in (WATCH, SEQUENCE, SAVE_MAPS) if flag.value]
+    cluster.check(given + ["--workers"] * bool(flags.FLAGS.workers) + ["-"] * ("-" in sources))
 
 
 def out_of(detector: FittedDetector, name: str, sources: tuple[str, ...]) -> Path:
@@ -78,7 +85,7 @@ def main(name: str, *sources: str) -> int:
         source = Path(sources[0]) if WATCH.value else sys.stdin.buffer
         counts = predict_live(detector, source, sys.stdout, out, config, IDLE_SECONDS.value)
     else:
-        counts = predict(detector, sources, out, config)
+        counts = predict(detector, sources, out, config, cluster.engine_for(name, detector))
     kept = f"; results are in {out}" if out else ""
     print(f"{counts}{kept}", file=sys.stderr if live else sys.stdout)
     if counts.failed and not counts.good + counts.bad:

@@ -45,6 +45,20 @@ def as_people_run_it(compiled_quickly: None) -> Iterator[None]:
     configure(jax_disable_most_optimizations=True)
 
 
+@pytest.fixture
+def compilations() -> Iterator[list[str]]:
+    """A list that grows with every program that XLA compiles."""
+    compiled: list[str] = []
+
+    def listen(event: str, _seconds: float, **_: Any) -> None:
+        if event == "/jax/core/compile/backend_compile_duration":
+            compiled.append(event)
+
+    jax.monitoring.register_event_duration_secs_listener(listen)
+    yield compiled
+    jax.monitoring.unregister_event_duration_listener(listen)
+
+
 @pytest.fixture(scope="session", autouse=True)
 def away_from_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """No test reads or writes what the user's own runs keep; what is kept is for those that ask for it."""

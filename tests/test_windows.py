@@ -8,17 +8,42 @@ from vlmad_jax import InputError, windows
 from vlmad_jax.windows import harmonic_aggregation, harmonic_mean, map_windows, sliding_windows
 
 
-def windows_by_loops(rows: int, columns: int, size: int) -> list[list[int]]:
+def windows_by_loops(rows: int, columns: int, size: int, stride: int = 1) -> list[list[int]]:
     return [
         [(row + down) * columns + column + right for down in range(size) for right in range(size)]
         for row in range(rows - size + 1)
+        if row % stride == 0 or row == rows - size
         for column in range(columns - size + 1)
+        if column % stride == 0 or column == columns - size
     ]
 
 
 @pytest.mark.parametrize(("grid", "size"), [((4, 4), 1), ((4, 4), 4), ((3, 5), 2), ((7, 6), 3)])
 def test_sliding_windows(grid, size):
     assert sliding_windows(grid, size).tolist() == windows_by_loops(*grid, size)
+
+
+@pytest.mark.parametrize(
+    ("grid", "size", "stride"), [((5, 6), 2, 2), ((7, 8), 3, 2), ((7, 8), 3, 3), ((3, 3), 3, 3)]
+)
+def test_windows_with_a_stride_cover_every_patch(grid, size, stride):
+    windows = sliding_windows(grid, size, stride)
+    assert windows.tolist() == windows_by_loops(*grid, size, stride)
+    assert set(windows.flat) == set(range(grid[0] * grid[1]))
+
+
+def test_number_of_windows_with_a_stride():
+    assert [len(sliding_windows((15, 15), size, 2)) for size in (2, 3)] == [8**2, 7**2]
+
+
+@pytest.mark.parametrize("stride", [0, 3])
+def test_a_stride_that_leaves_patches_uncovered(stride):
+    with pytest.raises(InputError) as caught:
+        sliding_windows((5, 5), 2, stride)
+    assert str(caught.value) == (
+        f"window stride {stride} does not cover every patch with windows of 2 x 2; "
+        "give 1 to the smallest window size"
+    )
 
 
 def test_published_number_of_windows():

@@ -21,7 +21,9 @@ def chunk_tokens() -> int:
     return CPU_TOKENS if jax.default_backend() == "cpu" else ACCELERATOR_TOKENS
 
 
-def map_heads(attention: Callable[..., jax.Array], q: jax.Array, k: jax.Array, v: jax.Array) -> jax.Array:
+def map_heads(
+    attention: Callable[..., jax.Array], q: jax.Array, k: jax.Array, v: jax.Array, *more: jax.Array
+) -> jax.Array:
     """Attention of the heads of B pictures, on a CPU as many at a time as its caches hold; else all at once.
 
     Args:
@@ -29,12 +31,13 @@ def map_heads(attention: Callable[..., jax.Array], q: jax.Array, k: jax.Array, v
       q: (B, H, Q, d).
       k: (B, H, T, d).
       v: (B, H, T, d).
+      more: what else `attention` is to be given of each head, (B, H, ...) each.
     """
     batch, heads = q.shape[:2]
     most = CPU_PAIRS // (q.shape[2] * k.shape[2])
     if jax.default_backend() != "cpu" or batch * heads <= most:
-        return attention(q, k, v)
-    rows = [x.reshape(batch * heads, 1, *x.shape[2:]) for x in (q, k, v)]
+        return attention(q, k, v, *more)
+    rows = [x.reshape(batch * heads, 1, *x.shape[2:]) for x in (q, k, v, *more)]
     return map_chunks(lambda rows: attention(*rows), rows, most).reshape(q.shape)
 
 

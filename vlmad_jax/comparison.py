@@ -29,6 +29,8 @@ from vlmad_jax.results import Results
 Shots = int | Literal["all"]
 Figures = dict[str, Any]
 
+# Options that several methods may have in common; the others have none of them.
+WINDOW_OPTIONS = ("window_sizes", "window_stride", "merge_tokens")
 SHOWN = ("image_auroc", "image_ap", "pixel_auroc", "pixel_aupro")
 
 
@@ -83,7 +85,7 @@ class Grid:
         """The evaluations by the name of their folder."""
         found = {}
         for name, shots in self.rows:
-            has_windows = "window_sizes" in method(name).options
+            lacks: dict[str, Any] = dict.fromkeys(set(WINDOW_OPTIONS) - set(method(name).options))
             for seed in self.seeds_of(shots):
                 found[cell_name(name, shots, seed)] = dataclasses.replace(
                     self.shared,
@@ -91,7 +93,7 @@ class Grid:
                     shots=shots,
                     seed=seed,
                     params=self.params.get(name),
-                    window_sizes=self.shared.window_sizes if has_windows else None,
+                    **lacks,
                 )
         return found
 
@@ -139,7 +141,7 @@ class Inputs:
         clip = load_clip(shared.weights, shared.dtype)
         found = {}
         for config in self.grid.cells.values():
-            _, params = method(config.method).chosen(clip, Options(config.window_sizes, config.params))
+            _, params = method(config.method).chosen(clip, Options.of(config))
             found[config.method] = {
                 "data": dataset.fingerprint,
                 "weights": clip.fingerprint,

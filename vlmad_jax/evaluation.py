@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import io
 import itertools
 import json
@@ -23,6 +24,7 @@ from vlmad_jax.data import DataSet, Sample, load_dataset
 from vlmad_jax.data.images import read_picture, resize_picture
 from vlmad_jax.data.pipeline import Batch, batches, prefetch, why_unreadable
 from vlmad_jax.data.references import draw_references, read_manifest, write_manifest
+from vlmad_jax.data_parallel import DataParallel
 from vlmad_jax.errors import InputError
 from vlmad_jax.fingerprint import fingerprint
 from vlmad_jax.methods import Detector, Options, Scores, method
@@ -44,9 +46,11 @@ class EvaluationConfig:
       data_dir: where it is, for those that need it.
       categories: those to run; all if empty.
       batch_size: pictures scored together.
-      dtype: "float32" or "bfloat16".
+      dtype: "float32", "bfloat16", or "int8", which trades accuracy for speed.
       seed: of the draw of good samples.
       window_sizes: of winclip, sides of the windows in patches; None is its own choice.
+      window_stride: of winclip, patches between windows; above 1 it trades accuracy for speed.
+      merge_tokens: of winclip, tokens merged in each layer; above 0 it trades accuracy for speed.
       params: of methods that learn, where what they learned is; None is what is bundled with the weights.
       shots: good samples of each category, or "all"; 0 is zero-shot.
       references: a manifest that names the good samples instead of drawing them.
@@ -61,9 +65,23 @@ class EvaluationConfig:
     dtype: str = "float32"
     seed: int = 0
     window_sizes: tuple[int, ...] | None = None
+    window_stride: int | None = None
+    merge_tokens: int | None = None
     params: str | None = None
     shots: int | Literal["all"] = 0
     references: str | None = None
+
+
+@dataclass(frozen=True)
+class Part:
+    """The share of process `process`, from 0, of `processes` that run the same evaluation."""
+
+    process: int
+    processes: int
+
+    def of(self, categories: Sequence[str]) -> Sequence[str]:
+        """Every so manieth category."""
+        return categories[self.process :: self.processes]
 
 
 def evaluate(
@@ -74,8 +92,9 @@ def evaluate(
     workers: int = 0,
     compared: bool = False,
     observe: Observe | None = None,
+    part: Part | None = None,
 ) -> dict[str, Any]:
-    """Runs an evaluation and writes its files to `out`.
+    """Runs an evaluation on all devices of this process and writes its files to `out`.
 
     Args:
       config: what to run.
@@ -86,21 +105,25 @@ def evaluate(
       compared: as one of several: also notes how long each category takes to prepare and a picture to score,
         for `Results.timing`, and its progress bar stands below another.
       observe: is shown each category with its maps before it is noted as finished.
+      part: the categories of this process, where several share `out`; None is all.
 
     Returns:
-      The contents of `metrics.json`.
+      The contents of `metrics.json`; {} where categories of other processes are missing, the last of which to
+      end writes it.
 
     Raises:
       InputError: whatever is wrong with the configuration, the weights or the data; or more than 1% of the
         pictures cannot be read.
     """
+    if part and not resume:
+        raise InputError("--noresume would remove what the other processes write; remove --out beforehand")
     kind = method(config.method)  # before the slow things, so that a misspelt name is told at once
     kind.check_references(given=config.shots != 0)
     dtype_of(config.dtype)
     dataset = load_dataset(config.dataset, config.data_dir, config.categories)
     references = choose_references(config, dataset)
     clip = load_clip(config.weights, config.dtype)
-    detector, params = kind.chosen(clip, Options(config.window_sizes, config.params))
+    detector, params = kind.chosen(clip, Options.of(config))
     described = {
         **{key: list(x) if isinstance(x, tuple) else x for key, x in dataclasses.asdict(config).items()},
         "categories": list(dataset.categories),
@@ -115,9 +138,12 @@ def evaluate(
     if references:
         write_manifest(out / "references.json", references)
     maps_out = out if save_maps else None
-    todo = [name for name in dataset.categories if not is_finished(name, results, maps_out)]
+    mine = part.of(dataset.categories) if part else dataset.categories
+    todo = [name for name in mine if not is_finished(name, results, maps_out)]
     evaluator = Evaluator(detector, params, dataset, references, results, maps_out, compared, observe)
     evaluator.run(todo, config.batch_size, workers)
+    if not all(is_finished(name, results, maps_out) for name in dataset.categories):
+        return {}
     left_out = sum(row.score is None for name in dataset.categories for row in results.rows(name))
     if left_out:
         tqdm.write(f"{left_out} pictures cannot be read and are left out; {out / 'scores.csv'} says why")
@@ -203,6 +229,7 @@ class Evaluator:
 
     def run(self, categories: Sequence[str], batch_size: int, workers: int) -> None:
         """Evaluates the categories and adds each to the results as it is finished."""
+        batch_size = self.devices.batch_size(batch_size)
         groups = [self.dataset.select(name, "test") for name in categories]
         read = each_named("read", self.read(groups, batch_size, workers))
         stream = prefetch(read, self.put)
@@ -219,14 +246,19 @@ class Evaluator:
         """The pictures of each category in batches."""
         return batches(groups, self.detector.size, batch_size, workers, with_masks=True)
 
-    def put(self, batch: Batch) -> tuple[Batch, jax.Array]:
-        """The batch, and its pictures on the device."""
+    @functools.cached_property
+    def devices(self) -> DataParallel:
+        """The detector on all of them."""
+        return DataParallel(self.detector)
+
+    def put(self, batch: Batch) -> tuple[Batch, Any]:
+        """The batch, and its pictures on the devices."""
         with named("to device"):
-            return batch, jax.device_put(batch.image)
+            return batch, self.devices.put(batch.image)
 
     def score(self, state: Any, images: Any) -> Scores:
         """The scores of a batch."""
-        return self.detector.score(state, images)
+        return self.devices.score(state, images)
 
     def scored(
         self, stream: Iterator[tuple[Batch, jax.Array]], categories: Sequence[str], bar: tqdm[Any]
@@ -283,7 +315,8 @@ class Evaluator:
             samples = self.references[category]
             size = self.detector.size
             pictures = np.stack([resize_picture(read_picture(sample.path), size) for sample in samples])
-        return self.detector.prepare(self.dataset.object_name(category), pictures, self.params)
+        state = self.detector.prepare(self.dataset.object_name(category), pictures, self.params)
+        return self.devices.copy(state)
 
     def finish(self, category: str, samples: Sequence[Sample], scored: list[tuple[Batch, Scores]]) -> None:
         """Metrics, rows and maps of a category whose batches are all scored."""

@@ -12,14 +12,17 @@ from vlmad_jax.chunks import chunk_tokens
 from vlmad_jax.errors import InputError
 
 
-def sliding_windows(grid: tuple[int, int], size: int) -> np.ndarray:
-    """The patches of every size x size window of a grid, stride 1: int (W, size * size), row by row.
+def sliding_windows(grid: tuple[int, int], size: int, stride: int = 1) -> np.ndarray:
+    """The patches of the size x size windows of a grid: int (W, size * size), row by row.
+
+    Windows begin every `stride` patches, and one ends at each border, so that they cover every patch.
 
     >>> sliding_windows((2, 3), 2).tolist()
     [[0, 1, 3, 4], [1, 2, 4, 5]]
 
     Raises:
-      InputError: the window is larger than the grid, or smaller than one patch.
+      InputError: the window is larger than the grid, or smaller than one patch; a stride that is larger than
+        the window, or below 1.
     """
     rows, columns = grid
     if not 1 <= size <= min(grid):
@@ -27,9 +30,15 @@ def sliding_windows(grid: tuple[int, int], size: int) -> np.ndarray:
             f"window size {size} does not fit a grid of {rows} x {columns} patches; "
             f"give sizes from 1 to {min(grid)}, or larger pictures"
         )
+    if not 1 <= stride <= size:
+        raise InputError(
+            f"window stride {stride} does not cover every patch with windows of {size} x {size}; "
+            "give 1 to the smallest window size"
+        )
     patches = np.arange(rows * columns).reshape(grid)
     views = np.lib.stride_tricks.sliding_window_view(patches, (size, size))
-    return views.reshape(-1, size * size)
+    down, right = ([*range(0, last, stride), last] for last in (rows - size, columns - size))
+    return views[np.ix_(down, right)].reshape(-1, size * size)
 
 
 def map_windows(

@@ -41,6 +41,7 @@ def test_a_drawn_clip_holds_the_drawn_tensors():
         ({}, "authors", "--against=authors does --method=anomalyclip with --arch=vit-b-16-plus-240 or"),
         ({"arch": "vit-b-32"}, "anomalib", "--against=anomalib does --method=winclip"),
         ({"arch": "vit-b-16-plus-240", "shots": 1}, "anomalib", "is for --work=score and --shots=0"),
+        ({"arch": "vit-b-16-plus-240", "merge_tokens": 1}, "anomalib", "does what is published; leave --win"),
     ],
 )
 def test_peers_that_do_not_do_this(changes, against, message):

@@ -21,7 +21,7 @@ def results(as_people_run_it):
     """A whole measurement of a small backbone in another process."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(turns, "Contender", quick_contender)
-        return run(small(batch_size=2, shots=1), ["bfloat16"], repeats=2)
+        return run(small(batch_size=2, shots=1, window_stride=1), ["bfloat16"], repeats=2)
 
 
 def test_measurement(results):
@@ -34,6 +34,8 @@ def test_measurement(results):
         "arch": "small",
         "batch_size": 2,
         "window_sizes": [2, 3],
+        "window_stride": 1,
+        "merge_tokens": None,
         "shots": 1,
         "work": "score",
     }
@@ -53,8 +55,8 @@ def test_measurement(results):
 def test_table(results):
     figures = results["contenders"]["bfloat16"]
     lines = table(results | {"contenders": {"float32": figures, "bfloat16": figures}}).splitlines()
-    assert lines[0] == "winclip 1-shot, small, windows 2,3, batch 2"
-    training = results["setting"] | {"work": "train_cached", "window_sizes": None}
+    assert lines[0] == "winclip 1-shot, small, windows 2,3, window stride 1, batch 2"
+    training = results["setting"] | {"work": "train_cached", "window_sizes": None, "window_stride": None}
     assert table(results | {"setting": training}).startswith(
         "winclip training step on cached features, small"
     )
@@ -95,6 +97,12 @@ def test_summary_by_hand():
 def test_impossible_runs(dtypes, repeats, message):
     with pytest.raises(InputError, match=message):
         run(small(), dtypes, repeats)
+
+
+def test_int8_does_not_train():
+    training = small(method="aprilgan", work="train")
+    with pytest.raises(InputError, match="dtype int8 is rounded and has no gradient"):
+        run(training, ["int8"])
 
 
 class Clocked:
@@ -168,6 +176,9 @@ def test_products_multiply_in_full(monkeypatch):
         assert product().shape == (n, m)
         assert product().dtype == jnp.float32
     assert float(products[1024, 16, 32]().std()) == pytest.approx(4.0, rel=0.1)  # sums of 16 products
+    whole = np.asarray(machine.products(small().config, "int8")[1024, 16, 32]())
+    assert (whole == whole.round()).all()
+    assert whole.std() > 1000
 
 
 @pytest.mark.skipif(not pathlib.Path("/proc/self/statm").exists(), reason="reads its own memory from /proc")

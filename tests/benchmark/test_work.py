@@ -16,6 +16,7 @@ from vlmad_jax.benchmark import (
 )
 from vlmad_jax.benchmark.jobs import make_job, random_state
 from vlmad_jax.clip.model import CLIP, random_clip
+from vlmad_jax.clip.weights import cast_matrices
 from vlmad_jax.errors import InputError
 from vlmad_jax.methods import WinCLIP
 
@@ -35,8 +36,8 @@ def clip() -> CLIP:
     return random_clip(SMALL)
 
 
-def executed(batch: int, shots: int = 0) -> int:
-    detector = WinCLIP(clip())
+def executed(batch: int, shots: int = 0, backbone: CLIP | None = None, **options: int) -> int:
+    detector = WinCLIP(backbone or clip(), **options)
     images = jax.ShapeDtypeStruct((batch, 32, 32, 3), jnp.uint8)
     return matmul_flop(detector.score, random_state(detector, shots), images)
 
@@ -76,6 +77,48 @@ def test_executed_work_with_references():
     assert executed(batch=1, shots=2) == EXECUTED - 109_952 + 176_512 + UPSAMPLING + MEMORY
 
 
+def test_work_that_a_stride_saves():
+    """Of the windows of 2 x 2 patches 4 of 9 are left; windows of 3 x 3 begin at both places they fit."""
+    saved = 5 * 30_848 + 2 * 5 * 8 * 2
+    assert executed(batch=1, window_stride=2) == EXECUTED + UPSAMPLING - saved
+
+
+@pytest.mark.parametrize("merge", [1, 3])
+def test_work_that_merging_saves(merge):
+    """In the first of two layers, so in its MLP, 2048 a token, and in the last one's keys and values, 1088.
+
+    It costs the likeness of tokens by keys of 8, and sums of those merged, of width 16 and their sizes.
+    """
+
+    def saved(tokens: int) -> int:
+        gone, a, b = min(merge, (tokens - 1) // 2), -(-tokens // 2), tokens // 2
+        return gone * (2048 + 1088) - 2 * a * b * 8 - 2 * gone * b * (16 + 1)
+
+    expected = EXECUTED + UPSAMPLING - saved(17) - 9 * saved(5) - 4 * saved(10)
+    assert executed(batch=1, merge_tokens=merge) == expected
+    assert executed(batch=2, merge_tokens=merge) == 2 * expected
+    # With references the whole picture is not merged.
+    few_shot = EXECUTED - 109_952 + 176_512 + UPSAMPLING + MEMORY
+    assert executed(batch=1, shots=2, merge_tokens=merge) == few_shot - 9 * saved(5) - 4 * saved(10)
+
+
+def test_int8_does_the_same_work():
+    params = cast_matrices(clip().params, "int8")
+    small = dataclasses.replace(clip(), params=params, dtype="int8")
+    assert executed(batch=1, backbone=small) == EXECUTED + UPSAMPLING
+
+
+def test_what_is_traded_changes_nothing_of_the_published_work():
+    assert small(window_stride=2, merge_tokens=1).published_flop == PUBLISHED
+    assert [small(window_stride=x, merge_tokens=y).is_published for x, y in ((1, 0), (2, None), (1, 1))] == [
+        True,
+        False,
+        False,
+    ]
+    faster = small(window_stride=2, merge_tokens=1).detector(clip())
+    assert (faster.window_stride, faster.merge_tokens) == (2, 1)
+
+
 def test_scan_counts_every_step():
     matrix = jax.ShapeDtypeStruct((4, 4), jnp.float32)
 
@@ -107,6 +150,9 @@ def test_random_state_has_the_shapes_of_prepare():
         ({"shots": -1}, "--shots=-1 is below zero"),
         ({"window_sizes": ()}, "--window_sizes is empty"),
         ({"window_sizes": (5,)}, "window size 5 does not fit"),
+        ({"window_stride": 3}, "--window_sizes=2,3 --window_stride=3: window stride 3 does not cover"),
+        ({"merge_tokens": -1}, "--merge_tokens=-1: merge_tokens -1 is below 0"),
+        ({"method": "aprilgan", "window_stride": 2}, "--window_stride is no option of aprilgan"),
         ({"work": "sleep"}, "--work=sleep is not one of score, train, train_cached"),
         ({"method": "spade"}, "--method=spade: its published work is not counted; give one of winclip, "),
         ({"work": "train"}, "method 'winclip' learns nothing; anomalyclip, aprilgan, coop do"),

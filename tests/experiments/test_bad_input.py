@@ -76,6 +76,11 @@ FLAGS = {
         "--window_sizes=2,9",
         "--window_sizes=2,9: window size 9 does not fit a grid of 8 x 8 patches; give sizes from 1 to 8",
     ),
+    "a stride beyond the windows": (
+        "--window_stride=3",
+        "--window_stride=3: window stride 3 does not cover every patch with windows of 2 x 2; give 1 to the",
+    ),
+    "fewer than no tokens": ("--merge_tokens=-1", "--merge_tokens=-1: merge_tokens -1 is below 0; give 0"),
     "no window": ("--window_sizes=", "--window_sizes=: no window size; give at least one"),
     "windows that are no numbers": (
         "--window_sizes=a",

@@ -32,7 +32,12 @@ def compare(folder: Path, weights: Path, tmp_path: Path, capsys: pytest.CaptureF
 
 def test_cells_are_what_makes_sense():
     cells = grid(
-        ("winclip", "anomalyclip"), (0, 2, "all"), window_sizes=(2,), params={"anomalyclip": "p"}
+        ("winclip", "anomalyclip"),
+        (0, 2, "all"),
+        window_sizes=(2,),
+        window_stride=2,
+        merge_tokens=1,
+        params={"anomalyclip": "p"},
     ).cells
     assert list(cells) == [
         "winclip-0-shots-seed-0",
@@ -42,6 +47,8 @@ def test_cells_are_what_makes_sense():
         "anomalyclip-0-shots-seed-0",
     ]
     assert [cells[name].window_sizes for name in list(cells)[-2:]] == [(2,), None]
+    assert [cells[name].window_stride for name in list(cells)[-2:]] == [2, None]
+    assert [cells[name].merge_tokens for name in list(cells)[-2:]] == [1, None]
     assert [cells[name].params for name in list(cells)[-2:]] == [None, "p"]
 
 

@@ -67,6 +67,7 @@ def test_a_trace_shows_reading_beside_scoring(
     assert "cannot be made" in refused.stderr
 
 
+@pytest.mark.long
 def test_killed_and_started_again_gives_the_same_files(
     base: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -91,6 +92,7 @@ def test_killed_and_started_again_gives_the_same_files(
     assert done.stdout.startswith(table)
 
 
+@pytest.mark.long
 def test_from_another_folder_with_processes(base: list[str], tmp_path: Path) -> None:
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
@@ -139,6 +141,8 @@ CHANGES: dict[str, tuple[str, Any]] = {
     "dtype": ("bfloat16", "bfloat16"),
     "seed": ("9", 9),
     "window_sizes": ("2,4", (2, 4)),
+    "window_stride": ("2", 2),
+    "merge_tokens": ("1", 1),
     "params": ("b.pth", "b.pth"),
     "out": ("place", Path("place")),
     "resume": ("false", False),

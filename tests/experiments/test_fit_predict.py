@@ -87,12 +87,15 @@ def test_a_name_alone_gives_a_guess(
 ) -> None:
     out = tmp_path / "zero.vlmad"
     flags = ["--object=plate", f"--weights={weights}", f"--out={out}"]
-    done = here(capsys, "fit", "--method=winclip", "--window_sizes=2", *flags)
+    faster = ["--window_sizes=2", "--window_stride=2", "--merge_tokens=1", "--dtype=int8"]
+    done = here(capsys, "fit", "--method=winclip", *faster, *flags)
     assert done.stdout.startswith("threshold 0.5: a guess, halfway between good and bad: give good pictures")
     detector = load_detector(out)
     assert (detector.threshold, detector.decision.pixel_threshold) == (0.5, 0.5)
     assert detector.description["threshold"]["rule"] == "guess"
     assert 0 < detector(new / "fine.png").image < 1
+    made = detector.scorer.detector
+    assert (made.window_stride, made.merge_tokens, made.clip.dtype) == (2, 1, "int8")
 
 
 def test_good_pictures_set_the_threshold_of_a_method_that_keeps_none(
@@ -188,6 +191,7 @@ def test_a_camera_is_followed_until_it_is_interrupted(
     assert (later.code, later.stdout) == (2, "")  # each is answered once
 
 
+@pytest.mark.long
 def test_a_run_that_is_killed_goes_on(
     plate: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -268,6 +272,12 @@ PREDICT = {
     "idle without watching": (["a", "b", "--idle_seconds=1"], "--idle_seconds is of --watch; give both"),
     "input and more": (["a", "-", "c"], "- takes paths from standard input and no other source"),
     "maps without a place": (["a", "-", "--save_maps"], "--save_maps needs --out where paths come from"),
+    "input to Ray": (["a", "-", "--engine=ray"], "- is of --engine=local; leave one of the two out"),
+    "sequences on Ray": (["a", "b", "--engine=ray", "--sequence"], "--sequence is of --engine=local; leave"),
+    "maps on Ray": (["a", "b", "--engine=ray", "--save_maps"], "--save_maps is of --engine=local; leave"),
+    "watching by Ray": (["a", "tests", "--engine=ray", "--watch"], "--watch is of --engine=local; leave one"),
+    "workers beside Ray": (["a", "b", "--engine=ray", "--workers=1"], "--workers is of --engine=local"),
+    "actors without Ray": (["a", "b", "--actors=2"], "--actors is of --engine=ray; give both"),
     "no weight": (["a", "b", "--smoothing=0"], "--smoothing=0.0: give more than 0 and at most 1"),
     "no batch": (["a", "b", "--batch_size=0"], "flag --batch_size=0: 0 is not a positive integer"),
 }  # fmt: skip

@@ -66,20 +66,6 @@ def shapes(state):
     return jax.tree.map(lambda leaf: (leaf.shape, leaf.dtype.name), state)
 
 
-@pytest.fixture
-def compilations():
-    """A list that grows with every program that XLA compiles."""
-    compiled: list[str] = []
-
-    def listen(event: str, _seconds: float, **_) -> None:
-        if event == "/jax/core/compile/backend_compile_duration":
-            compiled.append(event)
-
-    jax.monitoring.register_event_duration_secs_listener(listen)
-    yield compiled
-    jax.monitoring.unregister_event_duration_listener(listen)
-
-
 @pytest.mark.parametrize("references", [None, REFERENCES], ids=["zero-shot", "few-shot"])
 def test_all_categories_share_one_program(compilations, references):
     detector = WinCLIP(golden_clip("winclip"), window_sizes=(3,))

@@ -1,10 +1,12 @@
 """WinCLIP's settings, and the input it refuses."""
 
+import functools
+
 import jax
 import numpy as np
 import pytest
 
-from tests.golden import difference, golden_clip
+from tests.golden import case, difference, golden_clip
 from tests.methods.detectors import IMAGES, REFERENCES, winclip
 from vlmad_jax import InputError, WinCLIP
 from vlmad_jax.methods import METHODS, Options, method
@@ -71,6 +73,55 @@ def refusal(function, *arguments, **options) -> str:
 )
 def test_window_sizes_that_are_refused(window_sizes, message):
     assert refusal(WinCLIP, golden_clip("winclip"), window_sizes).startswith(message)
+
+
+def test_what_trades_accuracy_for_speed_is_part_of_the_setting_where_it_is_used():
+    clip = golden_clip("winclip")
+    published = {"window_sizes": [2, 3], "image_size": 64, "temperature": 0.07}
+    assert WinCLIP(clip).setting == published
+    faster = WinCLIP(clip, window_stride=2, merge_tokens=1)
+    assert faster.setting == published | {"window_stride": 2, "merge_tokens": 1}
+    for setting in (published, faster.setting):
+        assert WinCLIP.with_setting(clip, setting).setting == setting
+
+
+def test_a_stride_is_that_of_memory_and_map():
+    detector = WinCLIP(golden_clip("winclip"), (3,), window_stride=2)
+    state = detector.prepare("bottle", REFERENCES[:1])
+    assert [len(x) for x in state["memory"]["windows"]] == [4**2]  # of 6 x 6
+    scores = detector.score(state, IMAGES[:2])
+    assert scores.map.shape == (2, 64, 64)
+    assert np.isfinite(scores.map).all()
+
+
+def test_tokens_are_merged_where_only_a_class_token_is_read():
+    """Of windows always; of the whole picture where its patches are not compared."""
+    detector = WinCLIP(golden_clip("winclip"), (3,), merge_tokens=2)
+    zero_shot, few_shot = (
+        detector.clip.compile("vision", functools.partial(detector.extract, patches=patches))(IMAGES)
+        for patches in (False, True)
+    )
+    exact = case("winclip").arrays["window_embeddings_3"]
+    assert difference(zero_shot["windows"][0], exact) > 0.1  # embeddings of size 5
+    assert difference(zero_shot["windows"][0], few_shot["windows"][0]) <= 3e-6
+    whole = detector.clip.encode_image(IMAGES)
+    assert difference(few_shot["image"][:, 0], whole) <= 3e-6
+    assert difference(zero_shot["image"][:, 0], whole) > 0.02
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"window_stride": 3}, "window stride 3 does not cover every patch with windows of 2 x 2; give 1 to"),
+        ({"window_stride": 0}, "window stride 0 does not cover every patch"),
+        ({"merge_tokens": -1}, "merge_tokens -1 is below 0; give 0 to merge none"),
+    ],
+)
+def test_trades_that_are_refused(options, message):
+    assert refusal(WinCLIP, golden_clip("winclip"), **options).startswith(message)
+    (name, value), chosen = *options.items(), Options(window_sizes=(3, 2), **options)
+    refused = refusal(WinCLIP.chosen, golden_clip("winclip"), chosen)
+    assert refused.startswith(f"--window_sizes=3,2 --{name}={value}: ")
 
 
 WRONG_PICTURES = [

@@ -72,6 +72,7 @@ def numbers_of(page: str) -> dict[str, list[dict[str, str]]]:
     return found
 
 
+@pytest.mark.long
 def test_every_table_and_figure_of_mvtec_ad(config: PaperConfig, tmp_path: Path, quick: None) -> None:
     out = tmp_path / "out"
     check_texts(report(config, out))

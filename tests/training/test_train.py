@@ -142,6 +142,8 @@ def test_bad_input(config: TrainConfig, tmp_path: Path, folder: Path) -> None:
         train_method(dataclasses.replace(diagonal, cache_features=True), tmp_path / "a")
     with pytest.raises(InputError, match="method 'winclip' learns nothing; anomalyclip, aprilgan, coop do"):
         train_method(dataclasses.replace(config, method="winclip"), tmp_path / "a")
+    with pytest.raises(InputError, match="dtype int8 is rounded and has no gradient; train with float32 or"):
+        train_method(dataclasses.replace(config, dtype="int8"), tmp_path / "a")
     assert not (tmp_path / "a").exists()
 
     train_method(dataclasses.replace(config, epochs=1), tmp_path / "run")
@@ -174,6 +176,7 @@ def test_a_loss_that_is_not_finite_names_the_pictures(
         train_method(config, tmp_path / "run")
 
 
+@pytest.mark.long
 def test_the_same_losses_on_any_number_of_devices_and_processes(config: TrainConfig, tmp_path: Path) -> None:
     """Thirty steps on 1 and 8 devices, and on two processes of 2 that each read half of every batch."""
     config = dataclasses.replace(config, epochs=48)
@@ -216,6 +219,7 @@ loop.Log.add = die
 """
 
 
+@pytest.mark.long
 def test_a_killed_run_ends_as_an_undisturbed_one(config: TrainConfig, tmp_path: Path) -> None:
     flags = flags_of(config, tmp_path / "killed", "--save_every=4")
     killed = there("-c", KILLED + TRAINING, *flags)
@@ -231,6 +235,7 @@ def test_a_killed_run_ends_as_an_undisturbed_one(config: TrainConfig, tmp_path: 
     assert (tmp_path / "killed/log.jsonl").read_bytes() == (tmp_path / "whole/log.jsonl").read_bytes()
 
 
+@pytest.mark.long
 def test_sigterm_saves_and_ends_well(config: TrainConfig, tmp_path: Path) -> None:
     script = KILLED.replace("SIGKILL", "SIGTERM")
     done = there("-c", script + TRAINING, *flags_of(config, tmp_path / "run"))

@@ -17,7 +17,7 @@ import jax.numpy as jnp
 
 from vlmad_jax.chunks import chunk_tokens
 from vlmad_jax.clip.config import CLIPConfig
-from vlmad_jax.clip.precision import dtype_of, einsum
+from vlmad_jax.clip.precision import dtype_of, einsum, quantise
 
 # Sides of the square products, (side, side) x (side, side): accelerators need larger ones to be busy.
 SQUARES = {"cpu": (1024, 2048, 4096), "accelerator": (4096, 8192, 16384)}
@@ -81,10 +81,13 @@ def products(config: CLIPConfig, dtype: str) -> dict[tuple[int, int, int], Produ
     def multiply(right: jax.Array, left: jax.Array) -> jax.Array:
         return einsum("nk,km->nm", left, right)
 
+    def draw(key: jax.Array, n: int, m: int) -> jax.Array:
+        x = jax.random.normal(key, (n, m), jnp.float32)
+        return quantise(x, 0)[0] if dtype == "int8" else x.astype(dtype_of(dtype))
+
     def product(n: int, k: int, m: int) -> Product:
         key_left, key_right = jax.random.split(jax.random.key(0))
-        left = jax.random.normal(key_left, (n, k), jnp.float32).astype(dtype_of(dtype))
-        right = jax.random.normal(key_right, (k, m), jnp.float32).astype(dtype_of(dtype))
+        left, right = draw(key_left, n, k), draw(key_right, k, m)
         if on_cpu:
             return functools.partial(jax.jit(functools.partial(multiply, right)), left)
         return functools.partial(jax.jit(multiply), right, left)

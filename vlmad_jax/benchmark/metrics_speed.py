@@ -19,6 +19,7 @@ from tqdm import tqdm
 
 from vlmad_jax import metrics
 from vlmad_jax.benchmark.machine import describe
+from vlmad_jax.benchmark.torch_peers import INSTALL, import_torch, without_vision_ops
 from vlmad_jax.errors import InputError
 
 # Pixels of a map that one number of the features stands for, as with a ViT whose patches have 16.
@@ -122,10 +123,7 @@ def peers() -> dict[str, Peer]:
 
         anomalib_aupro = load_anomalib_aupro()
     except ImportError as error:
-        raise InputError(
-            f"{error.name} is not installed; `pip install scikit-learn anomalib==2.7.0 torch`, best in an "
-            "environment of its own"
-        ) from error
+        raise InputError(f"{error.name} is not installed; {INSTALL}") from error
 
     def f1(maps: np.ndarray, masks: np.ndarray) -> float:
         precision, recall, _ = precision_recall_curve(masks.ravel(), maps.ravel())
@@ -141,15 +139,8 @@ def peers() -> dict[str, Peer]:
 
 def load_anomalib_aupro() -> Metric:
     """anomalib's AUPRO as a function."""
-    import torch
-
-    try:
-        import torchvision  # noqa: F401
-    except RuntimeError:
-        # Its compiled operators do not load beside every torch; metrics need none, its import two.
-        library = torch.library.Library("torchvision", "DEF")
-        for name in ("nms", "qnms"):
-            library.define(f"{name}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+    torch = import_torch()
+    without_vision_ops()
     from anomalib.metrics import AUPRO
 
     def aupro(maps: np.ndarray, masks: np.ndarray) -> float:

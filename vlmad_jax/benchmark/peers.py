@@ -1,14 +1,11 @@
 """Other implementations of the same methods in PyTorch, measured as our own is.
 
-Weights, text features and pictures are those of `drawn.py`. Nothing outside this file and
-`torch_anomalyclip.py` imports torch; both need `pip install -e '.[peers]'`.
+Weights, text features and pictures are those of `drawn.py`. They need `pip install -e '.[peers]'`.
 """
 
 from __future__ import annotations
 
 import contextlib
-import importlib.util
-import sys
 from collections.abc import Callable
 from typing import Any
 from unittest import mock
@@ -19,8 +16,8 @@ from vlmad_jax.benchmark import machine
 from vlmad_jax.benchmark.contender import Round, Run, Start
 from vlmad_jax.benchmark.drawn import draw_pictures, draw_tensor, draw_text
 from vlmad_jax.benchmark.setting import Setting
+from vlmad_jax.benchmark.torch_peers import import_torch, without_vision_ops
 from vlmad_jax.clip.model import CLIP
-from vlmad_jax.errors import InputError
 from vlmad_jax.methods import AnomalyCLIP
 
 # What each peer does: anomalib has no AnomalyCLIP, whose authors' code is no package.
@@ -91,19 +88,10 @@ class Peer:
         return image.float().cpu().numpy(), maps.float().cpu().numpy()
 
 
-def import_torch() -> Any:
-    """torch; InputError if it is not there."""
-    try:
-        import torch
-    except ImportError as error:
-        raise InputError("--against needs PyTorch and anomalib; pip install -e '.[peers]'") from error
-    return torch
-
-
 def winclip(setting: Setting, device: Any) -> Callable[[], Any]:
     """anomalib's WinCLIP."""
     torch = import_torch()
-    without_vision_ops(torch)
+    without_vision_ops()
     from anomalib.models.image.winclip import torch_model
 
     with mock.patch.object(torch_model, "PRETRAINED", None):  # published weights would be fetched
@@ -122,7 +110,7 @@ def winclip(setting: Setting, device: Any) -> Callable[[], Any]:
 
 def anomalyclip(setting: Setting, device: Any) -> Callable[[], Any]:
     """AnomalyCLIP as its authors' code computes it: every picture by itself, no fused attention."""
-    without_vision_ops(import_torch())
+    without_vision_ops()
     import open_clip
 
     from vlmad_jax.benchmark.torch_anomalyclip import TorchAnomalyCLIP
@@ -136,27 +124,6 @@ def anomalyclip(setting: Setting, device: Any) -> Callable[[], Any]:
 
 
 PEERS = {"winclip": winclip, "anomalyclip": anomalyclip}
-
-
-def without_vision_ops(torch: Any) -> None:
-    """Declares two of torchvision's operators that its import expects, where its library does not load.
-
-    Its compiled part is missing beside a CPU build of torch; no peer calls it.
-    """
-    if importlib.util.find_spec("torchvision") is None:
-        raise InputError("--against needs torchvision; pip install -e '.[peers]'")
-    try:
-        import torchvision  # noqa: F401
-    except RuntimeError:
-        library = torch.library.Library("torchvision", "DEF")
-        library.define("nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
-        library.define("qnms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
-        declared.append(library)
-        for name in [name for name in sys.modules if name.split(".")[0] == "torchvision"]:
-            del sys.modules[name]
-
-
-declared: list[Any] = []  # a library's operators go when it does
 
 
 def draw_into(model: Any) -> None:

@@ -15,7 +15,7 @@ from vlmad_jax.benchmark.work import (
 from vlmad_jax.clip.config import ARCHITECTURES, CLIPConfig
 from vlmad_jax.clip.model import CLIP
 from vlmad_jax.errors import InputError
-from vlmad_jax.methods import LEARNING, Detector, WinCLIP, learning_method, method
+from vlmad_jax.methods import LEARNING, Detector, Options, WinCLIP, learning_method, method
 
 # The work of one picture as published, for each method: (config, window_sizes, shots) -> operations.
 PUBLISHED_FLOP = {"winclip": winclip_flop, "anomalyclip": anomalyclip_flop, "aprilgan": aprilgan_flop}
@@ -39,10 +39,12 @@ class Setting:
       window_sizes: of winclip, sides of the windows in patches; None is 2 and 3.
       shots: K, the number of random references; 0 is zero-shot.
       work: "score"; "train", a step of training on pictures; or "train_cached", one on cached features.
+      window_stride: of winclip, patches between windows; above 1 it trades accuracy for speed.
+      merge_tokens: of winclip, tokens merged in each layer; above 0 it trades accuracy for speed.
 
     Raises:
-      InputError: an unknown method or work, training of a method that learns nothing, a window that does not
-        fit, a batch of none or fewer than no references.
+      InputError: an unknown method or work, training of a method that learns nothing, a window or stride that
+        does not fit, an option that the method does not have, a batch of none or fewer than no references.
     """
 
     method: str
@@ -52,6 +54,8 @@ class Setting:
     window_sizes: tuple[int, ...] | None = None
     shots: int = 0
     work: str = "score"
+    window_stride: int | None = None
+    merge_tokens: int | None = None
 
     def __post_init__(self) -> None:
         if self.work not in WORKS:
@@ -71,12 +75,21 @@ class Setting:
         if self.window_sizes == ():
             raise InputError("--window_sizes is empty; give at least one, for example 2,3")
         self.published_flop  # noqa: B018  a window that does not fit is refused now
+        trades = Options(window_stride=self.window_stride, merge_tokens=self.merge_tokens)
+        trades.only(self.method, *method(self.method).options)
+        self.detector(CLIP(self.config, {}, None))  # and so is a stride
+
+    @property
+    def is_published(self) -> bool:
+        """Whether what is measured is the method as published, with no accuracy traded for speed."""
+        return self.window_stride in (None, 1) and not self.merge_tokens
 
     def detector(self, clip: CLIP) -> Detector:
         """The method on that backbone, as it would be used."""
         if self.method in LEARNING:
             return LEARNING[self.method].scaled(clip)
-        return WinCLIP(clip, window_sizes=self.window_sizes or (2, 3))
+        options = Options(self.window_sizes, self.window_stride, self.merge_tokens)
+        return WinCLIP.chosen(clip, options)[0]
 
     @property
     def published_flop(self) -> int:

@@ -22,6 +22,11 @@ def table(results: dict[str, Any]) -> str:
     """The results of `run` in at most 110 columns; the last two are shares of the machine's matmul rate."""
     setting, machine, work = results["setting"], results["machine"], results["gflop_per_picture"]
     windows = f"windows {','.join(map(str, setting['window_sizes']))}, " if setting["window_sizes"] else ""
+    trades = "".join(
+        f"{name.replace('_', ' ')} {setting[name]}, "
+        for name in ("window_stride", "merge_tokens")
+        if setting[name] is not None
+    )
     work_names = {"train": "training step", "train_cached": "training step on cached features"}
     shots = f"{setting['shots']}-shot" if setting["shots"] else "zero-shot"
     done = work_names.get(setting["work"], shots)
@@ -43,7 +48,7 @@ def table(results: dict[str, Any]) -> str:
             ]
         )
     lines = [
-        f"{setting['method']} {done}, {setting['arch']}, {windows}batch {setting['batch_size']}",
+        f"{setting['method']} {done}, {setting['arch']}, {windows}{trades}batch {setting['batch_size']}",
         f"{machine['device']}, {machine['cores']} cores, jax {machine['jax']}, "
         f"load average {results['load_average']:.1f} before",
         f"work of a picture: {work['published']:.4g} GFLOP as published, {work['executed']:.4g} executed",

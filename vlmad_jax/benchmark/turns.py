@@ -15,7 +15,7 @@ from tqdm import tqdm
 from vlmad_jax.benchmark.contender import Contender, Round, Start
 from vlmad_jax.benchmark.peers import OPEN_CLIP_NAMES, PEER_METHODS, Peer
 from vlmad_jax.benchmark.setting import Setting
-from vlmad_jax.clip.precision import dtype_of
+from vlmad_jax.clip.precision import check_trainable, dtype_of
 from vlmad_jax.errors import InputError
 from vlmad_jax.process import in_process
 
@@ -38,7 +38,7 @@ def run(
 
     Args:
       setting: what to measure.
-      dtypes: of "float32" and "bfloat16".
+      dtypes: of "float32", "bfloat16" and "int8".
       repeats: rounds.
       seconds: no further round begins after this many seconds of rounds; one always does.
       against: the name of a peer in `PEERS`, measured in each of the dtypes too.
@@ -53,7 +53,8 @@ def run(
         known, not installed, or does not do this.
     """
     for dtype in dtypes:
-        dtype_of(dtype)
+        check = dtype_of if setting.work == "score" else check_trainable
+        check(dtype)
     if not dtypes or len(set(dtypes)) < len(dtypes):
         raise InputError(f"--dtypes={','.join(dtypes)} has to name each dtype once, and at least one")
     if repeats < 1:
@@ -72,6 +73,8 @@ def run(
             "arch": setting.arch,
             "batch_size": setting.batch_size,
             "window_sizes": setting.window_sizes and list(setting.window_sizes),
+            "window_stride": setting.window_stride,
+            "merge_tokens": setting.merge_tokens,
             "shots": setting.shots,
         },
         "gflop_per_picture": {
@@ -133,6 +136,10 @@ def peers_of(against: str, setting: Setting, dtypes: Sequence[str]) -> dict[str,
         )
     if setting.work != "score" or setting.shots:
         raise InputError(f"--against={against} is for --work=score and --shots=0; leave the others out")
+    if not setting.is_published or "int8" in dtypes:
+        raise InputError(
+            f"--against={against} does what is published; leave --window_stride, --merge_tokens and int8 out"
+        )
     return {f"{against} {dtype}": (Peer, dtype) for dtype in dtypes}
 
 

@@ -19,20 +19,25 @@ from vlmad_jax.errors import InputError
 Kernel = Callable[[jax.Array, jax.Array, jax.Array], jax.Array]
 
 
-def attend(q: jax.Array, k: jax.Array, v: jax.Array, mask: jax.Array | None = None) -> jax.Array:
-    """softmax(q k^T / sqrt(d)) v (Vaswani et al. 2017, equation 1); the softmax is in float32.
+def attend(
+    q: jax.Array, k: jax.Array, v: jax.Array, mask: jax.Array | None = None, bias: jax.Array | None = None
+) -> jax.Array:
+    """softmax(q k^T / sqrt(d) + bias) v (Vaswani et al. 2017, equation 1); the softmax is in float32.
 
-    `mask` (Q, T) is true where a query may look.
+    `mask` (Q, T) is true where a query may look; `bias` (B, 1, 1, T) is of the token that is looked at.
     """
 
-    def of_heads(q: jax.Array, k: jax.Array, v: jax.Array) -> jax.Array:
+    def of_heads(q: jax.Array, k: jax.Array, v: jax.Array, *biases: jax.Array) -> jax.Array:
         logits = einsum("bhqd,bhtd->bhqt", q, k) * q.shape[-1] ** -0.5
         if mask is not None:
             logits = jnp.where(mask, logits, -jnp.inf)
+        for added in biases:
+            logits = logits + added
         weights = jax.nn.softmax(logits, axis=-1).astype(v.dtype)
         return einsum("bhqt,bhtd->bhqd", weights, v)
 
-    return map_heads(of_heads, q, k, v)
+    biases = () if bias is None else (jnp.broadcast_to(bias, (*k.shape[:2], 1, k.shape[2])),)
+    return map_heads(of_heads, q, k, v, *biases)
 
 
 def qk(q: jax.Array, k: jax.Array, v: jax.Array) -> jax.Array:

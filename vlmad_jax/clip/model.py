@@ -41,7 +41,7 @@ class CLIP:
       config: its shape.
       params: {"vision": ..., "text": ..., "logit_scale": ...}, as `CLIPModule` names them.
       tokenizer: its transformers tokenizer; None for `random_clip`, which then encodes only pictures.
-      dtype: "float32" or "bfloat16", what matrix products read.
+      dtype: "float32", "bfloat16" or "int8", what products with weights read.
       name: where it came from.
     """
 
@@ -55,17 +55,22 @@ class CLIP:
         """The vision transformer, to be bound to the variables that `compile` passes."""
         return VisionTransformer(self.config, self.dtype, position_resize)
 
-    def compile(self, tower: str, function: Callable[..., Any]) -> Callable[..., Any]:
+    def compile(
+        self,
+        tower: str,
+        function: Callable[..., Any],
+        place: Callable[[Any], Any] = lambda variables: variables,
+    ) -> Callable[..., Any]:
         """Compiles `function(variables, *arguments)` to a function of the arguments alone.
 
         `tower` is "vision" or "text"; `variables` are its parameters, as Flax's `apply` wants them. On the
         CPU they are compiled in as constants, which XLA lays out once instead of at every call; elsewhere
-        they stay arguments.
+        they stay arguments, on the devices where `place` puts them.
         """
         variables = {"params": self.params[tower]}
         if constant_bytes(self.params[tower]):
             return jax.jit(functools.partial(function, variables))
-        return functools.partial(jax.jit(function), variables)
+        return functools.partial(jax.jit(function), place(variables))
 
     @functools.cached_property
     def _encode_image(self) -> Callable[[Array], jax.Array]:
@@ -144,7 +149,7 @@ def load_clip(path_or_hub_id: str | pathlib.Path, dtype: str = "float32") -> CLI
         sharded, or `pytorch_model.bin`; tokenizer) or the open_clip layout (`open_clip_config.json`,
         `open_clip_model.safetensors`); where one holds both, transformers' is taken. Anything else is the
         name of a repository on the Hugging Face hub, downloaded once.
-      dtype: "float32" or "bfloat16".
+      dtype: "float32", "bfloat16", or "int8", which trades accuracy for speed and is for inference alone.
 
     Raises:
       InputError: no such directory or repository, or its files are incomplete, broken or not a CLIP ViT.
@@ -204,7 +209,12 @@ def save_clip(clip: CLIP, directory: str | pathlib.Path, dtype: str = "float32")
       clip: a model whose parameters are float32.
       directory: made where it is absent; files of the same names are replaced.
       dtype: of the stored tensors, "float32" or "float16".
+
+    Raises:
+      InputError: its matrices are int8.
     """
+    if clip.dtype == "int8":
+        raise InputError(f"{clip.name}: matrices of int8 are no checkpoint; load it with dtype float32")
     directory = pathlib.Path(directory)
     directory.mkdir(parents=True, exist_ok=True)
     write_safetensors(directory / "model.safetensors", weights.save_params(clip.params, clip.config, dtype))

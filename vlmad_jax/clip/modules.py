@@ -1,7 +1,8 @@
 """CLIP's two transformers as Flax modules (Radford et al. 2021, "Learning Transferable Visual Models").
 
 The residual stream, layer norms and softmax are float32; `dtype` is what matrix products read. Parameters
-are float32, or bfloat16 for matrices stored so by `clip.weights`.
+are float32, or bfloat16 or int8 for matrices stored so by `clip.weights`. With int8, which is for inference
+alone, the products of attention read bfloat16.
 """
 
 from __future__ import annotations
@@ -15,8 +16,9 @@ import jax.numpy as jnp
 
 from vlmad_jax.clip.attention import Kernel, kernel
 from vlmad_jax.clip.config import CLIPConfig
+from vlmad_jax.clip.merging import merge_tokens, proportional
 from vlmad_jax.clip.positions import resize_positions
-from vlmad_jax.clip.precision import dtype_of, einsum
+from vlmad_jax.clip.precision import attention_dtype_of, dtype_of, einsum, multiply_quantised
 
 Intermediates = dict[str, jax.Array]
 
@@ -50,8 +52,13 @@ class Linear(nn.Module):
         weights = self.param(
             "kernel", nn.initializers.normal(x.shape[-1] ** -0.5), (x.shape[-1], self.features)
         )
-        rows = x.reshape(-1, x.shape[-1]).astype(dtype)
-        y = einsum("ni,io->no", rows, weights.astype(dtype)).reshape(*x.shape[:-1], self.features)
+        rows = x.reshape(-1, x.shape[-1])
+        if dtype == jnp.int8:
+            scale = self.param("scale", nn.initializers.ones, (1, self.features))
+            y = multiply_quantised(rows, weights, scale)
+        else:
+            y = einsum("ni,io->no", rows.astype(dtype), weights.astype(dtype))
+        y = y.reshape(*x.shape[:-1], self.features)
         if not self.use_bias:
             return y
         return y + self.param("bias", nn.initializers.zeros, (self.features,))
@@ -74,7 +81,7 @@ class Attention(nn.Module):
         """Tokens (B, T, D) -> queries of the first ones, keys and values, (B, H, T, D/H) each."""
 
         def heads(y: jax.Array) -> jax.Array:
-            y = y.astype(dtype_of(self.dtype))
+            y = y.astype(attention_dtype_of(self.dtype))
             return y.reshape(*y.shape[:-1], self.heads, -1).swapaxes(1, 2)
 
         return heads(self.query(x[:, :queries])), heads(self.key(x)), heads(self.value(x))
@@ -121,6 +128,13 @@ class Block(nn.Module):
     def __call__(self, x: jax.Array, attention: str | Kernel, queries: int | None = None) -> jax.Array:
         x = x[:, :queries] + self.attention(self.ln_1(x), attention, queries)
         return x + self.mlp(self.ln_2(x))
+
+    def merging(self, x: jax.Array, sizes: jax.Array, number: int) -> tuple[jax.Array, jax.Array]:
+        """The block with a number of tokens merged, and the sizes of those left; see `clip.merging`."""
+        q, k, v = self.attention.ask(self.ln_1(x))
+        x = x + self.attention.answer(proportional(sizes), q, k, v)
+        x, sizes = merge_tokens(x, k.astype(jnp.float32).mean(axis=1), sizes, number)
+        return x + self.mlp(self.ln_2(x)), sizes
 
     def two_paths(
         self, x: jax.Array, attention: str | Kernel, queries: int | None = None
@@ -232,10 +246,19 @@ class VisionTransformer(nn.Module):
         """The projection alone: (..., D) -> (..., E)."""
         return self.projection(hidden)
 
-    def encode_tokens(self, tokens: jax.Array) -> jax.Array:
-        """Embedded tokens (B, T, D), class token first, -> embeddings (B, E)."""
-        hidden, _ = self.transform(tokens, class_only=True)
-        return self.project(hidden[:, 0])
+    def encode_tokens(self, tokens: jax.Array, merge: int = 0) -> jax.Array:
+        """Embedded tokens (B, T, D), class token first, -> embeddings (B, E).
+
+        With `merge` so many tokens are merged in each layer, see `clip.merging`; in the last, of which only
+        the class token is read, there is nothing to be gained by it.
+        """
+        if not merge:
+            hidden, _ = self.transform(tokens, class_only=True)
+            return self.project(hidden[:, 0])
+        hidden, sizes = self.ln_pre(tokens), jnp.ones(tokens.shape[:2])
+        for layer in self.layers[:-1]:
+            hidden, sizes = layer.merging(hidden, sizes, merge)
+        return self.project(self.layers[-1](hidden, proportional(sizes), queries=1)[:, 0])
 
 
 class TextTransformer(nn.Module):

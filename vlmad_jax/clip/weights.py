@@ -13,7 +13,7 @@ import numpy as np
 
 from vlmad_jax.clip.config import CLIPConfig
 from vlmad_jax.clip.modules import CLIPModule, layer_name
-from vlmad_jax.clip.precision import dtype_of
+from vlmad_jax.clip.precision import dtype_of, quantise
 from vlmad_jax.errors import InputError
 
 Tensors = Mapping[str, np.ndarray]
@@ -235,10 +235,15 @@ def save_params(params: Params, config: CLIPConfig, dtype: str = "float32") -> d
 def cast_matrices(params: Params, dtype: str) -> Params:
     """Stores the matrices that products read as `dtype`, on the default device; all else stays float32.
 
-    Rounding once here is what `Linear` would do at every call.
+    Rounding once here is what `Linear` would do at every call. Beside a "kernel" (I, O) of int8 stands its
+    "scale", float32 (1, O): no vector, so that `CLIP.identity` is the same in every dtype.
     """
-
-    def cast(path: tuple[Any, ...], leaf: Any) -> jax.Array:
-        return jnp.asarray(leaf, dtype_of(dtype) if path[-1] == "kernel" else jnp.float32)
-
-    return dict(flax.traverse_util.path_aware_map(cast, params))
+    cast = {}
+    for path, leaf in flax.traverse_util.flatten_dict(params).items():
+        if path[-1] != "kernel":
+            cast[path] = jnp.asarray(leaf, jnp.float32)
+        elif dtype_of(dtype) == jnp.int8:
+            cast[path], cast[*path[:-1], "scale"] = quantise(jnp.asarray(leaf, jnp.float32), 0)
+        else:
+            cast[path] = jnp.asarray(leaf, dtype_of(dtype))
+    return flax.traverse_util.unflatten_dict(cast)

@@ -37,10 +37,13 @@ class Answers:
         if journal is not None:
             self.counts = Counts(good=len(journal.done) - journal.bad, bad=journal.bad)
 
-    def add(self, judged: Judged) -> None:
-        """Answers for a picture; raises InputError where an answer cannot be written."""
-        row = Row.of(judged)
-        if self.maps is not None:
+    def add(self, judged: Judged | Row) -> None:
+        """Answers for a picture; raises InputError where an answer cannot be written.
+
+        Of a picture that was judged elsewhere there is but the row, and no heat map.
+        """
+        row = Row.of(judged) if isinstance(judged, Judged) else judged
+        if self.maps is not None and isinstance(judged, Judged):
             write_heat_map(self.maps, judged)  # before the row, which says that all is done
         if self.journal is not None:
             self.journal.add(row)

@@ -42,8 +42,10 @@ class FitConfig:
       false_alarms: the share of good pictures that may be called bad.
       tiles: "auto", "3" or "2x5", see `tiles`.
       window_sizes: of winclip, sides of the windows in patches; None is its own choice.
+      window_stride: of winclip, patches between windows; above 1 it trades accuracy for speed.
+      merge_tokens: of winclip, tokens merged in each layer; above 0 it trades accuracy for speed.
       params: of methods that learn, where what they learned is; None is what is bundled with the weights.
-      dtype: "float32" or "bfloat16".
+      dtype: "float32", "bfloat16", or "int8", which trades accuracy for speed.
       augmentations: of each good picture, for the threshold.
       folds: blocks of good pictures held out together; 0 is each by itself, or 16 blocks of more than 16.
       batch_size: pictures scored together.
@@ -57,6 +59,8 @@ class FitConfig:
     false_alarms: float = 0.01
     tiles: str = "auto"
     window_sizes: tuple[int, ...] | None = None
+    window_stride: int | None = None
+    merge_tokens: int | None = None
     params: str | None = None
     dtype: str = "float32"
     augmentations: int = 8
@@ -91,7 +95,7 @@ def fit(config: FitConfig, out: Path, overwrite: bool = False, workers: int = 0)
     check_out(out, overwrite)
     found = None if config.references is None else GoodFiles.below(config.references)
     clip = load_clip(config.weights, config.dtype)
-    detector, params = kind.chosen(clip, Options(config.window_sizes, config.params))
+    detector, params = kind.chosen(clip, Options.of(config))
     tiling = Tiling.chosen(config.tiles, detector.size, [] if found is None else list(found.sizes.values()))
     return fit_scorer(
         config, Scorer(detector, tiling, config.batch_size), params, found, out, overwrite, workers

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO, TextIO
@@ -18,9 +18,13 @@ from vlmad_jax.inspection.detector import FittedDetector
 from vlmad_jax.inspection.journal import Journal
 from vlmad_jax.inspection.judged import Judged, Key, judge_paths
 from vlmad_jax.inspection.live import Arrival, judge_live, named, watch
+from vlmad_jax.inspection.rows import Row
 from vlmad_jax.inspection.smoothing import Smoothing
-from vlmad_jax.inspection.sources import find
+from vlmad_jax.inspection.sources import Found, find
 from vlmad_jax.inspection.video import frames_told, has_frames, is_picture_or_video, is_video, judge_frames
+
+# The rows of pictures by their paths, each once, in any order.
+Engine = Callable[[Sequence[str]], Iterator[Row]]
 
 
 @dataclass(frozen=True)
@@ -43,27 +47,40 @@ class PredictConfig:
     resume: bool = True
 
 
-def predict(detector: FittedDetector, sources: Sequence[str], out: Path, config: PredictConfig) -> Counts:
+def predict(
+    detector: FittedDetector,
+    sources: Sequence[str],
+    out: Path,
+    config: PredictConfig,
+    engine: Engine | None = None,
+) -> Counts:
     """Judges pictures and videos, files or folders with all that is below them, and writes rows to `out`.
+
+    Args:
+      detector: judges.
+      sources: files and folders.
+      out: folder of the rows.
+      config: how they are judged.
+      engine: judges with that detector elsewhere: single pictures, and makes no heat maps.
 
     Returns the counts, with what an earlier run left.
 
     Raises:
       InputError: nothing at one of the sources, `out` is one of them or holds something else, or it cannot
-        be written.
+        be written; or sequences or heat maps where there is an engine.
     """
     check_apart(sources, out)
-    found = [entry for source in sources for entry in find(source, is_picture_or_video, out)]
+    paths, refused = _found(sources, out)
+    sized = not config.sequence and not any(is_video(Path(path)) for path in paths)
+    if engine and (config.save_maps or not sized):
+        raise InputError("videos, --sequence and --save_maps are of --engine=local; leave them out")
     with _journal(detector, out, config) as journal:
         answers = Answers(journal, config.save_maps, None)
-        for path, error in found:
-            if error:
-                _add(answers, Judged.failed(Key(path), error))
-        paths = [path for path, error in found if not error]
-        sized = not config.sequence and not any(is_video(Path(path)) for path in paths)
+        for path, error in refused:
+            _add(answers, Judged.failed(Key(path), error))
         with tqdm(total=len(paths) if sized else None, unit=" pictures", disable=None) as bar:
             bar.update(sum(Key(path) in journal.done for path in paths))
-            for judged in _judged(detector, paths, journal.done, config):
+            for judged in _judged(detector, paths, journal.done, config, engine):
                 _add(answers, judged)
                 bar.update()
     return answers.counts
@@ -130,16 +147,35 @@ def _journal(detector: FittedDetector, out: Path, config: PredictConfig) -> Jour
     return Journal(out, decides, config.resume)
 
 
-def _add(answers: Answers, judged: Judged) -> None:
-    if judged.result is None:
+def _found(sources: Iterable[str], out: Path) -> tuple[list[str], list[Found]]:
+    """Paths of pictures and videos, and apart what is none; there may be millions of the former."""
+    paths: list[str] = []
+    refused: list[Found] = []
+    for found in (found for source in sources for found in find(source, is_picture_or_video, out)):
+        if found.error:
+            refused.append(found)
+        else:
+            paths.append(found.path)
+    return paths, refused
+
+
+def _add(answers: Answers, judged: Judged | Row) -> None:
+    if judged.error:
         tqdm.write(f"left out: {judged.key.path}: {judged.error}", file=sys.stderr)
     answers.add(judged)
 
 
 def _judged(
-    detector: FittedDetector, paths: Sequence[str], done: set[Key], config: PredictConfig
-) -> Iterator[Judged]:
+    detector: FittedDetector,
+    paths: Sequence[str],
+    done: set[Key],
+    config: PredictConfig,
+    engine: Engine | None,
+) -> Iterator[Judged | Row]:
     """What is not done yet. An unfinished sequence is judged from its start, for what came before counts."""
+    if engine:
+        yield from engine([path for path in paths if Key(path) not in done])
+        return
     single: list[str] = []
     sequences: dict[str, list[str]] = {}
     for path in paths:

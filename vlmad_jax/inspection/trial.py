@@ -67,7 +67,7 @@ def trials(
       InputError: whatever `fit` raises, or a category has fewer good pictures.
     """
     clip = load_clip(config.weights, config.dtype)
-    detector, params = method(config.method).chosen(clip, Options(config.window_sizes, config.params))
+    detector, params = method(config.method).chosen(clip, Options.of(config))
     cells = list(itertools.product(dataset.categories, shots, seeds))
     for category, count, seed in tqdm(cells, desc="trials", unit=" detectors", dynamic_ncols=True):
         references = draw_references(dataset, category, count, seed)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -16,11 +17,20 @@ class Options:
 
     Attributes:
       window_sizes: of methods with windows, their sides in patches.
+      window_stride: patches between windows; more than 1 trades accuracy for speed.
+      merge_tokens: tokens merged in each layer; more than 0 trades accuracy for speed.
       params: of methods that learn, where what they learned is.
     """
 
     window_sizes: tuple[int, ...] | None = None
+    window_stride: int | None = None
+    merge_tokens: int | None = None
     params: str | None = None
+
+    @classmethod
+    def of(cls, config: Any) -> Options:
+        """Those of a configuration that has them all by these names."""
+        return cls(**{field.name: getattr(config, field.name) for field in dataclasses.fields(cls)})
 
     def only(self, method: str, *names: str) -> None:
         """Raises InputError if an option that `method` does not have was chosen."""
@@ -33,13 +43,15 @@ class Options:
         return {name: value for name in names if (value := getattr(self, name)) is not None}
 
     @contextlib.contextmanager
-    def blamed(self, name: str) -> Iterator[None]:
-        """Names an option and its value in the InputError that it causes."""
+    def blamed(self, *names: str) -> Iterator[None]:
+        """Names options and their values, where they were chosen, in the InputError that they cause."""
         try:
             yield
         except InputError as error:
-            value = getattr(self, name)
-            if value is None:
+            given = self.given(*names).items()
+            if not given:
                 raise
-            shown = ",".join(map(str, value)) if isinstance(value, tuple) else value
-            raise InputError(f"--{name}={shown}: {error}") from error
+            shown = " ".join(
+                f"--{name}={','.join(map(str, x)) if isinstance(x, tuple) else x}" for name, x in given
+            )
+            raise InputError(f"{shown}: {error}") from error

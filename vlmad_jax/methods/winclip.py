@@ -8,7 +8,8 @@ Few-shot (section 4.3, "WinCLIP+"): patches and windows are also compared with t
 distance to the nearest averaged over scales; the two maps are averaged, and the image score with the maximum
 of the reference map.
 
-The numbers equal anomalib 2.7.0's to float32 rounding.
+The numbers equal anomalib 2.7.0's to float32 rounding. Two settings trade accuracy for speed and are off
+unless asked for: `window_stride` and `merge_tokens`.
 """
 
 from __future__ import annotations
@@ -34,6 +35,9 @@ from vlmad_jax.windows import harmonic_aggregation, harmonic_mean, map_windows, 
 State = dict[str, Any]
 Features = dict[str, Any]
 
+# The values of what trades accuracy for speed that leave the published method as it is.
+UNUSED = {"window_stride": 1, "merge_tokens": 0}
+
 
 @dataclass(frozen=True, eq=False)
 class WinCLIP(Detector):
@@ -45,10 +49,13 @@ class WinCLIP(Detector):
       image_size: S, the side of the pictures in pixels; None is the backbone's own.
       temperature: of the softmax over good and defective.
       prompts: the sentences.
+      window_stride: patches from one window to the next; above 1 it trades accuracy for speed.
+      merge_tokens: tokens merged in each layer where a class token is read (`clip.merging`): of windows, and
+        of the whole picture in zero-shot; above 0 it trades accuracy for speed.
 
     Raises:
       InputError: no window size, or one larger than the grid; pictures smaller than a patch; a temperature
-        that is not above 0.
+        that is not above 0; a stride that leaves patches uncovered; fewer than no tokens to merge.
     """
 
     clip: CLIP
@@ -56,10 +63,12 @@ class WinCLIP(Detector):
     image_size: int | None = None
     temperature: float = 0.07
     prompts: PromptEnsemble = WINCLIP
+    window_stride: int = 1
+    merge_tokens: int = 0
 
     name: ClassVar[str] = "winclip"
     references: ClassVar = "if given"
-    options: ClassVar[tuple[str, ...]] = ("window_sizes",)
+    options: ClassVar[tuple[str, ...]] = ("window_sizes", "window_stride", "merge_tokens")
 
     def __post_init__(self) -> None:
         patch_size = self.clip.config.vision.patch_size
@@ -71,6 +80,8 @@ class WinCLIP(Detector):
             raise InputError("no window size; give at least one, for example 2,3")
         if len(set(self.window_sizes)) < len(self.window_sizes):
             raise InputError(f"window sizes {self.window_sizes} repeat; give each once")
+        if self.merge_tokens < 0:
+            raise InputError(f"merge_tokens {self.merge_tokens} is below 0; give 0 to merge none")
         object.__setattr__(self, "window_sizes", tuple(self.window_sizes))
         self.windows  # noqa: B018  a window that does not fit is refused now, not at the first picture
 
@@ -88,8 +99,16 @@ class WinCLIP(Detector):
     def chosen(cls, clip: CLIP, options: Options) -> tuple[WinCLIP, dict[str, Any]]:
         """With the windows that a user asks for."""
         options.only(cls.name, *cls.options)
-        with options.blamed("window_sizes"):
-            return cls(clip, **options.given("window_sizes")), {}
+        with options.blamed(*cls.options):
+            return cls(clip, **options.given(*cls.options)), {}
+
+    @property
+    def setting(self) -> dict[str, Any]:
+        """The hyper-parameters by name; what trades accuracy for speed only where it is in use.
+
+        So that a detector which was saved before these could be chosen has the setting it always had.
+        """
+        return {name: x for name, x in super().setting.items() if UNUSED.get(name) != x}
 
     @property
     def size(self) -> int:
@@ -99,7 +118,7 @@ class WinCLIP(Detector):
     @functools.cached_property
     def windows(self) -> tuple[np.ndarray, ...]:
         """The patches of every window, (W, size * size) for each window size."""
-        return tuple(sliding_windows(self.grid, size) for size in self.window_sizes)
+        return tuple(sliding_windows(self.grid, size, self.window_stride) for size in self.window_sizes)
 
     def prepare(
         self, object_name: str, references: Array | None = None, params: dict[str, Any] | None = None
@@ -166,10 +185,11 @@ class WinCLIP(Detector):
         computed for all tokens and not for the class token alone.
         """
         vision = self.clip.vision().bind(variables)
+        encode = functools.partial(vision.encode_tokens, merge=self.merge_tokens)
         tokens = vision.embed(images)  # (B, 1 + P, D)
-        windows = tuple(map_windows(vision.encode_tokens, tokens, windows) for windows in self.windows)
+        windows = tuple(map_windows(encode, tokens, windows) for windows in self.windows)
         if not patches:
-            return {"image": vision.encode_tokens(tokens)[:, None], "windows": windows}
+            return {"image": encode(tokens)[:, None], "windows": windows}
         hidden, _ = vision.transform(tokens)
         return {
             "image": vision.project(hidden[:, :1]),

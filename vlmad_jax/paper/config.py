@@ -31,7 +31,7 @@ class PaperConfig:
       categories: those to run; all if empty.
       params: AnomalyCLIP's learned prompts; None is what is bundled with the weights.
       batch_size: pictures scored together.
-      dtype: "float32" or "bfloat16".
+      dtype: "float32", "bfloat16", or "int8", which trades accuracy for speed.
       shots: numbers of good samples beside 0.
       seeds: of the draws of good samples.
       words: the user's own sentences; None for none.

@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import jax
+
 from vlmad_jax.data import Sample
 from vlmad_jax.data.pipeline import Batch
 from vlmad_jax.evaluation import Evaluator
@@ -38,6 +40,10 @@ class EmbeddedEvaluator(Evaluator):
         for number, group in enumerate(groups):
             for start in range(0, len(group), batch_size):
                 yield self.embeddings.batch(group, self.sizes, start, batch_size, number)
+
+    def put(self, batch: Batch) -> tuple[Batch, Any]:
+        """The batch, and its embeddings on one device."""
+        return batch, jax.device_put(batch.image)
 
     def prepare(self, category: str) -> Any:
         """The state for a category."""

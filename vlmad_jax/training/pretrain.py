@@ -18,6 +18,7 @@ from vlmad_jax.clip.config import CLIPConfig, vit
 from vlmad_jax.clip.model import CLIP, load_clip, random_clip, save_clip
 from vlmad_jax.clip.modules import layer_name
 from vlmad_jax.clip.positions import resize_positions
+from vlmad_jax.clip.precision import check_trainable
 from vlmad_jax.data import rendering
 from vlmad_jax.errors import InputError
 from vlmad_jax.files import write_json
@@ -109,6 +110,7 @@ def pretrain(
       InputError: `out` holds a run of another configuration; the batch does not divide over the devices; see
         `from_weights`; a size of pictures that crops do not divide.
     """
+    check_trainable(config.dtype)
     if config.pairs % jax.local_device_count():
         raise InputError(
             f"--pairs={config.pairs} does not divide over {jax.local_device_count()} devices; give a multiple"

@@ -13,6 +13,7 @@ import optax
 from tqdm import tqdm
 
 from vlmad_jax.clip.model import CLIP, load_clip
+from vlmad_jax.clip.precision import check_trainable
 from vlmad_jax.data import DataSet, Sample, load_dataset
 from vlmad_jax.errors import InputError
 from vlmad_jax.files import write_json
@@ -101,6 +102,7 @@ def train_method(config: TrainConfig, out: pathlib.Path, resources: Resources = 
         raise InputError(
             f"--auxiliary={config.auxiliary} is not one of {', '.join(AUXILIARY)}; give one of these"
         )
+    check_trainable(config.dtype)
     dataset = load_dataset(config.dataset, config.data_dir, config.categories)
     samples = training_samples(dataset, config.auxiliary)
     clip = load_clip(config.weights, config.dtype)

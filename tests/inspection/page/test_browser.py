@@ -85,6 +85,7 @@ def page(browser: webdriver.Chrome, tiny: Path, tmp_path: Path) -> Iterator[Page
     assert logged == []
 
 
+@pytest.mark.long
 def test_from_dropping_to_a_refit(page: Page, tiny: Path, tmp_path: Path):
     bad = base64.b64encode(png(part(9, spot=True))).decode()
     page.driver.execute_script(DROP, "<b>bad.png", bad)

@@ -1,0 +1,83 @@
+"""The memory that experiments.predict takes while it judges a very large folder, and how fast it is.
+
+    python -m experiments.benchmark_folder                          # 100,000 pictures
+    python -m experiments.benchmark_folder --pictures=2000          # a quick look
+
+Renders a few hundred pictures, links them to as many names, fits a detector with the bundled weights (or
+takes --detector) and judges all names in a process of its own, whose memory is looked at. Needs Linux, some
+MB of disk, and some ten minutes on two cores. Writes OUT/memory.csv, memory.json and memory.png, memory
+against pictures; a line that is nearly flat after the first pictures is what to expect.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+import tempfile
+from pathlib import Path
+
+from absl import flags
+
+from experiments import common
+from vlmad_jax.benchmark import folder_memory
+from vlmad_jax.benchmark.machine import describe
+from vlmad_jax.clip.hub import BUNDLED
+from vlmad_jax.files import write_atomically, write_json
+from vlmad_jax.inspection import FitConfig, fit
+from vlmad_jax.report.figure_files import to_png
+
+PICTURES = flags.DEFINE_integer("pictures", 100_000, "Pictures in the folder.", lower_bound=8)
+DIFFERENT = flags.DEFINE_integer("different", 240, "Different ones; the others are links.", lower_bound=8)
+SIZE = flags.DEFINE_integer("size", 256, "Side of the pictures in pixels.", lower_bound=16)
+SEED = flags.DEFINE_integer("seed", 0, "Of the pictures, which are rendered.", lower_bound=0)
+METHOD = flags.DEFINE_string("method", "padim", "Of the detector that is fitted.")
+WEIGHTS = flags.DEFINE_string("weights", BUNDLED, "Of the detector that is fitted.")
+DETECTOR = flags.DEFINE_string("detector", None, "A detector of experiments.fit to take instead.")
+BATCH_SIZE = flags.DEFINE_integer("batch_size", 8, "Pictures scored together.", lower_bound=1)
+OUT = flags.DEFINE_string("out", "results/benchmark_folder", "Directory of memory.csv, .json and .png.")
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+    """What is measured: as the flags say."""
+
+    pictures: int
+    different: int
+    size: int
+    seed: int
+    method: str
+    weights: str
+    detector: str | None
+    batch_size: int
+
+
+def run(config: Config, out: Path) -> dict[str, object]:
+    """Measures, prints a line, writes the files and returns what memory.json holds."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        good, new = folder_memory.make_folders(
+            folder, config.pictures, config.different, config.size, config.seed
+        )
+        detector = Path(config.detector) if config.detector else folder / "made.vlmad"
+        if not config.detector:
+            fit(FitConfig(config.method, folder_memory.FAMILY, str(good), config.weights), detector)
+        command = [sys.executable, "-m", "experiments.predict", str(detector), str(new)]
+        command += [f"--out={folder / 'scores'}", f"--batch_size={config.batch_size}"]
+        samples = folder_memory.follow(command, folder / "scores/scores.jsonl", config.pictures)
+    found = folder_memory.results(samples, config.pictures)
+    write_atomically(out / "memory.csv", folder_memory.table(samples))
+    write_atomically(out / "memory.png", to_png(folder_memory.figure(samples)))
+    results = {"machine": describe(), "config": dataclasses.asdict(config), **found}
+    write_json(out / "memory.json", results)
+    print(folder_memory.text(found))
+    return results
+
+
+def main() -> None:
+    """Flags in, a measurement out."""
+    names = [field.name for field in dataclasses.fields(Config)]
+    run(Config(**{name: flags.FLAGS[name].value for name in names}), Path(OUT.value))
+
+
+if __name__ == "__main__":
+    common.main(main)

@@ -1,0 +1,163 @@
+"""The memory that judging a large folder takes, against the pictures that are done.
+
+The folder holds a few hundred different pictures, rendered, under as many names as are asked for: hard links,
+which read as files of their own and take no room.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import io
+import os
+import subprocess
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, BinaryIO, NamedTuple
+
+import matplotlib.figure
+import numpy as np
+from tqdm import tqdm
+
+from vlmad_jax.data.synthetic_pictures import Plan, render_all
+from vlmad_jax.errors import InputError
+from vlmad_jax.report.parts import Figure
+
+FAMILY = "hex nut"
+# Good pictures that a detector is fitted to.
+GOOD = 16
+# Names in a folder: more would slow down whoever looks into it, and one file has at most 65,000 links.
+NAMES = 1000
+# Pictures after which everything is loaded and compiled.
+WARM = 1000
+INTERVAL = 0.25  # seconds between two looks
+
+
+class Sample(NamedTuple):
+    """What was seen: seconds since the start, pictures done, bytes of memory held."""
+
+    seconds: float
+    pictures: int
+    memory: int
+
+
+def make_folders(folder: Path, pictures: int, different: int, size: int, seed: int) -> tuple[Path, Path]:
+    """Renders good pictures, and new ones, a quarter of which have defects; returns the folders of both.
+
+    Args:
+      folder: where.
+      pictures: names in the second folder.
+      different: files that they are links to, at least 2.
+      size: side of the pictures in pixels.
+      seed: of the pictures.
+    """
+    render_all(folder, Plan((FAMILY,), size, seed, GOOD, different - different // 4, different // 4))
+    rendered = folder / FAMILY.replace(" ", "_")
+    files = sorted((rendered / "test").rglob("*.png"))
+    for number in tqdm(range(pictures), desc="linking", unit=" pictures", disable=None):
+        link = folder / "new" / f"{number // NAMES:04}" / f"{number:07}.png"
+        link.parent.mkdir(parents=True, exist_ok=True)
+        os.link(files[number % len(files)], link)
+    return rendered / "train", folder / "new"
+
+
+def follow(command: Sequence[str], rows: Path, pictures: int) -> list[Sample]:
+    """Runs a command, with a bar, and looks at its memory and at how many lines it has written to `rows`.
+
+    Raises:
+      InputError: there is no /proc to look into, or the command fails: with the last line that it printed.
+    """
+    if not Path("/proc/self/status").exists():
+        raise InputError("memory of another process is read from /proc, which Linux has; run it there")
+    samples: list[Sample] = []
+    done = 0
+    began = time.perf_counter()
+    with tempfile.TemporaryFile() as told, tqdm(total=pictures, unit=" pictures", disable=None) as bar:
+        process = subprocess.Popen(command, stdout=told, stderr=told)
+        with contextlib.ExitStack() as stack:
+            stack.callback(process.wait)
+            stack.callback(process.kill)
+            written: BinaryIO | None = None
+            while process.poll() is None:
+                time.sleep(INTERVAL)
+                if written is None and rows.exists():
+                    written = stack.enter_context(open(rows, "rb"))
+                fresh = written.read().count(b"\n") if written else 0
+                done += fresh
+                bar.update(fresh)
+                if memory := _resident(process.pid):
+                    samples.append(Sample(time.perf_counter() - began, done, memory))
+        if process.returncode not in (0, 2):  # 2: some are bad
+            told.seek(0)
+            last = told.read().decode(errors="replace").strip().splitlines()[-1:]
+            raise InputError(f"the measured command failed: {''.join(last)}")
+    return samples
+
+
+def results(samples: Sequence[Sample], pictures: int) -> dict[str, Any]:
+    """What the samples come to; memory in bytes, its growth by a straight line from the warm state on.
+
+    Raises:
+      InputError: the pictures were through too soon to be seen.
+    """
+    warm, total = min(WARM, pictures // 2), samples[-1].pictures
+    ended = next(number for number, sample in enumerate(samples) if sample.pictures == total)
+    seen = [sample for sample in samples[: ended + 1] if sample.pictures >= warm]  # not what shuts down
+    if len({sample.pictures for sample in seen}) < 2:
+        raise InputError(f"{pictures} pictures are judged too quickly to be followed; give more")
+    first = next(sample for sample in samples if sample.pictures)
+    last = seen[-1]
+    done, memory = np.array([(sample.pictures, sample.memory) for sample in seen], np.float64).T
+    return {
+        "pictures": pictures,
+        "seconds": last.seconds,
+        "pictures_per_second": (last.pictures - first.pictures) / (last.seconds - first.seconds),
+        "warm_pictures": seen[0].pictures,
+        "warm_memory": seen[0].memory,
+        "end_memory": last.memory,
+        "peak_memory": max(sample.memory for sample in samples),
+        "growth_per_picture": float(np.polyfit(done, memory, 1)[0]),
+    }
+
+
+def text(found: dict[str, Any]) -> str:
+    """The results in a line."""
+    return (
+        f"{found['pictures']:,} pictures, {found['pictures_per_second']:.1f} a second; memory "
+        f"{found['warm_memory'] / 1e6:.0f} MB after {found['warm_pictures']:,} pictures, "
+        f"{found['end_memory'] / 1e6:.0f} MB at the end, at most {found['peak_memory'] / 1e6:.0f} MB: "
+        f"{found['growth_per_picture']:+.0f} bytes a picture"
+    )
+
+
+def table(samples: Sequence[Sample]) -> str:
+    """The samples as CSV."""
+    file = io.StringIO()
+    csv.writer(file, lineterminator="\n").writerows([Sample._fields, *samples])
+    return file.getvalue()
+
+
+def figure(samples: Sequence[Sample]) -> Figure:
+    """Memory against pictures."""
+
+    def draw(canvas: matplotlib.figure.Figure) -> None:
+        axes = canvas.subplots()
+        axes.plot([sample.pictures for sample in samples], [sample.memory / 1e6 for sample in samples])
+        axes.set_xlabel("pictures judged")
+        axes.set_ylabel("memory, MB")
+        axes.set_xlim(left=0)
+        axes.set_ylim(bottom=0)
+        axes.xaxis.set_major_formatter("{x:,.0f}")
+
+    data = [sample._asdict() for sample in samples]
+    return Figure("memory", "Memory while a folder is judged", data, draw)
+
+
+def _resident(process: int) -> int:
+    """Bytes of memory that a process holds; 0 where it has ended."""
+    with contextlib.suppress(OSError, IndexError):
+        status = Path(f"/proc/{process}/status").read_text()
+        return int(status.split("VmRSS:")[1].split()[0]) * 1024
+    return 0
