@@ -17,6 +17,7 @@ from vlmad_jax.training.contrastive import (
     make_loss,
     patch_head,
     patch_loss,
+    reference_loss,
     stacked,
     state_loss,
     window_tokens,
@@ -76,6 +77,23 @@ def test_patch_loss_leaves_out_patches_at_the_rim_of_a_defect():
     assert float(patch_loss(jnp.asarray(logits), share)) == pytest.approx(sum(terms) / 11, rel=1e-6)
 
 
+def test_distances_to_another_good_picture():
+    """By loops: of each patch to the nearest of its own pair's reference."""
+    rng = np.random.default_rng(3)
+    patches, memory = rng.normal(size=(4, 3, 5)), rng.normal(size=(2, 6, 5))  # two pairs, good pictures first
+    share = np.array([[0, 0, 0], [0, 0, 0], [0, 1, 0.5], [0.01, 0, 1]], np.float32)
+    total = weights = 0.0
+    for picture, patch in np.ndindex(4, 3):
+        if 0 < share[picture, patch] < 0.05:
+            continue
+        cosines = unit(memory[picture % 2]) @ unit(patches[picture, patch])
+        weight = 5 if share[picture, patch] else 1
+        total += weight * binary(20 * ((1 - cosines.max()) / 2 - 0.2), share[picture, patch] > 0)
+        weights += weight
+    found = reference_loss(jnp.asarray(patches), jnp.asarray(memory), share)
+    assert float(found) == pytest.approx(total / weights, rel=1e-5)
+
+
 def test_windows_of_tokens():
     tokens = jnp.arange(2 * 5 * 1).reshape(2, 5, 1)
     window = window_tokens(tokens, jnp.array([[3, 0], [1, 1]]))
@@ -89,7 +107,9 @@ def batch_of(rng: np.random.Generator, pairs: int, vocabulary: int) -> dict[str,
         token_ids[:, 20] = vocabulary - 1
         return token_ids
 
-    batch = {name: rng.integers(0, 256, (pairs, 32, 32, 3), np.uint8) for name in ("good", "bad")}
+    batch = {
+        name: rng.integers(0, 256, (pairs, 32, 32, 3), np.uint8) for name in ("good", "bad", "reference")
+    }
     batch |= {f"{name}_caption": caption() for name in ("good", "bad", "normal", "anomalous")}
     for name, size in (("small", 4), ("large", 9)):
         batch[f"{name}_window_patches"] = rng.integers(0, 16, (pairs, 2, size)).astype(np.int32)
@@ -110,7 +130,11 @@ def gradient_of_loss():
 def test_terms_left_out():
     params = {"clip": random_clip(CONFIG).params, "patch_head": patch_head(CONFIG)}
     (_, parts), _ = gradient_of_loss()(params, {}, BATCH)
-    left, kept = jax.jit(make_loss(CONFIG, "float32", ("window", "patch", "pair")))(params, {}, BATCH)
+    without = {
+        name: x for name, x in BATCH.items() if name != "reference"
+    }  # which is of the term of its name
+    left_out = ("window", "patch", "pair", "reference")
+    left, kept = jax.jit(make_loss(CONFIG, "float32", left_out))(params, {}, without)
     assert set(kept) == {"contrast", "state"}
     expected = sum(WEIGHTS[name] * float(parts[name]) for name in kept)
     assert float(left) == pytest.approx(expected, rel=1e-6)
@@ -124,7 +148,7 @@ def test_terms_of_the_loss():
     clip, batch = random_clip(CONFIG), BATCH
     params = {"clip": clip.params, "patch_head": patch_head(CONFIG)}
     (loss, parts), gradient = gradient_of_loss()(params, {}, batch)
-    assert set(parts) == {"contrast", "state", "pair", "patch", "window"}
+    assert set(parts) == set(WEIGHTS)
     assert float(loss) == pytest.approx(sum(WEIGHTS[name] * float(parts[name]) for name in parts), rel=1e-6)
     # A head of zeros says 1/2 of every patch.
     assert float(parts["patch"]) == pytest.approx(np.log(2), rel=1e-6)

@@ -21,8 +21,8 @@ from vlmad_jax.training.pairs import (
 from vlmad_jax.windows import sliding_windows
 
 
-def small_pool(directory, seed: int = 3) -> Pool:
-    pool = Pool(directory, size=3, side=32, seed=seed)
+def small_pool(directory, seed: int = 3, references: bool = False) -> Pool:
+    pool = Pool(directory, size=3, side=32, seed=seed, references=references)
     pool.store.create()
     return pool
 
@@ -45,6 +45,20 @@ def test_a_pair_is_a_function_of_seed_and_number(pool, tmp_path):
     other = small_pool(tmp_path / "other", seed=4)
     assert not np.array_equal(other[0]["good"], pool[0]["good"])
     assert not np.array_equal(pool[1]["good"], pool[0]["good"])
+
+
+def test_a_pair_may_have_another_good_picture(pool, tokenizer, tmp_path):
+    """Of the same product, shown as the pair is; the pair itself is what it is without."""
+    sampled = small_pool(tmp_path, references=True)
+    pair = sampled[1]
+    assert_equal({name: x for name, x in pair.items() if name != "reference"}, pool[1])
+    assert (pair["reference"].shape, pair["reference"].dtype) == ((32, 32, 3), np.uint8)
+    assert not np.array_equal(pair["reference"], pair["good"])
+    colours = [x.reshape(-1, 3).mean(axis=0) for x in (pair["reference"], pair["good"], pool[0]["good"])]
+    assert np.abs(colours[0] - colours[1]).max() < np.abs(colours[2] - colours[1]).max()
+    item, without = CaptionedPairs(sampled, 4, tokenizer)(4), CaptionedPairs(pool, 4, tokenizer)(4)
+    assert item["reference"].shape == (32, 32, 3)
+    assert_equal({name: x for name, x in item.items() if name != "reference"}, without)
 
 
 def test_a_pair_holds_a_defect(pool):

@@ -16,7 +16,7 @@ from vlmad_jax.training.contrastive import WEIGHTS
 from vlmad_jax.training.loop import read_log
 from vlmad_jax.training.pretrain import PretrainConfig, pretrain, remember
 
-CONFIG = PretrainConfig(schedule_steps=4, pairs=2, pool=3, warmup_steps=1)
+CONFIG = PretrainConfig(schedule_steps=4, pairs=2, pool=3, warmup_steps=1, image_size=32)
 
 
 @pytest.fixture
@@ -40,13 +40,40 @@ def test_a_run_in_parts_equals_the_undisturbed_one(small, tmp_path):
         assert (tmp_path / "whole" / name).read_bytes() == (tmp_path / "parts" / name).read_bytes()
     lines = read_log(tmp_path / "whole" / "log.jsonl")
     assert [line["step"] for line in lines] == [1, 2, 3]
-    assert set(lines[0]) == {"step", "loss", *WEIGHTS}
+    assert set(lines[0]) == {"step", "loss", *WEIGHTS} - {"reference"}
     assert (tmp_path / "whole" / "losses.png").stat().st_size > 1000
 
     loaded = load_clip(tmp_path / "whole" / "weights")
     for a, b in zip(jax.tree.leaves(whole.params), jax.tree.leaves(loaded.params), strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-6)  # stored as float16
     assert loaded.encode_text(["a photo of a nut."]).shape == (1, 8)
+
+
+def test_a_run_goes_on_from_weights_with_larger_pictures(small, tmp_path):
+    first = pretrain(CONFIG, tmp_path / "first", 1, workers=0)
+    more = dataclasses.replace(
+        CONFIG,
+        start=str(tmp_path / "first/weights"),
+        image_size=64,
+        leave_out=(),
+        learning_rate=0,
+        kernel_rate=0,
+    )
+    second = pretrain(more, tmp_path / "second", 1, workers=0)
+    assert set(read_log(tmp_path / "second/log.jsonl")[0]) == {"step", "loss", *WEIGHTS}
+    assert second.config.vision.image_size == 64
+    assert second.config == load_clip(tmp_path / "second/weights").config
+    positions = [clip.params["vision"].pop("position_embedding") for clip in (first, second)]
+    assert [x.shape for x in positions] == [(1 + 16, 16), (1 + 64, 16)]
+    np.testing.assert_allclose(positions[0][0], positions[1][0], atol=1e-4)  # the class token's
+    for a, b in zip(jax.tree.leaves(first.params), jax.tree.leaves(second.params), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-6)  # stored as float16 in between
+    for wrong, message in (
+        ({"image_size": 72}, "not a multiple of 32"),
+        ({"start": "tests/golden/winclip"}, "shape"),
+    ):
+        with pytest.raises(InputError, match=message):
+            pretrain(dataclasses.replace(more, **wrong), tmp_path / "wrong", 1, workers=0)
 
 
 def test_learning_rates_rise_stay_and_fall():

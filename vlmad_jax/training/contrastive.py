@@ -13,6 +13,9 @@ Four terms are cross-entropies over cosines times the learned scale:
 The fifth, `patch`, asks a linear head whether each patch is defective. Captions say one word of a picture
 where masks say one of every patch: a small model then finds defects within an hour of training;
 the head is thrown away.
+
+The sixth, `reference`, asks the same of a patch's distance to the nearest patch of another good picture of
+the product, which is how WinCLIP reads good samples.
 """
 
 from __future__ import annotations
@@ -24,7 +27,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from vlmad_jax.association import normalise
+from vlmad_jax.association import association_scores, normalise
 from vlmad_jax.clip.config import CLIPConfig
 from vlmad_jax.clip.modules import TextTransformer, VisionTransformer
 from vlmad_jax.clip.precision import einsum
@@ -32,11 +35,14 @@ from vlmad_jax.errors import InputError
 from vlmad_jax.training.step import Loss, Parts
 
 # The state of whole pictures, which image scores are read from, is the slowest to be learned.
-WEIGHTS = {"contrast": 0.25, "state": 2.0, "pair": 2.0, "window": 1.0, "patch": 4.0}
+WEIGHTS = {"contrast": 0.25, "state": 2.0, "pair": 2.0, "window": 1.0, "patch": 4.0, "reference": 4.0}
 LARGEST_SCALE = 100.0  # as CLIP clips it
 # From this share of defective pixels on a patch counts as defective.
 DEFECTIVE_PATCH = 0.05
 DEFECTIVE_WEIGHT = 5.0
+# The distance to the nearest good patch, of 0 to 1, that is as likely of a defective patch as of a good one,
+# and how steeply the odds rise there.
+EVEN_DISTANCE, DISTANCE_SCALE = 0.2, 20.0
 
 
 def make_loss(config: CLIPConfig, dtype: str, leave_out: Sequence[str] = ()) -> Loss:
@@ -96,6 +102,9 @@ def make_loss(config: CLIPConfig, dtype: str, leave_out: Sequence[str] = ()) -> 
                 )
             ),
         }
+        if "reference" in weights:
+            good, _ = encoder.transform(encoder.embed(batch["reference"]))
+            parts["reference"] = reference_loss(patches, encoder.norm(good[:, 1:]), share)
         kept = {name: parts[name] for name in weights}
         return sum((weights[name] * part for name, part in kept.items()), jnp.zeros(())), kept
 
@@ -155,6 +164,16 @@ def patch_loss(logits: jax.Array, share: jax.Array) -> jax.Array:
     weight = jnp.where(defective, DEFECTIVE_WEIGHT, (share == 0).astype(jnp.float32))
     losses = optax.sigmoid_binary_cross_entropy(logits, defective.astype(jnp.float32))
     return (losses * weight).sum() / weight.sum()
+
+
+def reference_loss(patches: jax.Array, memory: jax.Array, share: jax.Array) -> jax.Array:
+    """`patch_loss` of how far patches are from another good picture's.
+
+    Patches (2B, P, D), those of good pictures first, memory (B, M, D), share (2B, P).
+    """
+    distances = jax.vmap(association_scores)(jnp.stack(jnp.split(patches, 2), axis=1), memory)  # (B, 2, P)
+    logits = DISTANCE_SCALE * (distances - EVEN_DISTANCE)
+    return patch_loss(logits.swapaxes(0, 1).reshape(share.shape), share)
 
 
 def patch_head(config: CLIPConfig) -> dict[str, jax.Array]:

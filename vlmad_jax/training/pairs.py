@@ -50,12 +50,14 @@ class Pool:
       size: how many there are.
       side: S, pixels.
       seed: they are a pure function of it.
+      references: whether each has another good picture of the same product, as a good sample.
     """
 
     directory: pathlib.Path
     size: int
     side: int
     seed: int
+    references: bool = False
 
     @functools.cached_property
     def store(self) -> Store:
@@ -63,10 +65,13 @@ class Pool:
         pictures = (np.uint8, (self.side, self.side, 3))
         share = (np.float32, (CELLS, CELLS))
         fields = {"good": pictures, "bad": pictures, "share": share, "names": (np.int32, (2,))}
+        if self.references:
+            fields["reference"] = pictures
         return Store(fields, self.size, self.directory)
 
     def __getitem__(self, index: int) -> Pair:
-        """Pair `index`: good and bad uint8 (S, S, 3), share float32 (CELLS, CELLS), names int32 (2,)."""
+        """Pair `index`: good, bad (and reference) uint8 (S, S, 3), share float32 (CELLS, CELLS), names int32
+        (2,)."""
         if not self.store.has(index):
             self.store.put(index, self.render(index))
         return self.store.get(index)
@@ -84,12 +89,16 @@ class Pool:
         names = np.array(
             [rendering.TRAIN_FAMILIES.index(family), list(rendering.DEFECTS).index(defect)], np.int32
         )
-        return {
+        pair = {
             "good": resize(good, self.side),
             "bad": resize(bad, self.side),
             "share": cells(mask.astype(np.float32), CELLS),
             "names": names,
         }
+        if self.references:
+            sample = rendering.render_good(product, int(rng.integers(2**31)), size)
+            pair["reference"] = resize(sample, self.side)
+        return pair
 
 
 @dataclass(frozen=True)
@@ -98,6 +107,7 @@ class CaptionedPairs:
 
     Item i is a dict of
       good, bad: uint8 (S, S, 3), the same object without and with a defect;
+      reference, if the pool has them: uint8 (S, S, 3), another good one of the same product;
       share: float32 (grid, grid), the defective share of each patch of the bad one;
       group: int, the number of its family;
       good_caption, bad_caption, normal_caption, anomalous_caption: int32 (24,), token ids: two that name the
@@ -139,9 +149,9 @@ class CaptionedPairs:
             caption(rng, asked, defect),
         )
         names = ("good_caption", "bad_caption", "normal_caption", "anomalous_caption")
+        pictures = ("good", "bad", *(("reference",) if self.pool.references else ()))
         return {
-            "good": shown(pair["good"]),
-            "bad": shown(pair["bad"]),
+            **{name: shown(pair[name]) for name in pictures},
             "share": share,
             "group": pair["names"][0],
             **dict(

@@ -15,8 +15,9 @@ import optax
 import optax.contrib
 
 from vlmad_jax.clip.config import CLIPConfig, vit
-from vlmad_jax.clip.model import CLIP, random_clip, save_clip
+from vlmad_jax.clip.model import CLIP, load_clip, random_clip, save_clip
 from vlmad_jax.clip.modules import layer_name
+from vlmad_jax.clip.positions import resize_positions
 from vlmad_jax.clip.precision import check_trainable
 from vlmad_jax.data import rendering
 from vlmad_jax.errors import InputError
@@ -25,7 +26,7 @@ from vlmad_jax.training.captions import train_tokenizer
 from vlmad_jax.training.contrastive import make_loss, patch_head
 from vlmad_jax.training.initial import mimetic_attention, patch_frequencies, position_waves
 from vlmad_jax.training.loop import plot_losses, train
-from vlmad_jax.training.pairs import CaptionedPairs, Pool, batches
+from vlmad_jax.training.pairs import CELLS, CaptionedPairs, Pool, batches
 from vlmad_jax.training.step import TrainState, make_step
 
 
@@ -36,7 +37,8 @@ class PretrainConfig:
     Only `schedule_steps` may change on the way: there the learning rates reach zero. They rise for
     `warmup_steps`, stay, and fall over the second half. `pairs` pictures with and as many without a defect
     make a batch; `pool` is the number of different pairs. `learning_rate` is Adam's, `kernel_rate` Muon's.
-    `leave_out` names terms of the loss to do without, to see what each is worth.
+    `leave_out` names terms of the loss to do without, to see what each is worth. `image_size` is the side of
+    the pictures in pixels. `start` is a directory of weights to begin with instead of fresh ones.
     """
 
     schedule_steps: int = 6_000
@@ -48,7 +50,9 @@ class PretrainConfig:
     weight_decay: float = 0.05
     seed: int = 0
     dtype: str = "float32"
-    leave_out: tuple[str, ...] = ()
+    leave_out: tuple[str, ...] = ("reference",)
+    image_size: int = 128
+    start: str | None = None
 
     def schedule(self, rate: float) -> optax.Schedule:
         """A learning rate over the steps, at most `rate`."""
@@ -90,9 +94,9 @@ def kernels(params: Any) -> Any:
     return jax.tree_util.tree_map_with_path(of, params)
 
 
-def tiny_config(vocabulary: int) -> CLIPConfig:
-    """The bundled model's shape: 128 pixels in patches of 16, four vision layers of width 192."""
-    shape = vit(128, 16, (192, 4, 3), (128, 3, 2), 128, "quick_gelu")
+def tiny_config(vocabulary: int, image_size: int) -> CLIPConfig:
+    """The bundled model's shape: patches of 16 pixels, four vision layers of width 192."""
+    shape = vit(image_size, 16, (192, 4, 3), (128, 3, 2), 128, "quick_gelu")
     text = dataclasses.replace(shape.text, vocab_size=vocabulary, eos_token_id=vocabulary - 1)
     return dataclasses.replace(shape, text=text)
 
@@ -103,25 +107,32 @@ def pretrain(
     """Trains to `steps`, or goes on with the run in `out`, and writes the model to `out/weights`.
 
     Raises:
-      InputError: `out` holds a run of another configuration; the batch does not divide over the devices.
+      InputError: `out` holds a run of another configuration; the batch does not divide over the devices; see
+        `from_weights`; a size of pictures that crops do not divide.
     """
     check_trainable(config.dtype)
     if config.pairs % jax.local_device_count():
         raise InputError(
             f"--pairs={config.pairs} does not divide over {jax.local_device_count()} devices; give a multiple"
         )
+    if config.image_size % CELLS:
+        raise InputError(
+            f"--image_size={config.image_size} is not a multiple of {CELLS}; give for example 160"
+        )
     remember(config, out)
     tokenizer = train_tokenizer(rendering.TRAIN_FAMILIES, rendering.DEFECTS.values())
-    clip = random_clip(tiny_config(len(tokenizer)), config.seed, tokenizer=tokenizer)
+    clip = random_clip(tiny_config(len(tokenizer), config.image_size), config.seed, tokenizer=tokenizer)
     optimizer = config.optimizer()
-    vision = clip.config.vision
-    pool = Pool(out / "pictures", config.pool, vision.image_size, config.seed)
+    pool = Pool(
+        out / "pictures", config.pool, config.image_size, config.seed, "reference" not in config.leave_out
+    )
     pool.store.create()
-    pairs = CaptionedPairs(pool, vision.grid, tokenizer)
-    params = {
-        "clip": with_known_structure(clip.params, clip.config, config.seed),
-        "patch_head": patch_head(clip.config),
-    }
+    pairs = CaptionedPairs(pool, clip.config.vision.grid, tokenizer)
+    if config.start is None:
+        start = with_known_structure(clip.params, clip.config, config.seed)
+    else:
+        start = from_weights(config.start, clip.config)
+    params = {"clip": start, "patch_head": patch_head(clip.config)}
     state, _ = train(
         make_step(make_loss(clip.config, config.dtype, config.leave_out), optimizer, seed=config.seed),
         TrainState(params, optimizer.init(params)),
@@ -136,6 +147,24 @@ def pretrain(
     trained = dataclasses.replace(clip, params=state.params["clip"])
     save_clip(trained, out / "weights", dtype="float16")
     return trained
+
+
+def from_weights(directory: str, config: CLIPConfig) -> Any:
+    """The parameters of a model that differs from `config` at most in the size of its pictures.
+
+    Raises:
+      InputError: it differs in more, or cannot be loaded.
+    """
+    clip = load_clip(directory)
+    side, grid = config.vision.image_size, config.vision.grid
+    resized = dataclasses.replace(
+        clip.config, vision=dataclasses.replace(clip.config.vision, image_size=side)
+    )
+    if resized != config:
+        raise InputError(f"--start={directory}: is a model of another shape; give one that pretraining made")
+    vision = clip.params["vision"]
+    positions = resize_positions(vision["position_embedding"], (grid, grid), "bicubic")
+    return {**clip.params, "vision": {**vision, "position_embedding": positions}}
 
 
 def with_known_structure(params: Any, config: CLIPConfig, seed: int) -> Any:
