@@ -159,7 +159,8 @@ def test_every_flag_is_read(capsys: pytest.CaptureFixture[str], monkeypatch: pyt
 
     seen: list[dict[str, Any]] = []
 
-    def record(config: evaluation.EvaluationConfig, *run: Any) -> dict[str, Any]:
+    def record(config: evaluation.EvaluationConfig, *run: Any, part: Any) -> dict[str, Any]:
+        assert part is None  # tests/test_data_parallel.py
         seen.append(vars(config) | dict(zip(RUN, run, strict=True)))
         return {"categories": {}, "mean": {}}
 
@@ -180,7 +181,7 @@ def test_the_bundled_weights_are_said_to_be_for_trying(
 ) -> None:
     import experiments.common
 
-    monkeypatch.setattr(experiments.common, "evaluate", lambda *_: {"categories": {}, "mean": {}})
+    monkeypatch.setattr(experiments.common, "evaluate", lambda *_, **__: {"categories": {}, "mean": {}})
 
     def said(*flags: str) -> bool:
         done = here(capsys, "zero_shot", "--method=winclip", *flags)
