@@ -15,10 +15,10 @@ from tests.golden import case, golden_clip
 from tests.methods.detectors import IMAGES, REFERENCES, winclip
 from vlmad_jax.benchmark import matmul_flop
 from vlmad_jax.data_parallel import DataParallel
-from vlmad_jax.methods import AnomalyCLIP
+from vlmad_jax.methods import SPADE, AnomalyCLIP
 
 DEVICES = 8
-NAMES = ("zero-shot", "few-shot", "anomalyclip")
+NAMES = ("zero-shot", "few-shot", "anomalyclip", "spade")
 
 
 def scored(name: str) -> tuple[np.ndarray, np.ndarray, int, int, int]:
@@ -30,6 +30,9 @@ def scored(name: str) -> tuple[np.ndarray, np.ndarray, int, int, int]:
         detector = AnomalyCLIP.scaled(golden_clip("anomalyclip"))
         images = case("anomalyclip").arrays["images_uint8"]
         state = detector.prepare(params=detector.init(jax.random.key(0)))
+    elif name == "spade":
+        detector, images = SPADE.scaled(golden_clip("winclip")), IMAGES
+        state = detector.prepare("bottle", REFERENCES)
     else:
         detector, images = winclip((2,)), IMAGES
         state = detector.prepare("bottle", REFERENCES if name == "few-shot" else None)
