@@ -64,7 +64,7 @@ def define_shared_flags(windows: bool = True) -> None:
     )
     flags.DEFINE_string("data_dir", None, "Where it is; elpv, textures and synthetic need none.")
     flags.DEFINE_list("categories", [], "Categories to run; all if not given.")
-    flags.DEFINE_integer("batch_size", 16, "Pictures scored together.", lower_bound=1)
+    flags.DEFINE_integer("batch_size", 16, "Pictures scored together, by all devices.", lower_bound=1)
     flags.DEFINE_string("out", None, "Folder of the results; results/<experiment>/<a name of the run>.")
     flags.DEFINE_bool("resume", True, "Keep what an interrupted run finished.")
 
@@ -186,7 +186,10 @@ def run(config: EvaluationConfig, out: Path, part: Part | None = None) -> None:
     with traced(trace) if trace else contextlib.nullcontext():
         results = evaluate(config, out, values.resume, values.save_maps, values.workers, part=part)
     if not results:
-        print(f"done with this part; the last of the processes to end writes {out / 'metrics.json'}")
+        print(
+            f"done with this part; the last of the processes to end writes {out / 'metrics.json'}, "
+            "or any that is run again"
+        )
         return
     print(
         metrics_table(

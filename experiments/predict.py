@@ -60,6 +60,7 @@ def check(sources: tuple[str, ...]) -> None:
     if "-" in sources and SAVE_MAPS.value and not OUT.value:
         raise InputError("--save_maps needs --out where paths come from standard input")
     given = [f"--{flag.name}" for flag in (WATCH, SEQUENCE, SAVE_MAPS) if flag.value]
+    given += [f"--{flag.name}" for flag in (SMOOTHING, RELEASE) if flag.present]
     cluster.check(given + ["--workers"] * bool(flags.FLAGS.workers) + ["-"] * ("-" in sources))
 
 

@@ -36,8 +36,9 @@ SEED = flags.DEFINE_integer(
     "seed", DEFAULT.seed, "Of the pictures, captions and first parameters.", lower_bound=0
 )
 DTYPE = flags.DEFINE_string("dtype", DEFAULT.dtype, "float32 or bfloat16: what matrix products read.")
-LEAVE_OUT = flags.DEFINE_list(
-    "leave_out", [*DEFAULT.leave_out], f"Terms of the loss to do without: {', '.join(WEIGHTS)}."
+LEAVE_OUT = flags.DEFINE_list("leave_out", [], f"Terms of the loss to do without: {', '.join(WEIGHTS)}.")
+REFERENCES = flags.DEFINE_bool(
+    "references", DEFAULT.references, "Also learn from good samples: the term reference."
 )
 IMAGE_SIZE = flags.DEFINE_integer(
     "image_size", DEFAULT.image_size, "Side of the pictures in pixels.", lower_bound=1
@@ -60,6 +61,7 @@ def run() -> None:
         leave_out=tuple(LEAVE_OUT.value),
         image_size=IMAGE_SIZE.value,
         start=START.value,
+        references=REFERENCES.value,
     )
     out = pathlib.Path(OUT.value)
     pretrain(config, out, STEPS.value or config.schedule_steps, SAVE_EVERY.value, WORKERS.value)

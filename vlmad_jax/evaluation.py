@@ -144,7 +144,7 @@ def evaluate(
     evaluator.run(todo, config.batch_size, workers)
     if not all(is_finished(name, results, maps_out) for name in dataset.categories):
         return {}
-    left_out = sum(row.score is None for name in dataset.categories for row in results.rows(name))
+    left_out = limit_broken([row for name in dataset.categories for row in results.rows(name)], dataset)
     if left_out:
         tqdm.write(f"{left_out} pictures cannot be read and are left out; {out / 'scores.csv'} says why")
     return results.finish(config.method, described, dataset.categories)
@@ -361,13 +361,19 @@ class Evaluator:
         for row in rows:
             if row.score is None:
                 tqdm.write(f"left out: {row.error}")
-        broken = [row for row in [*finished, *rows] if row.score is None]
-        total = sum(len(self.dataset.select(name, "test")) for name in self.dataset.categories)
-        if len(broken) > UNREADABLE_LIMIT * total:
-            raise InputError(
-                f"{len(broken)} of {total} pictures cannot be read, more than {UNREADABLE_LIMIT:.0%} "
-                f"(the last in {category}: {broken[-1].error}); mend or remove them"
-            )
+        limit_broken([*finished, *rows], self.dataset)
+
+
+def limit_broken(rows: Sequence[report.ScoreRow], dataset: DataSet) -> int:
+    """How many of the pictures cannot be read; raises InputError when they are too many of the data set."""
+    broken = [row for row in rows if row.score is None]
+    total = sum(len(dataset.select(name, "test")) for name in dataset.categories)
+    if len(broken) > UNREADABLE_LIMIT * total:
+        raise InputError(
+            f"{len(broken)} of {total} pictures cannot be read, more than {UNREADABLE_LIMIT:.0%} "
+            f"(the last in {broken[-1].category}: {broken[-1].error}); mend or remove them"
+        )
+    return len(broken)
 
 
 def save_maps(out: Path, pictures: list[tuple[Sample, np.ndarray, np.ndarray, np.ndarray]]) -> None:

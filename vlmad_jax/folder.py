@@ -27,7 +27,7 @@ def take_folder(out: Path, config: dict[str, Any], outputs: Sequence[str], resum
     path = out / CONFIG
     if not path.exists():
         for name in outputs:
-            if (out / name).exists():
+            if (out / name).exists() and not path.exists():  # another process may have begun the same run
                 raise InputError(f"{out / name}: is not of a run that is known; give another --out")
         write_json(path, config)
         return

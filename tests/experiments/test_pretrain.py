@@ -17,6 +17,9 @@ EVERY_FLAG = {
     "seed": 7,
     "dtype": "bfloat16",
     "leave_out": "window,pair",
+    "image_size": 96,
+    "start": "weights/tiny",
+    "references": True,
 }
 # The run itself is replaced: what reaches it is printed.
 RECORD = """

@@ -128,9 +128,13 @@ def test_a_cluster_that_is_not_there_is_refused_at_once(saved: Path, monkeypatch
         address = f"127.0.0.1:{taken.getsockname()[1]}"
         monkeypatch.setenv("RAY_ADDRESS", address)
         with pytest.raises(
-            InputError, match=f"--engine=ray: no cluster answers at {address}; start one with"
+            InputError, match=rf"--engine=ray: no cluster answers at {address} \(.*\); start one with"
         ):
             next(RayEngine(saved, load_detector(saved))(["a.png"]))
+    with pytest.raises(
+        InputError, match=r"--engine=ray: no cluster answers at node17 \(.*\); start one with"
+    ):
+        next(RayEngine(saved, load_detector(saved), "node17")(["a.png"]))
     monkeypatch.setitem(sys.modules, "ray", None)
     with pytest.raises(InputError, match=r"needs Ray; install it by pip install 'vlmad-jax\[ray\]'"):
         next(RayEngine(saved, load_detector(saved))(["a.png"]))

@@ -55,7 +55,7 @@ def test_a_run_goes_on_from_weights_with_larger_pictures(small, tmp_path):
         CONFIG,
         start=str(tmp_path / "first/weights"),
         image_size=64,
-        leave_out=(),
+        references=True,
         learning_rate=0,
         kernel_rate=0,
     )
@@ -74,6 +74,7 @@ def test_a_run_goes_on_from_weights_with_larger_pictures(small, tmp_path):
     ):
         with pytest.raises(InputError, match=message):
             pretrain(dataclasses.replace(more, **wrong), tmp_path / "wrong", 1, workers=0)
+    assert not (tmp_path / "wrong").exists()
 
 
 def test_learning_rates_rise_stay_and_fall():

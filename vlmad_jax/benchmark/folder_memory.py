@@ -28,8 +28,10 @@ from vlmad_jax.report.parts import Figure
 FAMILY = "hex nut"
 # Good pictures that a detector is fitted to.
 GOOD = 16
-# Names in a folder: more would slow down whoever looks into it, and one file has at most 65,000 links.
+# Names in a folder: more would slow down whoever looks into it.
 NAMES = 1000
+# Of one file, as common file systems have it.
+MOST_LINKS = 60_000
 # Pictures after which everything is loaded and compiled.
 WARM = 1000
 INTERVAL = 0.25  # seconds between two looks
@@ -52,14 +54,24 @@ def make_folders(folder: Path, pictures: int, different: int, size: int, seed: i
       different: files that they are links to, at least 2.
       size: side of the pictures in pixels.
       seed: of the pictures.
+
+    Raises:
+      InputError: too many names for so few files, or links cannot be made there.
     """
+    if pictures > MOST_LINKS * different:
+        raise InputError(
+            f"--pictures={pictures} are too many links to {different} files; give more --different"
+        )
     render_all(folder, Plan((FAMILY,), size, seed, GOOD, different - different // 4, different // 4))
     rendered = folder / FAMILY.replace(" ", "_")
     files = sorted((rendered / "test").rglob("*.png"))
     for number in tqdm(range(pictures), desc="linking", unit=" pictures", disable=None):
         link = folder / "new" / f"{number // NAMES:04}" / f"{number:07}.png"
         link.parent.mkdir(parents=True, exist_ok=True)
-        os.link(files[number % len(files)], link)
+        try:
+            os.link(files[number % len(files)], link)
+        except OSError as error:
+            raise InputError(f"{link}: cannot be linked ({error.strerror}); give another --out") from error
     return rendered / "train", folder / "new"
 
 

@@ -243,7 +243,9 @@ def cast_matrices(params: Params, dtype: str) -> Params:
         if path[-1] != "kernel":
             cast[path] = jnp.asarray(leaf, jnp.float32)
         elif dtype_of(dtype) == jnp.int8:
-            cast[path], cast[*path[:-1], "scale"] = quantise(jnp.asarray(leaf, jnp.float32), 0)
+            with jax.default_device(jax.devices("cpu")[0]):  # others divide less exactly
+                rounded = quantise(jnp.asarray(np.asarray(leaf), jnp.float32), 0)
+            cast[path], cast[*path[:-1], "scale"] = map(jnp.asarray, map(np.asarray, rounded))
         else:
             cast[path] = jnp.asarray(leaf, dtype_of(dtype))
     return flax.traverse_util.unflatten_dict(cast)

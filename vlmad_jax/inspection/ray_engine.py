@@ -13,11 +13,14 @@ import os
 import platform
 import re
 import socket
+import sys
 import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from tqdm import tqdm
 
 from vlmad_jax.errors import InputError
 from vlmad_jax.inspection.detector import FittedDetector
@@ -70,6 +73,7 @@ class RayEngine:
             actors = self.actors or room
             size = _shard_size(len(paths), actors, self.detector.batch_size)
             shards = [_as_table(shard) for shard in batched(paths, size)]
+            _tell_if_busy(ray, needs)
             scored = ray.data.from_arrow(shards).map_batches(
                 _ScoreShard,
                 fn_constructor_args=[self._recipe(needs.get("num_cpus"))],
@@ -78,10 +82,15 @@ class RayEngine:
                 compute=ray.data.ActorPoolStrategy(size=min(actors, len(shards))),
                 **needs,
             )
-            for rows in scored.iter_batches(batch_size=None, batch_format="pyarrow"):
-                if "problem" in rows.column_names:
-                    raise InputError(rows["problem"][0].as_py())
-                yield from map(read_row, rows["row"].to_pylist())
+            try:
+                for rows in scored.iter_batches(batch_size=None, batch_format="pyarrow"):
+                    if "problem" in rows.column_names:
+                        raise InputError(rows["problem"][0].as_py())
+                    yield from map(read_row, rows["row"].to_pylist())
+            except ray.exceptions.RayError as error:
+                raise InputError(
+                    f"--engine=ray: a worker failed ({_last_line(error)}); see Ray's logs"
+                ) from error
 
     def _recipe(self, cores: int | None) -> _Recipe:
         return _Recipe(
@@ -151,6 +160,18 @@ def _room(ray: Any, cores: int) -> tuple[int, dict[str, int]]:
     return sum(count // cores for count in there), {"num_cpus": cores}
 
 
+def _tell_if_busy(ray: Any, needs: dict[str, int]) -> None:
+    """Says so where every machine is taken by others: Ray waits for them, without a word."""
+    ((resource, wanted),) = needs.items()
+    if ray.available_resources().get({"num_gpus": "GPU", "num_cpus": "CPU"}[resource], 0) < wanted:
+        tqdm.write("the cluster is busy with other work; waiting for room", file=sys.stderr)
+
+
+def _last_line(error: BaseException) -> str:
+    """What it says in the end: Ray's errors are whole tracebacks."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[-1]
+
+
 def _shard_size(pictures: int, actors: int, batch_size: int) -> int:
     batches = pictures // (batch_size * actors * SHARDS_FOR_ACTOR)
     return batch_size * min(max(batches, 1), BATCHES_IN_SHARD)
@@ -183,7 +204,7 @@ def _connected(ray: Any, address: str | None) -> Iterator[None]:
         yield
         return
     address = address or os.environ.get("RAY_ADDRESS")
-    refused = f"--engine=ray: no cluster answers at {address}; start one with ray start, or give another"
+    where = f"no cluster answers at {address}" if address else "none could be started here"
     try:
         if address and re.fullmatch(r"(ray://)?[^/]+:\d+", address):
             host, _, port = address.removeprefix("ray://").rpartition(":")
@@ -191,8 +212,10 @@ def _connected(ray: Any, address: str | None) -> Iterator[None]:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", "os.fork", RuntimeWarning)  # of JAX; Ray executes at once
             ray.init(address, include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
-    except OSError as error:
-        raise InputError(refused) from error
+    except (OSError, ValueError, RuntimeError) as error:  # of the address, or of another version of Ray there
+        raise InputError(
+            f"--engine=ray: {where} ({_last_line(error)}); start one with ray start, or give its host:port"
+        ) from error
     try:
         yield
     finally:

@@ -1,6 +1,6 @@
 """The losses that make a small CLIP from rendered pairs of good and defective pictures.
 
-Four terms are cross-entropies over cosines times the learned scale:
+Of six terms, four are cross-entropies over cosines times the learned scale:
 
 - `contrast`: pictures against captions that name their object, both ways (Radford et al. 2021, figure 3);
   captions of the same object and state are all right answers, so the targets are spread over them;
@@ -45,13 +45,21 @@ DEFECTIVE_WEIGHT = 5.0
 EVEN_DISTANCE, DISTANCE_SCALE = 0.2, 20.0
 
 
-def make_loss(config: CLIPConfig, dtype: str, leave_out: Sequence[str] = ()) -> Loss:
+def make_loss(
+    config: CLIPConfig, dtype: str, leave_out: Sequence[str] = (), references: bool = False
+) -> Loss:
     """The loss of `CLIPModule`'s parameters on a batch of `training.pairs`, without the terms left out.
+
+    The term `reference` is for batches with `references` alone.
 
     Raises:
       InputError: there is no such term, or none is left.
     """
-    weights = {name: weight for name, weight in WEIGHTS.items() if name not in leave_out}
+    weights = {
+        name: weight
+        for name, weight in WEIGHTS.items()
+        if name not in leave_out and (references or name != "reference")
+    }
     if not weights or set(leave_out) - set(WEIGHTS):
         raise InputError(
             f"--leave_out={','.join(leave_out)} has to name some of {', '.join(WEIGHTS)}, not all"

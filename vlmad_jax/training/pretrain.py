@@ -26,8 +26,9 @@ from vlmad_jax.training.captions import train_tokenizer
 from vlmad_jax.training.contrastive import make_loss, patch_head
 from vlmad_jax.training.initial import mimetic_attention, patch_frequencies, position_waves
 from vlmad_jax.training.loop import plot_losses, train
-from vlmad_jax.training.pairs import CELLS, CaptionedPairs, Pool, batches
+from vlmad_jax.training.pairs import CELLS, WINDOW_SIZES, CaptionedPairs, Pool, batches
 from vlmad_jax.training.step import TrainState, make_step
+from vlmad_jax.windows import sliding_windows
 
 
 @dataclass(frozen=True)
@@ -38,7 +39,8 @@ class PretrainConfig:
     `warmup_steps`, stay, and fall over the second half. `pairs` pictures with and as many without a defect
     make a batch; `pool` is the number of different pairs. `learning_rate` is Adam's, `kernel_rate` Muon's.
     `leave_out` names terms of the loss to do without, to see what each is worth. `image_size` is the side of
-    the pictures in pixels. `start` is a directory of weights to begin with instead of fresh ones.
+    the pictures in pixels. `start` is a directory of weights to begin with instead of fresh ones. With
+    `references` every pair has another good picture, for the term of the loss of that name.
     """
 
     schedule_steps: int = 6_000
@@ -50,9 +52,10 @@ class PretrainConfig:
     weight_decay: float = 0.05
     seed: int = 0
     dtype: str = "float32"
-    leave_out: tuple[str, ...] = ("reference",)
+    leave_out: tuple[str, ...] = ()
     image_size: int = 128
     start: str | None = None
+    references: bool = False
 
     def schedule(self, rate: float) -> optax.Schedule:
         """A learning rate over the steps, at most `rate`."""
@@ -119,22 +122,24 @@ def pretrain(
         raise InputError(
             f"--image_size={config.image_size} is not a multiple of {CELLS}; give for example 160"
         )
-    remember(config, out)
     tokenizer = train_tokenizer(rendering.TRAIN_FAMILIES, rendering.DEFECTS.values())
     clip = random_clip(tiny_config(len(tokenizer), config.image_size), config.seed, tokenizer=tokenizer)
-    optimizer = config.optimizer()
-    pool = Pool(
-        out / "pictures", config.pool, config.image_size, config.seed, "reference" not in config.leave_out
-    )
-    pool.store.create()
-    pairs = CaptionedPairs(pool, clip.config.vision.grid, tokenizer)
+    grid = clip.config.vision.grid
+    sliding_windows((grid, grid), max(WINDOW_SIZES.values()))  # pictures that are too small are refused now
     if config.start is None:
         start = with_known_structure(clip.params, clip.config, config.seed)
     else:
         start = from_weights(config.start, clip.config)
+    loss = make_loss(clip.config, config.dtype, config.leave_out, config.references)
+    remember(config, out)  # what can be refused has been
+
+    pool = Pool(out / "pictures", config.pool, config.image_size, config.seed, config.references)
+    pool.store.create()
+    pairs = CaptionedPairs(pool, grid, tokenizer)
+    optimizer = config.optimizer()
     params = {"clip": start, "patch_head": patch_head(clip.config)}
     state, _ = train(
-        make_step(make_loss(clip.config, config.dtype, config.leave_out), optimizer, seed=config.seed),
+        make_step(loss, optimizer, seed=config.seed),
         TrainState(params, optimizer.init(params)),
         {},
         lambda done: batches(pairs, done, steps, config.pairs, workers),
@@ -190,7 +195,8 @@ def remember(config: PretrainConfig, out: pathlib.Path) -> None:
     """Writes the configuration beside the run, or checks that the run there has the same."""
     path, fields = out / "pretrain.json", json.loads(json.dumps(dataclasses.asdict(config)))
     there: dict[str, Any] = json.loads(path.read_text()) if path.exists() else fields
-    changed = {k: (there.get(k), v) for k, v in fields.items() if there.get(k) != v and k != "schedule_steps"}
+    there = dataclasses.asdict(PretrainConfig()) | there  # what an earlier version did not write
+    changed = {k: (there[k], v) for k, v in fields.items() if there[k] != v and k != "schedule_steps"}
     if changed:
         differences = ", ".join(f"{name} {old} there, {new} here" for name, (old, new) in changed.items())
         raise InputError(f"{out}: holds another run ({differences}); give another --out or the same flags")
