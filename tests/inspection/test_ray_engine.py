@@ -68,7 +68,8 @@ def rows(out: Path) -> list[dict]:
 
 def workers() -> list[psutil.Process]:
     """The processes of actors that score."""
-    return [x for x in psutil.process_iter() if "_ScoreShard" in x.name() + "".join(x.cmdline())]
+    seen = psutil.process_iter(["name", "cmdline"])  # of one that is ending, None
+    return [x for x in seen if "_ScoreShard" in "".join([x.info["name"] or "", *(x.info["cmdline"] or [])])]
 
 
 def test_a_worker_is_killed_and_every_picture_is_scored_once(
