@@ -70,9 +70,10 @@ def make_loss(
         del context  # nothing is frozen
         params, head = params["clip"], params["patch_head"]
         scale = jnp.minimum(jnp.exp(params["logit_scale"]), LARGEST_SCALE)
-        images = jnp.concatenate([batch["good"], batch["bad"]])  # (2B, S, S, 3)
+        kinds = ("good", "bad", "reference") if references else ("good", "bad")
+        images = jnp.concatenate([batch[kind] for kind in kinds])  # (KB, S, S, 3): K kinds of B pictures
         encoder = vision.bind({"params": params["vision"]})
-        tokens = encoder.embed(images)  # (2B, 1 + P, D)
+        tokens = encoder.embed(images)  # (KB, 1 + P, D)
 
         def encode(tokens: jax.Array) -> jax.Array:
             return normalise(encoder.encode_tokens(tokens))
@@ -81,26 +82,27 @@ def make_loss(
         states = jnp.concatenate([batch["normal_caption"], batch["anomalous_caption"]])
         captions, _ = text.bind({"params": params["text"]})(jnp.concatenate([named, states]))
         named, states = jnp.split(normalise(captions), 2)  # (2B, E) each
-        normal, anomalous = (jnp.tile(x, (2, 1)) for x in jnp.split(states, 2))  # (2B, E): of each picture
+        normal, anomalous = (jnp.tile(x, (len(kinds), 1)) for x in jnp.split(states, 2))  # (KB, E): of each
         hidden, _ = encoder.transform(tokens)
         embeddings = normalise(encoder.project(hidden[:, 0]))
-        patches = encoder.norm(hidden[:, 1:])  # (2B, P, D)
+        patches = encoder.norm(hidden[:, 1:])  # (KB, P, D)
         share = batch["share"].reshape(len(batch["share"]), -1)  # (B, P)
-        share = jnp.concatenate([jnp.zeros_like(share), share])
+        share = jnp.concatenate([share if kind == "bad" else jnp.zeros_like(share) for kind in kinds])
         group = jnp.concatenate([batch["group"] * 2, batch["group"] * 2 + 1])
-        label = jnp.repeat(jnp.arange(2), len(batch["group"])).astype(jnp.float32)
+        label = jnp.repeat(jnp.array([kind == "bad" for kind in kinds], jnp.float32), len(batch["group"]))
+        pairs = 2 * len(batch["group"])
         parts = {
-            "contrast": contrast(embeddings, named, group, scale),
-            "pair": pair_loss(embeddings, normal, anomalous, scale),
+            "contrast": contrast(embeddings[:pairs], named, group, scale),
+            "pair": pair_loss(embeddings, normal, anomalous, scale, len(kinds)),
             "state": state_loss(embeddings, normal, anomalous, label, jnp.ones_like(label), scale),
             "patch": patch_loss(einsum("npd,d->np", patches, head["kernel"]) + head["bias"], share),
             "window": jnp.mean(
                 jnp.stack(
                     [
                         state_loss(
-                            encode(window_tokens(tokens, stacked(batch[f"{name}_patches"]))),
-                            normal,
-                            anomalous,
+                            encode(window_tokens(tokens[:pairs], stacked(batch[f"{name}_patches"]))),
+                            normal[:pairs],
+                            anomalous[:pairs],
                             stacked(batch[f"{name}_label"]),
                             stacked(batch[f"{name}_weight"]),
                             scale,
@@ -110,9 +112,8 @@ def make_loss(
                 )
             ),
         }
-        if "reference" in weights:
-            good, _ = encoder.transform(encoder.embed(batch["reference"]))
-            parts["reference"] = reference_loss(patches, encoder.norm(good[:, 1:]), share)
+        if references:
+            parts["reference"] = reference_loss(patches[:pairs], patches[pairs:], share[:pairs])
         kept = {name: parts[name] for name in weights}
         return sum((weights[name] * part for name, part in kept.items()), jnp.zeros(())), kept
 
@@ -152,10 +153,15 @@ def state_loss(
     return (losses * weight).sum() / jnp.maximum(weight.sum(), 1)
 
 
-def pair_loss(images: jax.Array, normal: jax.Array, anomalous: jax.Array, scale: jax.Array) -> jax.Array:
-    """-log sigmoid of how much more defective the bad picture of a pair looks: (2B, E) x 3, good first."""
-    good, bad = jnp.split(state_logits(images, normal, anomalous, scale), 2)
-    return jax.nn.softplus(good - bad).mean()
+def pair_loss(
+    images: jax.Array, normal: jax.Array, anomalous: jax.Array, scale: jax.Array, kinds: int = 2
+) -> jax.Array:
+    """-log sigmoid of how much more defective the bad picture of a pair looks than the good ones do.
+
+    `kinds` pictures of each pair, its good, its bad and perhaps another good one: (kinds * B, E) x 3.
+    """
+    good, bad, *others = jnp.split(state_logits(images, normal, anomalous, scale), kinds)
+    return jax.nn.softplus(jnp.stack([good, *others]) - bad).mean()
 
 
 def state_logits(images: jax.Array, normal: jax.Array, anomalous: jax.Array, scale: jax.Array) -> jax.Array:
