@@ -38,7 +38,7 @@ SEED = flags.DEFINE_integer(
 DTYPE = flags.DEFINE_string("dtype", DEFAULT.dtype, "float32 or bfloat16: what matrix products read.")
 LEAVE_OUT = flags.DEFINE_list("leave_out", [], f"Terms of the loss to do without: {', '.join(WEIGHTS)}.")
 REFERENCES = flags.DEFINE_bool(
-    "references", DEFAULT.references, "Also learn from good samples: the term reference."
+    "references", DEFAULT.references, "Also learn from another good picture of each product."
 )
 IMAGE_SIZE = flags.DEFINE_integer(
     "image_size", DEFAULT.image_size, "Side of the pictures in pixels.", lower_bound=1

@@ -127,50 +127,59 @@ def gradient_of_loss():
     return jax.jit(jax.value_and_grad(make_loss(CONFIG, "float32", references=True), has_aux=True))
 
 
+SCALE = 1 / 0.07  # of a fresh model
+
+
+@functools.cache
+def expected_terms(*kinds: str) -> dict[str, float]:
+    """The terms that whole pictures have, by loops from embeddings that the encoders themselves give."""
+    clip = random_clip(CONFIG)
+    text = TextTransformer(CONFIG).bind({"params": clip.params["text"]})
+    encode = jax.jit(lambda token_ids: text(token_ids)[0])
+    captions = {
+        name: unit(np.asarray(encode(BATCH[f"{name}_caption"])))
+        for name in ("good", "bad", "normal", "anomalous")
+    }
+    images = {kind: unit(np.asarray(clip.encode_image(BATCH[kind]))) for kind in kinds}
+    difference = captions["anomalous"] - captions["normal"]
+    logits = {
+        kind: [SCALE * float(x @ y) for x, y in zip(images[kind], difference, strict=True)] for kind in kinds
+    }
+    twins = np.concatenate([images["good"], images["bad"]])
+    named = np.concatenate([captions["good"], captions["bad"]])
+    group = np.array([8, 14, 8, 9, 15, 9])  # an object and its state
+    # Of each pair: that the bad picture's logit is larger than that of each good one.
+    ranks = [
+        binary(logits["bad"][i] - logits[kind][i], True) for kind in kinds if kind != "bad" for i in range(3)
+    ]
+    return {
+        "contrast": contrast_by_loops(twins, named, group, SCALE),
+        "state": float(np.mean([binary(x, kind == "bad") for kind in kinds for x in logits[kind]])),
+        "pair": float(np.mean(ranks)),
+    }
+
+
 def test_terms_left_out():
     params = {"clip": random_clip(CONFIG).params, "patch_head": patch_head(CONFIG)}
-    (_, parts), _ = gradient_of_loss()(params, {}, BATCH)
-    without = {
-        name: x for name, x in BATCH.items() if name != "reference"
-    }  # which is of the term of its name
-    left_out = ("window", "patch", "pair")
-    left, kept = jax.jit(make_loss(CONFIG, "float32", left_out))(params, {}, without)
-    assert set(kept) == {"contrast", "state"}
-    expected = sum(WEIGHTS[name] * float(parts[name]) for name in kept)
-    assert float(left) == pytest.approx(expected, rel=1e-6)
+    pairs = {name: x for name, x in BATCH.items() if name != "reference"}
+    loss, kept = jax.jit(make_loss(CONFIG, "float32", ("window", "patch")))(params, {}, pairs)
+    expected = expected_terms("good", "bad")
+    assert {name: float(x) for name, x in kept.items()} == pytest.approx(expected, rel=1e-4)
+    assert float(loss) == pytest.approx(sum(WEIGHTS[name] * float(kept[name]) for name in kept), rel=1e-6)
     for wrong in (("wndow",), tuple(WEIGHTS)):
         with pytest.raises(InputError, match=f"--leave_out={','.join(wrong)} has to name some of contrast, "):
             make_loss(CONFIG, "float32", wrong)
 
 
 def test_terms_of_the_loss():
-    """The contrast and the state of pictures, from embeddings that the encoders themselves give."""
-    clip, batch = random_clip(CONFIG), BATCH
-    params = {"clip": clip.params, "patch_head": patch_head(CONFIG)}
-    (loss, parts), gradient = gradient_of_loss()(params, {}, batch)
+    params = {"clip": random_clip(CONFIG).params, "patch_head": patch_head(CONFIG)}
+    (loss, parts), gradient = gradient_of_loss()(params, {}, BATCH)
     assert set(parts) == set(WEIGHTS)
     assert float(loss) == pytest.approx(sum(WEIGHTS[name] * float(parts[name]) for name in parts), rel=1e-6)
     # A head of zeros says 1/2 of every patch.
     assert float(parts["patch"]) == pytest.approx(np.log(2), rel=1e-6)
-
-    text = TextTransformer(CONFIG).bind({"params": clip.params["text"]})
-    encode = jax.jit(lambda token_ids: text(token_ids)[0])
-    captions = {
-        name: unit(np.asarray(encode(batch[f"{name}_caption"])))
-        for name in ("good", "bad", "normal", "anomalous")
-    }
-    images = unit(np.asarray(clip.encode_image(np.concatenate([batch["good"], batch["bad"]]))))
-    scale = 1 / 0.07
-    named = np.concatenate([captions["good"], captions["bad"]])
-    group = np.array([8, 14, 8, 9, 15, 9])  # an object and its state
-    assert float(parts["contrast"]) == pytest.approx(contrast_by_loops(images, named, group, scale), rel=1e-4)
-    differences = np.tile(captions["anomalous"] - captions["normal"], (2, 1))
-    logits = [scale * float(images[i] @ differences[i]) for i in range(6)]
-    states = [binary(logits[i], i >= 3) for i in range(6)]
-    assert float(parts["state"]) == pytest.approx(np.mean(states), rel=1e-4)
-    # Of each pair: that the bad picture's logit is the larger one.
-    ranks = [binary(logits[i + 3] - logits[i], True) for i in range(3)]
-    assert float(parts["pair"]) == pytest.approx(np.mean(ranks), rel=1e-4)
+    expected = expected_terms("good", "bad", "reference")
+    assert {name: float(parts[name]) for name in expected} == pytest.approx(expected, rel=1e-4)
     unused = [
         jax.tree_util.keystr(path) for path, leaf in jax.tree.leaves_with_path(gradient) if not np.any(leaf)
     ]

@@ -5,8 +5,9 @@ Of six terms, four are cross-entropies over cosines times the learned scale:
 - `contrast`: pictures against captions that name their object, both ways (Radford et al. 2021, figure 3);
   captions of the same object and state are all right answers, so the targets are spread over them;
 - `state`: a picture against the two captions of its own object, good and defective: WinCLIP's question;
-- `pair`: the defective picture of a pair against its good twin, which differs in nothing else: its difference
-  of cosines should be the larger one. AUROC asks for this order, not for a level that all objects share;
+- `pair`: the defective picture of a pair against its good twin, which differs in nothing else, and against
+  another good picture of the product, if there is one: its difference of cosines should be the larger one.
+  AUROC asks for this order, not for a level that all objects share;
 - `window`: the same question asked of windows of patches, the class token before them, which is how WinCLIP
   will read the encoder.
 
@@ -14,13 +15,13 @@ The fifth, `patch`, asks a linear head whether each patch is defective. Captions
 where masks say one of every patch: a small model then finds defects within an hour of training;
 the head is thrown away.
 
-The sixth, `reference`, asks the same of a patch's distance to the nearest patch of another good picture of
-the product, which is how WinCLIP reads good samples.
+The sixth, `reference`, asks the same of a patch's distance to the nearest patch of that other good picture,
+which is how WinCLIP reads good samples.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
@@ -32,6 +33,7 @@ from vlmad_jax.clip.config import CLIPConfig
 from vlmad_jax.clip.modules import TextTransformer, VisionTransformer
 from vlmad_jax.clip.precision import einsum
 from vlmad_jax.errors import InputError
+from vlmad_jax.training.pairs import WINDOW_SIZES
 from vlmad_jax.training.step import Loss, Parts
 
 # The state of whole pictures, which image scores are read from, is the slowest to be learned.
@@ -50,7 +52,8 @@ def make_loss(
 ) -> Loss:
     """The loss of `CLIPModule`'s parameters on a batch of `training.pairs`, without the terms left out.
 
-    The term `reference` is for batches with `references` alone.
+    With `references`, batches have another good picture of each pair: for the term `reference`, and one more
+    for `state`, `pair` and `patch`.
 
     Raises:
       InputError: there is no such term, or none is left.
@@ -96,21 +99,7 @@ def make_loss(
             "pair": pair_loss(embeddings, normal, anomalous, scale, len(kinds)),
             "state": state_loss(embeddings, normal, anomalous, label, jnp.ones_like(label), scale),
             "patch": patch_loss(einsum("npd,d->np", patches, head["kernel"]) + head["bias"], share),
-            "window": jnp.mean(
-                jnp.stack(
-                    [
-                        state_loss(
-                            encode(window_tokens(tokens[:pairs], stacked(batch[f"{name}_patches"]))),
-                            normal[:pairs],
-                            anomalous[:pairs],
-                            stacked(batch[f"{name}_label"]),
-                            stacked(batch[f"{name}_weight"]),
-                            scale,
-                        )
-                        for name in ("small_window", "large_window")
-                    ]
-                )
-            ),
+            "window": windows_loss(encode, tokens[:pairs], batch, normal[:pairs], anomalous[:pairs], scale),
         }
         if references:
             parts["reference"] = reference_loss(patches[:pairs], patches[pairs:], share[:pairs])
@@ -118,6 +107,32 @@ def make_loss(
         return sum((weights[name] * part for name, part in kept.items()), jnp.zeros(())), kept
 
     return loss
+
+
+def windows_loss(
+    encode: Callable[[jax.Array], jax.Array],
+    tokens: jax.Array,
+    batch: dict[str, jax.Array],
+    normal: jax.Array,
+    anomalous: jax.Array,
+    scale: jax.Array,
+) -> jax.Array:
+    """`state_loss` of the small and of the large windows of pictures, the mean of both.
+
+    `encode` makes embeddings (2B, E) of tokens (2B, 1 + n, D); tokens (2B, 1 + P, D), good pictures first.
+    """
+    losses = [
+        state_loss(
+            encode(window_tokens(tokens, stacked(batch[f"{name}_patches"]))),
+            normal,
+            anomalous,
+            stacked(batch[f"{name}_label"]),
+            stacked(batch[f"{name}_weight"]),
+            scale,
+        )
+        for name in WINDOW_SIZES
+    ]
+    return jnp.stack(losses).mean()
 
 
 def stacked(pairs: jax.Array) -> jax.Array:

@@ -40,7 +40,7 @@ class PretrainConfig:
     make a batch; `pool` is the number of different pairs. `learning_rate` is Adam's, `kernel_rate` Muon's.
     `leave_out` names terms of the loss to do without, to see what each is worth. `image_size` is the side of
     the pictures in pixels. `start` is a directory of weights to begin with instead of fresh ones. With
-    `references` every pair has another good picture, for the term of the loss of that name.
+    `references` every pair has another good picture of the product.
     """
 
     schedule_steps: int = 6_000
