@@ -40,6 +40,9 @@ LEAVE_OUT = flags.DEFINE_list("leave_out", [], f"Terms of the loss to do without
 REFERENCES = flags.DEFINE_bool(
     "references", DEFAULT.references, "Also learn from another good picture of each product."
 )
+SCALE = flags.DEFINE_float(
+    "scale", DEFAULT.scale, "Of cosines, kept; learned if not given.", lower_bound=1.0, upper_bound=100.0
+)
 IMAGE_SIZE = flags.DEFINE_integer(
     "image_size", DEFAULT.image_size, "Side of the pictures in pixels.", lower_bound=1
 )
@@ -62,6 +65,7 @@ def run() -> None:
         image_size=IMAGE_SIZE.value,
         start=START.value,
         references=REFERENCES.value,
+        scale=SCALE.value,
     )
     out = pathlib.Path(OUT.value)
     pretrain(config, out, STEPS.value or config.schedule_steps, SAVE_EVERY.value, WORKERS.value)

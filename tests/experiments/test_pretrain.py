@@ -20,6 +20,7 @@ EVERY_FLAG = {
     "image_size": 96,
     "start": "weights/tiny",
     "references": True,
+    "scale": 50.0,
 }
 # The run itself is replaced: what reaches it is printed.
 RECORD = """

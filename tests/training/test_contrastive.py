@@ -197,3 +197,14 @@ def test_the_scale_is_bounded():
 
     assert contrast_at(np.log(100)) == pytest.approx(contrast_at(20.0), rel=1e-5)
     assert contrast_at(4.0) < 0.9 * contrast_at(20.0)
+
+
+@pytest.mark.parametrize("held", [False, True])
+def test_the_scale_is_learned_or_held(held: bool):
+    params = {"clip": random_clip(CONFIG).params, "patch_head": patch_head(CONFIG)}
+    loss = make_loss(CONFIG, "float32", tuple(set(WEIGHTS) - {"contrast"}), hold_scale=held)
+
+    def of_scale(logit_scale: jax.Array) -> jax.Array:
+        return loss({**params, "clip": {**params["clip"], "logit_scale": logit_scale}}, {}, BATCH)[0]
+
+    assert (float(jax.jit(jax.grad(of_scale))(jnp.float32(2.0))) == 0) is held

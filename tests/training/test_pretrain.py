@@ -56,6 +56,7 @@ def test_a_run_goes_on_from_weights_with_larger_pictures(small, tmp_path):
         start=str(tmp_path / "first/weights"),
         image_size=64,
         references=True,
+        scale=50.0,
         learning_rate=0,
         kernel_rate=0,
     )
@@ -66,6 +67,8 @@ def test_a_run_goes_on_from_weights_with_larger_pictures(small, tmp_path):
     positions = [clip.params["vision"].pop("position_embedding") for clip in (first, second)]
     assert [x.shape for x in positions] == [(1 + 16, 16), (1 + 64, 16)]
     np.testing.assert_allclose(positions[0][0], positions[1][0], atol=1e-4)  # the class token's
+    assert float(second.params["logit_scale"]) == pytest.approx(np.log(50))
+    first.params["logit_scale"] = second.params["logit_scale"]
     for a, b in zip(jax.tree.leaves(first.params), jax.tree.leaves(second.params), strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-6)  # stored as float16 in between
     for wrong, message in (

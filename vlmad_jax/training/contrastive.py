@@ -48,12 +48,16 @@ EVEN_DISTANCE, DISTANCE_SCALE = 0.2, 20.0
 
 
 def make_loss(
-    config: CLIPConfig, dtype: str, leave_out: Sequence[str] = (), references: bool = False
+    config: CLIPConfig,
+    dtype: str,
+    leave_out: Sequence[str] = (),
+    references: bool = False,
+    hold_scale: bool = False,
 ) -> Loss:
     """The loss of `CLIPModule`'s parameters on a batch of `training.pairs`, without the terms left out.
 
     With `references`, batches have another good picture of each pair: for the term `reference`, and one more
-    for `state`, `pair` and `patch`.
+    for `state`, `pair` and `patch`. With `hold_scale` the scale of cosines is not learned.
 
     Raises:
       InputError: there is no such term, or none is left.
@@ -73,6 +77,7 @@ def make_loss(
         del context  # nothing is frozen
         params, head = params["clip"], params["patch_head"]
         scale = jnp.minimum(jnp.exp(params["logit_scale"]), LARGEST_SCALE)
+        scale = jax.lax.stop_gradient(scale) if hold_scale else scale
         kinds = ("good", "bad", "reference") if references else ("good", "bad")
         images = jnp.concatenate([batch[kind] for kind in kinds])  # (KB, S, S, 3): K kinds of B pictures
         encoder = vision.bind({"params": params["vision"]})

@@ -40,7 +40,8 @@ class PretrainConfig:
     make a batch; `pool` is the number of different pairs. `learning_rate` is Adam's, `kernel_rate` Muon's.
     `leave_out` names terms of the loss to do without, to see what each is worth. `image_size` is the side of
     the pictures in pixels. `start` is a directory of weights to begin with instead of fresh ones. With
-    `references` every pair has another good picture of the product.
+    `references` every pair has another good picture of the product. `scale`, of cosines, is learned if None;
+    trained CLIPs have 100, which WinCLIP's temperature of 0.07 was chosen beside.
     """
 
     schedule_steps: int = 6_000
@@ -56,6 +57,7 @@ class PretrainConfig:
     image_size: int = 128
     start: str | None = None
     references: bool = False
+    scale: float | None = None
 
     def schedule(self, rate: float) -> optax.Schedule:
         """A learning rate over the steps, at most `rate`."""
@@ -130,7 +132,10 @@ def pretrain(
         start = with_known_structure(clip.params, clip.config, config.seed)
     else:
         start = from_weights(config.start, clip.config)
-    loss = make_loss(clip.config, config.dtype, config.leave_out, config.references)
+    if config.scale is not None:
+        start = {**start, "logit_scale": jnp.log(jnp.float32(config.scale))}
+    held = config.scale is not None
+    loss = make_loss(clip.config, config.dtype, config.leave_out, config.references, held)
     remember(config, out)  # what can be refused has been
 
     pool = Pool(out / "pictures", config.pool, config.image_size, config.seed, config.references)
