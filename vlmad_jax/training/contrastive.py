@@ -90,7 +90,7 @@ def make_loss(
         states = jnp.concatenate([batch["normal_caption"], batch["anomalous_caption"]])
         captions, _ = text.bind({"params": params["text"]})(jnp.concatenate([named, states]))
         named, states = jnp.split(normalise(captions), 2)  # (2B, E) each
-        normal, anomalous = (jnp.tile(x, (len(kinds), 1)) for x in jnp.split(states, 2))  # (KB, E): of each
+        normal, anomalous = (jnp.tile(x, (len(kinds), 1)) for x in jnp.split(states, 2))  # (KB, E)
         hidden, _ = encoder.transform(tokens)
         embeddings = normalise(encoder.project(hidden[:, 0]))
         patches = encoder.norm(hidden[:, 1:])  # (KB, P, D)

@@ -41,7 +41,7 @@ class PretrainConfig:
     `leave_out` names terms of the loss to do without, to see what each is worth. `image_size` is the side of
     the pictures in pixels. `start` is a directory of weights to begin with instead of fresh ones. With
     `references` every pair has another good picture of the product. `scale`, of cosines, is learned if None;
-    trained CLIPs have 100, which WinCLIP's temperature of 0.07 was chosen beside.
+    OpenAI's CLIPs have 100.
     """
 
     schedule_steps: int = 6_000
