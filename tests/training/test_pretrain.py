@@ -49,6 +49,7 @@ def test_a_run_in_parts_equals_the_undisturbed_one(small, tmp_path):
     assert loaded.encode_text(["a photo of a nut."]).shape == (1, 8)
 
 
+@pytest.mark.long
 def test_a_run_goes_on_from_weights_with_larger_pictures(small, tmp_path):
     first = pretrain(CONFIG, tmp_path / "first", 1, workers=0)
     more = dataclasses.replace(
