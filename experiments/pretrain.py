@@ -43,6 +43,20 @@ REFERENCES = flags.DEFINE_bool(
 SCALE = flags.DEFINE_float(
     "scale", DEFAULT.scale, "Of cosines, kept; learned if not given.", lower_bound=1.0, upper_bound=100.0
 )
+EVEN_DISTANCE = flags.DEFINE_float(
+    "even_distance",
+    DEFAULT.even_distance,
+    "With --references: distance of a patch to the nearest good one where it may as well be defective.",
+    lower_bound=0.01,
+    upper_bound=1.0,
+)
+INVENTIONS = flags.DEFINE_float(
+    "inventions",
+    DEFAULT.inventions,
+    "Share of pairs that show objects no one has made.",
+    lower_bound=0.0,
+    upper_bound=1.0,
+)
 IMAGE_SIZE = flags.DEFINE_integer(
     "image_size", DEFAULT.image_size, "Side of the pictures in pixels.", lower_bound=1
 )
@@ -66,6 +80,8 @@ def run() -> None:
         start=START.value,
         references=REFERENCES.value,
         scale=SCALE.value,
+        even_distance=EVEN_DISTANCE.value,
+        inventions=INVENTIONS.value,
     )
     out = pathlib.Path(OUT.value)
     pretrain(config, out, STEPS.value or config.schedule_steps, SAVE_EVERY.value, WORKERS.value)

@@ -77,7 +77,8 @@ def test_patch_loss_leaves_out_patches_at_the_rim_of_a_defect():
     assert float(patch_loss(jnp.asarray(logits), share)) == pytest.approx(sum(terms) / 11, rel=1e-6)
 
 
-def test_distances_to_another_good_picture():
+@pytest.mark.parametrize("even", [0.2, 0.3])
+def test_distances_to_another_good_picture(even):
     """By loops: of each patch to the nearest of its own pair's reference."""
     rng = np.random.default_rng(3)
     patches, memory = rng.normal(size=(4, 3, 5)), rng.normal(size=(2, 6, 5))  # two pairs, good pictures first
@@ -88,9 +89,9 @@ def test_distances_to_another_good_picture():
             continue
         cosines = unit(memory[picture % 2]) @ unit(patches[picture, patch])
         weight = 5 if share[picture, patch] else 1
-        total += weight * binary(20 * ((1 - cosines.max()) / 2 - 0.2), share[picture, patch] > 0)
+        total += weight * binary(4 * ((1 - cosines.max()) / 2 / even - 1), share[picture, patch] > 0)
         weights += weight
-    found = reference_loss(jnp.asarray(patches), jnp.asarray(memory), share)
+    found = reference_loss(jnp.asarray(patches), jnp.asarray(memory), share, even)
     assert float(found) == pytest.approx(total / weights, rel=1e-5)
 
 

@@ -61,6 +61,17 @@ def test_a_pair_may_have_another_good_picture(pool, tokenizer, tmp_path):
     assert_equal({name: x for name, x in item.items() if name != "reference"}, without)
 
 
+def test_how_many_pairs_show_inventions(tmp_path):
+    assert Pool(tmp_path, 1, 32, 0).shares == list(module.SHARES.values())
+    textures, objects, inventions = Pool(tmp_path, 1, 32, 0, inventions=0.7).shares
+    assert (textures + objects + inventions, inventions) == (pytest.approx(1), 0.7)
+    assert textures / objects == pytest.approx(0.15 / 0.4)
+    invented = Pool(tmp_path, 1, 32, 0, inventions=1.0)
+    for index in range(4):
+        family, _ = invented.render(index)["names"]
+        assert rendering.TRAIN_FAMILIES[family] in rendering.TRAIN_INVENTIONS
+
+
 def test_a_pair_holds_a_defect(pool):
     for index in range(3):
         pair = pool[index]

@@ -42,9 +42,10 @@ LARGEST_SCALE = 100.0  # as CLIP clips it
 # From this share of defective pixels on a patch counts as defective.
 DEFECTIVE_PATCH = 0.05
 DEFECTIVE_WEIGHT = 5.0
-# The distance to the nearest good patch, of 0 to 1, that is as likely of a defective patch as of a good one,
-# and how steeply the odds rise there.
-EVEN_DISTANCE, DISTANCE_SCALE = 0.2, 20.0
+# The distance to the nearest good patch, of 0 to 1, that is as likely of a defective patch as of a good one;
+# and the log odds that a patch at no distance is good.
+EVEN_DISTANCE = 0.2
+SURELY_GOOD = 4.0
 
 
 def make_loss(
@@ -53,11 +54,13 @@ def make_loss(
     leave_out: Sequence[str] = (),
     references: bool = False,
     hold_scale: bool = False,
+    even_distance: float = EVEN_DISTANCE,
 ) -> Loss:
     """The loss of `CLIPModule`'s parameters on a batch of `training.pairs`, without the terms left out.
 
     With `references`, batches have another good picture of each pair: for the term `reference`, and one more
-    for `state`, `pair` and `patch`. With `hold_scale` the scale of cosines is not learned.
+    for `state`, `pair` and `patch`. With `hold_scale` the scale of cosines is not learned. `even_distance` is
+    the distance, of 0 to 1, from which on `reference` takes a patch for defective.
 
     Raises:
       InputError: there is no such term, or none is left.
@@ -107,7 +110,9 @@ def make_loss(
             "window": windows_loss(encode, tokens[:pairs], batch, normal[:pairs], anomalous[:pairs], scale),
         }
         if references:
-            parts["reference"] = reference_loss(patches[:pairs], patches[pairs:], share[:pairs])
+            parts["reference"] = reference_loss(
+                patches[:pairs], patches[pairs:], share[:pairs], even_distance
+            )
         kept = {name: parts[name] for name in weights}
         return sum((weights[name] * part for name, part in kept.items()), jnp.zeros(())), kept
 
@@ -200,13 +205,15 @@ def patch_loss(logits: jax.Array, share: jax.Array) -> jax.Array:
     return (losses * weight).sum() / weight.sum()
 
 
-def reference_loss(patches: jax.Array, memory: jax.Array, share: jax.Array) -> jax.Array:
+def reference_loss(
+    patches: jax.Array, memory: jax.Array, share: jax.Array, even_distance: float = EVEN_DISTANCE
+) -> jax.Array:
     """`patch_loss` of how far patches are from another good picture's.
 
     Patches (2B, P, D), those of good pictures first, memory (B, M, D), share (2B, P).
     """
     distances = jax.vmap(association_scores)(jnp.stack(jnp.split(patches, 2), axis=1), memory)  # (B, 2, P)
-    logits = DISTANCE_SCALE * (distances - EVEN_DISTANCE)
+    logits = SURELY_GOOD * (distances / even_distance - 1)
     return patch_loss(logits.swapaxes(0, 1).reshape(share.shape), share)
 
 

@@ -25,8 +25,14 @@ from vlmad_jax.training.captions import caption, stand_in_name
 from vlmad_jax.training.store import Store
 from vlmad_jax.windows import sliding_windows
 
-# Textures are learned much sooner than objects; of inventions there are as many as are rendered.
-SHARES = {rendering.TRAIN_TEXTURES: 0.15, rendering.TRAIN_OBJECTS: 0.4, rendering.TRAIN_INVENTIONS: 0.45}
+# Of inventions, which are drawn anew for every pair, there are as many as are rendered; of the others, fewer
+# textures than objects, since they are learned much sooner.
+INVENTIONS = 0.45
+SHARES = {
+    rendering.TRAIN_TEXTURES: 0.15,
+    rendering.TRAIN_OBJECTS: 0.4,
+    rendering.TRAIN_INVENTIONS: INVENTIONS,
+}
 # A quarter of the pictures are rendered larger and resized, as pictures of real cameras are.
 RENDER_SCALES = (1.0, 1.0, 1.0, 1.5)
 WINDOW_SIZES = {"small_window": 2, "large_window": 3}
@@ -51,6 +57,7 @@ class Pool:
       side: S, pixels.
       seed: they are a pure function of it.
       references: whether each has another good picture of the same product, as a good sample.
+      inventions: the share of pairs that show objects no one has made, 0 to 1.
     """
 
     directory: pathlib.Path
@@ -58,6 +65,7 @@ class Pool:
     side: int
     seed: int
     references: bool = False
+    inventions: float = INVENTIONS
 
     @functools.cached_property
     def store(self) -> Store:
@@ -69,6 +77,12 @@ class Pool:
             fields["reference"] = pictures
         return Store(fields, self.size, self.directory)
 
+    @property
+    def shares(self) -> list[float]:
+        """How much of the pool each group of families in `SHARES` makes."""
+        *named, _ = SHARES.values()
+        return [share * (1 - self.inventions) / (1 - INVENTIONS) for share in named] + [self.inventions]
+
     def __getitem__(self, index: int) -> Pair:
         """Pair `index`: good, bad (and reference) uint8 (S, S, 3), share float32 (CELLS, CELLS), names int32
         (2,)."""
@@ -79,7 +93,7 @@ class Pool:
     def render(self, index: int) -> Pair:
         """Renders pair `index`."""
         rng = np.random.default_rng([self.seed, index])
-        families = list(SHARES)[rng.choice(len(SHARES), p=list(SHARES.values()))]
+        families = list(SHARES)[rng.choice(len(SHARES), p=self.shares)]
         family = families[rng.integers(len(families))]
         defects = rendering.defects_of(family)
         defect = defects[rng.integers(len(defects))]

@@ -23,10 +23,10 @@ from vlmad_jax.data import rendering
 from vlmad_jax.errors import InputError
 from vlmad_jax.files import write_json
 from vlmad_jax.training.captions import train_tokenizer
-from vlmad_jax.training.contrastive import make_loss, patch_head
+from vlmad_jax.training.contrastive import EVEN_DISTANCE, make_loss, patch_head
 from vlmad_jax.training.initial import mimetic_attention, patch_frequencies, position_waves
 from vlmad_jax.training.loop import plot_losses, train
-from vlmad_jax.training.pairs import CELLS, WINDOW_SIZES, CaptionedPairs, Pool, batches
+from vlmad_jax.training.pairs import CELLS, INVENTIONS, WINDOW_SIZES, CaptionedPairs, Pool, batches
 from vlmad_jax.training.step import TrainState, make_step
 from vlmad_jax.windows import sliding_windows
 
@@ -41,7 +41,8 @@ class PretrainConfig:
     `leave_out` names terms of the loss to do without, to see what each is worth. `image_size` is the side of
     the pictures in pixels. `start` is a directory of weights to begin with instead of fresh ones. With
     `references` every pair has another good picture of the product. `scale`, of cosines, is learned if None;
-    OpenAI's CLIPs have 100.
+    OpenAI's CLIPs have 100. `even_distance`, above 0 to 1, is how far from that good picture's a patch
+    may as well be defective. `inventions` is the share of pairs of objects that no one has made.
     """
 
     schedule_steps: int = 6_000
@@ -58,6 +59,8 @@ class PretrainConfig:
     start: str | None = None
     references: bool = False
     scale: float | None = None
+    even_distance: float = EVEN_DISTANCE
+    inventions: float = INVENTIONS
 
     def schedule(self, rate: float) -> optax.Schedule:
         """A learning rate over the steps, at most `rate`."""
@@ -135,10 +138,14 @@ def pretrain(
     if config.scale is not None:
         start = {**start, "logit_scale": jnp.log(jnp.float32(config.scale))}
     held = config.scale is not None
-    loss = make_loss(clip.config, config.dtype, config.leave_out, config.references, held)
+    loss = make_loss(
+        clip.config, config.dtype, config.leave_out, config.references, held, config.even_distance
+    )
     remember(config, out)  # what can be refused has been
 
-    pool = Pool(out / "pictures", config.pool, config.image_size, config.seed, config.references)
+    pool = Pool(
+        out / "pictures", config.pool, config.image_size, config.seed, config.references, config.inventions
+    )
     pool.store.create()
     pairs = CaptionedPairs(pool, grid, tokenizer)
     optimizer = config.optimizer()
