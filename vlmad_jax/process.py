@@ -17,6 +17,8 @@ from vlmad_jax.errors import InputError
 
 Ask = Callable[[str], Any]
 
+SECONDS_TO_END = 10.0
+
 
 @contextlib.contextmanager
 def in_process(build: Callable[..., Any], *arguments: Any) -> Iterator[Ask]:
@@ -51,6 +53,8 @@ def in_process(build: Callable[..., Any], *arguments: Any) -> Iterator[Ask]:
 
     try:
         yield ask
+        here.close()  # it then ends by itself, and gives back what it holds
+        process.join(SECONDS_TO_END)
     finally:
         here.close()
         process.kill()

@@ -1,6 +1,9 @@
 """A backbone small enough to work out by hand, and contenders that start quickly in their own process."""
 
 import os
+import pathlib
+import time
+from multiprocessing import util
 
 from vlmad_jax.benchmark import Setting, machine
 from vlmad_jax.benchmark.contender import Contender
@@ -19,6 +22,16 @@ def quick_contender(setting: Setting, dtype: str) -> Contender:
     """A contender whose squares cost nothing, built where it runs."""
     machine.SQUARES = dict.fromkeys(machine.SQUARES, (64,))
     return Contender(setting, dtype)
+
+
+class Leaving:
+    """Touches a file when its process ends, unless that is killed."""
+
+    def __init__(self, path: pathlib.Path) -> None:
+        util.Finalize(None, path.touch, exitpriority=0)
+
+    def sleep(self) -> None:
+        time.sleep(60)
 
 
 class Failing:

@@ -2,6 +2,7 @@ import json
 import os
 import pathlib
 import resource
+from multiprocessing.connection import Connection
 from typing import ClassVar
 
 import jax
@@ -9,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from tests.benchmark.settings import Failing, quick_contender, small
+from tests.benchmark.settings import Failing, Leaving, quick_contender, small
 from vlmad_jax.benchmark import contender, machine, run, table, turns
 from vlmad_jax.benchmark.contender import Round, Start
 from vlmad_jax.errors import InputError
@@ -166,6 +167,23 @@ def test_failures_in_the_other_process():
         assert ask("count") != os.getpid()
         with pytest.raises(InputError, match=r"was killed \(exit code 7\)"):
             ask("die")
+
+
+def test_the_other_process_ends_by_itself(tmp_path):
+    with in_process(Leaving, tmp_path / "left"):
+        assert not (tmp_path / "left").exists()
+    assert (tmp_path / "left").exists()
+
+
+def test_a_failure_here_ends_the_other_process_at_once(monkeypatch, tmp_path):
+    monkeypatch.setattr(Connection, "recv", interrupted)
+    with pytest.raises(KeyboardInterrupt), in_process(Leaving, tmp_path / "left") as ask:
+        ask("sleep")
+    assert not (tmp_path / "left").exists()
+
+
+def interrupted(connection):
+    raise KeyboardInterrupt
 
 
 def test_products_multiply_in_full(monkeypatch):
