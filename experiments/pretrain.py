@@ -41,7 +41,7 @@ REFERENCES = flags.DEFINE_bool(
     "references", DEFAULT.references, "Also learn from another good picture of each product."
 )
 SCALE = flags.DEFINE_float(
-    "scale", DEFAULT.scale, "Of cosines, kept; learned if not given.", lower_bound=1.0, upper_bound=100.0
+    "scale", DEFAULT.scale, "Of cosines, kept; learned if not given.", lower_bound=1.0, upper_bound=1000.0
 )
 EVEN_DISTANCE = flags.DEFINE_float(
     "even_distance",
@@ -61,7 +61,9 @@ IMAGE_SIZE = flags.DEFINE_integer(
     "image_size", DEFAULT.image_size, "Side of the pictures in pixels.", lower_bound=1
 )
 START = flags.DEFINE_string(
-    "start", DEFAULT.start, "Directory of weights to begin with; fresh ones if not given."
+    "start",
+    DEFAULT.start,
+    "Directory of weights to begin with, or several, by commas, for their mean; fresh ones if not given.",
 )
 
 

@@ -38,7 +38,7 @@ from vlmad_jax.training.step import Loss, Parts
 
 # The state of whole pictures, which image scores are read from, is the slowest to be learned.
 WEIGHTS = {"contrast": 0.25, "state": 2.0, "pair": 2.0, "window": 1.0, "patch": 4.0, "reference": 4.0}
-LARGEST_SCALE = 100.0  # as CLIP clips it
+LARGEST_SCALE = 100.0  # that is learned, as CLIP clips it
 # From this share of defective pixels on a patch counts as defective.
 DEFECTIVE_PATCH = 0.05
 DEFECTIVE_WEIGHT = 5.0
@@ -79,8 +79,8 @@ def make_loss(
     def loss(params: Any, context: Any, batch: dict[str, jax.Array]) -> tuple[jax.Array, Parts]:
         del context  # nothing is frozen
         params, head = params["clip"], params["patch_head"]
-        scale = jnp.minimum(jnp.exp(params["logit_scale"]), LARGEST_SCALE)
-        scale = jax.lax.stop_gradient(scale) if hold_scale else scale
+        scale = jnp.exp(params["logit_scale"])
+        scale = jax.lax.stop_gradient(scale) if hold_scale else jnp.minimum(scale, LARGEST_SCALE)
         kinds = ("good", "bad", "reference") if references else ("good", "bad")
         images = jnp.concatenate([batch[kind] for kind in kinds])  # (KB, S, S, 3): K kinds of B pictures
         encoder = vision.bind({"params": params["vision"]})

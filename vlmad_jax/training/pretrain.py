@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import pathlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,6 +28,7 @@ from vlmad_jax.training.contrastive import EVEN_DISTANCE, make_loss, patch_head
 from vlmad_jax.training.initial import mimetic_attention, patch_frequencies, position_waves
 from vlmad_jax.training.loop import plot_losses, train
 from vlmad_jax.training.pairs import CELLS, INVENTIONS, WINDOW_SIZES, CaptionedPairs, Pool, batches
+from vlmad_jax.training.scale import with_scale
 from vlmad_jax.training.step import TrainState, make_step
 from vlmad_jax.windows import sliding_windows
 
@@ -39,7 +41,8 @@ class PretrainConfig:
     `warmup_steps`, stay, and fall over the second half. `pairs` pictures with and as many without a defect
     make a batch; `pool` is the number of different pairs. `learning_rate` is Adam's, `kernel_rate` Muon's.
     `leave_out` names terms of the loss to do without, to see what each is worth. `image_size` is the side of
-    the pictures in pixels. `start` is a directory of weights to begin with instead of fresh ones. With
+    the pictures in pixels. `start` is a directory of weights to begin with instead of fresh ones, or
+    several, separated by commas, whose mean is. With
     `references` every pair has another good picture of the product. `scale`, of cosines, is learned if None;
     OpenAI's CLIPs have 100. `even_distance`, above 0 to 1, is how far from that good picture's a patch
     may as well be defective. `inventions` is the share of pairs of objects that no one has made.
@@ -134,10 +137,10 @@ def pretrain(
     if config.start is None:
         start = with_known_structure(clip.params, clip.config, config.seed)
     else:
-        start = from_weights(config.start, clip.config)
-    if config.scale is not None:
-        start = {**start, "logit_scale": jnp.log(jnp.float32(config.scale))}
+        start = mean_weights(config.start.split(","), clip.config)
     held = config.scale is not None
+    if config.scale is not None:
+        start = with_scale(dataclasses.replace(clip, params=start), config.scale)
     loss = make_loss(
         clip.config, config.dtype, config.leave_out, config.references, held, config.even_distance
     )
@@ -164,6 +167,12 @@ def pretrain(
     trained = dataclasses.replace(clip, params=state.params["clip"])
     save_clip(trained, out / "weights", dtype="float16")
     return trained
+
+
+def mean_weights(directories: Sequence[str], config: CLIPConfig) -> Any:
+    """The mean of what `from_weights` gives for models of one origin: a "soup" (Wortsman et al. 2022)."""
+    models = [from_weights(directory, config) for directory in directories]
+    return jax.tree.map(lambda *parts: sum(parts) / len(parts), *models)
 
 
 def from_weights(directory: str, config: CLIPConfig) -> Any:
