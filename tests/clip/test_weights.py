@@ -111,7 +111,9 @@ def test_what_is_saved_is_loaded(tmp_path, dtype):
     """Exactly: the golden weights are exact in float16."""
     clip = golden_clip("winclip")
     clip = dataclasses.replace(clip, config=dataclasses.replace(clip.config, image_mean=(0.1, 0.2, 0.3)))
+    clip.encode_text(["a photo of a nut."])
     save_clip(clip, tmp_path / "new" / "folder", dtype)
+    assert json.loads((tmp_path / "new" / "folder" / "tokenizer.json").read_text())["truncation"] is None
     loaded = load_clip(tmp_path / "new" / "folder")
     assert loaded.config == clip.config
     assert_same_parameters(loaded.params, clip.params)

@@ -230,4 +230,5 @@ def save_clip(clip: CLIP, directory: str | pathlib.Path, dtype: str = "float32")
     write_json(directory / "config.json", config)
     write_json(directory / "preprocessor_config.json", preprocessing)
     if clip.tokenizer is not None:
+        clip.tokenizer.backend_tokenizer.no_truncation()  # of its last use
         clip.tokenizer.save_pretrained(directory)

@@ -54,6 +54,11 @@ class SavedTokenizer:
         """The token that starts a sentence."""
         return self.loaded.bos_token_id
 
+    @property
+    def backend_tokenizer(self) -> Tokenizer:
+        """The tokenizer of the tokenizers library."""
+        return self.loaded.backend_tokenizer
+
     def __call__(self, sentences: Sequence[str], **options: Any) -> Any:
         """What the tokenizer returns for the sentences."""
         return self.loaded(sentences, **options)
