@@ -19,6 +19,8 @@ from vlmad_jax.prompts import WINCLIP
 
 # What a caption's embedding is measured on.
 OBJECT = "object"
+# Up to this a scale is the same as another: checkpoints store its logarithm in float16.
+ROUNDING = 0.01
 
 
 def with_scale(clip: CLIP, scale: float) -> dict[str, Any]:
@@ -33,6 +35,8 @@ def with_scale(clip: CLIP, scale: float) -> dict[str, Any]:
     """
     text, vision = clip.params["text"], clip.params["vision"]
     growth = scale / float(np.exp(clip.params["logit_scale"]))
+    if abs(growth - 1) < ROUNDING:
+        return {**clip.params, "logit_scale": jnp.log(jnp.float32(scale))}
     if growth < 1:
         raise InputError(f"--scale={scale:g} is below the {scale / growth:g} to begin with; give more")
     norm = {name: np.asarray(x, np.float64) for name, x in text["ln_final"].items()}
