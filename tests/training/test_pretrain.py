@@ -93,6 +93,16 @@ def test_the_mean_of_weights(tokenizer, tmp_path):
     np.testing.assert_allclose(mean["text"]["projection"]["kernel"], (kernels[0] + kernels[1]) / 2, atol=1e-6)
 
 
+def test_a_scale_that_is_too_large_to_be_learned(small, tokenizer, tmp_path):
+    clip = random_clip(small_config(len(tokenizer)), 1, tokenizer=tokenizer)
+    params = clip.params | {"logit_scale": np.log(np.float32(400))}
+    save_clip(dataclasses.replace(clip, params=params), tmp_path / "start", dtype="float16")
+    config = dataclasses.replace(CONFIG, start=str(tmp_path / "start"))
+    with pytest.raises(InputError, match=r"cosines, 400, is above 100, the most .* give --scale=400 to keep"):
+        pretrain(config, tmp_path / "out", 1, workers=0)
+    assert not (tmp_path / "out").exists()
+
+
 def test_learning_rates_rise_stay_and_fall():
     rate = PretrainConfig(schedule_steps=40, warmup_steps=10).schedule(0.5)
     expected = [0.5 * min(1, n / 10, (40 - n) / 20) for n in range(41)]

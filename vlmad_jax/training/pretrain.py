@@ -24,11 +24,11 @@ from vlmad_jax.data import rendering
 from vlmad_jax.errors import InputError
 from vlmad_jax.files import write_json
 from vlmad_jax.training.captions import train_tokenizer
-from vlmad_jax.training.contrastive import EVEN_DISTANCE, make_loss, patch_head
+from vlmad_jax.training.contrastive import EVEN_DISTANCE, LARGEST_SCALE, make_loss, patch_head
 from vlmad_jax.training.initial import mimetic_attention, patch_frequencies, position_waves
 from vlmad_jax.training.loop import plot_losses, train
 from vlmad_jax.training.pairs import CELLS, INVENTIONS, WINDOW_SIZES, CaptionedPairs, Pool, batches
-from vlmad_jax.training.scale import with_scale
+from vlmad_jax.training.scale import ROUNDING, with_scale
 from vlmad_jax.training.step import TrainState, make_step
 from vlmad_jax.windows import sliding_windows
 
@@ -41,11 +41,11 @@ class PretrainConfig:
     `warmup_steps`, stay, and fall over the second half. `pairs` pictures with and as many without a defect
     make a batch; `pool` is the number of different pairs. `learning_rate` is Adam's, `kernel_rate` Muon's.
     `leave_out` names terms of the loss to do without, to see what each is worth. `image_size` is the side of
-    the pictures in pixels. `start` is a directory of weights to begin with instead of fresh ones, or
-    several, separated by commas, whose mean is. With
-    `references` every pair has another good picture of the product. `scale`, of cosines, is learned if None;
-    OpenAI's CLIPs have 100. `even_distance`, above 0 to 1, is how far from that good picture's a patch
-    may as well be defective. `inventions` is the share of pairs of objects that no one has made.
+    the pictures in pixels. `start` is a directory of weights to begin with instead of fresh ones, or several
+    with commas between them, for their mean. With `references` every pair has another good picture of its
+    product. `scale`, of cosines, is learned if None; OpenAI's CLIPs have 100. `even_distance`, above 0 to 1,
+    is how far from that good picture's a patch may as well be defective. `inventions` is the share of pairs
+    of objects that no one has made.
     """
 
     schedule_steps: int = 6_000
@@ -118,8 +118,9 @@ def pretrain(
     """Trains to `steps`, or goes on with the run in `out`, and writes the model to `out/weights`.
 
     Raises:
-      InputError: `out` holds a run of another configuration; the batch does not divide over the devices; see
-        `from_weights`; a size of pictures that crops do not divide.
+      InputError: `out` holds a run of another configuration; the batch does not divide over the devices; a
+        size of pictures that crops do not divide; a scale of cosines to begin with that is too large to be
+        learned; see `from_weights` and `with_scale`.
     """
     check_trainable(config.dtype)
     if config.pairs % jax.local_device_count():
@@ -141,6 +142,8 @@ def pretrain(
     held = config.scale is not None
     if config.scale is not None:
         start = with_scale(dataclasses.replace(clip, params=start), config.scale)
+    else:
+        check_learned_scale(float(jnp.exp(start["logit_scale"])))
     loss = make_loss(
         clip.config, config.dtype, config.leave_out, config.references, held, config.even_distance
     )
@@ -167,6 +170,15 @@ def pretrain(
     trained = dataclasses.replace(clip, params=state.params["clip"])
     save_clip(trained, out / "weights", dtype="float16")
     return trained
+
+
+def check_learned_scale(scale: float) -> None:
+    """Raises InputError for a scale of cosines above those that are learned."""
+    if scale > LARGEST_SCALE * (1 + ROUNDING):
+        raise InputError(
+            f"--start: its scale of cosines, {scale:.0f}, is above {LARGEST_SCALE:g}, the most that is "
+            f"learned; give --scale={scale:.0f} to keep it"
+        )
 
 
 def mean_weights(directories: Sequence[str], config: CLIPConfig) -> Any:
