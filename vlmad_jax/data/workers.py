@@ -50,9 +50,13 @@ def _closed(iterator: Any) -> Generator[Any, None, None]:
 
 
 def _start_worker(index: int, count: int) -> None:
-    """Make a worker leave an interrupt to its parent, and end when its parent is gone, however it went."""
+    """Make a worker leave signals to stop to its parent, and end when its parent is gone, however it went.
+
+    Schedulers send SIGTERM to all processes; a worker that ends while it writes leaves its reader waiting.
+    """
     del index, count
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    for stop in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(stop, signal.SIG_IGN)
     parent = parent_process()
 
     def follow() -> None:
