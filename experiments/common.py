@@ -40,13 +40,18 @@ def define_model_flags(windows: bool = True) -> None:
 
 
 def define_window_flags() -> None:
-    """Defines the flags of winclip's windows; the last two trade accuracy for speed."""
+    """Defines the flags of winclip's windows; what is below `window_sizes` goes beyond the papers."""
     flags.DEFINE_list("window_sizes", None, "Sides of winclip's windows, in patches; 2,3 if not given.")
     flags.DEFINE_integer(
         "window_stride", None, "Patches between winclip's windows; above 1 it trades accuracy for speed."
     )
     flags.DEFINE_integer(
         "merge_tokens", None, "Tokens winclip merges in each layer; above 0 it trades accuracy for speed."
+    )
+    flags.DEFINE_list(
+        "view_sizes",
+        None,
+        "Other sides in pixels at which winclip also reads whole pictures.",
     )
 
 
@@ -108,21 +113,23 @@ def window_settings() -> dict[str, Any]:
     """What the flags of `define_window_flags` say."""
     values = flags.FLAGS
     return {
-        "window_sizes": window_sizes_from(values.window_sizes),
+        "window_sizes": sizes_from("window_sizes", "2,3"),
         "window_stride": values.window_stride,
         "merge_tokens": values.merge_tokens,
+        "view_sizes": sizes_from("view_sizes", "128,192"),
     }
 
 
-def window_sizes_from(given: Sequence[str] | None) -> tuple[int, ...] | None:
-    """The value of `--window_sizes` as numbers."""
+def sizes_from(name: str, example: str) -> tuple[int, ...] | None:
+    """The value of a flag that lists sizes, as numbers; the error's remedy is an example."""
+    given: Sequence[str] | None = flags.FLAGS[name].value
     if given is None:
         return None
     try:
         return tuple(int(size) for size in given)
     except ValueError:
         sizes = ",".join(given)
-        raise InputError(f"--window_sizes={sizes} are not whole numbers; give for example 2,3") from None
+        raise InputError(f"--{name}={sizes} are not whole numbers; give for example {example}") from None
 
 
 def shared_settings() -> dict[str, Any]:

@@ -51,6 +51,7 @@ class EvaluationConfig:
       window_sizes: of winclip, sides of the windows in patches; None is its own choice.
       window_stride: of winclip, patches between windows; above 1 it trades accuracy for speed.
       merge_tokens: of winclip, tokens merged in each layer; above 0 it trades accuracy for speed.
+      view_sizes: of winclip, other sides in pixels at which it also reads the whole picture.
       params: of methods that learn, where what they learned is; None is what is bundled with the weights.
       shots: good samples of each category, or "all"; 0 is zero-shot.
       references: a manifest that names the good samples instead of drawing them.
@@ -67,6 +68,7 @@ class EvaluationConfig:
     window_sizes: tuple[int, ...] | None = None
     window_stride: int | None = None
     merge_tokens: int | None = None
+    view_sizes: tuple[int, ...] | None = None
     params: str | None = None
     shots: int | Literal["all"] = 0
     references: str | None = None

@@ -37,6 +37,7 @@ def test_measurement(results):
         "window_sizes": [2, 3],
         "window_stride": 1,
         "merge_tokens": None,
+        "view_sizes": None,
         "shots": 1,
         "work": "score",
     }

@@ -81,6 +81,10 @@ FLAGS = {
         "--window_stride=3: window stride 3 does not cover every patch with windows of 2 x 2; give 1 to the",
     ),
     "fewer than no tokens": ("--merge_tokens=-1", "--merge_tokens=-1: merge_tokens -1 is below 0; give 0"),
+    "a view that patches do not divide": (
+        "--view_sizes=44",
+        "--view_sizes=44: view size 44 is not a multiple of a patch's 8 pixels; give for example 32",
+    ),
     "no window": ("--window_sizes=", "--window_sizes=: no window size; give at least one"),
     "windows that are no numbers": (
         "--window_sizes=a",

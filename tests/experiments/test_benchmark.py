@@ -12,6 +12,7 @@ EVERY_FLAG = {
     "window_sizes": "2,4",
     "window_stride": "2",
     "merge_tokens": "1",
+    "view_sizes": "96,160",
     "shots": "5",
     "repeats": "7",
     "seconds": "8.5",
@@ -23,7 +24,7 @@ RECORD = """
 from experiments import benchmark, common
 def measure(setting, dtypes, repeats, seconds, against):
     named = (setting.method, setting.arch, setting.config.vision.patch_size, setting.batch_size)
-    windows = (setting.window_sizes, setting.window_stride, setting.merge_tokens)
+    windows = (setting.window_sizes, setting.window_stride, setting.merge_tokens, setting.view_sizes)
     flags = (*windows, setting.shots, setting.work, dtypes, repeats, seconds, against)
     return {"seen": [*named, *flags]}
 benchmark.benchmark.run, benchmark.benchmark.table = measure, str
@@ -40,7 +41,8 @@ def test_every_flag_is_read(tmp_path):
     done = python("-c", RECORD, *flags, f"--out={tmp_path / 'new'}")
     assert done.returncode == 0, done.stderr
     seen = json.loads((tmp_path / "new" / "benchmark.json").read_text())["seen"]
-    assert seen == ["winclip", "vit-b-32", 32, 3, [2, 4], 2, 1, 5, "score", ["bfloat16"], 7, 8.5, "anomalib"]
+    windows = [[2, 4], 2, 1, [96, 160]]
+    assert seen == ["winclip", "vit-b-32", 32, 3, *windows, 5, "score", ["bfloat16"], 7, 8.5, "anomalib"]
     assert done.stdout.startswith("{'seen'")
 
 

@@ -143,6 +143,7 @@ CHANGES: dict[str, tuple[str, Any]] = {
     "window_sizes": ("2,4", (2, 4)),
     "window_stride": ("2", 2),
     "merge_tokens": ("1", 1),
+    "view_sizes": ("32,48", (32, 48)),
     "params": ("b.pth", "b.pth"),
     "out": ("place", Path("place")),
     "resume": ("false", False),

@@ -87,15 +87,16 @@ def test_a_name_alone_gives_a_guess(
 ) -> None:
     out = tmp_path / "zero.vlmad"
     flags = ["--object=plate", f"--weights={weights}", f"--out={out}"]
-    faster = ["--window_sizes=2", "--window_stride=2", "--merge_tokens=1", "--dtype=int8"]
-    done = here(capsys, "fit", "--method=winclip", *faster, *flags)
+    faster = ["--window_sizes=2", "--window_stride=2", "--merge_tokens=1", "--view_sizes=32"]
+    done = here(capsys, "fit", "--method=winclip", *faster, "--dtype=int8", *flags)
     assert done.stdout.startswith("threshold 0.5: a guess, halfway between good and bad: give good pictures")
     detector = load_detector(out)
     assert (detector.threshold, detector.decision.pixel_threshold) == (0.5, 0.5)
     assert detector.description["threshold"]["rule"] == "guess"
     assert 0 < detector(new / "fine.png").image < 1
     made = detector.scorer.detector
-    assert (made.window_stride, made.merge_tokens, made.clip.dtype) == (2, 1, "int8")
+    assert (made.window_stride, made.merge_tokens, made.view_sizes) == (2, 1, (32,))
+    assert made.clip.dtype == "int8"
 
 
 def test_good_pictures_set_the_threshold_of_a_method_that_keeps_none(

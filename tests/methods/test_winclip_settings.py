@@ -75,13 +75,13 @@ def test_window_sizes_that_are_refused(window_sizes, message):
     assert refusal(WinCLIP, golden_clip("winclip"), window_sizes).startswith(message)
 
 
-def test_what_trades_accuracy_for_speed_is_part_of_the_setting_where_it_is_used():
+def test_what_goes_beyond_the_papers_is_part_of_the_setting_where_it_is_used():
     clip = golden_clip("winclip")
     published = {"window_sizes": [2, 3], "image_size": 64, "temperature": 0.07}
     assert WinCLIP(clip).setting == published
-    faster = WinCLIP(clip, window_stride=2, merge_tokens=1)
-    assert faster.setting == published | {"window_stride": 2, "merge_tokens": 1}
-    for setting in (published, faster.setting):
+    beyond = WinCLIP(clip, window_stride=2, merge_tokens=1, view_sizes=(32, 48))
+    assert beyond.setting == published | {"window_stride": 2, "merge_tokens": 1, "view_sizes": [32, 48]}
+    for setting in (published, beyond.setting):
         assert WinCLIP.with_setting(clip, setting).setting == setting
 
 
@@ -92,6 +92,35 @@ def test_a_stride_is_that_of_memory_and_map():
     scores = detector.score(state, IMAGES[:2])
     assert scores.map.shape == (2, 64, 64)
     assert np.isfinite(scores.map).all()
+
+
+@pytest.mark.parametrize("patches", [False, True])
+def test_whole_pictures_are_also_read_at_other_sizes(patches):
+    """The image score is of the mean of unit embeddings; windows and patches are what they were."""
+    clip = golden_clip("winclip")
+    detector, plain = WinCLIP(clip, (3,), view_sizes=(32, 80)), WinCLIP(clip, (3,))
+    views = [np.asarray(clip.encode_image(IMAGES))]
+    for size in (32, 80):
+        resized = jax.image.resize(IMAGES.astype(np.float32), (len(IMAGES), size, size, 3), "cubic")
+        views.append(
+            np.asarray(clip.vision().apply({"params": clip.params["vision"]}, resized.clip(0, 255))[0])
+        )
+    mean = np.mean([x / np.linalg.norm(x, axis=-1, keepdims=True) for x in views], axis=0)
+    found, without = (
+        clip.compile("vision", functools.partial(x.extract, patches=patches))(IMAGES)
+        for x in (detector, plain)
+    )
+    assert difference(found["image"][:, 0], mean) <= 3e-6
+    for name in found.keys() - {"image"}:
+        assert all(map(np.array_equal, jax.tree.leaves(found[name]), jax.tree.leaves(without[name])))
+    state = detector.prepare("bottle", REFERENCES if patches else None)
+    scores, others = (x.score(state, IMAGES) for x in (detector, plain))
+    words = probability(mean, np.asarray(state["text"]), 0.07)
+    if not patches:
+        assert difference(scores.image, words) <= 1e-6
+    moved = (words - probability(views[0], np.asarray(state["text"]), 0.07)) / (2 if patches else 1)
+    assert difference(scores.image - others.image, moved) <= 1e-6
+    assert np.abs(moved).max() > 1e-3
 
 
 def test_tokens_are_merged_where_only_a_class_token_is_read():
@@ -115,12 +144,17 @@ def test_tokens_are_merged_where_only_a_class_token_is_read():
         ({"window_stride": 3}, "window stride 3 does not cover every patch with windows of 2 x 2; give 1 to"),
         ({"window_stride": 0}, "window stride 0 does not cover every patch"),
         ({"merge_tokens": -1}, "merge_tokens -1 is below 0; give 0 to merge none"),
+        ({"view_sizes": (44,)}, "view size 44 is not a multiple of a patch's 8 pixels; give for example 32"),
+        ({"view_sizes": (0,)}, "view size 0 is not a multiple"),
+        ({"view_sizes": (32, 48, 32)}, "view sizes (32, 48, 32) repeat, or hold 64; give others, each once"),
+        ({"view_sizes": (32, 64)}, "view sizes (32, 64) repeat, or hold 64"),
     ],
 )
 def test_trades_that_are_refused(options, message):
     assert refusal(WinCLIP, golden_clip("winclip"), **options).startswith(message)
-    (name, value), chosen = *options.items(), Options(window_sizes=(3, 2), **options)
+    (name, given), chosen = *options.items(), Options(window_sizes=(3, 2), **options)
     refused = refusal(WinCLIP.chosen, golden_clip("winclip"), chosen)
+    value = ",".join(map(str, given)) if isinstance(given, tuple) else given
     assert refused.startswith(f"--window_sizes=3,2 --{name}={value}: ")
 
 

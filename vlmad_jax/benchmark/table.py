@@ -24,7 +24,7 @@ def table(results: dict[str, Any]) -> str:
     windows = f"windows {','.join(map(str, setting['window_sizes']))}, " if setting["window_sizes"] else ""
     trades = "".join(
         f"{name.replace('_', ' ')} {setting[name]}, "
-        for name in ("window_stride", "merge_tokens")
+        for name in ("window_stride", "merge_tokens", "view_sizes")
         if setting[name] is not None
     )
     work_names = {"train": "training step", "train_cached": "training step on cached features"}

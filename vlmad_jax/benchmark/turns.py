@@ -75,6 +75,7 @@ def run(
             "window_sizes": setting.window_sizes and list(setting.window_sizes),
             "window_stride": setting.window_stride,
             "merge_tokens": setting.merge_tokens,
+            "view_sizes": setting.view_sizes and list(setting.view_sizes),
             "shots": setting.shots,
         },
         "gflop_per_picture": {
@@ -138,7 +139,8 @@ def peers_of(against: str, setting: Setting, dtypes: Sequence[str]) -> dict[str,
         raise InputError(f"--against={against} is for --work=score and --shots=0; leave the others out")
     if not setting.is_published or "int8" in dtypes:
         raise InputError(
-            f"--against={against} does what is published; leave --window_stride, --merge_tokens and int8 out"
+            f"--against={against} does what is published; leave --window_stride, --merge_tokens, "
+            "--view_sizes and int8 out"
         )
     return {f"{against} {dtype}": (Peer, dtype) for dtype in dtypes}
 

@@ -119,6 +119,7 @@ class Workshop:
 def config_of(detector: FittedDetector) -> FitConfig:
     """How a detector was fitted."""
     options: dict[str, Any] = dict(detector.description["options"])
-    sizes = options["window_sizes"]
-    options["window_sizes"] = None if sizes is None else tuple(sizes)
+    for name in ("window_sizes", "view_sizes"):
+        sizes = options.get(name)  # a detector may be older than the option
+        options[name] = None if sizes is None else tuple(sizes)
     return FitConfig(detector.description["method"], detector.object_name, **options)
