@@ -58,6 +58,10 @@ def test_table(results):
     figures = results["contenders"]["bfloat16"]
     lines = table(results | {"contenders": {"float32": figures, "bfloat16": figures}}).splitlines()
     assert lines[0] == "winclip 1-shot, small, windows 2,3, window stride 1, batch 2"
+    views = results["setting"] | {"view_sizes": [16, 40], "window_stride": None}
+    assert table(results | {"setting": views}).startswith(
+        "winclip 1-shot, small, windows 2,3, view sizes 16,40,"
+    )
     training = results["setting"] | {"work": "train_cached", "window_sizes": None, "window_stride": None}
     assert table(results | {"setting": training}).startswith(
         "winclip training step on cached features, small"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 COLUMNS = (
@@ -21,9 +22,9 @@ COLUMNS = (
 def table(results: dict[str, Any]) -> str:
     """The results of `run` in at most 110 columns; the last two are shares of the machine's matmul rate."""
     setting, machine, work = results["setting"], results["machine"], results["gflop_per_picture"]
-    windows = f"windows {','.join(map(str, setting['window_sizes']))}, " if setting["window_sizes"] else ""
+    windows = f"windows {listed(setting['window_sizes'])}, " if setting["window_sizes"] else ""
     trades = "".join(
-        f"{name.replace('_', ' ')} {setting[name]}, "
+        f"{name.replace('_', ' ')} {listed(setting[name])}, "
         for name in ("window_stride", "merge_tokens", "view_sizes")
         if setting[name] is not None
     )
@@ -67,3 +68,8 @@ def compared(results: dict[str, Any]) -> list[str]:
         for peer, ratio in ratios.items()
     ]
     return ["", *lines] if lines else []
+
+
+def listed(value: int | Sequence[int]) -> str:
+    """ "3", or "2,3"."""
+    return str(value) if isinstance(value, int) else ",".join(map(str, value))
