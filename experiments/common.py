@@ -48,11 +48,7 @@ def define_window_flags() -> None:
     flags.DEFINE_integer(
         "merge_tokens", None, "Tokens winclip merges in each layer; above 0 it trades accuracy for speed."
     )
-    flags.DEFINE_list(
-        "view_sizes",
-        None,
-        "Other sides in pixels at which winclip also reads whole pictures.",
-    )
+    flags.DEFINE_list("view_sizes", None, "Other sides in pixels at which winclip also reads whole pictures.")
 
 
 def define_workers_flag() -> None:

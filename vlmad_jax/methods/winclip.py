@@ -52,13 +52,13 @@ class WinCLIP(Detector):
       prompts: the sentences.
       window_stride: patches from one window to the next; above 1 it trades accuracy for speed.
       merge_tokens: tokens merged in each layer where a class token is read (`clip.merging`): of windows, and
-        of the whole picture in zero-shot; above 0 it trades accuracy for speed.
+        of the whole picture in zero-shot, and at `view_sizes`; above 0 it trades accuracy for speed.
       view_sizes: other sides in pixels at which the whole picture is also read; see `view_embeddings`.
 
     Raises:
       InputError: no window size, or one larger than the grid; pictures smaller than a patch; a temperature
         that is not above 0; a stride that leaves patches uncovered; fewer than no tokens to merge; a view
-        size that patches do not divide.
+        size that patches do not divide, that repeats or that is the pictures' own.
     """
 
     clip: CLIP
@@ -90,7 +90,7 @@ class WinCLIP(Detector):
             if size < 1 or size % patch_size:
                 raise InputError(
                     f"view size {size} is not a multiple of a patch's {patch_size} pixels; "
-                    f"give for example {patch_size * self.clip.config.vision.grid // 2}"
+                    f"give for example {patch_size * max(1, self.size // patch_size // 2)}"
                 )
         if len({self.size, *self.view_sizes}) <= len(self.view_sizes):
             raise InputError(
@@ -244,9 +244,9 @@ def view_embeddings(
     images: jax.Array,
     size: int,
 ) -> jax.Array:
-    """Embeddings (B, E) of pictures uint8 (B, S, S, 3) resized to `size` pixels a side.
+    """Embeddings (B, E) of pictures uint8 (B, S, S, 3) resized to `size` pixels a side, bicubic.
 
-    What an encoder says of a picture depends on where the borders of its patches fall and on how much of a
+    In no paper. What an encoder says of a picture depends on where the borders of its patches fall and on how much of a
     part one patch shows. The mean over sizes errs less, for a share of the work that windows take.
     """
     resized = jax.image.resize(

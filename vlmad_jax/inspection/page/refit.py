@@ -118,8 +118,6 @@ class Workshop:
 
 def config_of(detector: FittedDetector) -> FitConfig:
     """How a detector was fitted."""
-    options: dict[str, Any] = dict(detector.description["options"])
-    for name in ("window_sizes", "view_sizes"):
-        sizes = options.get(name)  # a detector may be older than the option
-        options[name] = None if sizes is None else tuple(sizes)
+    stored = detector.description["options"].items()
+    options: dict[str, Any] = {name: tuple(x) if isinstance(x, list) else x for name, x in stored}
     return FitConfig(detector.description["method"], detector.object_name, **options)
