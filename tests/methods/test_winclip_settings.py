@@ -134,6 +134,13 @@ def test_tokens_are_merged_where_only_a_class_token_is_read():
     assert difference(zero_shot["image"][:, 0], whole) > 0.02
 
 
+def test_the_remedy_of_a_view_size_is_one_that_patches_divide():
+    """Also of a grid with an odd side, here 5."""
+    refused = refusal(WinCLIP, golden_clip("winclip"), image_size=40, view_sizes=(20,))
+    assert refused.endswith("give for example 16")
+    WinCLIP(golden_clip("winclip"), image_size=40, view_sizes=(16,))
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [

@@ -246,8 +246,8 @@ def view_embeddings(
 ) -> jax.Array:
     """Embeddings (B, E) of pictures uint8 (B, S, S, 3) resized to `size` pixels a side, bicubic.
 
-    In no paper. What an encoder says of a picture depends on where the borders of its patches fall and on how much of a
-    part one patch shows. The mean over sizes errs less, for a share of the work that windows take.
+    In no paper. What an encoder says of a picture depends on where the borders of its patches fall and on how
+    much of a part one patch shows. The mean over sizes errs less, for a share of the work that windows take.
     """
     resized = jax.image.resize(
         images.astype(jnp.float32), (len(images), size, size, 3), "cubic", precision=jax.lax.Precision.HIGHEST
