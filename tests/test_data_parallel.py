@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from tests.experiments.command import ROOT, here
-from tests.golden import case, golden_clip
-from tests.methods.detectors import IMAGES, REFERENCES, winclip
+from tests.golden import case, shallow_clip
+from tests.methods.detectors import IMAGES, REFERENCES, shallow_winclip
 from vlmad_jax.benchmark import matmul_flop
 from vlmad_jax.data_parallel import DataParallel
 from vlmad_jax.methods import SPADE, AnomalyCLIP
@@ -27,14 +27,14 @@ def scored(name: str) -> tuple[np.ndarray, np.ndarray, int, int, int]:
     Also how many pictures these fill up to, the work of a device, and that of one device for two pictures.
     """
     if name == "anomalyclip":
-        detector = AnomalyCLIP.scaled(golden_clip("anomalyclip"))
+        detector = AnomalyCLIP.scaled(shallow_clip("anomalyclip", 2))
         images = case("anomalyclip").arrays["images_uint8"]
         state = detector.prepare(params=detector.init(jax.random.key(0)))
     elif name == "spade":
-        detector, images = SPADE.scaled(golden_clip("winclip")), IMAGES
+        detector, images = SPADE.scaled(shallow_clip("winclip", 2)), IMAGES
         state = detector.prepare("bottle", REFERENCES)
     else:
-        detector, images = winclip((2,)), IMAGES
+        detector, images = shallow_winclip((2,)), IMAGES
         state = detector.prepare("bottle", REFERENCES if name == "few-shot" else None)
     devices = DataParallel(detector)
     count = devices.batch_size(11)

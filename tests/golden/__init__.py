@@ -1,5 +1,6 @@
 """The reference numbers: small checkpoints, their inputs, and what the published code made of them."""
 
+import dataclasses
 import functools
 import json
 import shutil
@@ -9,8 +10,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from vlmad_jax import CLIP, load_clip
+from vlmad_jax.clip.modules import layer_name
 
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json")
+TOWERS = ("vision", "text")
 
 
 class Case(NamedTuple):
@@ -33,6 +36,18 @@ def case(name: str) -> Case:
 def golden_clip(name: str, dtype: str = "float32") -> CLIP:
     """The run's model, loaded from the transformers layout once."""
     return load_clip(case(name).directory, dtype)
+
+
+@functools.cache
+def shallow_clip(name: str, layers: int = 1) -> CLIP:
+    """The run's model without its later layers: for what holds of any model, since it compiles sooner."""
+    clip = golden_clip(name)
+    towers = {tower: dataclasses.replace(getattr(clip.config, tower), layers=layers) for tower in TOWERS}
+    later = {layer_name(number) for number in range(layers + 1, 100)}
+    params = dict(clip.params)
+    for tower in TOWERS:
+        params[tower] = {part: x for part, x in params[tower].items() if part not in later}
+    return dataclasses.replace(clip, config=dataclasses.replace(clip.config, **towers), params=params)
 
 
 def open_clip_directory(directory: Path) -> Path:

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from tests.golden import case, difference, golden_clip
-from tests.methods.test_anomalyclip import detector as anomalyclip
-from tests.methods.test_anomalyclip import params
+from tests.methods.test_anomalyclip import params as published
+from tests.methods.test_anomalyclip import shallow as anomalyclip
 from vlmad_jax import Hybrid, InputError
 from vlmad_jax.methods import Options
 from vlmad_jax.windows import sliding_windows
@@ -20,12 +20,17 @@ IMAGES = case("anomalyclip").arrays["images_uint8"]
 
 @functools.cache
 def detector() -> Hybrid:
-    return Hybrid(golden_clip("anomalyclip"), anomalyclip(), window_sizes=(3,))
+    return Hybrid(anomalyclip().clip, anomalyclip(), window_sizes=(3,))
+
+
+def params() -> dict[str, np.ndarray]:
+    """The authors', as far as two text layers go."""
+    return {**published(), "deep": published()["deep"][:1]}
 
 
 def window_scores(text: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray]:
     """The probability of "anomalous" of every window, each encoded by itself, and the windows' patches."""
-    clip = golden_clip("anomalyclip")
+    clip = anomalyclip().clip
     vision = clip.vision().bind({"params": clip.params["vision"]})
     tokens = vision.embed(jnp.asarray(IMAGES))
     windows = sliding_windows(detector().winclip.grid, size)

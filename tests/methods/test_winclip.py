@@ -6,8 +6,8 @@ import jax
 import numpy as np
 import pytest
 
-from tests.golden import case, difference, golden_clip, open_clip_directory
-from tests.methods.detectors import IMAGES, REFERENCES, apart, winclip
+from tests.golden import case, difference, open_clip_directory, shallow_clip
+from tests.methods.detectors import IMAGES, REFERENCES, apart, shallow_winclip, winclip
 from vlmad_jax import WinCLIP, load_clip, windows
 from vlmad_jax.clip import model
 
@@ -52,7 +52,7 @@ def test_windows_of_all_sizes():
 
 def test_features_do_not_depend_on_whether_patches_are_asked_for():
     """The last layer of the whole picture is computed for the class token alone, or for all tokens."""
-    detector = winclip((3,))
+    detector = shallow_winclip()
     without, with_patches = (
         detector.clip.compile("vision", functools.partial(detector.extract, patches=patches))(IMAGES)
         for patches in (False, True)
@@ -68,7 +68,7 @@ def shapes(state):
 
 @pytest.mark.parametrize("references", [None, REFERENCES], ids=["zero-shot", "few-shot"])
 def test_all_categories_share_one_program(compilations, references):
-    detector = WinCLIP(golden_clip("winclip"), window_sizes=(3,))
+    detector = WinCLIP(shallow_clip("winclip"), window_sizes=(3,))
     others = None if references is None else references[::-1, ::-1]
     bottle, nut = detector.prepare("bottle", references), detector.prepare("metal nut", others)
     assert shapes(nut) == shapes(bottle)
@@ -92,7 +92,7 @@ def test_state_of_references():
 
 
 def test_a_good_sample_is_no_distance_from_itself():
-    detector = winclip((3,))
+    detector = shallow_winclip()
     pictures = REFERENCES[[0, 1, 0]]
     with_itself = detector.score(detector.prepare("bottle", REFERENCES), pictures)
     zero_shot = detector.score(detector.prepare("bottle"), pictures)
@@ -102,7 +102,7 @@ def test_a_good_sample_is_no_distance_from_itself():
 
 def test_pictures_do_not_see_each_other():
     """Alone, or in another order and with a black one, a picture's score stays the same."""
-    detector = winclip((3,))
+    detector = shallow_winclip()
     state = detector.prepare("bottle", REFERENCES)
     scores = detector.score(state, IMAGES)
     others = detector.score(state, np.stack([IMAGES[2], np.zeros((64, 64, 3), np.uint8), IMAGES[0]]))
@@ -112,20 +112,20 @@ def test_pictures_do_not_see_each_other():
 
 
 def test_chunks_of_windows_change_nothing(monkeypatch):
-    state = winclip((3,)).prepare("bottle", REFERENCES)
-    scores = winclip((3,)).score(state, IMAGES)
+    state = shallow_winclip().prepare("bottle", REFERENCES)
+    scores = shallow_winclip().score(state, IMAGES)
     monkeypatch.setattr(windows, "chunk_tokens", lambda: 150)  # 5 of the 36 windows at a time
-    chunked = WinCLIP(golden_clip("winclip"), (3,))
+    chunked = WinCLIP(shallow_clip("winclip"), (3,))
     assert apart(scores, chunked.score(state, IMAGES)) <= 1e-6
 
 
 def test_weights_as_arguments_give_the_scores_of_weights_as_constants(monkeypatch):
-    constants = winclip((3,))
+    constants = shallow_winclip()
     state = constants.prepare("bottle", REFERENCES)
     scores = constants.score(state, IMAGES)
     other = "tpu" if jax.default_backend() == "cpu" else "cpu"
     monkeypatch.setattr(model.jax, "default_backend", lambda: other)
-    arguments = WinCLIP(golden_clip("winclip"), (3,))
+    arguments = WinCLIP(shallow_clip("winclip"), (3,))
     assert isinstance(arguments._score, functools.partial) != isinstance(constants._score, functools.partial)
     assert apart(scores, arguments.score(state, IMAGES)) <= 1e-6
 

@@ -1,5 +1,6 @@
 """What WinCLIP's programs compute in which type, and how much of it."""
 
+import functools
 from collections import Counter
 from collections.abc import Iterator
 from typing import Any
@@ -42,12 +43,17 @@ def equations(jaxpr: Jaxpr) -> Iterator[Any]:
                     yield from equations(getattr(item, "jaxpr", item))
 
 
+@functools.cache
+def state() -> Any:
+    """Of a type that no dtype changes."""
+    return winclip((3,)).prepare("bottle", REFERENCES)
+
+
 def program(dtype: str) -> list[Any]:
     """The equations of few-shot scoring."""
     detector = winclip((3,), dtype)
-    state = detector.prepare("bottle", REFERENCES)
     variables = {"params": detector.clip.params["vision"]}
-    return list(equations(jax.make_jaxpr(detector.score_with)(variables, state, IMAGES).jaxpr))
+    return list(equations(jax.make_jaxpr(detector.score_with)(variables, state(), IMAGES).jaxpr))
 
 
 def types(variables) -> set[str]:

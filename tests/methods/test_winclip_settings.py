@@ -6,7 +6,7 @@ import jax
 import numpy as np
 import pytest
 
-from tests.golden import case, difference, golden_clip
+from tests.golden import difference, golden_clip, shallow_clip
 from tests.methods.detectors import IMAGES, REFERENCES, winclip
 from vlmad_jax import InputError, WinCLIP
 from vlmad_jax.methods import METHODS, Options, method
@@ -23,7 +23,7 @@ def probability(embeddings: np.ndarray, text: np.ndarray, temperature: float) ->
 @pytest.mark.parametrize(("size", "grid"), [(96, 12), (60, 7)])
 def test_pictures_of_another_size(size, grid):
     """A larger grid, and one with a remainder that no patch covers; the map has the pictures' size."""
-    clip = golden_clip("winclip")
+    clip = shallow_clip("winclip")
     detector = WinCLIP(clip, window_sizes=(3,), image_size=size)
     images = np.random.default_rng(0).integers(0, 256, (2, size, size, 3), np.uint8)
     state = detector.prepare("bottle")
@@ -35,11 +35,11 @@ def test_pictures_of_another_size(size, grid):
 
 
 def test_every_setting_changes_the_scores():
-    clip = golden_clip("winclip")
+    clip = shallow_clip("winclip")
     prompts = PromptEnsemble(("{}",), ("damaged {}",), ("a photo of a {}.",))
-    detectors = (winclip(), winclip((3,)), WinCLIP(clip, (3,), temperature=0.01))
+    detectors = (WinCLIP(clip), WinCLIP(clip, (3,)), WinCLIP(clip, (3,), temperature=0.01))
     scores = [detector.score(detector.prepare("bottle"), IMAGES) for detector in detectors]
-    scores.append(winclip().score(WinCLIP(clip, prompts=prompts).prepare("bottle"), IMAGES))
+    scores.append(detectors[0].score(WinCLIP(clip, prompts=prompts).prepare("bottle"), IMAGES))
     for i, one in enumerate(scores):
         for other in scores[i + 1 :]:
             assert difference(one.map, other.map) > 1e-3
@@ -86,7 +86,7 @@ def test_what_goes_beyond_the_papers_is_part_of_the_setting_where_it_is_used():
 
 
 def test_a_stride_is_that_of_memory_and_map():
-    detector = WinCLIP(golden_clip("winclip"), (3,), window_stride=2)
+    detector = WinCLIP(shallow_clip("winclip"), (3,), window_stride=2)
     state = detector.prepare("bottle", REFERENCES[:1])
     assert [len(x) for x in state["memory"]["windows"]] == [4**2]  # of 6 x 6
     scores = detector.score(state, IMAGES[:2])
@@ -96,7 +96,7 @@ def test_a_stride_is_that_of_memory_and_map():
 
 def test_whole_pictures_are_also_read_at_other_sizes():
     """The image score is of the mean of unit embeddings; windows and patches are what they were."""
-    clip, images = golden_clip("winclip"), IMAGES[:2]
+    clip, images = shallow_clip("winclip"), IMAGES[:2]
     detector, plain = WinCLIP(clip, (3,), view_sizes=(32, 80)), WinCLIP(clip, (3,))
     encode = jax.jit(lambda pictures: clip.vision().apply({"params": clip.params["vision"]}, pictures)[0])
     views = [np.asarray(clip.encode_image(images))]
@@ -121,15 +121,16 @@ def test_whole_pictures_are_also_read_at_other_sizes():
 
 def test_tokens_are_merged_where_only_a_class_token_is_read():
     """Of windows always; of the whole picture where its patches are not compared."""
-    detector = WinCLIP(golden_clip("winclip"), (3,), merge_tokens=2)
+    clip = shallow_clip("winclip", 2)
+    detector, exact = WinCLIP(clip, (3,), merge_tokens=4), WinCLIP(clip, (3,))
     zero_shot, few_shot = (
-        detector.clip.compile("vision", functools.partial(detector.extract, patches=patches))(IMAGES)
+        clip.compile("vision", functools.partial(detector.extract, patches=patches))(IMAGES)
         for patches in (False, True)
     )
-    exact = case("winclip").arrays["window_embeddings_3"]
-    assert difference(zero_shot["windows"][0], exact) > 0.1  # embeddings of size 5
+    windows = clip.compile("vision", functools.partial(exact.extract, patches=True))(IMAGES)["windows"][0]
+    assert difference(zero_shot["windows"][0], windows) > 0.1  # embeddings of size 5
     assert difference(zero_shot["windows"][0], few_shot["windows"][0]) <= 3e-6
-    whole = detector.clip.encode_image(IMAGES)
+    whole = clip.encode_image(IMAGES)
     assert difference(few_shot["image"][:, 0], whole) <= 3e-6
     assert difference(zero_shot["image"][:, 0], whole) > 0.02
 
