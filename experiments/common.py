@@ -219,6 +219,15 @@ def check_arguments(given: Sequence[str], names: Sequence[str]) -> None:
         raise InputError(culprit + (f", and the command is {usage}" if names else ""))
 
 
+def parsed_arguments() -> list[str]:
+    """Parses the flags; the arguments that are none. Ends after --help, which absl takes for a failure."""
+    try:
+        _, *arguments = flags.FLAGS(sys.argv)
+    except SystemExit:
+        sys.exit(0)
+    return arguments
+
+
 def main(entry: Callable[..., int | None], *names: str) -> None:
     """Parses the flags and calls `entry` with the arguments that are no flags; exits with what it returns.
 
@@ -229,7 +238,7 @@ def main(entry: Callable[..., int | None], *names: str) -> None:
     logging.set_verbosity(logging.WARNING)  # orbax and grain tell of every file they touch
     keep_programs()
     try:
-        _, *arguments = flags.FLAGS(sys.argv)
+        arguments = parsed_arguments()
         check_arguments(arguments, names)
         if code := entry(*arguments):
             sys.exit(code)

@@ -195,7 +195,7 @@ def test_the_bundled_weights_are_said_to_be_for_trying(
 def test_help_lists_the_flags(capsys: pytest.CaptureFixture[str]) -> None:
     for experiment, own in (("zero_shot", False), ("few_shot", True)):
         text: Done = here(capsys, experiment, "--help")
-        assert (text.stderr, "Traceback" in text.stdout) == ("", False)
+        assert (text.code, text.stderr, "Traceback" in text.stdout) == (0, "", False)
         flags = {line.strip().split(":")[0] for line in text.stdout.splitlines() if line.startswith("  --")}
         wanted = {"--method", "--out", "--[no]resume", "--window_sizes"}
         assert wanted < flags
