@@ -43,10 +43,10 @@ def shallow_clip(name: str, layers: int = 1) -> CLIP:
     """The run's model without its later layers: for what holds of any model, since it compiles sooner."""
     clip = golden_clip(name)
     towers = {tower: dataclasses.replace(getattr(clip.config, tower), layers=layers) for tower in TOWERS}
-    later = {layer_name(number) for number in range(layers + 1, 100)}
     params = dict(clip.params)
     for tower in TOWERS:
-        params[tower] = {part: x for part, x in params[tower].items() if part not in later}
+        later = map(layer_name, range(layers + 1, getattr(clip.config, tower).layers + 1))
+        params[tower] = {part: params[tower][part] for part in params[tower].keys() - set(later)}
     return dataclasses.replace(clip, config=dataclasses.replace(clip.config, **towers), params=params)
 
 
