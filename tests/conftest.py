@@ -26,10 +26,13 @@ def configure(**values: Any) -> None:
 
 @pytest.fixture(scope="session", autouse=True)
 def compiled_quickly(tmp_path_factory: pytest.TempPathFactory) -> None:
-    """Programs are compiled quickly rather than well, and kept on disk for as long as the tests run."""
+    """Programs are compiled quickly rather than well, and kept for all processes of the tests."""
+    folder = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        folder = folder.parent
     configure(
-        jax_compilation_cache_dir=str(tmp_path_factory.mktemp("programs")),
-        jax_persistent_cache_min_compile_time_secs=0.0,
+        jax_compilation_cache_dir=str(folder / "programs"),
+        jax_persistent_cache_min_compile_time_secs=0.1,
         jax_persistent_cache_min_entry_size_bytes=-1,
         jax_disable_most_optimizations=True,
     )

@@ -18,7 +18,7 @@ from vlmad_jax.data_parallel import DataParallel
 from vlmad_jax.methods import SPADE, AnomalyCLIP
 
 DEVICES = 8
-NAMES = ("zero-shot", "few-shot", "anomalyclip", "spade")
+NAMES = ("winclip", "anomalyclip", "spade")
 
 
 def scored(name: str) -> tuple[np.ndarray, np.ndarray, int, int, int]:
@@ -35,7 +35,7 @@ def scored(name: str) -> tuple[np.ndarray, np.ndarray, int, int, int]:
         state = detector.prepare("bottle", REFERENCES)
     else:
         detector, images = shallow_winclip((2,)), IMAGES
-        state = detector.prepare("bottle", REFERENCES if name == "few-shot" else None)
+        state = detector.prepare("bottle", REFERENCES)
     devices = DataParallel(detector)
     count = devices.batch_size(11)
     side = detector.size

@@ -18,7 +18,7 @@ from vlmad_jax.process import in_process
 
 
 @pytest.fixture(scope="module")
-def results(as_people_run_it):
+def results():
     """A whole measurement of a small backbone in another process."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(turns, "Contender", quick_contender)

@@ -1,9 +1,14 @@
-"""WinCLIP on the golden backbone: each compiled once for all tests."""
+"""WinCLIP and AnomalyCLIP on the golden backbones: each compiled once for all tests."""
 
+import dataclasses
 import functools
 
+import jax
+import jax.numpy as jnp
+import numpy as np
+
 from tests.golden import case, difference, golden_clip, shallow_clip
-from vlmad_jax import Scores, WinCLIP
+from vlmad_jax import AnomalyCLIP, Scores, WinCLIP
 
 IMAGES = case("winclip").arrays["images_uint8"]  # (3, 64, 64, 3)
 REFERENCES = case("winclip").arrays["reference_uint8"]  # (2, 64, 64, 3)
@@ -17,6 +22,56 @@ def winclip(window_sizes: tuple[int, ...] = (2, 3), dtype: str = "float32") -> W
 @functools.cache
 def shallow_winclip(window_sizes: tuple[int, ...] = (3,)) -> WinCLIP:
     return WinCLIP(shallow_clip("winclip"), window_sizes)
+
+
+@functools.cache
+def anomalyclip() -> AnomalyCLIP:
+    setting = case("anomalyclip").setting
+    return AnomalyCLIP(
+        golden_clip("anomalyclip"),
+        image_size=setting["input_resolution"],
+        dpam_layers=setting["dpam_layers"],
+        feature_layers=setting["feature_layers"],
+        context_length=setting["n_ctx"],
+        deep_depth=setting["compound_depth"],
+        deep_length=setting["compound_length"],
+        blur_sigma=setting["gaussian_sigma"],
+    )
+
+
+@functools.cache
+def shallow_anomalyclip() -> AnomalyCLIP:
+    """The same with two layers, all with v-v attention."""
+    clip = shallow_clip("anomalyclip", 2)
+    return dataclasses.replace(anomalyclip(), clip=clip, dpam_layers=2, feature_layers=(1, 2), deep_depth=2)
+
+
+def prompts_by_name(arrays, prefix: str = "") -> dict[str, np.ndarray]:
+    """The authors' parameters, or their gradients, under our names."""
+    layers = range(case("anomalyclip").setting["compound_depth"] - 1)
+    return {
+        "normal": arrays[f"{prefix}ctx_pos"][0, 0],
+        "anomalous": arrays[f"{prefix}ctx_neg"][0, 0],
+        "deep": np.stack([arrays[f"{prefix}compound_prompts_text_{n}"] for n in layers]),
+    }
+
+
+@functools.cache
+def published_prompts() -> dict[str, np.ndarray]:
+    """AnomalyCLIP's, learned by its authors' code."""
+    with np.load(case("anomalyclip").directory / "prompts.npz") as arrays:
+        return prompts_by_name(arrays)
+
+
+@functools.cache
+def published_batch() -> dict[str, jax.Array]:
+    """The pictures that AnomalyCLIP's authors' code took a step on."""
+    arrays = case("anomalyclip").arrays
+    return {
+        "image": jnp.asarray(arrays["images_uint8"]),
+        "mask": jnp.asarray(arrays["masks"]),
+        "label": jnp.asarray(arrays["labels"], jnp.int32),
+    }
 
 
 def apart(a: Scores, b: Scores) -> float:

@@ -9,8 +9,7 @@ import numpy as np
 import pytest
 
 from tests.golden import case, difference, golden_clip
-from tests.methods.test_anomalyclip import params as published
-from tests.methods.test_anomalyclip import shallow as anomalyclip
+from tests.methods.detectors import published_prompts, shallow_anomalyclip
 from vlmad_jax import Hybrid, InputError
 from vlmad_jax.methods import Options
 from vlmad_jax.windows import sliding_windows
@@ -20,17 +19,17 @@ IMAGES = case("anomalyclip").arrays["images_uint8"]
 
 @functools.cache
 def detector() -> Hybrid:
-    return Hybrid(anomalyclip().clip, anomalyclip(), window_sizes=(3,))
+    return Hybrid(shallow_anomalyclip().clip, shallow_anomalyclip(), window_sizes=(3,))
 
 
 def params() -> dict[str, np.ndarray]:
     """The authors', as far as two text layers go."""
-    return {**published(), "deep": published()["deep"][:1]}
+    return {**published_prompts(), "deep": published_prompts()["deep"][:1]}
 
 
 def window_scores(text: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray]:
     """The probability of "anomalous" of every window, each encoded by itself, and the windows' patches."""
-    clip = anomalyclip().clip
+    clip = shallow_anomalyclip().clip
     vision = clip.vision().bind({"params": clip.params["vision"]})
     tokens = vision.embed(jnp.asarray(IMAGES))
     windows = sliding_windows(detector().winclip.grid, size)
@@ -45,7 +44,7 @@ def window_scores(text: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray]:
 
 def test_scores_are_the_parents_parts():
     clip_grid = detector().winclip.grid
-    parent = anomalyclip().score(anomalyclip().prepare(params=params()), IMAGES)
+    parent = shallow_anomalyclip().score(shallow_anomalyclip().prepare(params=params()), IMAGES)
     state = detector().prepare("nut", params=params())
     text = np.asarray(state["text"], np.float64)
     scales = [np.tile(np.asarray(parent.image, np.float64)[:, None, None], (1, *clip_grid))]
@@ -59,7 +58,7 @@ def test_scores_are_the_parents_parts():
     found = detector().score(state, IMAGES)
     expected = (np.asarray(parent.image) + window_map.max(axis=(1, 2))) / 2
     np.testing.assert_allclose(found.image, expected, atol=1e-5)
-    side, layers = detector().size, len(anomalyclip().feature_layers)
+    side, layers = detector().size, len(shallow_anomalyclip().feature_layers)
     upsampled = jax.image.resize(
         jnp.asarray(window_map, jnp.float32), (len(IMAGES), side, side), "linear", antialias=False
     )
@@ -67,7 +66,7 @@ def test_scores_are_the_parents_parts():
 
 
 def test_settings_and_what_it_cannot_do():
-    assert detector().setting == anomalyclip().setting | {"window_sizes": [3]}
+    assert detector().setting == shallow_anomalyclip().setting | {"window_sizes": [3]}
     with pytest.raises(InputError, match="hybrid takes no good samples"):
         detector().prepare("nut", IMAGES, params())
     with pytest.raises(InputError, match="needs learned prompts"):

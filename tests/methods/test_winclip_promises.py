@@ -1,0 +1,103 @@
+"""What WinCLIP promises whatever the numbers are."""
+
+import functools
+
+import jax
+import numpy as np
+import pytest
+
+from tests.golden import difference, shallow_clip
+from tests.methods.detectors import IMAGES, REFERENCES, apart, shallow_winclip, winclip
+from vlmad_jax import WinCLIP, windows
+from vlmad_jax.clip import model
+
+
+def test_features_do_not_depend_on_whether_patches_are_asked_for():
+    """The last layer of the whole picture is computed for the class token alone, or for all tokens."""
+    detector = shallow_winclip()
+    without, with_patches = (
+        detector.clip.compile("vision", functools.partial(detector.extract, patches=patches))(IMAGES)
+        for patches in (False, True)
+    )
+    assert set(with_patches) - set(without) == {"patches"}
+    assert difference(without["image"], with_patches["image"]) <= 3e-6  # embeddings of size 5
+    assert difference(without["windows"][0], with_patches["windows"][0]) <= 3e-6
+
+
+def shapes(state):
+    return jax.tree.map(lambda leaf: (leaf.shape, leaf.dtype.name), state)
+
+
+@pytest.mark.parametrize("references", [None, REFERENCES], ids=["zero-shot", "few-shot"])
+def test_all_categories_share_one_program(compilations, references):
+    detector = WinCLIP(shallow_clip("winclip"), window_sizes=(3,))
+    others = None if references is None else references[::-1, ::-1]
+    bottle, nut = detector.prepare("bottle", references), detector.prepare("metal nut", others)
+    assert shapes(nut) == shapes(bottle)
+    del compilations[:]
+    scores = detector.score(bottle, IMAGES)
+    assert len(compilations) == 1
+    other_scores = detector.score(nut, IMAGES[::-1])
+    assert len(compilations) == 1
+    assert difference(scores.image, other_scores.image) > 1e-3
+
+
+def test_state_of_references():
+    """One good picture more lengthens the memory and changes nothing before."""
+    detector = winclip()
+    state = detector.prepare("bottle", REFERENCES)
+    memory = {"patches": (2 * 64, 128), "windows": ((2 * 49, 48), (2 * 36, 48))}
+    assert jax.tree.map(np.shape, state) == {"text": (2, 48), "memory": memory}
+    first = detector.prepare("bottle", REFERENCES[:1])["memory"]
+    for one, both in zip(jax.tree.leaves(first), jax.tree.leaves(state["memory"]), strict=True):
+        np.testing.assert_array_equal(one, both[: len(both) // 2])
+
+
+def test_a_good_sample_is_no_distance_from_itself():
+    detector = shallow_winclip()
+    pictures = REFERENCES[[0, 1, 0]]
+    with_itself = detector.score(detector.prepare("bottle", REFERENCES), pictures)
+    zero_shot = detector.score(detector.prepare("bottle"), pictures)
+    assert difference(with_itself.image, zero_shot.image / 2) <= 1e-6
+    assert difference(with_itself.map, zero_shot.map / 2) <= 1e-6
+
+
+def test_pictures_do_not_see_each_other():
+    """Alone, or in another order and with a black one, a picture's score stays the same."""
+    detector = shallow_winclip()
+    state = detector.prepare("bottle", REFERENCES)
+    scores = detector.score(state, IMAGES)
+    others = detector.score(state, np.stack([IMAGES[2], np.zeros((64, 64, 3), np.uint8), IMAGES[0]]))
+    assert apart(jax.tree.map(lambda x: x[::-2], scores), jax.tree.map(lambda x: x[::2], others)) <= 1e-6
+    alone = detector.score(state, IMAGES[1:2])
+    assert apart(jax.tree.map(lambda x: x[1:2], scores), alone) <= 1e-6
+
+
+def test_chunks_of_windows_change_nothing(monkeypatch):
+    state = shallow_winclip().prepare("bottle", REFERENCES)
+    scores = shallow_winclip().score(state, IMAGES)
+    monkeypatch.setattr(windows, "chunk_tokens", lambda: 150)  # 5 of the 36 windows at a time
+    chunked = WinCLIP(shallow_clip("winclip"), (3,))
+    assert apart(scores, chunked.score(state, IMAGES)) <= 1e-6
+
+
+def test_weights_as_arguments_give_the_scores_of_weights_as_constants(monkeypatch):
+    constants = shallow_winclip()
+    state = constants.prepare("bottle", REFERENCES)
+    scores = constants.score(state, IMAGES)
+    other = "tpu" if jax.default_backend() == "cpu" else "cpu"
+    monkeypatch.setattr(model.jax, "default_backend", lambda: other)
+    arguments = WinCLIP(shallow_clip("winclip"), (3,))
+    assert isinstance(arguments._score, functools.partial) != isinstance(constants._score, functools.partial)
+    assert apart(scores, arguments.score(state, IMAGES)) <= 1e-6
+
+
+@pytest.mark.parametrize("references", [None, REFERENCES], ids=["zero-shot", "few-shot"])
+def test_a_saved_state_gives_equal_scores(tmp_path, references):
+    detector = winclip()
+    state = detector.prepare("bottle", references)
+    leaves, structure = jax.tree.flatten(state)
+    np.savez(tmp_path / "state.npz", *leaves)
+    with np.load(tmp_path / "state.npz") as saved:
+        restored = jax.tree.unflatten(structure, [saved[name] for name in saved.files])
+    assert apart(detector.score(state, IMAGES), detector.score(restored, IMAGES)) == 0
