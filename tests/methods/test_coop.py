@@ -10,7 +10,7 @@ import optax
 import pytest
 from scipy.special import softmax
 
-from tests.golden import case, difference, golden_clip
+from tests.golden import case, difference, shallow_clip
 from vlmad_jax import CoOp, InputError, Scores
 from vlmad_jax.methods import coop
 
@@ -20,19 +20,19 @@ WORDS = "a photo of a"
 
 @functools.cache
 def detector() -> CoOp:
-    return CoOp(golden_clip("winclip"), image_size=64, context_length=len(word_ids()))
+    return CoOp(shallow_clip("winclip", 2), image_size=64, context_length=len(word_ids()))
 
 
 @functools.cache
 def word_ids() -> list[int]:
     """The tokens of `WORDS`, without start and end."""
-    return golden_clip("winclip").tokenizer([WORDS])["input_ids"][0][1:-1]
+    return shallow_clip("winclip", 2).tokenizer([WORDS])["input_ids"][0][1:-1]
 
 
 @functools.cache
 def params() -> dict[str, jax.Array]:
     """A context that says `WORDS`."""
-    table = golden_clip("winclip").params["text"]["token_embedding"]
+    table = shallow_clip("winclip", 2).params["text"]["token_embedding"]
     return {"context": jnp.asarray(table, jnp.float32)[np.array(word_ids())]}
 
 
@@ -51,11 +51,11 @@ def cosines(features: np.ndarray, text: np.ndarray) -> np.ndarray:
 def test_a_context_of_known_words_is_the_sentence():
     text = detector().prepare("metal nut", params=params())["text"]
     sentences = [f"{WORDS} flawless metal nut.", f"{WORDS} damaged metal nut."]
-    assert difference(text, golden_clip("winclip").encode_text(sentences)) <= 2e-5
+    assert difference(text, shallow_clip("winclip", 2).encode_text(sentences)) <= 2e-5
 
 
 def test_scores_are_the_softmax_of_scaled_cosines():
-    clip = golden_clip("winclip")
+    clip = shallow_clip("winclip", 2)
     text = clip.encode_text([f"{WORDS} flawless metal nut.", f"{WORDS} damaged metal nut."])
     scale = np.exp(np.float64(clip.params["logit_scale"]))
     expected = softmax(scale * cosines(clip.encode_image(IMAGES), text), axis=-1)[..., 1]
@@ -73,7 +73,7 @@ def test_the_loss_and_its_gradient():
     batch = {"image": jnp.asarray(IMAGES), "label": jnp.asarray(labels), "class_id": jnp.asarray(classes)}
     run = jax.jit(jax.value_and_grad(detector().loss, has_aux=True))
     (loss, parts), gradient = run(params(), context, batch)
-    clip = golden_clip("winclip")
+    clip = shallow_clip("winclip", 2)
     scale = np.exp(np.float64(clip.params["logit_scale"]))
     terms = []
     for image, label, number in zip(np.asarray(clip.encode_image(IMAGES)), labels, classes, strict=True):
@@ -134,4 +134,4 @@ def test_what_it_cannot_do_is_said():
         dataclasses.replace(detector(), context_length=66)
     with pytest.raises(InputError, match="image_size 7 does not fit"):
         dataclasses.replace(detector(), image_size=7)
-    assert CoOp.scaled(golden_clip("winclip")).setting == {"image_size": 64, "context_length": 16}
+    assert CoOp.scaled(shallow_clip("winclip", 2)).setting == {"image_size": 64, "context_length": 16}

@@ -10,7 +10,7 @@ import pytest
 from scipy.spatial.distance import cdist
 from sklearn.covariance import oas
 
-from tests.golden import difference, golden_clip
+from tests.golden import difference, golden_clip, shallow_clip
 from vlmad_jax import InputError
 from vlmad_jax.data.rendering import make_product, render_good, render_pair
 from vlmad_jax.density import gaussian, mahalanobis
@@ -23,7 +23,7 @@ PRODUCT = make_product("gear", 0)
 
 @functools.cache
 def detector() -> CutPaste:
-    return CutPaste(golden_clip("winclip"), 64, (1, 2), pasted=12, width=16, steps=100)
+    return CutPaste(shallow_clip("winclip", 2), 64, (1, 2), pasted=12, width=16, steps=100)
 
 
 @functools.cache
@@ -83,7 +83,7 @@ def test_what_the_heads_learn_from() -> None:
             expected = kinds[n] if changed > 6 else -1 if changed else 0  # 10% of 64 pixels
             assert labels[n, 8 * row + column] == expected
     images, patches = detector().examples(good())
-    assert images.features.shape == (27, golden_clip("winclip").config.embed_dim)
+    assert images.features.shape == (27, detector().clip.config.embed_dim)
     assert len(patches.labels) == len(patches.features) == (labels >= 0).sum()
     assert patches.good.sum() == 3 * 64
     assert not patches.labels[patches.good].any()

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from tests.data.conftest import picture, save
-from tests.golden import golden_clip
+from tests.golden import shallow_clip
 from vlmad_jax import AnomalyCLIP, InputError
 from vlmad_jax.data import load_dataset
 from vlmad_jax.data.images import read_picture, resize_picture
@@ -79,7 +79,7 @@ def test_a_sample_is_a_function_of_the_seed_and_its_number(pictures: PastedPictu
 def test_cached_features_are_those_of_the_same_pictures(pictures: PastedPictures, folder: Path) -> None:
     """On disk, in a folder of its own for pasting and for each seed."""
     dataset = load_dataset("folder", folder)
-    detector = dataclasses.replace(AnomalyCLIP.scaled(golden_clip("winclip")), image_size=48)
+    detector = dataclasses.replace(AnomalyCLIP.scaled(shallow_clip("winclip", 2)), image_size=48)
     cache = FeatureCache.of(detector, dataset, pictures, 0)
     cache.fill(detector, pictures, 0)
     encode = detector.clip.compile("vision", detector.extract)
