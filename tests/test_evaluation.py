@@ -66,7 +66,9 @@ def stub(monkeypatch: pytest.MonkeyPatch) -> list[Brightness]:
 
     kind = SimpleNamespace(chosen=chosen, check_references=lambda given: None)
     monkeypatch.setattr(evaluation, "method", lambda name: kind)
-    monkeypatch.setattr(evaluation, "load_clip", lambda *_: SimpleNamespace(fingerprint="none"))
+    monkeypatch.setattr(
+        evaluation, "load_clip", lambda *_: SimpleNamespace(fingerprint="none", tokenizer=None)
+    )
     return made
 
 

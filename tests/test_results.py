@@ -68,6 +68,42 @@ def test_another_configuration_is_refused_by_name(tmp_path: Path) -> None:
     assert Results(tmp_path).rows("cup") == ROWS
 
 
+def test_a_category_with_another_key_is_not_kept(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    first = Results(tmp_path, {"cup": "1", "lid": "1"})
+    first.open(CONFIG | {"data_fingerprint": "a"}, resume=True)
+    for name in ("cup", "lid"):
+        first.add(name, HALF, ROWS)
+        first.add_timing(name, {"picture_seconds": 1.0})
+        for folder in ("maps", "details"):
+            (tmp_path / folder / name).mkdir(parents=True)
+            (tmp_path / folder / name / "0.png").write_text("")
+    first.finish("winclip", CONFIG, ["cup", "lid"])
+    again = Results(tmp_path, {"cup": "1", "lid": "2"})
+    again.open(CONFIG | {"data_fingerprint": "b"}, resume=True)
+    assert (again.has("cup"), again.has("lid")) == (True, False)
+    assert files(tmp_path) == [
+        "categories/cup.csv",
+        "categories/cup.json",
+        "config.json",
+        "details/cup/0.png",
+        "maps/cup/0.png",
+        "timing/cup.json",
+    ]
+    assert json.loads((tmp_path / "config.json").read_text())["data_fingerprint"] == "b"
+    told = capsys.readouterr().err.splitlines()
+    assert len(told) == 1
+    assert "of lid changed since" in told[0]
+
+
+def test_a_category_of_an_older_version_is_not_kept(tmp_path: Path) -> None:
+    started(tmp_path)
+    (tmp_path / "categories/cup.json").write_text(json.dumps(HALF))
+    results = Results(tmp_path, {"cup": "1"})
+    assert results.metrics("cup") == HALF
+    results.open(CONFIG, resume=True)
+    assert not results.has("cup")
+
+
 def test_replaced_without_resume(tmp_path: Path) -> None:
     started(tmp_path).finish("winclip", CONFIG, ["cup"])
     for name in ("references.json", "maps/cup/dent/1.png", "notes.txt"):

@@ -7,8 +7,11 @@ unless `VLMAD_JAX_KEEP=0`, text embeddings and compiled programs. It can be remo
 from __future__ import annotations
 
 import contextlib
+import functools
 import hashlib
+import importlib.metadata
 import io
+import itertools
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -17,6 +20,11 @@ import numpy as np
 
 from vlmad_jax.errors import InputError
 from vlmad_jax.files import write_atomically
+from vlmad_jax.fingerprint import fingerprint
+
+# Raise it whenever this package computes other numbers, or keeps them in another form, than before. A test
+# compares small outputs with those stored for this version.
+CACHE_VERSION = 1
 
 _DIGEST_BYTES = hashlib.sha256().digest_size
 
@@ -29,6 +37,21 @@ def cache_folder() -> Path:
 def is_kept() -> bool:
     """Whether text embeddings and compiled programs are kept: not with `VLMAD_JAX_KEEP=0`."""
     return os.environ.get("VLMAD_JAX_KEEP", "1") != "0"
+
+
+def software() -> str:
+    """The versions that numbers depend on: of what is kept, of JAX, and of what reads and resizes images."""
+    return f"cache {CACHE_VERSION} {_packages()}"
+
+
+@functools.cache
+def _packages() -> str:
+    return " ".join(f"{name} {importlib.metadata.version(name)}" for name in ("jax", "jaxlib", "pillow"))
+
+
+def cache_key(*parts: str | bytes) -> str:
+    """16 hexadecimal digits that change with any of the parts and with `software`; every key is one."""
+    return fingerprint(itertools.chain([software()], *(("\0", part) for part in parts)))
 
 
 def kept_array(kind: str, key: str, limit: int, compute: Callable[[], np.ndarray]) -> np.ndarray:

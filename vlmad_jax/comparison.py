@@ -17,11 +17,13 @@ from typing import Any, Literal
 from tqdm import tqdm
 
 from vlmad_jax.benchmark.machine import describe, peak_memory
+from vlmad_jax.cache import software
 from vlmad_jax.clip.model import load_clip
 from vlmad_jax.data import load_dataset
 from vlmad_jax.errors import InputError
 from vlmad_jax.evaluation import EvaluationConfig, evaluate, params_fingerprint
 from vlmad_jax.files import write_json
+from vlmad_jax.folder import read_json
 from vlmad_jax.methods import Options, method
 from vlmad_jax.process import in_process
 from vlmad_jax.results import Results
@@ -131,7 +133,7 @@ class Inputs:
     grid: Grid
 
     def fingerprints(self) -> dict[str, dict[str, str | None]]:
-        """By method, what changes with the pictures, the weights and what was learned.
+        """By method, what changes with the images, the versions, the weights and what was learned.
 
         Raises:
           InputError: whatever is wrong with them.
@@ -144,6 +146,7 @@ class Inputs:
             _, params = method(config.method).chosen(clip, Options.of(config))
             found[config.method] = {
                 "data": dataset.fingerprint,
+                "software": software(),
                 "weights": clip.fingerprint,
                 "params": params_fingerprint(params),
             }
@@ -185,19 +188,31 @@ def compare(grid: Grid, out: Path, resume: bool = True, workers: int = 0) -> dic
 
 
 def run_cell(cell: Cell, fingerprints: Mapping[str, str | None]) -> Figures:
-    """The figures of a cell, run in a process of its own unless an earlier run of the same left them."""
+    """The figures of a cell, run in a process of its own unless an earlier run of the same left them.
+
+    Where only the images or the versions are others than those of the earlier run, it is run again.
+
+    Raises:
+      InputError: the earlier run is of another setting, other weights or other parameters.
+    """
     path = cell.out / "cell.json"
     asked = json.loads(json.dumps({**dataclasses.asdict(cell.config), "fingerprints": fingerprints}))
     if cell.resume and path.exists():
-        there = json.loads(path.read_text())
+        there = read_json(path)
         if there["asked"] == asked:
             return there["figures"]
-        raise InputError(f"{cell.out}: holds another evaluation; give another --out, or --noresume")
+        if _without_data(there["asked"]) != _without_data(asked):
+            raise InputError(f"{cell.out}: holds another evaluation; give another --out, or --noresume")
     path.unlink(missing_ok=True)
     with in_process(Cell, cell.config, cell.out, cell.resume, cell.workers) as ask:
         figures = ask("run")
     write_json(path, {"asked": asked, "figures": figures})
     return figures
+
+
+def _without_data(asked: dict[str, Any]) -> dict[str, Any]:
+    kept = {name: x for name, x in asked["fingerprints"].items() if name not in ("data", "software")}
+    return {**asked, "fingerprints": kept}
 
 
 def row_of(grid: Grid, name: str, shots: Shots, cells: Mapping[str, Figures]) -> Figures:

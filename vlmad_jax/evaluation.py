@@ -8,7 +8,7 @@ import io
 import itertools
 import json
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -18,7 +18,8 @@ import numpy as np
 from tqdm import tqdm
 
 from vlmad_jax import metrics, report
-from vlmad_jax.clip.model import load_clip
+from vlmad_jax.cache import cache_key
+from vlmad_jax.clip.model import CLIP, load_clip
 from vlmad_jax.clip.precision import dtype_of
 from vlmad_jax.data import DataSet, Sample, load_dataset
 from vlmad_jax.data.images import read_picture, resize_picture
@@ -135,7 +136,7 @@ def evaluate(
         "weights_fingerprint": clip.fingerprint,
         "setting": detector.setting,
     }
-    results = Results(out)
+    results = Results(out, keys_of(dataset, clip, references))
     results.open(described, resume)
     if references:
         write_manifest(out / "references.json", references)
@@ -168,6 +169,25 @@ def choose_references(config: EvaluationConfig, dataset: DataSet) -> dict[str, t
                 f"not --shots={config.shots}; give --shots={len(samples)}"
             )
     return references
+
+
+def keys_of(
+    dataset: DataSet, clip: CLIP, references: Mapping[str, Sequence[Sample]] | None = None
+) -> dict[str, str]:
+    """For each category, what changes with the contents of its images, the tokenizer, or the versions.
+
+    Args:
+      dataset: its test images are looked at.
+      clip: the backbone.
+      references: the reference images of each category, if they are not all of its training images.
+    """
+    tokenizer = getattr(clip.tokenizer, "digest", "")
+    keys = {}
+    for category in dataset.categories:
+        used = dataset.select(category, "train") if references is None else references.get(category, ())
+        samples = [*dataset.select(category, "test"), *used]
+        keys[category] = cache_key(dataset.fingerprint_of(samples), tokenizer)
+    return keys
 
 
 def references_fingerprint(references: dict[str, tuple[Sample, ...]], dataset: DataSet) -> str | None:

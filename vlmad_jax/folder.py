@@ -14,11 +14,13 @@ from vlmad_jax.files import write_json
 CONFIG = "config.json"
 
 
-def take_folder(out: Path, config: dict[str, Any], outputs: Sequence[str], resume: bool) -> None:
+def take_folder(
+    out: Path, config: dict[str, Any], outputs: Sequence[str], resume: bool, changing: Sequence[str] = ()
+) -> None:
     """Takes a folder for a run of this configuration, which is written there.
 
     With `resume`, what an earlier run of the same configuration left is kept; without, its `outputs` are
-    removed, files and folders in `out` by name.
+    removed, files and folders in `out` by name. Entries named in `changing` may differ.
 
     Raises:
       InputError: the folder holds files of something else or, with `resume`, a run of another configuration;
@@ -36,13 +38,15 @@ def take_folder(out: Path, config: dict[str, Any], outputs: Sequence[str], resum
         raise InputError(f"{path}: is not the configuration of such a run; give another --out")
     if resume:
         for key in config:
-            if there[key] != config[key]:
+            if there[key] != config[key] and key not in changing:
                 raise InputError(
                     f"{out}: holds a run with {key} {there[key]} where this one has {config[key]}; "
                     "give another --out, or --noresume to replace it"
                 )
+        if there != config:
+            write_json(path, config)
         return
-    _forget(out, outputs)
+    remove_outputs(out, outputs)
     write_json(path, config)
 
 
@@ -54,7 +58,8 @@ def read_json(path: Path) -> dict[str, Any]:
         raise InputError(f"{path}: is damaged ({error}); run again with --noresume") from error
 
 
-def _forget(out: Path, outputs: Sequence[str]) -> None:
+def remove_outputs(out: Path, outputs: Sequence[str]) -> None:
+    """Removes files and folders of a run by their names in `out`; raises InputError where it cannot."""
     try:
         for path in map(out.joinpath, outputs):
             if path.is_dir():

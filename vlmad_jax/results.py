@@ -2,7 +2,8 @@
 
 config.json                 what was asked for; a run goes on only with the same
 references.json             the good samples of a few-shot run
-categories/<category>.json  metrics of a finished category, and its scores beside it as .csv
+categories/<category>.json  metrics of a finished category, and the key of what they were computed from; its
+                            scores beside it as .csv
 timing/<category>.json      how long it took, if that was measured
 details/<category>/         what else was asked to be kept of its maps
 maps/                       pictures of anomaly maps, if they were asked for
@@ -11,12 +12,15 @@ metrics.json, scores.csv    everything, once all categories are done
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from vlmad_jax.folder import read_json, take_folder
+from tqdm import tqdm
+
+from vlmad_jax.folder import read_json, remove_outputs, take_folder
 from vlmad_jax.metrics import Metrics
 from vlmad_jax.report import ScoreRow, mean_of, read_scores_csv, write_json, write_scores_csv
 
@@ -31,23 +35,45 @@ OUTPUTS = (
 )  # beside config.json
 
 
+# Entries of a configuration that change with the images; categories have keys of their own.
+CHANGING = ("data_fingerprint",)
+
+
 @dataclass(frozen=True)
 class Results:
-    """The results of one run in the folder `out`."""
+    """The results of one run in the folder `out`.
+
+    Attributes:
+      out: the folder.
+      keys: for each category that is evaluated, a text that changes with everything that its figures depend
+        on and that is not in the configuration: the contents of its images, and the versions.
+    """
 
     out: Path
+    keys: Mapping[str, str] = field(default_factory=dict)
 
     def open(self, config: dict[str, Any], resume: bool) -> None:
         """Takes the folder for a run of this configuration.
 
-        With `resume`, categories that an earlier run of the same configuration finished are kept; without,
-        everything of that run is removed.
+        With `resume`, categories that an earlier run of the same configuration finished are kept, but those
+        with another key, which are named on stderr; without, everything of that run is removed.
 
         Raises:
           InputError: the folder holds files of something else or, with `resume`, a run of another
             configuration; or it cannot be written.
         """
-        take_folder(self.out, config, OUTPUTS, resume)
+        take_folder(self.out, config, OUTPUTS, resume, CHANGING)
+        changed = [
+            name for name in self.keys if self.has(name) and self._entry(name)["key"] != self.keys[name]
+        ]
+        if changed:
+            names = ", ".join(changed)
+            told = f"{self.out}: the images, or the versions, of {names} changed since; evaluated again"
+            tqdm.write(told, file=sys.stderr)
+            remove_outputs(self.out, ["metrics.json", "scores.csv"])
+        for name in changed:
+            kept = [f"categories/{name}.json", f"categories/{name}.csv", f"timing/{name}.json"]
+            remove_outputs(self.out, [*kept, f"maps/{name}", f"details/{name}"])
 
     def has(self, category: str) -> bool:
         """Whether the category is finished."""
@@ -56,11 +82,11 @@ class Results:
     def add(self, category: str, metrics: Metrics, rows: Sequence[ScoreRow]) -> None:
         """Notes a finished category."""
         write_scores_csv(self._scores(category), rows)
-        write_json(self._metrics(category), metrics)
+        write_json(self._metrics(category), {"key": self.keys.get(category), "metrics": metrics})
 
     def metrics(self, category: str) -> Metrics:
         """The metrics of a finished category."""
-        return read_json(self._metrics(category))
+        return self._entry(category)["metrics"]
 
     def add_timing(self, category: str, seconds: dict[str, float]) -> None:
         """Notes how long a category took."""
@@ -81,6 +107,11 @@ class Results:
         write_scores_csv(self.out / "scores.csv", [row for name in categories for row in self.rows(name)])
         write_json(self.out / "metrics.json", contents)
         return contents
+
+    def _entry(self, category: str) -> dict[str, Any]:
+        """{"key", "metrics"} of a finished category; an older version wrote the metrics alone."""
+        entry = read_json(self._metrics(category))
+        return entry if "metrics" in entry else {"key": None, "metrics": entry}
 
     def _metrics(self, category: str) -> Path:
         return self.out / "categories" / f"{category}.json"

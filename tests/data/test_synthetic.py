@@ -6,9 +6,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from vlmad_jax import cache as kept
+from vlmad_jax.cache import cache_key
 from vlmad_jax.data import load_dataset, rendering, synthetic_pictures
 from vlmad_jax.data.images import read_mask, read_picture
-from vlmad_jax.data.synthetic_pictures import Plan, jobs, render_all, version
+from vlmad_jax.data.synthetic_pictures import Plan, jobs, render_all
 
 SMALL = Plan(size=48, train=1, good=1, defective=2)
 
@@ -31,7 +33,7 @@ def test_rendered_once_and_read_like_a_folder(monkeypatch: pytest.MonkeyPatch, c
     monkeypatch.setitem(synthetic_pictures.PLANS, "synthetic", SMALL)
     dataset = load_dataset("synthetic")
     folders = list((cache / "synthetic").iterdir())
-    assert [folder.name for folder in folders] == [version(SMALL)]
+    assert [folder.name for folder in folders] == [cache_key(repr(SMALL))]
     before = (folders[0].stat().st_mtime_ns, dataset.samples)
     again = load_dataset("synthetic")
     assert (folders[0].stat().st_mtime_ns, again.samples) == before
@@ -62,5 +64,9 @@ def test_a_process_that_fails_is_noticed(tmp_path: Path, capfd: pytest.CaptureFi
     assert "NotADirectoryError" in capfd.readouterr().err
 
 
-def test_the_version_follows_the_plan() -> None:
-    assert len({version(plan) for plan in (Plan(), Plan(seed=2), Plan(size=128), SMALL)}) == 4
+def test_what_is_kept_follows_the_plan_and_the_version(monkeypatch: pytest.MonkeyPatch) -> None:
+    plans = (Plan(), Plan(seed=2), Plan(size=128), SMALL)
+    before = [cache_key(repr(plan)) for plan in plans]
+    assert len(set(before)) == 4
+    monkeypatch.setattr(kept, "CACHE_VERSION", 0)
+    assert not {cache_key(repr(plan)) for plan in plans} & set(before)

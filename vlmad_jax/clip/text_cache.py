@@ -1,24 +1,21 @@
 """Embeddings of sentences kept between runs: a prompt ensemble is encoded once.
 
 They are known by all that decides them: the sentences, the files of the tokenizer, the text transformer's
-configuration, parameters and code, and where and with which JAX they were computed. So what is found is what
+configuration and parameters, and where and with which versions they were computed. So what is found is what
 encoding would have given, to the last bit.
 """
 
 from __future__ import annotations
 
-import functools
 import hashlib
-import pathlib
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import jax
-import jaxlib
 import numpy as np
 
-from vlmad_jax.cache import kept_array
+from vlmad_jax.cache import kept_array, software
 
 # Bytes of all embeddings together: WinCLIP's of a product take half a megabyte with ViT-L.
 LARGEST_FOLDER = 2**28
@@ -30,8 +27,7 @@ def kept_embeddings(sentences: Sequence[str], setting: str, encode: Callable[[],
     `setting` names the tokenizer, the configuration and the parameters.
     """
     device = jax.devices()[0]
-    place = (device.platform, device.device_kind, jax.__version__, jaxlib.__version__)
-    key = repr((list(sentences), setting, place, code_digest()))
+    key = repr((list(sentences), setting, device.platform, device.device_kind, software()))
     digest = hashlib.sha256(key.encode("utf-8", "surrogatepass")).hexdigest()[:32]
     return kept_array("text", digest, LARGEST_FOLDER, lambda: np.asarray(encode()))
 
@@ -47,12 +43,3 @@ def parameters_digest(params: Any) -> str:
 
     with ThreadPoolExecutor() as pool:
         return hashlib.sha256(b"".join(pool.map(digest, jax.tree.leaves_with_path(params)))).hexdigest()
-
-
-@functools.cache
-def code_digest() -> str:
-    """64 hexadecimal digits that change with the code of the backbone."""
-    digest = hashlib.sha256()
-    for path in sorted(pathlib.Path(__file__).parent.glob("*.py")):
-        digest.update(path.name.encode() + b"\0" + path.read_bytes())
-    return digest.hexdigest()

@@ -1,10 +1,11 @@
 """A sample is one picture and what is known of it; a data set is an ordered tuple of samples."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 
+from vlmad_jax.contents import digests
 from vlmad_jax.fingerprint import fingerprint
 
 GOOD = "good"
@@ -23,6 +24,11 @@ class Sample:
     split: str
     defect: str
     mask: str | None = None
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        """The paths of the image and, where there is one, its mask."""
+        return (self.path,) if self.mask is None else (self.path, self.mask)
 
     @property
     def label(self) -> int:
@@ -64,23 +70,24 @@ class DataSet:
         return os.path.relpath(path, self.root).replace(os.sep, "/")
 
     @cached_property
-    def fingerprint(self) -> str:
-        """16 hexadecimal digits that name these samples: relative names, file sizes, and what they are.
+    def contents(self) -> Mapping[str, str]:
+        """The digest of what each image and each mask holds, by its path."""
+        paths = list(dict.fromkeys(path for sample in self.samples for path in sample.files))
+        return dict(zip(paths, digests(paths), strict=True))
 
-        The same on every machine that holds the same files; a picture that was added, removed, renamed
-        or changed in size changes it.
+    @cached_property
+    def fingerprint(self) -> str:
+        """16 hexadecimal digits that name these samples, see `fingerprint_of`."""
+        return self.fingerprint_of(self.samples)
+
+    def fingerprint_of(self, samples: Iterable[Sample]) -> str:
+        """16 hexadecimal digits that name some samples of the data set, in their order.
+
+        They change with the content of any image or mask, its name below the data set's folder, and its
+        category, split and defect; not with the folder, or the times of files.
         """
         parts = [self.name]
-        for sample in self.samples:
-            fields = [sample.category, sample.split, sample.defect]
-            for path in (sample.path, sample.mask):
-                fields += [] if path is None else [self.relative(path), str(_file_size(path))]
-            parts.append("\0".join([*fields, "\n"]))
+        for sample in samples:
+            files = [part for path in sample.files for part in (self.relative(path), self.contents[path])]
+            parts.append("\0".join([sample.category, sample.split, sample.defect, *files, "\n"]))
         return fingerprint(parts)
-
-
-def _file_size(path: str) -> int:
-    try:
-        return os.path.getsize(path)
-    except OSError:
-        return -1

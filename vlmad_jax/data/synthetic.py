@@ -8,25 +8,26 @@ defective pictures at 256 x 256 pixels, with masks.
 - `synthetic_train`: the 84 families of pretraining that have a name, each with 20 good and 20 defective
   pictures, to learn prompts from.
 
-The folder is named by a digest of everything that decides the pixels, so another version of the renderer is
-another folder.
+The folder is named by all that decides the pixels: what is rendered, and the versions of the package and of
+the libraries.
 """
 
 import functools
 from pathlib import Path
 
+from vlmad_jax.cache import cache_key
 from vlmad_jax.data.layout import scan_layout
 from vlmad_jax.data.source import Source, made_once
 from vlmad_jax.errors import InputError
 
 
 def _locate(name: str, data_dir: Path | None) -> Path:
-    from vlmad_jax.data.synthetic_pictures import PLANS, render_all, version  # imports the renderer
+    from vlmad_jax.data.synthetic_pictures import PLANS, render_all  # imports the renderer
 
     if data_dir is not None:
         raise InputError(f"--data_dir: dataset {name} is rendered by itself; leave the flag out")
     plan = PLANS[name]
-    return made_once("synthetic", version(plan), functools.partial(render_all, plan=plan))
+    return made_once("synthetic", cache_key(repr(plan)), functools.partial(render_all, plan=plan))
 
 
 def _source(name: str) -> Source:

@@ -15,7 +15,6 @@ from tqdm import tqdm
 from vlmad_jax.data import rendering
 from vlmad_jax.data.samples import GOOD
 from vlmad_jax.data.workers import cores
-from vlmad_jax.fingerprint import fingerprint
 
 
 @dataclass(frozen=True)
@@ -108,13 +107,6 @@ def render_all(folder: Path, plan: Plan) -> None:
         failed = any([worker.wait() for worker in workers])
     if failed:
         raise RuntimeError("rendering the synthetic data set failed; the cause stands above")
-
-
-def version(plan: object) -> str:
-    """16 hexadecimal digits that change with the plan or the code of the renderer."""
-    root = Path(rendering.__file__).parent
-    code = (bytes(path.relative_to(root)) + b"\0" + path.read_bytes() for path in sorted(root.rglob("*.py")))
-    return fingerprint([repr(plan), *code])
 
 
 def _seed(family: str, plan: Plan) -> tuple[int, int]:

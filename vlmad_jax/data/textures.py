@@ -15,6 +15,8 @@ import numpy as np
 from PIL import Image
 from tqdm import tqdm
 
+from vlmad_jax.cache import cache_key
+from vlmad_jax.contents import digests
 from vlmad_jax.data.layout import scan_layout
 from vlmad_jax.data.samples import GOOD
 from vlmad_jax.data.source import Source, made_once
@@ -36,15 +38,14 @@ PLAN = Plan()
 
 
 def _locate(data_dir: Path | None) -> Path:
-    from vlmad_jax.data.synthetic_pictures import version  # imports the renderer
-
     if data_dir is not None:
         raise InputError("--data_dir: dataset textures comes with scikit-image; leave the flag out")
     package = find_spec("skimage")
     if package is None or package.origin is None:
         raise InputError("dataset textures needs the package scikit-image: pip install -e '.[textures]'")
     photographs = Path(package.origin).parent / "data"
-    return made_once("textures", version(PLAN), functools.partial(make, photographs, PLAN))
+    files = digests([str(photographs / f"{name}.png") for name in PLAN.photographs])
+    return made_once("textures", cache_key(repr(PLAN), *files), functools.partial(make, photographs, PLAN))
 
 
 def make(photographs: Path, plan: Plan, folder: Path) -> None:

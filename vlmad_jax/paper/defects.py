@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from vlmad_jax.cache import cache_key
 from vlmad_jax.contrast import SIDE, contrast
 from vlmad_jax.data.images import read_mask, read_picture, resize_mask, resize_picture
 from vlmad_jax.files import write_json
@@ -106,7 +107,7 @@ def _made(runs: Runs) -> Defects:
 
 def measured_contrasts(runs: Runs) -> dict[str, dict[str, float | None]]:
     """The contrast of each defect by category, the median over its pictures; measured once."""
-    path = runs.out / "contrasts" / f"{runs.dataset.fingerprint}.json"
+    path = runs.out / "contrasts" / f"{cache_key(runs.dataset.fingerprint)}.json"
     kept = runs.kept_json(path)
     if kept is not None:
         return kept

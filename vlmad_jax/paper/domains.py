@@ -5,9 +5,14 @@ from __future__ import annotations
 import dataclasses
 import json
 import shutil
+import sys
 import time
 from pathlib import Path
 
+from tqdm import tqdm
+
+from vlmad_jax.cache import cache_key
+from vlmad_jax.data import load_dataset
 from vlmad_jax.errors import InputError
 from vlmad_jax.evaluation import EvaluationConfig, evaluate
 from vlmad_jax.files import write_json
@@ -69,7 +74,10 @@ def tested_on(runs: Runs, source: Domain | None, target: Domain) -> Finished:
 
 
 def learn(runs: Runs, source: Domain) -> Path:
-    """Learns on a data set unless that was done; returns where the prompts are."""
+    """Learns on a data set unless that was done with the same images, weights, setting and versions.
+
+    Returns where the prompts are.
+    """
     return runs.once(("learned", source), lambda: _learn(runs, source))
 
 
@@ -86,17 +94,20 @@ def _learn(runs: Runs, source: Domain) -> Path:
         dtype=config.dtype,
         cache_features=True,
     )
-    asked = json.loads(json.dumps(dataclasses.asdict(training)))
-    kept = runs.kept_json(out / "training.json")
-    if kept is not None and kept["asked"] == asked and runs.resume:
+    learned_from = load_dataset(source.name, source.data_dir).fingerprint
+    depends_on = cache_key(json.dumps(dataclasses.asdict(training)), learned_from, runs.clip.fingerprint)
+    kept, began_with = (runs.kept_json(out / name) for name in ("training.json", "key.json"))
+    if kept is not None and began_with == depends_on and runs.resume:
         return out / "params"
-    if not runs.resume:
-        shutil.rmtree(out, ignore_errors=True)
+    if out.exists() and (not runs.resume or began_with != depends_on):
+        tqdm.write(f"{out}: is of other images, settings or versions; learned again", file=sys.stderr)
+        shutil.rmtree(out)
+    write_json(out / "key.json", depends_on)
     began = time.perf_counter()
     params = train_method(training, out, Resources(workers=runs.workers))
     if not params.exists():
         raise InputError(f"learning on {source.name} was stopped and saved; the same command goes on")
-    write_json(out / "training.json", {"asked": asked, "seconds": time.perf_counter() - began})
+    write_json(out / "training.json", {"seconds": time.perf_counter() - began})
     return params
 
 

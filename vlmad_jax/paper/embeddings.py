@@ -13,12 +13,12 @@ import jax
 import numpy as np
 from tqdm import tqdm
 
+from vlmad_jax.cache import cache_key
 from vlmad_jax.clip.attention import kernel
 from vlmad_jax.clip.modules import layer_name
 from vlmad_jax.data import Sample
 from vlmad_jax.data.pipeline import Batch, batches
 from vlmad_jax.errors import InputError
-from vlmad_jax.fingerprint import fingerprint
 from vlmad_jax.methods.winclip import WinCLIP
 from vlmad_jax.training.store import Store
 
@@ -100,7 +100,7 @@ class Embeddings:
         fields: dict[str, Any] = {name: (np.float32, x.shape[1:]) for name, x in shapes.items()}
         fields |= {"mask": (np.uint8, (-(-(winclip.size**2) // 8),)), "readable": (np.bool_, ())}
         key = [winclip.clip.fingerprint, winclip.setting, encoder.vv_layers, *names]
-        store = Store(fields, len(samples), folder / fingerprint([json.dumps(key)]))
+        store = Store(fields, len(samples), folder / cache_key(json.dumps(key)))
         try:
             store.create()
         except OSError as error:

@@ -17,7 +17,7 @@ from vlmad_jax.clip.model import CLIP, load_clip
 from vlmad_jax.data import DataSet, Sample, load_dataset
 from vlmad_jax.data.references import draw_references
 from vlmad_jax.errors import InputError
-from vlmad_jax.evaluation import Evaluator, Observe, params_fingerprint
+from vlmad_jax.evaluation import Evaluator, Observe, keys_of, params_fingerprint
 from vlmad_jax.fingerprint import fingerprint
 from vlmad_jax.methods import AnomalyCLIP, Options, WinCLIP
 from vlmad_jax.paper.config import LARGEST_WINDOW, PaperConfig
@@ -113,6 +113,11 @@ class Runs:
         found = Embeddings.of(encoder, samples, names, self.out / "embeddings")
         found.fill(self.workers)
         return found
+
+    @functools.cached_property
+    def keys(self) -> dict[str, str]:
+        """What changes with the contents of a category's images, its reference images among them."""
+        return keys_of(self.dataset, self.clip)
 
     def references(self, category: str, shots: int, seed: int) -> tuple[Sample, ...]:
         """The good samples of a draw."""
@@ -286,7 +291,7 @@ class Runs:
         folder = f"{name}-good" if good else name
 
         def finish() -> Finished:
-            results = Results(self.out / "runs" / folder)
+            results = Results(self.out / "runs" / folder, self.keys)
             identity = {
                 "run": folder,
                 **described,

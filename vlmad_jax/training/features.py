@@ -12,10 +12,9 @@ import ml_dtypes
 import numpy as np
 from tqdm import tqdm
 
-from vlmad_jax.cache import cache_folder
+from vlmad_jax.cache import cache_folder, cache_key
 from vlmad_jax.data import DataSet
 from vlmad_jax.errors import InputError
-from vlmad_jax.fingerprint import fingerprint
 from vlmad_jax.methods import LearnedDetector
 from vlmad_jax.training.labelled import LabelledPictures
 from vlmad_jax.training.store import Fields, Store
@@ -38,8 +37,8 @@ class FeatureCache:
     ) -> FeatureCache:
         """In memory up to that size; beyond, on disk below the cache's folder.
 
-        The folder is named by backbone, data set, setting and what was pasted, and used again by the next run
-        of the same.
+        The folder is named by backbone, content of the data set, setting, what was pasted, and versions, and
+        used again by the next run of the same.
         """
         variables = {"params": detector.clip.params["vision"]}
         picture = jax.ShapeDtypeStruct((1, detector.size, detector.size, 3), np.uint8)
@@ -53,7 +52,7 @@ class FeatureCache:
             setting = [detector.name, detector.setting]
             key = [detector.clip.fingerprint, dataset.fingerprint, setting, jax.process_index()]
             key += pictures.origin
-            folder = cache_folder() / "features" / fingerprint([json.dumps(key)])
+            folder = cache_folder() / "features" / cache_key(json.dumps(key))
             store = Store(fields, len(pictures.samples), folder)
         try:
             store.create()

@@ -15,6 +15,7 @@ import numpy as np
 import optax
 import optax.contrib
 
+from vlmad_jax.cache import software
 from vlmad_jax.clip.config import CLIPConfig, vit
 from vlmad_jax.clip.model import CLIP, load_clip, random_clip, save_clip
 from vlmad_jax.clip.modules import layer_name
@@ -227,9 +228,10 @@ def with_known_structure(params: Any, config: CLIPConfig, seed: int) -> Any:
 def remember(config: PretrainConfig, out: pathlib.Path) -> None:
     """Writes the configuration beside the run, or checks that the run there has the same."""
     path, fields = out / "pretrain.json", json.loads(json.dumps(dataclasses.asdict(config)))
+    fields["software"] = software()  # the pairs that are rendered already were rendered by it
     there: dict[str, Any] = json.loads(path.read_text()) if path.exists() else fields
     there = dataclasses.asdict(PretrainConfig()) | there  # what an earlier version did not write
-    changed = {k: (there[k], v) for k, v in fields.items() if there[k] != v and k != "schedule_steps"}
+    changed = {k: (there.get(k), v) for k, v in fields.items() if there.get(k) != v and k != "schedule_steps"}
     if changed:
         differences = ", ".join(f"{name} {old} there, {new} here" for name, (old, new) in changed.items())
         raise InputError(f"{out}: holds another run ({differences}); give another --out or the same flags")

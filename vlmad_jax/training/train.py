@@ -12,6 +12,7 @@ import jax
 import optax
 from tqdm import tqdm
 
+from vlmad_jax.cache import software
 from vlmad_jax.clip.model import CLIP, load_clip
 from vlmad_jax.clip.precision import check_trainable
 from vlmad_jax.data import DataSet, Sample, load_dataset
@@ -203,6 +204,7 @@ def remember(
         "setting": detector.setting,
         "data_fingerprint": dataset.fingerprint,
         "weights_fingerprint": clip.fingerprint,
+        "software": software(),
     }
     if not path.exists():
         if any((out / name).exists() for name in ("checkpoints", "log.jsonl", "params")):
