@@ -11,7 +11,7 @@ import contextlib
 import os
 import sqlite3
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
 
@@ -62,6 +62,22 @@ def digest(path: str | os.PathLike[str]) -> str:
     return found.hexdigest()
 
 
+class Seen(NamedTuple):
+    """What a file held when it was read: the digest of its content, "" if that is not known, and when."""
+
+    digest: str = ""
+    signature: Signature | None = None
+
+
+UNKNOWN = Seen()
+
+
+def seen(path: str | os.PathLike[str], before: Signature | None) -> Seen:
+    """What a file holds, if it did not change since it had the signature `before`, when reading it began."""
+    found = digest(path)
+    return Seen(found, before) if found and before and signature(path) == before else UNKNOWN
+
+
 def digests(paths: Sequence[str]) -> list[str]:
     """The digest of each file, from memory where it did not change since; "" where it cannot be read."""
     with remembered() as memory:
@@ -77,12 +93,19 @@ def digests(paths: Sequence[str]) -> list[str]:
     return [content or "" for content in found]
 
 
+def digests_of(paths: Iterable[str]) -> dict[str, str]:
+    """The digest of each file by its path, as `digests` gives it."""
+    listed = list(dict.fromkeys(paths))
+    return dict(zip(listed, digests(listed), strict=True))
+
+
 class Memory:
     """Digests of files by path, kept in the cache; where it cannot be read or written, nothing is known."""
 
     def __init__(self, connection: sqlite3.Connection | None) -> None:
         self._connection = connection
         self._added: list[tuple[Any, ...]] = []
+        self._latest: tuple[str, Signature] | None = None
 
     def recall(self, path: str, state: Signature | None) -> str | None:
         """The digest of a file that has this signature; None if that is not known."""
@@ -98,8 +121,9 @@ class Memory:
 
     def remember(self, path: str, before: Signature | None, content: str) -> None:
         """Keeps the digest of a file, unless it changed since it had the signature `before`, or just now."""
-        if before is None or not content:
+        if before is None or not content or (path, before) == self._latest:  # frames of one file
             return
+        self._latest = path, before
         just_now = time.time() - max(before.modified, before.changed) / 1e9 < SETTLED
         if just_now or signature(path) != before:
             return

@@ -11,6 +11,7 @@ import pytest
 
 from tests.inspection.brightness import SIDE, detector, grey
 from vlmad_jax import InputError
+from vlmad_jax.contents import digest
 from vlmad_jax.data.pipeline import ReadPicture
 from vlmad_jax.inspection import live
 from vlmad_jax.inspection.judged import Judged
@@ -79,7 +80,9 @@ def test_a_folder_is_followed_while_it_fills(tmp_path: Path):
 
     writer = threading.Thread(target=fill)
     writer.start()
-    arrivals = watch(camera, READ, done=[str(camera / "done.png")], idle_seconds=0.8)
+    arrivals = watch(
+        camera, READ, done={str(camera / "done.png"): digest(camera / "done.png")}, idle_seconds=0.8
+    )
     found = names(judge_live(detector(batch_size=1), arrivals))
     writer.join()
     assert found["never.png"].startswith("does not decode")
@@ -89,6 +92,46 @@ def test_a_folder_is_followed_while_it_fills(tmp_path: Path):
         "second.png": True,
         "slow.png": True,
     }
+
+
+def test_a_file_that_is_written_again_is_answered_again(tmp_path: Path):
+    """As a camera does whose counter wraps; and one that is written anew with the same pixels is not."""
+    camera = tmp_path / "camera"
+    grey(10, camera / "a.png")
+    grey(10, camera / "b.png")
+    done = {str(camera / name): digest(camera / name) for name in ("a.png", "b.png")}
+    grey(200, camera / "b.png")  # since it was judged
+    arrivals = judge_live(detector(batch_size=1), watch(camera, READ, done, idle_seconds=5))
+
+    def bad() -> tuple[str, bool]:
+        judged = next(arrivals)
+        assert judged.result is not None
+        return Path(judged.key.path).name, judged.result.bad
+
+    assert bad() == ("b.png", True)
+    grey(210, camera / "a.png")
+    assert bad() == ("a.png", True)
+    os.utime(camera / "b.png")
+    for level in (10, 250):
+        grey(level, tmp_path / "new.png")
+        os.replace(tmp_path / "new.png", camera / "a.png")
+        assert bad() == ("a.png", level == 250)
+    (camera / "a.png").unlink()
+    time.sleep(0.1)
+    grey(20, camera / "a.png")
+    assert bad() == ("a.png", False)
+    (camera / "a.png").write_bytes(b"broken")
+    assert next(arrivals).error.startswith("does not decode")
+    grey(250, camera / "a.png")
+    assert bad() == ("a.png", True)
+
+
+def test_each_image_of_a_file_is_answered(tmp_path: Path):
+    pages = [grey(level) for level in (10, 250)]
+    pages[0].save(tmp_path / "a.tif", save_all=True, append_images=pages[1:])
+    for arrivals in (watch(tmp_path, READ, idle_seconds=0.1), named([os.fsencode(tmp_path / "a.tif")], READ)):
+        found = [(judged.key.frame, judged.result) for judged in judge_live(detector(), arrivals)]
+        assert [(frame, result.bad) for frame, result in found if result] == [(0, False), (1, True)]
 
 
 def test_what_is_waited_for_keeps_it_from_ending(tmp_path: Path):

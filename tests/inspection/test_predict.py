@@ -130,7 +130,6 @@ def test_a_second_run_does_what_is_missing(tmp_path: Path, monkeypatch: pytest.M
     assert [Path(row["path"]).name for row in rows(out)] == ["frame2.png", "frame10.png", "late.png"]
     before = (out / "scores.jsonl").read_text().splitlines()[:2]
     grey(20, folder / "late.png")
-    (folder / "frame2.png").write_bytes(b"no longer a picture")
     assert predict(model, [str(folder)], out, PredictConfig()) == Counts(2, 1, 0)
     lines = (out / "scores.jsonl").read_text().splitlines()
     assert lines[:2] == before
@@ -141,6 +140,97 @@ def test_a_second_run_does_what_is_missing(tmp_path: Path, monkeypatch: pytest.M
         predict(model, [str(folder)], folder, PredictConfig())
     with pytest.raises(InputError, match="nowhere: no such file or folder"):
         predict(model, [str(tmp_path / "nowhere")], out, PredictConfig())
+
+
+def bad(out: Path) -> list[tuple[str, str]]:
+    return [(Path(row["path"]).name, row["decision"]) for row in rows(out)]
+
+
+def test_a_file_that_changed_is_judged_again(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    folder, out = tmp_path / "new", tmp_path / "out"
+    for name in ("a", "b", "c"):
+        grey(10, folder / f"{name}.bmp")
+    for _ in range(2):
+        assert predict(detector(), [str(folder)], out, PredictConfig(save_maps=True)) == Counts(3, 0, 0)
+    assert "again" not in capsys.readouterr().err
+    kept = [line for line in (out / "scores.jsonl").read_text().splitlines() if "b.bmp" not in line]
+    map_before = next((out / "maps").rglob("b.bmp.png")).read_bytes()
+    grey(250, folder / "b.bmp")  # a BMP of another grey has the same size
+    os.utime(folder / "a.bmp")
+    assert predict(detector(), [str(folder)], out, PredictConfig(save_maps=True)) == Counts(2, 1, 0)
+    assert "files judged again, because their content changed: 1\n" in capsys.readouterr().err
+    assert bad(out) == [("a.bmp", "good"), ("c.bmp", "good"), ("b.bmp", "bad")]
+    assert (out / "scores.jsonl").read_text().splitlines()[:2] == kept
+    assert next((out / "maps").rglob("b.bmp.png")).read_bytes() != map_before
+    (folder / "b.bmp").write_bytes(b"no longer an image")
+    assert predict(detector(), [str(folder)], out, PredictConfig(save_maps=True)) == Counts(2, 0, 1)
+
+
+def test_files_that_change_places_are_judged_again(tmp_path: Path):
+    folder, out = tmp_path / "new", tmp_path / "out"
+    for name, level in (("a.bmp", 10), ("b.bmp", 250)):
+        grey(level, folder / name)
+        os.utime(folder / name, ns=(10**18, 10**18))
+    predict(detector(), [str(folder)], out, PredictConfig())
+    (folder / "a.bmp").rename(folder / "x")
+    (folder / "b.bmp").rename(folder / "a.bmp")
+    (folder / "x").rename(folder / "b.bmp")
+    predict(detector(), [str(folder)], out, PredictConfig())
+    assert bad(out) == [("a.bmp", "bad"), ("b.bmp", "good")]
+
+
+def test_a_file_that_is_gone_is_not_counted(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    folder, out = tmp_path / "new", tmp_path / "out"
+    grey(10, folder / "a.png")
+    grey(250, folder / "b.png")
+    assert predict(detector(), [str(folder)], out, PredictConfig()) == Counts(1, 1, 0)
+    (folder / "b.png").unlink()
+    assert predict(detector(), [str(folder)], out, PredictConfig()) == Counts(1, 0, 0)
+    assert f"rows in {out} not counted, because their files are gone or" in capsys.readouterr().err
+    assert bad(out) == [("a.png", "good"), ("b.png", "bad")]
+
+
+@pytest.mark.parametrize("change", ["a frame changes", "one comes in between", "one is gone"])
+def test_a_sequence_that_changed_is_judged_from_its_start(tmp_path: Path, change: str):
+    folder, out = tmp_path / "new", tmp_path / "out"
+    sequence = PredictConfig(sequence=True, smoothing=Smoothing(0.5, 0.5))
+    for number in (0, 2, 4):
+        grey(100, folder / f"{number}.png")
+    predict(detector(), [str(folder)], out, sequence)
+    grey(100, folder / "5.png")  # one that comes after changes nothing of the others
+    predict(detector(), [str(folder)], out, sequence)
+    before = {row["path"]: row["milliseconds"] for row in rows(out)}
+    predict(detector(), [str(folder)], out, sequence)
+    assert {row["path"]: row["milliseconds"] for row in rows(out)} == before
+    if change == "one is gone":
+        (folder / "0.png").unlink()
+    else:
+        grey(250, folder / ("2.png" if change == "a frame changes" else "1.png"))
+    predict(detector(), [str(folder)], out, sequence)
+    whole = tmp_path / "whole"
+    predict(detector(), [str(folder)], whole, sequence)
+    scores = [{row["path"]: row["score"] for row in rows(x)} for x in (out, whole)]
+    assert {path: scores[0][path] for path in scores[1]} == scores[1]
+
+
+def test_every_page_is_judged(tmp_path: Path):
+    folder, out = tmp_path / "new", tmp_path / "out"
+    pages = [grey(level) for level in (10, 250, 20)]
+    folder.mkdir()
+    pages[0].save(folder / "a.tif", save_all=True, append_images=pages[1:])
+    grey(30, folder / "b.png")
+    assert predict(detector(), [str(folder)], out, PredictConfig(save_maps=True)) == Counts(3, 1, 0)
+    found = [(Path(row["path"]).name, row["frame"], row["decision"]) for row in rows(out)]
+    expected = [("b.png", "", "good"), ("a.tif", "0", "good"), ("a.tif", "1", "bad"), ("a.tif", "2", "good")]
+    assert found == expected
+    assert len(list((out / "maps").rglob("a.tif/*.png"))) == 3
+    lines = (out / "scores.jsonl").read_text().splitlines(keepends=True)
+    (out / "scores.jsonl").write_text("".join(lines[:3]))
+    assert predict(detector(), [str(folder)], out, PredictConfig(save_maps=True)) == Counts(3, 1, 0)
+    assert [(Path(row["path"]).name, row["frame"], row["decision"]) for row in rows(out)] == expected
+    assert (out / "scores.jsonl").read_text().splitlines(keepends=True)[:3] == lines[:3]
+    with pytest.raises(InputError, match=r"a\.tif: holds 3 images where one is read; save each as a file"):
+        detector()(folder / "a.tif")
 
 
 def test_a_folder_can_be_a_sequence(tmp_path: Path):

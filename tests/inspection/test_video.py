@@ -1,16 +1,17 @@
 """Videos and files of several pictures, frame by frame."""
 
+import struct
 import sys
 from pathlib import Path
 
 import av
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, TiffImagePlugin
 
 from tests.inspection.brightness import detector, grey
-from vlmad_jax.inspection.judged import Key
-from vlmad_jax.inspection.video import frames_told, has_frames, is_picture_or_video, judge_frames
+from vlmad_jax.inspection.judged import Key, judge_files, judge_frames
+from vlmad_jax.inspection.video import frames_of, frames_told, is_picture_or_video
 
 LEVELS = [16, 40, 80, 120, 160, 200, 235]
 
@@ -30,7 +31,7 @@ def video(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_each_frame_of_a_video_is_judged(video: Path):
-    found = list(judge_frames(detector(batch_size=3), str(video)))
+    found = list(judge_frames(detector(batch_size=3), [str(video)]))
     assert [judged.key for judged in found] == [Key(str(video), k) for k in range(7)]
     scores = [judged.result.image * 255 for judged in found if judged.result]
     np.testing.assert_allclose(scores, LEVELS, atol=4)  # coded in 8 bits of luma
@@ -43,14 +44,14 @@ def test_a_video_that_was_cut_tells_what_is_there(video: Path, tmp_path: Path):
     broken.write_bytes(video.read_bytes()[:200])
     (tmp_path / "empty.avi").touch()
     for path in (broken, tmp_path / "empty.avi"):
-        (judged,) = judge_frames(detector(), str(path))
+        (judged,) = judge_frames(detector(), [str(path)])
         assert judged.error.startswith("does not decode (")
         assert frames_told(str(path)) is None
 
 
 def test_a_video_without_the_library_is_told(video: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setitem(sys.modules, "av", None)
-    (judged,) = judge_frames(detector(), str(video))
+    (judged,) = judge_frames(detector(), [str(video)])
     assert judged.error == "videos need the package av; install it by pip install 'vlmad-jax[video]'"
 
 
@@ -59,13 +60,100 @@ def test_pages_are_frames(tmp_path: Path, name: str):
     pages = [grey(level) for level in (10, 100, 250)]
     pages[0].save(tmp_path / name, save_all=True, append_images=pages[1:])
     grey(10, tmp_path / "single.tif")
-    found = list(judge_frames(detector(batch_size=2), str(tmp_path / name)))
-    assert [judged.key.frame for judged in found] == [0, 1, 2]
-    np.testing.assert_allclose([j.result.image * 255 for j in found if j.result], [10, 100, 250], atol=1)
-    assert frames_told(str(tmp_path / name)) == 3
-    assert has_frames(str(tmp_path / name))
-    assert not has_frames(str(tmp_path / "single.tif"))
-    assert not has_frames(str(tmp_path / "none.tif"))
+    paths = [str(tmp_path / x) for x in (name, "single.tif", "none.tif")]
+    found = list(judge_files(detector(batch_size=2), [paths[0], *paths]))
+    assert [judged.key for judged in found[:2]] == [Key(paths[1]), Key(paths[2])]
+    assert found[1].error == "no such picture"
+    assert [judged.key for judged in found[2:]] == [Key(paths[0], k) for k in (0, 1, 2)] * 2
+    levels = [j.result.image * 255 for j in found if j.result]
+    np.testing.assert_allclose(levels, [10, *[10, 100, 250] * 2], atol=1)
+    assert [frames_told(path) for path in paths] == [3, 1, None]
+
+
+def test_smaller_copies_and_masks_are_no_pages(tmp_path: Path):
+    """As microscopes and cameras write them, before the image or after it."""
+    kinds = ([0, 1, 0, 4], [1, 0], [0, 1])
+    levels = ([10, 200, 100, 255], [200, 10], [10, 200])
+    for name, kind, level in zip("abc", kinds, levels, strict=True):
+        path = tmp_path / f"{name}.tif"
+        with TiffImagePlugin.AppendingTiffWriter(str(path), new=True) as file:
+            for bits, grey_level in zip(kind, level, strict=True):
+                grey(grey_level).save(file, "TIFF", tiffinfo={254: bits})
+                file.newFrame()
+    found = list(judge_files(detector(), [str(tmp_path / f"{name}.tif") for name in "abc"]))
+    seen = [(Path(j.key.path).name, j.key.frame, round(j.result.image * 255)) for j in found if j.result]
+    assert seen == [("b.tif", None, 10), ("c.tif", None, 10), ("a.tif", 0, 10), ("a.tif", 1, 100)]
+
+
+# Of a display matrix, a, b, c and d, with where the frame's upper left corner is then shown.
+SHOWN = {
+    (1, 0, 0, 1): "upper left",
+    (0, 1, -1, 0): "upper right",  # a quarter with the clock, as telephones held upright write
+    (-1, 0, 0, -1): "lower right",
+    (0, -1, 1, 0): "lower left",
+    (-1, 0, 0, 1): "upper right",
+    (1, 0, 0, -1): "lower left",
+    (0, 1, 1, 0): "upper left",
+    (0, -1, -1, 0): "lower right",
+}
+
+
+def turned(path: Path, matrix: tuple[float, ...], tmp_path: Path) -> Path:
+    """The same video with another display matrix in the header of its track."""
+    content = bytearray(path.read_bytes())
+    start = content.index(b"tkhd") + 4 + 40  # version 0: after flags, times, layer and volume
+    a, b, c, d = (round(x * 2**16) for x in matrix)
+    content[start : start + 36] = struct.pack(">9i", a, b, 0, c, d, 0, 0, 0, 2**30)
+    copy = tmp_path / "turned.mp4"
+    copy.write_bytes(content)
+    return copy
+
+
+@pytest.fixture(scope="module")
+def corner(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A frame of 64 x 48 pixels, black, its upper left quarter white, the part beside it grey."""
+    pixels = np.zeros((48, 64, 3), np.uint8)
+    pixels[:24, :32], pixels[:24, 32:] = 255, 128
+    path = tmp_path_factory.mktemp("video") / "corner.mp4"
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("mpeg4", rate=10)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        container.mux(stream.encode(av.VideoFrame.from_ndarray(pixels, format="rgb24")))
+        container.mux(stream.encode())
+    return path
+
+
+@pytest.mark.parametrize("matrix", SHOWN)
+def test_a_video_is_judged_as_it_is_shown(corner: Path, tmp_path: Path, matrix: tuple[int, ...]):
+    (image,) = frames_of(str(turned(corner, matrix, tmp_path)))
+    lies = matrix[0] == 0
+    assert image.size == ((48, 64) if lies else (64, 48))
+    pixels = np.asarray(image.convert("L")).astype(int)
+    rows, columns = (slice(None, pixels.shape[axis] // 2) for axis in (0, 1))
+    quarters = {
+        "upper left": pixels[rows, columns],
+        "upper right": pixels[rows, ::-1][:, columns],
+        "lower left": pixels[::-1][rows, columns],
+        "lower right": pixels[::-1, ::-1][rows, columns],
+    }
+    assert max(quarters, key=lambda name: quarters[name].mean()) == SHOWN[matrix]
+    # What was beside the white quarter is now beside or below it: a mirrored image is no turned one.
+    right = "left" in SHOWN[matrix]
+    beside = SHOWN[matrix].replace(*(("left", "right") if right else ("right", "left")))
+    assert (quarters[beside].mean() > 60) == (not lies)
+
+
+def test_the_boxes_of_a_turned_video_are_in_its_frame_as_shown(corner: Path, tmp_path: Path):
+    (judged,) = judge_frames(detector(threshold=0.8), [str(turned(corner, (0, 1, -1, 0), tmp_path))])
+    assert judged.result is not None
+    assert judged.result.size == (64, 48)
+    (box,) = judged.result.boxes
+    assert (box.x, box.y, box.x + box.width, box.y + box.height) == (24, 0, 48, 32)
+
+
+def test_a_video_turned_by_an_odd_angle_is_told(corner: Path, tmp_path: Path):
+    (judged,) = judge_frames(detector(), [str(turned(corner, (0.7, 0.7, -0.7, 0.7), tmp_path))])
+    assert judged.error.startswith("its header turns it by an angle; turn it by quarters")
 
 
 def test_a_page_that_is_broken_ends_it(tmp_path: Path):
@@ -78,7 +166,7 @@ def test_a_page_that_is_broken_ends_it(tmp_path: Path):
     content = bytearray(path.read_bytes())
     content[start : start + length] = bytes([255]) * length
     path.write_bytes(content)
-    found = list(judge_frames(detector(), str(path)))
+    found = list(judge_frames(detector(), [str(path)]))
     assert [bool(judged.error) for judged in found] == [False, True]
 
 

@@ -17,6 +17,10 @@ from vlmad_jax.errors import InputError
 # Formats that Pillow lists but that are no pictures of pixels, or that it only opens with outside help.
 _NOT_RASTER = {"BUFR", "EPS", "GRIB", "HDF5", "MPEG", "PDF", "WMF"}
 _ORIENTATION = 0x0112  # the EXIF tag; 5 to 8 swap width and height
+# Formats whose files may hold several images of equal rank. Others hold one in several sizes, its layers, or,
+# as telephones write into a JPEG, small copies of it.
+_PAGED = {"AVIF", "DCX", "FLI", "GIF", "PNG", "TIFF", "WEBP"}
+_KIND_OF_PAGE = 254  # the TIFF tag NewSubfileType: bit 0 is a smaller copy, bit 2 a mask of another page
 _DEPTHS = (255, 4095, 65535)  # the largest value of 8, 12 and 16 bits
 # A picture of more pixels is refused by its header: decoded it would take more than 0.8 GB, 1 GB for some.
 LARGEST_PICTURE = 200_000_000
@@ -42,39 +46,56 @@ def is_picture(path: Path) -> bool:
     return path.suffix.lower() in picture_suffixes() and not path.name.startswith(".")
 
 
+class SeveralImages(InputError):
+    """A file holds several images where one was asked for."""
+
+
 def read_picture(path: str | Path) -> Image.Image:
-    """Read a picture, of any mode that Pillow decodes, as RGB with 8 bits.
+    """Read an image, of any mode that Pillow decodes, as RGB with 8 bits.
 
-    Its EXIF rotation is applied; what is transparent lies over white; grey, palette and CMYK pictures are
-    converted; the first frame is taken of several. More than 8 bits are scaled by the range of 8, 12 or
-    16 bits, whichever is the smallest to hold the largest value (cameras of 12 bits write files of 16);
-    floats within 0..1 by that range; everything else from its smallest to its largest value.
+    Its EXIF rotation is applied; what is transparent lies over white; grey, palette and CMYK images are
+    converted. More than 8 bits are scaled by the range of 8, 12 or 16 bits, whichever is the smallest to
+    hold the largest value (cameras of 12 bits write files of 16); floats within 0..1 by that range;
+    everything else from its smallest to its largest value.
 
-    Raises InputError when the file is missing, does not decode, or has more than `LARGEST_PICTURE` pixels.
+    Raises:
+      SeveralImages: the file holds more than one, see `read_pages`.
+      InputError: the file is missing, does not decode, or has more than `LARGEST_PICTURE` pixels.
     """
     with _opened(path, "picture") as file:
-        return _first(file)
+        return _only(file, path)
 
 
 def decode_picture(content: bytes, name: str) -> Image.Image:
     """The bytes of a file as `read_picture` reads it; errors call it by `name`."""
     with _explained(name, "picture"), _header(io.BytesIO(content), name) as file:
-        return _first(file)
+        return _only(file, name)
 
 
-def read_frames(path: str | Path) -> Iterator[Image.Image]:
-    """All pictures in a file, each as `read_picture` reads the first; raises InputError as that does."""
+def read_pages(path: str | Path) -> Iterator[Image.Image]:
+    """Every image in a file, each as `read_picture` reads one.
+
+    Pages of a TIFF that are smaller copies or masks of others are passed over. Raises InputError as
+    `read_picture` does, but for files of several images.
+    """
     with _opened(path, "picture") as file:
-        for number in range(getattr(file, "n_frames", 1)):
+        for number in _pages(file):
             file.seek(number)
             _check_size(path, file)
             yield _as_rgb(ImageOps.exif_transpose(file))
 
 
-def count_frames(path: str | Path) -> int:
-    """How many pictures are in a file; raises InputError when its header does not decode."""
+def page_sizes(path: str | Path) -> list[tuple[int, int]]:
+    """Width and height of every image in a file, see `read_pages`, as a person sees it, from headers alone.
+
+    Raises InputError when the file is missing or a header does not decode.
+    """
+    sizes = []
     with _opened(path, "picture") as file:
-        return getattr(file, "n_frames", 1)
+        for number in _pages(file):
+            file.seek(number)
+            sizes.append(_size_as_shown(file))
+    return sizes
 
 
 def to_rgb(picture: Image.Image) -> Image.Image:
@@ -87,7 +108,27 @@ def to_rgb(picture: Image.Image) -> Image.Image:
         return _as_rgb(ImageOps.exif_transpose(picture))
 
 
-def _first(file: Image.Image) -> Image.Image:
+def _pages(file: Image.Image) -> list[int]:
+    """The numbers of the images of equal rank in a file that is open."""
+    count = getattr(file, "n_frames", 1) if file.format in _PAGED else 1
+    if count == 1 or file.format != "TIFF":
+        return list(range(count))
+    found = []
+    for number in range(count):
+        file.seek(number)
+        if not file.tag_v2.get(_KIND_OF_PAGE, 0) & 0b101:  # type: ignore[attr-defined]
+            found.append(number)
+    return found or [0]
+
+
+def _only(file: Image.Image, name: str | Path) -> Image.Image:
+    pages = _pages(file)
+    if len(pages) > 1:
+        raise SeveralImages(
+            f"{name}: holds {len(pages)} images where one is read; save each as a file of its own"
+        )
+    if pages != [file.tell()]:
+        file.seek(pages[0])
     ImageOps.exif_transpose(file, in_place=True)
     file.load()
     return _as_rgb(file)
@@ -127,9 +168,12 @@ def shown_size(path: str | Path) -> tuple[int, int]:
     Raises InputError when the file is missing or its header does not decode.
     """
     with _opened(path, "picture") as file:
-        width, height = file.size
-        turned = file.getexif().get(_ORIENTATION, 1) >= 5
-    return (height, width) if turned else (width, height)
+        return _size_as_shown(file)
+
+
+def _size_as_shown(file: Image.Image) -> tuple[int, int]:
+    width, height = file.size
+    return (height, width) if file.getexif().get(_ORIENTATION, 1) >= 5 else (width, height)
 
 
 def resize_picture(picture: Image.Image, size: int | tuple[int, int]) -> np.ndarray:

@@ -3,14 +3,21 @@
 import contextlib
 import functools
 import time
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from PIL import Image
 
-from vlmad_jax.data.images import read_mask, read_picture, resize_mask, resize_picture
+from vlmad_jax.contents import UNKNOWN, Seen, Signature, seen, signature
+from vlmad_jax.data.images import (
+    SeveralImages,
+    read_mask,
+    read_picture,
+    resize_mask,
+    resize_picture,
+)
 from vlmad_jax.data.prefetch import closed_at_exit, prefetch
 from vlmad_jax.data.samples import Sample
 from vlmad_jax.data.workers import stream
@@ -74,30 +81,42 @@ class ReadRow:
 
 @dataclass(frozen=True)
 class ReadPicture:
-    """Decode and resize one picture, by its path, to `shape`, rows and columns.
+    """Decode and resize one image, by its path, to `shape`, rows and columns.
 
-    "image" uint8 (*shape, 3), "size" (height, width) of the picture, "milliseconds" that it took, and
-    "error", why it does not decode, UTF-8, empty if it does; its pixels are then zeros.
+    "image" uint8 (*shape, 3); "size" (height, width) of the image; "milliseconds" that it took; "error", why
+    it does not decode, UTF-8, empty if it does (the pixels are zeros else); "several", whether the file holds
+    several images, and none of them was read; "digest" and "signature" of the file, see `contents.Seen`.
     """
 
     shape: tuple[int, int]
 
     def __call__(self, path: str) -> dict[str, Any]:
-        return self.read(path, functools.partial(read_picture, path))
+        before = signature(path)
+        row = self.read(path, functools.partial(read_picture, path))
+        return row if row["error"] else row | _seen_fields(seen(path, before))
 
     def read(self, path: str, opened: Callable[[], Image.Image]) -> dict[str, Any]:
-        """The picture that `opened` gives; what else than InputError it raises is raised."""
+        """The image that `opened` gives; what else than InputError it raises is raised."""
         began = time.perf_counter()
         try:
-            picture = opened()
+            image = opened()
         except InputError as reason:
-            return self.failed(str(reason).removeprefix(f"{path}: "))
-        pixels, size = resize_picture(picture, self.shape), (picture.height, picture.width)
+            failed = self.failed(str(reason).removeprefix(f"{path}: "))
+            return failed | {"several": np.bool_(isinstance(reason, SeveralImages))}
+        pixels, size = resize_picture(image, self.shape), (image.height, image.width)
         return _picture_row(pixels, size, 1000 * (time.perf_counter() - began), "")
 
     def failed(self, error: str) -> dict[str, Any]:
-        """That of a picture which cannot be read."""
+        """The row of an image that cannot be read."""
         return _picture_row(np.zeros((*self.shape, 3), np.uint8), (0, 0), 0, error)
+
+    def each(self, path: str, images: Iterator[Image.Image]) -> Iterator[dict[str, Any]]:
+        """The rows of images that all come from one file; one that does not decode is the last."""
+        before = signature(path)
+        file = _seen_fields(seen(path, before))
+        with contextlib.suppress(StopIteration):
+            while True:
+                yield self.read(path, functools.partial(next, images)) | file
 
 
 def _picture_row(
@@ -108,7 +127,20 @@ def _picture_row(
         "size": np.array(size, np.int32),
         "milliseconds": np.float32(milliseconds),
         "error": np.array(error.encode("utf-8", "backslashreplace"), _REASON),
+        "several": np.bool_(False),
+        **_seen_fields(UNKNOWN),
     }
+
+
+def _seen_fields(file: Seen) -> dict[str, Any]:
+    numbers = file.signature or (0,) * len(Signature._fields)
+    return {"digest": np.array(file.digest.encode(), "S32"), "signature": np.array(numbers, np.uint64)}
+
+
+def seen_in(row: Mapping[str, Any]) -> Seen:
+    """What `ReadPicture` saw of the file."""
+    digest = bytes(row["digest"]).decode()
+    return Seen(digest, Signature(*map(int, row["signature"]))) if digest else UNKNOWN
 
 
 def batches(

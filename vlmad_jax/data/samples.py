@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 
-from vlmad_jax.contents import digests
+from vlmad_jax.contents import digests_of
 from vlmad_jax.fingerprint import fingerprint
 
 GOOD = "good"
@@ -72,8 +72,7 @@ class DataSet:
     @cached_property
     def contents(self) -> Mapping[str, str]:
         """The digest of what each image and each mask holds, by its path."""
-        paths = list(dict.fromkeys(path for sample in self.samples for path in sample.files))
-        return dict(zip(paths, digests(paths), strict=True))
+        return digests_of(path for sample in self.samples for path in sample.files)
 
     @cached_property
     def fingerprint(self) -> str:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import os
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TextIO
 
+from vlmad_jax.contents import Memory
 from vlmad_jax.errors import InputError
 from vlmad_jax.inspection.heat_maps import write_heat_map
-from vlmad_jax.inspection.journal import Journal
+from vlmad_jax.inspection.journal import Journal, Kept
 from vlmad_jax.inspection.judged import Judged
 from vlmad_jax.inspection.rows import Row
 
@@ -27,20 +29,34 @@ class Counts:
 
 
 class Answers:
-    """Takes judged pictures one by one: a row in the journal, a heat map, a line on a stream."""
+    """Takes judged images one by one: a row in the journal, a heat map, a line on a stream.
 
-    def __init__(self, journal: Journal | None, save_maps: bool, stream: TextIO | None) -> None:
+    Attributes:
+      journal: of the rows, if they are kept.
+      counts: what was answered; and what an earlier run left of the images that are looked at.
+    """
+
+    def __init__(
+        self,
+        journal: Journal | None,
+        save_maps: bool,
+        stream: TextIO | None,
+        memory: Memory,
+        kept: Iterable[Kept],
+    ) -> None:
+        """`memory` is told what files held, and `kept` is counted."""
         self.journal = journal
         self.maps = journal.out if journal is not None and save_maps else None
         self.stream = stream
+        self.memory = memory
         self.counts = Counts()
-        if journal is not None:
-            self.counts = Counts(good=len(journal.done) - journal.bad, bad=journal.bad)
+        for row in kept:
+            self._count("bad" if row.bad else "good")
 
     def add(self, judged: Judged | Row) -> None:
-        """Answers for a picture; raises InputError where an answer cannot be written.
+        """Answers for an image; raises InputError where an answer cannot be written.
 
-        Of a picture that was judged elsewhere there is but the row, and no heat map.
+        Of an image that was judged elsewhere there is but the row, and no heat map.
         """
         row = Row.of(judged) if isinstance(judged, Judged) else judged
         if self.maps is not None and isinstance(judged, Judged):
@@ -49,7 +65,11 @@ class Answers:
             self.journal.add(row)
         if self.stream is not None:
             self._tell(self.stream, row.as_json())
-        kind = "failed" if row.decision is None else row.decision
+        if isinstance(judged, Judged):
+            self.memory.remember(row.path, judged.file.signature, judged.file.digest)
+        self._count("failed" if row.decision is None else row.decision)
+
+    def _count(self, kind: str) -> None:
         setattr(self.counts, kind, getattr(self.counts, kind) + 1)
 
     @staticmethod

@@ -8,11 +8,16 @@ maps/          heat maps, if they were asked for
 
 from __future__ import annotations
 
+import contextlib
 import os
-from collections.abc import Iterator
+import sys
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
+from tqdm import tqdm
+
+from vlmad_jax.contents import digests_of
 from vlmad_jax.errors import InputError
 from vlmad_jax.files import write_atomically
 from vlmad_jax.folder import take_folder
@@ -24,11 +29,18 @@ TABLE = "scores.csv"
 OUTPUTS = (LINES, TABLE, "maps")
 
 
+class Kept(NamedTuple):
+    """What is known of an image from its row: the digest of its file's content, and the decision."""
+
+    content: str | None
+    bad: bool
+
+
 class Journal:
     """Rows in `out`, those of an earlier run of the same `config` first; a context manager.
 
-    Rows of pictures that failed are forgotten, so that they are tried again. `done` are the pictures that the
-    earlier run left, `bad` how many of them were.
+    Rows of images that failed are forgotten, so that they are tried again. `done` are the images that the
+    earlier run left, by their keys in the order of their rows; of an image with several, the last.
 
     Raises:
       InputError: `out` holds something else or another run, or cannot be written.
@@ -37,16 +49,54 @@ class Journal:
     def __init__(self, out: Path, config: dict[str, Any], resume: bool) -> None:
         take_folder(out, config, OUTPUTS, resume)
         self.out = out
-        self.done: set[Key] = set()
-        self.bad = 0
-        write_atomically(out / LINES, (_bytes(row.as_json()) for row in _kept(out / LINES)))
-        write_atomically(out / TABLE, self._table())
+        self.done: dict[Key, Kept] = {}
+        self._rewrite(lambda row: row.error is None)
+
+    def forget(self, keys: Collection[Key]) -> None:
+        """Removes the rows of some images; before the first is added."""
+        self._rewrite(lambda row: row.key not in keys)
+
+    def forget_changed(self, paths: Iterable[str], sequences: Mapping[str, Sequence[str]]) -> None:
+        """Removes the rows of files whose content is another than when they were judged, and says so.
+
+        Args:
+          paths: the files that are there.
+          sequences: by folder, in order, those whose decision depends on the ones before; where one changed,
+            came in between or is gone, the rows of all go.
+        """
+        contents = digests_of(set(paths).intersection(key.path for key in self.done))
+        changed = {
+            key.path
+            for key, row in self.done.items()
+            if key.path in contents and row.content != contents[key.path]
+        }
+        rows: dict[str, list[str]] = {}
+        for key in self.done:
+            rows.setdefault(os.path.dirname(key.path), []).append(key.path)
+        for folder, frames in sequences.items():
+            before = [path for path in rows.get(folder, ()) if path not in sequences]
+            if frames and (changed.intersection(frames) or before != list(frames[: len(before)])):
+                changed.update(before)
+        if changed:
+            tqdm.write(f"files judged again, because their content changed: {len(changed)}", file=sys.stderr)
+            self.forget({key for key in self.done if key.path in changed})
+
+    def unchanged(self) -> dict[Key, Kept]:
+        """The rows of files that hold what they held when they were judged."""
+        contents = digests_of(key.path for key in self.done)
+        return {key: row for key, row in self.done.items() if row.content == contents[key.path] != ""}
+
+    def _rewrite(self, wanted: Callable[[Row], bool]) -> None:
+        lines = self.out / LINES
+        write_atomically(lines, (_bytes(row.as_json()) for row in _rows(lines) if wanted(row)))
+        self.done = {}
+        write_atomically(self.out / TABLE, self._table())
 
     def _table(self) -> Iterator[bytes]:
         yield _bytes(csv_line(COLUMNS))
-        for row in _kept(self.out / LINES):
-            self.done.add(row.key)
-            self.bad += row.decision == "bad"
+        for row in _rows(self.out / LINES):
+            self.done.pop(row.key, None)
+            self.done[row.key] = Kept(row.content, row.decision == "bad")
             yield _bytes(row.as_csv())
 
     def __enter__(self) -> Self:
@@ -72,18 +122,14 @@ class Journal:
             ) from error
 
 
-def _kept(path: Path) -> Iterator[Row]:
-    """The rows of an earlier run without those that failed, and without a last line that was cut short."""
+def _rows(path: Path) -> Iterator[Row]:
+    """The rows of an earlier run, without a last line that was cut short."""
     if not path.exists():
         return
     with open(path, encoding="utf-8") as file:
         for line in file:
-            try:
-                row = read_row(line)
-            except (ValueError, KeyError, TypeError):
-                continue
-            if row.error is None:
-                yield row
+            with contextlib.suppress(ValueError, KeyError, TypeError):
+                yield read_row(line)
 
 
 def _write(file: Any, data: bytes) -> None:

@@ -12,9 +12,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from vlmad_jax.data.pipeline import ReadPicture, prefetch, read_batches
+from vlmad_jax.contents import UNKNOWN, Seen
+from vlmad_jax.data.pipeline import ReadPicture, prefetch, read_batches, seen_in
 from vlmad_jax.inspection.detector import FittedDetector
 from vlmad_jax.inspection.result import Result
+from vlmad_jax.inspection.video import frames_of
 
 
 class Key(NamedTuple):
@@ -26,9 +28,16 @@ class Key(NamedTuple):
 
 @dataclass(frozen=True)
 class Judged:
-    """What came of a picture: a result, or the reason why there is none.
+    """An image with its result, or the reason why there is none.
 
-    `canvas` is the picture as the detector saw it, uint8 (rows, columns, 3).
+    Attributes:
+      key: which image it is.
+      canvas: the image as the detector saw it, uint8 (rows, columns, 3).
+      result: what the detector says.
+      milliseconds: for decoding, and its share of the batch's computing.
+      error: why there is no result.
+      file: what its file held.
+      several: whether that is that the file holds several images.
     """
 
     key: Key
@@ -36,6 +45,8 @@ class Judged:
     result: Result | None
     milliseconds: float
     error: str = ""
+    file: Seen = UNKNOWN
+    several: bool = False
 
     @classmethod
     def failed(cls, key: Key, error: str) -> Judged:
@@ -51,11 +62,41 @@ class Judged:
 Read = tuple[Sequence[Key], dict[str, np.ndarray]]
 
 
-def judge_paths(detector: FittedDetector, paths: Sequence[str], workers: int = 0) -> Iterator[Judged]:
-    """Each picture, in order; decoding, computing and what is done with the results overlap.
+def judge_files(detector: FittedDetector, paths: Sequence[str], workers: int = 0) -> Iterator[Judged]:
+    """Every image in some files: those of files that hold one, then the pages of those that hold several.
 
-    `workers` processes decode; 0 decodes in threads of this one.
+    Each kind is in order; decoding, computing and what is done with the results overlap. `workers` processes
+    decode files of one image; 0 decodes in threads of this one.
     """
+    several: list[str] = []
+    for judged in judge_paths(detector, paths, workers):
+        if judged.several:
+            several.append(judged.key.path)
+        else:
+            yield judged
+    yield from judge_frames(detector, several)
+
+
+def judge_frames(detector: FittedDetector, paths: Iterable[str]) -> Iterator[Judged]:
+    """The frames of videos and of files of several images, in order.
+
+    One that does not decode is the last of its file, with the reason.
+    """
+    read = ReadPicture(detector.canvas)
+    frames = (
+        (Key(path, number), row)
+        for path in paths
+        for number, row in enumerate(read.each(path, frames_of(path)))
+    )
+    batches: Iterator[Read] = (
+        ([key for key, _ in batch], stacked([row for _, row in batch]))
+        for batch in batched(frames, detector.batch_size)
+    )
+    return judge_ahead(detector, prefetch(batches, lambda batch: batch))
+
+
+def judge_paths(detector: FittedDetector, paths: Sequence[str], workers: int = 0) -> Iterator[Judged]:
+    """One for each file, in order: that of its image, or one that says that the file holds several."""
     read = read_batches(paths, ReadPicture(detector.canvas), detector.batch_size, workers)
     keys = (list(map(Key, part)) for part in batched(paths, detector.batch_size))
     return judge_ahead(detector, _paired(keys, read))
@@ -77,11 +118,13 @@ def judge(detector: FittedDetector, keys: Sequence[Key], read: dict[str, np.ndar
     share = 1000 * (time.perf_counter() - began) / max(len(sizes), 1)
     judged = []
     rows = zip(keys, read["image"], read["error"], read["milliseconds"], strict=True)
-    for key, image, error, milliseconds in rows:
+    for number, (key, image, error, milliseconds) in enumerate(rows):
+        file = seen_in({name: read[name][number] for name in ("digest", "signature")})
         if error:
-            judged.append(Judged.failed(key, error.decode("utf-8", "ignore")))
+            failed = Judged.failed(key, error.decode("utf-8", "ignore"))
+            judged.append(dataclasses.replace(failed, several=bool(read["several"][number])))
         else:
-            judged.append(Judged(key, image, next(results), float(milliseconds) + share))
+            judged.append(Judged(key, image, next(results), float(milliseconds) + share, file=file))
     return judged
 
 

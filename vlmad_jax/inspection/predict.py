@@ -3,25 +3,29 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
+import os
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO, TextIO
 
 from tqdm import tqdm
 
+from vlmad_jax.cache import software
+from vlmad_jax.contents import remembered
 from vlmad_jax.data.pipeline import ReadPicture
 from vlmad_jax.errors import InputError
 from vlmad_jax.inspection.answers import Answers, Counts
 from vlmad_jax.inspection.detector import FittedDetector
-from vlmad_jax.inspection.journal import Journal
-from vlmad_jax.inspection.judged import Judged, Key, judge_paths
+from vlmad_jax.inspection.journal import Journal, Kept
+from vlmad_jax.inspection.judged import Judged, Key, judge_files, judge_frames, judge_paths
 from vlmad_jax.inspection.live import Arrival, judge_live, named, watch
 from vlmad_jax.inspection.rows import Row
 from vlmad_jax.inspection.smoothing import Smoothing
 from vlmad_jax.inspection.sources import Found, find
-from vlmad_jax.inspection.video import frames_told, has_frames, is_picture_or_video, is_video, judge_frames
+from vlmad_jax.inspection.video import frames_told, is_picture_or_video, is_video
 
 # The rows of pictures by their paths, each once, in any order.
 Engine = Callable[[Sequence[str]], Iterator[Row]]
@@ -32,8 +36,8 @@ class PredictConfig:
     """How pictures are judged.
 
     Attributes:
-      sequence: each folder's pictures, in the order of their names, are frames of a sequence, and a picture's
-        file that holds several is a sequence of its own. Videos always are.
+      sequence: each folder's images, in the order of their names, are frames of a sequence, and a file of
+        several images is a sequence of its own. Videos always are.
       smoothing: of sequences.
       save_maps: also write a heat map of each picture.
       workers: processes that decode; 0 decodes in threads of this one.
@@ -54,16 +58,16 @@ def predict(
     config: PredictConfig,
     engine: Engine | None = None,
 ) -> Counts:
-    """Judges pictures and videos, files or folders with all that is below them, and writes rows to `out`.
+    """Judges images and videos, files or folders with all that is below them, and writes rows to `out`.
 
     Args:
       detector: judges.
       sources: files and folders.
-      out: folder of the rows.
+      out: folder of the rows. The rows of an earlier run are kept, but those of files whose content changed.
       config: how they are judged.
-      engine: judges with that detector elsewhere: single pictures, and makes no heat maps.
+      engine: judges with that detector elsewhere: images, not sequences, and makes no heat maps.
 
-    Returns the counts, with what an earlier run left.
+    Returns the counts of the images in these sources, with what an earlier run left of them.
 
     Raises:
       InputError: nothing at one of the sources, `out` is one of them or holds something else, or it cannot
@@ -74,15 +78,28 @@ def predict(
     sized = not config.sequence and not any(is_video(Path(path)) for path in paths)
     if engine and (config.save_maps or not sized):
         raise InputError("videos, --sequence and --save_maps are of --engine=local; leave them out")
-    with _journal(detector, out, config) as journal:
-        answers = Answers(journal, config.save_maps, None)
+    single, sequences = _split(paths, config.sequence)
+    journal = _journal(detector, out, config)
+    journal.forget_changed(paths, sequences)
+    asked = set(paths)
+    kept = {key: row for key, row in journal.done.items() if key.path in asked}
+    if others := len(journal.done) - len(kept):
+        told = f"rows in {out} not counted, because their files are gone or belong to other sources: {others}"
+        tqdm.write(told, file=sys.stderr)
+    with journal, remembered() as memory:
+        answers = Answers(journal, config.save_maps, None, memory, kept.values())
         for path, error in refused:
             _add(answers, Judged.failed(Key(path), error))
-        with tqdm(total=len(paths) if sized else None, unit=" pictures", disable=None) as bar:
-            bar.update(sum(Key(path) in journal.done for path in paths))
-            for judged in _judged(detector, paths, journal.done, config, engine):
-                _add(answers, judged)
-                bar.update()
+        todo = [path for path in single if not _is_done(path, kept)]
+        with tqdm(total=len(paths) if sized else None, unit=" images", disable=None) as bar:
+            bar.update(len(single) - len(todo))
+            found: Iterator[Judged | Row] = (
+                engine(todo) if engine else judge_files(detector, todo, config.workers)
+            )
+            for judged in itertools.chain(found, _judged_sequences(detector, sequences, kept, config)):
+                if judged.key not in kept:
+                    _add(answers, judged)
+                    bar.update()
     return answers.counts
 
 
@@ -94,29 +111,34 @@ def predict_live(
     config: PredictConfig,
     idle_seconds: float | None = None,
 ) -> Counts:
-    """Judges pictures as they come, and answers each at once by a line of JSON on `stream`.
+    """Judges images as they come, and answers each at once by a line of JSON on `stream`.
 
     Args:
-      detector: scores single pictures quickest with a batch size of 1.
+      detector: scores single images quickest with a batch size of 1.
       source: lines with paths, or a folder to watch; watching ends by an interrupt too.
       stream: of the answers.
-      out: rows are also written there, if given; pictures of a watched folder that are in it are passed over.
-      config: all pictures together are the sequence, if they are one.
-      idle_seconds: watching ends when no picture came for so long.
+      out: rows are also written there, if given, those of a file that is written again beside those of
+        before; files of a watched folder that are in it, and did not change, are passed over and counted.
+      config: all images together are the sequence, if they are one.
+      idle_seconds: watching ends when no image came for so long.
 
     Raises:
       InputError: see `watch` and `Journal`; or an answer cannot be written.
     """
     read = ReadPicture(detector.canvas)
-    detector.scorer.warm_up(detector.state)  # so that the first picture need not wait
+    detector.scorer.warm_up(detector.state)  # so that the first image need not wait
+    if isinstance(source, Path) and out is not None:
+        check_apart([str(source)], out)
+    journal = None if out is None else _journal(detector, out, config)
+    unchanged = journal.unchanged() if journal is not None and isinstance(source, Path) else {}
     with contextlib.ExitStack() as stack:
-        journal = None if out is None else stack.enter_context(_journal(detector, out, config))
-        answers = Answers(journal, config.save_maps, stream)
+        memory = stack.enter_context(remembered())
+        if journal is not None:
+            stack.enter_context(journal)
+        answers = Answers(journal, config.save_maps, stream, memory, unchanged.values())
         arrivals: Iterator[Arrival]
         if isinstance(source, Path):
-            if out is not None:
-                check_apart([str(source)], out)
-            done = {key.path for key in journal.done} if journal is not None else set()
+            done = {key.path: str(row.content) for key, row in unchanged.items()}
             arrivals = watch(source, read, done, out, idle_seconds)
             stack.enter_context(contextlib.suppress(KeyboardInterrupt))
         else:
@@ -143,20 +165,44 @@ def _journal(detector: FittedDetector, out: Path, config: PredictConfig) -> Jour
         "smoothing": config.smoothing.weight,
         "release": config.smoothing.release,
         "save_maps": config.save_maps,
+        "software": software(),
     }
     return Journal(out, decides, config.resume)
 
 
 def _found(sources: Iterable[str], out: Path) -> tuple[list[str], list[Found]]:
-    """Paths of pictures and videos, and apart what is none; there may be millions of the former."""
-    paths: list[str] = []
+    """Paths of images and videos, and apart what is none; there may be millions of the former."""
+    paths: dict[str, None] = {}
     refused: list[Found] = []
     for found in (found for source in sources for found in find(source, is_picture_or_video, out)):
         if found.error:
             refused.append(found)
         else:
-            paths.append(found.path)
-    return paths, refused
+            paths[found.path] = None
+    return list(paths), refused
+
+
+def _split(paths: Sequence[str], sequence: bool) -> tuple[list[str], dict[str, list[str]]]:
+    """Files whose images are judged by themselves; and sequences: a folder with its files, or a file."""
+    single: list[str] = []
+    sequences: dict[str, list[str]] = {}
+    for path in paths:
+        if is_video(Path(path)) or (sequence and (frames_told(path) or 1) > 1):
+            sequences[path] = []
+        elif sequence:
+            sequences.setdefault(os.path.dirname(path), []).append(path)
+        else:
+            single.append(path)
+    return single, sequences
+
+
+def _is_done(path: str, kept: Mapping[Key, Kept]) -> bool:
+    """Whether there are rows of all images in a file."""
+    if Key(path) in kept:
+        return True
+    if Key(path, 0) not in kept or (told := frames_told(path)) is None:
+        return False
+    return all(Key(path, number) in kept for number in range(told))
 
 
 def _add(answers: Answers, judged: Judged | Row) -> None:
@@ -165,35 +211,15 @@ def _add(answers: Answers, judged: Judged | Row) -> None:
     answers.add(judged)
 
 
-def _judged(
+def _judged_sequences(
     detector: FittedDetector,
-    paths: Sequence[str],
-    done: set[Key],
+    sequences: Mapping[str, Sequence[str]],
+    kept: Mapping[Key, Kept],
     config: PredictConfig,
-    engine: Engine | None,
-) -> Iterator[Judged | Row]:
-    """What is not done yet. An unfinished sequence is judged from its start, for what came before counts."""
-    if engine:
-        yield from engine([path for path in paths if Key(path) not in done])
-        return
-    single: list[str] = []
-    sequences: dict[str, list[str]] = {}
-    for path in paths:
-        if is_video(Path(path)) or (config.sequence and has_frames(path)):
-            sequences[path] = []
-        elif config.sequence:
-            sequences.setdefault(str(Path(path).parent), []).append(path)
-        elif Key(path) not in done:
-            single.append(path)
-    yield from judge_paths(detector, single, config.workers)
-    for name, pictures in sequences.items():
-        if pictures:
-            if all(Key(path) in done for path in pictures):
-                continue
-            frames = judge_paths(detector, pictures, config.workers)
-        else:
-            told = frames_told(name)
-            if told is not None and sum(key.path == name for key in done) >= told:
-                continue
-            frames = judge_frames(detector, name)
-        yield from (judged for judged in config.smoothing.apply(frames) if judged.key not in done)
+) -> Iterator[Judged]:
+    """Each from its start unless it is done, for what came before counts."""
+    for name, images in sequences.items():
+        if all(Key(path) in kept for path in images) if images else _is_done(name, kept):
+            continue
+        frames = judge_paths(detector, images, config.workers) if images else judge_frames(detector, [name])
+        yield from config.smoothing.apply(frames)

@@ -59,7 +59,7 @@ class RayEngine:
     cores: int = 4
 
     def __call__(self, paths: Sequence[str]) -> Iterator[Row]:
-        """The rows of pictures, each once, shard by shard as they come.
+        """The rows of the images in some files, each once, shard by shard as they come.
 
         Raises:
           InputError: Ray is not installed, there is no cluster or no room in it, or a machine of it lacks the
@@ -143,8 +143,10 @@ class _ScoreShard:
         if self.detector is None:
             return pyarrow.table({"problem": [self.problem]})
         paths = [os.fsdecode(path) for path in shard["path"].to_pylist()]
-        scored = score_paths(self.detector, [os.path.join(self.folder, path) for path in paths])
-        rows = (dataclasses.replace(row, path=path) for row, path in zip(scored, paths, strict=True))
+        told = {os.path.join(self.folder, path): path for path in paths}
+        rows = (
+            dataclasses.replace(row, path=told[row.path]) for row in score_paths(self.detector, list(told))
+        )
         return pyarrow.table({"row": [row.as_json() for row in rows]})
 
 

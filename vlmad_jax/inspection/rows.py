@@ -13,9 +13,9 @@ import numpy as np
 
 from vlmad_jax.inspection.boxes import Box
 from vlmad_jax.inspection.detector import FittedDetector
-from vlmad_jax.inspection.judged import Judged, Key, judge_paths
+from vlmad_jax.inspection.judged import Judged, Key, judge_files
 
-COLUMNS = ("path", "frame", "score", "probability", "decision", "boxes", "milliseconds", "error")
+COLUMNS = ("path", "frame", "score", "probability", "decision", "boxes", "milliseconds", "error", "content")
 
 
 @dataclass(frozen=True)
@@ -24,13 +24,14 @@ class Row:
 
     Attributes:
       path: of the picture or the video.
-      frame: of a video, from 0.
+      frame: of a video or of a file of several images, from 0.
       score: as the detector gives it.
       probability: that it is bad, 0 to 1.
       decision: "good" or "bad".
       boxes: of the defects, in pixels of the picture, worst first.
       milliseconds: for decoding, and its share of the batch's computing.
       error: why it could not be judged.
+      content: 32 hexadecimal digits that change with the content of the file; None if it changed meanwhile.
     """
 
     path: str
@@ -41,6 +42,7 @@ class Row:
     boxes: tuple[Box, ...] | None = None
     milliseconds: float | None = None
     error: str | None = None
+    content: str | None = None
 
     @classmethod
     def of(cls, judged: Judged) -> Row:
@@ -55,6 +57,7 @@ class Row:
             decision="bad" if result.bad else "good",
             boxes=tuple(box._replace(peak=_shortest(box.peak)) for box in result.boxes),
             milliseconds=round(judged.milliseconds, 2),
+            content=judged.file.digest or None,
         )
 
     @property
@@ -86,8 +89,8 @@ def read_row(line: str) -> Row:
 
 
 def score_paths(detector: FittedDetector, paths: Sequence[str], workers: int = 0) -> Iterator[Row]:
-    """The rows of pictures, in order, as they are scored: of a detector and paths alone."""
-    return map(Row.of, judge_paths(detector, paths, workers))
+    """The rows of every image in some files, as they are scored: of a detector and paths alone."""
+    return map(Row.of, judge_files(detector, paths, workers))
 
 
 def csv_line(values: Sequence[Any]) -> str:

@@ -79,11 +79,11 @@ def trials(
         fitted = fit_scorer(named, scorer, params, files, saved, overwrite=True, workers=workers)
         tested = dataset.select(category, "test")
         loaded = load_detector(saved, batch_size=config.batch_size)
-        rows = score_paths(loaded, [str(sample.path) for sample in tested], workers)
+        labels = {sample.path: sample.label for sample in tested}
         called = {0: list[bool](), 1: list[bool]()}
-        for sample, row in zip(tested, rows, strict=True):
+        for row in score_paths(loaded, list(labels), workers):
             if row.decision is not None:
-                called[sample.label].append(row.decision == "bad")
+                called[labels[row.path]].append(row.decision == "bad")
         yield Trial(
             category,
             count,

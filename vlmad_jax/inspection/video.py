@@ -1,23 +1,33 @@
-"""Files of many pictures: videos, decoded by PyAV, and animated or multi-page pictures."""
+"""Files of many images: videos, decoded by PyAV, and image files with several frames or pages."""
 
 from __future__ import annotations
 
 import contextlib
-import functools
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from PIL import Image
+from PIL.Image import Transpose
 
-from vlmad_jax.data.images import LARGEST_PICTURE, count_frames, is_picture, read_frames
-from vlmad_jax.data.pipeline import ReadPicture, prefetch
+from vlmad_jax.data.images import LARGEST_PICTURE, is_picture, page_sizes, read_pages
 from vlmad_jax.errors import InputError
-from vlmad_jax.inspection.detector import FittedDetector
-from vlmad_jax.inspection.judged import Judged, Key, Read, batched, judge_ahead, stacked
 
-ANIMATED = frozenset((".apng", ".gif", ".tif", ".tiff", ".webp"))
 VIDEOS = frozenset((".avi", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".webm", ".wmv"))
+SKEW = 0.01  # of the display matrix, by which it may miss a quarter turn
+# How a frame is turned and mirrored to be shown, by the display matrix (a, b, c, d) of its header: the pixel
+# at (x, y) is shown at (a x + c y, b x + d y). Telephones write it instead of turning the pixels.
+TURNS = {
+    (1, 0, 0, 1): None,
+    (-1, 0, 0, 1): Transpose.FLIP_LEFT_RIGHT,
+    (1, 0, 0, -1): Transpose.FLIP_TOP_BOTTOM,
+    (-1, 0, 0, -1): Transpose.ROTATE_180,
+    (0, 1, 1, 0): Transpose.TRANSPOSE,
+    (0, 1, -1, 0): Transpose.ROTATE_270,
+    (0, -1, 1, 0): Transpose.ROTATE_90,
+    (0, -1, -1, 0): Transpose.TRANSVERSE,
+}
 
 
 def is_video(path: Path) -> bool:
@@ -30,46 +40,41 @@ def is_picture_or_video(path: Path) -> bool:
     return is_picture(path) or is_video(path)
 
 
-def has_frames(path: str) -> bool:
-    """Whether a picture's file holds more than one; one that does not decode holds none."""
-    if Path(path).suffix.lower() not in ANIMATED:  # telephones put small copies into a JPEG
-        return False
-    with contextlib.suppress(InputError):
-        return count_frames(path) > 1
-    return False
+def frames_of(path: str) -> Iterator[Image.Image]:
+    """The frames of a video, or the images in another file, as a person sees them.
 
-
-def judge_frames(detector: FittedDetector, path: str) -> Iterator[Judged]:
-    """The frames of a file, in order; one that does not decode is the last, with the reason."""
-    batches: Iterator[Read] = (
-        ([Key(path, number) for number, _ in batch], stacked([row for _, row in batch]))
-        for batch in batched(enumerate(_read(path, detector.canvas)), detector.batch_size)
-    )
-    return judge_ahead(detector, prefetch(batches, lambda batch: batch))
+    Raises InputError for a file that does not decode.
+    """
+    return _video_frames(path) if is_video(Path(path)) else read_pages(path)
 
 
 def frames_told(path: str) -> int | None:
     """How many frames a file says it has, if it does; that may be wrong for a video that was cut short."""
     with contextlib.suppress(InputError):
         if not is_video(Path(path)):
-            return count_frames(path)
+            return len(page_sizes(path))
         with _opened(path) as stream:
             return stream.frames or None
     return None
 
 
-def _read(path: str, shape: tuple[int, int]) -> Iterator[dict[str, Any]]:
-    pictures = _video_frames(path) if is_video(Path(path)) else read_frames(path)
-    read = ReadPicture(shape)
-    with contextlib.suppress(StopIteration):
-        while True:
-            yield read.read(path, functools.partial(next, pictures))
-
-
 def _video_frames(path: str) -> Iterator[Image.Image]:
     with _opened(path) as stream:
         for frame in stream.container.decode(stream):
-            yield frame.to_image()
+            yield _as_shown(frame, path)
+
+
+def _as_shown(frame: Any, path: str) -> Image.Image:
+    """A frame of PyAV, turned and mirrored as its display matrix says."""
+    image, matrix = frame.to_image(), frame.side_data.get("DISPLAYMATRIX")
+    if matrix is None:
+        return image
+    a, b, _, c, d, *_ = np.frombuffer(bytes(matrix), np.int32) / 2**16
+    way = tuple(round(float(x)) for x in (a, b, c, d))
+    if way not in TURNS or max(abs(np.subtract((a, b, c, d), way))) > SKEW:
+        raise InputError(f"{path}: its header turns it by an angle; turn it by quarters, or not at all")
+    turn = TURNS[way]
+    return image if turn is None else image.transpose(turn)
 
 
 @contextlib.contextmanager
