@@ -14,6 +14,7 @@ from tests.golden import golden_clip
 from tests.inspection.conftest import part
 from vlmad_jax import InputError, load_detector
 from vlmad_jax.clip.tensors import read_tensors
+from vlmad_jax.contents import digest
 from vlmad_jax.inspection import FitConfig, fit
 from vlmad_jax.inspection.saved import verify, write_saved
 from vlmad_jax.inspection.store import describe_weights
@@ -31,6 +32,7 @@ def test_what_is_saved(saved: Path, good: Path, weights: Path):
     assert (held["method"], held["object"], held["setting"]["image_size"]) == ("padim", "plate", 64)
     assert held["weights"]["name"] == str(weights)
     assert held["references"] == [str(good / f"{k}.png") for k in range(4)]
+    assert held["reference_digests"] == [digest(good / f"{k}.png") for k in range(4)]
     assert {"python", "jax", "numpy", "vlmad-jax"} <= held["versions"].keys()
     assert (held["threshold"]["rule"], held["threshold"]["pictures"], held["threshold"]["folds"]) == (
         "normal tail",
@@ -39,11 +41,11 @@ def test_what_is_saved(saved: Path, good: Path, weights: Path):
     )
     assert sorted(read_tensors(saved / "arrays.safetensors")) == ["state/mean", "state/whitening"]
     rows = (saved / "good_scores.csv").read_text().splitlines()
-    assert rows[0] == "path,version,score,peak"
+    assert rows[0] == "path,frame,version,score,peak"
     assert len(rows) == 1 + 4 * 3
     with Image.open(saved / "references/0003.jpg") as thumbnail:
         assert thumbnail.size == (160, 114)
-    largest = max(float(row.split(",")[2]) for row in rows[1:] if row.split(",")[1] == "0")
+    largest = max(float(row.split(",")[3]) for row in rows[1:] if row.split(",")[2] == "0")
     assert held["decision"]["threshold"] > largest
 
 

@@ -152,7 +152,7 @@ def scores_of_good(
     """Of each good picture and its augmentations, by a state that does not hold it."""
     if scorer.detector.references == "never":
         return fixed_scores(scorer, state, good.canvases, config.augmentations, config.seed)
-    folds = folds_of(len(good.paths), config.folds)
+    folds = folds_of(len(good.keys), config.folds)
     return held_out_scores(scorer, prepare, good.canvases, config.augmentations, folds, config.seed)
 
 
@@ -213,18 +213,19 @@ def about(config: FitConfig, fitted: Fitted) -> dict[str, Any]:
         "object": config.object_name,
         "options": {k: x for k, x in dataclasses.asdict(config).items() if k not in named},
         "threshold": fitted.threshold,
-        "references": fitted.good.names if fitted.good else [],
+        "references": list(fitted.good.files) if fitted.good else [],
+        "reference_digests": list(fitted.good.files.values()) if fitted.good else [],
         "left_out": [entry._asdict() for entry in fitted.good.left_out] if fitted.good else [],
     }
 
 
 def table(good: GoodPictures, scores: GoodScores) -> bytes:
-    """The good scores as CSV: path, version (0 is the picture itself), score, peak of the map."""
+    """The good scores as CSV: path, frame (of a file of several), version (0 is the image), score, peak."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(("path", "version", "score", "peak"))
-    first = 1 if len(good.paths) == 1 else 0
-    for path, images, peaks in zip(good.names, scores.image, scores.peak, strict=True):
+    writer.writerow(("path", "frame", "version", "score", "peak"))
+    first = 1 if len(good.keys) == 1 else 0
+    for key, images, peaks in zip(good.keys, scores.image, scores.peak, strict=True):
         for version, (image, peak) in enumerate(zip(images, peaks, strict=True), first):
-            writer.writerow((path, version, image, peak))
+            writer.writerow((Path(key.path).absolute(), key.frame, version, image, peak))
     return text.getvalue().encode("utf-8", "surrogateescape")

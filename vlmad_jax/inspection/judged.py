@@ -20,10 +20,13 @@ from vlmad_jax.inspection.video import frames_of
 
 
 class Key(NamedTuple):
-    """A picture: its path, and of a video or another file of several the number of the frame, from 0."""
+    """An image: its path, and in a video or another file of several the number of the frame, from 0."""
 
     path: str
     frame: int | None = None
+
+    def __str__(self) -> str:
+        return self.path if self.frame is None else f"{self.path} (image {self.frame})"
 
 
 @dataclass(frozen=True)

@@ -77,9 +77,11 @@ def png(picture: Image.Image) -> bytes:
 
 
 @contextmanager
-def serving(saved: Path, out: Path | None, detector: FittedDetector | None = None) -> Iterator[Server]:
+def serving(
+    saved: Path, out: Path | None, detector: FittedDetector | None = None, references: Path | None = None
+) -> Iterator[Server]:
     """The page of a saved detector, which may be loaded already."""
-    workshop = None if out is None else Workshop(out)
+    workshop = None if out is None else Workshop(out, references)
     server = Server(Desk(detector or load_detector(saved), saved, workshop))
     thread = threading.Thread(target=server.run)
     thread.start()

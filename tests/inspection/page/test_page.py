@@ -152,7 +152,21 @@ def test_a_refit_needs_a_folder_and_the_good_pictures(
         reason = client("POST", "refit", request).error
         assert reason.startswith(f"{lone}: ")
         assert "--references" in reason
+        save(part(3), lone)  # another image of that name
+        assert (
+            "holds something else than when the detector was made" in client("POST", "refit", request).error
+        )
+        save(part(3), tmp_path / "moved/other.png")
     assert not (tmp_path / "out/x.vlmad").exists()
+    save(part(1), tmp_path / "moved/of another name.png")
+    with serving(tmp_path / "lone.vlmad", tmp_path / "out", references=tmp_path / "moved") as server:
+        client = Client(server.url)
+        client.drop(part(2))
+        client("POST", "pictures/1/mark", {"mark": "good"})
+        assert client("POST", "refit", request).status == 200
+    made = load_detector(tmp_path / "out/x.vlmad").description["references"]
+    assert made[0] == str(tmp_path / "moved/of another name.png")
+    assert len(made) == 2
 
 
 def test_other_words_give_other_scores_and_the_own_ones_stay(speaking: Client, talker: FittedDetector):

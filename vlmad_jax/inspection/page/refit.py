@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from vlmad_jax.contents import digests_of
 from vlmad_jax.errors import InputError
 from vlmad_jax.files import write_atomically
 from vlmad_jax.inspection.detector import FittedDetector
@@ -100,12 +101,28 @@ class Workshop:
         return load_again(out, method.clip, detector.batch_size), left_out
 
     def _before(self, detector: FittedDetector) -> list[Found]:
-        """The good pictures that a detector was made of, where they are now."""
+        """The good images that a detector was made of, where they are now.
+
+        Raises InputError for one whose file holds something else by now.
+        """
         paths = [Path(path) for path in detector.description["references"]]
+        digests = detector.description.get("reference_digests", [])  # older detectors have none
         if self.references is None or not paths:
-            return [Found(str(path)) for path in paths]
-        kept = [Found(str(path)) for path in paths if path.parent == (self.out / KEPT).absolute()]
-        return [found for found in find(self.references) if not found.error] + kept
+            found = [Found(str(path)) for path in paths]
+        else:
+            kept = [Found(str(path)) for path in paths if path.parent == (self.out / KEPT).absolute()]
+            found = [file for file in find(self.references) if not file.error] + kept
+        if not digests:
+            return found
+        now = digests_of(file.path for file in found)
+        by_content = {now[file.path]: file for file in found}
+        for path, digest in zip(paths, digests, strict=True):
+            if digest and digest not in by_content:
+                raise InputError(
+                    f"{path}: is gone, or holds something else than when the detector was made; put it back, "
+                    "give --references=FOLDER if it was moved, or fit again"
+                )
+        return [by_content.get(digest, Found(str(path))) for path, digest in zip(paths, digests, strict=True)]
 
     def _keep(self, shown: Shown) -> str:
         """Writes a picture's file, named by its content, if it is not there; returns its path."""
