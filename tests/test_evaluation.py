@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 
 from tests.data.conftest import SIZE, make_category, mask, picture, save
-from vlmad_jax import evaluation
+from vlmad_jax import cache, evaluation
 from vlmad_jax.clip.model import load_clip
 from vlmad_jax.data import load_dataset
 from vlmad_jax.data.images import read_mask, read_picture, resize_mask, resize_picture
@@ -206,6 +206,36 @@ def test_other_references_under_the_same_name_are_another_run(
     message = "lists 2 pictures of bottle, not --shots=1; give --shots=2"
     with pytest.raises(InputError, match=message):
         evaluate(given, tmp_path / "out")
+
+
+def test_a_category_whose_images_changed_is_evaluated_again(
+    config: EvaluationConfig, stub: list[Brightness], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out, few = tmp_path / "out", dataclasses.replace(config, shots=2)
+    before = evaluate(few, out, save_maps=True)
+    good, bent = (Path(config.data_dir or "", f"bottle/test/{name}/000.png") for name in ("good", "bent"))
+    swapped = good.read_bytes(), bent.read_bytes()
+    bent.write_bytes(swapped[0])
+    good.write_bytes(swapped[1])
+    again = evaluate(few, out, save_maps=True)
+    assert "of bottle changed since; evaluated again" in capsys.readouterr().err
+    assert again == evaluate(few, tmp_path / "anew")
+    assert again["categories"]["bottle"] != before["categories"]["bottle"]
+    assert again["categories"]["metal_nut"] == before["categories"]["metal_nut"]
+    assert [len(detector.prepared) for detector in stub] == [2, 1, 2]
+    used = json.loads((out / "references.json").read_text())["metal_nut"][0]
+    save(picture(99), Path(used))
+    assert evaluate(few, out) == evaluate(few, tmp_path / "references")
+    assert [name for name, _ in stub[3].prepared] == ["metal nut"]
+
+
+def test_an_upgrade_brings_back_no_figure(
+    config: EvaluationConfig, stub: list[Brightness], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for version in (1, 1, 0):
+        monkeypatch.setattr(cache, "CACHE_VERSION", version)
+        evaluate(config, tmp_path / "out")
+    assert [len(detector.prepared) for detector in stub] == [2, 0, 2]
 
 
 def test_batch_size_and_workers_reach_the_reading(

@@ -61,6 +61,19 @@ def test_mvtec_archive_is_extracted_once(products: Path, tmp_path: Path) -> None
     assert extracted.stat().st_mtime_ns == before
 
 
+def test_an_archive_that_changed_is_told(products: Path, tmp_path: Path) -> None:
+    held = tmp_path / "held"
+    held.mkdir()
+    archive = pack(products, held / "mvtec_anomaly_detection.tar.xz", "w:xz")
+    before = load_dataset("mvtec_ad", held).fingerprint
+    save(picture(77), products / "bottle/test/good/000.png")
+    pack(products, archive, "w:xz")
+    for data_dir in (held, archive):
+        fails(rf"changed since it was extracted; remove {held}/mvtec_anomaly_detection", "mvtec_ad", data_dir)
+    shutil.rmtree(held / "mvtec_anomaly_detection")
+    assert load_dataset("mvtec_ad", held).fingerprint != before
+
+
 def test_broken_and_hostile_archives(products: Path, tmp_path: Path) -> None:
     archive = pack(products, tmp_path / "mvtec_anomaly_detection.tar.xz", "w:xz")
     archive.write_bytes(archive.read_bytes()[:-200])
@@ -224,6 +237,26 @@ def test_fingerprint_names_the_files_and_not_their_place(products: Path, tmp_pat
     target = tmp_path / "elsewhere/bottle/train/good/000.png"
     target.rename(target.with_name("100.png"))
     assert load_dataset("folder", tmp_path / "elsewhere").fingerprint != fingerprint
+
+
+def test_fingerprint_names_contents(products: Path) -> None:
+    """Two images change places, then a mask is drawn anew."""
+    before = load_dataset("folder", products)
+    assert before.fingerprint  # digests are of now
+    one, other = products / "bottle/test/scratch/000.png", products / "bottle/test/scratch/001.png"
+    content = one.read_bytes(), other.read_bytes()
+    one.write_bytes(content[1])
+    other.write_bytes(content[0])
+    images = load_dataset("folder", products)
+    assert images.fingerprint != before.fingerprint
+    drawn = products / "bottle/ground_truth/bent/000_mask.png"
+    save(mask(value=200), drawn)
+    masks = load_dataset("folder", products)
+    assert len({before.fingerprint, images.fingerprint, masks.fingerprint}) == 3
+    kept = [
+        dataset.fingerprint_of(dataset.select("metal_nut", "test")) for dataset in (before, images, masks)
+    ]
+    assert len(set(kept)) == 1
 
 
 def test_registry_names() -> None:

@@ -9,7 +9,11 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+from vlmad_jax.contents import digests
 from vlmad_jax.errors import InputError
+
+# In an extracted folder: the digest of the archive.
+EXTRACTED = ".extracted_from"
 
 
 def find_root(folder: Path, is_root: Callable[[Path], bool]) -> Path | None:
@@ -25,23 +29,33 @@ def locate_root(data_dir: Path, archive: str, is_root: Callable[[Path], bool], l
     """
     packed = data_dir if data_dir.is_file() else data_dir / archive
     root = find_root(data_dir, is_root) if data_dir.is_dir() else None
-    if root is None and packed.is_file():
+    if packed.is_file() and (root is None or root.is_relative_to(folder_of(packed))):
         root = find_root(extract(packed), is_root)
     if root is None:
         raise InputError(f"--data_dir: {data_dir} holds neither {layout} nor {archive}")
     return root
 
 
+def folder_of(archive: Path) -> Path:
+    """Where an archive is extracted to."""
+    return archive.with_name(archive.name.partition(".tar")[0])
+
+
 def extract(archive: Path) -> Path:
     """Extract a tar archive into a folder beside it, named after it, unless that folder exists; return it.
 
     Members that would land outside the folder are refused. The folder appears only when it is complete.
-    Raises InputError when the archive is broken or there is no room or no right to write beside it.
+    Raises InputError when the archive is broken, or another than the one that the folder was extracted from;
+    or there is no room or no right to write beside it.
     """
-    folder = archive.with_name(archive.name.partition(".tar")[0])
+    folder = folder_of(archive)
     if folder == archive:
         raise InputError(f"--data_dir: {archive} is neither a folder nor a .tar archive")
+    content = digests([str(archive)])[0]
     if folder.is_dir():
+        marker = folder / EXTRACTED
+        if marker.is_file() and marker.read_text().strip() != content:
+            raise InputError(f"--data_dir: {archive} changed since it was extracted; remove {folder}")
         return folder
     try:
         with tempfile.TemporaryDirectory(dir=archive.parent, prefix=f".{folder.name}.") as temporary:
@@ -50,6 +64,7 @@ def extract(archive: Path) -> Path:
             with tarfile.open(archive) as tar:
                 for member in tqdm(tar, desc=f"extracting {archive.name}", unit=" files", disable=None):
                     tar.extract(member, unpacked, filter="data")
+            (unpacked / EXTRACTED).write_text(content + "\n")
             unpacked.rename(folder)
     except (tarfile.TarError, lzma.LZMAError, zlib.error, EOFError) as error:
         raise InputError(f"{archive}: cannot be extracted ({error}); download it again") from None
