@@ -68,7 +68,7 @@ def began(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
     return folders
 
 
-def test_a_comparison_and_its_table(compare, tmp_path: Path, began: list[Path]):
+def test_a_comparison_and_its_table(compare, folder: Path, tmp_path: Path, began: list[Path]):
     flags = ["--methods=winclip", "--shots=1", "--seeds=0,3"]
     done = compare(*flags)
     assert done.code == 0, done.stderr
@@ -108,6 +108,18 @@ def test_a_comparison_and_its_table(compare, tmp_path: Path, began: list[Path]):
     assert again.code == 0, again.stderr
     assert began == [out / "winclip-1-shots-seed-0"]
     assert json.loads((out / "comparison.json").read_text())["rows"][0]["image_auroc"] == row["image_auroc"]
+
+    # Where images changed, nothing is kept of them.
+    began.clear()
+    for number in range(2):
+        os.rename(folder / f"bottle/test/scratch/00{number}.png", folder / f"{number}.png")
+        os.rename(folder / f"bottle/test/good/00{number}.png", folder / f"bottle/test/scratch/00{number}.png")
+        os.rename(folder / f"{number}.png", folder / f"bottle/test/good/00{number}.png")
+    assert compare(*flags).code == 0
+    assert began == [out / f"winclip-1-shots-seed-{seed}" for seed in (0, 3)]
+    changed = json.loads((out / "comparison.json").read_text())["cells"]
+    for name, before in results["cells"].items():
+        assert [changed[name][x] for x in comparison.SHOWN] != [before[x] for x in comparison.SHOWN]
 
 
 def test_a_cell_that_fails_is_named_and_the_others_go_on(compare, tmp_path: Path):
