@@ -15,7 +15,7 @@ from tests.inspection.conftest import part
 from vlmad_jax import InputError, load_detector
 from vlmad_jax.clip.tensors import read_tensors
 from vlmad_jax.contents import digest
-from vlmad_jax.inspection import FitConfig, fit
+from vlmad_jax.inspection import FitConfig, fit, store
 from vlmad_jax.inspection.saved import verify, write_saved
 from vlmad_jax.inspection.store import describe_weights
 from vlmad_jax.inspection.trees import flatten, unflatten
@@ -47,6 +47,17 @@ def test_what_is_saved(saved: Path, good: Path, weights: Path):
         assert thumbnail.size == (160, 114)
     largest = max(float(row.split(",")[3]) for row in rows[1:] if row.split(",")[2] == "0")
     assert held["decision"]["threshold"] > largest
+
+
+def test_a_detector_of_other_numbers_is_told(
+    saved: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    load_detector(saved)
+    assert capsys.readouterr().err == ""
+    monkeypatch.setattr(store, "CACHE_VERSION", 0)
+    load_detector(saved)
+    told = f"{saved}: was fitted by a version that computes other scores; fit again for a right threshold\n"
+    assert capsys.readouterr().err == told
 
 
 def test_it_says_the_same_in_another_folder_with_moved_weights(

@@ -13,6 +13,7 @@ import csv
 import importlib.metadata
 import json
 import platform
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from safetensors.numpy import save
+from tqdm import tqdm
 
+from vlmad_jax.cache import CACHE_VERSION
 from vlmad_jax.clip.hub import BUNDLED, is_bundled
 from vlmad_jax.clip.model import CLIP, load_clip
 from vlmad_jax.clip.tensors import read_tensors
@@ -98,6 +101,8 @@ def load_detector(path: str | Path, weights: str | Path | None = None, batch_siz
       weights: where the backbone is, if it was moved; the same weights, by their fingerprint.
       batch_size: pictures scored together; fewer are filled up to as many, so that all compile once.
 
+    One that was fitted by a version that computes other scores is loaded, and that is said on stderr.
+
     Raises:
       InputError: no saved detector, one that was cut short or altered, or other weights.
     """
@@ -106,6 +111,7 @@ def load_detector(path: str | Path, weights: str | Path | None = None, batch_siz
         raise InputError(f"batch_size {batch_size} is less than 1; give 1 or more")
     checksum = verify(path)
     description = _described(path)
+    tell_of_version(path, description)
     clip = _load_weights(path, description["weights"], None if weights is None else str(weights))
     return _restored(path, clip, batch_size, description, checksum)
 
@@ -142,12 +148,19 @@ def describe_weights(clip: CLIP) -> dict[str, Any]:
     }
 
 
-def versions() -> dict[str, str]:
-    """What computed it."""
+def versions() -> dict[str, Any]:
+    """What computed it; "numbers" is another where the package computes other scores."""
     packages = ("vlmad-jax", "jax", "numpy", "pillow")
-    return {"python": platform.python_version()} | {
+    return {"python": platform.python_version(), "numbers": CACHE_VERSION} | {
         name: importlib.metadata.version(name) for name in packages
     }
+
+
+def tell_of_version(path: Path, description: dict[str, Any]) -> None:
+    """Says on stderr if the threshold was fitted to scores that this version may compute otherwise."""
+    if description["versions"].get("numbers", CACHE_VERSION) != CACHE_VERSION:
+        told = f"{path}: was fitted by a version that computes other scores; fit again for a right threshold"
+        tqdm.write(told, file=sys.stderr)
 
 
 def _described(path: Path) -> dict[str, Any]:
