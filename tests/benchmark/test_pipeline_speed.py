@@ -31,11 +31,13 @@ def test_every_flag_is_read_and_every_picture(tmp_path, capsys):
     for row in results["rows"]:
         assert row["pictures_per_second"] > 1
         assert row["cpu_seconds"] > 0
+        assert row["digests_per_second"] > 1
     assert "extrapolated, not measured: 400/s of 40 pixels in png" in done.stdout
 
 
 def test_what_is_foretold_follows_from_the_time_of_a_core():
     row = {"side": 900, "format": "png", "bytes": 1e6, "start_seconds": 0.5, "pictures_per_second": 70.0}
+    row["digests_per_second"] = 3000.0
     results = {
         "machine": {"cpu": "some", "cores": 2},
         "pictures": 100,
@@ -45,6 +47,7 @@ def test_what_is_foretold_follows_from_the_time_of_a_core():
     *_, last = table(results).splitlines()
     assert last.endswith("in png take 8.0 cores; 16 cores give 800/s")
     assert table(results).count("extrapolated") == 1
+    assert table(results).count("files of 900 pixels in png hashed, to know their content: 3000/s") == 1
 
 
 def test_what_cannot_be_measured_is_refused(capsys):

@@ -10,6 +10,7 @@ import contextlib
 import tempfile
 import time
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from PIL import Image
 from tqdm import tqdm
 
 from vlmad_jax.benchmark.machine import describe
+from vlmad_jax.contents import THREADS, digest
 from vlmad_jax.data.pipeline import batches
 from vlmad_jax.data.samples import GOOD, Sample
 from vlmad_jax.errors import InputError
@@ -26,6 +28,8 @@ from vlmad_jax.errors import InputError
 FORMATS: dict[str, dict[str, Any]] = {"png": {"compress_level": 6}, "jpg": {"quality": 95}}
 # Different pictures; they are read again and again.
 FILES = 16
+# Times that each is hashed.
+DIGESTS = 20
 BATCH = 16
 # The standard deviation of a camera's noise, of 255.
 NOISE = 2.0
@@ -68,9 +72,10 @@ def measure(
             for name in formats:
                 samples = made_pictures(Path(folder), side, name, seed)
                 size_on_disk = sum(Path(sample.path).stat().st_size for sample in samples) / len(samples)
+                known = {"bytes": size_on_disk, "digests_per_second": digest_rate(samples)}
                 stream = [samples[number % len(samples)] for number in range(pictures)]
                 for count in workers:
-                    row = {"side": side, "format": name, "bytes": size_on_disk, "workers": count}
+                    row = {"side": side, "format": name, **known, "workers": count}
                     rows.append(row | read(stream, size, count, bar))
     return {"machine": describe(), "pictures": pictures, "size": size, "seed": seed, "rows": rows}
 
@@ -92,6 +97,15 @@ def read(samples: Sequence[Sample], size: int, workers: int, bar: tqdm[Any]) -> 
         "pictures_per_second": (len(samples) - BATCH) / (ended - first),
         "cpu_seconds": None if workers else time.process_time() - cpu_began,
     }
+
+
+def digest_rate(samples: Sequence[Sample]) -> float:
+    """Files a second whose content is hashed, in threads, as a data set is known by."""
+    paths = [sample.path for sample in samples] * DIGESTS
+    began = time.perf_counter()
+    with ThreadPoolExecutor(THREADS) as pool:
+        list(pool.map(digest, paths))
+    return len(paths) / (time.perf_counter() - began)
 
 
 def made_pictures(folder: Path, side: int, suffix: str, seed: int) -> list[Sample]:
@@ -119,7 +133,10 @@ def table(results: Results) -> str:
         "",
         f"{'side':>6}{'format':>8}{'MB':>7}{'workers':>9}{'pictures/s':>12}{'start s':>9}{'a core':>9}",
     ]
-    foretold = []
+    foretold: list[str] = []
+    kinds = {(row["side"], row["format"]): row["digests_per_second"] for row in results["rows"]}
+    for (side, name), rate in kinds.items():
+        foretold.append(f"files of {side} pixels in {name} hashed, to know their content: {rate:.0f}/s")
     for row in results["rows"]:
         lines.append(
             f"{row['side']:6}{row['format']:>8}{row['bytes'] / 1e6:7.2f}{row['workers'] or 'threads':>9}"
