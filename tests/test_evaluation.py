@@ -17,7 +17,7 @@ from tests.data.conftest import SIZE, make_category, mask, picture, save
 from vlmad_jax import evaluation
 from vlmad_jax.clip.model import load_clip
 from vlmad_jax.data import load_dataset
-from vlmad_jax.data.images import read_mask, read_picture, resize_mask, resize_picture
+from vlmad_jax.data.images import read_masks, read_picture, resize_mask, resize_picture
 from vlmad_jax.data.references import draw_references
 from vlmad_jax.errors import InputError
 from vlmad_jax.evaluation import EvaluationConfig, evaluate
@@ -89,7 +89,7 @@ def by_hand(config: EvaluationConfig, category: str) -> tuple[list[str], Scores,
         references = np.stack([resize_picture(read_picture(sample.path), 64) for sample in drawn])
     samples = dataset.select(category, "test")
     images = np.stack([resize_picture(read_picture(sample.path), 64) for sample in samples])
-    masks = [resize_mask(read_mask(s.mask), 64) if s.mask else np.zeros((64, 64)) for s in samples]
+    masks = [resize_mask(read_masks(s.masks), 64) if s.masks else np.zeros((64, 64)) for s in samples]
     state = detector.prepare(category.replace("_", " "), references)
     names = [dataset.relative(sample.path) for sample in samples]
     scores = Scores(*map(np.asarray, detector.score(state, images)))

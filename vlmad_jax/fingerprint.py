@@ -12,5 +12,5 @@ def fingerprint(parts: Iterable[str | bytes]) -> str:
     """
     digest = hashlib.sha256()
     for part in parts:
-        digest.update(part.encode() if isinstance(part, str) else part)
+        digest.update(part.encode("utf-8", "surrogateescape") if isinstance(part, str) else part)
     return digest.hexdigest()[:16]

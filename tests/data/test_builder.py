@@ -27,7 +27,8 @@ def test_it_is_a_tfds_builder(products: Path) -> None:
         "category": b"bottle",
         "split": b"test",
         "defect": b"bent",
-        "mask": os.fsencode(products / "bottle/ground_truth/bent/000_mask.png"),
+        "masks": os.fsencode(products / "bottle/ground_truth/bent/000_mask.png"),
+        "marked": b"0.1",
     }
     assert len(builder.as_data_source("train")) == 10
 

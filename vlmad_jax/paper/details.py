@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from vlmad_jax import names
 from vlmad_jax.data import DataSet
 from vlmad_jax.data.images import read_picture, resize_picture
 from vlmad_jax.evaluation import Judged
@@ -81,7 +82,7 @@ class Details:
 
     def exhibits(self, category: str, method: str) -> list[Exhibit]:
         """The pictures of a category, those with the highest scores first."""
-        described = json.loads((self.folder / category / "exhibits.json").read_text())
+        described = json.loads((self.folder / category / "exhibits.json").read_text(encoding="utf-8"))
         return [
             Exhibit(
                 method,
@@ -98,7 +99,7 @@ class Details:
 
 def named(name: str) -> str:
     """A category or defect as people read it."""
-    return name.replace("_", " ")
+    return names.shown(names.readable(name)).replace("_", " ")
 
 
 def alarm_shares(judged: Judged) -> np.ndarray:
@@ -145,7 +146,7 @@ def panels(dataset: DataSet, judged: Judged, number: int) -> bytes:
     """A picture, its map on the scale of its category, and the true outline, as WebP."""
     sample, maps = judged.samples[number], judged.maps
     image = resize_picture(read_picture(sample.path), maps.shape[1])
-    known = judged.masks[number] if sample.mask is not None or not sample.label else None
+    known = judged.masks[number] if sample.has_mask else None
     low, high = float(maps.min()), float(maps.max())
     drawn = map_picture(image, maps[number], known, low, high)
     if drawn.height > PANEL:
