@@ -61,8 +61,13 @@ def one_line(text: str) -> str:
 
 
 def shown(text: str) -> str:
-    """`one_line` as any file or library takes it: a byte that is not UTF-8 is written as "\\xe9"."""
-    return _without_bytes(one_line(text))
+    """`one_line` as any file or library takes it, see `as_text`."""
+    return as_text(one_line(text))
+
+
+def as_text(text: str) -> str:
+    """A text in which a byte that is not UTF-8 is written as "\\xe9"."""
+    return text if _is_text(text) else "".join(_spelt(x) if _is_lone(x) else x for x in text)
 
 
 def json_text(text: str) -> str:
@@ -100,7 +105,7 @@ def _handled(error: UnicodeError, raw: bool) -> tuple[str | bytes, int]:
     letter = error.object[error.start]
     if raw and _is_byte(letter):
         return bytes([ord(letter) - 0xDC00]), error.start + 1
-    return _without_bytes(letter) if _is_lone(letter) else _escaped(letter), error.start + 1
+    return as_text(letter) if _is_lone(letter) else _escaped(letter), error.start + 1
 
 
 codecs.register_error(_RAW, _raw)
@@ -123,12 +128,6 @@ def _is_lone(letter: str) -> bool:
 
 def _is_byte(letter: str) -> bool:
     return "\udc80" <= letter <= "\udcff"
-
-
-def _without_bytes(text: str) -> str:
-    if _is_text(text):
-        return text
-    return "".join(_spelt(x) if _is_lone(x) else x for x in text)
 
 
 def _spelt(lone: str) -> str:

@@ -21,6 +21,7 @@ from vlmad_jax.data.mask_names import match
 from vlmad_jax.data.samples import GOOD, Sample
 from vlmad_jax.errors import InputError
 from vlmad_jax.files import leads_up, walk
+from vlmad_jax.names import named
 
 LAYOUT = "<category>/train/good, <category>/test/<defect>, <category>/ground_truth/<defect>"
 
@@ -73,7 +74,8 @@ def _scan_category(folder: Path) -> list[Sample]:
 
 
 def _scan_defect(folder: Path, defect: str, closed: Callable[[str], bool]) -> list[Sample]:
-    drawn = folder / "ground_truth" / defect
+    there = {path.name: path for path in subfolders(folder / "ground_truth")}
+    drawn = named(defect, there) or folder / "ground_truth" / defect
     pictures = _pictures_below(folder / "test" / defect, closed)
     masks = _pictures_below(drawn, closed)
     try:

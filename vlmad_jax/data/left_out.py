@@ -50,12 +50,11 @@ def _beside_categories(root: Path) -> Iterator[LeftOut]:
         if path.is_dir():
             continue
         if is_picture(path):
-            yield LeftOut(str(path), "", "images in no category: they lie beside the folders of categories")
+            yield LeftOut(str(path), "", "image beside the folders of categories")
     for folder in subfolders(root):
         if not is_category(folder) and _holds_images(folder):
-            yield LeftOut(
-                str(folder), "", f"folders that are no category: neither train/{GOOD} nor test in them"
-            )
+            reason = f"folder that holds images, but neither train/{GOOD} nor test"
+            yield LeftOut(str(folder), "", reason)
 
 
 def _holds_images(folder: Path) -> bool:
@@ -83,7 +82,7 @@ def _in_hidden_folders(folder: str, category: str) -> Iterator[LeftOut]:
         for below, _, names in os.walk(path):
             for name in sorted(names):
                 if is_picture(Path(name)):
-                    yield LeftOut(os.path.join(below, name), category, "images in hidden folders")
+                    yield LeftOut(os.path.join(below, name), category, "image in a hidden folder")
 
 
 def _reason(parts: tuple[str, ...]) -> str:
@@ -96,23 +95,22 @@ def _reason(parts: tuple[str, ...]) -> str:
     if not folders and not known:
         return ""
     if name.startswith("."):
-        return "hidden files"
+        return "file with a hidden name"
     if not known:
-        return (
-            f"files that end in {suffix}, a format that is not read" if suffix else "files without a suffix"
-        )
+        return f"file with the suffix {suffix}, which is not read" if suffix else "file without a suffix"
     return _place(folders)
 
 
 def _place(folders: Sequence[str]) -> str:
-    """Why images in these folders of a category are not read."""
+    """What an image in these folders of a category is, and what is read instead."""
     if not folders or folders[0] not in ("train", "test", "ground_truth"):
         where = f"{folders[0]}/" if folders else "the folder of a category itself"
-        return f"images in {where}: train/{GOOD} and test/<defect> are read"
+        return f"image in {where}: train/{GOOD} and test/<defect> are read"
     if len(folders) == 1:
-        return f"images in {folders[0]}/ itself: they belong into a folder of it, {folders[0]}/<defect>"
+        inside = GOOD if folders[0] == "train" else "<defect>"
+        return f"image in {folders[0]}/ itself: {folders[0]}/{inside} is read"
     if folders[0] == "train":
-        return f"images in train/{folders[1]}/: of train only {GOOD} is read"
+        return f"image in train/{folders[1]}/: train/{GOOD} is read"
     if folders[0] == "ground_truth":
-        return "masks of images that are not there"
-    return "images that a link leads to once more"
+        return "mask without its image"
+    return "image that a link leads to once more"

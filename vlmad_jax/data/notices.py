@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterator, Sequence
 
 from tqdm import tqdm
 
@@ -32,9 +32,15 @@ def notices_of_files(dataset: DataSet) -> list[str]:
     for entry in dataset.left_out:
         by_reason.setdefault(entry.reason, []).append(entry)
     return [
-        f"left out: {len(entries)} {reason} ({dataset.relative(entries[0].path)})"
+        f"left out: {_counted(len(entries), reason)} ({dataset.relative(entries[0].path)})"
         for reason, entries in by_reason.items()
     ]
+
+
+def _counted(count: int, reason: str) -> str:
+    """A number of what a reason begins with: "2 images in a hidden folder"."""
+    noun, _, rest = reason.partition(" ")
+    return f"{count} {noun}{'s' if count > 1 else ''} {rest}"
 
 
 def notices_of_masks(dataset: DataSet, consequence: str) -> list[str]:
@@ -48,7 +54,7 @@ def notices_of_masks(dataset: DataSet, consequence: str) -> list[str]:
             without.append(category)
             continue
         lines += _missing(dataset, category, defective, consequence)
-        lines += _odd(dataset, category, [sample for sample in samples if sample.marked is not None])
+        lines += _odd(dataset, category, samples)
     if without == list(dataset.categories):
         lines.append(f"no category has masks of its defective images, so {consequence}")
     elif without:
@@ -56,40 +62,36 @@ def notices_of_masks(dataset: DataSet, consequence: str) -> list[str]:
     return lines
 
 
-def _missing(dataset: DataSet, category: str, defective: Sequence[Sample], consequence: str) -> Iterable[str]:
-    of_all, so = f"of {len(defective)} defective images", f"so its {consequence}"
-    lacking = [sample for sample in defective if not sample.masks]
-    if lacking:
-        verb = "has" if len(lacking) == 1 else "have"
-        first = dataset.relative(lacking[0].path)
-        yield f"{category}: {len(lacking)} {of_all} {verb} no mask ({first}), {so}"
-    empty = [sample for sample in defective if sample.marked == 0]
-    if empty:
-        verb = "has a mask that marks" if len(empty) == 1 else "have masks that mark"
-        first = dataset.relative(empty[0].masks[0])
-        yield f"{category}: {len(empty)} {of_all} {verb} nothing ({first}), {so}; draw it above 0"
+def _missing(dataset: DataSet, category: str, defective: Sequence[Sample], consequence: str) -> Iterator[str]:
+    so = f"so its {consequence}"
+    if lacking := [sample for sample in defective if not sample.masks]:
+        which = _which(len(lacking), len(defective), "has no mask", "have no mask")
+        yield f"{category}: {which} ({dataset.relative(lacking[0].path)}), {so}"
+    if empty := [sample for sample in defective if sample.marked == 0]:
+        which = _which(len(empty), len(defective), *_MARKING)
+        yield f"{category}: {which} nothing ({dataset.relative(empty[0].masks[0])}), {so}; draw it above 0"
 
 
-def _odd(dataset: DataSet, category: str, samples: Sequence[Sample]) -> Iterable[str]:
+def _odd(dataset: DataSet, category: str, samples: Sequence[Sample]) -> Iterator[str]:
     defective = [sample for sample in samples if sample.label]
-    large = [sample for sample in defective if (sample.marked or 0) > NEARLY_ALL]
-    if large:
+    if large := [sample for sample in defective if (sample.marked or 0) > NEARLY_ALL]:
         first = f"{dataset.relative(large[0].masks[0])}, {large[0].marked:.0%}"
-        whole = all(sample.marked == 1 for sample in large)
-        share = "everything" if whole else "nearly everything"
+        share = "everything" if all(sample.marked == 1 for sample in large) else "nearly everything"
         yield (
-            f"{category}: {_masks(len(large))} of {len(defective)} defective images {share} ({first}); they "
-            "count as they are, above 0 is anomalous: turn them round if they are drawn the other way"
+            f"{category}: {_which(len(large), len(defective), *_MARKING)} {share} ({first}); they count as "
+            "they are, above 0 is anomalous: turn them round if they are drawn the other way"
         )
     good = [sample for sample in samples if not sample.label]
-    marked = [sample for sample in good if sample.marked]
-    if marked:
-        first = dataset.relative(marked[0].masks[0])
+    if marked := [sample for sample in good if sample.marked]:
+        which = _which(len(marked), len(good), *_MARKING, kind="good")
         yield (
-            f"{category}: {_masks(len(marked))} of good images something ({first}); good images count as "
+            f"{category}: {which} something ({dataset.relative(marked[0].masks[0])}); good images count as "
             "normal everywhere: move them to a defect, or remove these masks"
         )
 
 
-def _masks(count: int) -> str:
-    return "1 mask marks" if count == 1 else f"{count} masks mark"
+_MARKING = "has a mask that marks", "have masks that mark"
+
+
+def _which(count: int, of_all: int, one: str, more: str, kind: str = "defective") -> str:
+    return f"{count} of {of_all} {kind} images {one if count == 1 else more}"

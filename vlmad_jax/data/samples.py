@@ -44,7 +44,10 @@ class Sample:
 
 
 class LeftOut(NamedTuple):
-    """A file or folder of a data set that is not read: where, of which category ("" of none), and why."""
+    """A file or folder of a data set that is not read.
+
+    Its path, its category, "" of none, and what it is and why it is not read, "image in a hidden folder".
+    """
 
     path: str
     category: str

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import json
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -100,6 +102,12 @@ class Details:
 def named(name: str) -> str:
     """A category or defect as people read it."""
     return names.shown(names.readable(name)).replace("_", " ")
+
+
+def titles(categories: Sequence[str]) -> dict[str, str]:
+    """Categories as people read them; where two would read alike, as they are called."""
+    counts = Counter(map(named, categories))
+    return {name: named(name) if counts[named(name)] == 1 else names.shown(name) for name in categories}
 
 
 def alarm_shares(judged: Judged) -> np.ndarray:

@@ -4,6 +4,7 @@ import csv
 import io
 import json
 
+from vlmad_jax.names import as_text
 from vlmad_jax.report.grid import markdown_grid
 from vlmad_jax.report.parts import Column, Table, Value
 
@@ -44,7 +45,7 @@ def to_markdown(table: Table) -> str:
     cells += [[column.shown(row[column.key]) for column in table.columns] for row in table.rows]
     left = [n for n, column in enumerate(table.columns) if not is_numeric(table, column)]
     grid = markdown_grid([[_one_cell(text) for text in row] for row in cells], left)
-    return "\n\n".join(part for part in (f"# {table.title}", grid, table.note) if part) + "\n"
+    return as_text("\n\n".join(part for part in (f"# {table.title}", grid, table.note) if part) + "\n")
 
 
 def _one_cell(text: str) -> str:
