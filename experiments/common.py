@@ -16,7 +16,7 @@ from vlmad_jax.errors import InputError
 from vlmad_jax.evaluation import EvaluationConfig, Part, evaluate
 from vlmad_jax.fingerprint import fingerprint
 from vlmad_jax.methods import METHODS
-from vlmad_jax.names import one_line, print_any_name
+from vlmad_jax.names import print_any_name, shown
 from vlmad_jax.programs import keep_programs
 from vlmad_jax.report import metrics_table, published
 from vlmad_jax.tracing import traced
@@ -245,11 +245,11 @@ def main(entry: Callable[..., int | None], *names: str) -> None:
         if code := entry(*arguments):
             sys.exit(code)
     except flags.Error as error:
-        text = one_line(" ".join(str(error).split()))
+        text = shown(" ".join(str(error).split()))
         print(f"error: {text}; --help lists the flags", file=sys.stderr)
         sys.exit(1)
     except InputError as error:
-        print(f"error: {one_line(str(error))}", file=sys.stderr)
+        print(f"error: {shown(str(error))}", file=sys.stderr)
         sys.exit(1)
     except KeyboardInterrupt:
         print("interrupted; what is done is kept", file=sys.stderr)

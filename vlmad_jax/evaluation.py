@@ -288,7 +288,7 @@ class Evaluator:
         for batch, images in stream:
             if batch.group != group:
                 group = batch.group
-                bar.set_description(categories[group])
+                bar.set_description(shown(categories[group]))
                 began = time.perf_counter()
                 state = jax.block_until_ready(self.prepare(categories[group]))
                 seconds = time.perf_counter() - began

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from tqdm import tqdm
 
 from vlmad_jax.data.samples import DataSet, LeftOut, Sample
-from vlmad_jax.names import one_line
+from vlmad_jax.names import shown
 
 # A mask that marks more of its image than this may be drawn the other way round.
 NEARLY_ALL = 0.8
@@ -23,7 +23,7 @@ def tell(dataset: DataSet, consequence: str | None = LEFT_OUT) -> None:
     if consequence is not None:
         lines += notices_of_masks(dataset, consequence)
     for line in lines:
-        tqdm.write(one_line(line), file=sys.stderr)
+        tqdm.write(shown(line), file=sys.stderr)
 
 
 def notices_of_files(dataset: DataSet) -> list[str]:

@@ -98,4 +98,6 @@ class GoodPictures:
 
 
 def _rows(batch: dict[str, np.ndarray]) -> list[tuple[np.ndarray, str]]:
-    return [(x, error.decode()) for x, error in zip(batch["image"], batch["error"], strict=True)]
+    return [
+        (x, error.decode(errors="ignore")) for x, error in zip(batch["image"], batch["error"], strict=True)
+    ]

@@ -22,7 +22,7 @@ from vlmad_jax.inspection.rows import Row
 from vlmad_jax.inspection.smoothing import Smoothing
 from vlmad_jax.inspection.sources import Found, find
 from vlmad_jax.inspection.video import frames_told, has_frames, is_picture_or_video, is_video, judge_frames
-from vlmad_jax.names import one_line
+from vlmad_jax.names import shown
 
 # The rows of pictures by their paths, each once, in any order.
 Engine = Callable[[Sequence[str]], Iterator[Row]]
@@ -162,7 +162,7 @@ def _found(sources: Iterable[str], out: Path) -> tuple[list[str], list[Found]]:
 
 def _add(answers: Answers, judged: Judged | Row) -> None:
     if judged.error:
-        tqdm.write(one_line(f"left out: {judged.key.path}: {judged.error}"), file=sys.stderr)
+        tqdm.write(shown(f"left out: {judged.key.path}: {judged.error}"), file=sys.stderr)
     answers.add(judged)
 
 

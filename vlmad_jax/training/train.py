@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import json
 import pathlib
-import sys
 from dataclasses import dataclass
 from typing import Any
 
@@ -181,8 +180,7 @@ def training_pictures(
             f"({lacking.path} has none, or one that marks nothing); draw it, or leave the image out"
         )
     if not with_masks and jax.process_index() == 0:
-        line = f"{config.dataset} has no masks for all its defects: only the image's term is trained"
-        tqdm.write(line, file=sys.stderr)
+        tqdm.write(f"{config.dataset} has no masks for all its defects: only the image's term is trained")
     classes = {name: number for number, name in enumerate(dataset.categories)}
     kind = LabelledPictures if config.auxiliary is None else AUXILIARY[config.auxiliary]
     return kind(samples, classes, detector.size, config.batch_size, config.seed, with_masks)
