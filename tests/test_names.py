@@ -12,10 +12,11 @@ import pytest
 from vlmad_jax.files import write_json
 from vlmad_jax.fingerprint import fingerprint
 from vlmad_jax.folder import read_json
+from vlmad_jax.inspection.rows import Row
 from vlmad_jax.metrics import METRIC_NAMES
 from vlmad_jax.names import json_text, named, one_line, print_any_name, readable, shown
 from vlmad_jax.plain_path import plain_path
-from vlmad_jax.report import metrics_table
+from vlmad_jax.report import ScoreRow, metrics_table, read_scores_csv, write_scores_csv
 
 LATIN_1 = os.fsdecode(b"pi\xe8ce")
 
@@ -84,3 +85,15 @@ def test_a_path_for_those_who_take_utf_8_alone(tmp_path: Path) -> None:
     assert not plain.exists()
     with plain_path(tmp_path / "params") as plain:
         assert plain == tmp_path / "params"
+
+
+def test_any_line_break_in_a_name_stays_within_its_row(tmp_path: Path) -> None:
+    rows = [
+        ScoreRow(f"a{end}b", "c", "d", 1, 0.5, LATIN_1) for end in ("\r", "\n", "\r\n", '"', ",", "\u2028")
+    ]
+    write_scores_csv(tmp_path / "scores.csv", rows)
+    assert read_scores_csv(tmp_path / "scores.csv") == rows
+    text = (tmp_path / "scores.csv").read_bytes()
+    assert text.startswith(b"path,category,defect,label,score,error\n")
+    assert b"\r\n" not in text.replace(b"a\r\nb", b"")
+    assert Row("a\rb", error="x").as_csv() == '"a\rb",,,,,,,x\n'

@@ -1,9 +1,11 @@
 """Files that are whole or not there."""
 
+import csv
+import io
 import json
 import os
 import secrets
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +51,13 @@ def write_json(path: str | os.PathLike[str], value: Any) -> None:
     except ValueError as error:
         raise InputError(f"{path}: holds NaN or an infinity; write null where undefined") from error
     write_atomically(path, json_text(text) + "\n")
+
+
+def csv_line(values: Sequence[Any]) -> str:
+    """A row of CSV that ends in a newline; a line break of any kind within a value is quoted."""
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\r\n").writerow(values)
+    return text.getvalue().removesuffix("\r\n") + "\n"
 
 
 def walk(

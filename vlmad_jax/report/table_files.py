@@ -1,9 +1,8 @@
 """A table of a report as CSV, with all digits, and as Markdown, as people read it."""
 
-import csv
-import io
 import json
 
+from vlmad_jax.files import csv_line
 from vlmad_jax.names import as_text
 from vlmad_jax.report.grid import markdown_grid
 from vlmad_jax.report.parts import Column, Table, Value
@@ -29,11 +28,8 @@ def is_numeric(table: Table, column: Column) -> bool:
 
 def to_csv(table: Table) -> str:
     """A line with the columns' keys, then one a row; an empty cell is undefined."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow([column.key for column in table.columns])
-    writer.writerows([exact(row[column.key]) for column in table.columns] for row in table.rows)
-    return text.getvalue()
+    rows = [[exact(row[column.key]) for column in table.columns] for row in table.rows]
+    return "".join(map(csv_line, [[column.key for column in table.columns], *rows]))
 
 
 def to_markdown(table: Table) -> str:
