@@ -16,6 +16,7 @@ from vlmad_jax.errors import InputError
 from vlmad_jax.evaluation import EvaluationConfig, Part, evaluate
 from vlmad_jax.fingerprint import fingerprint
 from vlmad_jax.methods import METHODS
+from vlmad_jax.names import print_any_name, shown
 from vlmad_jax.programs import keep_programs
 from vlmad_jax.report import metrics_table, published
 from vlmad_jax.tracing import traced
@@ -234,6 +235,7 @@ def main(entry: Callable[..., int | None], *names: str) -> None:
     Bad input is one line on stderr and exit code 1. `names` are those of the arguments, for people; the last
     may end in "..." for one or more.
     """
+    print_any_name()
     app.define_help_flags()
     logging.set_verbosity(logging.WARNING)  # orbax and grain tell of every file they touch
     keep_programs()
@@ -243,10 +245,11 @@ def main(entry: Callable[..., int | None], *names: str) -> None:
         if code := entry(*arguments):
             sys.exit(code)
     except flags.Error as error:
-        print(f"error: {' '.join(str(error).split())}; --help lists the flags", file=sys.stderr)
+        text = shown(" ".join(str(error).split()))
+        print(f"error: {text}; --help lists the flags", file=sys.stderr)
         sys.exit(1)
     except InputError as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {shown(str(error))}", file=sys.stderr)
         sys.exit(1)
     except KeyboardInterrupt:
         print("interrupted; what is done is kept", file=sys.stderr)

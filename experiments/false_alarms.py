@@ -16,6 +16,7 @@ from absl import flags
 
 from experiments import common
 from vlmad_jax.data import DATASETS, load_dataset
+from vlmad_jax.data.notices import tell
 from vlmad_jax.files import write_json
 from vlmad_jax.inspection.fit import FitConfig
 from vlmad_jax.inspection.trial import Trial, table, trials
@@ -38,6 +39,7 @@ def main() -> None:
     shots = common.numbers_from("shots", SHOTS.value)
     seeds = common.numbers_from("seeds", SEEDS.value)
     dataset = load_dataset(DATASET.value, DATA_DIR.value, tuple(CATEGORIES.value))
+    tell(dataset, consequence=None)
     config = FitConfig(
         METHOD.value,
         "product",

@@ -24,6 +24,7 @@ from experiments import common
 from vlmad_jax.errors import InputError
 from vlmad_jax.inspection.fit import FitConfig, fit
 from vlmad_jax.methods import METHODS
+from vlmad_jax.names import readable, shown
 
 common.define_model_flags()
 common.define_workers_flag()
@@ -54,7 +55,7 @@ def main() -> None:
     values = flags.FLAGS
     config = FitConfig(
         method=METHOD.value,
-        object_name=OBJECT.value,
+        object_name=readable(OBJECT.value),
         references=REFERENCES.value,
         weights=values.weights,
         false_alarms=FALSE_ALARMS.value,
@@ -69,7 +70,7 @@ def main() -> None:
     )
     fitted = fit(config, Path(OUT.value), OVERWRITE.value, values.workers)
     for path, error in fitted.good.left_out if fitted.good else ():
-        print(f"left out: {path}: {error}", file=sys.stderr)
+        print(shown(f"left out: {path}: {error}"), file=sys.stderr)
     print(f"threshold {fitted.decision.threshold:.6g}: {fitted.threshold['text']}")
     print(f"the detector is {OUT.value}")
     common.mention_bundled(config.weights)

@@ -20,11 +20,13 @@ from vlmad_jax.benchmark.machine import describe, peak_memory
 from vlmad_jax.cache import software
 from vlmad_jax.clip.model import load_clip
 from vlmad_jax.data import load_dataset
+from vlmad_jax.data.notices import tell
 from vlmad_jax.errors import InputError
 from vlmad_jax.evaluation import EvaluationConfig, evaluate, params_fingerprint
 from vlmad_jax.files import write_json
 from vlmad_jax.folder import read_json
 from vlmad_jax.methods import Options, method
+from vlmad_jax.names import shown
 from vlmad_jax.process import in_process
 from vlmad_jax.results import Results
 
@@ -140,6 +142,7 @@ class Inputs:
         """
         shared = self.grid.shared
         dataset = load_dataset(shared.dataset, shared.data_dir, shared.categories)
+        tell(dataset)
         clip = load_clip(shared.weights, shared.dtype)
         found = {}
         for config in self.grid.cells.values():
@@ -181,7 +184,7 @@ def compare(grid: Grid, out: Path, resume: bool = True, workers: int = 0) -> dic
                 cells[name] = run_cell(cell, fingerprints[config.method])
             except InputError as error:
                 failed[name] = str(error)
-                tqdm.write(f"left out: {name}: {error}")
+                tqdm.write(shown(f"left out: {name}: {error}"))
     contents = {"cells": cells, "rows": [row_of(grid, *row, cells) for row in grid.rows], "failed": failed}
     write_json(out / "comparison.json", contents)
     return contents

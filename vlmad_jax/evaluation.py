@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import io
 import itertools
 import json
 import time
@@ -23,12 +22,15 @@ from vlmad_jax.clip.model import CLIP, load_clip
 from vlmad_jax.clip.precision import dtype_of
 from vlmad_jax.data import DataSet, Sample, load_dataset
 from vlmad_jax.data.images import read_picture, resize_picture
+from vlmad_jax.data.notices import tell
 from vlmad_jax.data.pipeline import Batch, batches, prefetch, why_unreadable
 from vlmad_jax.data.references import draw_references, read_manifest, write_manifest
 from vlmad_jax.data_parallel import DataParallel
 from vlmad_jax.errors import InputError
 from vlmad_jax.fingerprint import fingerprint
+from vlmad_jax.map_files import map_paths, save_maps
 from vlmad_jax.methods import Detector, Options, Scores, method
+from vlmad_jax.names import shown
 from vlmad_jax.results import Results
 from vlmad_jax.tracing import each_named, named
 
@@ -124,6 +126,8 @@ def evaluate(
     kind.check_references(given=config.shots != 0)
     dtype_of(config.dtype)
     dataset = load_dataset(config.dataset, config.data_dir, config.categories)
+    if not compared and (part is None or part.process == 0):  # else others tell it
+        tell(dataset)
     references = choose_references(config, dataset)
     clip = load_clip(config.weights, config.dtype)
     detector, params = kind.chosen(clip, Options.of(config))
@@ -149,7 +153,9 @@ def evaluate(
         return {}
     left_out = limit_broken([row for name in dataset.categories for row in results.rows(name)], dataset)
     if left_out:
-        tqdm.write(f"{left_out} pictures cannot be read and are left out; {out / 'scores.csv'} says why")
+        tqdm.write(
+            shown(f"{left_out} pictures cannot be read and are left out; {out / 'scores.csv'} says why")
+        )
     return results.finish(config.method, described, dataset.categories)
 
 
@@ -210,8 +216,11 @@ def is_finished(category: str, results: Results, maps_out: Path | None) -> bool:
     """Whether the results have the category and, if they go to `maps_out`, all of its maps."""
     if not results.has(category):
         return False
-    scored = [row for row in results.rows(category) if row.score is not None]
-    return maps_out is None or all(map_path(maps_out, row).exists() for row in scored)
+    if maps_out is None:
+        return True
+    rows = results.rows(category)
+    paths = map_paths(maps_out, rows)
+    return all(path.exists() for row, path in zip(rows, paths, strict=True) if row.score is not None)
 
 
 @dataclass(frozen=True)
@@ -299,7 +308,7 @@ class Evaluator:
         for batch, images in stream:
             if batch.group != group:
                 group = batch.group
-                bar.set_description(categories[group])
+                bar.set_description(shown(categories[group]))
                 began = time.perf_counter()
                 state = jax.block_until_ready(self.prepare(categories[group]))
                 seconds = time.perf_counter() - began
@@ -360,7 +369,8 @@ class Evaluator:
         judged = Judged(known, scores[readable], maps[readable], masks[readable], has_masks)
         if self.maps_out is not None:
             images = joined([batch.image for batch, _ in scored])[readable]
-            save_maps(self.maps_out, list(zip(known, images, judged.maps, judged.masks, strict=True)))
+            paths = itertools.compress(map_paths(self.maps_out, rows), readable)
+            save_maps(list(zip(paths, known, images, judged.maps, judged.masks, strict=True)))
         if self.observe is not None:
             self.observe(category, judged)
         pixels = (judged.maps, judged.masks) if has_masks else ()
@@ -382,7 +392,7 @@ class Evaluator:
         ]
         for row in rows:
             if row.score is None:
-                tqdm.write(f"left out: {row.error}")
+                tqdm.write(shown(f"left out: {row.error}"))
         limit_broken([*finished, *rows], self.dataset)
 
 
@@ -396,19 +406,3 @@ def limit_broken(rows: Sequence[report.ScoreRow], dataset: DataSet) -> int:
             f"(the last in {broken[-1].category}: {broken[-1].error}); mend or remove them"
         )
     return len(broken)
-
-
-def save_maps(out: Path, pictures: list[tuple[Sample, np.ndarray, np.ndarray, np.ndarray]]) -> None:
-    """Writes picture, heat map and true outline of (sample, image, map, mask), on one scale of colours."""
-    low = min((float(anomaly_map.min()) for _, _, anomaly_map, _ in pictures), default=0.0)
-    high = max((float(anomaly_map.max()) for _, _, anomaly_map, _ in pictures), default=1.0)
-    for sample, image, anomaly_map, mask in pictures:
-        known = mask if sample.mask is not None or not sample.label else None
-        data = io.BytesIO()
-        report.enlarged(report.map_picture(image, anomaly_map, known, low, high)).save(data, "PNG")
-        report.write_atomically(map_path(out, sample), data.getvalue())
-
-
-def map_path(out: Path, picture: Sample | report.ScoreRow) -> Path:
-    """Where the map of a picture is."""
-    return out / "maps" / picture.category / picture.defect / (Path(picture.path).stem + ".png")

@@ -22,6 +22,7 @@ from tqdm import tqdm
 
 from vlmad_jax.folder import read_json, remove_outputs, take_folder
 from vlmad_jax.metrics import Metrics
+from vlmad_jax.names import shown
 from vlmad_jax.report import ScoreRow, mean_of, read_scores_csv, write_json, write_scores_csv
 
 OUTPUTS = (
@@ -69,7 +70,7 @@ class Results:
         if changed:
             names = ", ".join(changed)
             told = f"{self.out}: the images, or the versions, of {names} changed since; evaluated again"
-            tqdm.write(told, file=sys.stderr)
+            tqdm.write(shown(told), file=sys.stderr)
             remove_outputs(self.out, ["metrics.json", "scores.csv"])
         for name in changed:
             kept = [f"categories/{name}.json", f"categories/{name}.csv", f"timing/{name}.json"]

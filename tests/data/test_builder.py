@@ -9,27 +9,29 @@ import pytest
 import tensorflow_datasets as tfds
 
 from tests.data.conftest import picture, save
+from vlmad_jax import cache
 from vlmad_jax.data import DATASETS, load_dataset
 from vlmad_jax.data.builder import make_builder
 from vlmad_jax.errors import InputError
 
 
 def test_it_is_a_tfds_builder(products: Path) -> None:
-    builder = make_builder(DATASETS["mvtec_ad"], products)
-    assert isinstance(builder, tfds.core.GeneratorBasedBuilder)
-    assert builder.info.full_name == "mvtec_ad/1.0.0"
-    assert builder.info.homepage == "https://www.mvtec.com/company/research/datasets/mvtec-ad"
-    builder.download_and_prepare()
-    source = builder.as_data_source("test")
+    made = make_builder(DATASETS["mvtec_ad"], products)
+    assert isinstance(made, tfds.core.GeneratorBasedBuilder)
+    assert made.info.full_name == "mvtec_ad/1.0.0"
+    assert made.info.homepage == "https://www.mvtec.com/company/research/datasets/mvtec-ad"
+    made.download_and_prepare()
+    source = made.as_data_source("test")
     assert len(source) == 10
     assert source[0] == {
         "path": os.fsencode(products / "bottle/test/bent/000.png"),
         "category": b"bottle",
         "split": b"test",
         "defect": b"bent",
-        "mask": os.fsencode(products / "bottle/ground_truth/bent/000_mask.png"),
+        "masks": os.fsencode(products / "bottle/ground_truth/bent/000_mask.png"),
+        "marked": b"0.1",
     }
-    assert len(builder.as_data_source("train")) == 10
+    assert len(made.as_data_source("train")) == 10
 
 
 def test_the_index_is_kept_until_a_file_changes(products: Path, cache: Path) -> None:
@@ -78,3 +80,9 @@ def test_loading_is_silent_and_needs_no_tensorflow(products: Path) -> None:
         [sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, check=False
     )
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+def test_an_index_of_older_code_is_not_served(products: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    place = make_builder(DATASETS["folder"], products).data_path
+    monkeypatch.setattr(cache, "CACHE_VERSION", 0)
+    assert make_builder(DATASETS["folder"], products).data_path != place

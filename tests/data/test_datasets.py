@@ -44,7 +44,7 @@ def test_mvtec_layout(products: Path, name: str) -> None:
     assert dataset.samples[0] == Sample(f"{products}/bottle/train/good/000.png", "bottle", "train", "good")
     defective = [sample for sample in dataset.select("metal_nut", "test") if sample.label]
     assert [sample.defect for sample in defective] == ["bent", "scratch", "scratch"]
-    assert defective[2].mask == f"{products}/metal_nut/ground_truth/scratch/001_mask.png"
+    assert defective[2].masks == (f"{products}/metal_nut/ground_truth/scratch/001_mask.png",)
     assert dataset.has_masks("bottle")
 
 
@@ -95,7 +95,7 @@ def test_visa(tmp_path: Path) -> None:
     of_one = {("train", "good"): 3, ("test", "good"): 1, ("test", "anomaly"): 2}
     assert counts(dataset) == {(c, *key): n for c in ("candle", "pcb1") for key, n in of_one.items()}
     last = dataset.samples[-1]
-    assert last.mask == f"{tmp_path}/visa/pcb1/Data/Masks/Anomaly/001.png"
+    assert last.masks == (f"{tmp_path}/visa/pcb1/Data/Masks/Anomaly/001.png",)
     fingerprint = dataset.fingerprint
     pack(tmp_path / "visa", tmp_path / "VisA_20220922.tar", "w")
     shutil.rmtree(tmp_path / "visa")
@@ -151,7 +151,7 @@ def test_folder_without_masks_or_as_one_category(tmp_path: Path) -> None:
     dataset = load_dataset("folder", tmp_path / "gear")
     assert dataset.categories == ("gear",)
     assert not dataset.has_masks("gear")
-    assert {sample.mask for sample in dataset.samples} == {None}
+    assert {sample.masks for sample in dataset.samples} == {()}
     assert counts(load_dataset("folder", tmp_path)) == counts(dataset)
 
 
@@ -165,12 +165,12 @@ def test_folder_takes_any_raster_suffix_and_plain_mask_names(tmp_path: Path) -> 
     (defects / "._two.BMP").write_bytes(b"")
     (tmp_path / "other").mkdir()
     samples = load_dataset("folder", tmp_path).select("gear", "test")
-    masks = {Path(s.path).name: s.mask and Path(s.mask).name for s in samples if s.defect == "scratch"}
+    masks = {Path(s.path).name: [Path(x).name for x in s.masks] for s in samples if s.defect == "scratch"}
     expected = {
-        "000.png": "000_mask.png",
-        "001.png": "001_mask.png",
-        "two.BMP": "two.PNG",
-        "three.tiff": None,
+        "000.png": ["000_mask.png"],
+        "001.png": ["001_mask.png"],
+        "two.BMP": ["two.PNG"],
+        "three.tiff": [],
     }
     assert masks == expected
 

@@ -15,7 +15,7 @@ import pytest
 
 from tests.data.conftest import make_category, picture, save
 from vlmad_jax.data import Sample, load_dataset
-from vlmad_jax.data.images import read_mask, read_picture, resize_mask, resize_picture
+from vlmad_jax.data.images import read_masks, read_picture, resize_mask, resize_picture
 from vlmad_jax.data.pipeline import Batch, batches, prefetch, why_unreadable
 
 SIZE = 9
@@ -50,7 +50,7 @@ def test_order_padding_and_content(groups: list[tuple[Sample, ...]]) -> None:
             sample = groups[batch.group][index]
             if batch.readable[row]:
                 assert np.array_equal(batch.image[row], resize_picture(read_picture(sample.path), SIZE))
-                drawn = 0 if sample.mask is None else resize_mask(read_mask(sample.mask), SIZE)
+                drawn = 0 if not sample.masks else resize_mask(read_masks(sample.masks), SIZE)
                 assert np.array_equal(batch.mask[row], np.broadcast_to(drawn, (SIZE, SIZE)))
             else:
                 assert batch.image[row].max() == batch.mask[row].max() == 0
@@ -58,7 +58,7 @@ def test_order_padding_and_content(groups: list[tuple[Sample, ...]]) -> None:
 
 
 def test_no_mask_is_read_where_none_is_wanted(groups: list[tuple[Sample, ...]]) -> None:
-    os.unlink(str(groups[2][0].mask))
+    os.unlink(groups[2][0].masks[0])
     without = list(batches(groups, SIZE, 4, workers=0, with_masks=False))
     assert sum(int(batch.mask.sum()) for batch in without) == 0
     assert without[-1].readable.tolist() == [True] * 4

@@ -9,7 +9,7 @@ import pytest
 from vlmad_jax import cache as kept
 from vlmad_jax.cache import cache_key
 from vlmad_jax.data import load_dataset, rendering, synthetic_pictures
-from vlmad_jax.data.images import read_mask, read_picture
+from vlmad_jax.data.images import read_mask, read_masks, read_picture
 from vlmad_jax.data.synthetic_pictures import Plan, jobs, render_all
 
 SMALL = Plan(size=48, train=1, good=1, defective=2)
@@ -42,8 +42,8 @@ def test_rendered_once_and_read_like_a_folder(monkeypatch: pytest.MonkeyPatch, c
     assert all(map(dataset.has_masks, dataset.categories))
     for sample in dataset.samples:
         assert read_picture(sample.path).size == (48, 48)
-        if sample.mask is not None:
-            values = read_mask(sample.mask)
+        if sample.masks:
+            values = read_masks(sample.masks)
             assert values.shape == (48, 48)
             assert 0 < values.mean() < 0.9
 

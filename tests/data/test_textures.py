@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from vlmad_jax.data import load_dataset, rendering, textures
-from vlmad_jax.data.images import read_mask, read_picture
+from vlmad_jax.data.images import read_masks, read_picture
 from vlmad_jax.data.textures import PLAN, Plan, square
 from vlmad_jax.errors import InputError
 
@@ -28,8 +28,8 @@ def test_made_once_and_read_like_a_folder(monkeypatch: pytest.MonkeyPatch, cache
     assert defects == {"good", *(name.replace(" ", "_") for name in rendering.SURFACE_DEFECTS)}
     for sample in dataset.samples:
         assert read_picture(sample.path).size == (64, 64)
-        if sample.mask is not None:
-            assert 0.001 < read_mask(sample.mask).mean() < 0.5, sample.defect
+        if sample.masks:
+            assert 0.001 < read_masks(sample.masks).mean() < 0.5, sample.defect
 
 
 def test_published_size() -> None:

@@ -2,13 +2,14 @@
 
 import gzip
 import json
+import os
 import signal
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.data.conftest import make_category
+from tests.data.conftest import make_category, picture, save
 from tests.experiments.command import Done, here, there
 from vlmad_jax import evaluation
 from vlmad_jax.clip import hub
@@ -109,7 +110,8 @@ def test_from_another_folder_with_processes(base: list[str], tmp_path: Path) -> 
         "scores.csv",
     ]
     # Of all libraries only our progress bar speaks.
-    lines = [line for line in done.stderr.replace("\r", "\n").splitlines() if line]
+    first, *lines = [line for line in done.stderr.replace("\r", "\n").splitlines() if line]
+    assert first == "no category has masks of its defective images, so pixel metrics are left out"
     assert all("pictures" in line for line in lines), done.stderr
     assert "5/5" in lines[-1]
 
@@ -201,3 +203,21 @@ def test_help_lists_the_flags(capsys: pytest.CaptureFixture[str]) -> None:
         assert wanted < flags
         assert ({"--shots", "--references"} < flags) == own
         assert not flags & {"--verbosity", "--logtostderr", "--helpfull"}
+
+
+def test_what_is_left_out_is_said(
+    base: list[str], folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    latin_1 = os.fsdecode(b"ray\xe9")
+    save(picture(1), folder / f"bottle/test/{latin_1}/lot2/{latin_1}.png")
+    save(picture(1), folder / f"bottle/test/{latin_1}/a.heic", format="PNG")
+    for _ in range(2):
+        done = here(capsys, "zero_shot", *base, "--save_maps", f"--out={tmp_path / 'out'}")
+        assert done.code == 0, done.stderr
+        assert [line for line in done.stderr.splitlines() if line and "pictures" not in line] == [
+            "left out: 1 file with the suffix .heic, which is not read (bottle/test/ray\\xe9/a.heic)",
+            "bottle: 1 of 4 defective images has no mask (bottle/test/ray\\xe9/lot2/ray\\xe9.png), so its "
+            "pixel metrics are left out",
+            "metal_nut: no masks of defective images, so their pixel metrics are left out",
+        ]
+    assert (tmp_path / f"out/maps/bottle/{latin_1}/lot2/{latin_1}.png").exists()

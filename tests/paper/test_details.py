@@ -5,7 +5,7 @@ import pytest
 
 from vlmad_jax.data import Sample
 from vlmad_jax.evaluation import Judged
-from vlmad_jax.paper.details import ALARM_GRID, SHOWN, WORST, alarm_shares, outcome, shown
+from vlmad_jax.paper.details import ALARM_GRID, SHOWN, WORST, alarm_shares, outcome, shown, titles
 
 
 def judged(maps: np.ndarray, labels: list[int]) -> Judged:
@@ -46,3 +46,17 @@ def test_outcomes():
         "missed",
         "found",
     ]
+
+
+def test_titles_tell_categories_apart():
+    assert titles(("metal_nut", "cap", "pi\udce8ce")) == {
+        "metal_nut": "metal nut",
+        "cap": "cap",
+        "pi\udce8ce": "pièce",
+    }
+    assert titles(("metal_nut", "metal nut", "pièce", "pi\udce8ce")) == {
+        "metal_nut": "metal_nut",
+        "metal nut": "metal nut",
+        "pièce": "pièce",
+        "pi\udce8ce": "pi\\xe8ce",
+    }

@@ -1,15 +1,19 @@
 """The files of a report: all of them, the same bytes each time, and none where a name or number is wrong."""
 
 import json
+import os
 from dataclasses import replace
+from pathlib import Path
 
+import matplotlib.figure
 import pytest
 
 from tests.report.made_report import EXHIBITS, FIGURE, GALLERY, TABLE, sections
 from vlmad_jax.errors import InputError
+from vlmad_jax.names import shown
 from vlmad_jax.report.figure_files import to_png, to_svg
 from vlmad_jax.report.page import page
-from vlmad_jax.report.parts import Section
+from vlmad_jax.report.parts import Column, Figure, Section, Table
 from vlmad_jax.report.report_files import write_report
 from vlmad_jax.report.table_files import to_csv, to_markdown
 
@@ -61,3 +65,21 @@ def test_what_is_wrong_is_named_and_nothing_written(tmp_path, wrong, message):
         write_report(tmp_path / "out", "Title", wrong)
     assert message in str(caught.value)
     assert not (tmp_path / "out").exists()
+
+
+def test_names_of_any_bytes_and_scripts(tmp_path: Path) -> None:
+    name = os.fsdecode(b"pi\xe8ce $x$ ") + "\U0001f600"
+    table = Table("t", name, (Column("a", name),), ({"a": name},))
+
+    def draw(canvas: matplotlib.figure.Figure) -> None:
+        canvas.subplots().set_title(shown(name))
+
+    figure = Figure("f", name, {name: 1}, draw, size=(1, 1))
+    write_report(tmp_path, name, [Section("s", name, (table, figure))], intro=name)
+    escaped = "pi\\xe8ce $x$ \U0001f600"
+    for file in ("report.html", "tables/t.md", "figures/f.svg"):
+        assert escaped in (tmp_path / file).read_text(encoding="utf-8"), file
+    assert name.encode("utf-8", "surrogateescape") in (tmp_path / "tables/t.csv").read_bytes()
+    assert json.loads((tmp_path / "metrics.json").read_text(encoding="utf-8"))["figures"]["f"]["data"] == {
+        name: 1
+    }

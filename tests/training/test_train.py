@@ -9,18 +9,21 @@ import socket
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import jax
 import numpy as np
 import pytest
 
-from tests.data.conftest import picture, save
+from tests.data.conftest import mask, picture, save
 from tests.experiments.command import ROOT, there
 from tests.golden import difference
 from vlmad_jax import AnomalyCLIP, InputError, load_clip
+from vlmad_jax.data import load_dataset
 from vlmad_jax.training.labelled import LabelledPictures
 from vlmad_jax.training.loop import read_log
-from vlmad_jax.training.train import Resources, TrainConfig, train_method
+from vlmad_jax.training.train import Resources, TrainConfig, train_method, training_pictures, training_samples
 
 pytestmark = pytest.mark.usefixtures("evaluating")
 
@@ -246,3 +249,19 @@ def test_sigterm_saves_and_ends_well(config: TrainConfig, tmp_path: Path) -> Non
     assert len(read_log(tmp_path / "run/log.jsonl")) == 12  # the step after the signal
     described = json.loads((tmp_path / "run/train.json").read_text())
     assert described["setting"]["image_size"] == 64
+
+
+def test_the_image_without_a_mask_is_named(folder: Path) -> None:
+    save(mask(0), folder / "bottle/ground_truth/bent/000_mask.png")
+    dataset = load_dataset("folder", folder, ["bottle"])
+    samples = training_samples(dataset, None)
+    needs_masks: Any = SimpleNamespace(learns_from_labels=False, size=8)
+    message = (
+        r"has no masks for all its defects, and aprilgan .*test/bent/000\.png has none, or one that marks"
+    )
+    with pytest.raises(InputError, match=message):
+        training_pictures(TrainConfig("aprilgan", "w", "folder"), dataset, samples, needs_masks)
+    save(mask(1), folder / "bottle/ground_truth/bent/000_mask.png")
+    dataset = load_dataset("folder", folder, ["bottle"])
+    samples = training_samples(dataset, None)
+    assert training_pictures(TrainConfig("aprilgan", "w", "folder"), dataset, samples, needs_masks).with_masks

@@ -31,7 +31,8 @@ DATASETS: dict[str, Source] = {
 def load_dataset(name: str, data_dir: str | Path | None = None, categories: Sequence[str] = ()) -> DataSet:
     """The samples of a data set, checked, restricted to `categories` unless that is empty.
 
-    `name` is a key of DATASETS and `data_dir` what it needs: none for elpv, textures, synthetic*.
+    `name` is a key of DATASETS and `data_dir` what it needs: none for elpv, textures, synthetic*. What people
+    have to be told of it is told by `notices.tell`.
     Raises InputError for everything that is wrong with them, with the files or with the pictures' masks.
     """
     from vlmad_jax.data.builder import make_builder, read_samples  # imports TFDS, which is slow
@@ -44,5 +45,9 @@ def load_dataset(name: str, data_dir: str | Path | None = None, categories: Sequ
     names = source.object_names
     found = DataSet(name, str(builder.root), samples, source.homepage, source.citation, names)
     dataset = replace(found, samples=choose_categories(found, categories))
+    left_out = source.left_out(builder.root, samples)
+    if categories:
+        left_out = [entry for entry in left_out if entry.category in dataset.categories]
+    dataset = replace(dataset, left_out=tuple(left_out))
     check(dataset)
     return dataset

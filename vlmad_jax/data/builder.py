@@ -5,32 +5,40 @@ TensorFlow, preparing takes a second, and the pictures are decoded once, in the 
 
     builder = SampleIndex(source, root, data_dir)
     builder.download_and_prepare()
-    builder.as_data_source("test")[0]   # {"path": b"/data/bottle/test/good/000.png", "mask": b"", ...}
+    builder.as_data_source("test")[0]   # {"path": b"/data/bottle/test/good/000.png", "masks": b"", ...}
 """
 
+import dataclasses
 import os
 import tempfile
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import numpy as np
 import tensorflow_datasets as tfds
+from tqdm import tqdm
 
-from vlmad_jax.cache import cache_folder
+from vlmad_jax.cache import cache_folder, cache_key
+from vlmad_jax.contents import signature
+from vlmad_jax.data.images import read_masks
 from vlmad_jax.data.samples import Sample
 from vlmad_jax.data.source import Source
 from vlmad_jax.errors import InputError
-from vlmad_jax.files import walk
-from vlmad_jax.fingerprint import fingerprint
+from vlmad_jax.files import leads_up, walk
+from vlmad_jax.names import shown
 
 SPLITS = ("train", "test")
-FIELDS = ("path", "category", "split", "defect", "mask")
+FIELDS = ("path", "category", "split", "defect", "masks", "marked")
+BETWEEN = "\0"  # masks of one sample: no path has it in it
 
 
 class SampleIndex(tfds.core.GeneratorBasedBuilder, skip_registration=True):  # type: ignore[call-arg]
     """A TFDS builder of the samples that `source` finds below `root`, prepared below `data_dir`.
 
     Splits "train" and "test", of which an empty one is absent; the order is that of `source.scan`; every
-    feature is a text, and `mask` is empty where there is none. `download_and_prepare` raises what
-    `source.scan` raises.
+    feature is a text, the bytes of names as they are on disk; `masks` has a zero byte between paths and is
+    empty where there are none, and so is `marked`. `download_and_prepare` raises what `source.scan` raises.
     """
 
     VERSION = tfds.core.Version("1.0.0")
@@ -46,7 +54,7 @@ class SampleIndex(tfds.core.GeneratorBasedBuilder, skip_registration=True):  # t
     def _info(self) -> tfds.core.DatasetInfo:
         return tfds.core.DatasetInfo(
             builder=self,
-            description=f"The samples of {self.source.name} in {self.root}",
+            description=f"The samples of {self.source.name} in {shown(str(self.root))}",
             features=tfds.features.FeaturesDict({field: tfds.features.Text() for field in FIELDS}),
             homepage=self.source.homepage,
             citation=self.source.citation,
@@ -54,13 +62,13 @@ class SampleIndex(tfds.core.GeneratorBasedBuilder, skip_registration=True):  # t
         )
 
     def _split_generators(self, dl_manager):
-        samples = self.source.scan(self.root)
+        samples = with_marked(self.source.scan(self.root))
         chosen = {split: [s for s in samples if s.split == split] for split in SPLITS}
         return {split: self._generate_examples(part) for split, part in chosen.items() if part}
 
     def _generate_examples(self, samples: list[Sample]):
         for number, sample in enumerate(samples):
-            yield number, {field: getattr(sample, field) or "" for field in FIELDS}
+            yield number, _example(sample)
 
     def _log_download_bytes(self) -> None:
         """Print nothing: nothing is downloaded."""
@@ -72,8 +80,8 @@ class SampleIndex(tfds.core.GeneratorBasedBuilder, skip_registration=True):  # t
 def make_builder(source: Source, data_dir: Path | None) -> SampleIndex:
     """The builder of a data set, its index kept in the cache.
 
-    The place depends on the name, size and time of change of every file of the data set: when one changes,
-    the index is prepared anew. Raises what `source.locate` raises.
+    The place depends on the name of every file of the data set and on all that changes when it is written,
+    replaced or renamed: the index is then prepared anew. Raises what `source.locate` raises.
     """
     root = source.locate(data_dir)
     return SampleIndex(source, root, cache_folder() / "index" / _digest(root))
@@ -105,16 +113,41 @@ def _prepare(builder: SampleIndex) -> SampleIndex:
     return builder
 
 
+def with_marked(samples: Sequence[Sample]) -> list[Sample]:
+    """The samples with the share that their masks mark, which is read in threads."""
+    drawn = [sample for sample in samples if sample.masks]
+    with ThreadPoolExecutor(os.cpu_count()) as threads:
+        shares = threads.map(_marked, drawn)
+        with tqdm(shares, "reading masks", len(drawn), leave=False, delay=2, disable=None) as bar:
+            found = {sample.path: share for sample, share in zip(drawn, bar, strict=True)}
+    return [dataclasses.replace(sample, marked=found.get(sample.path)) for sample in samples]
+
+
+def _marked(sample: Sample) -> float | None:
+    """The share that is marked; None of masks that do not decode, which whoever reads them tells."""
+    try:
+        mask = read_masks(sample.masks)
+    except InputError:
+        return None
+    return int(mask.sum(dtype=np.int64)) / mask.size
+
+
+def _example(sample: Sample) -> dict[str, bytes]:
+    marked = "" if sample.marked is None else repr(sample.marked)
+    texts = vars(sample) | {"masks": BETWEEN.join(sample.masks), "marked": marked}
+    return {field: os.fsencode(texts[field]) for field in FIELDS}
+
+
 def _sample(example: dict[str, bytes]) -> Sample:
-    texts = {field: os.fsdecode(example[field]) for field in FIELDS}
-    return Sample(**(texts | {"mask": texts["mask"] or None}))  # type: ignore[arg-type]
+    path, category, split, defect, masks, marked = (os.fsdecode(example[field]) for field in FIELDS)
+    paths = tuple(masks.split(BETWEEN)) if masks else ()
+    return Sample(path, category, split, defect, paths, float(marked) if marked else None)
 
 
 def _digest(root: Path) -> str:
-    """16 hexadecimal digits of the path of `root` and the listing of the files below it."""
+    """16 hexadecimal digits of the path of `root`, the signatures of the files below it, and the versions."""
     parts = [os.fsencode(root)]
-    for folder, names in walk(root):
+    for folder, names in walk(root, closed=leads_up(root)):
         for path in (os.path.join(folder, name) for name in names or ()):
-            state = os.stat(path) if os.path.exists(path) else os.lstat(path)
-            parts.append(os.fsencode(path) + f"\0{state.st_size}\0{state.st_mtime_ns}\n".encode())
-    return fingerprint(parts)
+            parts.append(os.fsencode(path) + f"\0{signature(path)}\n".encode())
+    return cache_key(*parts)

@@ -5,15 +5,23 @@ from collections.abc import Sequence
 from vlmad_jax.data.images import shown_size
 from vlmad_jax.data.samples import DataSet, Sample
 from vlmad_jax.errors import InputError
+from vlmad_jax.names import named
 
 
 def choose_categories(dataset: DataSet, chosen: Sequence[str]) -> tuple[Sample, ...]:
-    """The samples of the chosen categories, or all when none is chosen; InputError for an unknown one."""
+    """The samples of the chosen categories, or all when none is chosen; InputError for an unknown one.
+
+    A category is known in either spelling of Unicode, the exact one first.
+    """
+    there = {category: category for category in dataset.categories}
+    wanted = set()
     for category in chosen:
-        if category not in dataset.categories:
+        found = named(category, there)
+        if found is None:
             known = ", ".join(dataset.categories)
             raise InputError(f"--categories: {dataset.name} has no category {category!r}; known: {known}")
-    return tuple(s for s in dataset.samples if not chosen or s.category in chosen)
+        wanted.add(found)
+    return tuple(s for s in dataset.samples if not chosen or s.category in wanted)
 
 
 def check(dataset: DataSet) -> None:
@@ -32,8 +40,8 @@ def check(dataset: DataSet) -> None:
                 f"{dataset.root}: category {category!r} has no test pictures; add some or leave it out"
             )
     for sample in dataset.samples:
-        if sample.mask is not None:
-            _check_mask(sample.path, sample.mask)
+        for mask in sample.masks if sample.label else ():
+            _check_mask(sample.path, mask)
 
 
 def _check_mask(picture: str, mask: str) -> None:

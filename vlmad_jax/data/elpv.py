@@ -7,6 +7,7 @@ the smallest SHA-256 of the file name is for training; all others are for testin
 """
 
 import hashlib
+import os
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -34,7 +35,8 @@ def _locate(data_dir: Path | None) -> Path:
 def _scan(root: Path) -> list[Sample]:
     good: dict[str, list[str]] = {}
     samples = []
-    for number, line in enumerate((root / TABLE).read_text().splitlines(), start=1):
+    text = (root / TABLE).read_text(encoding="utf-8", errors="surrogateescape")
+    for number, line in enumerate(text.splitlines(), start=1):
         try:
             name, probability, category = line.split()
             chance = float(probability)
@@ -47,7 +49,7 @@ def _scan(root: Path) -> list[Sample]:
         elif chance == 0:
             good.setdefault(category, []).append(name)
     for category, names in good.items():
-        names.sort(key=lambda name: hashlib.sha256(Path(name).name.encode()).digest())
+        names.sort(key=lambda name: hashlib.sha256(os.fsencode(Path(name).name)).digest())
         for rank, name in enumerate(names):
             split = "train" if rank < TRAIN_SHARE * len(names) else "test"
             samples.append(Sample(str(root / name), category, split, GOOD))

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from vlmad_jax.data.layout import LAYOUT, scan_layout
+from vlmad_jax.data.left_out import find_left_out
 from vlmad_jax.data.source import Source, require_data_dir
 from vlmad_jax.errors import InputError
 
@@ -14,4 +15,6 @@ def _locate(data_dir: Path | None) -> Path:
     return folder.resolve()  # so that "." has a name, should it be one category
 
 
-FOLDER = Source(name="folder", homepage="", citation="", locate=_locate, scan=scan_layout)
+FOLDER = Source(
+    name="folder", homepage="", citation="", locate=_locate, scan=scan_layout, left_out=find_left_out
+)

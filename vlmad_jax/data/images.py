@@ -5,13 +5,14 @@ import io
 import os
 import stat
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import cache
 from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageOps
 
+from vlmad_jax.data.mask_values import is_lossy, marked
 from vlmad_jax.errors import InputError
 
 # Formats that Pillow lists but that are no pictures of pixels, or that it only opens with outside help.
@@ -145,21 +146,38 @@ def _as_rgb(picture: Image.Image) -> Image.Image:
 
 
 def read_mask(path: str | Path) -> np.ndarray:
-    """Read a mask as uint8 (height, width): 1 where any channel is above 0, else 0.
+    """Read a mask as uint8 (height, width): 1 where it is above 0, else 0; see `mask_values`.
 
-    A palette counts by its index, so that class-indexed masks need no particular colours. In a JPEG, whose
-    compression scatters small values around edges, 1 is what is brighter than half.
+    Several pages of a file are masks of one image, of which the union is taken.
 
-    Raises InputError when the file is missing or does not decode.
+    Raises InputError when the file is missing or does not decode, or its pages differ in size.
     """
     with _opened(path, "mask") as file:
-        threshold = 127 if file.format == "JPEG" else 0
-        mask = ImageOps.exif_transpose(file)
-        if mask.mode in ("LA", "PA", "RGBA"):
-            mask = mask.convert("RGB" if mask.mode == "RGBA" else mask.mode[0])  # opacity says nothing
-        values = np.asarray(mask)
-    brightest = values.max(axis=-1) if values.ndim == 3 else values
-    return (brightest > threshold).astype(np.uint8)
+        lossy, first, *others = is_lossy(file), *_pages(file)
+        file.seek(first)
+        mask = marked(ImageOps.exif_transpose(file), lossy)
+        for number in others:
+            file.seek(number)
+            page = marked(ImageOps.exif_transpose(file), lossy)
+            if page.shape != mask.shape:
+                raise InputError(f"{path}: the pages of this mask differ in size; save one mask a file")
+            mask = mask | page
+    return mask.astype(np.uint8)
+
+
+def read_masks(paths: Sequence[str | Path]) -> np.ndarray:
+    """The union of one or more masks of an image, uint8 (height, width), 0 or 1.
+
+    Raises InputError for what `read_mask` raises, and for masks of different sizes.
+    """
+    union = read_mask(paths[0])
+    for path in paths[1:]:
+        mask = read_mask(path)
+        if mask.shape != union.shape:
+            sizes = " and ".join(f"{width} x {height}" for height, width in (union.shape, mask.shape))
+            raise InputError(f"{path}: this mask and {paths[0]} are {sizes}; draw both at the image's size")
+        union |= mask
+    return union
 
 
 def shown_size(path: str | Path) -> tuple[int, int]:

@@ -13,7 +13,7 @@ from PIL import Image
 from vlmad_jax.contents import UNKNOWN, Seen, Signature, seen, signature
 from vlmad_jax.data.images import (
     SeveralImages,
-    read_mask,
+    read_masks,
     read_picture,
     resize_mask,
     resize_picture,
@@ -65,8 +65,8 @@ class ReadRow:
         try:
             if row.sample is not None:
                 pixels = resize_picture(read_picture(row.sample.path), self.size)
-                if self.with_masks and row.sample.mask is not None:
-                    mask = resize_mask(read_mask(row.sample.mask), self.size)
+                if self.with_masks and row.sample.label and row.sample.masks:
+                    mask = resize_mask(read_masks(row.sample.masks), self.size)
                 image = pixels
         except InputError:
             readable = False
@@ -181,8 +181,8 @@ def why_unreadable(sample: Sample, with_masks: bool) -> str | None:
     """The one line that says why a picture, or its mask, does not decode; None if both do."""
     try:
         read_picture(sample.path)
-        if with_masks and sample.mask is not None:
-            read_mask(sample.mask)
+        if with_masks and sample.label and sample.masks:
+            read_masks(sample.masks)
     except InputError as error:
         return str(error)
     return None

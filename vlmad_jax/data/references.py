@@ -1,5 +1,6 @@
 """The good samples of a few-shot run: drawn from a seed, written down, and read back."""
 
+import itertools
 import json
 import zlib
 from collections.abc import Mapping, Sequence
@@ -11,6 +12,7 @@ import numpy as np
 from vlmad_jax.data.samples import DataSet, Sample
 from vlmad_jax.errors import InputError
 from vlmad_jax.files import write_json
+from vlmad_jax.names import composed, named
 
 
 def draw_references(
@@ -31,7 +33,9 @@ def draw_references(
         raise InputError(f"--shots={shots}: {held}; {remedy}")
     if seed < 0:
         raise InputError(f"--seed={seed}: give 0 or more")
-    order = np.random.default_rng([seed, zlib.crc32(category.encode())]).permutation(len(pool))
+    order = np.random.default_rng(
+        [seed, zlib.crc32(composed(category).encode("utf-8", "surrogateescape"))]
+    ).permutation(len(pool))
     return tuple(pool[number] for number in order[:count])
 
 
@@ -53,7 +57,7 @@ def read_manifest(path: str | Path, dataset: DataSet) -> dict[str, tuple[Sample,
     training picture of its category or stands there twice.
     """
     try:
-        listed = json.loads(Path(path).read_text(encoding="utf-8"))
+        listed = json.loads(Path(path).read_text(encoding="utf-8", errors="surrogateescape"))
     except OSError as error:
         raise InputError(
             f"{path}: cannot be read ({error.strerror}); give the manifest of a few-shot run"
@@ -64,9 +68,10 @@ def read_manifest(path: str | Path, dataset: DataSet) -> dict[str, tuple[Sample,
         raise InputError(f"{path}: is not a manifest; expected {{category: [path of a good picture, ...]}}")
     references = {}
     for category in dataset.categories:
-        if not listed.get(category):
+        names = named(category, listed)
+        if not names:
             raise InputError(f"{path}: lists no pictures of category {category!r}; add them or leave it out")
-        references[category] = tuple(_find(path, dataset, category, name) for name in listed[category])
+        references[category] = tuple(_find(path, dataset, category, name) for name in names)
         if len(set(references[category])) < len(references[category]):
             raise InputError(f"{path}: lists a picture of category {category!r} twice; list each once")
     return references
@@ -75,17 +80,27 @@ def read_manifest(path: str | Path, dataset: DataSet) -> dict[str, tuple[Sample,
 def _pool(dataset: DataSet, category: str) -> list[Sample]:
     """The good training pictures in the order of their relative paths, the same on every machine."""
     good = [sample for sample in dataset.select(category, "train") if sample.label == 0]
-    return sorted(good, key=lambda sample: dataset.relative(sample.path))
+    return sorted(good, key=lambda sample: composed(dataset.relative(sample.path)))
 
 
 def _find(manifest: str | Path, dataset: DataSet, category: str, name: str) -> Sample:
-    tail = "/" + name.replace("\\", "/")
+    """The picture of that name: as it is written, else with slashes for backslashes, else in NFC."""
     relative = {f"/{dataset.relative(sample.path)}": sample for sample in _pool(dataset, category)}
-    found = [sample for path, sample in relative.items() if tail.endswith(path) or path.endswith(tail)]
+    found: list[Sample] = []
+    for spelt in (str, _with_slashes, lambda text: composed(_with_slashes(text))):
+        tail = "/" + spelt(name)
+        ends = [tail.endswith(path) or path.endswith(tail) for path in map(spelt, relative)]
+        found = found or list(itertools.compress(relative.values(), ends))
     if len(found) != 1:
-        problem = f"{name} is not a good training picture of category {category!r}"
-        raise InputError(f"{manifest}: {problem}; list pictures from its train/good")
+        several = "may be one of several pictures" if found else "is not a good training picture"
+        raise InputError(
+            f"{manifest}: {name} {several} of category {category!r}; list pictures from its train/good"
+        )
     return found[0]
+
+
+def _with_slashes(name: str) -> str:
+    return name.replace("\\", "/")
 
 
 def _is_list_of_names(value: object) -> bool:

@@ -4,9 +4,11 @@ import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import NamedTuple
 
 from vlmad_jax.contents import digests_of
 from vlmad_jax.fingerprint import fingerprint
+from vlmad_jax.names import readable
 
 GOOD = "good"
 
@@ -15,30 +17,55 @@ GOOD = "good"
 class Sample:
     """One picture on disk.
 
-    `path` and `mask` are absolute; `split` is "train" or "test"; `defect` is "good" or the name of a
-    defect; `mask` is None where there is no mask (always so for a good picture).
+    `path` and `masks` are absolute; `split` is "train" or "test"; `defect` is "good" or the name of a
+    defect. What any of the masks marks is anomalous; there are none where nothing was drawn. Those of a good
+    picture are not believed. `marked` is the share of the picture's pixels that its masks mark, None where
+    there are no masks or they do not decode.
     """
 
     path: str
     category: str
     split: str
     defect: str
-    mask: str | None = None
+    masks: tuple[str, ...] = ()
+    marked: float | None = None
 
     @property
     def files(self) -> tuple[str, ...]:
-        """The paths of the image and, where there is one, its mask."""
-        return (self.path,) if self.mask is None else (self.path, self.mask)
+        """The paths of the image and of its masks."""
+        return (self.path, *self.masks)
 
     @property
     def label(self) -> int:
         """0 for a good picture, 1 for a defective one."""
         return int(self.defect != GOOD)
 
+    @property
+    def has_mask(self) -> bool:
+        """Whether it is known which pixels are anomalous: of a good picture none, of others those marked.
+
+        A mask of a defective picture that marks nothing says nothing.
+        """
+        return not self.label or (bool(self.masks) and self.marked != 0)
+
+
+class LeftOut(NamedTuple):
+    """A file or folder of a data set that is not read.
+
+    Its path, its category, "" of none, and what it is and why it is not read, "image in a hidden folder".
+    """
+
+    path: str
+    category: str
+    reason: str
+
 
 @dataclass(frozen=True)
 class DataSet:
-    """The samples of one data set below the folder `root`, ordered by category, split, defect and name."""
+    """The samples of one data set below the folder `root`, ordered by category, split, defect and name.
+
+    `left_out` is what else lies there and looks as if it should be read.
+    """
 
     name: str
     root: str
@@ -46,6 +73,7 @@ class DataSet:
     homepage: str = ""
     citation: str = ""
     object_names: Mapping[str, str] = field(default_factory=dict)
+    left_out: tuple[LeftOut, ...] = ()
 
     @cached_property
     def categories(self) -> tuple[str, ...]:
@@ -58,12 +86,15 @@ class DataSet:
 
     def object_name(self, category: str) -> str:
         """The category as a prompt names it: "metal nut" for "metal_nut", unless that is no name."""
-        return self.object_names.get(category) or " ".join(category.replace("_", " ").split())
+        return self.object_names.get(category) or " ".join(readable(category).replace("_", " ").split())
 
     def has_masks(self, category: str) -> bool:
-        """Whether pixel metrics are defined: there are defective test pictures, and each has a mask."""
-        masks = [sample.mask for sample in self.select(category, "test") if sample.label]
-        return bool(masks) and None not in masks
+        """Whether pixel metrics are defined: there are defective test pictures, and each has a mask.
+
+        A mask that marks nothing is none.
+        """
+        defective = [sample for sample in self.select(category, "test") if sample.label]
+        return bool(defective) and all(sample.has_mask for sample in defective)
 
     def relative(self, path: str) -> str:
         """`path` as seen from the folder of the data set, with forward slashes."""

@@ -1,12 +1,12 @@
 """What a data set has to say of itself, and the two folders that all of them know."""
 
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from vlmad_jax.cache import cache_folder
-from vlmad_jax.data.samples import Sample
+from vlmad_jax.data.samples import LeftOut, Sample
 from vlmad_jax.errors import InputError
 
 
@@ -16,8 +16,9 @@ class Source:
 
     `locate(data_dir)` returns the folder of the pictures, after extracting or rendering them where that
     is needed; `scan(root)` lists the samples in that folder. Both raise InputError. `object_names` names
-    the categories in prompts where their own names would not do. From a source, `vlmad_jax.data.builder`
-    makes the TFDS builder.
+    the categories in prompts where their own names would not do. `left_out(root, samples)` lists what lies
+    there and is not read, where that may surprise. From a source, `vlmad_jax.data.builder` makes the TFDS
+    builder.
     """
 
     name: str
@@ -26,6 +27,7 @@ class Source:
     locate: Callable[[Path | None], Path]
     scan: Callable[[Path], list[Sample]]
     object_names: Mapping[str, str] = field(default_factory=dict)
+    left_out: Callable[[Path, Sequence[Sample]], list[LeftOut]] = lambda root, samples: []
 
 
 def require_data_dir(name: str, data_dir: Path | None, holding: str) -> Path:

@@ -5,12 +5,14 @@ gives no names of defects: they are all called "anomaly".
 """
 
 import csv
+import os
 from pathlib import Path
 
 from vlmad_jax.data.archives import locate_root
 from vlmad_jax.data.samples import GOOD, Sample
 from vlmad_jax.data.source import Source, require_data_dir
 from vlmad_jax.errors import InputError
+from vlmad_jax.names import found
 
 ARCHIVE = "VisA_20220922.tar"
 TABLE = "split_csv/1cls.csv"
@@ -24,26 +26,28 @@ def _locate(data_dir: Path | None) -> Path:
 
 
 def _scan(root: Path) -> list[Sample]:
-    with (root / TABLE).open(newline="", encoding="utf-8-sig") as file:
+    listings: dict[str, dict[str, str]] = {}
+    with (root / TABLE).open(newline="", encoding="utf-8-sig", errors="surrogateescape") as file:
         rows = csv.DictReader(file)
         if missing := [column for column in COLUMNS if column not in (rows.fieldnames or ())]:
             raise InputError(f"{root / TABLE}: lacks the column {missing[0]}; restore the official file")
-        samples = [_sample(root, row, rows.line_num) for row in rows]
+        samples = [_sample(root, row, rows.line_num, listings) for row in rows]
     return sorted(samples, key=lambda s: (s.category, s.split == "test", s.label, s.path))
 
 
-def _sample(root: Path, row: dict[str, str], line: int) -> Sample:
+def _sample(root: Path, row: dict[str, str], line: int, listings: dict[str, dict[str, str]]) -> Sample:
     where = f"{root / TABLE}, line {line}"
     if row["label"] not in DEFECTS or row["split"] not in ("train", "test") or not row["image"]:
         raise InputError(f"{where}: label, split or image is not one of VisA's; restore the official file")
-    picture, mask = root / row["image"], root / row["mask"] if row["mask"] else None
-    for path in filter(None, (picture, mask)):
-        if not path.is_file():
-            of_mask = f" (the picture of {row['mask']})" if path is picture and mask else ""
-            raise InputError(f"{path}{of_mask} is missing, but {where} names it; extract VisA again")
-    return Sample(
-        str(picture), row["object"], row["split"], DEFECTS[row["label"]], str(mask) if mask else None
-    )
+    paths: list[str] = []
+    for name in filter(None, (row["image"], row["mask"])):
+        path = found(root, name, listings)
+        if path is None or not os.path.isfile(path):
+            of_mask = f" (the picture of {row['mask']})" if not paths and row["mask"] else ""
+            raise InputError(f"{root / name}{of_mask} is missing, but {where} names it; extract VisA again")
+        paths.append(path)
+    picture, *masks = paths
+    return Sample(picture, row["object"], row["split"], DEFECTS[row["label"]], tuple(masks))
 
 
 VISA = Source(

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import csv
 import dataclasses
-import io
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +14,7 @@ from vlmad_jax.clip.hub import BUNDLED
 from vlmad_jax.clip.model import load_clip
 from vlmad_jax.clip.precision import dtype_of
 from vlmad_jax.errors import InputError
+from vlmad_jax.files import csv_line
 from vlmad_jax.inspection.decision import Decision
 from vlmad_jax.inspection.good import GoodFiles, GoodPictures
 from vlmad_jax.inspection.held_out import GoodScores, fixed_scores, folds_of, held_out_scores
@@ -221,11 +220,9 @@ def about(config: FitConfig, fitted: Fitted) -> dict[str, Any]:
 
 def table(good: GoodPictures, scores: GoodScores) -> bytes:
     """The good scores as CSV: path, frame (of a file of several), version (0 is the image), score, peak."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(("path", "frame", "version", "score", "peak"))
+    lines = [csv_line(("path", "frame", "version", "score", "peak"))]
     first = 1 if len(good.keys) == 1 else 0
     for key, images, peaks in zip(good.keys, scores.image, scores.peak, strict=True):
         for version, (image, peak) in enumerate(zip(images, peaks, strict=True), first):
-            writer.writerow((Path(key.path).absolute(), key.frame, version, image, peak))
-    return text.getvalue().encode("utf-8", "surrogateescape")
+            lines.append(csv_line((Path(key.path).absolute(), key.frame, version, image, peak)))
+    return "".join(lines).encode("utf-8", "surrogateescape")

@@ -66,7 +66,7 @@ class GoodFiles:
         digests: dict[str, str] = {}
         read = self._rows(ReadPicture(canvas), workers)
         for key, row in tqdm(read, "reading good images", len(self.sizes), unit=" images", disable=None):
-            image, error = row["image"], row["error"].item().decode()
+            image, error = row["image"], row["error"].item().decode(errors="ignore")
             twin = first_seen.setdefault(hashlib.sha256(image.tobytes()).digest(), key)
             if error or twin != key:
                 left_out.append(Found(str(key), error or f"is the same image as {twin}"))

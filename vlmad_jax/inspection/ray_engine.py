@@ -27,6 +27,7 @@ from vlmad_jax.inspection.detector import FittedDetector
 from vlmad_jax.inspection.judged import batched
 from vlmad_jax.inspection.rows import Row, read_row, score_paths
 from vlmad_jax.inspection.store import describe_weights, load_detector
+from vlmad_jax.names import shown
 
 # Batches in a shard, at most: so much is scored again where a worker is lost, and comes at once.
 BATCHES_IN_SHARD = 8
@@ -141,7 +142,7 @@ class _ScoreShard:
         import pyarrow
 
         if self.detector is None:
-            return pyarrow.table({"problem": [self.problem]})
+            return pyarrow.table({"problem": [shown(self.problem)]})
         paths = [os.fsdecode(path) for path in shard["path"].to_pylist()]
         told = {os.path.join(self.folder, path): path for path in paths}
         rows = (
@@ -199,6 +200,14 @@ def _imported() -> Any:
     return ray
 
 
+def _name_command(ray: Any) -> None:
+    """Ray notes the command line of each job, and does not start with one that is not UTF-8."""
+    utils = ray._private.utils
+    with contextlib.suppress(AttributeError):
+        named = shown(utils.get_entrypoint_name())
+        utils.get_entrypoint_name = lambda: named
+
+
 @contextlib.contextmanager
 def _connected(ray: Any, address: str | None) -> Iterator[None]:
     """Within a cluster; one that was joined or started for this is left or stopped afterwards."""
@@ -213,6 +222,7 @@ def _connected(ray: Any, address: str | None) -> Iterator[None]:
             socket.create_connection((host, int(port)), PATIENCE).close()  # Ray itself tries for minutes
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", "os.fork", RuntimeWarning)  # of JAX; Ray executes at once
+            _name_command(ray)
             ray.init(address, include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
     except (OSError, ValueError, RuntimeError) as error:  # of the address, or of another version of Ray there
         raise InputError(

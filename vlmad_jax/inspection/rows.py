@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -11,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from vlmad_jax.files import csv_line
 from vlmad_jax.inspection.boxes import Box
 from vlmad_jax.inspection.detector import FittedDetector
 from vlmad_jax.inspection.judged import Judged, Key, judge_files
@@ -91,13 +90,6 @@ def read_row(line: str) -> Row:
 def score_paths(detector: FittedDetector, paths: Sequence[str], workers: int = 0) -> Iterator[Row]:
     """The rows of every image in some files, as they are scored: of a detector and paths alone."""
     return map(Row.of, judge_files(detector, paths, workers))
-
-
-def csv_line(values: Sequence[Any]) -> str:
-    """A row of CSV."""
-    text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerow(values)
-    return text.getvalue()
 
 
 def _shortest(value: float) -> float:

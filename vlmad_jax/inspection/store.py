@@ -37,6 +37,7 @@ from vlmad_jax.inspection.tiles import Tiling
 from vlmad_jax.inspection.trees import flatten, unflatten
 from vlmad_jax.inspection.words import Words, with_words, words_of
 from vlmad_jax.methods import method
+from vlmad_jax.names import shown
 
 DESCRIPTION = "detector.json"
 ARRAYS = "arrays.safetensors"
@@ -160,7 +161,7 @@ def tell_of_version(path: Path, description: dict[str, Any]) -> None:
     """Says on stderr if the threshold was fitted to scores that this version may compute otherwise."""
     if description["versions"].get("numbers", CACHE_VERSION) != CACHE_VERSION:
         told = f"{path}: was fitted by a version that computes other scores; fit again for a right threshold"
-        tqdm.write(told, file=sys.stderr)
+        tqdm.write(shown(told), file=sys.stderr)
 
 
 def _described(path: Path) -> dict[str, Any]:

@@ -22,6 +22,7 @@ from vlmad_jax.errors import InputError
 from vlmad_jax.files import write_json
 from vlmad_jax.methods.detector import Detector
 from vlmad_jax.methods.options import Options
+from vlmad_jax.plain_path import plain_path
 
 Params = dict[str, jax.Array]
 Context = dict[str, Any]
@@ -158,8 +159,8 @@ def save_params(directory: pathlib.Path, params: Params, detector: LearnedDetect
 
     directory = pathlib.Path(directory)
     directory.mkdir(parents=True, exist_ok=True)
-    with ocp.StandardCheckpointer() as checkpointer:
-        checkpointer.save((directory / "params").absolute(), jax.tree.map(np.asarray, params), force=True)
+    with plain_path(directory / "params") as plain, ocp.StandardCheckpointer() as checkpointer:
+        checkpointer.save(plain, jax.tree.map(np.asarray, params), force=True)
     clip = detector.clip
     belongs = {"method": detector.name, "setting": detector.setting}
     if jax.process_index() == 0:
@@ -209,8 +210,8 @@ def load_params(directory: pathlib.Path, detector: LearnedDetector) -> Params:
             f"not {clip.name} ({clip.identity}); give --weights={described['weights']}"
         )
     try:
-        with ocp.StandardCheckpointer() as checkpointer:
-            restored = checkpointer.restore((directory / "params").absolute())
+        with plain_path(directory / "params") as plain, ocp.StandardCheckpointer() as checkpointer:
+            restored = checkpointer.restore(plain)
     except Exception as error:  # orbax raises what its storage raises
         reason = str(error).splitlines()[0][:120]
         raise InputError(f"{directory / 'params'}: does not load ({reason}); copy it again") from error

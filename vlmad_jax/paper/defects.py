@@ -10,7 +10,7 @@ import numpy as np
 
 from vlmad_jax.cache import cache_key
 from vlmad_jax.contrast import SIDE, contrast
-from vlmad_jax.data.images import read_mask, read_picture, resize_mask, resize_picture
+from vlmad_jax.data.images import read_masks, read_picture, resize_mask, resize_picture
 from vlmad_jax.files import write_json
 from vlmad_jax.paper.cells import INTERVALS, Row, auroc_cells, auroc_columns, with_published
 from vlmad_jax.paper.comparison import TITLES, zero_shot
@@ -118,9 +118,9 @@ def measured_contrasts(runs: Runs) -> dict[str, dict[str, float | None]]:
             if not sample.label:
                 continue
             of_defect = values.setdefault(sample.defect, [])
-            if sample.mask is not None:
+            if sample.has_mask:
                 picture = resize_picture(read_picture(sample.path), SIDE)
-                value = contrast(picture, resize_mask(read_mask(sample.mask), SIDE))
+                value = contrast(picture, resize_mask(read_masks(sample.masks), SIDE))
                 of_defect += [] if value is None else [value]
         found[category] = {name: float(np.median(x)) if x else None for name, x in values.items()}
     write_json(path, found)

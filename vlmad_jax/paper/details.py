@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import json
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,6 +13,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from vlmad_jax import names
 from vlmad_jax.data import DataSet
 from vlmad_jax.data.images import read_picture, resize_picture
 from vlmad_jax.evaluation import Judged
@@ -81,7 +84,7 @@ class Details:
 
     def exhibits(self, category: str, method: str) -> list[Exhibit]:
         """The pictures of a category, those with the highest scores first."""
-        described = json.loads((self.folder / category / "exhibits.json").read_text())
+        described = json.loads((self.folder / category / "exhibits.json").read_text(encoding="utf-8"))
         return [
             Exhibit(
                 method,
@@ -98,7 +101,13 @@ class Details:
 
 def named(name: str) -> str:
     """A category or defect as people read it."""
-    return name.replace("_", " ")
+    return names.shown(names.readable(name)).replace("_", " ")
+
+
+def titles(categories: Sequence[str]) -> dict[str, str]:
+    """Categories as people read them; where two would read alike, as they are called."""
+    counts = Counter(map(named, categories))
+    return {name: named(name) if counts[named(name)] == 1 else names.shown(name) for name in categories}
 
 
 def alarm_shares(judged: Judged) -> np.ndarray:
@@ -145,7 +154,7 @@ def panels(dataset: DataSet, judged: Judged, number: int) -> bytes:
     """A picture, its map on the scale of its category, and the true outline, as WebP."""
     sample, maps = judged.samples[number], judged.maps
     image = resize_picture(read_picture(sample.path), maps.shape[1])
-    known = judged.masks[number] if sample.mask is not None or not sample.label else None
+    known = judged.masks[number] if sample.has_mask else None
     low, high = float(maps.min()), float(maps.max())
     drawn = map_picture(image, maps[number], known, low, high)
     if drawn.height > PANEL:

@@ -16,6 +16,7 @@ from vlmad_jax.data import load_dataset
 from vlmad_jax.errors import InputError
 from vlmad_jax.evaluation import EvaluationConfig, evaluate
 from vlmad_jax.files import write_json
+from vlmad_jax.names import shown
 from vlmad_jax.paper.cells import INTERVALS, Row, mean_cells, metric_columns
 from vlmad_jax.paper.config import Domain
 from vlmad_jax.paper.details import Details
@@ -100,7 +101,8 @@ def _learn(runs: Runs, source: Domain) -> Path:
     if kept is not None and began_with == depends_on and runs.resume:
         return out / "params"
     if out.exists() and (not runs.resume or began_with != depends_on):
-        tqdm.write(f"{out}: is of other images, settings or versions; learned again", file=sys.stderr)
+        told = f"{out}: is of other images, settings or versions; learned again"
+        tqdm.write(shown(told), file=sys.stderr)
         shutil.rmtree(out)
     write_json(out / "key.json", depends_on)
     began = time.perf_counter()

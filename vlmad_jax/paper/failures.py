@@ -8,7 +8,7 @@ import numpy as np
 from vlmad_jax.metrics.thresholds import best_threshold
 from vlmad_jax.paper.cells import Row
 from vlmad_jax.paper.comparison import TITLES, zero_shot
-from vlmad_jax.paper.details import ALARM_GRID, ALARM_QUANTILE, SHOWN, WORST, named, outcome
+from vlmad_jax.paper.details import ALARM_GRID, ALARM_QUANTILE, SHOWN, WORST, named, outcome, titles
 from vlmad_jax.paper.panels import label_panels, panel_grid, panels_size
 from vlmad_jax.paper.runs import Runs
 from vlmad_jax.report.parts import Column, Exhibit, Figure, Gallery, Table
@@ -79,11 +79,11 @@ def distributions(runs: Runs) -> list[Figure]:
 def _distribution(runs: Runs, method: str, title: str) -> Figure:
     run = zero_shot(runs, method)
     data = {
-        named(category): {
+        called: {
             kind: [float(x) for x in np.sort(run.scores(category)[run.labels(category) == label])]
             for label, kind in enumerate(("good", "defective"))
         }
-        for category in run.categories
+        for category, called in titles(run.categories).items()
     }
 
     def draw(canvas: matplotlib.figure.Figure) -> None:
@@ -112,7 +112,7 @@ def alarms(runs: Runs) -> list[Figure]:
 
 def _alarms(runs: Runs, method: str, title: str) -> Figure:
     run = zero_shot(runs, method)
-    shares = {named(category): run.details.alarms(category) for category in run.categories}
+    shares = {called: run.details.alarms(category) for category, called in titles(run.categories).items()}
     data = {
         name: [[None if np.isnan(x) else float(x) for x in row] for row in x] for name, x in shares.items()
     }

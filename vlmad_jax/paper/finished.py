@@ -106,4 +106,4 @@ def mean_resampled(runs: Sequence[Finished], level: Level, categories: Sequence[
 
 def seed_of(name: str) -> int:
     """Of what is drawn for a category, the same in every run."""
-    return zlib.crc32(name.encode())
+    return zlib.crc32(name.encode("utf-8", "surrogateescape"))

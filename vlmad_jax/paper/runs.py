@@ -15,6 +15,7 @@ import jax.numpy as jnp
 
 from vlmad_jax.clip.model import CLIP, load_clip
 from vlmad_jax.data import DataSet, Sample, load_dataset
+from vlmad_jax.data.notices import tell
 from vlmad_jax.data.references import draw_references
 from vlmad_jax.errors import InputError
 from vlmad_jax.evaluation import Evaluator, Observe, keys_of, params_fingerprint
@@ -75,8 +76,10 @@ class Runs:
 
     @functools.cached_property
     def dataset(self) -> DataSet:
-        """The data set."""
-        return load_dataset(self.config.dataset, self.config.data_dir, self.config.categories)
+        """The data set, of which people are told what is not read."""
+        dataset = load_dataset(self.config.dataset, self.config.data_dir, self.config.categories)
+        tell(dataset)
+        return dataset
 
     @functools.cached_property
     def clip(self) -> CLIP:
@@ -228,7 +231,7 @@ class Runs:
     @staticmethod
     def kept_json(path: Path) -> Any:
         """What an earlier run wrote there; None if nothing."""
-        return json.loads(path.read_text()) if path.exists() else None
+        return json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
 
     def pictures(self, good: bool, drawn: dict[str, tuple[Sample, ...]]) -> DataSet:
         """The data set; or its good training pictures, without those drawn, as if they were to be tested."""

@@ -11,7 +11,7 @@ import numpy as np
 
 from vlmad_jax.metrics.uncertainty import interval
 from vlmad_jax.paper.cells import INTERVALS, LEVELS, Row, auroc_cells, auroc_columns, mean, with_published
-from vlmad_jax.paper.details import named
+from vlmad_jax.paper.details import named, titles
 from vlmad_jax.paper.finished import Finished, Level, mean_resampled
 from vlmad_jax.paper.panels import Panel, draw_panels, panels_size
 from vlmad_jax.paper.runs import Runs
@@ -71,12 +71,12 @@ def figure(runs: Runs, name: str, level: Level) -> list[Figure]:
     """Figure 3 (image) or 4 (pixel): AUROC by number of good samples, a panel a category, and the mean."""
     found = runs_by_shots(runs)
     data: dict[str, Any] = {
-        named(category): {
+        title: {
             "shots": list(found),
             "mean": [mean([auroc_of(run, level, category) for run in drawn]) for drawn in found.values()],
             "draws": [[auroc_of(run, level, category) for run in drawn] for drawn in found.values()],
         }
-        for category in (MEAN, *runs.dataset.categories)
+        for category, title in titles((MEAN, *runs.dataset.categories)).items()
     }
     theirs = _published(runs, level)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import matplotlib.figure
 
 from vlmad_jax.paper.cells import INTERVALS, LEVELS, Row, auroc_cells, auroc_columns, with_published
-from vlmad_jax.paper.details import named
+from vlmad_jax.paper.details import titles
 from vlmad_jax.paper.finished import Finished
 from vlmad_jax.paper.panels import Panel, draw_panels, panels_size
 from vlmad_jax.paper.runs import SIZES, Runs
@@ -58,10 +58,10 @@ def figure5(runs: Runs) -> list[Figure]:
     found = runs_by_size(runs)
     alone = [str(size) for size in runs.base.window_sizes]
     data = {
-        named(category): {
+        title: {
             level: {name: auroc_of(run, level, category) for name, run in found.items()} for level in LEVELS
         }
-        for category in (MEAN, *runs.dataset.categories)
+        for category, title in titles((MEAN, *runs.dataset.categories)).items()
     }
     is_mvtec = runs.config.dataset == "mvtec_ad"
     theirs = {MEAN: comparison()["window_text"]["mean"], "carpet": comparison()["window_text"]["carpet"]}

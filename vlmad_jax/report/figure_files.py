@@ -2,6 +2,7 @@
 
 import io
 import re
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import lru_cache
@@ -42,7 +43,8 @@ def to_svg(figure: Figure, theme: Theme) -> bytes:
 @lru_cache(maxsize=64)
 def drawn(figure: Figure) -> tuple[bytes, bytes]:
     """PNG, and SVG for a light page; drawing takes a second, and they are wanted several times."""
-    with _style():
+    with _style(), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing")  # of a name in a script that the font lacks
         canvas = matplotlib.figure.Figure(figsize=figure.size, layout="constrained")
         figure.draw(canvas)
         png = _saved(canvas, "png", dpi=_DPI, facecolor="white", metadata={"Software": None})
@@ -94,6 +96,7 @@ def _style() -> Iterator[None]:
                 "svg.fonttype": "none",
                 "svg.hashsalt": "vlmad_jax",
                 "text.color": ink,
+                "text.parse_math": False,  # a category may have "$" in its name
                 "xtick.color": edge,
                 "xtick.labelcolor": ink,
                 "ytick.color": edge,

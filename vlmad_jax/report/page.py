@@ -11,6 +11,7 @@ import jinja2
 from PIL import Image, UnidentifiedImageError
 
 from vlmad_jax.errors import InputError
+from vlmad_jax.names import as_text
 from vlmad_jax.report.figure_files import Theme, to_svg
 from vlmad_jax.report.parts import Column, Exhibit, Figure, Gallery, Section, Table
 from vlmad_jax.report.table_files import exact, is_numeric
@@ -27,7 +28,8 @@ def page(title: str, sections: Sequence[Section], intro: str = "") -> str:
 
     Raises InputError for an exhibit whose panels are not a PNG, JPEG or WebP file.
     """
-    return _environment().get_template("page.html").render(title=title, sections=sections, intro=intro)
+    template = _environment().get_template("page.html")
+    return as_text(template.render(title=title, sections=sections, intro=intro))
 
 
 @cache

@@ -1,7 +1,6 @@
 """Scores as CSV, a row a picture."""
 
 import csv
-import io
 import os
 from collections.abc import Iterable
 from dataclasses import dataclass, fields
@@ -9,7 +8,7 @@ from dataclasses import dataclass, fields
 import numpy as np
 
 from vlmad_jax.errors import InputError
-from vlmad_jax.files import write_atomically
+from vlmad_jax.files import csv_line, write_atomically
 
 
 @dataclass(frozen=True)
@@ -33,13 +32,11 @@ def write_scores_csv(path: str | os.PathLike[str], rows: Iterable[ScoreRow]) -> 
     A score is the shortest decimal that reads back as the same number of its type, so that a float32 score
     survives writing and reading, and reading and writing again gives the same bytes.
     """
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(COLUMNS)
+    lines = [csv_line(COLUMNS)]
     for row in rows:
         score = "" if row.score is None else str(row.score)
-        writer.writerow([row.path, row.category, row.defect, row.label, score, row.error])
-    write_atomically(path, text.getvalue())
+        lines.append(csv_line([row.path, row.category, row.defect, row.label, score, row.error]))
+    write_atomically(path, "".join(lines))
 
 
 def read_scores_csv(path: str | os.PathLike[str]) -> list[ScoreRow]:

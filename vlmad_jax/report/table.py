@@ -5,6 +5,7 @@ from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 
 from vlmad_jax.metrics import METRIC_NAMES, Metrics
+from vlmad_jax.names import one_line
 from vlmad_jax.report.published import Published
 
 _HEADINGS = {
@@ -71,6 +72,7 @@ def metrics_table(results: Mapping[str, Metrics], mean: Metrics, published: Sequ
     width = max(_NAME_WIDTHS[0], min(longest, _NAME_WIDTHS[1]))
 
     def line(name: str, parts: Sequence[str]) -> str:
+        name = one_line(name)
         name = name if len(name) <= width else name[: width - 3] + "..."
         return _GAP.join([name.ljust(width), *parts]).rstrip()
 

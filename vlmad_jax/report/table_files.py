@@ -1,9 +1,9 @@
 """A table of a report as CSV, with all digits, and as Markdown, as people read it."""
 
-import csv
-import io
 import json
 
+from vlmad_jax.files import csv_line
+from vlmad_jax.names import as_text
 from vlmad_jax.report.grid import markdown_grid
 from vlmad_jax.report.parts import Column, Table, Value
 
@@ -28,11 +28,8 @@ def is_numeric(table: Table, column: Column) -> bool:
 
 def to_csv(table: Table) -> str:
     """A line with the columns' keys, then one a row; an empty cell is undefined."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow([column.key for column in table.columns])
-    writer.writerows([exact(row[column.key]) for column in table.columns] for row in table.rows)
-    return text.getvalue()
+    rows = [[exact(row[column.key]) for column in table.columns] for row in table.rows]
+    return "".join(map(csv_line, [[column.key for column in table.columns], *rows]))
 
 
 def to_markdown(table: Table) -> str:
@@ -44,7 +41,7 @@ def to_markdown(table: Table) -> str:
     cells += [[column.shown(row[column.key]) for column in table.columns] for row in table.rows]
     left = [n for n, column in enumerate(table.columns) if not is_numeric(table, column)]
     grid = markdown_grid([[_one_cell(text) for text in row] for row in cells], left)
-    return "\n\n".join(part for part in (f"# {table.title}", grid, table.note) if part) + "\n"
+    return as_text("\n\n".join(part for part in (f"# {table.title}", grid, table.note) if part) + "\n")
 
 
 def _one_cell(text: str) -> str:

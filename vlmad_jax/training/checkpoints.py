@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import pathlib
 from typing import Any
 
@@ -9,6 +10,7 @@ import jax
 import numpy as np
 import orbax.checkpoint as ocp
 
+from vlmad_jax.plain_path import plain_path
 from vlmad_jax.training.step import TrainState
 
 KEPT = 3
@@ -19,7 +21,10 @@ class Checkpoints:
 
     def __init__(self, directory: pathlib.Path) -> None:
         options = ocp.CheckpointManagerOptions(max_to_keep=KEPT, enable_async_checkpointing=True)
-        self._manager = ocp.CheckpointManager(directory.absolute(), options=options)
+        with contextlib.ExitStack() as stack:
+            plain = stack.enter_context(plain_path(directory))
+            self._manager = ocp.CheckpointManager(plain, options=options)
+            self._link = stack.pop_all()
 
     def latest(self) -> int | None:
         """The last step saved, or None."""
@@ -42,6 +47,7 @@ class Checkpoints:
         """Waits until all is written."""
         self._manager.wait_until_finished()
         self._manager.close()
+        self._link.close()
 
 
 def on_host(state: TrainState) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from vlmad_jax.cache import software
 from vlmad_jax.clip.model import CLIP, load_clip
 from vlmad_jax.clip.precision import check_trainable
 from vlmad_jax.data import DataSet, Sample, load_dataset
+from vlmad_jax.data.notices import UNTRAINED, tell
 from vlmad_jax.errors import InputError
 from vlmad_jax.files import write_json
 from vlmad_jax.methods import LearnedDetector, learning_method
@@ -106,6 +107,8 @@ def train_method(config: TrainConfig, out: pathlib.Path, resources: Resources = 
     check_trainable(config.dtype)
     dataset = load_dataset(config.dataset, config.data_dir, config.categories)
     samples = training_samples(dataset, config.auxiliary)
+    if jax.process_index() == 0:
+        tell(dataset, UNTRAINED if config.auxiliary is None else None)
     clip = load_clip(config.weights, config.dtype)
     detector = with_setting(method.scaled(clip), dict(config.setting))
     check_batch(config, detector, resources)
@@ -170,10 +173,12 @@ def training_pictures(
     config: TrainConfig, dataset: DataSet, samples: tuple[Sample, ...], detector: LearnedDetector
 ) -> LabelledPictures:
     """The samples as batches; raises InputError where masks are absent that the method needs."""
-    with_masks = config.auxiliary is not None or all(dataset.has_masks(name) for name in dataset.categories)
-    if not with_masks and not detector.learns_from_labels:
+    lacking = None if config.auxiliary else next((s for s in samples if not s.has_mask), None)
+    with_masks = lacking is None
+    if lacking and not detector.learns_from_labels:
         raise InputError(
-            f"{dataset.root}: has no masks for all its defects, and {config.method} learns from them"
+            f"{dataset.root}: has no masks for all its defects, and {config.method} learns from them "
+            f"({lacking.path} has none, or one that marks nothing); draw it, or leave the image out"
         )
     if not with_masks and jax.process_index() == 0:
         tqdm.write(f"{config.dataset} has no masks for all its defects: only the image's term is trained")

@@ -3,6 +3,7 @@
 import dataclasses
 import io
 import json
+import os
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,6 +17,8 @@ from tests.inspection.conftest import part
 from tests.inspection.page.conftest import Client, serving
 from vlmad_jax import load_detector
 from vlmad_jax.inspection import FitConfig, FittedDetector, fit
+from vlmad_jax.inspection.page.desk import Desk
+from vlmad_jax.inspection.page.refit import Workshop
 from vlmad_jax.inspection.words import Words, reworded
 
 MARKUP = "<img src=x onerror=alert(1)>.png"
@@ -237,3 +240,10 @@ def test_many_at_once_are_all_judged(client: Client):
     pictures = client("GET", "state").json["pictures"]
     assert sorted(picture["name"] for picture in pictures) == sorted(f"{seed}.png" for seed in range(12))
     assert json.dumps(pictures).count('"own"') == 12
+
+
+def test_a_detector_in_a_folder_of_any_name(loaded: FittedDetector):
+    name = Path(os.fsdecode(b"pi\xe8ce.vlmad"))
+    told = Desk(loaded, name, Workshop(name)).describe()
+    assert (told["name"], told["out"]) == ("pi\\xe8ce.vlmad", "pi\\xe8ce.vlmad")
+    json.dumps(told, ensure_ascii=False).encode()  # as it is sent

@@ -1,0 +1,54 @@
+"""Anomaly maps of an evaluation as files, one for each picture whatever it is called."""
+
+from __future__ import annotations
+
+import io
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path, PurePosixPath
+
+import numpy as np
+
+from vlmad_jax import report
+from vlmad_jax.data import Sample
+
+
+def save_maps(pictures: list[tuple[Path, Sample, np.ndarray, np.ndarray, np.ndarray]]) -> None:
+    """Writes picture, heat map and true outline of (path, sample, image, map, mask), on one scale."""
+    low = min((float(anomaly_map.min()) for _, _, _, anomaly_map, _ in pictures), default=0.0)
+    high = max((float(anomaly_map.max()) for _, _, _, anomaly_map, _ in pictures), default=1.0)
+    for path, sample, image, anomaly_map, mask in pictures:
+        known = mask if sample.has_mask else None
+        data = io.BytesIO()
+        report.enlarged(report.map_picture(image, anomaly_map, known, low, high)).save(data, "PNG")
+        report.write_atomically(path, data.getvalue())
+
+
+def map_paths(out: Path, rows: Sequence[report.ScoreRow]) -> list[Path]:
+    """Where the maps of all pictures of a category are, a file each: below `maps`, category and defect.
+
+    A map is named as its picture is below the defect's folder, without the suffix, `lot2/000.png`; with it,
+    `000.jpg.png`, where pictures differ in nothing else.
+    """
+    names = [_below_defect(row) for row in rows]
+    short = [name.with_suffix("") for name in names]
+    shared = {key for key, n in Counter(zip(_defects(rows), short, strict=True)).items() if n > 1}
+    keys = [
+        name if (row.defect, stem) in shared else stem
+        for row, name, stem in zip(rows, names, short, strict=True)
+    ]
+    twice = {defect for (defect, _), n in Counter(zip(_defects(rows), keys, strict=True)).items() if n > 1}
+    return [
+        out / "maps" / row.category / row.defect / f"{name if row.defect in twice else key}.png"
+        for row, name, key in zip(rows, names, keys, strict=True)
+    ]
+
+
+def _defects(rows: Sequence[report.ScoreRow]) -> list[str]:
+    return [row.defect for row in rows]
+
+
+def _below_defect(row: report.ScoreRow) -> PurePosixPath:
+    """The path of a picture below `test/<defect>`; its name alone in other layouts."""
+    _, found, below = f"/{row.path}".partition(f"/test/{row.defect}/")
+    return PurePosixPath(below if found else PurePosixPath(row.path).name)
