@@ -68,7 +68,8 @@ def load_authors_prompts(path: pathlib.Path, clip: CLIP) -> dict[str, Any]:
     if wrong_shape or any(x.ndim != 2 for x in rounded) or len({x.shape for x in rounded}) > 1:
         shapes = few_shapes({name: learner[name] for name in names})
         raise InputError(
-            f"{path}: expected ctx_pos and ctx_neg (1, 1, n, D) and deep tokens (m, D), found {shapes}; {REMEDY}"
+            f"{path}: expected ctx_pos and ctx_neg (1, 1, n, D) and deep tokens (m, D), found "
+            f"{shapes}; {REMEDY}"
         )
     params = {
         name: jnp.asarray(x[0, 0], jnp.float32)
