@@ -274,7 +274,7 @@ class Evaluator:
         def fetch(batch: Batch, scores: Scores) -> tuple[Batch, Scores]:
             with named("fetch"):
                 fetched = jax.device_get(scores)
-            check_finite(fetched, self.detector.clip)
+            check_finite(fetched, self.detector)
             bar.update(int((batch.index >= 0).sum()))
             return self.kept(categories[batch.group], batch, fetched)
 

@@ -59,6 +59,6 @@ class Scorer:
             with self._turn:
                 scores = jax.device_get(self._score(state, filled))
                 self._compiled = True
-            check_finite(scores, self.detector.clip)
+            check_finite(scores, self.detector)
             parts.append(Scores(*(x[: len(batch)] for x in scores)))
         return Scores(*(np.concatenate(x) for x in zip(*parts, strict=True)))

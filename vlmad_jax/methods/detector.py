@@ -146,13 +146,13 @@ class Detector(abc.ABC):
         return self.clip.compile("vision", self.score_with)
 
 
-def check_finite(scores: Scores, clip: CLIP) -> None:
-    """Raises InputError if a fetched score (B,) or map (B, ...) is NaN or infinite."""
+def check_finite(scores: Scores, detector: Detector) -> None:
+    """Raises InputError, naming the weights, if a fetched score (B,) or map (B, ...) is NaN or infinite."""
     largest = scores.map.reshape(len(scores.map), -1).max(axis=1, initial=0)  # NaN where there is one
     if not (np.isfinite(scores.image).all() and np.isfinite(largest).all()):
         raise InputError(
-            f"{clip.name}: gives scores that are not finite in {clip.dtype}; give other weights, or "
-            "--dtype=float32 if it is not that already"
+            f"{detector.clip.name}: gives scores that are not finite with dtype {detector.clip.dtype}; "
+            "give other weights, or --dtype=float32 if it was another"
         )
 
 
