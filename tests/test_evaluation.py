@@ -400,3 +400,18 @@ def test_a_mask_that_marks_nothing_leaves_pixel_metrics_undefined(
     opacity.putalpha(mask())
     save(opacity, empty)
     assert evaluate(config, tmp_path / "opacity")["mean"] == whole
+
+
+def test_scores_that_are_not_finite_end_a_run_at_the_first_batch(
+    many: Callable[[int], EvaluationConfig], stub: list[Brightness], tmp_path: Path, monkeypatch: Any
+) -> None:
+    nothing = Scores(np.full(5, np.nan), np.full((5, 16, 16), np.nan))
+    monkeypatch.setattr(Brightness, "score", lambda self, *_: self.batches.append(5) or nothing)
+    monkeypatch.setattr(Brightness, "clip", SimpleNamespace(name="odd/clip", dtype="bfloat16"), raising=False)
+    message = (
+        "^odd/clip: gives scores that are not finite with dtype bfloat16; give other weights, or --dtype="
+    )
+    with pytest.raises(InputError, match=message):
+        evaluate(dataclasses.replace(many(0), batch_size=5), tmp_path / "out")
+    assert len(stub[0].batches) <= 2  # of 41: the next is computed while one is fetched
+    assert not (tmp_path / "out/metrics.json").exists()

@@ -30,6 +30,7 @@ from vlmad_jax.errors import InputError
 from vlmad_jax.fingerprint import fingerprint
 from vlmad_jax.map_files import map_paths, save_maps
 from vlmad_jax.methods import Detector, Options, Scores, method
+from vlmad_jax.methods.detector import check_finite
 from vlmad_jax.names import shown
 from vlmad_jax.results import Results
 from vlmad_jax.tracing import each_named, named
@@ -302,6 +303,7 @@ class Evaluator:
         def fetch(batch: Batch, scores: Scores) -> tuple[Batch, Scores]:
             with named("fetch"):
                 fetched = jax.device_get(scores)
+            check_finite(fetched, self.detector)
             bar.update(int((batch.index >= 0).sum()))
             return self.kept(categories[batch.group], batch, fetched)
 

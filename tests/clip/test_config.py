@@ -1,5 +1,6 @@
 """Configurations as data, and the files that are none."""
 
+import dataclasses
 import json
 from typing import Any
 
@@ -16,6 +17,7 @@ from vlmad_jax.clip.config import (
     from_open_clip,
     from_transformers,
     read_config,
+    stated_end,
     to_transformers,
 )
 from vlmad_jax.clip.library import transformers
@@ -124,8 +126,8 @@ def test_other_models_of_open_clip(tmp_path):
     raw["model_cfg"]["multimodal_cfg"] = {}
     path.write_text(json.dumps(raw))
     assert refusal(read_config, path, "open_clip") == (
-        f"{path}: attn_pool, timm_model_name, multimodal_cfg: not an option of a plain CLIP ViT; "
-        "give a plain CLIP ViT"
+        f'{path}: vision_cfg timm_model_name "convnext", vision_cfg attn_pool true, multimodal_cfg {{}}: '
+        "not an option of a plain CLIP ViT; give a plain CLIP ViT"
     )
     del raw["model_cfg"]["text_cfg"]
     path.write_text(json.dumps(raw))
@@ -175,3 +177,165 @@ def test_layouts_are_told_apart(tmp_path):
     assert layout_of(tmp_path) == "open_clip"
     (tmp_path / "config.json").write_text('{"model_type": "clip"}')
     assert layout_of(tmp_path) == "transformers"
+
+
+# What open_clip 3.3.0 writes of a plain ViT, every option at its default, as training or a hub export has it.
+DEFAULTS: dict[str, dict[str, Any]] = {
+    "vision_cfg": {
+        "ls_init_value": None,
+        "patch_dropout": 0.0,
+        "attentional_pool": False,
+        "attn_pooler_queries": 256,
+        "attn_pooler_heads": 8,
+        "no_ln_pre": False,
+        "pos_embed_type": "learnable",
+        "final_ln_after_pool": False,
+        "pool_type": "tok",
+        "output_tokens": False,
+        "act_kwargs": None,
+        "norm_kwargs": None,
+        "block_type": None,
+        "qk_norm": False,
+        "scaled_cosine_attn": False,
+        "scale_heads": False,
+        "scale_attn_inner": False,
+        "scale_attn": False,
+        "scale_fc": False,
+        "timm_model_name": None,
+        "timm_model_pretrained": False,
+        "timm_pool": "avg",
+        "timm_proj": "linear",
+        "timm_proj_bias": False,
+        "timm_drop": 0.0,
+        "timm_drop_path": None,
+        "global_average_pool": False,  # of older versions
+        "input_patchnorm": False,
+        "mlp_ratio": 4.0,
+    },
+    "text_cfg": {
+        "hf_tokenizer_name": None,
+        "tokenizer_mode": None,
+        "tokenizer_kwargs": None,
+        "mlp_ratio": 4.0,
+        "ls_init_value": None,
+        "embed_cls": False,
+        "pad_id": 0,
+        "eos_id": 2,
+        "no_causal_mask": False,
+        "final_ln_after_pool": False,
+        "pool_type": "argmax",
+        "proj_bias": False,
+        "proj_type": "linear",
+        "output_tokens": False,
+        "act_kwargs": None,
+        "norm_kwargs": None,
+        "block_type": None,
+        "qk_norm": False,
+        "scaled_cosine_attn": False,
+        "scale_heads": False,
+        "scale_attn_inner": False,
+        "scale_attn": False,
+        "scale_fc": False,
+        "hf_model_name": None,
+        "hf_model_pretrained": True,
+        "hf_proj_type": "mlp",
+        "hf_pooler_type": "mean_pooler",
+    },
+    "model_cfg": {
+        "custom_text": False,
+        "init_logit_scale": 2.6592,
+        "init_logit_bias": None,
+        "nonscalar_logit_scale": False,
+        "cast_dtype": None,
+        "output_dict": False,
+    },
+}
+
+
+def open_clip_with(**changes: dict[str, Any]) -> dict[str, Any]:
+    """The golden configuration with other options of "vision_cfg", "text_cfg" and "model_cfg"."""
+    raw = open_clip_config()
+    for part, options in changes.items():
+        tower = raw["model_cfg"] if part == "model_cfg" else raw["model_cfg"][part]
+        tower |= options
+    return raw
+
+
+def test_options_of_open_clip_at_their_defaults_change_nothing():
+    assert from_open_clip(open_clip_with(**DEFAULTS)) == from_open_clip(open_clip_config())
+
+
+@pytest.mark.parametrize(
+    ("part", "options"),
+    [
+        ("vision_cfg", {"patch_dropout": 0.5, "output_tokens": True, "timm_pool": "abs_attn"}),
+        ("vision_cfg", {"image_size": [64, 64], "patch_size": [8, 8], "pos_embed_type": "sin_cos_2d"}),
+        ("vision_cfg", {"norm_kwargs": {}, "act_kwargs": {"approximate": "none"}, "block_type": "default"}),
+        (
+            "text_cfg",
+            {"output_tokens": True, "pad_id": 1, "hf_tokenizer_name": "openai/clip", "proj": "linear"},
+        ),
+        ("model_cfg", {"custom_text": True, "init_logit_bias": -10, "nonscalar_logit_scale": True}),
+    ],
+)
+def test_options_of_open_clip_that_change_nothing(part, options):
+    assert from_open_clip(open_clip_with(**{part: options})) == from_open_clip(open_clip_config())
+
+
+@pytest.mark.parametrize(
+    ("part", "name", "value"),
+    [
+        ("vision_cfg", "global_average_pool", True),
+        ("vision_cfg", "attentional_pool", "parallel"),
+        ("vision_cfg", "no_ln_pre", True),
+        ("vision_cfg", "pool_type", "avg"),
+        ("vision_cfg", "ls_init_value", 1e-4),
+        ("vision_cfg", "norm_kwargs", {"eps": 1e-6}),
+        ("vision_cfg", "act_kwargs", {"approximate": "tanh"}),
+        ("vision_cfg", "qk_norm", True),
+        ("vision_cfg", "timm_model_name", "vit_base_patch16_224"),
+        ("text_cfg", "embed_cls", True),
+        ("text_cfg", "no_causal_mask", True),
+        ("text_cfg", "pool_type", "last"),
+        ("text_cfg", "proj_type", "none"),
+        ("text_cfg", "tokenizer_kwargs", {"clean": "canonicalize"}),
+        ("text_cfg", "hf_model_name", "roberta-base"),
+        ("text_cfg", "swiglu", True),  # of a version to come
+        ("model_cfg", "multimodal_cfg", {"width": 512}),
+    ],
+)
+def test_options_of_open_clip_that_make_another_network(part, name, value):
+    where = "" if part == "model_cfg" else f"{part} "
+    assert refusal(from_open_clip, open_clip_with(**{part: {name: value}})) == (
+        f"{where}{name} {json.dumps(value)}: not an option of a plain CLIP ViT; give a plain CLIP ViT"
+    )
+
+
+def test_many_options_are_counted():
+    strange = {f"strange_{n}": n for n in range(5)}
+    assert refusal(from_open_clip, open_clip_with(vision_cfg=strange)).startswith(
+        "vision_cfg strange_0 0, vision_cfg strange_1 1, vision_cfg strange_2 2 and 2 more: not an option"
+    )
+
+
+def test_absent_shapes_take_the_defaults_of_open_clip():
+    raw = {"model_cfg": {"embed_dim": 512, "vision_cfg": {}, "text_cfg": {}}}
+    assert from_open_clip(raw) == dataclasses.replace(ARCHITECTURES["vit-b-16"], activation="gelu")
+
+
+@pytest.mark.parametrize(
+    ("layout", "text", "end"),
+    [
+        ("transformers", {"eos_token_id": 302}, 302),
+        ("transformers", {"eos_token_id": 2}, None),
+        ("transformers", {"eos_token_id": None}, None),
+        ("transformers", {}, None),
+        ("open_clip", {}, None),
+        ("open_clip", {"pool_type": "argmax", "eos_id": 7}, None),
+        ("open_clip", {"pool_type": "eos", "eos_id": 302}, 302),
+    ],
+)
+def test_the_end_token_that_a_configuration_states(tmp_path, layout, text, end):
+    raw = {"model_type": "clip", "text_config": text, "model_cfg": {"text_cfg": text}}
+    (tmp_path / "config.json").write_text(json.dumps(raw))
+    assert stated_end(tmp_path / "config.json", layout) == end

@@ -207,16 +207,3 @@ def test_bundled_weights(tmp_path, monkeypatch):
     assert hub.locate("weights/tiny") == tmp_path / "clone" / "weights" / "tiny"
     (tmp_path / "weights" / "tiny").mkdir(parents=True)
     assert hub.locate("weights/tiny").resolve() == tmp_path / "weights" / "tiny"
-
-
-def test_preprocessing_of_a_checkpoint(tmp_path):
-    config = golden_clip("winclip").config
-    assert hub.with_preprocessing(config, tmp_path) == config
-    path = tmp_path / "preprocessor_config.json"
-    path.write_text(json.dumps({"image_mean": [0.5, 0.4, 0.3], "image_std": [0.1, 0.2, 0.3]}))
-    read = hub.with_preprocessing(config, tmp_path)
-    assert (read.image_mean, read.image_std) == ((0.5, 0.4, 0.3), (0.1, 0.2, 0.3))
-    for broken in ("{", "[]", '{"image_mean": [0.5, 0.4, 0.3]}', '{"image_mean": 1, "image_std": 1}'):
-        path.write_text(broken)
-        message = f"{path}: has no readable image_mean and image_std; download it again"
-        assert refusal(hub.with_preprocessing, config, tmp_path) == message

@@ -10,7 +10,7 @@ import ml_dtypes
 import numpy as np
 import pytest
 
-from tests.clip.torch_files import ordered_dict, tensor, write
+from tests.clip.torch_files import Raw, build, call, ordered_dict, tensor, write
 from tests.golden import TOKENIZER_FILES, case, golden_clip, open_clip_directory
 from vlmad_jax import InputError, load_clip, save_clip
 from vlmad_jax.clip.config import ARCHITECTURES, CLIPConfig
@@ -193,6 +193,128 @@ def test_a_stacked_tensor_that_is_missing_is_named_once(tmp_path):
         f"{directory}: the tensors do not fit its configuration "
         "(missing: visual.transformer.resblocks.0.attn.in_proj_weight); download it again"
     )
+
+
+def test_a_wrong_model_is_one_short_line():
+    """Names are counted, and what another download would not mend has another remedy."""
+    config = golden_clip("winclip").config
+    tensors = {f"blocks.{n}.weight": np.zeros(2) for n in range(200)}
+    message = refusal(load_params, tensors, config, "transformers", "some/folder")
+    assert len(message) < 600
+    assert "and 197 more" in message
+    assert message.endswith("); give weights and configuration of one plain CLIP ViT")
+    longer = dataclasses.replace(config, vision=dataclasses.replace(config.vision, image_size=72))
+    tensors = save_params(golden_clip("winclip").params, config)
+    assert refusal(load_params, tensors, longer, "transformers", "some/folder") == (
+        "some/folder: the tensors do not fit its configuration (misshapen: "
+        "vision_model.embeddings.position_embedding.weight [65, 128] instead of [82, 128]); "
+        "give weights and configuration of one plain CLIP ViT"
+    )
+
+
+def in_custom_text(name: str) -> str:
+    """What open_clip calls a tensor where `custom_text` is set."""
+    return name if name.startswith("visual.") or name == "logit_scale" else f"text.{name}"
+
+
+RENAMED = {
+    "module.": lambda name: f"module.{name}",
+    "_orig_mod.": lambda name: f"_orig_mod.{name}",
+    "module._orig_mod.": lambda name: f"module._orig_mod.{name}",
+    "model.clip.": lambda name: f"model.clip.{name}",
+    "compiled parts": lambda name: name.replace("mlp.", "_orig_mod.mlp._checkpoint_wrapped_module.", 1),
+    "custom text": in_custom_text,
+    "custom text of a wrapped model": lambda name: f"module.{in_custom_text(name)}",
+}
+
+
+@pytest.mark.parametrize("layout", ["open_clip", "transformers"])
+@pytest.mark.parametrize("kind", RENAMED)
+def test_names_as_training_leaves_them(layout, kind):
+    if layout == "transformers" and kind.startswith("custom"):
+        return
+    clip, tensors = golden_clip("winclip"), read_tensors(GOLDEN, layout)
+    renamed = {RENAMED[kind](name): tensor for name, tensor in tensors.items()}
+    assert len(set(renamed) & set(tensors)) < len(tensors)
+    params = load_params(renamed, clip.config, layout, "x")
+    assert_same_parameters(params, jax.device_get(clip.params))
+
+
+def test_a_prefix_of_some_names_alone_is_refused():
+    tensors = read_tensors(GOLDEN)
+    tensors["module.logit_scale"] = tensors.pop("logit_scale")
+    message = refusal(load_params, tensors, golden_clip("winclip").config, "transformers", "x")
+    assert "(missing: logit_scale; unexpected: module.logit_scale)" in message
+
+
+@pytest.mark.parametrize("layout", ["open_clip", "transformers"])
+def test_scales_and_biases_of_logits_and_buffers(layout):
+    clip, tensors = golden_clip("winclip"), read_tensors(GOLDEN, layout)
+    tensors["logit_scale"] = tensors["logit_scale"].reshape(1)
+    tensors |= {"logit_bias": np.full(1, -10.0, np.float32)}
+    tensors |= (
+        {"attn_mask": np.full((77, 77), -np.inf), "vocab_size": np.array(303)}
+        if layout == "open_clip"
+        else {}
+    )
+    assert_same_parameters(load_params(tensors, clip.config, layout, "x"), jax.device_get(clip.params))
+    tensors["logit_scale"] = np.zeros(2, np.float32)
+    message = refusal(load_params, tensors, clip.config, layout, "x")
+    assert "(misshapen: logit_scale [2] instead of [])" in message
+
+
+def numpy_number(number: np.generic) -> Raw:
+    """A NumPy scalar as `torch.save` pickles it, in protocol 2: a learning rate of a cosine schedule."""
+    kind = build(
+        call("numpy.dtype", number.dtype.str[1:], False, True), (3, "<", None, None, None, -1, -1, 0)
+    )
+    held = call("_codecs.encode", number.tobytes().decode("latin1"), "latin1")
+    return call("numpy._core.multiarray.scalar", kind, held)
+
+
+def training_checkpoint(path: Path, names, below: tuple[str, ...]) -> None:
+    """What open_clip's training writes: the state dict beside an optimiser's state and other things."""
+    tensors = read_tensors(GOLDEN, "open_clip")
+    storages = {str(n): np.ascontiguousarray(x, np.float32) for n, x in enumerate(tensors.values())}
+    state = {}
+    for (name, array), key in zip(tensors.items(), storages, strict=True):
+        strides = tuple(stride // 4 for stride in storages[key].strides)
+        state[names(name)] = tensor("FloatStorage", key, array.size, 0, array.shape, strides[: array.ndim])
+    step = tensor("FloatStorage", "0", storages["0"].size, 0, (), ())
+    optimizer = {
+        "state": {0: {"step": step, "exp_avg": step}},
+        "param_groups": [
+            {"lr": numpy_number(np.float64(1e-3)), "betas": (1, 0), "fused": None, "params": [0]}
+        ],
+    }
+    content = ordered_dict(state, {})
+    for name in below:
+        content = {
+            "epoch": 3,
+            "name": "run",
+            name: content,
+            "optimizer": optimizer,
+            "scaler": {"scale": 65536},
+        }
+    write(path, content, storages)
+
+
+@pytest.mark.parametrize(
+    ("file", "prefix", "below"),
+    [
+        ("open_clip_pytorch_model.bin", "module.", ("state_dict",)),
+        ("epoch_3.pt", "", ("model",)),
+        ("open_clip_pytorch_model.pth", "_orig_mod.", ("module",)),
+        ("open_clip_pytorch_model.pt", "module._orig_mod.", ("state_dict", "model")),
+    ],
+)
+def test_checkpoints_of_training(tmp_path, file, prefix, below):
+    directory = open_clip_directory(tmp_path)
+    (directory / "open_clip_model.safetensors").unlink()
+    training_checkpoint(directory / file, lambda name: prefix + name, below)
+    tensors = read_tensors(directory, "open_clip")
+    params = load_params(tensors, golden_clip("winclip").config, "open_clip", "x")
+    assert_same_parameters(params, jax.device_get(golden_clip("winclip").params))
 
 
 def test_a_directory_without_weights(tmp_path):

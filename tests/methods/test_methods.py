@@ -7,7 +7,10 @@ import pytest
 from tests.golden import golden_clip
 from vlmad_jax import InputError, load_clip
 from vlmad_jax.clip import hub
-from vlmad_jax.methods import LEARNING, METHODS, Options
+from vlmad_jax.inspection.scorer import Scorer
+from vlmad_jax.inspection.tiles import Tiling
+from vlmad_jax.methods import LEARNING, METHODS, Options, Scores
+from vlmad_jax.methods.detector import check_finite
 
 GOOD = np.zeros((1, 64, 64, 3), np.uint8)
 
@@ -39,3 +42,25 @@ def test_what_is_bundled_belongs_to_the_bundled_weights(name):
     fresh = detector.init(jax.random.key(0))
     assert {k: x.shape for k, x in params.items()} == {k: x.shape for k, x in fresh.items()}
     assert all(np.abs(np.asarray(params[k]) - np.asarray(fresh[k])).max() > 0.01 for k in fresh)  # learned
+
+
+@pytest.mark.parametrize("broken", ["image", "map"])
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_scores_that_are_not_finite_name_the_weights(broken, value):
+    detector = METHODS["winclip"].scaled(golden_clip("winclip"))
+    scores = Scores(np.zeros(2, np.float32), np.zeros((2, 3, 3), np.float32))
+    check_finite(scores, detector)
+    getattr(scores, broken)[-1] = value
+    with pytest.raises(
+        InputError, match="winclip: gives scores that are not finite with dtype float32; give"
+    ):
+        check_finite(scores, detector)
+
+
+def test_scores_are_looked_at_before_they_are_used(monkeypatch):
+    """By what fit, predict and the page score with."""
+    detector = METHODS["winclip"].scaled(golden_clip("winclip"))
+    scorer = Scorer(detector, Tiling.of(1, 1, 64), 1)
+    monkeypatch.setattr(scorer, "_score", lambda *_: Scores(np.full(1, np.nan), np.zeros((1, 64, 64))))
+    with pytest.raises(InputError, match="gives scores that are not finite"):
+        scorer.score({}, np.zeros((1, 64, 64, 3), np.uint8))

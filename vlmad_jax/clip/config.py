@@ -8,10 +8,11 @@ import pathlib
 from dataclasses import dataclass
 from typing import Any
 
+from vlmad_jax.clip import preprocessing
+from vlmad_jax.clip.open_clip import plain_vit
+from vlmad_jax.clip.preprocessing import OPENAI_MEAN, OPENAI_STD
 from vlmad_jax.errors import InputError
 
-OPENAI_MEAN = (0.48145466, 0.4578275, 0.40821073)
-OPENAI_STD = (0.26862954, 0.26130258, 0.27577711)
 ACTIVATIONS = ("quick_gelu", "gelu")
 
 
@@ -106,28 +107,38 @@ ARCHITECTURES = {
 
 
 def read_config(path: pathlib.Path, layout: str) -> CLIPConfig:
-    """Reads a configuration file.
+    """Reads a configuration file, and of transformers those beside it that describe images.
 
     Args:
       path: `config.json` of transformers or `open_clip_config.json`.
       layout: "transformers" or "open_clip".
 
     Raises:
-      InputError: the file is not JSON, or describes a model that is not a CLIP ViT.
+      InputError: a file is not JSON, or describes a model that is not a CLIP ViT, or images in another way.
     """
     try:
         raw = json.loads(path.read_text(encoding="utf-8"))
-        return {"transformers": from_transformers, "open_clip": from_open_clip}[layout](raw)
+        config = {"transformers": from_transformers, "open_clip": from_open_clip}[layout](raw)
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise InputError(f"{path}: not valid JSON ({error}); download it again") from error
     except KeyError as error:
         raise InputError(
             f"{path}: the entry {error} is missing; this is not the file of a CLIP ViT"
         ) from error
-    except (AttributeError, TypeError) as error:  # a list or a number where an object should be
+    except (
+        AttributeError,
+        TypeError,
+        ArithmeticError,
+    ) as error:  # 0, a list or a number where it makes no sense
         raise InputError(f"{path}: {error}; this is not the file of a CLIP ViT") from error
     except InputError as error:
         raise InputError(f"{path}: {error}") from error
+    if layout == "open_clip":
+        resizing = (raw.get("preprocess_cfg") or {}).get("interpolation")
+        preprocessing.check_filter(path, "preprocess_cfg interpolation", resizing, "bicubic")
+        return config
+    normalisation = preprocessing.read_normalisation(path.parent)
+    return dataclasses.replace(config, image_mean=normalisation.mean, image_std=normalisation.std)
 
 
 # What transformers takes for absent entries.
@@ -154,6 +165,8 @@ TEXT_DEFAULTS: dict[str, Any] = {
     **SHARED_DEFAULTS,
 }
 EMBED_DIM_DEFAULT = 512
+# What stands for an end token that is not stated. Old exports have 2: transformers then takes the highest id.
+UNSTATED = (2, None)
 
 
 def from_transformers(raw: dict[str, Any]) -> CLIPConfig:
@@ -169,8 +182,8 @@ def from_transformers(raw: dict[str, Any]) -> CLIPConfig:
         raise InputError(
             "vision and text differ in hidden_act or layer_norm_eps, which no published CLIP does"
         )
-    # transformers reads eos_token_id 2, written by old exports, as "the highest id of the vocabulary".
-    eos = text["vocab_size"] - 1 if text["eos_token_id"] == 2 else text["eos_token_id"]
+    # The highest id, unless the tokenizer says otherwise, see `stated_end`.
+    eos = text["vocab_size"] - 1 if text["eos_token_id"] in UNSTATED else text["eos_token_id"]
     return CLIPConfig(
         VisionConfig(
             vision["hidden_size"],
@@ -245,33 +258,17 @@ def to_transformers(config: CLIPConfig) -> dict[str, Any]:
     }
 
 
-OPEN_CLIP_VISION = {"image_size", "layers", "width", "patch_size", "head_width", "mlp_ratio"}
-OPEN_CLIP_TEXT = {
-    "context_length",
-    "vocab_size",
-    "width",
-    "heads",
-    "layers",
-    "mlp_ratio",
-    "hf_tokenizer_name",
-}
-
-
 def from_open_clip(raw: dict[str, Any]) -> CLIPConfig:
     """From the contents of an `open_clip_config.json` whose towers are plain ViTs."""
-    model, preprocess = raw["model_cfg"], raw.get("preprocess_cfg", {})
-    vision, text = model["vision_cfg"], model["text_cfg"]
-    unknown = sorted((set(vision) - OPEN_CLIP_VISION) | (set(text) - OPEN_CLIP_TEXT))
-    unknown += sorted(set(model) - {"embed_dim", "quick_gelu", "vision_cfg", "text_cfg", "init_logit_bias"})
-    if unknown:
-        raise InputError(f"{', '.join(unknown)}: not an option of a plain CLIP ViT; give a plain CLIP ViT")
-    vocabulary = text.get("vocab_size", 49408)
+    model = raw["model_cfg"]
+    vision, text = plain_vit(model)
+    normalisation = preprocessing.from_open_clip(raw.get("preprocess_cfg"))
     return CLIPConfig(
         VisionConfig(
             vision["width"],
             vision["layers"],
-            vision["width"] // vision.get("head_width", 64),
-            int(vision["width"] * vision.get("mlp_ratio", 4.0)),
+            vision["width"] // vision["head_width"],
+            int(vision["width"] * vision["mlp_ratio"]),
             vision["image_size"],
             vision["patch_size"],
         ),
@@ -279,13 +276,27 @@ def from_open_clip(raw: dict[str, Any]) -> CLIPConfig:
             text["width"],
             text["layers"],
             text["heads"],
-            int(text["width"] * text.get("mlp_ratio", 4.0)),
-            vocabulary,
-            text.get("context_length", 77),
-            vocabulary - 1,
+            int(text["width"] * text["mlp_ratio"]),
+            text["vocab_size"],
+            text["context_length"],
+            text["vocab_size"] - 1,
         ),
         model["embed_dim"],
         "quick_gelu" if model.get("quick_gelu") else "gelu",
-        image_mean=tuple(preprocess.get("mean", OPENAI_MEAN)),
-        image_std=tuple(preprocess.get("std", OPENAI_STD)),
+        image_mean=normalisation.mean,
+        image_std=normalisation.std,
     )
+
+
+def stated_end(path: pathlib.Path, layout: str) -> int | None:
+    """The id of the end token that a configuration file which `read_config` reads states, if it does.
+
+    transformers' published configurations state 2, and open_clip's nothing: the sentence is then read at its
+    highest id, which is the tokenizer's end token unless a token was added behind it.
+    """
+    raw = json.loads(path.read_text(encoding="utf-8"))
+    if layout == "open_clip":
+        text = raw["model_cfg"]["text_cfg"]
+        return text.get("eos_id", 2) if text.get("pool_type") == "eos" else None
+    end = given(raw, "text_config").get("eos_token_id")
+    return None if end in UNSTATED else end

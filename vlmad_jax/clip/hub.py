@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import pathlib
 import re
 
-from vlmad_jax.clip.config import CLIPConfig
 from vlmad_jax.errors import InputError
 
 # The small CLIP of the project itself: found under this name from any folder.
@@ -90,16 +88,3 @@ def is_transformers(config: pathlib.Path) -> bool:
         return "model_type" in json.loads(config.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return False
-
-
-def with_preprocessing(config: CLIPConfig, directory: pathlib.Path) -> CLIPConfig:
-    """The configuration with the mean and std of `preprocessor_config.json`, where there is one."""
-    path = directory / "preprocessor_config.json"
-    if not path.exists():
-        return config
-    try:
-        raw = json.loads(path.read_text(encoding="utf-8"))
-        mean, std = tuple(raw["image_mean"]), tuple(raw["image_std"])
-    except (ValueError, KeyError, TypeError) as error:
-        raise InputError(f"{path}: has no readable image_mean and image_std; download it again") from error
-    return dataclasses.replace(config, image_mean=mean, image_std=std)

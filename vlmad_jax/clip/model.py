@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import itertools
 import pathlib
@@ -15,16 +16,25 @@ import numpy as np
 
 from vlmad_jax.cache import is_kept
 from vlmad_jax.clip import hub, weights
-from vlmad_jax.clip.config import CLIPConfig, read_config, to_transformers
+from vlmad_jax.clip.config import CLIPConfig, read_config, stated_end, to_transformers
 from vlmad_jax.clip.modules import CLIPModule, TextTransformer, VisionTransformer
 from vlmad_jax.clip.pictures import Array, check_pictures
 from vlmad_jax.clip.precision import dtype_of
+from vlmad_jax.clip.preprocessing import Normalisation, save_normalisation
 from vlmad_jax.clip.tensors import read_tensors, write_safetensors
-from vlmad_jax.clip.text import SavedTokenizer, load_tokenizer, tokenize
+from vlmad_jax.clip.text import (
+    SavedTokenizer,
+    check_tokens,
+    cut_sentences,
+    load_tokenizer,
+    shortened,
+    tokenize,
+)
 from vlmad_jax.clip.text_cache import kept_embeddings, parameters_digest
 from vlmad_jax.errors import InputError
 from vlmad_jax.files import write_json
 from vlmad_jax.fingerprint import fingerprint
+from vlmad_jax.notices import notice
 from vlmad_jax.programs import keep_programs
 
 # Sentences encoded at a time: prompt ensembles of any size then compile once for each length.
@@ -120,25 +130,64 @@ class CLIP:
     def encode_text(self, sentences: Sequence[str]) -> jax.Array:
         """N sentences -> embeddings (N, E), not normalised.
 
+        A sentence of more tokens than the model reads is cut, and a notice says so, see `notices`.
+
         Raises:
-          InputError: no sentence, a string in place of a list, or a model without a tokenizer.
+          InputError: no sentence, a string in place of a list, a model without a tokenizer, or a token that
+            the model has no embedding of.
         """
         if isinstance(sentences, str):
             raise InputError(f"{sentences!r} is one string; give a list of sentences")
         if not sentences:
             raise InputError("no sentence to encode; give at least one")
-        if self.tokenizer is None:
-            raise InputError(f"{self.name}: has no tokenizer; load a checkpoint that holds one")
+        self.tell_of_cut(sentences)
         if not is_kept() or not isinstance(self.tokenizer, SavedTokenizer):
             return self._embed_sentences(sentences)
         setting = f"{self.tokenizer.digest} {self._text_setting}"
         return jnp.asarray(kept_embeddings(sentences, setting, lambda: self._embed_sentences(sentences)))
 
     def _embed_sentences(self, sentences: Sequence[str]) -> jax.Array:
-        token_ids = tokenize(self.tokenizer, sentences, self.config.text.context_length)
+        token_ids = self.token_ids(sentences)
         missing = -len(token_ids) % TEXT_CHUNK
         chunks = np.pad(token_ids, ((0, missing), (0, 0))).reshape(-1, TEXT_CHUNK, token_ids.shape[1])
         return jnp.concatenate([self._encode_text(chunk) for chunk in chunks])[: len(sentences)]
+
+    def token_ids(self, sentences: Sequence[str]) -> np.ndarray:
+        """N sentences -> int32 (N, T), cut at the context length and padded, see `text.tokenize`.
+
+        Raises:
+          InputError: no tokenizer, or a sentence with a token that the model has no embedding of.
+        """
+        text, tokenizer = self.config.text, self._own_tokenizer
+        token_ids = tokenize(tokenizer, sentences, text.context_length)
+        check_tokens(tokenizer, sentences, token_ids, text.vocab_size, text.eos_token_id, self.name)
+        return token_ids
+
+    def cut(self, sentences: Sequence[str]) -> list[str]:
+        """The sentences that have more tokens than the model reads; InputError without a tokenizer."""
+        return cut_sentences(self._own_tokenizer, sentences, self.config.text.context_length)
+
+    def tell_of_cut(self, sentences: Sequence[str]) -> None:
+        """Gives notice of sentences that are cut, once of the same ones."""
+        if cut := self.cut(sentences):
+            length = self.config.text.context_length
+            message = (
+                f"{len(cut)} of {len(sentences)} sentences are cut at {length} tokens, the first is "
+                f"{shortened(cut[0])}; give a shorter name or shorter words"
+            )
+            if message not in self._told:
+                self._told.add(message)
+                notice(message)
+
+    @functools.cached_property
+    def _told(self) -> set[str]:
+        return set()
+
+    @property
+    def _own_tokenizer(self) -> Any:
+        if self.tokenizer is None:
+            raise InputError(f"{self.name}: has no tokenizer; load a checkpoint that holds one")
+        return self.tokenizer
 
 
 def load_clip(path_or_hub_id: str | pathlib.Path, dtype: str = "float32") -> CLIP:
@@ -157,15 +206,17 @@ def load_clip(path_or_hub_id: str | pathlib.Path, dtype: str = "float32") -> CLI
     dtype_of(dtype)
     directory = hub.locate(str(path_or_hub_id))
     layout = layout_of(directory)
-    config = read_config(directory / weights.LAYOUTS[layout].config_file, layout)
-    config = hub.with_preprocessing(config, directory)
+    path = directory / weights.LAYOUTS[layout].config_file
+    config, end = read_config(path, layout), stated_end(path, layout)
     tensors = read_tensors(directory, layout)
     params = weights.load_params(tensors, config, layout, str(directory))
     keep_programs(max(constant_bytes(params[tower]) for tower in ("vision", "text")))
+    tokenizer, end = load_tokenizer(directory, config.text.vocab_size, end)
+    text = dataclasses.replace(config.text, eos_token_id=end)
     return CLIP(
-        config,
+        dataclasses.replace(config, text=text),
         weights.cast_matrices(params, dtype),
-        load_tokenizer(directory, config.text),
+        tokenizer,
         dtype,
         str(path_or_hub_id),
     )
@@ -218,17 +269,10 @@ def save_clip(clip: CLIP, directory: str | pathlib.Path, dtype: str = "float32")
     directory = pathlib.Path(directory)
     directory.mkdir(parents=True, exist_ok=True)
     write_safetensors(directory / "model.safetensors", weights.save_params(clip.params, clip.config, dtype))
-    preprocessing = {
-        "image_processor_type": "CLIPImageProcessor",
-        "size": {"height": clip.config.vision.image_size, "width": clip.config.vision.image_size},
-        "do_center_crop": False,
-        "resample": 3,
-        "image_mean": list(clip.config.image_mean),
-        "image_std": list(clip.config.image_std),
-    }
     config = to_transformers(clip.config) | {"dtype": dtype}
     write_json(directory / "config.json", config)
-    write_json(directory / "preprocessor_config.json", preprocessing)
+    normalisation = Normalisation(clip.config.image_mean, clip.config.image_std)
+    save_normalisation(directory, normalisation, clip.config.vision.image_size)
     if clip.tokenizer is not None:
         clip.tokenizer.backend_tokenizer.no_truncation()  # of its last use
         clip.tokenizer.save_pretrained(directory)

@@ -11,7 +11,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
 from vlmad_jax.clip.torch_file import read_torch_file
-from vlmad_jax.errors import InputError
+from vlmad_jax.errors import InputError, few
 
 # The files that a directory is searched for, in this order. One directory may hold both layouts.
 _LAYOUTS: dict[str, tuple[str, ...]] = {
@@ -21,9 +21,17 @@ _LAYOUTS: dict[str, tuple[str, ...]] = {
         "pytorch_model.bin",
         "pytorch_model.bin.index.json",
     ),
-    "open_clip": ("open_clip_model.safetensors", "open_clip_pytorch_model.bin"),
+    "open_clip": (
+        "open_clip_model.safetensors",
+        "open_clip_pytorch_model.safetensors",
+        "open_clip_pytorch_model.bin",
+        "open_clip_pytorch_model.pth",
+        "open_clip_pytorch_model.pt",
+    ),
 }
 _TORCH_SUFFIXES = (".bin", ".pth", ".pt")
+# Where training checkpoints keep a state dict, beside the optimiser's state and other things.
+_BELOW = ("state_dict", "model_state_dict", "model", "module")
 
 
 def read_tensors(path: str | Path, layout: str = "transformers") -> dict[str, np.ndarray]:
@@ -72,6 +80,9 @@ def _find(directory: Path, layout: str) -> Path:
     for name in _LAYOUTS[layout]:
         if (directory / name).is_file():
             return directory / name
+    trained = sorted(directory.glob("*.pt")) if layout == "open_clip" else []
+    if len(trained) == 1:  # epoch_32.pt, as open_clip's training calls it
+        return trained[0]
     raise InputError(f"{directory}: holds no weights: put one of {', '.join(_LAYOUTS[layout])} there")
 
 
@@ -100,9 +111,10 @@ def _read_safetensors(path: Path) -> dict[str, np.ndarray]:
 
 
 def _named_tensors(path: Path, content: Any) -> dict[str, np.ndarray]:
-    """The state dict in a `torch.save` file: all of it, or its entry "state_dict" in training checkpoints."""
-    if isinstance(content, dict) and isinstance(content.get("state_dict"), dict):
-        content = content["state_dict"]
+    """The state dict in a `torch.save` file: all of it, or the part that one of `_BELOW` names."""
+    for _ in range(3):  # {"model": {"state_dict": ...}}
+        if isinstance(content, dict):
+            content = next((x for name in _BELOW if isinstance(x := content.get(name), dict)), content)
     if not isinstance(content, dict):
         raise InputError(f"{path}: holds no named tensors: save a state_dict()")
     for name, tensor in content.items():
@@ -146,6 +158,4 @@ def _weight_map(index: Path) -> dict[str, str]:
 
 
 def _listed(names: list[str]) -> str:
-    return ", ".join(ascii(name)[:100] for name in names[:3]) + (
-        f" and {len(names) - 3} more" if len(names) > 3 else ""
-    )
+    return few(ascii(name)[:100] for name in names)

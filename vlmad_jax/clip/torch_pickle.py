@@ -7,6 +7,7 @@ and the names in it stand for the few cases of `_Machine._call`.
 """
 
 import pickletools
+import re
 from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
@@ -29,8 +30,14 @@ STORAGE_DTYPES: dict[str, Any] = {
     "torch.ByteStorage": np.uint8,
     "torch.BoolStorage": np.bool_,
 }
+# Learning rates that NumPy computed, in the state of an optimiser.
+_SCALARS = frozenset({"numpy._core.multiarray.scalar", "numpy.core.multiarray.scalar"})
+_SCALAR_DTYPE = re.compile("[fiub][1248]")
 _NAMES = frozenset(
     {
+        *_SCALARS,
+        "numpy.dtype",
+        "_codecs.encode",  # as protocol 2 spells bytes
         "collections.OrderedDict",
         "builtins.set",
         "__builtin__.set",  # as protocol 2 spells it
@@ -165,7 +172,14 @@ class _Machine:
         self._top(dict).update(zip(map(_key, keys), map(_item, items), strict=True))
 
     def _build(self, state: Any) -> None:
-        """Attributes of an OrderedDict: only torch's `_metadata` (module versions), which is left out."""
+        """Attributes of an OrderedDict: only torch's `_metadata` (module versions), which is left out.
+
+        Of the dtype of a NumPy scalar, the order of its bytes, which has to be that of `_call`.
+        """
+        if isinstance(self.stack[-1], np.dtype):
+            if type(state) is not tuple or len(state) < 2 or state[1] not in ("<", "|"):
+                raise _refused("a NumPy number that is not little-endian")
+            return
         self._top(dict)
         if type(state) is not dict or set(state) - {"_metadata"}:
             raise _refused("attributes of an OrderedDict")
@@ -176,6 +190,12 @@ class _Machine:
         match function.name, arguments:
             case "collections.OrderedDict", ():
                 return {}
+            case "numpy.dtype", (str() as kind, *_) if _SCALAR_DTYPE.fullmatch(kind):
+                return np.dtype(f"<{kind}")
+            case "_codecs.encode", (str() as text, "latin1"):
+                return text.encode("latin1")
+            case name, (np.dtype() as dtype, bytes() as number) if name in _SCALARS:
+                return np.frombuffer(number, dtype, 1)[0].item()
             case "torch.Size", (list() | tuple() as sizes,):
                 return tuple(sizes)
             case (("builtins.set" | "__builtin__.set"), (list() as items,)):
@@ -218,7 +238,7 @@ def _key(value: Any) -> Any:
 
 
 def _item(value: Any) -> Any:
-    if isinstance(value, _Name | Storage):
+    if isinstance(value, _Name | Storage | np.dtype):
         raise _refused("a bare function, type or storage")
     return value
 

@@ -13,8 +13,9 @@ import numpy as np
 
 from vlmad_jax.clip.config import CLIPConfig
 from vlmad_jax.clip.modules import CLIPModule, layer_name
+from vlmad_jax.clip.names import unwrapped
 from vlmad_jax.clip.precision import dtype_of, quantise
-from vlmad_jax.errors import InputError
+from vlmad_jax.errors import InputError, few
 
 Tensors = Mapping[str, np.ndarray]
 Params = dict[str, Any]
@@ -126,8 +127,10 @@ class Layout(NamedTuple):
     block: dict[str, tuple[str, str]]
     vision_layer: str
     text_layer: str
-    # Constant buffers that some versions of the exporting library stored beside the weights.
-    buffers: frozenset[str]
+    # What some versions of the exporting library stored beside the weights and nothing here reads: constant
+    # buffers, and the bias of logits, which the softmax over texts does not depend on.
+    passed_over: frozenset[str]
+    custom_text: bool
 
     def tensors(self, config: CLIPConfig) -> dict[str, tuple[str, str]]:
         """Every parameter of such a model, by path, with the tensor it comes from and the transform."""
@@ -138,6 +141,18 @@ class Layout(NamedTuple):
                     table[f"{tower}/{layer_name(n + 1)}/{path}"] = (f"{prefix.format(n)}.{name}", transform)
         return table
 
+    def own(self, tensors: Tensors) -> dict[str, np.ndarray]:
+        """The tensors that a model may have, by the names of this layout.
+
+        Without wrappers (see `clip.names`), and without the "text." that open_clip puts before the names of a
+        text tower when `custom_text` is set.
+        """
+        tensors = unwrapped(tensors, "logit_scale", *(name for name, _ in self.top.values()))
+        shorter = {name.removeprefix("text."): tensor for name, tensor in tensors.items()}
+        if self.custom_text and len(shorter) == len(tensors):
+            tensors = shorter
+        return {name: tensor for name, tensor in tensors.items() if name not in self.passed_over}
+
 
 LAYOUTS = {
     "transformers": Layout(
@@ -146,7 +161,10 @@ LAYOUTS = {
         TRANSFORMERS_BLOCK,
         "vision_model.encoder.layers.{}",
         "text_model.encoder.layers.{}",
-        frozenset({"vision_model.embeddings.position_ids", "text_model.embeddings.position_ids"}),
+        frozenset(
+            {"vision_model.embeddings.position_ids", "text_model.embeddings.position_ids", "logit_bias"}
+        ),
+        custom_text=False,
     ),
     "open_clip": Layout(
         "open_clip_config.json",
@@ -154,7 +172,8 @@ LAYOUTS = {
         OPEN_CLIP_BLOCK,
         "visual.transformer.resblocks.{}",
         "transformer.resblocks.{}",
-        frozenset({"attn_mask"}),
+        frozenset({"attn_mask", "logit_bias", "input_resolution", "context_length", "vocab_size"}),
+        custom_text=True,
     ),
 }
 
@@ -186,39 +205,45 @@ def load_params(tensors: Tensors, config: CLIPConfig, layout: str, source: str) 
     """Turns a checkpoint's tensors into the parameters of `CLIPModule`, float32.
 
     Args:
-      tensors: by name, any float dtype.
+      tensors: by name, any float dtype; the names may be wrapped, see `Layout.own`.
       config: the model they should make.
       layout: "transformers" or "open_clip".
       source: what to call the checkpoint in an error.
 
     Raises:
-      InputError: tensors are missing, unexpected, misshapen or not finite; one line lists them all.
+      InputError: tensors are missing, unexpected, misshapen or not finite; one line names the first of each.
     """
     table, shapes = LAYOUTS[layout].tensors(config), parameter_shapes(config)
-    wanted = tensor_shapes(config, layout)
-    given = {name: tensor for name, tensor in tensors.items() if name not in LAYOUTS[layout].buffers}
-    given = {name: x.astype(np.float32) for name, x in given.items()}
-    complaints = [
-        ("missing", sorted(set(wanted) - set(given))),
-        ("unexpected", sorted(set(given) - set(wanted))),
-        (
-            "misshapen",
-            [
-                f"{name} {list(given[name].shape)} instead of {list(shape)}"
-                for name, shape in wanted.items()
-                if name in given and given[name].shape != shape
-            ],
-        ),
-        ("not finite", sorted(name for name, x in given.items() if not np.isfinite(x).all())),
-    ]
-    if any(names for _, names in complaints):
-        listed = "; ".join(f"{what}: {', '.join(names)}" for what, names in complaints if names)
-        raise InputError(f"{source}: the tensors do not fit its configuration ({listed}); download it again")
+    given = {name: x.astype(np.float32) for name, x in LAYOUTS[layout].own(tensors).items()}
+    if "logit_scale" in given and given["logit_scale"].shape == (1,):  # open_clip's `nonscalar_logit_scale`
+        given["logit_scale"] = given["logit_scale"].reshape(())
+    check_tensors(given, tensor_shapes(config, layout), source)
     flat = {
         path: np.asarray(TRANSFORMS[kind].load(given[name], shapes[path]), order="C")
         for path, (name, kind) in table.items()
     }
     return flax.traverse_util.unflatten_dict(flat, sep="/")
+
+
+def check_tensors(given: Tensors, wanted: Mapping[str, tuple[int, ...]], source: str) -> None:
+    """Raises InputError unless names and shapes are those that are wanted, and all numbers finite."""
+    misshapen = [
+        f"{name} {list(given[name].shape)} instead of {list(shape)}"
+        for name, shape in wanted.items()
+        if name in given and given[name].shape != shape
+    ]
+    damage = {
+        "missing": sorted(set(wanted) - set(given)),
+        "not finite": sorted(name for name, x in given.items() if not np.isfinite(x).all()),
+    }
+    misfits = {"unexpected": sorted(set(given) - set(wanted)), "misshapen": misshapen}
+    complaints = damage | misfits
+    if any(complaints.values()):
+        order = ("missing", "unexpected", "misshapen", "not finite")
+        listed = "; ".join(f"{what}: {few(complaints[what])}" for what in order if complaints[what])
+        damaged = complaints["not finite"] or not any(misfits.values())
+        remedy = "download it again" if damaged else "give weights and configuration of one plain CLIP ViT"
+        raise InputError(f"{source}: the tensors do not fit its configuration ({listed}); {remedy}")
 
 
 def save_params(params: Params, config: CLIPConfig, dtype: str = "float32") -> dict[str, np.ndarray]:

@@ -12,6 +12,7 @@ import numpy as np
 from vlmad_jax.chunks import map_chunks
 from vlmad_jax.inspection.tiles import Tiling
 from vlmad_jax.methods import Detector, Scores
+from vlmad_jax.methods.detector import check_finite
 
 # Tiles that pass through the detector together.
 TILES_AT_ONCE = 16
@@ -58,5 +59,6 @@ class Scorer:
             with self._turn:
                 scores = jax.device_get(self._score(state, filled))
                 self._compiled = True
+            check_finite(scores, self.detector)
             parts.append(Scores(*(x[: len(batch)] for x in scores)))
         return Scores(*(np.concatenate(x) for x in zip(*parts, strict=True)))

@@ -13,6 +13,7 @@ The numbers equal the authors' code to float32 rounding.
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import pathlib
 from collections.abc import Callable, Sequence
@@ -37,7 +38,7 @@ from vlmad_jax.methods.learned import (
     quarters,
 )
 from vlmad_jax.methods.limits import check_feature_layers, check_range
-from vlmad_jax.methods.prompt_files import load_authors_prompts
+from vlmad_jax.methods.prompt_files import lengths_of, load_authors_prompts
 from vlmad_jax.methods.prompt_learning import embed_sentences, with_context
 from vlmad_jax.training.losses import cross_entropy, dice_loss, focal_loss
 
@@ -120,6 +121,13 @@ class AnomalyCLIP(LearnedDetector):
             deep_depth=min(9, text.layers),
             blur_sigma=4 * vision.image_size / 518,
         )
+
+    @classmethod
+    def of_authors_file(cls, clip: CLIP, path: pathlib.Path) -> AnomalyCLIP:
+        """The published setting, with the lengths of the prompts in the file."""
+        base = super().of_authors_file(clip, path)
+        lengths = lengths_of(load_authors_prompts(path, clip), base.deep_length)
+        return dataclasses.replace(base, **lengths._asdict())
 
     def largest(self, references: bool) -> tuple[float, float]:
         """Of a probability, and of the map, a sum of one a layer."""

@@ -29,13 +29,22 @@ from vlmad_jax.association import association_scores, normalise
 from vlmad_jax.chunks import map_pictures
 from vlmad_jax.clip.model import CLIP
 from vlmad_jax.clip.modules import layer_name
+from vlmad_jax.clip.names import unwrapped
 from vlmad_jax.clip.pictures import Array, check_pictures
 from vlmad_jax.clip.precision import einsum
 from vlmad_jax.clip.torch_file import read_torch_file
-from vlmad_jax.errors import InputError
+from vlmad_jax.errors import InputError, few
 from vlmad_jax.methods.detector import Scores, anomaly_probability, upsample
-from vlmad_jax.methods.learned import Features, LearnedDetector, Params, is_published_backbone, quarters
+from vlmad_jax.methods.learned import (
+    Features,
+    LearnedDetector,
+    Params,
+    few_shapes,
+    is_published_backbone,
+    quarters,
+)
 from vlmad_jax.methods.limits import check_feature_layers
+from vlmad_jax.methods.sentences import ensemble_sentences
 from vlmad_jax.prompts import APRIL_GAN, PromptEnsemble
 from vlmad_jax.training.losses import dice_loss, focal_loss
 
@@ -92,7 +101,7 @@ class AprilGAN(LearnedDetector):
 
     def text_features(self, object_name: str) -> jax.Array:
         """The mean direction of the sentences, normal and anomalous: (2, E), of length 1."""
-        sentences = [self.prompts.normal(object_name), self.prompts.anomalous(object_name)]
+        sentences = ensemble_sentences(self.clip, self.prompts, object_name)
         embeddings = normalise(self.clip.encode_text(sentences[0] + sentences[1]))
         means = [x.mean(axis=0) for x in jnp.split(embeddings, [len(sentences[0])])]
         return normalise(jnp.stack(means))
@@ -161,15 +170,18 @@ class AprilGAN(LearnedDetector):
         """
         content = read_torch_file(path)
         layers = content.get("trainable_linearlayer") if isinstance(content, dict) else None
+        layers = unwrapped(layers, "fc.0.weight") if isinstance(layers, dict) else layers
         expected = [f"fc.{n}.{kind}" for n in range(len(self.feature_layers)) for kind in ("weight", "bias")]
         if not isinstance(layers, dict) or sorted(layers) != sorted(expected):
-            found = ", ".join(map(str, layers if isinstance(layers, dict) else content))
+            there = layers if isinstance(layers, dict) else content
+            found = few(map(str, there)) if isinstance(there, dict) else type(there).__name__
             raise InputError(
-                f"{path}: expected an entry trainable_linearlayer of {', '.join(expected)}, found "
+                f"{path}: expected an entry trainable_linearlayer of {expected[0]}, {expected[1]} to "
+                f"{expected[-1]}, found "
                 f"{found[:200]}; give a checkpoint of APRIL-GAN's training with as many layers"
             )
         if len({layers[name].shape for name in expected[::2]} | {layers[expected[1]].shape}) != 2:
-            shapes = ", ".join(f"{name} {layers[name].shape}" for name in expected)
+            shapes = few_shapes({name: layers[name] for name in expected})
             raise InputError(f"{path}: expected layers of one shape, found {shapes}; give another checkpoint")
         return {
             "kernel": jnp.asarray(np.stack([layers[name].T for name in expected[::2]]), jnp.float32),

@@ -12,6 +12,7 @@ token is, with the same two sentences.
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import pathlib
 from collections.abc import Callable, Sequence
@@ -25,6 +26,7 @@ import numpy as np
 from vlmad_jax.chunks import map_pictures
 from vlmad_jax.clip.model import CLIP
 from vlmad_jax.clip.modules import TextTransformer
+from vlmad_jax.clip.names import unwrapped
 from vlmad_jax.clip.pictures import Array
 from vlmad_jax.clip.torch_file import read_torch_file
 from vlmad_jax.errors import InputError
@@ -123,21 +125,14 @@ class CoOp(LearnedDetector):
 
         return map_pictures(encode, images, tokens=1 + self.grid[0] * self.grid[1])
 
-    def read_authors_file(self, path: pathlib.Path) -> Params:
-        """The context in a checkpoint of the authors' prompt learner, "ctx" of its state_dict.
+    @classmethod
+    def of_authors_file(cls, clip: CLIP, path: pathlib.Path) -> CoOp:
+        """The published setting, with as many learned tokens as the file has."""
+        return dataclasses.replace(cls.paper(clip), context_length=len(read_context(path)))
 
-        Raises:
-          InputError: a damaged or hostile file, or no context for all classes in it.
-        """
-        content = read_torch_file(path)
-        learner = content.get("state_dict") if isinstance(content, dict) else None
-        context = learner.get("ctx") if isinstance(learner, dict) else None
-        if not isinstance(context, np.ndarray) or context.ndim != 2:
-            raise InputError(
-                f"{path}: expected an entry state_dict with ctx (n, D), one context for all classes; "
-                "give a checkpoint of CoOp's prompt learner"
-            )
-        return {"context": jnp.asarray(context, jnp.float32)}
+    def read_authors_file(self, path: pathlib.Path) -> Params:
+        """The context in a checkpoint of the authors' prompt learner, see `read_context`."""
+        return {"context": jnp.asarray(read_context(path), jnp.float32)}
 
     def prepare(
         self, object_name: str, references: Array | None = None, params: Params | None = None
@@ -199,3 +194,20 @@ class CoOp(LearnedDetector):
         cosines = jax.vmap(state_cosines)(features["image"].astype(jnp.float32), text)
         image = cross_entropy(cosines / self.temperature, batch["label"])
         return image, {"image": image}
+
+
+def read_context(path: pathlib.Path) -> np.ndarray:
+    """The context (n, D) in a checkpoint of the authors' prompt learner, "ctx" of its state_dict.
+
+    Raises:
+      InputError: a damaged or hostile file, or no context for all classes in it.
+    """
+    content = read_torch_file(path)
+    learner = content.get("state_dict") if isinstance(content, dict) else None
+    context = unwrapped(learner, "ctx").get("ctx") if isinstance(learner, dict) else None
+    if not isinstance(context, np.ndarray) or context.ndim != 2:
+        raise InputError(
+            f"{path}: expected an entry state_dict with ctx (n, D), one context for all classes; "
+            "give a checkpoint of CoOp's prompt learner"
+        )
+    return context

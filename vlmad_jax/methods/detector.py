@@ -146,6 +146,16 @@ class Detector(abc.ABC):
         return self.clip.compile("vision", self.score_with)
 
 
+def check_finite(scores: Scores, detector: Detector) -> None:
+    """Raises InputError, naming the weights, if a fetched score (B,) or map (B, ...) is NaN or infinite."""
+    largest = scores.map.reshape(len(scores.map), -1).max(axis=1, initial=0)  # NaN where there is one
+    if not (np.isfinite(scores.image).all() and np.isfinite(largest).all()):
+        raise InputError(
+            f"{detector.clip.name}: gives scores that are not finite with dtype {detector.clip.dtype}; "
+            "give other weights, or --dtype=float32 if it was another"
+        )
+
+
 def state_cosines(features: jax.Array, text_features: jax.Array) -> jax.Array:
     """Cosines of features with the normal and the anomalous text: (..., E), (2, E) -> (..., 2)."""
     rows = normalise(features).reshape(-1, features.shape[-1])

@@ -9,7 +9,7 @@ from __future__ import annotations
 import abc
 import json
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Self
 
 import jax
@@ -18,7 +18,7 @@ import numpy as np
 
 from vlmad_jax.clip.hub import BUNDLED_PARAMS, is_bundled
 from vlmad_jax.clip.model import CLIP
-from vlmad_jax.errors import InputError
+from vlmad_jax.errors import InputError, few
 from vlmad_jax.files import write_json
 from vlmad_jax.methods.detector import Detector
 from vlmad_jax.methods.options import Options
@@ -29,6 +29,8 @@ Context = dict[str, Any]
 Features = dict[str, jax.Array]
 
 DESCRIPTION = "params.json"
+# Of the vision transformer that settings are published for, ViT-L/14@336.
+PUBLISHED_LAYERS = 24
 # What follows all that is learned may differ between training and use.
 AFTERWARDS = ("blur_sigma",)
 
@@ -94,15 +96,33 @@ class LearnedDetector(Detector):
         return self.image_size
 
     @classmethod
+    def of_authors_file(cls, clip: CLIP, path: pathlib.Path) -> Self:
+        """The setting that a file of the authors' code was trained with, as far as the file tells.
+
+        `paper` on a backbone as deep as theirs, else `scaled`; methods whose files tell lengths take those.
+        """
+        del path
+        return cls.paper(clip) if clip.config.vision.layers == PUBLISHED_LAYERS else cls.scaled(clip)
+
+    @classmethod
     def trained(cls, clip: CLIP, path: str | pathlib.Path) -> Self:
-        """With the setting that the parameters at `path` were trained with: `paper` for the authors' files.
+        """With the setting that the parameters at `path` were trained with, ours or the authors'.
 
         Raises:
           InputError: nothing of the kind is there, or a setting that does not fit the backbone.
         """
         path = pathlib.Path(path).expanduser()
+        if not path.exists():
+            raise InputError(
+                f"--params={path}: no such file or folder; give a folder of experiments.train, or a "
+                ".pth file of the authors"
+            )
         if not is_directory_of_ours(path):
-            return cls.paper(clip)
+            try:
+                return cls.of_authors_file(clip, path)
+            except InputError as error:
+                named = str(error).startswith(str(path))
+                raise InputError(str(error) if named else f"{path}: {error}") from error
         try:
             return cls(clip, **read_description(path)["setting"])  # type: ignore[call-arg]
         except TypeError as error:
@@ -130,6 +150,11 @@ class LearnedDetector(Detector):
                 f"{source}: expected {listed(self.shapes)}, found {listed(found)}; "
                 "give parameters trained with this backbone and setting"
             )
+        broken = [name for name, x in params.items() if not np.isfinite(np.asarray(x, np.float32)).all()]
+        if broken:
+            raise InputError(
+                f"{source}: {few(broken)} hold numbers that are not finite; train again, or download it again"
+            )
         return params
 
 
@@ -142,12 +167,20 @@ def quarters(clip: CLIP) -> tuple[int, ...]:
 def is_published_backbone(clip: CLIP) -> bool:
     """Whether it has the shape of ViT-L/14@336, for which settings are published."""
     vision = clip.config.vision
-    return (vision.layers, vision.patch_size, vision.image_size) == (24, 14, 336)
+    return (vision.layers, vision.patch_size, vision.image_size) == (PUBLISHED_LAYERS, 14, 336)
 
 
 def listed(shapes: dict[str, tuple[int, ...]]) -> str:
     """ "normal (12, 768), deep (8, 4, 768)"."""
     return ", ".join(f"{name} {shape}" for name, shape in shapes.items()) or "nothing"
+
+
+def few_shapes(tensors: Mapping[str, np.ndarray]) -> str:
+    """The shapes of tensors, each with the first that has it; no more than three."""
+    first: dict[tuple[int, ...], str] = {}
+    for name, tensor in tensors.items():
+        first.setdefault(tensor.shape, name)
+    return few(f"{name} {shape}" for shape, name in first.items())
 
 
 # On disk

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import pathlib
 import re
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
 
 from vlmad_jax.clip.model import CLIP
+from vlmad_jax.clip.names import unwrapped
 from vlmad_jax.clip.torch_file import read_torch_file
-from vlmad_jax.errors import InputError
+from vlmad_jax.errors import InputError, few
+from vlmad_jax.methods.learned import few_shapes
 
+REMEDY = "give a checkpoint of AnomalyCLIP's training"
 DEEP = re.compile(r"compound_prompts_text\.(\d+)")
 # Entries of the authors' files that the backbone already holds, or that their code never reads.
 KNOWN = re.compile(
@@ -21,8 +24,25 @@ KNOWN = re.compile(
 )
 
 
+class Lengths(NamedTuple):
+    """What the prompts in a file were trained with, by the names of AnomalyCLIP's setting."""
+
+    context_length: int
+    deep_depth: int
+    deep_length: int
+
+
+def lengths_of(params: dict[str, Any], deep_length: int) -> Lengths:
+    """The lengths of prompts; `deep_length` where they have no deep tokens that would tell it."""
+    deep = params.get("deep")
+    depth, length = (
+        (1, min(deep_length, len(params["normal"]))) if deep is None else (1 + len(deep), deep.shape[1])
+    )
+    return Lengths(len(params["normal"]), depth, length)
+
+
 def load_authors_prompts(path: pathlib.Path, clip: CLIP) -> dict[str, Any]:
-    """The parameters in a `.pth` file of AnomalyCLIP's code.
+    """The parameters in a `.pth` file of AnomalyCLIP's code; none "deep" in one that was trained at depth 1.
 
     Deep tokens are rounded to float16, as that code does whenever it uses them.
 
@@ -30,40 +50,44 @@ def load_authors_prompts(path: pathlib.Path, clip: CLIP) -> dict[str, Any]:
       InputError: a damaged or hostile file; other names than expected; or a file of another backbone.
     """
     path = pathlib.Path(path)
-    content = read_torch_file(path)
-    learner = content.get("prompt_learner") if isinstance(content, dict) else None
-    if not isinstance(learner, dict) or not all(isinstance(x, np.ndarray) for x in learner.values()):
-        found = ", ".join(map(str, content)) if isinstance(content, dict) else type(content).__name__
-        raise InputError(
-            f"{path}: expected an entry prompt_learner of named tensors, found {found[:100]}; "
-            "give a checkpoint of AnomalyCLIP's training"
-        )
+    learner = read_learner(path)
     deep = sorted((int(match[1]), name) for name in learner if (match := DEEP.fullmatch(name)))
-    expected = ["ctx_pos", "ctx_neg", *(f"compound_prompts_text.{n}" for n in range(len(deep)))]
-    wrong = [name for name in learner if not KNOWN.fullmatch(name)]
-    missing = [name for name in expected if name not in learner]
-    if wrong or missing or not deep:
+    names = ["ctx_pos", "ctx_neg", *(f"compound_prompts_text.{n}" for n in range(len(deep)))]
+    wrong = sorted(name for name in learner if not KNOWN.fullmatch(name))
+    missing = [name for name in names if name not in learner]
+    if wrong or missing:
+        also = f"without {few(missing)}" if missing else f"with {few(wrong)}"
         raise InputError(
             f"{path}: expected ctx_pos, ctx_neg and compound_prompts_text.0 and on, found "
-            f"{', '.join(sorted(learner))[:200]}; give a checkpoint of AnomalyCLIP's training"
+            f"{few(sorted(learner))}, {also}; {REMEDY}"
         )
     check_backbone(path, learner, clip)
     rounded = [learner[name].astype(np.float16).astype(np.float32) for _, name in deep]
-    tokens = {name: learner[name] for name in ("ctx_pos", "ctx_neg")}
-    if (
-        any(x.ndim != 4 or x.shape[:2] != (1, 1) for x in tokens.values())
-        or len({x.shape for x in rounded}) > 1
-    ):
-        shapes = ", ".join(f"{name} {learner[name].shape}" for name in expected)
+    tokens = [learner[name] for name in ("ctx_pos", "ctx_neg")]
+    wrong_shape = any(x.ndim != 4 or x.shape[:2] != (1, 1) for x in tokens)
+    if wrong_shape or any(x.ndim != 2 for x in rounded) or len({x.shape for x in rounded}) > 1:
+        shapes = few_shapes({name: learner[name] for name in names})
         raise InputError(
-            f"{path}: expected ctx_pos and ctx_neg (1, 1, n, D) and deep tokens (m, D), found {shapes}; "
-            "give a checkpoint of AnomalyCLIP's training"
+            f"{path}: expected ctx_pos and ctx_neg (1, 1, n, D) and deep tokens (m, D), found "
+            f"{shapes}; {REMEDY}"
         )
-    return {
-        "normal": jnp.asarray(tokens["ctx_pos"][0, 0], jnp.float32),
-        "anomalous": jnp.asarray(tokens["ctx_neg"][0, 0], jnp.float32),
-        "deep": jnp.asarray(np.stack(rounded)),
+    params = {
+        name: jnp.asarray(x[0, 0], jnp.float32)
+        for name, x in zip(("normal", "anomalous"), tokens, strict=True)
     }
+    return params | ({"deep": jnp.asarray(np.stack(rounded))} if rounded else {})
+
+
+def read_learner(path: pathlib.Path) -> dict[str, np.ndarray]:
+    """The named tensors of the prompt learner in a file; InputError where there is none."""
+    content = read_torch_file(path)
+    learner = content.get("prompt_learner") if isinstance(content, dict) else None
+    if not isinstance(learner, dict) or not all(isinstance(x, np.ndarray) for x in learner.values()):
+        found = few(map(str, content)) if isinstance(content, dict) else type(content).__name__
+        raise InputError(
+            f"{path}: expected an entry prompt_learner of named tensors, found {found[:100]}; {REMEDY}"
+        )
+    return unwrapped(learner, "ctx_pos")
 
 
 def check_backbone(path: pathlib.Path, learner: dict[str, np.ndarray], clip: CLIP) -> None:

@@ -9,8 +9,7 @@ import jax
 import jax.numpy as jnp
 
 from vlmad_jax.clip.model import CLIP
-from vlmad_jax.clip.text import tokenize
-from vlmad_jax.errors import InputError
+from vlmad_jax.methods.sentences import check_told_apart
 
 
 def embed_sentences(clip: CLIP, sentences: Sequence[str], context_length: int) -> dict[str, Any]:
@@ -18,7 +17,7 @@ def embed_sentences(clip: CLIP, sentences: Sequence[str], context_length: int) -
 
     Args:
       clip: the backbone.
-      sentences: what follows the learned tokens, "damaged object."
+      sentences: what follows the learned tokens, normal and anomalous by turns: "object.", "damaged object."
       context_length: n.
 
     Returns:
@@ -26,17 +25,17 @@ def embed_sentences(clip: CLIP, sentences: Sequence[str], context_length: int) -
       places of the end tokens.
 
     Raises:
-      InputError: a backbone without a tokenizer.
+      InputError: a backbone without a tokenizer, or a normal and an anomalous sentence that are the same
+        where they are cut.
     """
-    if clip.tokenizer is None:
-        raise InputError(f"{clip.name}: has no tokenizer; load a checkpoint that holds one")
-    config = clip.config.text
     filled = ["X " * context_length + sentence for sentence in sentences]
-    token_ids = tokenize(clip.tokenizer, filled, config.context_length)
+    check_told_apart(clip, filled[::2], filled[1::2])
+    clip.tell_of_cut(filled)
+    token_ids = clip.token_ids(filled)
     table = jnp.asarray(clip.params["text"]["token_embedding"], jnp.float32)
     return {
         "tokens": table[token_ids],
-        "end": jnp.argmax(jnp.asarray(token_ids) == config.eos_token_id, axis=-1),
+        "end": jnp.argmax(jnp.asarray(token_ids) == clip.config.text.eos_token_id, axis=-1),
     }
 
 

@@ -30,6 +30,7 @@ from vlmad_jax.clip.pictures import Array, check_pictures
 from vlmad_jax.errors import InputError
 from vlmad_jax.methods.detector import Detector, Scores, anomaly_probability, upsample
 from vlmad_jax.methods.options import Options
+from vlmad_jax.methods.sentences import ensemble_sentences
 from vlmad_jax.prompts import WINCLIP, PromptEnsemble
 from vlmad_jax.windows import harmonic_aggregation, harmonic_mean, map_windows, sliding_windows
 
@@ -163,7 +164,7 @@ class WinCLIP(Detector):
 
     def text_features(self, object_name: str) -> jax.Array:
         """Embeddings of a good and a defective object, (2, E), not normalised."""
-        sentences = [self.prompts.normal(object_name), self.prompts.anomalous(object_name)]
+        sentences = ensemble_sentences(self.clip, self.prompts, object_name)
         embeddings = self.clip.encode_text(sentences[0] + sentences[1])
         # The mean of un-normalised embeddings, as anomalib takes it.
         return jnp.stack([x.mean(axis=0) for x in jnp.split(embeddings, [len(sentences[0])])])

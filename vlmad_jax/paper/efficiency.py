@@ -83,7 +83,8 @@ def is_at_hand(runs: Runs, name: str) -> bool:
 
 def parameters_learned(runs: Runs, name: str) -> int:
     """How many numbers a method learns from labelled pictures of other products."""
-    detector = METHODS[name].scaled(runs.clip) if name != "anomalyclip" else runs.learned[0]
+    of_prompts = name in ("anomalyclip", "hybrid")  # as many as the prompts at hand have
+    detector = runs.learned[0] if of_prompts else METHODS[name].scaled(runs.clip)
     shapes = jax.eval_shape(detector.init, jax.random.key(0))
     return sum(int(np.prod(leaf.shape)) for leaf in jax.tree.leaves(shapes))
 

@@ -1,0 +1,116 @@
+"""Sentences that are longer than the backbone reads: refused where they then say the same, else said."""
+
+import logging
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.data.conftest import picture, save
+from tests.experiments.command import here
+from tests.golden import golden_clip, shallow_clip
+from vlmad_jax import AprilGAN, CoOp, InputError, WinCLIP, load_clip
+from vlmad_jax.clip.text import cut_sentences, most_tokens, shortened
+from vlmad_jax.inspection.words import Words, with_words
+from vlmad_jax.methods.sentences import check_told_apart
+from vlmad_jax.prompts import PromptEnsemble
+
+# Each digit is a token of its own, and 77 are read.
+SHORT, LONG = "nut", " ".join(["nut"] * 60)
+# Sentences of this name are cut, but only behind the words that tell them apart.
+MIDDLING = "7" * 70
+PROMPTS = PromptEnsemble(("{}", "{} without flaw"), ("damaged {}", "{} with flaw"), ("a photo of a {}.",))
+STATES_FIRST = PromptEnsemble(("flawless {}",), ("damaged {}",), ("a {} on a table in a hall.",))
+
+
+def refusal(function, *arguments) -> str:
+    with pytest.raises(InputError) as caught:
+        function(*arguments)
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+def test_sentences_that_are_cut():
+    tokenizer = golden_clip("winclip").tokenizer
+    sentences = [SHORT, LONG, "é" * 60, "a " * 75, "a " * 76]
+    lengths = [len(tokenizer([sentence])["input_ids"][0]) for sentence in sentences]
+    expected = [s for s, length in zip(sentences, lengths, strict=True) if length > 77]
+    assert cut_sentences(tokenizer, sentences, 77) == expected
+    assert LONG in expected
+    assert sentences[3] not in expected  # 75 tokens, a start and an end
+    assert sentences[4] in expected
+    for sentence, length in zip(sentences, lengths, strict=True):
+        assert most_tokens(sentence) >= length
+
+
+@pytest.mark.parametrize("method", [WinCLIP, AprilGAN])
+def test_the_same_once_cut(method):
+    detector = method.scaled(shallow_clip("winclip"))
+    message = refusal(detector.text_features, LONG)
+    assert message.startswith("'a cropped photo of the nut" if method is WinCLIP else "'a bad photo of a nut")
+    assert message.endswith(
+        " are the same once they are cut at 77 tokens; give a shorter name or shorter words"
+    )
+    assert len(message) < 300
+
+
+def test_the_same_though_not_by_being_cut_is_the_users_own_choice():
+    check_told_apart(shallow_clip("winclip"), ["a nut"], ["a nut"])
+
+
+def test_words_of_the_page_that_are_the_same_once_cut():
+    long = f"{'7' * 72} {{}}"
+    words = Words((f"{long} without a scratch",), (f"{long} with a scratch",))
+    detector = with_words(WinCLIP(shallow_clip("winclip"), (3,)), words)
+    assert "are the same once they are cut" in refusal(detector.text_features, "a metal nut")
+
+
+def test_a_notice_of_sentences_that_are_cut(capsys):
+    clip = load_clip(golden_clip("winclip").name)
+    detector = WinCLIP(clip, (3,), prompts=STATES_FIRST)
+    for _ in range(2):
+        detector.text_features(MIDDLING)
+    assert capsys.readouterr().err == (
+        "warning: 2 of 2 sentences are cut at 77 tokens, the first is "
+        f"{shortened(f'a flawless {MIDDLING} on a table in a hall.')}; give a shorter name or shorter words\n"
+    )  # once
+    clip.encode_text([SHORT, LONG])
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("warning: 1 of 2 sentences are cut at 77 tokens, the first is 'nut nut")
+    detector.text_features(SHORT)
+    assert capsys.readouterr().err == ""
+
+
+def test_a_program_may_turn_notices_off(capsys):
+    clip = load_clip(golden_clip("winclip").name)
+    logging.getLogger("vlmad_jax").setLevel(logging.ERROR)
+    try:
+        clip.tell_of_cut([LONG])
+    finally:
+        logging.getLogger("vlmad_jax").setLevel(logging.NOTSET)
+    assert capsys.readouterr().err == ""
+
+
+def test_learned_words_before_long_names(capsys):
+    clip = load_clip(golden_clip("winclip").name)
+    detector = CoOp(clip, 64, context_length=8)
+    frozen = detector.context([SHORT, LONG])
+    ids = np.asarray(clip.token_ids(["X " * 8 + f"flawless {LONG}."]))
+    assert ids[0, 76] == clip.config.text.eos_token_id
+    assert frozen["end"].tolist()[1] == [76, 76]  # a sentence that is cut keeps its end
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(
+        "warning: 2 of 4 sentences are cut at 77 tokens, the first is 'X X X X X X X X flawless"
+    )
+
+
+def test_fit_with_a_name_of_sixty_words(tmp_path: Path, weights: Path, capsys) -> None:
+    save(picture(1), tmp_path / "good/000.png")
+    out = tmp_path / "nut.vlmad"
+    flags = [f"--weights={weights}", f"--references={tmp_path / 'good'}", f"--out={out}", "--augmentations=1"]
+    done = here(capsys, "fit", "--method=winclip", "--window_sizes=2", f"--object={LONG}", *flags)
+    assert (done.code, done.stdout) == (1, "")
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("error: 'a cropped photo of the nut nut")
+    assert line.endswith("; give a shorter name or shorter words")
+    assert not out.exists()

@@ -1,0 +1,43 @@
+"""Names of tensors as training leaves them: below the names of the modules that a model was wrapped in."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TypeVar
+
+T = TypeVar("T")
+
+# Modules that PyTorch puts around a model or any part of it, to compile, shard or recompute it.
+WRAPPERS = ("_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module")
+
+
+def unwrapped(tensors: Mapping[str, T], *anchors: str) -> dict[str, T]:
+    """Tensors by their names without what wraps them: `WRAPPERS` anywhere, and a prefix that all share.
+
+    Args:
+      tensors: by name.
+      anchors: names that the model has. What stands before the first that is found is the prefix.
+
+    >>> unwrapped({"module.ctx": 1, "module.token_prefix": 2}, "ctx")
+    {'ctx': 1, 'token_prefix': 2}
+    >>> unwrapped({"module.ctx": 1, "token_prefix": 2}, "ctx")
+    {'module.ctx': 1, 'token_prefix': 2}
+    """
+    plain = {without_wrappers(name): tensor for name, tensor in tensors.items()}
+    if len(plain) < len(tensors):
+        return dict(tensors)
+    for anchor in anchors:
+        for name in plain:
+            prefix = name.removesuffix(anchor)
+            if name.endswith(f".{anchor}") and all(other.startswith(prefix) for other in plain):
+                return {other.removeprefix(prefix): tensor for other, tensor in plain.items()}
+    return plain
+
+
+def without_wrappers(name: str) -> str:
+    """A name without the parts that `WRAPPERS` name.
+
+    >>> without_wrappers("_orig_mod.visual._checkpoint_wrapped_module.conv1.weight")
+    'visual.conv1.weight'
+    """
+    return ".".join(part for part in name.split(".") if part not in WRAPPERS)
