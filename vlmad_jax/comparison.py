@@ -22,7 +22,8 @@ from vlmad_jax.clip.model import load_clip
 from vlmad_jax.data import load_dataset
 from vlmad_jax.data.notices import tell
 from vlmad_jax.errors import InputError
-from vlmad_jax.evaluation import EvaluationConfig, evaluate, params_fingerprint
+from vlmad_jax.evaluation import EvaluationConfig, evaluate
+from vlmad_jax.figure_keys import params_fingerprint
 from vlmad_jax.files import write_json
 from vlmad_jax.folder import read_json
 from vlmad_jax.methods import Options, method

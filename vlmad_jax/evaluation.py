@@ -5,9 +5,8 @@ from __future__ import annotations
 import dataclasses
 import functools
 import itertools
-import json
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -17,8 +16,7 @@ import numpy as np
 from tqdm import tqdm
 
 from vlmad_jax import metrics, report
-from vlmad_jax.cache import cache_key
-from vlmad_jax.clip.model import CLIP, load_clip
+from vlmad_jax.clip.model import load_clip
 from vlmad_jax.clip.precision import dtype_of
 from vlmad_jax.data import DataSet, Sample, load_dataset
 from vlmad_jax.data.images import read_picture, resize_picture
@@ -27,7 +25,7 @@ from vlmad_jax.data.pipeline import Batch, batches, prefetch, why_unreadable
 from vlmad_jax.data.references import draw_references, read_manifest, write_manifest
 from vlmad_jax.data_parallel import DataParallel
 from vlmad_jax.errors import InputError
-from vlmad_jax.fingerprint import fingerprint
+from vlmad_jax.figure_keys import keys_of, params_fingerprint, references_fingerprint
 from vlmad_jax.map_files import map_paths, save_maps
 from vlmad_jax.methods import Detector, Options, Scores, method
 from vlmad_jax.methods.detector import check_finite
@@ -176,41 +174,6 @@ def choose_references(config: EvaluationConfig, dataset: DataSet) -> dict[str, t
                 f"not --shots={config.shots}; give --shots={len(samples)}"
             )
     return references
-
-
-def keys_of(
-    dataset: DataSet, clip: CLIP, references: Mapping[str, Sequence[Sample]] | None = None
-) -> dict[str, str]:
-    """For each category, what changes with the contents of its images, the tokenizer, or the versions.
-
-    Args:
-      dataset: its test images are looked at.
-      clip: the backbone.
-      references: the reference images of each category, if they are not all of its training images.
-    """
-    tokenizer = getattr(clip.tokenizer, "digest", "")
-    keys = {}
-    for category in dataset.categories:
-        used = dataset.select(category, "train") if references is None else references.get(category, ())
-        samples = [*dataset.select(category, "test"), *used]
-        keys[category] = cache_key(dataset.fingerprint_of(samples), tokenizer)
-    return keys
-
-
-def references_fingerprint(references: dict[str, tuple[Sample, ...]], dataset: DataSet) -> str | None:
-    """16 hexadecimal digits that change with the good samples or their order; None for zero-shot."""
-    if not references:
-        return None
-    paths = [[dataset.relative(sample.path) for sample in samples] for samples in references.values()]
-    return fingerprint([json.dumps(paths)])
-
-
-def params_fingerprint(params: dict[str, Any]) -> str | None:
-    """16 hexadecimal digits that change with any learned parameter; None where nothing is learned."""
-    if not params:
-        return None
-    names = sorted(params)
-    return fingerprint([repr(names), *(np.asarray(params[name]).tobytes() for name in names)])
 
 
 def is_finished(category: str, results: Results, maps_out: Path | None) -> bool:

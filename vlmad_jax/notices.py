@@ -11,6 +11,8 @@ import sys
 
 from tqdm import tqdm
 
+from vlmad_jax.names import shown
+
 LOGGER = logging.getLogger("vlmad_jax")
 
 
@@ -19,7 +21,12 @@ class BesideProgressBars(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         """Writes "warning: " and the message."""
-        tqdm.write(f"{record.levelname.lower()}: {record.getMessage()}", file=sys.stderr)
+        say(f"{record.levelname.lower()}: {record.getMessage()}")
+
+
+def say(line: str) -> None:
+    """Writes a line on stderr, whatever names are in it, that leaves progress bars whole."""
+    tqdm.write(shown(line), file=sys.stderr)
 
 
 def notice(message: str) -> None:

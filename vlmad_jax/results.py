@@ -12,17 +12,14 @@ metrics.json, scores.csv    everything, once all categories are done
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tqdm import tqdm
-
 from vlmad_jax.folder import read_json, remove_outputs, take_folder
 from vlmad_jax.metrics import Metrics
-from vlmad_jax.names import shown
+from vlmad_jax.notices import say
 from vlmad_jax.report import ScoreRow, mean_of, read_scores_csv, write_json, write_scores_csv
 
 OUTPUTS = (
@@ -70,7 +67,7 @@ class Results:
         if changed:
             names = ", ".join(changed)
             told = f"{self.out}: the images, or the versions, of {names} changed since; evaluated again"
-            tqdm.write(shown(told), file=sys.stderr)
+            say(told)
             remove_outputs(self.out, ["metrics.json", "scores.csv"])
         for name in changed:
             kept = [f"categories/{name}.json", f"categories/{name}.csv", f"timing/{name}.json"]

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator, Sequence
 
-from tqdm import tqdm
-
 from vlmad_jax.data.samples import DataSet, LeftOut, Sample
-from vlmad_jax.names import shown
+from vlmad_jax.notices import say
 
 # A mask that marks more of its image than this may be drawn the other way round.
 NEARLY_ALL = 0.8
@@ -23,7 +20,7 @@ def tell(dataset: DataSet, consequence: str | None = LEFT_OUT) -> None:
     if consequence is not None:
         lines += notices_of_masks(dataset, consequence)
     for line in lines:
-        tqdm.write(shown(line), file=sys.stderr)
+        say(line)
 
 
 def notices_of_files(dataset: DataSet) -> list[str]:

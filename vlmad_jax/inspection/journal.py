@@ -10,12 +10,9 @@ from __future__ import annotations
 
 import contextlib
 import os
-import sys
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, Self
-
-from tqdm import tqdm
 
 from vlmad_jax.contents import digests_of
 from vlmad_jax.errors import InputError
@@ -23,6 +20,7 @@ from vlmad_jax.files import write_atomically
 from vlmad_jax.folder import take_folder
 from vlmad_jax.inspection.judged import Key
 from vlmad_jax.inspection.rows import COLUMNS, Row, csv_line, read_row
+from vlmad_jax.notices import say
 
 LINES = "scores.jsonl"
 TABLE = "scores.csv"
@@ -78,7 +76,7 @@ class Journal:
             if frames and (changed.intersection(frames) or before != list(frames[: len(before)])):
                 changed.update(before)
         if changed:
-            tqdm.write(f"files judged again, because their content changed: {len(changed)}", file=sys.stderr)
+            say(f"files judged again, because their content changed: {len(changed)}")
             self.forget({key for key in self.done if key.path in changed})
 
     def unchanged(self) -> dict[Key, Kept]:

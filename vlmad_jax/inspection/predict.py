@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import itertools
 import os
-import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -26,7 +25,7 @@ from vlmad_jax.inspection.rows import Row
 from vlmad_jax.inspection.smoothing import Smoothing
 from vlmad_jax.inspection.sources import Found, find
 from vlmad_jax.inspection.video import frames_told, is_picture_or_video, is_video
-from vlmad_jax.names import shown
+from vlmad_jax.notices import say
 
 # The rows of pictures by their paths, each once, in any order.
 Engine = Callable[[Sequence[str]], Iterator[Row]]
@@ -86,7 +85,7 @@ def predict(
     kept = {key: row for key, row in journal.done.items() if key.path in asked}
     if others := len(journal.done) - len(kept):
         told = f"rows in {out} not counted, because their files are gone or belong to other sources: {others}"
-        tqdm.write(shown(told), file=sys.stderr)
+        say(told)
     with journal, remembered() as memory:
         answers = Answers(journal, config.save_maps, None, memory, kept.values())
         for path, error in refused:
@@ -208,7 +207,7 @@ def _is_done(path: str, kept: Mapping[Key, Kept]) -> bool:
 
 def _add(answers: Answers, judged: Judged | Row) -> None:
     if judged.error:
-        tqdm.write(shown(f"left out: {judged.key.path}: {judged.error}"), file=sys.stderr)
+        say(f"left out: {judged.key.path}: {judged.error}")
     answers.add(judged)
 
 

@@ -13,14 +13,11 @@ import os
 import platform
 import re
 import socket
-import sys
 import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-
-from tqdm import tqdm
 
 from vlmad_jax.errors import InputError
 from vlmad_jax.inspection.detector import FittedDetector
@@ -28,6 +25,7 @@ from vlmad_jax.inspection.judged import batched
 from vlmad_jax.inspection.rows import Row, read_row, score_paths
 from vlmad_jax.inspection.store import describe_weights, load_detector
 from vlmad_jax.names import shown
+from vlmad_jax.notices import say
 
 # Batches in a shard, at most: so much is scored again where a worker is lost, and comes at once.
 BATCHES_IN_SHARD = 8
@@ -167,7 +165,7 @@ def _tell_if_busy(ray: Any, needs: dict[str, int]) -> None:
     """Says so where every machine is taken by others: Ray waits for them, without a word."""
     ((resource, wanted),) = needs.items()
     if ray.available_resources().get({"num_gpus": "GPU", "num_cpus": "CPU"}[resource], 0) < wanted:
-        tqdm.write("the cluster is busy with other work; waiting for room", file=sys.stderr)
+        say("the cluster is busy with other work; waiting for room")
 
 
 def _last_line(error: BaseException) -> str:

@@ -13,7 +13,6 @@ import csv
 import importlib.metadata
 import json
 import platform
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -22,7 +21,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from safetensors.numpy import save
-from tqdm import tqdm
 
 from vlmad_jax.cache import CACHE_VERSION
 from vlmad_jax.clip.hub import BUNDLED, is_bundled
@@ -37,7 +35,7 @@ from vlmad_jax.inspection.tiles import Tiling
 from vlmad_jax.inspection.trees import flatten, unflatten
 from vlmad_jax.inspection.words import Words, with_words, words_of
 from vlmad_jax.methods import method
-from vlmad_jax.names import shown
+from vlmad_jax.notices import say
 
 DESCRIPTION = "detector.json"
 ARRAYS = "arrays.safetensors"
@@ -161,7 +159,7 @@ def tell_of_version(path: Path, description: dict[str, Any]) -> None:
     """Says on stderr if the threshold was fitted to scores that this version may compute otherwise."""
     if description["versions"].get("numbers", CACHE_VERSION) != CACHE_VERSION:
         told = f"{path}: was fitted by a version that computes other scores; fit again for a right threshold"
-        tqdm.write(shown(told), file=sys.stderr)
+        say(told)
 
 
 def _described(path: Path) -> dict[str, Any]:

@@ -5,18 +5,15 @@ from __future__ import annotations
 import dataclasses
 import json
 import shutil
-import sys
 import time
 from pathlib import Path
-
-from tqdm import tqdm
 
 from vlmad_jax.cache import cache_key
 from vlmad_jax.data import load_dataset
 from vlmad_jax.errors import InputError
 from vlmad_jax.evaluation import EvaluationConfig, evaluate
 from vlmad_jax.files import write_json
-from vlmad_jax.names import shown
+from vlmad_jax.notices import say
 from vlmad_jax.paper.cells import INTERVALS, Row, mean_cells, metric_columns
 from vlmad_jax.paper.config import Domain
 from vlmad_jax.paper.details import Details
@@ -102,7 +99,7 @@ def _learn(runs: Runs, source: Domain) -> Path:
         return out / "params"
     if out.exists() and (not runs.resume or began_with != depends_on):
         told = f"{out}: is of other images, settings or versions; learned again"
-        tqdm.write(shown(told), file=sys.stderr)
+        say(told)
         shutil.rmtree(out)
     write_json(out / "key.json", depends_on)
     began = time.perf_counter()

@@ -18,7 +18,8 @@ from vlmad_jax.data import DataSet, Sample, load_dataset
 from vlmad_jax.data.notices import tell
 from vlmad_jax.data.references import draw_references
 from vlmad_jax.errors import InputError
-from vlmad_jax.evaluation import Evaluator, Observe, keys_of, params_fingerprint
+from vlmad_jax.evaluation import Evaluator, Observe
+from vlmad_jax.figure_keys import keys_of, params_fingerprint
 from vlmad_jax.fingerprint import fingerprint
 from vlmad_jax.methods import AnomalyCLIP, Options, WinCLIP
 from vlmad_jax.paper.config import LARGEST_WINDOW, PaperConfig
