@@ -5,12 +5,14 @@
     python -m experiments.predict nut.vlmad camera --watch          # answers each picture as it comes
     python -m experiments.predict nut.vlmad new --engine=ray        # on all machines of a Ray cluster
 
-Writes OUT/scores.csv and OUT/scores.jsonl, a row a picture as it is judged: path, frame (of a video), score,
-probability, decision (good or bad), boxes of the defects (x, y, width, height in pixels, and the map's peak),
-milliseconds, or the error that kept it from being judged. What was written stays, however a run ends, and the
-next run with the same --out goes on. --save_maps adds OUT/maps. `-` and --watch also answer by a line of JSON
-on standard output; `-` writes files only with --out. Videos, and with --sequence the pictures of each folder,
-are sequences: maps are smoothed over time, and a bad frame stays bad until it is clear.
+Writes OUT/scores.csv and OUT/scores.jsonl, a row an image as it is judged: path, frame (of a video or a file
+of several images), score, probability, decision (good or bad), boxes of the defects (x, y, width, height in
+pixels, and the map's peak), milliseconds, or the error that kept it from being judged; and a digest of the
+file's content. What was written stays, however a run ends, and the next run with the same --out goes on: it
+judges what is new, and again what changed; what is gone no longer counts. --save_maps adds OUT/maps. `-` and
+--watch also answer by a line of JSON on standard output; `-` writes files only with --out. Videos, and with
+--sequence the images of each folder, are sequences: maps are smoothed over time, and a bad frame stays bad
+until it is clear.
 
 --engine=ray (extra: ray) scores single pictures on the cluster of --ray_address or RAY_ADDRESS, or on one
 that it starts here. All machines see pictures, detector and weights under the same paths.
