@@ -132,11 +132,18 @@ class LearnedDetector(Detector):
         """Learned parameters: a directory written by training, or a `.pth` file of the authors' code.
 
         Raises:
-          InputError: nothing of the kind is there; it was made with another backbone or setting.
+          InputError: nothing of the kind is there; it was made with another backbone or setting; or its
+            numbers are not finite.
         """
         path = pathlib.Path(path).expanduser()
         params = load_params(path, self) if is_directory_of_ours(path) else self.read_authors_file(path)
-        return self.check_params(params, str(path))
+        params = self.check_params(params, str(path))
+        broken = [name for name, x in params.items() if not np.isfinite(np.asarray(x, np.float32)).all()]
+        if broken:
+            raise InputError(
+                f"{path}: {few(broken)} hold numbers that are not finite; train again, or download it again"
+            )
+        return params
 
     def check_params(self, params: Params | None, source: str) -> Params:
         """The parameters; raises InputError, naming `source`, unless names and shapes are this setting's."""
@@ -149,11 +156,6 @@ class LearnedDetector(Detector):
             raise InputError(
                 f"{source}: expected {listed(self.shapes)}, found {listed(found)}; "
                 "give parameters trained with this backbone and setting"
-            )
-        broken = [name for name, x in params.items() if not np.isfinite(np.asarray(x, np.float32)).all()]
-        if broken:
-            raise InputError(
-                f"{source}: {few(broken)} hold numbers that are not finite; train again, or download it again"
             )
         return params
 
