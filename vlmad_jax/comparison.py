@@ -23,7 +23,7 @@ from vlmad_jax.data import load_dataset
 from vlmad_jax.data.notices import tell
 from vlmad_jax.errors import InputError
 from vlmad_jax.evaluation import EvaluationConfig, evaluate
-from vlmad_jax.figure_keys import params_fingerprint
+from vlmad_jax.figure_keys import params_fingerprint, tokenizer_digest
 from vlmad_jax.files import write_json
 from vlmad_jax.folder import read_json
 from vlmad_jax.methods import Options, method
@@ -150,7 +150,7 @@ class Inputs:
             _, params = method(config.method).chosen(clip, Options.of(config))
             found[config.method] = {
                 "data": dataset.fingerprint,
-                "software": software(),
+                "software": f"{software()} {tokenizer_digest(clip)}",
                 "weights": clip.fingerprint,
                 "params": params_fingerprint(params),
             }

@@ -24,13 +24,18 @@ def keys_of(
       clip: the backbone.
       references: the reference images of each category, if they are not all of its training images.
     """
-    tokenizer = getattr(clip.tokenizer, "digest", "")
+    tokenizer = tokenizer_digest(clip)
     keys = {}
     for category in dataset.categories:
         used = dataset.select(category, "train") if references is None else references.get(category, ())
         samples = [*dataset.select(category, "test"), *used]
         keys[category] = cache_key(dataset.fingerprint_of(samples), tokenizer)
     return keys
+
+
+def tokenizer_digest(clip: CLIP) -> str:
+    """A text that changes with the tokenizer's files and libraries; "" where it is not of a checkpoint."""
+    return getattr(clip.tokenizer, "digest", "")
 
 
 def references_fingerprint(references: dict[str, tuple[Sample, ...]], dataset: DataSet) -> str | None:

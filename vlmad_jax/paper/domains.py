@@ -12,6 +12,7 @@ from vlmad_jax.cache import cache_key
 from vlmad_jax.data import load_dataset
 from vlmad_jax.errors import InputError
 from vlmad_jax.evaluation import EvaluationConfig, evaluate
+from vlmad_jax.figure_keys import tokenizer_digest
 from vlmad_jax.files import write_json
 from vlmad_jax.notices import say
 from vlmad_jax.paper.cells import INTERVALS, Row, mean_cells, metric_columns
@@ -93,7 +94,8 @@ def _learn(runs: Runs, source: Domain) -> Path:
         cache_features=True,
     )
     learned_from = load_dataset(source.name, source.data_dir).fingerprint
-    depends_on = cache_key(json.dumps(dataclasses.asdict(training)), learned_from, runs.clip.fingerprint)
+    backbone = (runs.clip.fingerprint, tokenizer_digest(runs.clip))
+    depends_on = cache_key(json.dumps(dataclasses.asdict(training)), learned_from, *backbone)
     kept, began_with = (runs.kept_json(out / name) for name in ("training.json", "key.json"))
     if kept is not None and began_with == depends_on and runs.resume:
         return out / "params"
