@@ -1,6 +1,5 @@
 """What a mask marks: any format in which people keep one is read as they meant it."""
 
-import io
 from collections.abc import Callable
 from pathlib import Path
 
@@ -109,11 +108,12 @@ def test_several_masks_are_one(tmp_path: Path) -> None:
     paths = [save(image, tmp_path / f"{n}.png") for n, image in enumerate(images)]
     assert np.array_equal(read_masks(paths), DEFECT)
     assert read_masks(paths[:1]).sum() == DEFECT[:50].sum()
-    pages = io.BytesIO()
-    first, second = (Image.fromarray(half) for half in halves)
-    first.save(pages, "TIFF", save_all=True, append_images=[second, Image.new("L", (8, 8), 255)])
-    (tmp_path / "pages.tif").write_bytes(pages.getvalue())
+    first, *others = (*(Image.fromarray(half) for half in halves), Image.new("L", (8, 8), 255))
+    first.save(tmp_path / "pages.tif", save_all=True, append_images=others[:1])
     assert np.array_equal(read_mask(tmp_path / "pages.tif"), DEFECT)
+    first.save(tmp_path / "sizes.tif", save_all=True, append_images=others)
+    with pytest.raises(InputError, match=r"sizes\.tif: the pages of this mask differ in size"):
+        read_mask(tmp_path / "sizes.tif")
     other = save(Image.new("L", (8, 8)), tmp_path / "2.png")
     with pytest.raises(InputError, match=r"2\.png: this mask and .*0\.png are 128 x 96 and 8 x 8; draw both"):
         read_masks([*paths, other])
