@@ -96,4 +96,4 @@ def test_any_line_break_in_a_name_stays_within_its_row(tmp_path: Path) -> None:
     text = (tmp_path / "scores.csv").read_bytes()
     assert text.startswith(b"path,category,defect,label,score,error\n")
     assert b"\r\n" not in text.replace(b"a\r\nb", b"")
-    assert Row("a\rb", error="x").as_csv() == '"a\rb",,,,,,,x\n'
+    assert Row("a\rb", error="x").as_csv() == '"a\rb",,,,,,,x,\n'
