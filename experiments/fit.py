@@ -59,8 +59,6 @@ def main() -> None:
     for flag, remedy in ((OBJECT, "metal nut"), (OUT, "nut.vlmad")):
         if flag.value is None:
             raise InputError(f"--{flag.name} is missing; give for example {remedy}")
-    if METHOD.value is None:
-        print(WITH_REFERENCES if REFERENCES.value else WITHOUT)
     values = flags.FLAGS
     config = FitConfig(
         method=METHOD.value or common.DEFAULT_METHOD,
@@ -80,6 +78,8 @@ def main() -> None:
     fitted = fit(config, Path(OUT.value), OVERWRITE.value, values.workers)
     for path, error in fitted.good.left_out if fitted.good else ():
         print(shown(f"left out: {path}: {error}"), file=sys.stderr)
+    if METHOD.value is None:
+        print(WITH_REFERENCES if REFERENCES.value else WITHOUT)
     print(f"threshold {fitted.decision.threshold:.6g}: {fitted.threshold['text']}")
     print(f"the detector is {OUT.value}")
     common.mention_bundled(config.weights)
