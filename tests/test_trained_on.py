@@ -126,7 +126,6 @@ def test_own_training_records_what_it_saw(tmp_path, folder, weights, capsys):
         ["warning", str(out / "params"), f"was trained on folder, and {same}"]
     ]
     training = training_of(out / "params")
-    assert overlap_of(training, load_dataset("folder", folder, ("metal_nut",))) is None
     moved = folder.rename(tmp_path / "moved")
     (moved / "bottle").rename(moved / "flask")
     assert overlap_of(training, load_dataset("folder", moved, ("flask",))) == same
