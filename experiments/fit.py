@@ -1,6 +1,6 @@
 """Makes a detector of one product from good pictures, with a threshold, and saves it in one directory.
 
-    python -m experiments.fit --method=winclip --object="metal nut" --references=good --out=nut.vlmad
+    python -m experiments.fit --object="metal nut" --references=good --out=nut.vlmad
 
 `good` is a folder of pictures of good parts, 20 or more if they can be had; no masks, no labels. Each picture
 is scored with slight variations of it (shifted, turned, lit, blurred, with noise) by a detector that does not
@@ -29,7 +29,7 @@ from vlmad_jax.names import readable, shown
 common.define_model_flags()
 common.define_workers_flag()
 DEFAULT = FitConfig("", "")
-METHOD = flags.DEFINE_string("method", None, f"One of {', '.join(METHODS)}.")
+METHOD = flags.DEFINE_string("method", None, f"One of {', '.join(METHODS)}; winclip if not given.")
 OBJECT = flags.DEFINE_string("object", None, "What the pictures show, as in a sentence: metal nut.")
 REFERENCES = flags.DEFINE_string("references", None, "Good pictures: a folder, or one file.")
 OUT = flags.DEFINE_string("out", None, "The directory to write, for example nut.vlmad.")
@@ -47,14 +47,21 @@ BATCH_SIZE = flags.DEFINE_integer(
 SEED = flags.DEFINE_integer("seed", DEFAULT.seed, "Of the variations.", lower_bound=0)
 
 
+WITH_REFERENCES = (
+    "method winclip, as no --method is given: with 4 reference images its image AUROC is 0.958 and 0.767 on "
+    "the two data sets of docs/results.md; patchcore, which is faster, has 0.913 and 0.784"
+)
+WITHOUT = "method winclip, as no --method is given: it works from words alone and needs no training"
+
+
 def main() -> None:
     """Flags in, a detector out."""
-    for flag, remedy in ((METHOD, ", ".join(METHODS)), (OBJECT, "metal nut"), (OUT, "nut.vlmad")):
+    for flag, remedy in ((OBJECT, "metal nut"), (OUT, "nut.vlmad")):
         if flag.value is None:
             raise InputError(f"--{flag.name} is missing; give for example {remedy}")
     values = flags.FLAGS
     config = FitConfig(
-        method=METHOD.value,
+        method=METHOD.value or common.DEFAULT_METHOD,
         object_name=readable(OBJECT.value),
         references=REFERENCES.value,
         weights=values.weights,
@@ -71,6 +78,8 @@ def main() -> None:
     fitted = fit(config, Path(OUT.value), OVERWRITE.value, values.workers)
     for path, error in fitted.good.left_out if fitted.good else ():
         print(shown(f"left out: {path}: {error}"), file=sys.stderr)
+    if METHOD.value is None:
+        print(WITH_REFERENCES if REFERENCES.value else WITHOUT)
     print(f"threshold {fitted.decision.threshold:.6g}: {fitted.threshold['text']}")
     print(f"the detector is {OUT.value}")
     common.mention_bundled(config.weights)

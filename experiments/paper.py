@@ -2,7 +2,10 @@
 
     python -m experiments.paper --dataset=synthetic
     python -m experiments.paper --dataset=mvtec_ad --data_dir=~/mvtec_ad --out=paper \\
-        --weights=openai/clip-vit-large-patch14-336 --params=9_12_4_multiscale_visa/epoch_15.pth
+        --weights=openai/clip-vit-large-patch14-336 --params=9_12_4_multiscale/epoch_15.pth
+
+The authors trained 9_12_4_multiscale on VisA, to test MVTec AD, and 9_12_4_multiscale_visa on MVTec AD, to
+test VisA. A warning says where parameters are tested on what they were trained on.
 
 Writes OUT/report.html, one page that opens without a network; OUT/metrics.json, all its numbers;
 OUT/tables/*.csv and *.md; OUT/figures/*.png and *.svg. --only=table1,figure5 makes a part; all parts share

@@ -30,6 +30,7 @@ from vlmad_jax.methods import Options, method
 from vlmad_jax.names import shown
 from vlmad_jax.process import in_process
 from vlmad_jax.results import Results
+from vlmad_jax.trained_on import tell_training
 
 Shots = int | Literal["all"]
 Figures = dict[str, Any]
@@ -145,9 +146,12 @@ class Inputs:
         dataset = load_dataset(shared.dataset, shared.data_dir, shared.categories)
         tell(dataset)
         clip = load_clip(shared.weights, shared.dtype)
-        found = {}
+        found: dict[str, dict[str, str | None]] = {}
         for config in self.grid.cells.values():
-            _, params = method(config.method).chosen(clip, Options.of(config))
+            kind = method(config.method)
+            _, params = kind.chosen(clip, Options.of(config))
+            if "params" in kind.options and config.method not in found:
+                tell_training(config.method, config.weights, config.params, dataset)
             found[config.method] = {
                 "data": dataset.fingerprint,
                 "software": f"{software()} {tokenizer_digest(clip)}",

@@ -32,6 +32,7 @@ from vlmad_jax.methods.detector import check_finite
 from vlmad_jax.names import shown
 from vlmad_jax.results import Results
 from vlmad_jax.tracing import each_named, named
+from vlmad_jax.trained_on import tell_training
 
 # More unreadable pictures than this share of all, and the figures would say little of the data set.
 UNREADABLE_LIMIT = 0.01
@@ -130,6 +131,8 @@ def evaluate(
     references = choose_references(config, dataset)
     clip = load_clip(config.weights, config.dtype)
     detector, params = kind.chosen(clip, Options.of(config))
+    if "params" in kind.options and not compared and (part is None or part.process == 0):
+        tell_training(config.method, config.weights, config.params, dataset)
     described = {
         **{key: list(x) if isinstance(x, tuple) else x for key, x in dataclasses.asdict(config).items()},
         "categories": list(dataset.categories),

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from experiments import common
 from tests.clip.torch_files import encode
 from tests.data.conftest import make_category, mask, picture, save
 from tests.experiments.command import here, there
@@ -120,12 +121,13 @@ def test_flags(place: Workplace, capsys: pytest.CaptureFixture[str], case: str) 
     check(place, capsys, expected, flag)
 
 
-def test_no_method(capsys: pytest.CaptureFixture[str]) -> None:
-    done = here(capsys, "zero_shot")
-    assert (done.code, done.stderr) == (
-        1,
-        f"error: --method is missing; give one of {CHOICES}\n",
-    )
+def test_no_method_is_winclip(capsys: pytest.CaptureFixture[str]) -> None:
+    for experiment in ("zero_shot", "few_shot"):
+        done = here(capsys, experiment, "--dataset=none")
+        assert done.stderr.startswith("error: --dataset: unknown data set 'none'; choose one of "), (
+            done.stderr
+        )
+    assert common.DEFAULT_METHOD == "winclip"
 
 
 def missing(place: Workplace) -> None:

@@ -57,13 +57,16 @@ def lines(text: str) -> dict[str, dict]:
 def test_a_detector_from_good_pictures(
     good: Path, new: Path, weights: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    flags = ["--method=winclip", "--object=plate", f"--references={good}", f"--weights={weights}"]
+    flags = ["--object=plate", f"--references={good}", f"--weights={weights}"]
     flags += ["--window_sizes=2", "--augmentations=1", "--batch_size=2", "--false_alarms=0.2"]
     out = tmp_path / "plate.vlmad"
     done = here(capsys, "fit", *flags, f"--out={out}")
     assert done.code == 0, done.stderr
     detector = load_detector(out)
-    threshold, place = done.stdout.splitlines()
+    why, threshold, place = done.stdout.splitlines()
+    assert why.startswith(
+        "method winclip, as no --method is given: with 4 reference images its image AUROC is"
+    )
     assert threshold == (
         f"threshold {detector.threshold:.6g}: 20% of good pictures may be called bad, by rank, from 4 good "
         "pictures with 1 augmentations of each, each held out of the memory"
@@ -77,7 +80,7 @@ def test_a_detector_from_good_pictures(
     )
     done = here(capsys, "predict", str(out), str(new / "fine.png"), f"--out={tmp_path / 'out'}")
     assert done == Done(0, f"1 good, 0 bad, 0 could not be judged; results are in {tmp_path / 'out'}\n", "")
-    tiled = here(capsys, "fit", "--method=padim", *flags[1:4], f"--out={out}", "--overwrite", "--tiles=1x2")
+    tiled = here(capsys, "fit", "--method=padim", *flags[:3], f"--out={out}", "--overwrite", "--tiles=1x2")
     assert "1% of good pictures may be called bad, if good scores have a normal tail" in tiled.stdout
     assert load_detector(out).canvas == (64, 112)
 
@@ -88,8 +91,10 @@ def test_a_name_alone_gives_a_guess(
     out = tmp_path / "zero.vlmad"
     flags = ["--object=plate", f"--weights={weights}", f"--out={out}"]
     faster = ["--window_sizes=2", "--window_stride=2", "--merge_tokens=1", "--view_sizes=32"]
-    done = here(capsys, "fit", "--method=winclip", *faster, "--dtype=int8", *flags)
-    assert done.stdout.startswith("threshold 0.5: a guess, halfway between good and bad: give good pictures")
+    done = here(capsys, "fit", *faster, "--dtype=int8", *flags)
+    why, rest = done.stdout.split("\n", 1)
+    assert why.startswith("method winclip, as no --method is given: it works from words alone")
+    assert rest.startswith("threshold 0.5: a guess, halfway between good and bad: give good pictures")
     detector = load_detector(out)
     assert (detector.threshold, detector.decision.pixel_threshold) == (0.5, 0.5)
     assert detector.description["threshold"]["rule"] == "guess"
@@ -230,8 +235,7 @@ def test_a_run_that_is_killed_goes_on(
 
 
 FIT = {
-    "no method": ([], "--method is missing; give for example winclip, "),
-    "no object": (["--method=padim"], "--object is missing; give for example metal nut"),
+    "no object": ([], "--object is missing; give for example metal nut"),
     "no out": (["--method=padim", "--object=nut"], "--out is missing; give for example nut.vlmad"),
     "an unknown method": (["--method=x", "--object=nut", "--out=o"], "method 'x' is not one of winclip, "),
     "an argument": (["good"], "'good' is not a flag; flags are written --name=value"),

@@ -188,8 +188,16 @@ def few_shapes(tensors: Mapping[str, np.ndarray]) -> str:
 # On disk
 
 
-def save_params(directory: pathlib.Path, params: Params, detector: LearnedDetector) -> None:
-    """Writes learned parameters with orbax to `directory/params`, and beside it what they belong to."""
+def save_params(
+    directory: pathlib.Path,
+    params: Params,
+    detector: LearnedDetector,
+    trained_on: Mapping[str, Any] | None = None,
+) -> None:
+    """Writes learned parameters with orbax to `directory/params`, and beside it what they belong to.
+
+    `trained_on` is what they were trained on, as `vlmad_jax.trained_on.record` describes it.
+    """
     import orbax.checkpoint as ocp
 
     directory = pathlib.Path(directory)
@@ -199,7 +207,9 @@ def save_params(directory: pathlib.Path, params: Params, detector: LearnedDetect
     clip = detector.clip
     belongs = {"method": detector.name, "setting": detector.setting}
     if jax.process_index() == 0:
-        write_json(directory / DESCRIPTION, {**belongs, "weights": clip.name, "backbone": clip.identity})
+        learned = {} if trained_on is None else {"trained_on": dict(trained_on)}
+        described = {**belongs, "weights": clip.name, "backbone": clip.identity, **learned}
+        write_json(directory / DESCRIPTION, described)
 
 
 def is_directory_of_ours(path: pathlib.Path) -> bool:
@@ -212,7 +222,10 @@ def read_description(directory: pathlib.Path) -> dict[str, Any]:
     path = pathlib.Path(directory) / DESCRIPTION
     try:
         described = json.loads(path.read_text())
-        if isinstance(described["setting"], dict) and {"method", "weights", "backbone"} <= described.keys():
+        whole = (
+            isinstance(described["setting"], dict) and {"method", "weights", "backbone"} <= described.keys()
+        )
+        if whole and isinstance(described.get("trained_on", {"dataset": ""})["dataset"], str):
             return described
     except FileNotFoundError:
         raise InputError(

@@ -30,6 +30,7 @@ from vlmad_jax.paper.feature_kinds import FeatureSum
 from vlmad_jax.paper.finished import Finished
 from vlmad_jax.prompts import WINCLIP, PromptEnsemble
 from vlmad_jax.results import Results
+from vlmad_jax.trained_on import tell_training
 
 # Good training pictures of each category that thresholds are chosen on, at most.
 GOOD_PICTURES = 100
@@ -105,6 +106,7 @@ class Runs:
     def learned(self) -> tuple[AnomalyCLIP, dict[str, Any]]:
         """AnomalyCLIP and its prompts; InputError where there are none."""
         detector, params = AnomalyCLIP.chosen(self.clip, Options(params=self.config.params))
+        tell_training("anomalyclip", self.config.weights, self.config.params, self.dataset)
         return detector, params
 
     @functools.cached_property

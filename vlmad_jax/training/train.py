@@ -21,6 +21,7 @@ from vlmad_jax.errors import InputError
 from vlmad_jax.files import write_json
 from vlmad_jax.methods import LearnedDetector, learning_method
 from vlmad_jax.methods.learned import save_params
+from vlmad_jax.trained_on import record
 from vlmad_jax.training.features import FeatureCache
 from vlmad_jax.training.labelled import LabelledPictures, batches
 from vlmad_jax.training.loop import plot_losses, train
@@ -136,7 +137,7 @@ def train_method(config: TrainConfig, out: pathlib.Path, resources: Resources = 
         lambda step: ", ".join(dataset.relative(sample.path) for sample in pictures.of_step(step - 1)),
     )
     if done == steps:
-        save_params(out / "params", state.params, detector)
+        save_params(out / "params", state.params, detector, record(dataset, samples))
         if jax.process_index() == 0:
             plot_losses(out / "log.jsonl", out / "losses.png")
     return out / "params"

@@ -1,0 +1,101 @@
+"""The README and the pages of docs/: short, without dead links, and made of commands that exist."""
+
+import dataclasses
+import re
+from pathlib import Path
+
+import pytest
+
+import vlmad_jax
+from tests.experiments.command import ROOT, there
+from tests.golden import golden_clip
+from tests.methods.test_authors_files import pickled, prompts
+from vlmad_jax.methods import METHODS
+from vlmad_jax.trained_on import BY_CONTENT, BY_NAME, training_of
+
+PAGES = [ROOT / "README.md", ROOT / "weights/README.md", *sorted((ROOT / "docs").glob("*.md"))]
+README = (ROOT / "README.md").read_text()
+
+
+def anchors(page: Path) -> set[str]:
+    """The anchors of a page's headings, as GitHub and MkDocs make them."""
+    titles = re.findall(r"(?m)^#+ (.*)$", page.read_text())
+    return {re.sub(r"[^\w\- ]", "", title.lower()).strip().replace(" ", "-") for title in titles}
+
+
+def test_the_first_screen_is_short() -> None:
+    assert len(README.splitlines()) <= 150
+    assert len((ROOT / "weights/README.md").read_text().splitlines()) <= 60
+    assert (ROOT / "docs/heat_maps.webp").stat().st_size < 200_000
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_lead_somewhere(page: Path) -> None:
+    text = re.sub(r"(?s)```.*?```", "", page.read_text())
+    for target in re.findall(r"\]\(([^)\s]+)\)", text):
+        if target.startswith(("http", "<")):
+            continue
+        path, _, anchor = target.partition("#")
+        found = page.parent / path if path else page
+        assert found.exists() or path == "LICENSE", f"{page.name}: {target}"
+        assert not anchor or anchor in anchors(found), f"{page.name}: {target}"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_commands_and_their_flags_exist(page: Path) -> None:
+    commands = re.findall(r"python -m experiments\.(\w+)((?:[^\n`]|\\\n)*)", page.read_text())
+    shared = "".join(
+        (ROOT / f"experiments/{name}.py").read_text() for name in ("common", "training", "cluster")
+    )
+    for name, arguments in commands:
+        entry = ROOT / f"experiments/{'inspect' if name == 'review' else name}.py"
+        source = (entry if entry.exists() else ROOT / f"experiments/{name}.py").read_text() + shared
+        for flag in re.findall(r"(?<!\S)--(?:no)?(\w+)", arguments):
+            assert re.search(rf'"(no)?{flag}"', source) or flag == "help", f"{page.name}: {name} --{flag}"
+
+
+def test_every_method_has_a_row_and_a_test() -> None:
+    rows = re.findall(r"(?m)^\| `(\w+)` \|.*\| (if given|none|needed) \|", README)
+    given = {"never": "none", "if given": "if given", "always": "needed"}
+    assert dict(rows) == {name: given[kind.references] for name, kind in METHODS.items()}
+    for name in METHODS:
+        assert (ROOT / f"tests/methods/test_{name}.py").exists()
+
+
+def test_reproduce_names_what_the_authors_trained_on() -> None:
+    page = (ROOT / "docs/reproduce.md").read_text()
+    names = {"visa": "VisA", "mvtec_ad": "MVTec AD"}
+    rows = re.findall(
+        r"(?m)^\| (?:AnomalyCLIP|APRIL-GAN) `(\w+).*?` \| ([\w ]+) \| \*\*([\w ]+)\*\* \|(.*)\|$", page
+    )
+    assert {name: learned for name, learned, _, _ in rows} == {k: names[v] for k, v in BY_NAME.items()}
+    assert all(learned != tested for _, learned, tested, _ in rows)
+    digests = {start: names[x] for digest, x in BY_CONTENT.items() for start in [digest[:8]]}
+    assert {digest[2:10]: learned for _, learned, _, digest in rows if digest.strip()} == digests
+
+
+def test_the_last_layer_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The code of reproduce.md, on a small backbone and files that are made."""
+    text = (ROOT / "docs/reproduce.md").read_text()
+    (code,) = re.findall(r"```python\n(.*?)```", text, re.S)
+    clip = golden_clip("winclip")
+    for name in ("9_12_4_multiscale", "9_12_4_multiscale_visa"):
+        (tmp_path / "checkpoints" / name).mkdir(parents=True)
+        pickled(tmp_path / "checkpoints" / name / "epoch_15.pth", "prompt_learner", prompts(12, 3, 4))
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(vlmad_jax, "load_clip", lambda name: clip)
+    exec(compile(code, "docs/reproduce.md", "exec"), {})
+    for name in ("9_12_4_multiscale", "9_12_4_multiscale_visa"):
+        made = vlmad_jax.AnomalyCLIP.trained(clip, tmp_path / "last_layer" / name)
+        whole = vlmad_jax.AnomalyCLIP.trained(clip, tmp_path / "checkpoints" / name / "epoch_15.pth")
+        assert made.feature_layers == (4,)
+        assert dataclasses.replace(made, feature_layers=whole.feature_layers).setting == whole.setting
+        assert training_of(tmp_path / "last_layer" / name).dataset == BY_NAME[name]
+
+
+@pytest.mark.long
+def test_the_python_of_the_readme_runs() -> None:
+    (code,) = re.findall(r"```python\n(.*?)```", README, re.S)
+    done = there("-c", code)
+    assert done.code == 0, done.stderr
+    assert done.stdout.endswith("] (4, 256, 256)\n")
