@@ -20,7 +20,7 @@ def blocks() -> list[list[str]]:
     """Arguments of Python for every block of the guide that ends by itself, in order."""
     found = re.findall(r"```python\n(.*?)```|^    python (-m experiments\.[^\n]*)$", GUIDE, re.S | re.M)
     arguments = [["-c", code] if code else shlex.split(command) for code, command in found]
-    return [x for x in arguments if "experiments.inspect" not in x]  # a page: tests/inspection/page
+    return [x for x in arguments if "experiments.review" not in x]  # a page: tests/inspection/page
 
 
 @pytest.fixture(scope="module")
