@@ -14,10 +14,11 @@ from collections.abc import Sequence
 
 from absl import flags
 
-from experiments import common
 from vlmad_jax import benchmark
 from vlmad_jax.benchmark import WORKS, Setting
 from vlmad_jax.clip.config import ARCHITECTURES
+from vlmad_jax.commands import common
+from vlmad_jax.commands.paths import define_path
 from vlmad_jax.files import write_json
 
 METHOD = flags.DEFINE_string("method", "winclip", "The method to measure.")
@@ -32,7 +33,7 @@ SECONDS = flags.DEFINE_float("seconds", 120.0, "No further round begins after th
 AGAINST = flags.DEFINE_string(
     "against", None, "A peer to take turns with: anomalib (winclip) or authors (anomalyclip)."
 )
-OUT = flags.DEFINE_string("out", "results/benchmark", "Directory of benchmark.json.")
+OUT = define_path("out", "results/benchmark", "Directory of benchmark.json.")
 
 
 def run(

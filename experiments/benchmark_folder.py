@@ -18,10 +18,11 @@ from pathlib import Path
 
 from absl import flags
 
-from experiments import common
 from vlmad_jax.benchmark import folder_memory
 from vlmad_jax.benchmark.machine import describe
 from vlmad_jax.clip.hub import BUNDLED
+from vlmad_jax.commands import common
+from vlmad_jax.commands.paths import define_path
 from vlmad_jax.files import write_atomically, write_json
 from vlmad_jax.inspection import FitConfig, fit
 from vlmad_jax.report.figure_files import to_png
@@ -31,10 +32,10 @@ DIFFERENT = flags.DEFINE_integer("different", 240, "Different ones; the others a
 SIZE = flags.DEFINE_integer("size", 256, "Side of the pictures in pixels.", lower_bound=16)
 SEED = flags.DEFINE_integer("seed", 0, "Of the pictures, which are rendered.", lower_bound=0)
 METHOD = flags.DEFINE_string("method", "padim", "Of the detector that is fitted.")
-WEIGHTS = flags.DEFINE_string("weights", BUNDLED, "Of the detector that is fitted.")
-DETECTOR = flags.DEFINE_string("detector", None, "A detector of experiments.fit to take instead.")
+WEIGHTS = define_path("weights", BUNDLED, "Of the detector that is fitted.")
+DETECTOR = define_path("detector", None, "A detector of experiments.fit to take instead.")
 BATCH_SIZE = flags.DEFINE_integer("batch_size", 8, "Pictures scored together.", lower_bound=1)
-OUT = flags.DEFINE_string("out", "results/benchmark_folder", "Directory of memory.csv, .json and .png.")
+OUT = define_path("out", "results/benchmark_folder", "Directory of memory.csv, .json and .png.")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,7 +62,7 @@ def run(config: Config, out: Path) -> dict[str, object]:
         detector = Path(config.detector) if config.detector else folder / "made.vlmad"
         if not config.detector:
             fit(FitConfig(config.method, folder_memory.FAMILY, str(good), config.weights), detector)
-        command = [sys.executable, "-m", "experiments.predict", str(detector), str(new)]
+        command = [sys.executable, "-m", "vlmad_jax", "predict", str(detector), str(new)]
         command += [f"--out={folder / 'scores'}", f"--batch_size={config.batch_size}"]
         samples = folder_memory.follow(command, folder / "scores/scores.jsonl", config.pictures)
     found = folder_memory.results(samples, config.pictures)

@@ -12,8 +12,9 @@ import pathlib
 
 from absl import flags
 
-from experiments import common
 from vlmad_jax.benchmark import metrics_speed
+from vlmad_jax.commands import common
+from vlmad_jax.commands.paths import define_path
 from vlmad_jax.errors import InputError
 from vlmad_jax.files import write_json
 
@@ -21,7 +22,7 @@ PICTURES = flags.DEFINE_integer("pictures", 150, "Maps of the category.", lower_
 SIDES = flags.DEFINE_list("sides", ["256"], "Sides of the maps in pixels, one after another.")
 ROUNDS = flags.DEFINE_integer("rounds", 3, "Times that everything is computed.", lower_bound=1)
 SEED = flags.DEFINE_integer("seed", 0, "Of the maps, which are made.", lower_bound=0)
-OUT = flags.DEFINE_string("out", "results/benchmark_metrics", "Directory of metrics.json.")
+OUT = define_path("out", "results/benchmark_metrics", "Directory of metrics.json.")
 
 
 def run(

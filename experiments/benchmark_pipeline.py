@@ -13,8 +13,9 @@ from collections.abc import Sequence
 
 from absl import flags
 
-from experiments import common
 from vlmad_jax.benchmark import pipeline_speed
+from vlmad_jax.commands import common
+from vlmad_jax.commands.paths import define_path
 from vlmad_jax.errors import InputError
 from vlmad_jax.files import write_json
 
@@ -24,7 +25,7 @@ FORMATS = flags.DEFINE_list("formats", ["png", "jpg"], "Formats of the files: pn
 WORKERS = flags.DEFINE_list("workers", ["0", "1", "2"], "Processes that decode; 0 decodes in threads.")
 SIZE = flags.DEFINE_integer("size", 240, "Side that pictures are resized to.", lower_bound=1)
 SEED = flags.DEFINE_integer("seed", 0, "Of the pictures, which are made.", lower_bound=0)
-OUT = flags.DEFINE_string("out", "results/benchmark_pipeline", "Directory of pipeline.json.")
+OUT = define_path("out", "results/benchmark_pipeline", "Directory of pipeline.json.")
 
 
 def run(

@@ -15,7 +15,8 @@ from pathlib import Path
 
 from absl import flags
 
-from experiments import common
+from vlmad_jax.commands import common
+from vlmad_jax.commands.paths import define_path_list
 from vlmad_jax.comparison import Grid, Shots, compare
 from vlmad_jax.errors import InputError
 from vlmad_jax.evaluation import EvaluationConfig
@@ -27,7 +28,7 @@ common.define_shared_flags()
 METHOD_NAMES = flags.DEFINE_list("methods", list(METHODS), "What to compare; all if not given.")
 SHOTS = flags.DEFINE_list("shots", ["0", "1", "2", "4"], "Good samples of each category, or all.")
 SEEDS = flags.DEFINE_list("seeds", ["0", "1", "2"], "Of the draws of good samples.")
-PARAMS = flags.DEFINE_list("params", [], "What was learned, by method: anomalyclip=DIR,coop=DIR.")
+PARAMS = define_path_list("params", [], "What was learned, by method: anomalyclip=DIR,coop=DIR.")
 
 
 def shots_from(values: list[str]) -> tuple[Shots, ...]:

@@ -21,14 +21,15 @@ from pathlib import Path
 
 from absl import flags
 
-from experiments import common
+from vlmad_jax.commands import common
+from vlmad_jax.commands.paths import define_path
 from vlmad_jax.errors import InputError
 from vlmad_jax.inspection.export import PLATFORMS, check_export, export_detector
 from vlmad_jax.inspection.store import load_detector
 
-OUT = flags.DEFINE_string("out", None, "The file to write, for example nut.stablehlo.")
+OUT = define_path("out", None, "The file to write, for example nut.stablehlo.")
 TARGETS = flags.DEFINE_list("platforms", list(PLATFORMS), f"Some of {', '.join(PLATFORMS)}.")
-WEIGHTS = flags.DEFINE_string("weights", None, "Where the detector's weights are now, if they were moved.")
+WEIGHTS = define_path("weights", None, "Where the detector's weights are now, if they were moved.")
 
 
 def main(name: str) -> None:

@@ -14,7 +14,8 @@ from pathlib import Path
 
 from absl import flags
 
-from experiments import common
+from vlmad_jax.commands import common
+from vlmad_jax.commands.paths import define_path
 from vlmad_jax.data import DATASETS, load_dataset
 from vlmad_jax.data.notices import tell
 from vlmad_jax.files import write_json
@@ -26,12 +27,12 @@ common.define_model_flags(windows=False)
 common.define_workers_flag()
 METHOD = flags.DEFINE_string("method", "winclip", f"The method: {', '.join(METHODS)}.")
 DATASET = flags.DEFINE_string("dataset", "elpv", f"The data set: {', '.join(DATASETS)}.")
-DATA_DIR = flags.DEFINE_string("data_dir", None, "Where it is, for those that need it.")
+DATA_DIR = define_path("data_dir", None, "Where it is, for those that need it.")
 CATEGORIES = flags.DEFINE_list("categories", [], "Those to try; all if empty.")
 SHOTS = flags.DEFINE_list("shots", ["4", "16", "64"], "Good pictures to fit from, one number after another.")
 SEEDS = flags.DEFINE_list("seeds", ["0", "1", "2"], "Of the draws of good pictures.")
 FALSE_ALARMS = flags.DEFINE_float("false_alarms", 0.01, "The share of good pictures that may be called bad.")
-OUT = flags.DEFINE_string("out", "results/false_alarms", "Folder of false_alarms.json and the detectors.")
+OUT = define_path("out", "results/false_alarms", "Folder of false_alarms.json and the detectors.")
 
 
 def main() -> None:

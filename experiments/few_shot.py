@@ -11,7 +11,7 @@ The samples are drawn from the good training pictures by `--seed`; which they we
 
 from absl import flags
 
-from experiments import common
+from vlmad_jax.commands import common
 from vlmad_jax.errors import InputError
 
 common.define_flags(sample_flags=True)

@@ -20,7 +20,8 @@ from pathlib import Path
 
 from absl import flags
 
-from experiments import common
+from vlmad_jax.commands import common
+from vlmad_jax.commands.paths import define_path
 from vlmad_jax.errors import InputError
 from vlmad_jax.inspection.fit import FitConfig, fit
 from vlmad_jax.methods import METHODS
@@ -31,10 +32,10 @@ common.define_workers_flag()
 DEFAULT = FitConfig("", "")
 METHOD = flags.DEFINE_string("method", None, f"One of {', '.join(METHODS)}; winclip if not given.")
 OBJECT = flags.DEFINE_string("object", None, "What the pictures show, as in a sentence: metal nut.")
-REFERENCES = flags.DEFINE_string("references", None, "Good pictures: a folder, or one file.")
-OUT = flags.DEFINE_string("out", None, "The directory to write, for example nut.vlmad.")
+REFERENCES = define_path("references", None, "Good pictures: a folder, or one file.")
+OUT = define_path("out", None, "The directory to write, for example nut.vlmad.")
 OVERWRITE = flags.DEFINE_bool("overwrite", False, "Replace a detector that is there.")
-PARAMS = flags.DEFINE_string("params", None, "What was learned: a folder of experiments.train, or .pth.")
+PARAMS = define_path("params", None, "What was learned: a folder of experiments.train, or .pth.")
 FALSE_ALARMS = flags.DEFINE_float("false_alarms", DEFAULT.false_alarms, "Share of good pictures called bad.")
 TILES = flags.DEFINE_string("tiles", DEFAULT.tiles, "auto, 3 for 3 x 3, or 2x5 for 2 rows of 5.")
 AUGMENTATIONS = flags.DEFINE_integer(

@@ -22,7 +22,8 @@ from pathlib import Path
 
 from absl import flags
 
-from experiments import common
+from vlmad_jax.commands import common
+from vlmad_jax.commands.paths import define_path, define_path_list
 from vlmad_jax.data import DATASETS
 from vlmad_jax.errors import InputError
 from vlmad_jax.paper.config import Domain, PaperConfig, read_words
@@ -30,12 +31,12 @@ from vlmad_jax.paper.studies import STUDIES, report
 
 common.define_shared_flags(windows=False)
 DEFAULT = PaperConfig("", "")
-PARAMS = flags.DEFINE_string("params", None, "AnomalyCLIP's prompts; those bundled with the weights if none.")
+PARAMS = define_path("params", None, "AnomalyCLIP's prompts; those bundled with the weights if none.")
 ONLY = flags.DEFINE_list("only", [], f"What to make, of {', '.join(STUDIES)}; everything if not given.")
 SHOTS = flags.DEFINE_list("shots", list(map(str, DEFAULT.shots)), "Good samples of each category, beside 0.")
 SEEDS = flags.DEFINE_list("seeds", list(map(str, DEFAULT.seeds)), "Of the draws of good samples.")
-WORDS = flags.DEFINE_string("words", None, "A JSON file of your own sentences.")
-DOMAINS = flags.DEFINE_list("domains", [], "Data sets to learn from and test on, NAME or NAME=DIRECTORY.")
+WORDS = define_path("words", None, "A JSON file of your own sentences.")
+DOMAINS = define_path_list("domains", [], "Data sets to learn from and test on, NAME or NAME=DIRECTORY.")
 EPOCHS = flags.DEFINE_integer("epochs", DEFAULT.epochs, "Of learning on each of them.", lower_bound=1)
 CONTRASTS = flags.DEFINE_list("contrasts", [], "Bounds of low and medium contrast; terciles if not given.")
 

@@ -28,7 +28,8 @@ from pathlib import Path
 
 from absl import flags
 
-from experiments import cluster, common
+from vlmad_jax.commands import cluster, common
+from vlmad_jax.commands.paths import define_path
 from vlmad_jax.errors import InputError
 from vlmad_jax.inspection.detector import FittedDetector
 from vlmad_jax.inspection.predict import PredictConfig, predict, predict_live
@@ -38,8 +39,8 @@ from vlmad_jax.inspection.store import load_detector
 common.define_workers_flag()
 cluster.define()
 DEFAULT = Smoothing()
-OUT = flags.DEFINE_string("out", None, "Folder of the results; results/predict/<a name of the run>.")
-WEIGHTS = flags.DEFINE_string("weights", None, "Where the detector's weights are now, if they were moved.")
+OUT = define_path("out", None, "Folder of the results; results/predict/<a name of the run>.")
+WEIGHTS = define_path("weights", None, "Where the detector's weights are now, if they were moved.")
 BATCH_SIZE = flags.DEFINE_integer("batch_size", None, "Pictures scored together; 8, live 1.", lower_bound=1)
 RESUME = flags.DEFINE_bool("resume", True, "Keep what an interrupted run finished.")
 SAVE_MAPS = flags.DEFINE_bool("save_maps", False, "Also write a heat map of each picture.")

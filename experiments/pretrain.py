@@ -13,13 +13,14 @@ import pathlib
 
 from absl import flags
 
-from experiments import common
+from vlmad_jax.commands import common
+from vlmad_jax.commands.paths import define_path, define_paths
 from vlmad_jax.training.contrastive import WEIGHTS
 from vlmad_jax.training.pretrain import PretrainConfig, pretrain
 
 DEFAULT = PretrainConfig()
 FLAGS = flags.FLAGS
-OUT = flags.DEFINE_string("out", "results/pretrain", "Directory of the run.")
+OUT = define_path("out", "results/pretrain", "Directory of the run.")
 STEPS = flags.DEFINE_integer(
     "steps", None, "Step to stop at; the end of the schedule if not given.", lower_bound=1
 )
@@ -60,7 +61,7 @@ INVENTIONS = flags.DEFINE_float(
 IMAGE_SIZE = flags.DEFINE_integer(
     "image_size", DEFAULT.image_size, "Side of the pictures in pixels.", lower_bound=1
 )
-START = flags.DEFINE_string(
+START = define_paths(
     "start",
     DEFAULT.start,
     "Directory of weights to begin with, or several, by commas, for their mean; fresh ones if not given.",

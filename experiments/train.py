@@ -15,14 +15,15 @@ from pathlib import Path
 
 from absl import flags
 
-from experiments import common, training
+from vlmad_jax.commands import common, training
+from vlmad_jax.commands.paths import define_path
 from vlmad_jax.errors import InputError
 
 training.define()
 DATASET = flags.DEFINE_string("dataset", None, "visa, mvtec_ad, synthetic_train, folder, or another.")
-DATA_DIR = flags.DEFINE_string("data_dir", None, "Where it is; the synthetic ones and elpv need none.")
+DATA_DIR = define_path("data_dir", None, "Where it is; the synthetic ones and elpv need none.")
 CATEGORIES = flags.DEFINE_list("categories", [], "Categories to learn from; all if not given.")
-OUT = flags.DEFINE_string("out", None, "Directory of the run; results/train/<a name of the run>.")
+OUT = define_path("out", None, "Directory of the run; results/train/<a name of the run>.")
 
 
 def main() -> None:

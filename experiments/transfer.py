@@ -13,16 +13,17 @@ from pathlib import Path
 import jax
 from absl import flags
 
-from experiments import common, training
+from vlmad_jax.commands import common, training
+from vlmad_jax.commands.paths import define_path
 from vlmad_jax.errors import InputError
 from vlmad_jax.evaluation import EvaluationConfig
 
 training.define()
 TRAIN = flags.DEFINE_string("train", None, "The data set to learn from.")
-TRAIN_DIR = flags.DEFINE_string("train_data_dir", None, "Where it is; the synthetic ones and elpv need none.")
+TRAIN_DIR = define_path("train_data_dir", None, "Where it is; the synthetic ones and elpv need none.")
 TEST = flags.DEFINE_string("test", None, "The data set to evaluate on.")
-TEST_DIR = flags.DEFINE_string("test_data_dir", None, "Where it is.")
-OUT = flags.DEFINE_string("out", None, "Directory of both; results/transfer/<a name of the run>.")
+TEST_DIR = define_path("test_data_dir", None, "Where it is.")
+OUT = define_path("out", None, "Directory of both; results/transfer/<a name of the run>.")
 RESUME = flags.DEFINE_bool("resume", True, "Keep the categories that an interrupted evaluation finished.")
 SAVE_MAPS = flags.DEFINE_bool("save_maps", False, "Also write a picture of each anomaly map.")
 

@@ -9,7 +9,7 @@ of an AMD EPYC it takes 22 s and 0.9 GB with the pictures rendered, and ends wit
 and pixel AUROC of 0.867.
 """
 
-from experiments import common
+from vlmad_jax.commands import common
 
 common.define_flags()
 

@@ -1,22 +1,36 @@
-"""Finding defects in pictures of manufactured things with CLIP, in JAX."""
+"""Finding defects in pictures of manufactured things with CLIP, in JAX.
 
-from vlmad_jax import metrics
-from vlmad_jax.clip.model import CLIP, load_clip, save_clip
-from vlmad_jax.errors import InputError
-from vlmad_jax.inspection import load_detector
-from vlmad_jax.methods import (
-    SPADE,
-    AnomalyCLIP,
-    AprilGAN,
-    Autoencoder,
-    CoOp,
-    CutPaste,
-    Hybrid,
-    PaDiM,
-    PatchCore,
-    Scores,
-    WinCLIP,
-)
+What stands here is imported when it is first used: the import of the package itself takes no time.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from vlmad_jax import metrics
+    from vlmad_jax.clip.model import CLIP, load_clip, save_clip
+    from vlmad_jax.data import load_dataset
+    from vlmad_jax.data.images import read_image
+    from vlmad_jax.errors import InputError
+    from vlmad_jax.evaluation import EvaluationConfig, evaluate
+    from vlmad_jax.inspection import FitConfig, fit, load_detector
+    from vlmad_jax.methods import (
+        SPADE,
+        AnomalyCLIP,
+        AprilGAN,
+        Autoencoder,
+        CoOp,
+        CutPaste,
+        Hybrid,
+        PaDiM,
+        PatchCore,
+        Scores,
+        WinCLIP,
+    )
+
+    __version__: str
 
 __all__ = [
     "CLIP",
@@ -26,14 +40,53 @@ __all__ = [
     "Autoencoder",
     "CoOp",
     "CutPaste",
+    "EvaluationConfig",
+    "FitConfig",
     "Hybrid",
     "InputError",
     "PaDiM",
     "PatchCore",
     "Scores",
     "WinCLIP",
+    "__version__",
+    "evaluate",
+    "fit",
     "load_clip",
+    "load_dataset",
     "load_detector",
     "metrics",
+    "read_image",
     "save_clip",
 ]
+
+# Where each is; all others are methods.
+_HOMES = {
+    "CLIP": "vlmad_jax.clip.model",
+    "EvaluationConfig": "vlmad_jax.evaluation",
+    "FitConfig": "vlmad_jax.inspection",
+    "InputError": "vlmad_jax.errors",
+    "evaluate": "vlmad_jax.evaluation",
+    "fit": "vlmad_jax.inspection",
+    "load_clip": "vlmad_jax.clip.model",
+    "load_dataset": "vlmad_jax.data",
+    "load_detector": "vlmad_jax.inspection",
+    "read_image": "vlmad_jax.data.images",
+    "save_clip": "vlmad_jax.clip.model",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    if name == "metrics":
+        value: Any = importlib.import_module("vlmad_jax.metrics")
+    elif name == "__version__":
+        value = importlib.import_module("vlmad_jax.about").version()
+    else:
+        value = getattr(importlib.import_module(_HOMES.get(name, "vlmad_jax.methods")), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -16,6 +16,12 @@ class PromptEnsemble:
     anomalous_states: tuple[str, ...]
     templates: tuple[str, ...]
 
+    def __repr__(self) -> str:
+        return (
+            f"PromptEnsemble({len(self.normal_states)} normal and {len(self.anomalous_states)} anomalous "
+            f"states, {len(self.templates)} templates)"
+        )
+
     def normal(self, object_name: str) -> list[str]:
         """Sentences of a good object, states first, in the order of the templates.
 

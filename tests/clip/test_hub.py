@@ -201,7 +201,7 @@ def test_bundled_weights(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(hub, "BUNDLED_DIRECTORY", tmp_path / "clone" / "weights" / "tiny")
     assert refusal(hub.locate, "weights/tiny").startswith(
-        "weights/tiny: not beside the installed package; install with `pip install -e .` from a clone"
+        "weights/tiny: neither in the installed package nor beside it; install it again, or give another"
     )
     (tmp_path / "clone" / "weights" / "tiny").mkdir(parents=True)
     assert hub.locate("weights/tiny") == tmp_path / "clone" / "weights" / "tiny"

@@ -37,6 +37,8 @@ def here(capsys: pytest.CaptureFixture[str], experiment: str, *arguments: str) -
         for name in list(flags.FLAGS):
             if flags.FLAGS.find_module_defining_flag(name).endswith(f"experiments/{experiment}.py"):
                 delattr(flags.FLAGS, name)
+        for name in {"version", "cite"} & set(flags.FLAGS):  # they are everybody's, and stay
+            flags.FLAGS[name].unparse()
     return Done(code, *capsys.readouterr())
 
 

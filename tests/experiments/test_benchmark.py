@@ -21,7 +21,8 @@ EVERY_FLAG = {
 }
 # The measurement itself is replaced: what reaches it is written instead of its results.
 RECORD = """
-from experiments import benchmark, common
+from experiments import benchmark
+from vlmad_jax.commands import common
 def measure(setting, dtypes, repeats, seconds, against):
     named = (setting.method, setting.arch, setting.config.vision.patch_size, setting.batch_size)
     windows = (setting.window_sizes, setting.window_stride, setting.merge_tokens, setting.view_sizes)

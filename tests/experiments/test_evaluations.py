@@ -31,7 +31,8 @@ def die(*arguments):
         os.kill(os.getpid(), signal.SIGKILL)
     return original(*arguments)
 setattr(owner, name, die)
-from experiments import common, zero_shot
+from experiments import zero_shot
+from vlmad_jax.commands import common
 common.main(zero_shot.main)
 """
 
@@ -158,7 +159,7 @@ RUN = ("out", "resume", "save_maps", "workers")
 
 
 def test_every_flag_is_read(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    import experiments.common
+    from vlmad_jax.commands import common
 
     seen: list[dict[str, Any]] = []
 
@@ -167,7 +168,7 @@ def test_every_flag_is_read(capsys: pytest.CaptureFixture[str], monkeypatch: pyt
         seen.append(vars(config) | dict(zip(RUN, run, strict=True)))
         return {"categories": {}, "mean": {}}
 
-    monkeypatch.setattr(experiments.common, "evaluate", record)
+    monkeypatch.setattr(common, "evaluate", record)
     assert here(capsys, "few_shot", "--method=winclip").code == 0
     (default,) = seen
     assert default.keys() == {"method", *CHANGES}
@@ -182,9 +183,9 @@ def test_every_flag_is_read(capsys: pytest.CaptureFixture[str], monkeypatch: pyt
 def test_the_bundled_weights_are_said_to_be_for_trying(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, weights: Path
 ) -> None:
-    import experiments.common
+    from vlmad_jax.commands import common
 
-    monkeypatch.setattr(experiments.common, "evaluate", lambda *_, **__: {"categories": {}, "mean": {}})
+    monkeypatch.setattr(common, "evaluate", lambda *_, **__: {"categories": {}, "mean": {}})
 
     def said(*flags: str) -> bool:
         done = here(capsys, "zero_shot", "--method=winclip", *flags)

@@ -25,7 +25,8 @@ EVERY_FLAG = {
 # The run itself is replaced: what reaches it is printed.
 RECORD = """
 import dataclasses, json
-from experiments import common, pretrain
+from experiments import pretrain
+from vlmad_jax.commands import common
 def record(config, out, steps, save_every, workers):
     seen = {"out": str(out), "steps": steps, "save_every": save_every, "workers": workers}
     print(json.dumps(dataclasses.asdict(config) | seen))

@@ -101,7 +101,7 @@ USED = {
 def test_every_flag_of_training_is_read(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    from experiments import training
+    from vlmad_jax.commands import training
 
     seen: list[dict[str, Any]] = []
 

@@ -27,7 +27,12 @@ from vlmad_jax.training.train import Resources, TrainConfig, train_method, train
 
 pytestmark = pytest.mark.usefixtures("evaluating")
 
-TRAINING = "import sys; from experiments import common, train; sys.exit(common.main(train.main))"
+TRAINING = """
+import sys
+from experiments import train
+from vlmad_jax.commands import common
+sys.exit(common.main(train.main))
+"""
 
 
 @pytest.fixture

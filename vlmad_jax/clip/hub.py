@@ -8,9 +8,15 @@ import re
 
 from vlmad_jax.errors import InputError
 
-# The small CLIP of the project itself: found under this name from any folder.
+# The small CLIP of the project itself: found under these names from any folder.
 BUNDLED = "weights/tiny"
-BUNDLED_DIRECTORY = pathlib.Path(__file__).resolve().parents[2] / BUNDLED
+BUNDLED_NAMES = (BUNDLED, "tiny")
+# A wheel holds the weights inside of the package, a clone beside it.
+PACKAGE = pathlib.Path(__file__).resolve().parents[1]
+BUNDLED_DIRECTORY = next(
+    (folder / BUNDLED for folder in (PACKAGE, PACKAGE.parent) if (folder / BUNDLED).is_dir()),
+    PACKAGE / BUNDLED,
+)
 # What was learned with it, by method.
 BUNDLED_PARAMS = {
     name: BUNDLED_DIRECTORY.with_name(f"tiny_{name}") for name in ("anomalyclip", "aprilgan", "coop")
@@ -31,7 +37,7 @@ def locate(path_or_hub_id: str) -> pathlib.Path:
     path = pathlib.Path(path_or_hub_id).expanduser()
     if path.is_dir():
         return path
-    if path_or_hub_id == BUNDLED:
+    if path_or_hub_id in BUNDLED_NAMES:
         return bundled()
     if not re.fullmatch(r"[\w.-]+/[\w.-]+", path_or_hub_id) or path.exists():
         raise InputError(f"{path_or_hub_id}: no such directory; give a checkpoint's directory or a hub id")
@@ -52,17 +58,16 @@ def locate(path_or_hub_id: str) -> pathlib.Path:
 
 def is_bundled(path_or_hub_id: str) -> bool:
     """Whether that names the bundled weights."""
-    return (
-        path_or_hub_id == BUNDLED or pathlib.Path(path_or_hub_id).expanduser().resolve() == BUNDLED_DIRECTORY
-    )
+    path = pathlib.Path(path_or_hub_id).expanduser()
+    return path.resolve() == BUNDLED_DIRECTORY if path.is_dir() else path_or_hub_id in BUNDLED_NAMES
 
 
 def bundled() -> pathlib.Path:
     """The directory of the bundled weights."""
     if not BUNDLED_DIRECTORY.is_dir():
         raise InputError(
-            f"{BUNDLED}: not beside the installed package; install with `pip install -e .` from a clone, "
-            "or give another checkpoint"
+            f"{BUNDLED}: neither in the installed package nor beside it; install it again, or give another "
+            "checkpoint"
         )
     return BUNDLED_DIRECTORY
 

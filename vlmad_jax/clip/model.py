@@ -35,6 +35,7 @@ from vlmad_jax.errors import InputError
 from vlmad_jax.files import write_json
 from vlmad_jax.fingerprint import fingerprint
 from vlmad_jax.notices import notice
+from vlmad_jax.pickling import FieldsAlone
 from vlmad_jax.programs import keep_programs
 
 # Sentences encoded at a time: prompt ensembles of any size then compile once for each length.
@@ -44,7 +45,7 @@ LARGEST_CONSTANTS = 2**31 - 2**28
 
 
 @dataclass(frozen=True, eq=False)
-class CLIP:
+class CLIP(FieldsAlone):
     """A CLIP ViT ready to encode.
 
     Attributes:
@@ -60,6 +61,16 @@ class CLIP:
     tokenizer: Any
     dtype: str = "float32"
     name: str = ""
+
+    def __repr__(self) -> str:
+        vision, text = self.config.vision, self.config.text
+        count = sum(np.size(leaf) for leaf in jax.tree.leaves(self.params))
+        return (
+            f"CLIP({self.name!r}, dtype={self.dtype!r}, images of {vision.image_size} pixels in patches of "
+            f"{vision.patch_size}, {vision.layers} layers of {vision.width}; text of {text.context_length} "
+            f"tokens, {text.layers} layers of {text.width}; embeddings of {self.config.embed_dim}; "
+            f"{count:,} parameters)"
+        )
 
     def vision(self, position_resize: str = "bicubic") -> VisionTransformer:
         """The vision transformer, to be bound to the variables that `compile` passes."""

@@ -18,6 +18,7 @@ from tokenizers import Tokenizer
 
 from vlmad_jax.clip.library import transformers
 from vlmad_jax.errors import InputError
+from vlmad_jax.pickling import FieldsAlone
 
 # Sentences are padded to a multiple of this many tokens, so that few lengths are ever compiled.
 LENGTH_STEP = 16
@@ -38,7 +39,7 @@ KNOWN = {"bos_token": "<|startoftext|>", "eos_token": END, "unk_token": END}
 
 
 @dataclass(frozen=True)
-class SavedTokenizer:
+class SavedTokenizer(FieldsAlone):
     """The transformers tokenizer of a checkpoint's directory.
 
     It is loaded when it is first used: the transformers library takes a second to import.

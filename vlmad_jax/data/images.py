@@ -145,6 +145,17 @@ def _as_rgb(picture: Image.Image) -> Image.Image:
     return picture if picture.mode == "RGB" else picture.convert("RGB")
 
 
+def read_image(path: str | Path, size: int | None = None) -> np.ndarray:
+    """Read an image as uint8 (height, width, 3), or resized to (size, size, 3) as detectors take it.
+
+    `~` is the home folder. Raises InputError for what `read_picture` raises, and a size below 1.
+    """
+    if size is not None and size < 1:
+        raise InputError(f"size {size}: give a side of 1 pixel or more")
+    picture = read_picture(Path(path).expanduser())
+    return np.array(picture) if size is None else np.array(resize_picture(picture, size))
+
+
 def read_mask(path: str | Path) -> np.ndarray:
     """Read a mask as uint8 (height, width): 1 where it is above 0, else 0; see `mask_values`.
 

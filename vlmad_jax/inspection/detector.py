@@ -40,6 +40,13 @@ class FittedDetector:
     description: dict[str, Any]
     checksum: str
 
+    def __repr__(self) -> str:
+        detector, (rows, columns) = self.scorer.detector, self.canvas
+        return (
+            f"FittedDetector({detector.name} of {self.object_name!r}, threshold {self.threshold:.6g}, "
+            f"images of {rows} x {columns} pixels, {self.batch_size} together,\n  {detector!r})"
+        )
+
     @overload
     def __call__(self, pictures: Picture) -> Result: ...
 

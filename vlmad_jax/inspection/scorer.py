@@ -33,6 +33,12 @@ class Scorer:
         self._compiled = False
         self._score = detector.clip.compile("vision", self.score_with)
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Scorer, (self.detector, self.tiling, self.batch_size)  # not what is compiled
+
+    def __repr__(self) -> str:
+        return f"Scorer({self.detector!r}, {self.tiling!r}, batch_size={self.batch_size})"
+
     def score_with(self, variables: dict[str, Any], state: Any, canvases: jax.Array) -> Scores:
         """Image (B,) and map (B, *canvas) of uint8 (B, *canvas, 3); pure."""
 

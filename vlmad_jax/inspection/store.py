@@ -22,6 +22,7 @@ import jax.numpy as jnp
 import numpy as np
 from safetensors.numpy import save
 
+from vlmad_jax.about import version
 from vlmad_jax.cache import CACHE_VERSION
 from vlmad_jax.clip.hub import BUNDLED, is_bundled
 from vlmad_jax.clip.model import CLIP, load_clip
@@ -149,10 +150,8 @@ def describe_weights(clip: CLIP) -> dict[str, Any]:
 
 def versions() -> dict[str, Any]:
     """What computed it; "numbers" is another where the package computes other scores."""
-    packages = ("vlmad-jax", "jax", "numpy", "pillow")
-    return {"python": platform.python_version(), "numbers": CACHE_VERSION} | {
-        name: importlib.metadata.version(name) for name in packages
-    }
+    own = {"python": platform.python_version(), "numbers": CACHE_VERSION, "vlmad-jax": version()}
+    return own | {name: importlib.metadata.version(name) for name in ("jax", "numpy", "pillow")}
 
 
 def tell_of_version(path: Path, description: dict[str, Any]) -> None:

@@ -17,6 +17,7 @@ from vlmad_jax.clip.pictures import Array, check_pictures
 from vlmad_jax.clip.precision import einsum
 from vlmad_jax.errors import InputError
 from vlmad_jax.methods.options import Options
+from vlmad_jax.pickling import FieldsAlone
 
 
 class Scores(NamedTuple):
@@ -31,7 +32,7 @@ class Scores(NamedTuple):
     map: Array
 
 
-class Detector(abc.ABC):
+class Detector(FieldsAlone, abc.ABC):
     """A published system: a frozen dataclass of its hyper-parameters and its backbone `clip`.
 
     `init` makes learnable parameters, `prepare` the state of one kind of object, `score` the scores of

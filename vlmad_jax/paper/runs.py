@@ -177,7 +177,7 @@ class Runs:
         return self.embedded(
             used.name,
             {
-                "words": fingerprint([repr(used.prompts)]),
+                "words": fingerprint([repr(dataclasses.astuple(used.prompts))]),
                 "object_name": used.object_name,
                 "shots": shots,
                 "seed": seed,

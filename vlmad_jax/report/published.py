@@ -3,7 +3,7 @@
 import json
 from functools import cache
 from importlib.resources import files
-from typing import Any, TypedDict
+from typing import Any, Literal, TypedDict
 
 from vlmad_jax.metrics import Metrics
 
@@ -27,7 +27,7 @@ class Published(TypedDict):
     source: str
 
 
-def published(method: str, dataset: str, shots: int = 0) -> list[Published]:
+def published(method: str, dataset: str, shots: int | Literal["all"] = 0) -> list[Published]:
     """What is published for `method` on `dataset` with `shots` good samples (0 is zero-shot).
 
     Returns the system's own figures first (a mean only), then those of the comparison paper (a mean, and two

@@ -1,7 +1,7 @@
 """A page on this computer for looking at what a detector of experiments.fit says, and for putting it right.
 
     pip install -e '.[page]'
-    python -m experiments.inspect nut.vlmad --out=detectors --open
+    python -m experiments.review nut.vlmad --out=detectors --open
 
 Drop pictures on it: each is shown with its heat map, score, probability and boxes. Move the threshold beside
 the good scores and all decisions follow. Mark mistakes and refit: pictures marked good join the good ones and
@@ -21,15 +21,16 @@ from pathlib import Path
 
 from absl import flags
 
-from experiments import common
+from vlmad_jax.commands import common
+from vlmad_jax.commands.paths import define_path
 from vlmad_jax.errors import InputError
 from vlmad_jax.inspection.store import load_detector
 
 PORT = flags.DEFINE_integer("port", 0, "To listen at; 0 picks a free one.", lower_bound=0, upper_bound=65535)
 OPEN = flags.DEFINE_bool("open", False, "Open the page in the browser.")
-OUT = flags.DEFINE_string("out", None, "Folder of refitted detectors; without it nothing is refitted.")
-REFERENCES = flags.DEFINE_string("references", None, "Where the detector's good pictures are, if moved.")
-WEIGHTS = flags.DEFINE_string("weights", None, "Where the detector's weights are now, if they were moved.")
+OUT = define_path("out", None, "Folder of refitted detectors; without it nothing is refitted.")
+REFERENCES = define_path("references", None, "Where the detector's good pictures are, if moved.")
+WEIGHTS = define_path("weights", None, "Where the detector's weights are now, if they were moved.")
 
 
 def main(name: str) -> None:

@@ -11,11 +11,14 @@ from typing import Any, Literal
 
 from absl import app, flags, logging
 
+from vlmad_jax.about import citation, version
 from vlmad_jax.clip.hub import BUNDLED, is_bundled
+from vlmad_jax.commands import calling
+from vlmad_jax.commands.paths import define_path, expanded
 from vlmad_jax.errors import InputError
 from vlmad_jax.evaluation import EvaluationConfig, Part, evaluate
 from vlmad_jax.fingerprint import fingerprint
-from vlmad_jax.methods import METHODS
+from vlmad_jax.methods import METHODS, method
 from vlmad_jax.names import print_any_name, shown
 from vlmad_jax.programs import keep_programs
 from vlmad_jax.report import metrics_table, published
@@ -36,7 +39,7 @@ DEFAULT_METHOD = "winclip"
 
 def define_model_flags(windows: bool = True) -> None:
     """Defines the flags of a backbone, and of how pictures pass through it."""
-    flags.DEFINE_string("weights", BUNDLED, "A checkpoint's directory or Hugging Face hub id.")
+    define_path("weights", BUNDLED, "A checkpoint's directory or Hugging Face hub id.")
     flags.DEFINE_string(
         "dtype", "float32", "float32, bfloat16 for faster matrix products, or int8, which trades accuracy."
     )
@@ -68,10 +71,10 @@ def define_shared_flags(windows: bool = True) -> None:
     flags.DEFINE_string(
         "dataset", "synthetic", "mvtec_ad, visa, elpv, textures, synthetic, or folder for yours."
     )
-    flags.DEFINE_string("data_dir", None, "Where it is; elpv, textures and synthetic need none.")
+    define_path("data_dir", None, "Where it is; elpv, textures and synthetic need none.")
     flags.DEFINE_list("categories", [], "Categories to run; all if not given.")
     flags.DEFINE_integer("batch_size", 16, "Pictures scored together, by all devices.", lower_bound=1)
-    flags.DEFINE_string("out", None, "Folder of the results; results/<experiment>/<a name of the run>.")
+    define_path("out", None, "Folder of the results; results/<experiment>/<a name of the run>.")
     flags.DEFINE_bool("resume", True, "Keep what an interrupted run finished.")
 
 
@@ -80,16 +83,16 @@ def define_flags(sample_flags: bool = False) -> None:
     define_shared_flags()
     flags.DEFINE_string("method", DEFAULT_METHOD, f"The system to evaluate: {', '.join(METHODS)}.")
     flags.DEFINE_integer("seed", 0, "Of the draw of good samples.", lower_bound=0)
-    flags.DEFINE_string("params", None, "What was learned: a folder of experiments.train, or a .pth file.")
+    define_path("params", None, "What was learned: a folder of experiments.train, or a .pth file.")
     flags.DEFINE_bool("save_maps", False, "Also write a picture of each anomaly map.")
     flags.DEFINE_integer("processes", None, "How many of this command share --out, perhaps on other hosts.")
     flags.DEFINE_integer(
         "process", None, "Which of them this is, from 0: it does its share of the categories."
     )
-    flags.DEFINE_string("trace", None, "Folder of a trace of the run, for https://ui.perfetto.dev or xprof.")
+    define_path("trace", None, "Folder of a trace of the run, for https://ui.perfetto.dev or xprof.")
     if sample_flags:
         flags.DEFINE_string("shots", "4", "Good samples of each category, or all.")
-        flags.DEFINE_string("references", None, "A references.json to use again instead of drawing.")
+        define_path("references", None, "A references.json to use again instead of drawing.")
 
 
 def shots_from(value: str) -> int | Literal["all"]:
@@ -214,7 +217,7 @@ def mention_bundled(weights: str) -> None:
 
 def check_arguments(given: Sequence[str], names: Sequence[str]) -> None:
     """Raises InputError unless there is an argument for each name; for one that ends in "..." also more."""
-    usage = f"python -m experiments.{Path(sys.argv[0]).stem} {' '.join(names)} [--flags]"
+    usage = f"{calling.command(calling.own_name())} {' '.join(names)} [--flags]"
     if len(given) < len(names):
         raise InputError(f"{names[len(given)].removesuffix('...')} is missing; the command is {usage}")
     if len(given) > len(names) and not (names and names[-1].endswith("...")):
@@ -222,13 +225,45 @@ def check_arguments(given: Sequence[str], names: Sequence[str]) -> None:
         raise InputError(culprit + (f", and the command is {usage}" if names else ""))
 
 
+def define_about_flags() -> None:
+    """Defines the flags that end a command at once."""
+    app.define_help_flags()
+    if "version" not in flags.FLAGS:
+        flags.DEFINE_bool("version", False, "Print the version, and nothing else.")
+        flags.DEFINE_bool("cite", False, "Print what to cite, as BibTeX: the software and --method's paper.")
+
+
 def parsed_arguments() -> list[str]:
-    """Parses the flags; the arguments that are none. Ends after --help, which absl takes for a failure."""
+    """Parses the flags; the arguments that are none, `~` expanded in them, for they are paths.
+
+    Ends after --help, which absl takes for a failure, --version and --cite.
+    """
+    given = ["--help" if argument == "-h" else argument for argument in sys.argv]
+    main_module = sys.modules["__main__"]
+    if main_module.__doc__:  # which --help prints
+        main_module.__doc__ = calling.in_words_of_caller(main_module.__doc__)
     try:
-        _, *arguments = flags.FLAGS(sys.argv)
+        _, *arguments = flags.FLAGS(given)
     except SystemExit:
         sys.exit(0)
-    return arguments
+    if flags.FLAGS.version:
+        print(version())
+        sys.exit(0)
+    if flags.FLAGS.cite:
+        print(citation(*named_methods()))
+        sys.exit(0)
+    return [expanded(argument) for argument in arguments]
+
+
+def named_methods() -> list[str]:
+    """The methods that --method or --methods names."""
+    values = flags.FLAGS
+    names = list(values.methods) if "methods" in values else []
+    if "method" in values and values.method:
+        names.append(values.method)
+    for name in names:
+        method(name)  # raises InputError of an unknown one
+    return names
 
 
 def main(entry: Callable[..., int | None], *names: str) -> None:
@@ -238,7 +273,7 @@ def main(entry: Callable[..., int | None], *names: str) -> None:
     may end in "..." for one or more.
     """
     print_any_name()
-    app.define_help_flags()
+    define_about_flags()
     logging.set_verbosity(logging.WARNING)  # orbax and grain tell of every file they touch
     keep_programs()
     try:
@@ -251,7 +286,7 @@ def main(entry: Callable[..., int | None], *names: str) -> None:
         print(f"error: {text}; --help lists the flags", file=sys.stderr)
         sys.exit(1)
     except InputError as error:
-        print(f"error: {shown(str(error))}", file=sys.stderr)
+        print(f"error: {calling.in_words_of_caller(shown(str(error)))}", file=sys.stderr)
         sys.exit(1)
     except KeyboardInterrupt:
         print("interrupted; what is done is kept", file=sys.stderr)

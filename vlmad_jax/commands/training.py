@@ -9,6 +9,7 @@ from absl import flags
 
 from vlmad_jax.clip.attention import KERNELS
 from vlmad_jax.clip.hub import BUNDLED
+from vlmad_jax.commands.paths import define_path
 from vlmad_jax.errors import InputError
 from vlmad_jax.methods import LEARNING
 from vlmad_jax.training.train import AUXILIARY, Resources, TrainConfig, train_method
@@ -22,7 +23,7 @@ WHOLE_NUMBERS = ("image_size", "dpam_layers", "context_length", "deep_depth", "d
 def define() -> None:
     """Defines the flags."""
     flags.DEFINE_string("method", None, f"The method to train: {', '.join(LEARNING)}.")
-    flags.DEFINE_string("weights", BUNDLED, "The backbone: a checkpoint's directory or Hugging Face hub id.")
+    define_path("weights", BUNDLED, "The backbone: a checkpoint's directory or Hugging Face hub id.")
     flags.DEFINE_integer("epochs", DEFAULT.epochs, "Times that every picture is seen.", lower_bound=1)
     flags.DEFINE_integer("batch_size", DEFAULT.batch_size, "Pictures a step, of all devices.", lower_bound=1)
     flags.DEFINE_float("learning_rate", DEFAULT.learning_rate, "Of Adam.", lower_bound=0.0)

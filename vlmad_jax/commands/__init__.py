@@ -1,0 +1,1 @@
+"""What the entry points in `experiments` share, and the command `vlmad` that starts them from anywhere."""
