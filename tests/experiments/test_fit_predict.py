@@ -120,7 +120,10 @@ def test_answers_and_exit_codes(
     out = tmp_path / "out"
     done = here(capsys, "predict", str(plate), str(new), f"--out={out}", "--save_maps")
     assert done.code == 2
-    assert done.stdout == f"1 good, 1 bad, 1 could not be judged; results are in {out}\n"
+    assert done.stdout.splitlines() == [
+        f"1 good, 1 bad, 1 could not be judged; results are in {out}",
+        f"bad: {new / 'spotted.png'}",
+    ]
     assert "left out: " in done.stderr
     rows = lines((out / "scores.jsonl").read_text())
     assert [rows[name]["decision"] for name in ("fine.png", "spotted.png", "broken.png")] == [
@@ -132,6 +135,11 @@ def test_answers_and_exit_codes(
     assert box["x"] <= 20 <= box["x"] + box["width"]  # the spot is at 17 to 35
     again = here(capsys, "predict", str(plate), str(new), f"--out={out}", "--save_maps")
     assert again.code == 2  # of what the first run found
+    assert again.stdout.splitlines() == [
+        f"0 good, 0 bad, 1 could not be judged; results are in {out}",
+        "2 rows kept from before, and not counted above: 1 good, 1 bad",
+        f"bad: {new / 'spotted.png'} (kept from before)",
+    ]
     kinder = here(capsys, "predict", str(plate), str(new), f"--out={out}2", "--threshold=1e9")
     assert (kinder.code, kinder.stdout[:13]) == (0, "2 good, 0 bad")
     nothing = here(capsys, "predict", str(plate), str(new / "broken.png"), f"--out={out}3")
@@ -145,7 +153,8 @@ def test_standard_input_is_answered_on_standard_output(
     asked = "".join(f"{new / name}\n" for name in ("spotted.png", "broken.png", "fine.png", "spotted.png"))
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(asked.encode())))
     done = here(capsys, "predict", str(plate), "-")
-    assert (done.code, done.stderr) == (2, "1 good, 2 bad, 1 could not be judged\n")
+    spotted = f"bad: {new / 'spotted.png'}\n"
+    assert (done.code, done.stderr) == (2, f"1 good, 2 bad, 1 could not be judged\n{spotted}{spotted}")
     assert [json.loads(line)["decision"] for line in done.stdout.splitlines()] == ["bad", None, "good", "bad"]
 
 
