@@ -12,6 +12,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -63,12 +64,28 @@ def test_a_detector_from_good_pictures(
     done = here(capsys, "fit", *flags, f"--out={out}")
     assert done.code == 0, done.stderr
     detector = load_detector(out)
-    threshold, place = done.stdout.splitlines()
-    assert threshold == (
-        f"threshold {detector.threshold:.6g}: 20% of good pictures may be called bad, by rank, from 4 good "
-        "pictures with 1 augmentations of each, each held out of the memory"
+    told = detector.description["threshold"]
+    rows = [line.split(",") for line in (out / "good_scores.csv").read_text().splitlines()[1:]]
+    scores = [(row[2] != "0", float(np.float32(row[3]))) for row in rows]
+    above = [sum(x > detector.threshold for copy, x in scores if copy == kind) / 4 for kind in (False, True)]
+    source, other = told["from"], next(name for name in told["thresholds"] if name != told["from"])
+    named = {"own": "the images' own scores", "augmented": "the scores of augmented copies too"}
+    assert done.stdout.splitlines() == [
+        "tiles: 1 x 1 of 64 x 64 pixels, of images resized to 64 x 64",
+        f"threshold: {detector.threshold:.6g}, from {named[source]}",
+        f"the other: {told['thresholds'][other]:.6g}, from {named[other]} (--threshold_from={other})",
+        f"above it: {above[0]:.1%} of 4 reference images, {above[1]:.1%} of 4 augmented copies; "
+        "each was held out of the memory",
+        "wanted: 20% false alarms",
+        "rests on: the rank among 4 images, whatever the distribution of scores",
+        f"the detector is {out}",
+    ]
+    assert done.stderr == (
+        "winclip learns from 4 reference images, makes 4 memories that each lack some of them, "
+        "and scores 8 images\n"
     )
-    assert place == f"the detector is {out}"
+    assert told["thresholds"]["own"] == max(x for copy, x in scores if not copy)  # rank 4 of 4
+    assert told["thresholds"]["augmented"] >= told["thresholds"]["own"]
     assert detector.description["options"]["window_sizes"] == [2]
     assert [len(x) for x in detector.state["memory"]["windows"]] == [4 * 49]
     refused = here(capsys, "fit", *flags, f"--out={out}")
@@ -78,7 +95,11 @@ def test_a_detector_from_good_pictures(
     done = here(capsys, "predict", str(out), str(new / "fine.png"), f"--out={tmp_path / 'out'}")
     assert done == Done(0, f"1 good, 0 bad, 0 could not be judged; results are in {tmp_path / 'out'}\n", "")
     tiled = here(capsys, "fit", "--method=padim", *flags[1:4], f"--out={out}", "--overwrite", "--tiles=1x2")
-    assert "1% of good pictures may be called bad, if good scores have a normal tail" in tiled.stdout
+    assert "tiles: 1 x 2 of 64 x 64 pixels, of images resized to 112 x 64\n" in tiled.stdout
+    assert (
+        "\nwanted: 1% false alarms\nrests on: a normal tail of the scores, which is assumed\n" in tiled.stdout
+    )
+    assert "\nwithout it: 4 images support 20%; 99 support what is wanted\n" in tiled.stdout
     assert load_detector(out).canvas == (64, 112)
 
 
@@ -89,7 +110,7 @@ def test_a_name_alone_gives_a_guess(
     flags = ["--object=plate", f"--weights={weights}", f"--out={out}"]
     faster = ["--window_sizes=2", "--window_stride=2", "--merge_tokens=1", "--view_sizes=32"]
     done = here(capsys, "fit", "--method=winclip", *faster, "--dtype=int8", *flags)
-    assert done.stdout.startswith("threshold 0.5: a guess, halfway between good and bad: give good pictures")
+    assert "\nthreshold: 0.5, a guess, halfway between good and bad\n" in done.stdout
     detector = load_detector(out)
     assert (detector.threshold, detector.decision.pixel_threshold) == (0.5, 0.5)
     assert detector.description["threshold"]["rule"] == "guess"
@@ -105,7 +126,7 @@ def test_good_pictures_set_the_threshold_of_a_method_that_keeps_none(
     out = tmp_path / "words.vlmad"
     flags = ["--method=coop", "--object=plate", f"--references={good}", f"--out={out}", "--augmentations=0"]
     done = here(capsys, "fit", *flags)
-    assert "which only the threshold is made of: coop keeps none" in done.stdout
+    assert "; coop keeps none of them in memory\n" in done.stdout
     assert "is a very small model" in done.stdout
     scores = [float(row.split(",")[2]) for row in (out / "good_scores.csv").read_text().splitlines()[1:]]
     detector = load_detector(out)
@@ -255,6 +276,10 @@ FIT = {
     "no rate": (
         ["--method=winclip", "--object=nut", "--out=o", "--false_alarms=1"],
         "--false_alarms=1.0: give a share above 0 and at most 0.5, for example 0.01",
+    ),
+    "no source": (
+        ["--method=winclip", "--object=nut", "--out=o", "--threshold_from=copies"],
+        "--threshold_from=copies: give own or augmented",
     ),
     "one block": (
         ["--method=winclip", "--object=nut", "--out=o", "--folds=1"],
