@@ -23,6 +23,7 @@ from absl import flags
 from vlmad_jax.commands import common
 from vlmad_jax.commands.paths import define_path
 from vlmad_jax.errors import InputError
+from vlmad_jax.inspection.deciding import SOURCES
 from vlmad_jax.inspection.fit import FitConfig, fit
 from vlmad_jax.methods import METHODS
 from vlmad_jax.names import readable, shown
@@ -40,6 +41,9 @@ FALSE_ALARMS = flags.DEFINE_float("false_alarms", DEFAULT.false_alarms, "Share o
 TILES = flags.DEFINE_string("tiles", DEFAULT.tiles, "auto, 3 for 3 x 3, or 2x5 for 2 rows of 5.")
 AUGMENTATIONS = flags.DEFINE_integer(
     "augmentations", DEFAULT.augmentations, "Variations of each good picture.", lower_bound=0
+)
+THRESHOLD_FROM = flags.DEFINE_string(
+    "threshold_from", DEFAULT.threshold_from, f"What the threshold is made of: {' or '.join(SOURCES)} scores."
 )
 FOLDS = flags.DEFINE_integer("folds", DEFAULT.folds, "Blocks held out; 0: each picture, or 16 blocks.")
 BATCH_SIZE = flags.DEFINE_integer(
@@ -72,6 +76,7 @@ def main() -> None:
         params=PARAMS.value,
         dtype=values.dtype,
         augmentations=AUGMENTATIONS.value,
+        threshold_from=THRESHOLD_FROM.value,
         folds=FOLDS.value,
         batch_size=BATCH_SIZE.value,
         seed=SEED.value,
@@ -81,7 +86,7 @@ def main() -> None:
         print(shown(f"left out: {path}: {error}"), file=sys.stderr)
     if METHOD.value is None:
         print(WITH_REFERENCES if REFERENCES.value else WITHOUT)
-    print(f"threshold {fitted.decision.threshold:.6g}: {fitted.threshold['text']}")
+    print(f"tiles: {fitted.tiling}", *fitted.threshold["lines"], sep="\n")
     print(f"the detector is {OUT.value}")
     common.mention_bundled(config.weights)
 

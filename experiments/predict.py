@@ -5,11 +5,12 @@
     python -m experiments.predict nut.vlmad camera --watch          # answers each picture as it comes
     python -m experiments.predict nut.vlmad new --engine=ray        # on all machines of a Ray cluster
 
-Writes OUT/scores.csv and OUT/scores.jsonl, a row an image as it is judged: path, frame (of a video or a file
-of several images), score, probability, decision (good or bad), boxes of the defects (x, y, width, height in
-pixels, and the map's peak), milliseconds, or the error that kept it from being judged; and a digest of the
-file's content. What was written stays, however a run ends, and the next run with the same --out goes on: it
-judges what is new, and again what changed; what is gone no longer counts. --save_maps adds OUT/maps. `-` and
+Writes OUT/scores.jsonl and OUT/scores.csv, a row an image as it is judged: path, frame (of a video or a file of
+several images), score, probability, decision (good or bad), boxes of the defects (x, y, width, height in
+pixels, and the map's peak; as a table they are OUT/boxes.csv), milliseconds, or the error that kept it from
+being judged; and a digest of the file's content. What was written stays, however a run ends, and the next run
+with the same --out goes on: it judges what is new, and again what changed; what is gone no longer counts.
+--save_maps adds a heat map of each image, OUT/maps/<its path below the folder that was given>.png. `-` and
 --watch also answer by a line of JSON on standard output; `-` writes files only with --out. Videos, and with
 --sequence the images of each folder, are sequences: maps are smoothed over time, and a bad frame stays bad
 until it is clear.
@@ -17,7 +18,8 @@ until it is clear.
 --engine=ray (extra: ray) scores single pictures on the cluster of --ray_address or RAY_ADDRESS, or on one
 that it starts here. All machines see pictures, detector and weights under the same paths.
 
-Exit code: 0 if none is bad, 2 if any is, 1 for errors, also if nothing could be judged.
+The last lines count what this call judged, say how many rows were kept from before, and name the bad images.
+Exit code: 0 if none is bad, 2 if any is, judged now or kept, 1 for errors, also if nothing could be judged.
 """
 
 from __future__ import annotations
@@ -91,10 +93,10 @@ def main(name: str, *sources: str) -> int:
     else:
         counts = predict(detector, sources, out, config, cluster.engine_for(name, detector))
     kept = f"; results are in {out}" if out else ""
-    print(f"{counts}{kept}", file=sys.stderr if live else sys.stdout)
-    if counts.failed and not counts.good + counts.bad:
+    print(f"{counts}{kept}", *counts.told(), sep="\n", file=sys.stderr if live else sys.stdout)
+    if counts.failed and not counts.good + counts.bad + counts.kept + counts.kept_bad:
         raise InputError(f"none of {counts.failed} pictures could be judged; their rows say why")
-    return 2 if counts.bad else 0
+    return 2 if counts.any_bad else 0
 
 
 if __name__ == "__main__":

@@ -128,13 +128,16 @@ def test_the_three_outputs(config: EvaluationConfig, tmp_path: Path) -> None:
     maps = {path.relative_to(tmp_path / "out/maps").as_posix() for path in tmp_path.glob("out/maps/**/*.png")}
     assert maps == {row[0].replace("/test/", "/") for row in expected_rows}
     drawn = np.asarray(Image.open(tmp_path / "out/maps/bottle/scratch/001.png"))
-    assert drawn.shape == (4 * 64, 3 * 4 * 64, 3)  # small pictures are enlarged by a whole number
-    drawn = drawn[::4, ::4]
-    shown = resize_picture(read_picture(f"{config.data_dir}/bottle/test/scratch/001.png"), 64)
-    assert np.array_equal(drawn[:, :64], shown)
-    assert not np.array_equal(drawn[:, 128:], shown)  # the outline
+    whole = read_picture(f"{config.data_dir}/bottle/test/scratch/001.png")
+    assert (whole.width, whole.height) == (12, 10)  # it was 64 x 64 when it was scored
+    assert drawn.shape[1] == 3 * 288
+    assert (drawn[240:244] == 255).all()  # the caption begins
+    shown = Image.fromarray(resize_picture(whole, 64)).resize((144, 120), Image.Resampling.BICUBIC)
+    drawn = drawn[:240:2, ::2]  # small images are enlarged by a whole number
+    assert np.array_equal(drawn[:, :144], np.asarray(shown))
+    assert not np.array_equal(drawn[:, 288:], np.asarray(shown))  # the outline
     unknown = np.asarray(Image.open(tmp_path / "out/maps/metal_nut/scratch/001.png"))
-    assert unknown.shape == (4 * 64, 2 * 4 * 64, 3)
+    assert unknown.shape[1] == 2 * 288
 
 
 def test_batches_and_chosen_categories_change_nothing(config: EvaluationConfig, tmp_path: Path) -> None:

@@ -338,7 +338,7 @@ class Evaluator:
         if self.maps_out is not None:
             images = joined([batch.image for batch, _ in scored])[readable]
             paths = itertools.compress(map_paths(self.maps_out, rows), readable)
-            save_maps(list(zip(paths, known, images, judged.maps, judged.masks, strict=True)))
+            save_maps(list(zip(paths, known, images, judged.maps, judged.masks, judged.scores, strict=True)))
         if self.observe is not None:
             self.observe(category, judged)
         pixels = (judged.maps, judged.masks) if has_masks else ()

@@ -11,16 +11,25 @@ import numpy as np
 
 from vlmad_jax import report
 from vlmad_jax.data import Sample
+from vlmad_jax.data.images import page_sizes
 
 
-def save_maps(pictures: list[tuple[Path, Sample, np.ndarray, np.ndarray, np.ndarray]]) -> None:
-    """Writes picture, heat map and true outline of (path, sample, image, map, mask), on one scale."""
-    low = min((float(anomaly_map.min()) for _, _, _, anomaly_map, _ in pictures), default=0.0)
-    high = max((float(anomaly_map.max()) for _, _, _, anomaly_map, _ in pictures), default=1.0)
-    for path, sample, image, anomaly_map, mask in pictures:
+def save_maps(pictures: list[tuple[Path, Sample, np.ndarray, np.ndarray, np.ndarray, float]]) -> None:
+    """Writes image, heat map and true outline of (path, sample, image, map, mask, score), on one scale.
+
+    They have the proportions of the image's file; name, score and the scale of colours stand beneath them.
+    """
+    low = min((float(anomaly_map.min()) for _, _, _, anomaly_map, _, _ in pictures), default=0.0)
+    high = max((float(anomaly_map.max()) for _, _, _, anomaly_map, _, _ in pictures), default=1.0)
+    for path, sample, image, anomaly_map, mask, score in pictures:
+        width, height = page_sizes(sample.path)[0]
         known = mask if sample.has_mask else None
+        shown = report.in_proportion(image, anomaly_map, known, (height, width))
+        panels = report.enlarged(report.map_picture(*shown, low, high))
+        said = f"score {report.number(score)}; in truth {'anomalous' if sample.label else 'normal'}"
+        name = f"{sample.category}/{sample.defect}/{Path(sample.path).name}"
         data = io.BytesIO()
-        report.enlarged(report.map_picture(image, anomaly_map, known, low, high)).save(data, "PNG")
+        report.captioned(panels, name, said, (low, high)).save(data, "PNG")
         report.write_atomically(path, data.getvalue())
 
 

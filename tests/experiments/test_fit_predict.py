@@ -12,6 +12,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -63,15 +64,32 @@ def test_a_detector_from_good_pictures(
     done = here(capsys, "fit", *flags, f"--out={out}")
     assert done.code == 0, done.stderr
     detector = load_detector(out)
-    why, threshold, place = done.stdout.splitlines()
+    told = detector.description["threshold"]
+    rows = [line.split(",") for line in (out / "good_scores.csv").read_text().splitlines()[1:]]
+    scores = [(row[2] != "0", float(np.float32(row[3]))) for row in rows]
+    above = [sum(x > detector.threshold for copy, x in scores if copy == kind) / 4 for kind in (False, True)]
+    source, other = told["from"], next(name for name in told["thresholds"] if name != told["from"])
+    named = {"own": "the images' own scores", "augmented": "the scores of augmented copies too"}
+    why, *lines = done.stdout.splitlines()
     assert why.startswith(
         "method winclip, as no --method is given: with 4 reference images its image AUROC is"
     )
-    assert threshold == (
-        f"threshold {detector.threshold:.6g}: 20% of good pictures may be called bad, by rank, from 4 good "
-        "pictures with 1 augmentations of each, each held out of the memory"
+    assert lines == [
+        "tiles: 1 x 1 of 64 x 64 pixels, of images resized to 64 x 64",
+        f"threshold: {detector.threshold:.6g}, from {named[source]}",
+        f"the other: {told['thresholds'][other]:.6g}, from {named[other]} (--threshold_from={other})",
+        f"above it: {above[0]:.1%} of 4 reference images, {above[1]:.1%} of 4 augmented copies; "
+        "each was held out of the memory",
+        "wanted: 20% false alarms",
+        "rests on: the rank among 4 images, whatever the distribution of scores",
+        f"the detector is {out}",
+    ]
+    assert done.stderr == (
+        "winclip learns from 4 reference images, makes 4 memories that each lack some of them, "
+        "and scores 8 images\n"
     )
-    assert place == f"the detector is {out}"
+    assert told["thresholds"]["own"] == max(x for copy, x in scores if not copy)  # rank 4 of 4
+    assert told["thresholds"]["augmented"] >= told["thresholds"]["own"]
     assert detector.description["options"]["window_sizes"] == [2]
     assert [len(x) for x in detector.state["memory"]["windows"]] == [4 * 49]
     refused = here(capsys, "fit", *flags, f"--out={out}")
@@ -81,7 +99,11 @@ def test_a_detector_from_good_pictures(
     done = here(capsys, "predict", str(out), str(new / "fine.png"), f"--out={tmp_path / 'out'}")
     assert done == Done(0, f"1 good, 0 bad, 0 could not be judged; results are in {tmp_path / 'out'}\n", "")
     tiled = here(capsys, "fit", "--method=padim", *flags[:3], f"--out={out}", "--overwrite", "--tiles=1x2")
-    assert "1% of good pictures may be called bad, if good scores have a normal tail" in tiled.stdout
+    assert "tiles: 1 x 2 of 64 x 64 pixels, of images resized to 112 x 64\n" in tiled.stdout
+    assert (
+        "\nwanted: 1% false alarms\nrests on: a normal tail of the scores, which is assumed\n" in tiled.stdout
+    )
+    assert "\nwithout it: 4 images support 20%; 99 support what is wanted\n" in tiled.stdout
     assert load_detector(out).canvas == (64, 112)
 
 
@@ -94,7 +116,7 @@ def test_a_name_alone_gives_a_guess(
     done = here(capsys, "fit", *faster, "--dtype=int8", *flags)
     why, rest = done.stdout.split("\n", 1)
     assert why.startswith("method winclip, as no --method is given: it works from words alone")
-    assert rest.startswith("threshold 0.5: a guess, halfway between good and bad: give good pictures")
+    assert "\nthreshold: 0.5, a guess, halfway between good and bad\n" in rest
     detector = load_detector(out)
     assert (detector.threshold, detector.decision.pixel_threshold) == (0.5, 0.5)
     assert detector.description["threshold"]["rule"] == "guess"
@@ -110,7 +132,7 @@ def test_good_pictures_set_the_threshold_of_a_method_that_keeps_none(
     out = tmp_path / "words.vlmad"
     flags = ["--method=coop", "--object=plate", f"--references={good}", f"--out={out}", "--augmentations=0"]
     done = here(capsys, "fit", *flags)
-    assert "which only the threshold is made of: coop keeps none" in done.stdout
+    assert "; coop keeps none of them in memory\n" in done.stdout
     assert "is a very small model" in done.stdout
     scores = [float(row.split(",")[2]) for row in (out / "good_scores.csv").read_text().splitlines()[1:]]
     detector = load_detector(out)
@@ -125,7 +147,10 @@ def test_answers_and_exit_codes(
     out = tmp_path / "out"
     done = here(capsys, "predict", str(plate), str(new), f"--out={out}", "--save_maps")
     assert done.code == 2
-    assert done.stdout == f"1 good, 1 bad, 1 could not be judged; results are in {out}\n"
+    assert done.stdout.splitlines() == [
+        f"1 good, 1 bad, 1 could not be judged; results are in {out}",
+        f"bad: {new / 'spotted.png'}",
+    ]
     assert "left out: " in done.stderr
     rows = lines((out / "scores.jsonl").read_text())
     assert [rows[name]["decision"] for name in ("fine.png", "spotted.png", "broken.png")] == [
@@ -137,6 +162,11 @@ def test_answers_and_exit_codes(
     assert box["x"] <= 20 <= box["x"] + box["width"]  # the spot is at 17 to 35
     again = here(capsys, "predict", str(plate), str(new), f"--out={out}", "--save_maps")
     assert again.code == 2  # of what the first run found
+    assert again.stdout.splitlines() == [
+        f"0 good, 0 bad, 1 could not be judged; results are in {out}",
+        "2 rows kept from before, and not counted above: 1 good, 1 bad",
+        f"bad: {new / 'spotted.png'} (kept from before)",
+    ]
     kinder = here(capsys, "predict", str(plate), str(new), f"--out={out}2", "--threshold=1e9")
     assert (kinder.code, kinder.stdout[:13]) == (0, "2 good, 0 bad")
     nothing = here(capsys, "predict", str(plate), str(new / "broken.png"), f"--out={out}3")
@@ -150,7 +180,8 @@ def test_standard_input_is_answered_on_standard_output(
     asked = "".join(f"{new / name}\n" for name in ("spotted.png", "broken.png", "fine.png", "spotted.png"))
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(asked.encode())))
     done = here(capsys, "predict", str(plate), "-")
-    assert (done.code, done.stderr) == (2, "1 good, 2 bad, 1 could not be judged\n")
+    spotted = f"bad: {new / 'spotted.png'}\n"
+    assert (done.code, done.stderr) == (2, f"1 good, 2 bad, 1 could not be judged\n{spotted}{spotted}")
     assert [json.loads(line)["decision"] for line in done.stdout.splitlines()] == ["bad", None, "good", "bad"]
 
 
@@ -250,6 +281,10 @@ FIT = {
     "no rate": (
         ["--method=winclip", "--object=nut", "--out=o", "--false_alarms=1"],
         "--false_alarms=1.0: give a share above 0 and at most 0.5, for example 0.01",
+    ),
+    "no source": (
+        ["--method=winclip", "--object=nut", "--out=o", "--threshold_from=copies"],
+        "--threshold_from=copies: give own or augmented",
     ),
     "one block": (
         ["--method=winclip", "--object=nut", "--out=o", "--folds=1"],

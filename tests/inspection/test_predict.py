@@ -71,7 +71,7 @@ def test_hostile_files_are_named_and_counted(
     hostile: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ):
     counts = predict(detector(), [str(hostile)], tmp_path / "out", PredictConfig(save_maps=True))
-    assert counts == Counts(good=1, bad=1, failed=len(EXPECTED))
+    assert counts == Counts(good=1, bad=1, failed=len(EXPECTED), bad_ones=[str(hostile / "sub/bright.png")])
     told = capsys.readouterr().err
     table = {str(Path(row["path"]).relative_to(hostile)): row for row in rows(tmp_path / "out")}
     assert table.keys() == {"fine.png", "sub/bright.png", *EXPECTED}
@@ -80,8 +80,7 @@ def test_hostile_files_are_named_and_counted(
         assert table[name]["decision"] == table[name]["score"] == ""
         assert f"left out: {hostile / name}: {table[name]['error']}\n" in told
     assert (table["fine.png"]["decision"], table["sub/bright.png"]["decision"]) == ("good", "bad")
-    maps = [path for path in (tmp_path / "out/maps").rglob("*") if path.is_file()]
-    assert sorted(path.name for path in maps) == ["bright.png.png", "fine.png.png"]
+    assert maps_in(tmp_path / "out") == ["fine.png.png", "sub/bright.png.png"]
 
 
 def test_the_largest_picture_is_known_by_its_header(tmp_path: Path):
@@ -126,11 +125,14 @@ def test_a_second_run_does_what_is_missing(tmp_path: Path, monkeypatch: pytest.M
         grey(level, folder / f"{name}.png")
     (folder / "late.png").touch()
     model = detector()
-    assert predict(model, [str(folder)], out, PredictConfig()) == Counts(1, 1, 1)
+    bad_one = str(folder / "frame2.png")
+    assert predict(model, [str(folder)], out, PredictConfig()) == Counts(1, 1, 1, bad_ones=[bad_one])
     assert [Path(row["path"]).name for row in rows(out)] == ["frame2.png", "frame10.png", "late.png"]
     before = (out / "scores.jsonl").read_text().splitlines()[:2]
     grey(20, folder / "late.png")
-    assert predict(model, [str(folder)], out, PredictConfig()) == Counts(2, 1, 0)
+    counts = predict(model, [str(folder)], out, PredictConfig())
+    assert counts == Counts(1, 0, 0, kept=1, kept_bad=1, bad_ones=[f"{bad_one} (kept from before)"])
+    assert counts.any_bad
     lines = (out / "scores.jsonl").read_text().splitlines()
     assert lines[:2] == before
     assert len(lines) == len(rows(out)) == 3
@@ -150,20 +152,21 @@ def test_a_file_that_changed_is_judged_again(tmp_path: Path, capsys: pytest.Capt
     folder, out = tmp_path / "new", tmp_path / "out"
     for name in ("a", "b", "c"):
         grey(10, folder / f"{name}.bmp")
-    for _ in range(2):
-        assert predict(detector(), [str(folder)], out, PredictConfig(save_maps=True)) == Counts(3, 0, 0)
+    for expected in (Counts(good=3), Counts(kept=3)):
+        assert predict(detector(), [str(folder)], out, PredictConfig(save_maps=True)) == expected
     assert "again" not in capsys.readouterr().err
     kept = [line for line in (out / "scores.jsonl").read_text().splitlines() if "b.bmp" not in line]
     map_before = next((out / "maps").rglob("b.bmp.png")).read_bytes()
     grey(250, folder / "b.bmp")  # a BMP of another grey has the same size
     os.utime(folder / "a.bmp")
-    assert predict(detector(), [str(folder)], out, PredictConfig(save_maps=True)) == Counts(2, 1, 0)
+    counts = predict(detector(), [str(folder)], out, PredictConfig(save_maps=True))
+    assert counts == Counts(bad=1, kept=2, bad_ones=[str(folder / "b.bmp")])
     assert "files judged again, because their content changed: 1\n" in capsys.readouterr().err
     assert bad(out) == [("a.bmp", "good"), ("c.bmp", "good"), ("b.bmp", "bad")]
     assert (out / "scores.jsonl").read_text().splitlines()[:2] == kept
     assert next((out / "maps").rglob("b.bmp.png")).read_bytes() != map_before
     (folder / "b.bmp").write_bytes(b"no longer an image")
-    assert predict(detector(), [str(folder)], out, PredictConfig(save_maps=True)) == Counts(2, 0, 1)
+    assert predict(detector(), [str(folder)], out, PredictConfig(save_maps=True)) == Counts(failed=1, kept=2)
 
 
 def test_files_that_change_places_are_judged_again(tmp_path: Path):
@@ -183,9 +186,9 @@ def test_a_file_that_is_gone_is_not_counted(tmp_path: Path, capsys: pytest.Captu
     folder, out = tmp_path / "new", tmp_path / "out"
     grey(10, folder / "a.png")
     grey(250, folder / "b.png")
-    assert predict(detector(), [str(folder)], out, PredictConfig()) == Counts(1, 1, 0)
+    assert predict(detector(), [str(folder)], out, PredictConfig()).bad == 1
     (folder / "b.png").unlink()
-    assert predict(detector(), [str(folder)], out, PredictConfig()) == Counts(1, 0, 0)
+    assert predict(detector(), [str(folder)], out, PredictConfig()) == Counts(kept=1)
     assert f"rows in {out} not counted, because their files are gone or" in capsys.readouterr().err
     assert bad(out) == [("a.png", "good"), ("b.png", "bad")]
 
@@ -219,14 +222,17 @@ def test_every_page_is_judged(tmp_path: Path):
     folder.mkdir()
     pages[0].save(folder / "a.tif", save_all=True, append_images=pages[1:])
     grey(30, folder / "b.png")
-    assert predict(detector(), [str(folder)], out, PredictConfig(save_maps=True)) == Counts(3, 1, 0)
+    bad_one = f"{folder / 'a.tif'} (image 1)"
+    counts = predict(detector(), [str(folder)], out, PredictConfig(save_maps=True))
+    assert counts == Counts(3, 1, 0, bad_ones=[bad_one])
     found = [(Path(row["path"]).name, row["frame"], row["decision"]) for row in rows(out)]
     expected = [("b.png", "", "good"), ("a.tif", "0", "good"), ("a.tif", "1", "bad"), ("a.tif", "2", "good")]
     assert found == expected
-    assert len(list((out / "maps").rglob("a.tif/*.png"))) == 3
+    assert maps_in(out) == [*(f"a.tif/00000{number}.png" for number in range(3)), "b.png.png"]
     lines = (out / "scores.jsonl").read_text().splitlines(keepends=True)
     (out / "scores.jsonl").write_text("".join(lines[:3]))
-    assert predict(detector(), [str(folder)], out, PredictConfig(save_maps=True)) == Counts(3, 1, 0)
+    counts = predict(detector(), [str(folder)], out, PredictConfig(save_maps=True))
+    assert counts == Counts(1, 0, 0, kept=2, kept_bad=1, bad_ones=[f"{bad_one} (kept from before)"])
     assert [(Path(row["path"]).name, row["frame"], row["decision"]) for row in rows(out)] == expected
     assert (out / "scores.jsonl").read_text().splitlines(keepends=True)[:3] == lines[:3]
     with pytest.raises(InputError, match=r"a\.tif: holds 3 images where one is read; save each as a file"):
@@ -253,6 +259,76 @@ def test_a_folder_can_be_a_sequence(tmp_path: Path):
     predict(detector(), [str(folder)], out, sequence)
     assert {(Path(r["path"]).name, r["frame"]): r["decision"] for r in rows(out)} == decided
     assert len(rows(out)) == len(whole)
+
+
+def test_the_summary_names_the_bad_ones_up_to_ten(tmp_path: Path):
+    folder, out = tmp_path / "new", tmp_path / "out"
+    for number in range(8):
+        grey(250, folder / f"{number}.png")
+    counts = predict(detector(), [str(folder)], out, PredictConfig())
+    assert (str(counts), counts.told()) == (
+        "0 good, 8 bad, 0 could not be judged",
+        [f"bad: {folder / f'{number}.png'}" for number in range(8)],
+    )
+    for number in range(8, 12):
+        grey(250 if number > 8 else 10, folder / f"{number}.png")
+    counts = predict(detector(), [str(folder)], out, PredictConfig())
+    assert (str(counts), counts.told()) == (
+        "1 good, 3 bad, 0 could not be judged",
+        [
+            "8 rows kept from before, and not counted above: 0 good, 8 bad",
+            *(f"bad: {folder / f'{number}.png'}" for number in range(9, 12)),
+            *(f"bad: {folder / f'{number}.png'} (kept from before)" for number in range(7)),
+            "bad: 1 more",
+        ],
+    )
+    assert counts.any_bad
+
+
+def maps_in(out: Path) -> list[str]:
+    return sorted(path.relative_to(out / "maps").as_posix() for path in (out / "maps").rglob("*.png"))
+
+
+def test_heat_maps_lie_as_their_images_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    for name in ("monday/a.png", "monday/sub/a.png", "tuesday/a.png", "other/tuesday/a.png"):
+        grey(10, tmp_path / name)
+    monday, tuesday = str(tmp_path / "monday"), str(tmp_path / "tuesday")
+
+    def found(out: str, *sources: str) -> list[str]:
+        predict(detector(), sources, tmp_path / out, PredictConfig(save_maps=True))
+        return maps_in(tmp_path / out)
+
+    assert found("folder", monday) == ["a.png.png", "sub/a.png.png"]
+    assert found("files", f"{monday}/a.png", f"{monday}/sub/a.png") == ["a.png.png", "sub/a.png.png"]
+    assert found("both", monday, tuesday) == [
+        "monday/a.png.png", "monday/sub/a.png.png", "tuesday/a.png.png",
+    ]  # fmt: skip
+    # One after another into one folder: none takes the place of another, and each keeps its own.
+    assert found("file", f"{monday}/a.png") == ["a.png.png"]
+    assert found("file", tuesday) == ["a.png.png", "tuesday/a.png.png"]
+    assert found("file", str(tmp_path / "other/tuesday")) == [
+        "a.png.png", "tuesday-2/a.png.png", "tuesday/a.png.png",
+    ]  # fmt: skip
+    assert found("file", monday) == [
+        "a.png.png", "sub/a.png.png", "tuesday-2/a.png.png", "tuesday/a.png.png",
+    ]  # fmt: skip
+    monkeypatch.chdir(tmp_path / "tuesday")
+    assert found("up", "../monday/sub", ".") == ["monday/sub/a.png.png", "tuesday/a.png.png"]
+
+
+@pytest.mark.parametrize(
+    ("size", "panel"), [((20, 10), (480, 240)), ((10, 20), (120, 240)), ((500, 25), (1024, 51))]
+)
+def test_heat_maps_keep_the_proportions(tmp_path: Path, size: tuple[int, int], panel: tuple[int, int]):
+    grey(250, tmp_path / "new/a.png", size)
+    predict(detector(), [str(tmp_path / "new")], tmp_path / "out", PredictConfig(save_maps=True))
+    with Image.open(tmp_path / "out/maps/a.png.png") as image:
+        pixels = np.asarray(image)
+    width, height = panel
+    assert pixels.shape[1] == max(3 * width, 480)
+    assert (pixels[:height, 2:width] == 250).all()  # the image, two pixels from the lines around it
+    assert (pixels[height : height + 4] == 255).all()
+    assert len(np.unique(pixels[height:].reshape(-1, 3), axis=0)) > 200  # the scale of colours beneath
 
 
 def test_what_is_found_below_a_folder(hostile: Path, tmp_path: Path):

@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 from vlmad_jax.errors import InputError
-from vlmad_jax.report import enlarged, map_picture
+from vlmad_jax.report import captioned, enlarged, heat_colours, in_proportion, map_picture
 
 SIDE = 24
 
@@ -104,3 +104,59 @@ def test_small_pictures_are_enlarged_by_a_whole_number() -> None:
     assert larger.size == (9, 300)
     assert np.array_equal(np.asarray(larger)[::3, ::3], np.asarray(picture))
     assert enlarged(larger).size == larger.size
+
+
+@pytest.mark.parametrize(
+    ("size", "shape"),
+    [((240, 240), (240, 240)), ((480, 240), (240, 120)), ((50, 100), (120, 240)), ((40, 4000), (10, 1024))],
+)
+def test_an_image_gets_its_proportions_back(size: tuple[int, int], shape: tuple[int, int]) -> None:
+    """The lower right quarter is bright, in the map, and in the mask; it stays so."""
+    quarter = np.zeros((240, 240), bool)
+    quarter[120:, 120:] = True
+    image, anomaly_map, mask = in_proportion(
+        np.repeat(quarter[..., None] * np.uint8(200), 3, axis=2), quarter * np.float32(3), quarter, size
+    )
+    assert image.shape == (*shape, 3)
+    assert anomaly_map.shape == mask.shape == shape
+    expected = np.zeros(shape)
+    expected[shape[0] // 2 :, shape[1] // 2 :] = 1
+    np.testing.assert_array_equal(mask, expected)
+    assert abs(anomaly_map / 3 - expected).mean() < 0.06  # interpolated at the edge
+    assert abs(image.mean(axis=2) / 200 - expected).mean() < 0.06
+    assert in_proportion(np.zeros((9, 9, 3), np.uint8), anomaly_map, None, size)[2] is None
+
+
+def caption(name: str, said: str = "bad", ends=(0.0, 2.0), marks=None) -> np.ndarray:
+    return np.asarray(captioned(Image.new("RGB", (600, 50), (9, 9, 9)), name, said, ends, marks))[50:]
+
+
+def test_a_caption_changes_with_all_that_it_says() -> None:
+    first = caption("a.png", "bad: score 1", (0.0, 2.0), {"threshold": 1.0})
+    others = [
+        caption("b.png", "bad: score 1", (0.0, 2.0), {"threshold": 1.0}),
+        caption("a.png", "good: score 1", (0.0, 2.0), {"threshold": 1.0}),
+        caption("a.png", "bad: score 1", (0.0, 3.0), {"threshold": 1.0}),
+        caption("a.png", "bad: score 1", (0.0, 2.0), {"threshold": 1.5}),
+        caption("a.png", "bad: score 1", (0.0, 2.0)),
+    ]
+    assert all(other.shape == first.shape and (other != first).any() for other in others)
+    # A value beyond the scale, and a scale of one value, have no mark.
+    assert np.array_equal(caption("a", marks={"threshold": 2.5}), caption("a"))
+    caption("a", ends=(1.0, 1.0), marks={"threshold": 1.0})
+
+
+def test_the_scale_has_the_colours_of_the_map() -> None:
+    scale = caption("a.png").reshape(-1, 3)
+    wanted = np.rint(heat_colours(np.linspace(0, 2, 256), 0.0, 2.0))
+    found = {tuple(colour) for colour in scale.tolist()}
+    assert sum(tuple(colour) in found for colour in wanted.astype(int).tolist()) > 250
+
+
+def test_a_long_name_loses_its_beginning_and_none_fails() -> None:
+    first, longer, other = (
+        caption("x" * n + end) for n, end in ((400, "1.png"), (500, "1.png"), (500, "2.png"))
+    )
+    assert np.array_equal(first, longer)
+    assert not np.array_equal(longer, other)
+    caption("new\nline \udcff 日本.png", "x" * 500)

@@ -13,7 +13,7 @@ import optax
 import pytest
 
 from vlmad_jax import InputError
-from vlmad_jax.training.loop import Log, Stop, read_log, running_mean, train
+from vlmad_jax.training.loop import Log, Stop, loss_figure, read_log, running_mean, train
 from vlmad_jax.training.step import TrainState, make_step
 
 RNG = np.random.default_rng(0)
@@ -200,3 +200,21 @@ def test_running_mean():
     values = [1.0, 2.0, 6.0, 3.0, 0.0]
     np.testing.assert_allclose(running_mean(values, width=3), [1, 1.5, 3, 11 / 3, 3])
     assert running_mean([5.0] * 120)[-1] == 5
+
+
+def test_each_loss_has_a_panel_of_its_own() -> None:
+    lines = [
+        {"step": n, "dice": 0.9 - n / 1000, "loss": 5 * 0.97**n + 1, "focal": 4 * 0.97**n} for n in range(200)
+    ]
+    panels = loss_figure(lines).axes
+    assert [axes.get_title() for axes in panels] == ["loss", "dice", "focal"]
+    assert [axes.get_yscale() for axes in panels] == ["linear", "linear", "log"]
+    for axes in panels:
+        (drawn,) = axes.lines
+        np.testing.assert_allclose(
+            drawn.get_ydata(), running_mean([line[axes.get_title()] for line in lines])
+        )
+        high = axes.get_ylim()[1]
+        assert drawn.get_ydata().max() <= high < 1.5 * drawn.get_ydata().max()  # it fills its panel
+    assert len(loss_figure([{"step": 0, "loss": 0.0}]).axes) == 1
+    assert len(loss_figure([{"step": 0, "loss": 1.0, "a": 1.0, "b": 1.0, "c": 0.0}]).axes) == 4

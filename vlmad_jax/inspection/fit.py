@@ -15,18 +15,17 @@ from vlmad_jax.clip.model import load_clip
 from vlmad_jax.clip.precision import dtype_of
 from vlmad_jax.errors import InputError
 from vlmad_jax.files import csv_line
+from vlmad_jax.inspection.deciding import SOURCES, Rule, decide
 from vlmad_jax.inspection.decision import Decision
 from vlmad_jax.inspection.good import GoodFiles, GoodPictures
 from vlmad_jax.inspection.held_out import GoodScores, fixed_scores, folds_of, held_out_scores
 from vlmad_jax.inspection.saved import check_out
 from vlmad_jax.inspection.scorer import Scorer
 from vlmad_jax.inspection.store import GOOD_SCORES, save_detector
-from vlmad_jax.inspection.threshold import Limit, check_rate, limit_of, needed
+from vlmad_jax.inspection.threshold import check_rate
 from vlmad_jax.inspection.tiles import Tiling
 from vlmad_jax.methods import Detector, Options, method
-
-# Of zero-shot probabilities, for which nothing was measured.
-GUESSED_SCALE = 0.1
+from vlmad_jax.notices import say
 
 
 @dataclass(frozen=True)
@@ -47,6 +46,8 @@ class FitConfig:
       params: of methods that learn, where what they learned is; None is what is bundled with the weights.
       dtype: "float32", "bfloat16", or "int8", which trades accuracy for speed.
       augmentations: of each good picture, for the threshold.
+      threshold_from: the scores that the threshold is made of, "own" (of the good images themselves) or
+        "augmented" (of their augmentations too).
       folds: blocks of good pictures held out together; 0 is each by itself, or 16 blocks of more than 16.
       batch_size: pictures scored together.
       seed: of the augmentations.
@@ -65,6 +66,7 @@ class FitConfig:
     params: str | None = None
     dtype: str = "float32"
     augmentations: int = 8
+    threshold_from: str = "augmented"
     folds: int = 0
     batch_size: int = 8
     seed: int = 0
@@ -72,11 +74,12 @@ class FitConfig:
 
 @dataclass(frozen=True)
 class Fitted:
-    """What came of it: the thresholds, how they were got, and the good pictures, if there were any."""
+    """The thresholds, how they were made (see `decide`), the good images, if there are any, and the tiles."""
 
     decision: Decision
     threshold: dict[str, Any]
     good: GoodPictures | None
+    tiling: Tiling
 
 
 def fit(config: FitConfig, out: Path, overwrite: bool = False, workers: int = 0) -> Fitted:
@@ -120,9 +123,15 @@ def fit_scorer(
         remembered = None if canvases is None or detector.references == "never" else tiling.cut(canvases)
         return detector.prepare(config.object_name, remembered, params)
 
+    if good is not None:
+        say(plan(config, detector, len(good.keys)))
     state = prepare(None if good is None else good.canvases)
     scores = None if good is None else scores_of_good(config, scorer, prepare, state, good)
-    fitted = Fitted(*decide(config, detector, scores), good)
+    folds = (
+        0 if scores is None or detector.references == "never" else folds_of(len(scores.image), config.folds)
+    )
+    rule = Rule(config.false_alarms, config.threshold_from, config.augmentations, folds)
+    fitted = Fitted(*decide(rule, detector, scores), good, tiling)
     files = {}
     if found is not None and good is not None and scores is not None:
         files = {GOOD_SCORES: table(good, scores), **good.thumbnails(found.sizes)}
@@ -141,8 +150,18 @@ def check(config: FitConfig, kind: type[Detector]) -> None:
         )
     if config.folds < 0 or config.folds == 1:
         raise InputError(f"--folds={config.folds}: give 2 or more blocks, or 0 to hold out each by itself")
+    if config.threshold_from not in SOURCES:
+        raise InputError(f"--threshold_from={config.threshold_from}: give {' or '.join(SOURCES)}")
     check_rate(config.false_alarms)
     dtype_of(config.dtype)
+
+
+def plan(config: FitConfig, detector: Detector, images: int) -> str:
+    """What a fit will do, in a line for who waits for it."""
+    copies = config.augmentations + (images > 1)
+    folds = folds_of(images, config.folds) if images > 1 and detector.references != "never" else 0
+    memories = f"makes {folds} memories that each lack some of them, and " if folds else ""
+    return f"{detector.name} learns from {images} reference images, {memories}scores {images * copies} images"
 
 
 def scores_of_good(
@@ -153,56 +172,6 @@ def scores_of_good(
         return fixed_scores(scorer, state, good.canvases, config.augmentations, config.seed)
     folds = folds_of(len(good.keys), config.folds)
     return held_out_scores(scorer, prepare, good.canvases, config.augmentations, folds, config.seed)
-
-
-def decide(
-    config: FitConfig, detector: Detector, scores: GoodScores | None
-) -> tuple[Decision, dict[str, Any]]:
-    """The thresholds, and how they were got."""
-    never = detector.references == "never"
-    most = detector.largest(scores is not None and not never)
-    if scores is None:
-        guess = "a guess, halfway between good and bad: give good pictures as --references to have it fitted"
-        return Decision(most[0] / 2, GUESSED_SCALE, most[1] / 2, 0.0), {"rule": "guess", "text": guess}
-    limit = limit_of(scores.image, config.false_alarms, most[0])
-    peak = limit_of(scores.peak, config.false_alarms, most[1])
-    pictures, each = scores.image.shape
-    threshold = {
-        "rule": limit.rule,
-        "text": explained(config, limit, pictures, never),
-        "false_alarms": config.false_alarms,
-        "supported": limit.supported,
-        "pictures": pictures,
-        "versions": each,
-        "folds": 0 if never else folds_of(pictures, config.folds),
-    }
-    return Decision(limit.value, limit.scale, peak.value, float(scores.level.mean())), threshold
-
-
-def explained(config: FitConfig, limit: Limit, pictures: int, never: bool) -> str:
-    """How the threshold was got, for people."""
-    wanted = f"{100 * config.false_alarms:.3g}% of good pictures may be called bad"
-    seen = f"{pictures} good pictures with {config.augmentations} augmentations of each"
-    if never:
-        how = f"{seen}, which only the threshold is made of: {config.method} keeps none"
-    elif pictures == 1:
-        how = f"the {config.augmentations} augmentations of the one good picture there is"
-    elif folds_of(pictures, config.folds) == pictures:
-        how = f"{seen}, each held out of the memory"
-    else:
-        how = f"{seen}, held out of the memory in {folds_of(pictures, config.folds)} blocks"
-    if limit.rule == "rank":
-        return f"{wanted}, by rank, from {how}"
-    more = needed(config.false_alarms)
-    if limit.rule == "one picture":
-        return (
-            f"{wanted} was asked for, from {how}; how good pictures differ cannot be known from one, so no "
-            f"rate is supported: give more, at best {more}"
-        )
-    return (
-        f"{wanted}, if good scores have a normal tail, from {how}; whatever their tail, so few pictures "
-        f"support a rate of {100 * limit.supported:.3g}%; from {more} on nothing need be assumed"
-    )
 
 
 def about(config: FitConfig, fitted: Fitted) -> dict[str, Any]:

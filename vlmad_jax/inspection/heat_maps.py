@@ -8,47 +8,35 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from vlmad_jax.data.images import resize_picture
 from vlmad_jax.files import write_atomically
-from vlmad_jax.inspection.judged import Judged, Key
+from vlmad_jax.inspection.judged import Judged
 from vlmad_jax.inspection.result import Result
-from vlmad_jax.report import enlarged, heat_colours, map_picture
+from vlmad_jax.report import captioned, enlarged, heat_colours, in_proportion, map_picture, number
 
 
-def write_heat_map(out: Path, judged: Judged) -> None:
-    """Writes the picture, its heat map and the outline of what is above the pixel threshold, side by side.
+def write_heat_map(path: Path, judged: Judged) -> None:
+    """Writes the image, its heat map and the outline of what is above the pixel threshold, side by side.
 
-    All heat maps of a detector have one scale of colours, see `Decision.colours`. Nothing is written of a
-    picture without a result.
+    They have the proportions of the image; beneath them stand its name, its score, the decision, and the
+    scale of colours, which is one for all heat maps of a detector, see `Decision.colours`. Nothing is written
+    of an image without a result.
     """
     result = judged.result
     if result is None or judged.canvas is None:
         return
-    height, width = result.size
-    scale = max(judged.canvas.shape[:2]) / max(height, width)
-    rows, columns = max(1, round(height * scale)), max(1, round(width * scale))
-    shown = resize_picture(Image.fromarray(judged.canvas), (rows, columns))
-    resized = Image.fromarray(result.canvas_map).resize((columns, rows), Image.Resampling.BILINEAR)
-    heat, decision = np.asarray(resized), result.decision
-    picture = map_picture(shown, heat, heat > decision.pixel_threshold, *decision.colours)
-    write_atomically(heat_map_path(out, judged.key), _png(enlarged(picture)))
+    decision = result.decision
+    shown, heat, _ = in_proportion(judged.canvas, result.canvas_map, None, result.size)
+    panels = enlarged(map_picture(shown, heat, heat > decision.pixel_threshold, *decision.colours))
+    decided = "bad" if result.bad else "good"
+    said = f"{decided}: score {number(result.image)}, threshold {number(decision.threshold)}"
+    marks = {"outlined above": decision.pixel_threshold}
+    write_atomically(path, _png(captioned(panels, str(judged.key), said, decision.colours, marks)))
 
 
 def heat_layer(result: Result) -> bytes:
     """A map alone in the colours of `write_heat_map`, a PNG file, to be laid over the picture."""
     colours = heat_colours(result.canvas_map, *result.decision.colours)
     return _png(Image.fromarray(np.rint(colours).astype(np.uint8)))
-
-
-def heat_map_path(out: Path, key: Key) -> Path:
-    """Where the heat map of a picture is: below `maps`, as the picture is below its root."""
-    path = Path(key.path)
-    if ".." in path.parts:
-        path = path.resolve()
-    below = out.joinpath("maps", *path.parts[len(Path(path.anchor).parts) :])
-    if key.frame is not None:
-        below = below / f"{key.frame:06d}"
-    return below.with_name(below.name + ".png")
 
 
 def _png(picture: Image.Image) -> bytes:

@@ -29,6 +29,11 @@ class GoodScores(NamedTuple):
     peak: np.ndarray  # (K, n), the maximum of the map
     level: np.ndarray  # (K, n), the mean of the map
 
+    @property
+    def own(self) -> GoodScores:
+        """Those of the images themselves, n = 1; of one image alone, of which there are none, all."""
+        return self if len(self.image) == 1 else GoodScores(*(x[:, :1] for x in self))
+
 
 def held_out_scores(
     scorer: Scorer, prepare: Prepare, canvases: np.ndarray, augmentations: int, folds: int, seed: int
@@ -56,10 +61,12 @@ def held_out_scores(
     # Blocks of neighbours: pictures taken one after another are alike, and would vouch for each other.
     blocks = np.array_split(np.arange(len(canvases)), folds)
     found = []
-    for block in tqdm(blocks, desc="holding out good pictures", unit=" folds", disable=None):
-        state = prepare(np.delete(canvases, block, axis=0))
-        for k in block:
-            found.append(_scores(scorer, state, _versions(canvases[k], k, augmentations, seed)))
+    with _bar(len(canvases), augmentations) as bar:
+        for block in blocks:
+            state = prepare(np.delete(canvases, block, axis=0))
+            for k in block:
+                found.append(_scores(scorer, state, _versions(canvases[k], k, augmentations, seed)))
+                bar.update(1 + augmentations)
     return _stacked(found)
 
 
@@ -67,8 +74,18 @@ def fixed_scores(
     scorer: Scorer, state: Any, canvases: np.ndarray, augmentations: int, seed: int
 ) -> GoodScores:
     """Scores of good pictures by a state that holds none of them."""
-    numbered = tqdm(list(enumerate(canvases)), desc="scoring good pictures", unit=" pictures", disable=None)
-    return _stacked([_scores(scorer, state, _versions(x, k, augmentations, seed)) for k, x in numbered])
+    found = []
+    with _bar(len(canvases), augmentations) as bar:
+        for k, canvas in enumerate(canvases):
+            found.append(_scores(scorer, state, _versions(canvas, k, augmentations, seed)))
+            bar.update(1 + augmentations)
+    return _stacked(found)
+
+
+def _bar(images: int, augmentations: int) -> tqdm[Any]:
+    """Shows how many images a second are scored, and how long the rest takes."""
+    total = images * (1 + augmentations)
+    return tqdm(desc="scoring reference images", total=total, unit=" images", disable=None)
 
 
 def folds_of(pictures: int, wanted: int) -> int:

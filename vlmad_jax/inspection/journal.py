@@ -1,13 +1,17 @@
 """The results of pictures on disk as they come: whatever ends a run, what it wrote is whole and is kept.
 
+Tables begin with a byte order mark, by which spreadsheets know that they are UTF-8.
+
 config.json    the detector's checksum and what else the results depend on
-scores.jsonl   a line a picture
-scores.csv     the same
+scores.jsonl   a line an image
+scores.csv     the same as a table, with the number of boxes
+boxes.csv      a table of the boxes, a row each
 maps/          heat maps, if they were asked for
 """
 
 from __future__ import annotations
 
+import codecs
 import contextlib
 import os
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
@@ -19,12 +23,14 @@ from vlmad_jax.errors import InputError
 from vlmad_jax.files import write_atomically
 from vlmad_jax.folder import take_folder
 from vlmad_jax.inspection.judged import Key
-from vlmad_jax.inspection.rows import COLUMNS, Row, csv_line, read_row
+from vlmad_jax.inspection.map_places import MAPS
+from vlmad_jax.inspection.rows import BOX_COLUMNS, COLUMNS, Row, csv_line, read_row
 from vlmad_jax.notices import say
 
 LINES = "scores.jsonl"
 TABLE = "scores.csv"
-OUTPUTS = (LINES, TABLE, "maps")
+BOXES = "boxes.csv"
+OUTPUTS = (LINES, TABLE, BOXES, MAPS)
 
 
 class Kept(NamedTuple):
@@ -89,17 +95,23 @@ class Journal:
         write_atomically(lines, (_bytes(row.as_json()) for row in _rows(lines) if wanted(row)))
         self.done = {}
         write_atomically(self.out / TABLE, self._table())
+        write_atomically(self.out / BOXES, self._boxes())
 
     def _table(self) -> Iterator[bytes]:
-        yield _bytes(csv_line(COLUMNS))
+        yield codecs.BOM_UTF8 + _bytes(csv_line(COLUMNS))
         for row in _rows(self.out / LINES):
             self.done.pop(row.key, None)
             self.done[row.key] = Kept(row.content, row.decision == "bad")
             yield _bytes(row.as_csv())
 
+    def _boxes(self) -> Iterator[bytes]:
+        yield codecs.BOM_UTF8 + _bytes(csv_line(BOX_COLUMNS))
+        for row in _rows(self.out / LINES):
+            yield _bytes(row.boxes_as_csv())
+
     def __enter__(self) -> Self:
         # Unbuffered: a line is with the operating system, whole, before the next picture is begun.
-        self._files = [open(self.out / name, "ab", buffering=0) for name in (LINES, TABLE)]  # noqa: SIM115
+        self._files = [open(self.out / name, "ab", buffering=0) for name in (LINES, TABLE, BOXES)]  # noqa: SIM115
         return self
 
     def __exit__(self, *error: object) -> None:
@@ -107,10 +119,11 @@ class Journal:
             file.close()
 
     def add(self, row: Row) -> None:
-        """Writes a row to both files; raises InputError, and leaves no part of it, where there is no room."""
+        """Writes a row to all files; raises InputError, and leaves no part of it, where there is no room."""
         ends = [os.fstat(file.fileno()).st_size for file in self._files]
+        written = row.as_json(), row.as_csv(), row.boxes_as_csv()
         try:
-            for file, line in zip(self._files, (row.as_json(), row.as_csv()), strict=True):
+            for file, line in zip(self._files, written, strict=True):
                 _write(file, _bytes(line))
         except OSError as error:
             for file, end in zip(self._files, ends, strict=True):

@@ -21,6 +21,7 @@ from vlmad_jax.inspection.detector import FittedDetector
 from vlmad_jax.inspection.journal import Journal, Kept
 from vlmad_jax.inspection.judged import Judged, Key, judge_files, judge_frames, judge_paths
 from vlmad_jax.inspection.live import Arrival, judge_live, named, watch
+from vlmad_jax.inspection.map_places import MapPlaces, absolute, common_base
 from vlmad_jax.inspection.rows import Row
 from vlmad_jax.inspection.smoothing import Smoothing
 from vlmad_jax.inspection.sources import Found, find
@@ -67,7 +68,7 @@ def predict(
       config: how they are judged.
       engine: judges with that detector elsewhere: images, not sequences, and makes no heat maps.
 
-    Returns the counts of the images in these sources, with what an earlier run left of them.
+    Returns the counts of what this call judged, and apart, of what an earlier run left of these sources.
 
     Raises:
       InputError: nothing at one of the sources, `out` is one of them or holds something else, or it cannot
@@ -87,7 +88,8 @@ def predict(
         told = f"rows in {out} not counted, because their files are gone or belong to other sources: {others}"
         say(told)
     with journal, remembered() as memory:
-        answers = Answers(journal, config.save_maps, None, memory, kept.values())
+        maps = MapPlaces.taken(out, common_base(sources)) if config.save_maps else None
+        answers = Answers(journal, maps, None, memory, kept)
         for path, error in refused:
             _add(answers, Judged.failed(Key(path), error))
         todo = [path for path in single if not _is_done(path, kept)]
@@ -118,7 +120,7 @@ def predict_live(
       source: lines with paths, or a folder to watch; watching ends by an interrupt too.
       stream: of the answers.
       out: rows are also written there, if given, those of a file that is written again beside those of
-        before; files of a watched folder that are in it, and did not change, are passed over and counted.
+        before; files of a watched folder that are in it, and did not change, are passed over.
       config: all images together are the sequence, if they are one.
       idle_seconds: watching ends when no image came for so long.
 
@@ -135,7 +137,9 @@ def predict_live(
         memory = stack.enter_context(remembered())
         if journal is not None:
             stack.enter_context(journal)
-        answers = Answers(journal, config.save_maps, stream, memory, unchanged.values())
+        base = source if isinstance(source, Path) else Path.cwd()
+        maps = MapPlaces.taken(out, absolute(base)) if out is not None and config.save_maps else None
+        answers = Answers(journal, maps, stream, memory, unchanged)
         arrivals: Iterator[Arrival]
         if isinstance(source, Path):
             done = {key.path: str(row.content) for key, row in unchanged.items()}

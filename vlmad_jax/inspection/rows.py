@@ -1,4 +1,4 @@
-"""What is written of a picture: a line of JSON and a row of CSV."""
+"""What is written of an image: a line of JSON, a row of a table, and a row of another table for each box."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from vlmad_jax.inspection.boxes import Box
 from vlmad_jax.inspection.detector import FittedDetector
 from vlmad_jax.inspection.judged import Judged, Key, judge_files
 
+BOX_COLUMNS = ("path", "frame", *Box._fields)
 COLUMNS = ("path", "frame", "score", "probability", "decision", "boxes", "milliseconds", "error", "content")
 
 
@@ -74,10 +75,14 @@ class Row:
         return json.dumps(self.as_dict(), allow_nan=False) + "\n"
 
     def as_csv(self) -> str:
-        """A row of CSV, the boxes in it as JSON, empty where there is nothing."""
-        values = self.as_dict()
-        boxes = "" if self.boxes is None else json.dumps(values["boxes"])
-        return csv_line(["" if x is None else x for x in (values | {"boxes": boxes}).values()])
+        """A row of CSV, of the boxes how many there are, empty where there is nothing."""
+        count = None if self.boxes is None else len(self.boxes)
+        return csv_line(["" if x is None else x for x in (self.as_dict() | {"boxes": count}).values()])
+
+    def boxes_as_csv(self) -> str:
+        """A row of CSV for each box, by `BOX_COLUMNS`."""
+        frame = "" if self.frame is None else self.frame
+        return "".join(csv_line((self.path, frame, *box)) for box in self.boxes or ())
 
 
 def read_row(line: str) -> Row:

@@ -70,6 +70,12 @@ class Tiling:
             raise InputError(f"--tiles={wanted}: give 1 to {MOST} a side")
         return cls.of(rows, columns, size)
 
+    def __str__(self) -> str:
+        """As people read it: "1 x 2 of 64 x 64 pixels, of images resized to 112 x 64"."""
+        height, width = self.canvas
+        tiles = f"{self.rows} x {self.columns} of {self.size} x {self.size} pixels"
+        return f"{tiles}, of images resized to {width} x {height}"
+
     @property
     def count(self) -> int:
         """Tiles of a picture."""

@@ -21,6 +21,9 @@ from vlmad_jax.inspection.sources import Found
 from vlmad_jax.inspection.store import load_detector
 from vlmad_jax.inspection.tiles import Tiling
 from vlmad_jax.methods import Options, method
+from vlmad_jax.report.grid import markdown_grid
+
+RULES = ("own", "augmented")
 
 
 @dataclass(frozen=True)
@@ -32,22 +35,23 @@ class Trial:
       shots: good pictures that it was fitted from.
       seed: of their draw.
       supported: the rate of false alarms that so many support, whatever the scores' distribution.
-      threshold: what was fitted.
-      good: test pictures that are good.
-      bad: test pictures that are defective.
-      false_alarms: share of the good ones that were called bad.
-      misses: share of the bad ones that were called good.
+      good: test images that are good.
+      bad: test images that are defective.
+      thresholds: by what they are made of: "own", the scores of the good images themselves, or "augmented",
+        those of their augmentations too.
+      false_alarms: by the same, the share of the good ones that are called bad.
+      misses: by the same, the share of the bad ones that are called good.
     """
 
     category: str
     shots: int
     seed: int
     supported: float
-    threshold: float
     good: int
     bad: int
-    false_alarms: float
-    misses: float
+    thresholds: dict[str, float]
+    false_alarms: dict[str, float]
+    misses: dict[str, float]
 
 
 def trials(
@@ -80,36 +84,56 @@ def trials(
         tested = dataset.select(category, "test")
         loaded = load_detector(saved, batch_size=config.batch_size)
         labels = {sample.path: sample.label for sample in tested}
-        called = {0: list[bool](), 1: list[bool]()}
+        scored = {0: list[float](), 1: list[float]()}
         for row in score_paths(loaded, list(labels), workers):
-            if row.decision is not None:
-                called[labels[row.path]].append(row.decision == "bad")
+            if row.score is not None:
+                scored[labels[row.path]].append(row.score)
+        thresholds = fitted.threshold["thresholds"]
         yield Trial(
             category,
             count,
             seed,
             fitted.threshold["supported"],
-            fitted.decision.threshold,
-            len(called[0]),
-            len(called[1]),
-            statistics.fmean(called[0]),
-            1 - statistics.fmean(called[1]),
+            len(scored[0]),
+            len(scored[1]),
+            thresholds,
+            {
+                name: statistics.fmean(x > threshold for x in scored[0])
+                for name, threshold in thresholds.items()
+            },
+            {
+                name: statistics.fmean(x <= threshold for x in scored[1])
+                for name, threshold in thresholds.items()
+            },
         )
 
 
 def table(done: Sequence[Trial], wanted: float) -> str:
-    """A line for each category and number of good pictures, rates averaged over draws, as Markdown."""
-    lines = [
-        "| category | good pictures | wanted | supported | false alarms (each draw) | misses (each draw) |",
-        "|---|---|---|---|---|---|",
-    ]
+    """A line for each category and number of good images, rates averaged over draws; the means; as Markdown.
+
+    Rates stand twice: at the threshold of the images' own scores, and at that of their augmentations too.
+    """
+    heading = ["category", "good images", "wanted", "supported"]
+    heading += [f"{rate}, {rule}" for rate in ("false alarms", "misses") for rule in RULES]
+    cells = [heading]
     for (category, shots), group in itertools.groupby(done, lambda trial: (trial.category, trial.shots)):
-        draws = list(group)
-        alarms, misses = (
-            f"{statistics.fmean(rates):.1%} ({', '.join(f'{rate:.1%}' for rate in rates)})"
-            for rates in ([x.false_alarms for x in draws], [x.misses for x in draws])
-        )
-        lines.append(
-            f"| {category} | {shots} | {wanted:.0%} | {draws[0].supported:.1%} | {alarms} | {misses} |"
-        )
-    return "\n".join(lines)
+        cells.append([category, *_cells(list(group), shots, wanted, each=True)])
+    for shots in dict.fromkeys(trial.shots for trial in done):
+        draws = [trial for trial in done if trial.shots == shots]
+        cells.append(["mean", *_cells(draws, shots, wanted, each=False)])
+    return markdown_grid(cells)
+
+
+def _cells(draws: Sequence[Trial], shots: int, wanted: float, each: bool) -> list[str]:
+    rates = [
+        [kind[rule] for kind in kinds]
+        for kinds in ([x.false_alarms for x in draws], [x.misses for x in draws])
+        for rule in RULES
+    ]
+    return [str(shots), f"{wanted:.0%}", f"{draws[0].supported:.1%}", *(_rate(x, each) for x in rates)]
+
+
+def _rate(rates: Sequence[float], each: bool) -> str:
+    """The mean, and the rate of each draw if they are several and asked for."""
+    draws = f" ({', '.join(f'{rate:.1%}' for rate in rates)})" if each and len(rates) > 1 else ""
+    return f"{statistics.fmean(rates):.1%}{draws}"

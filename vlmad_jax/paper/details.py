@@ -20,7 +20,7 @@ from vlmad_jax.evaluation import Judged
 from vlmad_jax.files import write_atomically, write_json
 from vlmad_jax.metrics.thresholds import best_threshold
 from vlmad_jax.metrics.uncertainty import Duels, pixel_duels
-from vlmad_jax.report import map_picture
+from vlmad_jax.report import in_proportion, map_picture
 from vlmad_jax.report.parts import Exhibit, Outcome
 
 # A good pixel is a false alarm where it scores higher than this share of all good pixels of its category.
@@ -151,12 +151,14 @@ def shown(scores: np.ndarray, labels: np.ndarray) -> list[int]:
 
 
 def panels(dataset: DataSet, judged: Judged, number: int) -> bytes:
-    """A picture, its map on the scale of its category, and the true outline, as WebP."""
+    """An image in its proportions, its map on the scale of its category, and the true outline, as WebP."""
     sample, maps = judged.samples[number], judged.maps
-    image = resize_picture(read_picture(sample.path), maps.shape[1])
+    whole = read_picture(sample.path)
+    image = resize_picture(whole, maps.shape[1])
     known = judged.masks[number] if sample.has_mask else None
     low, high = float(maps.min()), float(maps.max())
-    drawn = map_picture(image, maps[number], known, low, high)
+    resized = in_proportion(image, maps[number], known, (whole.height, whole.width))
+    drawn = map_picture(*resized, low, high)
     if drawn.height > PANEL:
         width = round(drawn.width * PANEL / drawn.height)
         drawn = drawn.resize((width, PANEL), Image.Resampling.LANCZOS)

@@ -12,6 +12,7 @@ import numpy as np
 
 COLUMNS = 4
 WIDTH, HEIGHT = 2.2, 1.7  # of a panel, in inches
+LEGEND_WIDTH, LEGEND_HEIGHT = 1.35, 0.16  # of an entry of the legend, in inches
 
 
 @dataclass(frozen=True)
@@ -82,7 +83,17 @@ def panel_grid(canvas: matplotlib.figure.Figure, count: int, shared: bool = Fals
 def label_panels(canvas: matplotlib.figure.Figure, x: str, y: str, handles: Mapping[str, Any]) -> None:
     """Names the axes of all panels, and their lines above them if there is more than one."""
     width, height = canvas.get_size_inches()
+    if len(handles) > 1:  # above the panels and their titles, in as many lines as it takes
+        columns = max(1, min(len(handles), int(width / LEGEND_WIDTH)))
+        room = 0.15 + LEGEND_HEIGHT * math.ceil(len(handles) / columns)
+        canvas.subplots_adjust(top=1 - (room + 0.2) / height)
+        canvas.legend(
+            list(handles.values()),
+            list(handles),
+            loc="upper right",
+            ncols=columns,
+            fontsize=7,
+            borderaxespad=0.2,
+        )
     canvas.supxlabel(x, fontsize=8, y=0.05 / height, va="bottom")
     canvas.supylabel(y, fontsize=8, x=0.05 / width, ha="left")
-    if len(handles) > 1:
-        canvas.legend(list(handles.values()), list(handles), loc="upper right", ncols=4, fontsize=7)

@@ -1,7 +1,8 @@
 """What a run leaves behind: files, the table on the terminal, and pictures of anomaly maps."""
 
 from vlmad_jax.files import write_atomically, write_json
-from vlmad_jax.report.maps import enlarged, heat_colours, map_picture
+from vlmad_jax.report.captions import captioned, number
+from vlmad_jax.report.maps import enlarged, heat_colours, in_proportion, map_picture
 from vlmad_jax.report.published import Published, published
 from vlmad_jax.report.scores import ScoreRow, read_scores_csv, write_scores_csv
 from vlmad_jax.report.table import mean_of, metrics_table
@@ -9,11 +10,14 @@ from vlmad_jax.report.table import mean_of, metrics_table
 __all__ = [
     "Published",
     "ScoreRow",
+    "captioned",
     "enlarged",
     "heat_colours",
+    "in_proportion",
     "map_picture",
     "mean_of",
     "metrics_table",
+    "number",
     "published",
     "read_scores_csv",
     "write_atomically",

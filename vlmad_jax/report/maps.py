@@ -10,6 +10,8 @@ from vlmad_jax.errors import InputError
 _HEAT = 0.55  # the share of the heat map where it lies over the picture
 _GREY = np.array([0.299, 0.587, 0.114], np.float32)  # luma weights of ITU-R BT.601
 SMALLEST_HEIGHT = 240  # pixels of a panel on screen
+WIDEST = 4096  # pixels to which panels are enlarged
+SHORTEST, LONGEST = 120, 1024  # pixels of the sides of a panel that is much longer than wide, or wider
 _LINE = 1 / 240  # width of each of the outline's two lines, as a share of the side
 
 
@@ -18,16 +20,16 @@ def map_picture(
 ) -> Image.Image:
     """Draw one picture, its anomaly map over it, and its true outline.
 
-    image uint8 (S, S, 3); anomaly_map (S, S), finite; mask (S, S), anomalous where nonzero, or None where
+    image uint8 (H, W, 3); anomaly_map (H, W), finite; mask (H, W), anomalous where nonzero, or None where
     nothing is known, which leaves the third panel out. `vmin`, black, and `vmax`, pale yellow, are the ends
     of the colour scale, which grows evenly lighter; values beyond them take the end's colour. Maps drawn with
-    the same ends can be compared: give those of a whole category. Returns an RGB picture, S high and 3 S wide
-    (2 S without a mask).
+    the same ends can be compared: give those of a whole category. Returns an RGB picture, H high and 3 W wide
+    (2 W without a mask).
 
     Raises InputError for shapes that do not agree and for ends that are not finite and in order.
     """
     if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
-        raise InputError(f"image: {image.dtype} {image.shape}; give uint8 (S, S, 3)")
+        raise InputError(f"image: {image.dtype} {image.shape}; give uint8 (H, W, 3)")
     for name, array in (("anomaly_map", anomaly_map), ("mask", mask)):
         if array is not None and array.shape != image.shape[:2]:
             raise InputError(f"{name}: shape {array.shape} where image has {image.shape}; give one size")
@@ -43,9 +45,38 @@ def map_picture(
 
 
 def enlarged(picture: Image.Image) -> Image.Image:
-    """The picture enlarged by a whole number until it is `SMALLEST_HEIGHT` pixels high, for people to see."""
-    factor = -(-SMALLEST_HEIGHT // picture.height)
+    """The picture enlarged by a whole number until it is `SMALLEST_HEIGHT` pixels high, for people to see.
+
+    One that would then be wider than `WIDEST` is enlarged less.
+    """
+    factor = max(1, min(-(-SMALLEST_HEIGHT // picture.height), WIDEST // picture.width))
     return picture.resize((picture.width * factor, picture.height * factor), Image.Resampling.NEAREST)
+
+
+def in_proportion(
+    image: np.ndarray, anomaly_map: np.ndarray, mask: np.ndarray | None, size: tuple[int, int]
+) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
+    """Give an image that was resized to a detector's input the proportions back that it had.
+
+    Args:
+      image: uint8 (rows, columns, 3).
+      anomaly_map: float32 of any size, over the whole image.
+      mask: of any size, likewise, or None.
+      size: (height, width) of the image before it was resized.
+
+    Returns:
+      All three of one size: the longer side is that of `image`, or longer, as far as `LONGEST`, where the
+      shorter one would have less than `SHORTEST` pixels.
+    """
+    longest = max(max(image.shape[:2]) / max(size), min(SHORTEST / min(size), LONGEST / max(size)))
+    rows, columns = (max(1, round(side * longest)) for side in size)
+
+    def resized(array: np.ndarray, method: Image.Resampling) -> np.ndarray:
+        return np.asarray(Image.fromarray(array).resize((columns, rows), method))
+
+    known = None if mask is None else resized((mask != 0).astype(np.uint8), Image.Resampling.NEAREST)
+    shown = resized(image, Image.Resampling.BICUBIC)
+    return shown, resized(anomaly_map.astype(np.float32), Image.Resampling.BILINEAR), known
 
 
 def heat_colours(anomaly_map: np.ndarray, vmin: float, vmax: float) -> np.ndarray:
@@ -56,7 +87,7 @@ def heat_colours(anomaly_map: np.ndarray, vmin: float, vmax: float) -> np.ndarra
 
 
 def _heat_over(image: np.ndarray, anomaly_map: np.ndarray, vmin: float, vmax: float) -> np.ndarray:
-    """The colours of the map over the picture in grey, uint8 (S, S, 3)."""
+    """The colours of the map over the picture in grey, uint8 (H, W, 3)."""
     heat = heat_colours(anomaly_map, vmin, vmax)
     grey = (image @ _GREY)[..., None]
     return np.rint(_HEAT * heat + (1 - _HEAT) * grey).astype(np.uint8)

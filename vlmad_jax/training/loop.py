@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 import json
+import math
 import pathlib
 import signal
-from collections.abc import Callable, Iterable
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import jax
 import numpy as np
@@ -17,6 +19,10 @@ from vlmad_jax.files import write_atomically
 from vlmad_jax.training.checkpoints import Checkpoints
 from vlmad_jax.training.step import Batch, Context, Parts, Step, TrainState, replicate, shard, unreplicate
 
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+FOLD = 10  # a loss that falls to a share of one in so many is drawn on a logarithmic scale
 # The losses of this many steps are fetched together, so that the device never waits for the log.
 LOG_EVERY = 10
 
@@ -150,20 +156,37 @@ def read_log(path: pathlib.Path) -> list[dict[str, float]]:
 
 
 def plot_losses(log: pathlib.Path, picture: pathlib.Path) -> None:
-    """Draws every loss term against the step, as a PNG."""
+    """Draws the total loss and each of its terms against the step, a panel each, as a PNG."""
+    loss_figure(read_log(log)).savefig(picture, dpi=120)
+
+
+def loss_figure(lines: Sequence[Mapping[str, Any]]) -> Figure:
+    """A panel for each loss of a log, each on a scale of its own, the total first.
+
+    The scale is logarithmic where all values are above 0 and the largest is `FOLD` times the smallest.
+    """
     from matplotlib.figure import Figure
 
-    lines = read_log(log)
-    steps = [line["step"] for line in lines]
-    figure = Figure(figsize=(8, 4.5), layout="constrained")
-    axes = figure.subplots()
-    for name in lines[0]:
-        if name != "step":
-            axes.plot(steps, running_mean([line[name] for line in lines]), label=name)
-    axes.set(xlabel="step", ylabel="loss (running mean of 50 steps)", ylim=(0, None))
-    axes.legend()
-    axes.grid(alpha=0.3)
-    figure.savefig(picture, dpi=120)
+    names = sorted((name for name in lines[0] if name != "step"), key=lambda name: name != "loss")
+    columns = min(3, len(names))
+    rows = math.ceil(len(names) / columns)
+    figure = Figure(figsize=(max(5, 4 * columns), 3 * rows), layout="constrained")
+    panels = figure.subplots(rows, columns, sharex=True, squeeze=False).flat
+    for name, axes in itertools.zip_longest(names, panels):
+        if name is None:
+            axes.remove()
+            continue
+        means = running_mean([line[name] for line in lines])
+        axes.plot([line["step"] for line in lines], means)
+        wide = means.min() > 0 and means.max() >= FOLD * means.min()
+        axes.set(title=name, yscale="log" if wide else "linear")
+        if not wide:
+            axes.ticklabel_format(useOffset=False)
+        axes.tick_params(labelbottom=True)
+        axes.grid(alpha=0.3, which="both")
+    figure.supxlabel("step")
+    figure.supylabel("loss (running mean of 50 steps)")
+    return figure
 
 
 def running_mean(values: list[float], width: int = 50) -> np.ndarray:
