@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, Self
 
 from vlmad_jax.contents import digests_of
+from vlmad_jax.environment import FILE, write_environment
 from vlmad_jax.errors import InputError
 from vlmad_jax.files import write_atomically
 from vlmad_jax.folder import take_folder
@@ -24,7 +25,7 @@ from vlmad_jax.notices import say
 
 LINES = "scores.jsonl"
 TABLE = "scores.csv"
-OUTPUTS = (LINES, TABLE, "maps")
+OUTPUTS = (LINES, TABLE, "maps", FILE)
 
 
 class Kept(NamedTuple):
@@ -46,6 +47,7 @@ class Journal:
 
     def __init__(self, out: Path, config: dict[str, Any], resume: bool) -> None:
         take_folder(out, config, OUTPUTS, resume)
+        write_environment(out)
         self.out = out
         self.done: dict[Key, Kept] = {}
         self._rewrite(lambda row: row.error is None)
