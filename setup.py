@@ -5,10 +5,6 @@ from setuptools import find_packages, setup
 MOVED = {"vlmad_jax.experiments": "experiments", "vlmad_jax.weights": "weights"}
 
 setup(
-    packages=[
-        *find_packages(include=["vlmad_jax", "vlmad_jax.*"]),
-        "vlmad_jax.experiments",
-        "vlmad_jax.weights",
-    ],
-    package_dir={"vlmad_jax.experiments": "experiments", "vlmad_jax.weights": "weights"},
+    packages=[*find_packages(include=["vlmad_jax", "vlmad_jax.*"]), *MOVED],
+    package_dir=MOVED,
 )

@@ -5,8 +5,8 @@
     python -m experiments.predict nut.vlmad camera --watch          # answers each picture as it comes
     python -m experiments.predict nut.vlmad new --engine=ray        # on all machines of a Ray cluster
 
-Writes OUT/scores.jsonl and OUT/scores.csv, a row an image as it is judged: path, frame (of a video or a file of
-several images), score, probability, decision (good or bad), boxes of the defects (x, y, width, height in
+Writes OUT/scores.jsonl and OUT/scores.csv, a row an image as it is judged: path, frame (of a video or a file
+of several images), score, probability, decision (good or bad), boxes of the defects (x, y, width, height in
 pixels, and the map's peak; as a table they are OUT/boxes.csv), milliseconds, or the error that kept it from
 being judged; and a digest of the file's content. What was written stays, however a run ends, and the next run
 with the same --out goes on: it judges what is new, and again what changed; what is gone no longer counts.

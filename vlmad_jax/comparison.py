@@ -18,9 +18,11 @@ from tqdm import tqdm
 
 from vlmad_jax.benchmark.machine import describe, peak_memory
 from vlmad_jax.cache import software
+from vlmad_jax.clip.hub import check_named
 from vlmad_jax.clip.model import load_clip
 from vlmad_jax.data import load_dataset
 from vlmad_jax.data.notices import tell
+from vlmad_jax.environment import write_environment
 from vlmad_jax.errors import InputError
 from vlmad_jax.evaluation import EvaluationConfig, evaluate
 from vlmad_jax.figure_keys import params_fingerprint, tokenizer_digest
@@ -177,6 +179,8 @@ def compare(grid: Grid, out: Path, resume: bool = True, workers: int = 0) -> dic
     Raises:
       InputError: something is wrong with the pictures, the weights or the parameters of any method.
     """
+    for config in grid.cells.values():
+        check_named(config.weights, config.params)
     with in_process(Inputs, grid) as ask:
         fingerprints = ask("fingerprints")
     cells: dict[str, Figures] = {}
@@ -191,6 +195,7 @@ def compare(grid: Grid, out: Path, resume: bool = True, workers: int = 0) -> dic
                 failed[name] = str(error)
                 tqdm.write(shown(f"left out: {name}: {error}"))
     contents = {"cells": cells, "rows": [row_of(grid, *row, cells) for row in grid.rows], "failed": failed}
+    write_environment(out)
     write_json(out / "comparison.json", contents)
     return contents
 

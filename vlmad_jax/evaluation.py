@@ -16,6 +16,7 @@ import numpy as np
 from tqdm import tqdm
 
 from vlmad_jax import metrics, report
+from vlmad_jax.clip.hub import check_named
 from vlmad_jax.clip.model import load_clip
 from vlmad_jax.clip.precision import dtype_of
 from vlmad_jax.data import DataSet, Sample, load_dataset
@@ -125,6 +126,7 @@ def evaluate(
     kind = method(config.method)  # before the slow things, so that a misspelt name is told at once
     kind.check_references(given=config.shots != 0)
     dtype_of(config.dtype)
+    check_named(config.weights, config.params)
     dataset = load_dataset(config.dataset, config.data_dir, config.categories)
     if not compared and (part is None or part.process == 0):  # else others tell it
         tell(dataset)

@@ -8,6 +8,7 @@ timing/<category>.json      how long it took, if that was measured
 details/<category>/         what else was asked to be kept of its maps
 maps/                       pictures of anomaly maps, if they were asked for
 metrics.json, scores.csv    everything, once all categories are done
+environment.json            versions, commit and machine, which nothing else has
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from vlmad_jax.environment import write_environment
 from vlmad_jax.folder import read_json, remove_outputs, take_folder
 from vlmad_jax.metrics import Metrics
 from vlmad_jax.notices import say
@@ -24,6 +26,7 @@ from vlmad_jax.report import ScoreRow, mean_of, read_scores_csv, write_json, wri
 
 OUTPUTS = (
     "metrics.json",
+    "environment.json",
     "scores.csv",
     "references.json",
     "maps",
@@ -103,6 +106,7 @@ class Results:
         metrics = {name: self.metrics(name) for name in categories}
         contents = {"method": method, "config": config, "categories": metrics, "mean": mean_of(metrics)}
         write_scores_csv(self.out / "scores.csv", [row for name in categories for row in self.rows(name)])
+        write_environment(self.out)
         write_json(self.out / "metrics.json", contents)
         return contents
 

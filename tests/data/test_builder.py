@@ -86,3 +86,18 @@ def test_an_index_of_older_code_is_not_served(products: Path, monkeypatch: pytes
     place = make_builder(DATASETS["folder"], products).data_path
     monkeypatch.setattr(cache, "CACHE_VERSION", 0)
     assert make_builder(DATASETS["folder"], products).data_path != place
+
+
+def test_without_array_record_the_index_is_a_plain_file(
+    products: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    by_tfds = load_dataset("folder", products)
+    monkeypatch.setitem(sys.modules, "array_record", None)
+    assert load_dataset("folder", products) == by_tfds
+    (made,) = cache.glob("index/*/*.jsonl")
+    before = made.stat()
+    assert load_dataset("folder", products) == by_tfds
+    assert made.stat() == before
+    save(picture(71), products / "bottle/test/scratch/003.png")
+    assert len(load_dataset("folder", products).samples) == len(by_tfds.samples) + 1
+    assert len(list(cache.glob("index/*/*.jsonl"))) == 2

@@ -62,9 +62,7 @@ def test_vlmad_version_and_cite(capsys, monkeypatch):
 
 def test_a_command_speaks_as_it_was_called(capsys, monkeypatch):
     monkeypatch.setattr(calling, "PREFIX", "vlmad ")
-    told = (
-        "make one with experiments.fit, python -m experiments.fit, not x/experiments.fit, experiments.fit/y"
-    )
+    told = "make it with experiments.fit, python -m experiments.fit, not x/experiments.fit, experiments.fit/y"
     asked = "make it with vlmad fit, vlmad fit, not x/experiments.fit, experiments.fit/y"
     assert calling.in_words_of_caller(told) == asked
     done = here(capsys, "predict")

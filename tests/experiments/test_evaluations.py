@@ -138,7 +138,7 @@ def test_published_figures_stand_beside_ours(
 CHANGES: dict[str, tuple[str, Any]] = {
     "weights": ("elsewhere", "elsewhere"),
     "dataset": ("visa", "visa"),
-    "data_dir": ("~/pictures", "~/pictures"),
+    "data_dir": ("~/pictures", os.path.expanduser("~/pictures")),
     "categories": ("cup,lid", ("cup", "lid")),
     "batch_size": ("3", 3),
     "dtype": ("bfloat16", "bfloat16"),

@@ -22,6 +22,7 @@ BUNDLED_PARAMS = {
     name: BUNDLED_DIRECTORY.with_name(f"tiny_{name}") for name in ("anomalyclip", "aprilgan", "coop")
 }
 
+HUB_ID = r"[\w.-]+/[\w.-]+"
 SMALL_FILES = ("*.json", "*.txt")
 # One set of weights is enough: the first of these that a repository holds.
 TRANSFORMERS_FILES = ("model.safetensors", "model-*.safetensors", "pytorch_model.bin", "pytorch_model-*.bin")
@@ -39,7 +40,7 @@ def locate(path_or_hub_id: str) -> pathlib.Path:
         return path
     if path_or_hub_id in BUNDLED_NAMES:
         return bundled()
-    if not re.fullmatch(r"[\w.-]+/[\w.-]+", path_or_hub_id) or path.exists():
+    if not re.fullmatch(HUB_ID, path_or_hub_id) or path.exists():
         raise InputError(f"{path_or_hub_id}: no such directory; give a checkpoint's directory or a hub id")
     from huggingface_hub import snapshot_download
 
@@ -54,6 +55,20 @@ def locate(path_or_hub_id: str) -> pathlib.Path:
                 f"{path_or_hub_id}: neither a directory nor to be had from the hub ({reason}); "
                 "check the name and the network, or give a directory"
             ) from error
+
+
+def check_named(weights: str | None, params: str | None) -> None:
+    """Raises InputError for weights or learned parameters that are not there, before anything slow is done.
+
+    A hub id is not looked up.
+    """
+    if weights is not None and weights not in BUNDLED_NAMES and not re.fullmatch(HUB_ID, weights):
+        locate(weights)
+    if params is not None and not pathlib.Path(params).expanduser().exists():
+        raise InputError(
+            f"--params={params}: no such file or folder; give a folder of experiments.train, or a "
+            ".pth file of the authors"
+        )
 
 
 def is_bundled(path_or_hub_id: str) -> bool:

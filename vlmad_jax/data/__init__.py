@@ -7,6 +7,7 @@ from pathlib import Path
 from vlmad_jax.data.checks import check, choose_categories
 from vlmad_jax.data.elpv import ELPV
 from vlmad_jax.data.folder import FOLDER
+from vlmad_jax.data.index import has_array_record, plain_samples
 from vlmad_jax.data.mvtec_ad import MVTEC_AD
 from vlmad_jax.data.samples import DataSet, Sample
 from vlmad_jax.data.source import Source
@@ -35,17 +36,22 @@ def load_dataset(name: str, data_dir: str | Path | None = None, categories: Sequ
     have to be told of it is told by `notices.tell`.
     Raises InputError for everything that is wrong with them, with the files or with the pictures' masks.
     """
-    from vlmad_jax.data.builder import make_builder, read_samples  # imports TFDS, which is slow
-
     if name not in DATASETS:
         raise InputError(f"--dataset: unknown data set {name!r}; choose one of {', '.join(DATASETS)}")
     source = DATASETS[name]
-    builder = make_builder(source, None if data_dir is None else Path(data_dir).expanduser())
-    samples = tuple(read_samples(builder))
+    place = None if data_dir is None else Path(data_dir).expanduser()
+    if has_array_record():
+        from vlmad_jax.data.builder import make_builder, read_samples  # imports TFDS, which is slow
+
+        builder = make_builder(source, place)
+        root, samples = builder.root, tuple(read_samples(builder))
+    else:
+        root = source.locate(place)
+        samples = tuple(plain_samples(source, root))
     names = source.object_names
-    found = DataSet(name, str(builder.root), samples, source.homepage, source.citation, names)
+    found = DataSet(name, str(root), samples, source.homepage, source.citation, names)
     dataset = replace(found, samples=choose_categories(found, categories))
-    left_out = source.left_out(builder.root, samples)
+    left_out = source.left_out(root, samples)
     if categories:
         left_out = [entry for entry in left_out if entry.category in dataset.categories]
     dataset = replace(dataset, left_out=tuple(left_out))

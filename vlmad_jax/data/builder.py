@@ -8,29 +8,18 @@ TensorFlow, preparing takes a second, and the pictures are decoded once, in the 
     builder.as_data_source("test")[0]   # {"path": b"/data/bottle/test/good/000.png", "masks": b"", ...}
 """
 
-import dataclasses
-import os
 import tempfile
-from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-import numpy as np
 import tensorflow_datasets as tfds
-from tqdm import tqdm
 
-from vlmad_jax.cache import cache_folder, cache_key
-from vlmad_jax.contents import signature
-from vlmad_jax.data.images import read_masks
+from vlmad_jax.cache import cache_folder
+from vlmad_jax.data.index import FIELDS, cannot_write, digest_of, in_order, to_example, to_sample, with_marked
 from vlmad_jax.data.samples import Sample
 from vlmad_jax.data.source import Source
-from vlmad_jax.errors import InputError
-from vlmad_jax.files import leads_up, walk
 from vlmad_jax.names import shown
 
 SPLITS = ("train", "test")
-FIELDS = ("path", "category", "split", "defect", "masks", "marked")
-BETWEEN = "\0"  # masks of one sample: no path has it in it
 
 
 class SampleIndex(tfds.core.GeneratorBasedBuilder, skip_registration=True):  # type: ignore[call-arg]
@@ -68,7 +57,7 @@ class SampleIndex(tfds.core.GeneratorBasedBuilder, skip_registration=True):  # t
 
     def _generate_examples(self, samples: list[Sample]):
         for number, sample in enumerate(samples):
-            yield number, _example(sample)
+            yield number, to_example(sample)
 
     def _log_download_bytes(self) -> None:
         """Print nothing: nothing is downloaded."""
@@ -84,7 +73,7 @@ def make_builder(source: Source, data_dir: Path | None) -> SampleIndex:
     replaced or renamed: the index is then prepared anew. Raises what `source.locate` raises.
     """
     root = source.locate(data_dir)
-    return SampleIndex(source, root, cache_folder() / "index" / _digest(root))
+    return SampleIndex(source, root, cache_folder() / "index" / digest_of(root))
 
 
 def read_samples(builder: SampleIndex) -> list[Sample]:
@@ -95,8 +84,10 @@ def read_samples(builder: SampleIndex) -> list[Sample]:
     tfds.disable_progress_bar()
     if not builder.data_path.exists():
         builder = _prepare(builder)
-    samples = [_sample(example) for split in builder.info.splits for example in builder.as_data_source(split)]
-    return sorted(samples, key=lambda sample: (sample.category, sample.split == "test"))
+    samples = [
+        to_sample(example) for split in builder.info.splits for example in builder.as_data_source(split)
+    ]
+    return in_order(samples)
 
 
 def _prepare(builder: SampleIndex) -> SampleIndex:
@@ -106,48 +97,6 @@ def _prepare(builder: SampleIndex) -> SampleIndex:
             builder.download_and_prepare(download_dir=downloads)
     except OSError as error:
         if not builder.data_path.exists():  # else another process was quicker
-            folder = cache_folder()
-            message = f"{folder}: cannot be written ({error.strerror}); set VLMAD_JAX_CACHE to another folder"
-            raise InputError(message) from None
+            raise cannot_write(error) from None
         return SampleIndex(builder.source, builder.root, builder.index)
     return builder
-
-
-def with_marked(samples: Sequence[Sample]) -> list[Sample]:
-    """The samples with the share that their masks mark, which is read in threads."""
-    drawn = [sample for sample in samples if sample.masks]
-    with ThreadPoolExecutor(os.cpu_count()) as threads:
-        shares = threads.map(_marked, drawn)
-        with tqdm(shares, "reading masks", len(drawn), leave=False, delay=2, disable=None) as bar:
-            found = {sample.path: share for sample, share in zip(drawn, bar, strict=True)}
-    return [dataclasses.replace(sample, marked=found.get(sample.path)) for sample in samples]
-
-
-def _marked(sample: Sample) -> float | None:
-    """The share that is marked; None of masks that do not decode, which whoever reads them tells."""
-    try:
-        mask = read_masks(sample.masks)
-    except InputError:
-        return None
-    return int(mask.sum(dtype=np.int64)) / mask.size
-
-
-def _example(sample: Sample) -> dict[str, bytes]:
-    marked = "" if sample.marked is None else repr(sample.marked)
-    texts = vars(sample) | {"masks": BETWEEN.join(sample.masks), "marked": marked}
-    return {field: os.fsencode(texts[field]) for field in FIELDS}
-
-
-def _sample(example: dict[str, bytes]) -> Sample:
-    path, category, split, defect, masks, marked = (os.fsdecode(example[field]) for field in FIELDS)
-    paths = tuple(masks.split(BETWEEN)) if masks else ()
-    return Sample(path, category, split, defect, paths, float(marked) if marked else None)
-
-
-def _digest(root: Path) -> str:
-    """16 hexadecimal digits of the path of `root`, the signatures of the files below it, and the versions."""
-    parts = [os.fsencode(root)]
-    for folder, names in walk(root, closed=leads_up(root)):
-        for path in (os.path.join(folder, name) for name in names or ()):
-            parts.append(os.fsencode(path) + f"\0{signature(path)}\n".encode())
-    return cache_key(*parts)

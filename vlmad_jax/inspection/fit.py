@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from vlmad_jax.clip.hub import BUNDLED
+from vlmad_jax.clip.hub import BUNDLED, check_named
 from vlmad_jax.clip.model import load_clip
 from vlmad_jax.clip.precision import dtype_of
 from vlmad_jax.errors import InputError
@@ -154,6 +154,7 @@ def check(config: FitConfig, kind: type[Detector]) -> None:
         raise InputError(f"--threshold_from={config.threshold_from}: give {' or '.join(SOURCES)}")
     check_rate(config.false_alarms)
     dtype_of(config.dtype)
+    check_named(config.weights, config.params)
 
 
 def plan(config: FitConfig, detector: Detector, images: int) -> str:

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, Self
 
 from vlmad_jax.contents import digests_of
+from vlmad_jax.environment import FILE, write_environment
 from vlmad_jax.errors import InputError
 from vlmad_jax.files import write_atomically
 from vlmad_jax.folder import take_folder
@@ -30,7 +31,7 @@ from vlmad_jax.notices import say
 LINES = "scores.jsonl"
 TABLE = "scores.csv"
 BOXES = "boxes.csv"
-OUTPUTS = (LINES, TABLE, BOXES, MAPS)
+OUTPUTS = (LINES, TABLE, BOXES, MAPS, FILE)
 
 
 class Kept(NamedTuple):
@@ -52,6 +53,7 @@ class Journal:
 
     def __init__(self, out: Path, config: dict[str, Any], resume: bool) -> None:
         take_folder(out, config, OUTPUTS, resume)
+        write_environment(out)
         self.out = out
         self.done: dict[Key, Kept] = {}
         self._rewrite(lambda row: row.error is None)

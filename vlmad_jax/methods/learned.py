@@ -16,7 +16,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from vlmad_jax.clip.hub import BUNDLED_PARAMS, is_bundled
+from vlmad_jax.clip.hub import BUNDLED_PARAMS, check_named, is_bundled
 from vlmad_jax.clip.model import CLIP
 from vlmad_jax.errors import InputError, few
 from vlmad_jax.files import write_json
@@ -112,11 +112,7 @@ class LearnedDetector(Detector):
           InputError: nothing of the kind is there, or a setting that does not fit the backbone.
         """
         path = pathlib.Path(path).expanduser()
-        if not path.exists():
-            raise InputError(
-                f"--params={path}: no such file or folder; give a folder of experiments.train, or a "
-                ".pth file of the authors"
-            )
+        check_named(None, str(path))
         if not is_directory_of_ours(path):
             try:
                 return cls.of_authors_file(clip, path)

@@ -7,6 +7,8 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+from vlmad_jax.clip.hub import check_named
+from vlmad_jax.environment import write_environment
 from vlmad_jax.errors import InputError
 from vlmad_jax.paper import (
     calibration,
@@ -99,6 +101,7 @@ def report(
         others.
     """
     chosen = choose(only)
+    check_named(config.weights, config.params)
     runs = Runs(config, out, resume, workers)
     runs.learned, runs.base  # noqa: B018  what is missing or does not fit is told before anything is computed
     made: dict[str, list[Part]] = {}
@@ -109,6 +112,7 @@ def report(
             made.setdefault(section, []).extend(study(runs))
     sections = [Section(name, title, made[name]) for name, title in SECTIONS.items() if name in made]
     write_report(out, TITLE, sections, intro(runs))
+    write_environment(out)
     return sections
 
 

@@ -13,10 +13,12 @@ import optax
 from tqdm import tqdm
 
 from vlmad_jax.cache import software
+from vlmad_jax.clip.hub import check_named
 from vlmad_jax.clip.model import CLIP, load_clip
 from vlmad_jax.clip.precision import check_trainable
 from vlmad_jax.data import DataSet, Sample, load_dataset
 from vlmad_jax.data.notices import UNTRAINED, tell
+from vlmad_jax.environment import write_environment
 from vlmad_jax.errors import InputError
 from vlmad_jax.files import write_json
 from vlmad_jax.methods import LearnedDetector, learning_method
@@ -106,6 +108,7 @@ def train_method(config: TrainConfig, out: pathlib.Path, resources: Resources = 
             f"--auxiliary={config.auxiliary} is not one of {', '.join(AUXILIARY)}; give one of these"
         )
     check_trainable(config.dtype)
+    check_named(config.weights, None)
     dataset = load_dataset(config.dataset, config.data_dir, config.categories)
     samples = training_samples(dataset, config.auxiliary)
     if jax.process_index() == 0:
@@ -139,6 +142,7 @@ def train_method(config: TrainConfig, out: pathlib.Path, resources: Resources = 
     if done == steps:
         save_params(out / "params", state.params, detector, record(dataset, samples))
         if jax.process_index() == 0:
+            write_environment(out)
             plot_losses(out / "log.jsonl", out / "losses.png")
     return out / "params"
 
