@@ -2,8 +2,8 @@
 
     python docs/render_report.py docs/report.png
 
-The report itself is of `python -m experiments.paper --only=table1,table2 --out=OUT`; `--report=FILE` takes one
-that is there. Without `--categories` it is of all eight products of `synthetic`.
+The report itself is of `python -m experiments.paper --only=table1,table2 --out=OUT`; `--report=FILE` takes
+one that is there. Without `--categories` it is of all eight products of `synthetic`.
 """
 
 from __future__ import annotations
