@@ -92,7 +92,7 @@ class Part:
 
 def evaluate(
     config: EvaluationConfig,
-    out: Path,
+    out: str | Path,
     resume: bool = True,
     save_maps: bool = False,
     workers: int = 0,
@@ -121,6 +121,7 @@ def evaluate(
       InputError: whatever is wrong with the configuration, the weights or the data; or more than 1% of the
         pictures cannot be read.
     """
+    out = Path(out).expanduser()
     if part and not resume:
         raise InputError("--noresume would remove what the other processes write; remove --out beforehand")
     kind = method(config.method)  # before the slow things, so that a misspelt name is told at once

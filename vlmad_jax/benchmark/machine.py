@@ -7,7 +7,6 @@ import os
 import pathlib
 import platform
 import re
-import resource
 import sys
 from collections.abc import Callable
 from typing import Any
@@ -59,6 +58,8 @@ def process_peak() -> int:
         status = pathlib.Path("/proc/self/status").read_text()
         return int(status.split("VmHWM:")[1].split()[0]) * 1024
     except (OSError, IndexError):
+        import resource  # which Windows lacks
+
         unit = 1 if sys.platform == "darwin" else 1024
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
 

@@ -82,7 +82,7 @@ class Fitted:
     tiling: Tiling
 
 
-def fit(config: FitConfig, out: Path, overwrite: bool = False, workers: int = 0) -> Fitted:
+def fit(config: FitConfig, out: str | Path, overwrite: bool = False, workers: int = 0) -> Fitted:
     """Makes a detector and saves it to `out`.
 
     Args:
@@ -94,6 +94,7 @@ def fit(config: FitConfig, out: Path, overwrite: bool = False, workers: int = 0)
     Raises:
       InputError: whatever is wrong with the configuration, the weights or the pictures, or with `out`.
     """
+    out = Path(out).expanduser()
     kind = method(config.method)  # before the slow things, so that a misspelt name is told at once
     check(config, kind)
     check_out(out, overwrite)
