@@ -30,7 +30,7 @@ from vlmad_jax.clip.tensors import read_tensors
 from vlmad_jax.errors import InputError
 from vlmad_jax.inspection.decision import Decision
 from vlmad_jax.inspection.detector import FittedDetector
-from vlmad_jax.inspection.saved import verify, write_saved
+from vlmad_jax.inspection.saved import MANIFEST, verify, write_saved
 from vlmad_jax.inspection.scorer import Scorer
 from vlmad_jax.inspection.tiles import Tiling
 from vlmad_jax.inspection.trees import flatten, unflatten
@@ -120,6 +120,28 @@ def load_again(path: Path, clip: CLIP, batch_size: int) -> FittedDetector:
     """What was saved with a backbone that is loaded already; raises InputError as `load_detector` does."""
     checksum = verify(path)
     return _restored(path, clip, batch_size, _described(path), checksum)
+
+
+def save_threshold(path: Path, detector: FittedDetector, threshold: float) -> None:
+    """Replaces a saved detector by the same with another threshold, and another checksum.
+
+    Raises:
+      InputError: the threshold is not finite; the directory is damaged, or not what `detector` was loaded
+        from; or it cannot be written.
+    """
+    changed = detector.with_threshold(threshold)
+    if verify(path) != detector.checksum:
+        raise InputError(f"{path}: was replaced since it was loaded; start again with what is there now")
+    described = _described(path)
+    before = described["threshold"]
+    fitted = before.get("fitted", before["text"])
+    told = f"threshold: {changed.threshold:.6g}, set by hand; as it was fitted: {fitted}"
+    by_hand = {"rule": "by hand", "fitted": fitted, "lines": [told], "text": told}
+    described |= {"decision": changed.decision.describe(), "threshold": before | by_hand}
+    names = [file.relative_to(path).as_posix() for file in sorted(path.rglob("*")) if file.is_file()]
+    files = {name: (path / name).read_bytes() for name in names if name != MANIFEST}
+    files[DESCRIPTION] = json.dumps(described, indent=2, allow_nan=False).encode() + b"\n"
+    write_saved(path, files, overwrite=True)
 
 
 def saved_params(path: Path) -> dict[str, Any]:

@@ -9,7 +9,7 @@ import pytest
 from selenium import webdriver
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
-from selenium.webdriver.support.ui import WebDriverWait
+from selenium.webdriver.support.ui import Select, WebDriverWait
 
 from tests.data.conftest import save
 from tests.inspection.conftest import part
@@ -69,6 +69,9 @@ class Page:
         self.driver.execute_script("arguments[0].scrollIntoView({block: 'center'})", self.one(selector))
         self.one(selector).click()
 
+    def choose(self, selector: str, value: str) -> None:
+        Select(self.one(selector)).select_by_value(value)
+
     def score(self, number: int) -> float:
         return float(self.texts(".card .numbers")[number].split(",")[0].removeprefix("score "))
 
@@ -117,6 +120,47 @@ def test_from_dropping_to_a_refit(page: Page, tiny: Path, tmp_path: Path):
     assert "Missed" in page.one(".card:nth-child(1) .verdict").text
     page.slide(between)
     assert page.one("#missed").text == "0 of 1 (0.0%)"
+
+    field = page.one("#threshold-value")
+    for text, value, problems in (
+        (f"{between:.6f}".replace(".", ","), f"{between:.6f}", []),
+        ("1.000,5", f"{between:.6f}", ['"1.000,5" is no number; write for example 0.25']),
+        (f"{between:.6f}", f"{between:.6f}", []),
+    ):
+        page.driver.execute_script("arguments[0].value = ''", field)
+        field.send_keys(text)
+        assert page.texts("#problems p") == problems
+        assert float(page.driver.execute_script("return threshold")) == float(value)
+    bars = "return [...document.querySelectorAll('#histogram .good')].length"
+    assert page.driver.execute_script(bars) == 2  # the two good images, not their copies
+
+    names = lambda: [name for name in page.texts(".card .name") if name]  # noqa: E731  "" where it is hidden
+    for order, expected in (("best", ["fine.png", "<b>bad.png"]), ("worst", ["<b>bad.png", "fine.png"])):
+        page.choose("#order", order)
+        page.until(lambda expected=expected: names() == expected)
+    for kept, expected in (
+        ("bad", ["<b>bad.png"]),
+        ("good", ["fine.png"]),
+        ("marked", ["<b>bad.png", "fine.png"]),
+    ):
+        page.choose("#filter", kept)
+        page.until(lambda expected=expected: names() == expected)
+    lines = page.driver.execute_script("return table()").splitlines()
+    assert lines[0] == "name,score,probability,decision,threshold,boxes,mark"
+    assert [line.split(",")[0] for line in lines[1:]] == ["<b>bad.png", "fine.png"]
+    assert [line.split(",")[3] for line in lines[1:]] == ["bad", "good"]
+    assert page.driver.execute_script("return ['=1+1', 'a\"b,c', -1].map(cell)") == [
+        "'=1+1", '"a""b,c"', "-1",
+    ]  # fmt: skip
+    page.choose("#filter", "all")
+    page.choose("#order", "came")
+    page.press(".card:nth-child(1) .stack")
+    assert page.one("#large .what").text.startswith("<b>bad.png, bad, score ")
+    assert page.one("#large .picture").size["width"] > 2 * page.one(".card .picture").size["width"]
+    page.press("#large-close")
+    page.press("#save-threshold")
+    page.told("Saved in plate.vlmad")
+    assert load_detector(tiny).threshold == pytest.approx(between, abs=1e-6)
 
     before = page.score(0)
     page.press("#words-panel summary")

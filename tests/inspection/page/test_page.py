@@ -4,6 +4,7 @@ import dataclasses
 import io
 import json
 import os
+import shutil
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -247,3 +248,34 @@ def test_a_detector_in_a_folder_of_any_name(loaded: FittedDetector):
     told = Desk(loaded, name, Workshop(name)).describe()
     assert (told["name"], told["out"]) == ("pi\\xe8ce.vlmad", "pi\\xe8ce.vlmad")
     json.dumps(told, ensure_ascii=False).encode()  # as it is sent
+
+
+def test_a_threshold_is_saved_into_the_detector(saved: Path, tmp_path: Path):
+    own = shutil.copytree(saved, tmp_path / "plate.vlmad")
+    before = load_detector(own)
+    with serving(own, None) as server:
+        client = Client(server.url)
+        client.drop(part(9, spot=True))
+        score = client("GET", "state").json["pictures"][0]["own"]["score"]
+        for threshold in (score * 1.5, score * 2):
+            answer = client("POST", "threshold", {"threshold": threshold})
+            assert (answer.status, answer.json["decision"]["threshold"]) == (200, threshold)
+            assert answer.json["pictures"][0]["own"]["decision"] == "good"
+        after = load_detector(own)
+        assert after.threshold == after.with_threshold(score * 2).threshold == score * 2
+        assert after.checksum != before.checksum
+        assert after.decision == before.with_threshold(score * 2).decision
+        assert after(part(9, spot=True)).image == before(part(9, spot=True)).image
+        fitted = before.description["threshold"]["text"]
+        told = f"threshold: {score * 2:.6g}, set by hand; as it was fitted: {fitted}"
+        assert after.description["threshold"]["text"] == told
+        kept = (file.relative_to(own) for file in own.rglob("*"))
+        assert sorted(kept) == sorted(file.relative_to(saved) for file in saved.rglob("*"))
+        for nonsense in ("0.5", None, True, [1]):
+            refused = client("POST", "threshold", {"threshold": nonsense})
+            assert (refused.status, refused.error) == (400, "a threshold is a number")
+        assert "give finite numbers" in client("POST", "threshold", b'{"threshold": NaN}').error
+        shutil.rmtree(own)
+        shutil.copytree(saved, own)
+        assert "was replaced since it was loaded" in client("POST", "threshold", {"threshold": 1.0}).error
+    assert load_detector(own).threshold == before.threshold

@@ -32,6 +32,7 @@ _ASSETS = {
     "page.css": ("vlmad_jax.report", "text/css"),
     "theme.js": ("vlmad_jax.report", "text/javascript"),
     "inspect.css": ("vlmad_jax.inspection.page", "text/css"),
+    "gallery.js": ("vlmad_jax.inspection.page", "text/javascript"),
     "inspect.js": ("vlmad_jax.inspection.page", "text/javascript"),
 }
 
@@ -48,6 +49,7 @@ def application(desk: Desk, port: int, token: str) -> Guard:
         Route("/pictures/{number:int}/mark", handlers.mark, methods=["POST"]),
         Route("/pictures/{number:int}/{layer}", handlers.layer),
         Route("/words", handlers.words, methods=["POST"]),
+        Route("/threshold", handlers.threshold, methods=["POST"]),
         Route("/refit", handlers.refit, methods=["POST"]),
     ]
     problems: dict[Any, Any] = {
@@ -119,6 +121,14 @@ class Handlers:
         """{"good": [phrases], "bad": [phrases]} are tried; {} ends that."""
         form = await _form(request)
         await run_in_threadpool(self.desk.session.try_words, Words.from_json(form) if form else None)
+        return await self.state(request)
+
+    async def threshold(self, request: Request) -> Response:
+        """{"threshold": 0.25} is saved into the detector."""
+        value = (await _form(request)).get("threshold")
+        if isinstance(value, bool) or not isinstance(value, (int, float)):
+            raise InputError("a threshold is a number")
+        await run_in_threadpool(self.desk.save_threshold, value)
         return await self.state(request)
 
     async def refit(self, request: Request) -> Response:

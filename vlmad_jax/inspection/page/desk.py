@@ -11,7 +11,7 @@ from vlmad_jax.errors import InputError
 from vlmad_jax.inspection.detector import FittedDetector
 from vlmad_jax.inspection.page.refit import Workshop
 from vlmad_jax.inspection.page.session import Session
-from vlmad_jax.inspection.store import good_scores
+from vlmad_jax.inspection.store import good_scores, load_again, save_threshold
 from vlmad_jax.inspection.words import why_none, words_of
 
 
@@ -45,6 +45,21 @@ class Desk:
             "suggested": None if self.workshop is None else self.workshop.suggested(self.saved),
             "pictures": [shown.describe() for shown in list(self.session.pictures.values())],
         }
+
+    def save_threshold(self, threshold: float) -> None:
+        """Saves another threshold into the detector; from then on it judges by that.
+
+        Raises InputError for one that is not finite, while a refit is under way, or where the directory was
+        changed by somebody else or cannot be written.
+        """
+        if not self._refitting.acquire(blocking=False):
+            raise InputError("a refit is under way; wait until it is done")
+        try:
+            own = self.session.judges.own
+            save_threshold(self.saved, own, threshold)
+            self.session.replace(load_again(self.saved, own.scorer.detector.clip, own.batch_size), set())
+        finally:
+            self._refitting.release()
 
     def refit(self, name: str, overwrite: bool, with_trial_words: bool) -> list[str]:
         """Makes a detector with the pictures that were marked good; from then on it judges.

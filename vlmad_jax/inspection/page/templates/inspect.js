@@ -79,6 +79,18 @@ function goodScores() {
   return (own.length ? own : state.good).map(([, score]) => score);
 }
 
+// A number as people type it, with a point or a comma; NaN for what is none, "1.000,5" among it.
+const typed = (text) => (/^\s*[-+]?(\d+[.,]?\d*|[.,]\d+)(e[-+]?\d+)?\s*$/i.test(text) ? Number(text.replace(",", ".")) : NaN);
+
+let before = 0; // the threshold when typing began
+
+function typeThreshold(text) {
+  const value = typed(text);
+  byId("threshold-value").setAttribute("aria-invalid", String(!Number.isFinite(value)));
+  complain(Number.isFinite(value) ? [] : [`"${text}" is no number; write for example 0.25`]);
+  setThreshold(Number.isFinite(value) ? value : before); // what was typed on the way to nonsense does not stay
+}
+
 function setThreshold(value) {
   if (!Number.isFinite(value)) return;
   threshold = value;
@@ -88,7 +100,7 @@ function setThreshold(value) {
 
 function showThreshold() {
   const scores = state.pictures.map((picture) => opinion(picture).score);
-  const good = state.good.map(([, score]) => score);
+  const good = goodScores();
   const all = [...scores, ...good, state.decision.threshold, threshold];
   const [least, most] = [Math.min(...all), Math.max(...all)];
   const margin = 0.08 * (most - least) || 0.05 * Math.abs(most) || 0.05;
@@ -108,6 +120,7 @@ function showThreshold() {
   byId("false-alarms").textContent = share(references.filter(isBad).length, references.length);
   byId("missed").textContent = share(count(marked("bad"), false), marked("bad").length);
   byId("alarmed").textContent = share(count(marked("good"), true), marked("good").length);
+  byId("save-threshold").disabled = threshold === state.decision.threshold;
   byId("flag").hidden = threshold === state.decision.threshold;
   byId("flag").querySelector("code").textContent = `--threshold=${threshold}`;
   byId("refit-what").textContent = `${marked("good").length} marked good, ${marked("bad").length} marked bad.`;
@@ -130,7 +143,7 @@ function drawHistogram(good, dropped, low, high) {
     ...dropped.map((score) => line(at(score), 80, 100, "dropped")),
     line(at(threshold), 0, 100, "threshold")
   );
-  const what = `${good.length} good scores and ${dropped.length} pictures from ${shown(low)} to ${shown(high)}`;
+  const what = `${good.length} good images and ${dropped.length} pictures from ${shown(low)} to ${shown(high)}`;
   byId("histogram").setAttribute("aria-label", `${what}, the threshold at ${shown(threshold)}`);
 }
 
@@ -157,6 +170,8 @@ function addCard(picture) {
   remove.setAttribute("aria-label", `Remove ${name}`);
   remove.addEventListener("click", () => attempt([remove], () => removePicture(number)));
   cards.set(number, card);
+  card.querySelector(".stack").setAttribute("aria-label", `Enlarge ${name}`);
+  enlargeable(card, number);
   byId("pictures").append(card);
 }
 
@@ -194,6 +209,7 @@ function showDecision(picture) {
     ? "A reference now: the detector knows it."
     : wrong && (picture.mark === "bad" ? "Missed: it is bad." : "False alarm: it is good.");
   verdict.hidden = !picture.reference && !wrong;
+  arrange();
 }
 
 function showAll(fresh) {
@@ -313,7 +329,14 @@ async function refit() {
   }
 }
 
+async function saveThreshold() {
+  const fresh = await post("threshold", { threshold });
+  showAll(fresh);
+  tell(`Saved in ${fresh.name}: its threshold is ${shown(threshold)} now.`);
+}
+
 function start() {
+  startGallery();
   byId("files").addEventListener("change", async (event) => {
     const files = [...event.target.files];
     event.target.value = "";
@@ -332,8 +355,13 @@ function start() {
     if (event.dataTransfer.files.length) addFiles([...event.dataTransfer.files]);
   });
   byId("threshold").addEventListener("input", (event) => setThreshold(event.target.valueAsNumber));
-  byId("threshold-value").addEventListener("input", (event) => setThreshold(event.target.valueAsNumber));
-  byId("threshold-value").addEventListener("blur", () => showThreshold());
+  byId("threshold-value").addEventListener("input", (event) => typeThreshold(event.target.value));
+  byId("threshold-value").addEventListener("focus", () => (before = threshold));
+  byId("threshold-value").addEventListener("blur", () => {
+    byId("threshold-value").removeAttribute("aria-invalid");
+    showThreshold();
+  });
+  byId("save-threshold").addEventListener("click", () => attempt([byId("save-threshold")], saveThreshold));
   byId("reset").addEventListener("click", () => setThreshold(state.decision.threshold));
   byId("opacity").addEventListener("input", (event) => {
     document.body.style.setProperty("--opacity", event.target.valueAsNumber / 100);
