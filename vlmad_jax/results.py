@@ -71,7 +71,7 @@ class Results:
             names = ", ".join(changed)
             told = f"{self.out}: the images, or the versions, of {names} changed since; evaluated again"
             say(told)
-            remove_outputs(self.out, ["metrics.json", "scores.csv"])
+            remove_outputs(self.out, ["metrics.json", "environment.json", "scores.csv"])
         for name in changed:
             kept = [f"categories/{name}.json", f"categories/{name}.csv", f"timing/{name}.json"]
             remove_outputs(self.out, [*kept, f"maps/{name}", f"details/{name}"])
