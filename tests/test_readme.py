@@ -37,19 +37,16 @@ def test_links_lead_somewhere(page: Path) -> None:
             continue
         path, _, anchor = target.partition("#")
         found = page.parent / path if path else page
-        assert found.exists() or path == "LICENSE", f"{page.name}: {target}"
+        assert found.exists(), f"{page.name}: {target}"
         assert not anchor or anchor in anchors(found), f"{page.name}: {target}"
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_commands_and_their_flags_exist(page: Path) -> None:
     commands = re.findall(r"python -m experiments\.(\w+)((?:[^\n`]|\\\n)*)", page.read_text())
-    shared = "".join(
-        (ROOT / f"experiments/{name}.py").read_text() for name in ("common", "training", "cluster")
-    )
+    shared = "".join(path.read_text() for path in (ROOT / "vlmad_jax/commands").glob("*.py"))
     for name, arguments in commands:
-        entry = ROOT / f"experiments/{'inspect' if name == 'review' else name}.py"
-        source = (entry if entry.exists() else ROOT / f"experiments/{name}.py").read_text() + shared
+        source = (ROOT / f"experiments/{name}.py").read_text() + shared
         for flag in re.findall(r"(?<!\S)--(?:no)?(\w+)", arguments):
             assert re.search(rf'"(no)?{flag}"', source) or flag == "help", f"{page.name}: {name} --{flag}"
 
