@@ -11,6 +11,7 @@ import jax
 import pytest
 from jax.experimental.compilation_cache import compilation_cache
 
+from tests.bright_evaluation import Brightness, put_in_place
 from tests.data.conftest import make_category
 from tests.experiments.command import WEIGHTS
 from vlmad_jax.clip.tensors import read_tensors, write_safetensors
@@ -99,3 +100,9 @@ def folder(tmp_path: Path) -> Path:
     make_category(tmp_path / "products/bottle")
     make_category(tmp_path / "products/metal_nut", masks=False)
     return tmp_path / "products"
+
+
+@pytest.fixture
+def stub(monkeypatch: pytest.MonkeyPatch) -> list[Brightness]:
+    """Puts Brightness in the place of every method; the list fills with the detectors made."""
+    return put_in_place(monkeypatch)

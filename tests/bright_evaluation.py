@@ -1,0 +1,47 @@
+"""A detector for what does not depend on the detector, put in the place of every method."""
+
+from types import SimpleNamespace
+from typing import Any, ClassVar
+
+import numpy as np
+import pytest
+
+from vlmad_jax import evaluation
+from vlmad_jax.methods import Options, Scores
+
+
+class Brightness:
+    """A detector for what does not depend on the detector: bright pictures and pixels are anomalous."""
+
+    size = 16
+
+    setting: ClassVar[dict[str, Any]] = {}
+
+    def __init__(self) -> None:
+        self.prepared: list[tuple[str, np.ndarray | None]] = []
+        self.batches: list[int] = []
+
+    def prepare(self, object_name: str, references: np.ndarray | None, params: dict[str, Any]) -> float:
+        self.prepared.append((object_name, references))
+        return 0.0 if references is None else float(references.mean())
+
+    def score(self, state: float, images: Any) -> Scores:
+        self.batches.append(len(images))
+        values = np.asarray(images, np.float32) + np.float32(state)
+        return Scores(values.mean(axis=(1, 2, 3)), values.mean(axis=3))
+
+
+def put_in_place(monkeypatch: pytest.MonkeyPatch) -> list[Brightness]:
+    """Puts Brightness in the place of every method; the list fills with the detectors made."""
+    made: list[Brightness] = []
+
+    def chosen(clip: Any, options: Options) -> tuple[Brightness, dict[str, Any]]:
+        made.append(Brightness())
+        return made[-1], {}
+
+    kind = SimpleNamespace(chosen=chosen, check_references=lambda given: None)
+    monkeypatch.setattr(evaluation, "method", lambda name: kind)
+    monkeypatch.setattr(
+        evaluation, "load_clip", lambda *_: SimpleNamespace(fingerprint="none", tokenizer=None)
+    )
+    return made
