@@ -70,7 +70,7 @@ def test_prompts_of_one_folder_are_tested_on_another(
 CHANGES: dict[str, tuple[str, Any]] = {
     "weights": ("elsewhere", "elsewhere"),
     "dataset": ("visa", "visa"),
-    "data_dir": ("~/visa", "~/visa"),
+    "data_dir": ("~/visa", str(Path("~/visa").expanduser())),
     "categories": ("cup,lid", ("cup", "lid")),
     "epochs": ("3", 3),
     "batch_size": ("4", 4),
