@@ -39,9 +39,10 @@ def put_in_place(monkeypatch: pytest.MonkeyPatch) -> list[Brightness]:
         made.append(Brightness())
         return made[-1], {}
 
-    kind = SimpleNamespace(chosen=chosen, check_references=lambda given: None)
+    kind = SimpleNamespace(chosen=chosen, check_references=lambda given: None, options=())
     monkeypatch.setattr(evaluation, "method", lambda name: kind)
     monkeypatch.setattr(
         evaluation, "load_clip", lambda *_: SimpleNamespace(fingerprint="none", tokenizer=None)
     )
+    monkeypatch.setattr(evaluation, "check_named", lambda *_: None)
     return made

@@ -10,6 +10,7 @@ import pytest
 from tests.experiments.command import here
 from tests.training.settings import small_config
 from vlmad_jax import InputError, load_clip
+from vlmad_jax.cache import software
 from vlmad_jax.clip.model import random_clip, save_clip
 from vlmad_jax.data import rendering
 from vlmad_jax.training import pretrain as module
@@ -144,7 +145,8 @@ def test_a_run_of_another_configuration_is_refused(tmp_path):
 
 
 def test_the_command_refuses_another_configuration(tmp_path, capsys):
-    (tmp_path / "pretrain.json").write_text(json.dumps(dataclasses.asdict(PretrainConfig(seed=7))))
+    there = dataclasses.asdict(PretrainConfig(seed=7)) | {"software": software()}
+    (tmp_path / "pretrain.json").write_text(json.dumps(there))
     done = here(capsys, "pretrain", f"--out={tmp_path}")
     assert done.code == 1
     assert done.stderr.splitlines() == [
