@@ -212,7 +212,7 @@ def test_batch_size_and_workers_reach_the_reading(
     evaluate(here, tmp_path / "processes", save_maps=True, workers=2)
     assert stub[0].batches == stub[1].batches == [2] * 6
     files = [path.relative_to(tmp_path / "here") for path in tmp_path.glob("here/**/*") if path.is_file()]
-    assert len(files) == 17
+    assert len(files) == 18
     for file in files:
         assert (tmp_path / "here" / file).read_bytes() == (tmp_path / "processes" / file).read_bytes()
 

@@ -106,6 +106,7 @@ def test_from_another_folder_with_processes(base: list[str], tmp_path: Path) -> 
     assert done.stdout.endswith(f"\nresults are in results/few_shot/{out.name}\n")
     assert sorted(path.name for path in out.glob("*.*")) == [
         "config.json",
+        "environment.json",
         "metrics.json",
         "references.json",
         "scores.csv",
