@@ -259,7 +259,9 @@ def test_a_run_that_is_killed_goes_on(
         os.link(first, folder / f"{number}.png")
     done = here(capsys, "predict", *flags)
     assert done.code == 0
-    assert done.stdout.startswith("160 good, 0 bad, 0 could not be judged")
+    before = kept.count(b"\n")
+    assert done.stdout.startswith(f"{160 - before} good, 0 bad, 0 could not be judged")
+    assert f"{before} rows kept from before, and not counted above: {before} good, 0 bad" in done.stdout
     content = (out / "scores.jsonl").read_bytes()
     assert content.startswith(kept)
     assert len(lines(content.decode())) == content.count(b"\n") == 160
