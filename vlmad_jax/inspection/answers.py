@@ -15,7 +15,7 @@ from vlmad_jax.inspection.journal import Journal, Kept
 from vlmad_jax.inspection.judged import Judged, Key
 from vlmad_jax.inspection.map_places import MapPlaces
 from vlmad_jax.inspection.rows import Row
-from vlmad_jax.names import one_line
+from vlmad_jax.names import shown
 
 MOST_NAMED = 10  # bad images that a summary names
 
@@ -54,7 +54,7 @@ class Counts:
         if both := self.kept + self.kept_bad:
             rows = f"{both} row{'s' * (both > 1)} kept from before"
             lines.append(f"{rows}, and not counted above: {self.kept} good, {self.kept_bad} bad")
-        lines += [f"bad: {one_line(name)}" for name in self.bad_ones]
+        lines += [f"bad: {shown(name)}" for name in self.bad_ones]
         if more := self.bad + self.kept_bad - len(self.bad_ones):
             lines.append(f"bad: {more} more")
         return lines
