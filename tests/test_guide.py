@@ -65,6 +65,7 @@ def test_what_was_fitted_says_how(followed):
     folder, done = followed
     about = json.loads((folder / "nut.vlmad/detector.json").read_text())
     assert about["threshold"]["pictures"] == 16
-    assert "support a rate of 5.88%" in about["threshold"]["text"]
-    assert about["threshold"]["text"] in done[1].stdout
+    lines = about["threshold"]["lines"]
+    assert "without it: 16 images support 5.88%; 99 support what is wanted" in lines
+    assert "\n".join(lines) in done[1].stdout
     assert done[4].stdout.split()[0] in ("True", "False")
