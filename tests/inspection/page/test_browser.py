@@ -53,7 +53,7 @@ class Page:
         return [found.text for found in self.driver.find_elements(By.CSS_SELECTOR, selector)]
 
     def until(self, holds: Callable[[], Any]) -> None:
-        WebDriverWait(self.driver, 30, 0.05).until(lambda _: holds())
+        WebDriverWait(self.driver, 120, 0.05).until(lambda _: holds())
 
     def told(self, start: str) -> str:
         """Waits until the status begins so."""
