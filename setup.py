@@ -1,4 +1,4 @@
-"""What pyproject.toml cannot say: folders of the clone that an installation holds inside of the package."""
+"""Map folders of the clone into the package, which pyproject.toml cannot do."""
 
 from setuptools import find_packages, setup
 

@@ -1,4 +1,4 @@
-"""What MkDocs needs to make pages of files outside docs/: the README and the card of the weights."""
+"""Let MkDocs make pages of files outside docs/: the README and the card of the weights."""
 
 from __future__ import annotations
 
