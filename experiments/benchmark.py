@@ -15,11 +15,11 @@ from collections.abc import Sequence
 from absl import flags
 
 from vlmad_jax import benchmark
+from vlmad_jax.backbones.config import ARCHITECTURES
 from vlmad_jax.benchmark import WORKS, Setting
-from vlmad_jax.clip.config import ARCHITECTURES
 from vlmad_jax.commands import common
 from vlmad_jax.commands.paths import define_path
-from vlmad_jax.files import write_json
+from vlmad_jax.runtime.files import write_json
 
 METHOD = flags.DEFINE_string("method", "winclip", "The method to measure.")
 ARCH = flags.DEFINE_string("arch", "vit-b-16-plus-240", f"The backbone: {', '.join(ARCHITECTURES)}.")

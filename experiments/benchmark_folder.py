@@ -18,14 +18,14 @@ from pathlib import Path
 
 from absl import flags
 
+from vlmad_jax.backbones.checkpoints.hub import BUNDLED
 from vlmad_jax.benchmark import folder_memory
-from vlmad_jax.benchmark.machine import describe
-from vlmad_jax.clip.hub import BUNDLED
 from vlmad_jax.commands import common
 from vlmad_jax.commands.paths import define_path
-from vlmad_jax.files import write_atomically, write_json
 from vlmad_jax.inspection import FitConfig, fit
 from vlmad_jax.report.figure_files import to_png
+from vlmad_jax.runtime.files import write_atomically, write_json
+from vlmad_jax.runtime.machine import describe
 
 PICTURES = flags.DEFINE_integer("pictures", 100_000, "Pictures in the folder.", lower_bound=8)
 DIFFERENT = flags.DEFINE_integer("different", 240, "Different ones; the others are links.", lower_bound=8)

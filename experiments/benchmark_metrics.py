@@ -16,7 +16,7 @@ from vlmad_jax.benchmark import metrics_speed
 from vlmad_jax.commands import common
 from vlmad_jax.commands.paths import define_path
 from vlmad_jax.errors import InputError
-from vlmad_jax.files import write_json
+from vlmad_jax.runtime.files import write_json
 
 PICTURES = flags.DEFINE_integer("pictures", 150, "Maps of the category.", lower_bound=4)
 SIDES = flags.DEFINE_list("sides", ["256"], "Sides of the maps in pixels, one after another.")

@@ -17,7 +17,7 @@ from vlmad_jax.benchmark import pipeline_speed
 from vlmad_jax.commands import common
 from vlmad_jax.commands.paths import define_path
 from vlmad_jax.errors import InputError
-from vlmad_jax.files import write_json
+from vlmad_jax.runtime.files import write_json
 
 PICTURES = flags.DEFINE_integer("pictures", 160, "Pictures read with each number of workers.", lower_bound=32)
 SIDES = flags.DEFINE_list("sides", ["900", "1024"], "Sides of the files in pixels; MVTec AD has 700 to 1024.")

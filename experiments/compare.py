@@ -17,12 +17,12 @@ from absl import flags
 
 from vlmad_jax.commands import common
 from vlmad_jax.commands.paths import define_path_list
-from vlmad_jax.comparison import Grid, Shots, compare
 from vlmad_jax.errors import InputError
-from vlmad_jax.evaluation import EvaluationConfig
-from vlmad_jax.files import write_atomically
+from vlmad_jax.evaluation.comparison import Grid, Shots, compare
+from vlmad_jax.evaluation.evaluate import EvaluationConfig
 from vlmad_jax.methods import METHODS
 from vlmad_jax.report.comparison_table import comparison_table
+from vlmad_jax.runtime.files import write_atomically
 
 common.define_shared_flags()
 METHOD_NAMES = flags.DEFINE_list("methods", list(METHODS), "What to compare; all if not given.")

@@ -18,10 +18,10 @@ from vlmad_jax.commands import common
 from vlmad_jax.commands.paths import define_path
 from vlmad_jax.data import DATASETS, load_dataset
 from vlmad_jax.data.notices import tell
-from vlmad_jax.files import write_json
 from vlmad_jax.inspection.fit import FitConfig
 from vlmad_jax.inspection.trial import Trial, table, trials
 from vlmad_jax.methods import METHODS
+from vlmad_jax.runtime.files import write_json
 
 common.define_model_flags(windows=False)
 common.define_workers_flag()

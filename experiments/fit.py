@@ -26,7 +26,7 @@ from vlmad_jax.errors import InputError
 from vlmad_jax.inspection.deciding import SOURCES
 from vlmad_jax.inspection.fit import FitConfig, fit
 from vlmad_jax.methods import METHODS
-from vlmad_jax.names import readable, shown
+from vlmad_jax.runtime.names import readable, shown
 
 common.define_model_flags()
 common.define_workers_flag()

@@ -26,8 +26,8 @@ from vlmad_jax.commands import common
 from vlmad_jax.commands.paths import define_path, define_path_list
 from vlmad_jax.data import DATASETS
 from vlmad_jax.errors import InputError
-from vlmad_jax.paper.config import Domain, PaperConfig, read_words
-from vlmad_jax.paper.studies import STUDIES, report
+from vlmad_jax.studies.config import Domain, PaperConfig, read_words
+from vlmad_jax.studies.report import STUDIES, report
 
 common.define_shared_flags(windows=False)
 DEFAULT = PaperConfig("", "")

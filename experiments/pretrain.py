@@ -15,8 +15,8 @@ from absl import flags
 
 from vlmad_jax.commands import common
 from vlmad_jax.commands.paths import define_path, define_paths
-from vlmad_jax.training.contrastive import WEIGHTS
-from vlmad_jax.training.pretrain import PretrainConfig, pretrain
+from vlmad_jax.pretraining.contrastive import WEIGHTS
+from vlmad_jax.pretraining.pretrain import PretrainConfig, pretrain
 
 DEFAULT = PretrainConfig()
 FLAGS = flags.FLAGS

@@ -16,7 +16,7 @@ from absl import flags
 from vlmad_jax.commands import common, training
 from vlmad_jax.commands.paths import define_path
 from vlmad_jax.errors import InputError
-from vlmad_jax.evaluation import EvaluationConfig
+from vlmad_jax.evaluation.evaluate import EvaluationConfig
 
 training.define()
 TRAIN = flags.DEFINE_string("train", None, "The data set to learn from.")

@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 import numpy as np
 import pytest
 
-from vlmad_jax import evaluation
+from vlmad_jax.evaluation import evaluate as evaluation
 from vlmad_jax.methods import Options, Scores
 
 

@@ -14,7 +14,7 @@ from jax.experimental.compilation_cache import compilation_cache
 from tests.bright_evaluation import Brightness, put_in_place
 from tests.data.conftest import make_category
 from tests.experiments.command import WEIGHTS
-from vlmad_jax.clip.tensors import read_tensors, write_safetensors
+from vlmad_jax.backbones.checkpoints.tensors import read_tensors, write_safetensors
 
 
 def configure(**values: Any) -> None:

@@ -2,7 +2,7 @@
 
     python -m tests.kept_outputs
 
-stores them anew, after numbers changed and `CACHE_VERSION` in vlmad_jax/cache.py was raised.
+stores them anew, after numbers changed and `CACHE_VERSION` in vlmad_jax/runtime/cache.py was raised.
 """
 
 import tempfile
@@ -16,12 +16,12 @@ from PIL import Image
 from tests.golden import shallow_clip
 from tests.methods.detectors import IMAGES, REFERENCES, published_prompts, shallow_anomalyclip
 from vlmad_jax import PatchCore, WinCLIP
-from vlmad_jax.cache import CACHE_VERSION
-from vlmad_jax.data import rendering
+from vlmad_jax import synthetic as rendering
 from vlmad_jax.data.images import read_mask, read_picture, resize_mask, resize_picture
 from vlmad_jax.methods.aprilgan import AprilGAN
 from vlmad_jax.metrics import evaluate
-from vlmad_jax.paper.embeddings import Encoder
+from vlmad_jax.runtime.cache import CACHE_VERSION
+from vlmad_jax.studies.embeddings import Encoder
 
 Outputs = dict[str, np.ndarray]
 

@@ -54,7 +54,9 @@ def test_every_block_runs(followed):
 
 def test_most_nuts_are_judged_rightly(followed):
     folder, _ = followed
-    rows = list(csv.DictReader((folder / "results/nuts/scores.csv").read_text(encoding="utf-8-sig").splitlines()))
+    rows = list(
+        csv.DictReader((folder / "results/nuts/scores.csv").read_text(encoding="utf-8-sig").splitlines())
+    )
     assert len(rows) == 60
     wrong = [row for row in rows if (row["decision"] == "good") != row["path"].endswith("-good.png")]
     assert 0 < len(wrong) < 20  # the small model misses some

@@ -95,7 +95,7 @@ def test_what_the_archives_hold(installed: Installed) -> None:
         if kind == "experiments":
             expected = {f"vlmad_jax/{path.relative_to(ROOT).as_posix()}" for path in files}
         assert {name for name in names if name.startswith(f"vlmad_jax/{kind}/")} == expected
-    assert {"vlmad_jax/py.typed", "vlmad_jax/paper/definitions.json"} <= set(names)
+    assert {"vlmad_jax/py.typed", "vlmad_jax/studies/definitions.json"} <= set(names)
     assert any(name.endswith("licenses/LICENSE") for name in names)
     with tarfile.open(installed.sdist) as sdist:
         held = {name.partition("/")[2] for name in sdist.getnames()}

@@ -10,8 +10,8 @@ import vlmad_jax
 from tests.experiments.command import ROOT, there
 from tests.golden import golden_clip
 from tests.methods.test_authors_files import pickled, prompts
+from vlmad_jax.evaluation.trained_on import BY_CONTENT, BY_NAME, training_of
 from vlmad_jax.methods import METHODS
-from vlmad_jax.trained_on import BY_CONTENT, BY_NAME, training_of
 
 PAGES = [ROOT / "README.md", ROOT / "weights/README.md", *sorted((ROOT / "docs").glob("*.md"))]
 README = (ROOT / "README.md").read_text()

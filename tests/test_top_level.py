@@ -12,7 +12,7 @@ import vlmad_jax
 from tests.data.conftest import picture, save
 from tests.experiments.command import there
 from vlmad_jax import InputError, read_image
-from vlmad_jax.clip import hub
+from vlmad_jax.backbones.checkpoints import hub
 from vlmad_jax.data.images import resize_picture
 
 
@@ -21,7 +21,7 @@ def test_every_name_is_there_and_nothing_else():
     assert set(vlmad_jax.__all__) <= set(dir(vlmad_jax))
     with pytest.raises(AttributeError, match="module 'vlmad_jax' has no attribute 'nothing'"):
         vlmad_jax.nothing  # noqa: B018
-    assert vlmad_jax.evaluate.__module__ == "vlmad_jax.evaluation"
+    assert vlmad_jax.evaluate.__module__ == "vlmad_jax.evaluation.evaluate"
     assert vlmad_jax.fit.__module__ == "vlmad_jax.inspection.fit"
 
 

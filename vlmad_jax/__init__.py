@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from vlmad_jax import metrics
-    from vlmad_jax.clip.model import CLIP, load_clip, save_clip
+    from vlmad_jax.backbones.clip import CLIP, load_clip, save_clip
     from vlmad_jax.data import load_dataset
     from vlmad_jax.data.images import read_image
     from vlmad_jax.errors import InputError
-    from vlmad_jax.evaluation import EvaluationConfig, evaluate
+    from vlmad_jax.evaluation.evaluate import EvaluationConfig, evaluate
     from vlmad_jax.inspection import FitConfig, fit, load_detector
     from vlmad_jax.methods import (
         SPADE,
@@ -61,17 +61,17 @@ __all__ = [
 
 # Where each is; all others are methods.
 _HOMES = {
-    "CLIP": "vlmad_jax.clip.model",
-    "EvaluationConfig": "vlmad_jax.evaluation",
+    "CLIP": "vlmad_jax.backbones.clip",
+    "EvaluationConfig": "vlmad_jax.evaluation.evaluate",
     "FitConfig": "vlmad_jax.inspection",
     "InputError": "vlmad_jax.errors",
-    "evaluate": "vlmad_jax.evaluation",
+    "evaluate": "vlmad_jax.evaluation.evaluate",
     "fit": "vlmad_jax.inspection",
-    "load_clip": "vlmad_jax.clip.model",
+    "load_clip": "vlmad_jax.backbones.clip",
     "load_dataset": "vlmad_jax.data",
     "load_detector": "vlmad_jax.inspection",
     "read_image": "vlmad_jax.data.images",
-    "save_clip": "vlmad_jax.clip.model",
+    "save_clip": "vlmad_jax.backbones.clip",
 }
 
 
@@ -81,7 +81,7 @@ def __getattr__(name: str) -> Any:
     if name == "metrics":
         value: Any = importlib.import_module("vlmad_jax.metrics")
     elif name == "__version__":
-        value = importlib.import_module("vlmad_jax.about").version()
+        value = importlib.import_module("vlmad_jax.runtime.about").version()
     else:
         value = getattr(importlib.import_module(_HOMES.get(name, "vlmad_jax.methods")), name)
     globals()[name] = value

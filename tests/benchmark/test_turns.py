@@ -11,10 +11,11 @@ import numpy as np
 import pytest
 
 from tests.benchmark.settings import Failing, Leaving, quick_contender, small
-from vlmad_jax.benchmark import contender, machine, run, table, turns
+from vlmad_jax.benchmark import contender, run, table, turns
 from vlmad_jax.benchmark.contender import Round, Start
 from vlmad_jax.errors import InputError
-from vlmad_jax.process import in_process
+from vlmad_jax.runtime import machine
+from vlmad_jax.runtime.child_process import in_process
 
 
 @pytest.fixture(scope="module")

@@ -6,7 +6,8 @@ import jax.numpy as jnp
 import pytest
 
 from tests.benchmark.settings import SMALL, small
-from vlmad_jax import windows
+from vlmad_jax.backbones.clip import CLIP, random_clip
+from vlmad_jax.backbones.clip_weights import cast_matrices
 from vlmad_jax.benchmark import (
     anomalyclip_flop,
     architecture,
@@ -15,10 +16,9 @@ from vlmad_jax.benchmark import (
     winclip_flop,
 )
 from vlmad_jax.benchmark.jobs import make_job, random_state
-from vlmad_jax.clip.model import CLIP, random_clip
-from vlmad_jax.clip.weights import cast_matrices
 from vlmad_jax.errors import InputError
 from vlmad_jax.methods import WinCLIP
+from vlmad_jax.scoring import windows
 
 # By hand for SMALL. One layer of T tokens: weights 2 T 16 (4 x 16 + 2 x 32) = 4096 T, attention
 # 2 (2 T T 16) = 64 T T; projection 2 x 16 x 8 = 256. Sequences: 17 tokens once, 5 in 9 windows, 10 in 4.

@@ -9,10 +9,10 @@ import pytest
 import tensorflow_datasets as tfds
 
 from tests.data.conftest import picture, save
-from vlmad_jax import cache
 from vlmad_jax.data import DATASETS, load_dataset
 from vlmad_jax.data.builder import make_builder
 from vlmad_jax.errors import InputError
+from vlmad_jax.runtime import cache
 
 
 def test_it_is_a_tfds_builder(products: Path) -> None:

@@ -142,7 +142,7 @@ def test_elpv_without_its_package(monkeypatch: pytest.MonkeyPatch, tmp_path: Pat
     fails(r"labels\.csv, line 1: not a name", "elpv", tmp_path)
     (tmp_path / "labels.csv").write_text("images/a.png 1.0 mono\n")
     fails(r"images/a\.png is missing", "elpv", tmp_path)
-    monkeypatch.setattr("vlmad_jax.data.elpv.find_spec", lambda name: None)
+    monkeypatch.setattr("vlmad_jax.data.datasets.elpv.find_spec", lambda name: None)
     fails(r"pip install -e '\.\[elpv\]'", "elpv")
 
 

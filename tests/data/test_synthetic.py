@@ -6,11 +6,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from vlmad_jax import cache as kept
-from vlmad_jax.cache import cache_key
-from vlmad_jax.data import load_dataset, rendering, synthetic_pictures
+from vlmad_jax import synthetic as rendering
+from vlmad_jax.data import load_dataset
 from vlmad_jax.data.images import read_mask, read_masks, read_picture
-from vlmad_jax.data.synthetic_pictures import Plan, jobs, render_all
+from vlmad_jax.runtime import cache as kept
+from vlmad_jax.runtime.cache import cache_key
+from vlmad_jax.synthetic import dataset_images as synthetic_pictures
+from vlmad_jax.synthetic.dataset_images import Plan, jobs, render_all
 
 SMALL = Plan(size=48, train=1, good=1, defective=2)
 

@@ -6,9 +6,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from vlmad_jax.data import load_dataset, rendering, textures
+from vlmad_jax import synthetic as rendering
+from vlmad_jax.data import load_dataset
+from vlmad_jax.data.datasets import textures
+from vlmad_jax.data.datasets.textures import PLAN, Plan, square
 from vlmad_jax.data.images import read_masks, read_picture
-from vlmad_jax.data.textures import PLAN, Plan, square
 from vlmad_jax.errors import InputError
 
 SMALL = Plan(photographs=("brick",), size=64, train=2, good=1, defective=len(rendering.SURFACE_DEFECTS))

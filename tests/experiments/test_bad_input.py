@@ -10,10 +10,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.clip.torch_files import encode
+from tests.backbones.torch_files import encode
 from tests.data.conftest import make_category, mask, picture, save
 from tests.experiments.command import here, there
-from vlmad_jax.clip.tensors import read_tensors, write_safetensors
+from vlmad_jax.backbones.checkpoints.tensors import read_tensors, write_safetensors
 from vlmad_jax.commands import common
 from vlmad_jax.methods import METHODS
 

@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 
 from tests.experiments.command import Done, here
-from vlmad_jax import InputError, comparison
-from vlmad_jax.comparison import Grid
-from vlmad_jax.evaluation import EvaluationConfig
+from vlmad_jax import InputError
+from vlmad_jax.evaluation import comparison
+from vlmad_jax.evaluation.comparison import Grid
+from vlmad_jax.evaluation.evaluate import EvaluationConfig
 from vlmad_jax.report.comparison_table import comparison_table
 
 pytestmark = pytest.mark.usefixtures("evaluating")

@@ -10,9 +10,9 @@ from absl import flags
 
 import vlmad_jax
 from tests.experiments.command import ROOT, here, there
-from vlmad_jax import about, citations
 from vlmad_jax.commands import calling, common, console, paths
 from vlmad_jax.methods import METHODS
+from vlmad_jax.runtime import about, citations
 
 NAMES = sorted(path.stem for path in (ROOT / "experiments").glob("[!_]*.py"))
 PATH_FLAGS = {

@@ -11,8 +11,8 @@ import pytest
 
 from tests.data.conftest import make_category, picture, save
 from tests.experiments.command import Done, here, there
-from vlmad_jax import evaluation
-from vlmad_jax.clip import hub
+from vlmad_jax.backbones.checkpoints import hub
+from vlmad_jax.evaluation import evaluate as evaluation
 
 pytestmark = pytest.mark.usefixtures("evaluating")
 
@@ -165,7 +165,7 @@ def test_every_flag_is_read(capsys: pytest.CaptureFixture[str], monkeypatch: pyt
     seen: list[dict[str, Any]] = []
 
     def record(config: evaluation.EvaluationConfig, *run: Any, part: Any) -> dict[str, Any]:
-        assert part is None  # tests/test_data_parallel.py
+        assert part is None  # tests/evaluation/test_parallel.py
         seen.append(vars(config) | dict(zip(RUN, run, strict=True)))
         return {"categories": {}, "mean": {}}
 

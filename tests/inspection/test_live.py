@@ -11,11 +11,11 @@ import pytest
 
 from tests.inspection.brightness import SIDE, detector, grey
 from vlmad_jax import InputError
-from vlmad_jax.contents import digest
 from vlmad_jax.data.pipeline import ReadPicture
 from vlmad_jax.inspection import live
 from vlmad_jax.inspection.judged import Judged
 from vlmad_jax.inspection.live import judge_live, named, watch
+from vlmad_jax.runtime.contents import digest
 
 READ = ReadPicture((SIDE, SIDE))
 

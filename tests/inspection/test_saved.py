@@ -13,13 +13,13 @@ from PIL import Image
 from tests.golden import golden_clip
 from tests.inspection.conftest import part
 from vlmad_jax import InputError, load_detector
-from vlmad_jax.clip.tensors import read_tensors
-from vlmad_jax.contents import digest
+from vlmad_jax.backbones.checkpoints.tensors import read_tensors
 from vlmad_jax.inspection import FitConfig, fit, store
 from vlmad_jax.inspection.saved import verify, write_saved
 from vlmad_jax.inspection.store import describe_weights
 from vlmad_jax.inspection.trees import flatten, unflatten
 from vlmad_jax.methods import METHODS
+from vlmad_jax.runtime.contents import digest
 
 
 @pytest.fixture

@@ -11,10 +11,11 @@ from scipy.ndimage import gaussian_filter
 
 from tests.golden import case, difference
 from tests.methods.detectors import anomalyclip, published_batch, published_prompts, shallow_anomalyclip
-from vlmad_jax import CLIP, AnomalyCLIP, InputError, chunks, load_clip
-from vlmad_jax.clip import hub
-from vlmad_jax.clip.attention import diagonal, kernel
-from vlmad_jax.clip.config import vit
+from vlmad_jax import CLIP, AnomalyCLIP, InputError, load_clip
+from vlmad_jax.backbones import chunking as chunks
+from vlmad_jax.backbones.attention import diagonal, kernel
+from vlmad_jax.backbones.checkpoints import hub
+from vlmad_jax.backbones.config import vit
 from vlmad_jax.methods import Options, method
 from vlmad_jax.methods.detector import blur
 

@@ -9,11 +9,12 @@ import numpy as np
 import pytest
 
 from tests.golden import case, difference, golden_clip
-from vlmad_jax import CLIP, AprilGAN, InputError, chunks
-from vlmad_jax.clip.config import vit
+from vlmad_jax import CLIP, AprilGAN, InputError
+from vlmad_jax.backbones import chunking as chunks
+from vlmad_jax.backbones.config import vit
 from vlmad_jax.methods import aprilgan
 from vlmad_jax.methods.detector import upsample
-from vlmad_jax.prompts import APRIL_GAN
+from vlmad_jax.scoring.prompts import APRIL_GAN
 
 pytestmark = pytest.mark.usefixtures("as_people_run_it")
 CASE = case("april_gan")

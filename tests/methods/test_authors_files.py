@@ -7,13 +7,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.clip.torch_files import ordered_dict, tensor, write
+from tests.backbones.torch_files import ordered_dict, tensor, write
 from tests.data.conftest import picture, save
 from tests.experiments.command import here
 from tests.golden import difference, golden_clip, shallow_clip
 from vlmad_jax import AnomalyCLIP, AprilGAN, CoOp, InputError
-from vlmad_jax.clip.config import vit
-from vlmad_jax.clip.model import CLIP
+from vlmad_jax.backbones.clip import CLIP
+from vlmad_jax.backbones.config import vit
 from vlmad_jax.methods import Options, method
 
 D = 64  # width of the reference models' text transformers

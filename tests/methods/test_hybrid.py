@@ -12,7 +12,7 @@ from tests.golden import case, difference, golden_clip
 from tests.methods.detectors import published_prompts, shallow_anomalyclip
 from vlmad_jax import Hybrid, InputError
 from vlmad_jax.methods import Options
-from vlmad_jax.windows import sliding_windows
+from vlmad_jax.scoring.windows import sliding_windows
 
 IMAGES = case("anomalyclip").arrays["images_uint8"]
 

@@ -6,7 +6,7 @@ import pytest
 
 from tests.golden import golden_clip
 from vlmad_jax import InputError, load_clip
-from vlmad_jax.clip import hub
+from vlmad_jax.backbones.checkpoints import hub
 from vlmad_jax.inspection.scorer import Scorer
 from vlmad_jax.inspection.tiles import Tiling
 from vlmad_jax.methods import LEARNING, METHODS, Options, Scores

@@ -9,8 +9,9 @@ import pytest
 from tests.golden import golden_clip
 from tests.methods.good_pictures import CLOSE, GOOD, IMAGES, distances, features, pixel_map
 from tests.methods.good_pictures import states_have_one_shape as one_shape
-from vlmad_jax import InputError, association
+from vlmad_jax import InputError
 from vlmad_jax.methods.patchcore import PatchCore
+from vlmad_jax.scoring import neighbours as association
 
 
 @functools.cache

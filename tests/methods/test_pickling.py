@@ -13,7 +13,7 @@ from vlmad_jax.inspection.decision import Decision
 from vlmad_jax.inspection.scorer import Scorer
 from vlmad_jax.inspection.tiles import Tiling
 from vlmad_jax.methods import METHODS
-from vlmad_jax.prompts import PromptEnsemble
+from vlmad_jax.scoring.prompts import PromptEnsemble
 
 COPIES = {"pickle": lambda x: pickle.loads(pickle.dumps(x)), "deepcopy": copy.deepcopy}
 

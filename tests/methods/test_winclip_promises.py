@@ -8,8 +8,9 @@ import pytest
 
 from tests.golden import difference, shallow_clip
 from tests.methods.detectors import IMAGES, REFERENCES, apart, shallow_winclip, winclip
-from vlmad_jax import WinCLIP, windows
-from vlmad_jax.clip import model
+from vlmad_jax import WinCLIP
+from vlmad_jax.backbones import clip as model
+from vlmad_jax.scoring import windows
 
 
 def test_features_do_not_depend_on_whether_patches_are_asked_for():

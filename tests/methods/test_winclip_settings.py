@@ -10,7 +10,7 @@ from tests.golden import difference, golden_clip, shallow_clip
 from tests.methods.detectors import IMAGES, REFERENCES, winclip
 from vlmad_jax import InputError, WinCLIP
 from vlmad_jax.methods import METHODS, Options, method
-from vlmad_jax.prompts import PromptEnsemble
+from vlmad_jax.scoring.prompts import PromptEnsemble
 
 
 def probability(embeddings: np.ndarray, text: np.ndarray, temperature: float) -> np.ndarray:

@@ -10,12 +10,12 @@ import pytest
 
 from tests.report.made_report import EXHIBITS, FIGURE, GALLERY, TABLE, sections
 from vlmad_jax.errors import InputError
-from vlmad_jax.names import shown
 from vlmad_jax.report.figure_files import to_png, to_svg
 from vlmad_jax.report.page import page
 from vlmad_jax.report.parts import Column, Figure, Section, Table
 from vlmad_jax.report.report_files import write_report
 from vlmad_jax.report.table_files import to_csv, to_markdown
+from vlmad_jax.runtime.names import shown
 
 
 def files_in(folder):

@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from vlmad_jax.data import rendering
-from vlmad_jax.training.captions import train_tokenizer
+from vlmad_jax import synthetic as rendering
+from vlmad_jax.pretraining.captions import train_tokenizer
 
 
 @pytest.fixture(scope="package")

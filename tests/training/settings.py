@@ -2,7 +2,7 @@
 
 import dataclasses
 
-from vlmad_jax.clip.config import CLIPConfig, vit
+from vlmad_jax.backbones.config import CLIPConfig, vit
 
 
 def small_config(vocabulary: int, image_size: int = 32) -> CLIPConfig:

@@ -13,8 +13,8 @@ from vlmad_jax.data import load_dataset
 from vlmad_jax.data.images import read_picture, resize_picture
 from vlmad_jax.data.pasting import KINDS
 from vlmad_jax.training import loop
-from vlmad_jax.training.features import FeatureCache
-from vlmad_jax.training.labelled import LabelledPictures, batches
+from vlmad_jax.training.batches import LabelledPictures, batches
+from vlmad_jax.training.feature_store import FeatureCache
 from vlmad_jax.training.loop import read_log
 from vlmad_jax.training.pasted import PastedPictures, pasted_samples
 from vlmad_jax.training.train import Resources, TrainConfig, train_method

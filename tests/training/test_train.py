@@ -21,7 +21,7 @@ from tests.experiments.command import ROOT, there
 from tests.golden import difference
 from vlmad_jax import AnomalyCLIP, InputError, load_clip
 from vlmad_jax.data import load_dataset
-from vlmad_jax.training.labelled import LabelledPictures
+from vlmad_jax.training.batches import LabelledPictures
 from vlmad_jax.training.loop import read_log
 from vlmad_jax.training.train import Resources, TrainConfig, train_method, training_pictures, training_samples
 

@@ -1,7 +1,7 @@
 """Measuring speed and memory: random weights, random pictures, and the machine's own matmul rate beside them.
 
 What can be measured stands in `jobs.py`; each contender (`contender.py`) has a process of its own
-(`vlmad_jax.process`), and `turns.py` lets them take turns.
+(`vlmad_jax.runtime.child_process`), and `turns.py` lets them take turns.
 """
 
 from vlmad_jax.benchmark.setting import WORKS, Setting, architecture

@@ -8,9 +8,9 @@ from typing import Any, NamedTuple
 
 import jax
 
-from vlmad_jax.benchmark import machine
 from vlmad_jax.benchmark.jobs import make_job
 from vlmad_jax.benchmark.setting import Setting
+from vlmad_jax.runtime import machine
 
 # A run is as many calls as fill this time, at least one: short calls are lost in the clock otherwise.
 RUN_SECONDS = 0.3

@@ -8,9 +8,9 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from vlmad_jax.clip.config import CLIPConfig
-from vlmad_jax.clip.model import CLIP
-from vlmad_jax.clip.weights import cast_matrices, load_params, tensor_shapes
+from vlmad_jax.backbones.clip import CLIP
+from vlmad_jax.backbones.clip_weights import cast_matrices, load_params, tensor_shapes
+from vlmad_jax.backbones.config import CLIPConfig
 
 
 def draw_tensor(name: str, shape: tuple[int, ...]) -> np.ndarray:

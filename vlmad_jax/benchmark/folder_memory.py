@@ -21,9 +21,9 @@ import matplotlib.figure
 import numpy as np
 from tqdm import tqdm
 
-from vlmad_jax.data.synthetic_pictures import Plan, render_all
 from vlmad_jax.errors import InputError
 from vlmad_jax.report.parts import Figure
+from vlmad_jax.synthetic.dataset_images import Plan, render_all
 
 FAMILY = "hex nut"
 # Good pictures that a detector is fitted to.

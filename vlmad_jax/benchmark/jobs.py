@@ -14,10 +14,10 @@ import ml_dtypes
 import numpy as np
 import optax
 
+from vlmad_jax.backbones.clip import random_clip
 from vlmad_jax.benchmark.drawn import draw_clip, draw_pictures, draw_text
 from vlmad_jax.benchmark.setting import Setting
 from vlmad_jax.benchmark.work import matmul_flop
-from vlmad_jax.clip.model import random_clip
 from vlmad_jax.errors import InputError
 from vlmad_jax.methods import learning_method
 from vlmad_jax.training.step import TrainState, make_step, replicate, shard

@@ -18,9 +18,9 @@ import numpy as np
 from tqdm import tqdm
 
 from vlmad_jax import metrics
-from vlmad_jax.benchmark.machine import describe
 from vlmad_jax.benchmark.torch_peers import INSTALL, import_torch, without_vision_ops
 from vlmad_jax.errors import InputError
+from vlmad_jax.runtime.machine import describe
 
 # Pixels of a map that one number of the features stands for, as with a ViT whose patches have 16.
 PATCH = 16

@@ -12,13 +12,13 @@ from unittest import mock
 
 import numpy as np
 
-from vlmad_jax.benchmark import machine
+from vlmad_jax.backbones.clip import CLIP
 from vlmad_jax.benchmark.contender import Round, Run, Start
 from vlmad_jax.benchmark.drawn import draw_pictures, draw_tensor, draw_text
 from vlmad_jax.benchmark.setting import Setting
 from vlmad_jax.benchmark.torch_peers import import_torch, without_vision_ops
-from vlmad_jax.clip.model import CLIP
 from vlmad_jax.methods import AnomalyCLIP
+from vlmad_jax.runtime import machine
 
 # What each peer does: anomalib has no AnomalyCLIP, whose authors' code is no package.
 PEER_METHODS = {"anomalib": ("winclip",), "authors": ("anomalyclip",)}

@@ -18,11 +18,11 @@ import numpy as np
 from PIL import Image
 from tqdm import tqdm
 
-from vlmad_jax.benchmark.machine import describe
-from vlmad_jax.contents import THREADS, digest
 from vlmad_jax.data.pipeline import batches
 from vlmad_jax.data.samples import GOOD, Sample
 from vlmad_jax.errors import InputError
+from vlmad_jax.runtime.contents import THREADS, digest
+from vlmad_jax.runtime.machine import describe
 
 # Suffix -> how the pictures are saved.
 FORMATS: dict[str, dict[str, Any]] = {"png": {"compress_level": 6}, "jpg": {"quality": 95}}

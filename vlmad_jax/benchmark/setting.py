@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from vlmad_jax.backbones.clip import CLIP
+from vlmad_jax.backbones.config import ARCHITECTURES, CLIPConfig
 from vlmad_jax.benchmark.work import (
     anomalyclip_flop,
     aprilgan_flop,
@@ -12,8 +14,6 @@ from vlmad_jax.benchmark.work import (
     prompt_training_flop,
     winclip_flop,
 )
-from vlmad_jax.clip.config import ARCHITECTURES, CLIPConfig
-from vlmad_jax.clip.model import CLIP
 from vlmad_jax.errors import InputError
 from vlmad_jax.methods import LEARNING, Detector, Options, WinCLIP, learning_method, method
 

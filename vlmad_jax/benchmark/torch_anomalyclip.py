@@ -15,7 +15,7 @@ import torch
 from scipy.ndimage import gaussian_filter
 from torch.nn import functional
 
-from vlmad_jax.clip.positions import resize_positions
+from vlmad_jax.backbones.positions import resize_positions
 from vlmad_jax.methods import AnomalyCLIP
 from vlmad_jax.methods.anomalyclip import TEMPERATURE
 

@@ -12,12 +12,12 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
+from vlmad_jax.backbones.precision import check_trainable, dtype_of
 from vlmad_jax.benchmark.contender import Contender, Round, Start
 from vlmad_jax.benchmark.peers import OPEN_CLIP_NAMES, PEER_METHODS, Peer
 from vlmad_jax.benchmark.setting import Setting
-from vlmad_jax.clip.precision import check_trainable, dtype_of
 from vlmad_jax.errors import InputError
-from vlmad_jax.process import in_process
+from vlmad_jax.runtime.child_process import in_process
 
 Results = dict[str, Any]
 Build = tuple[Callable[..., Any], str]  # the class of a contender, and its dtype

@@ -12,11 +12,11 @@ from typing import Any
 import jax
 from jax.extend.core import ClosedJaxpr, Jaxpr
 
-from vlmad_jax.clip.config import CLIPConfig, TextConfig, VisionConfig
-from vlmad_jax.clip.model import CLIP
+from vlmad_jax.backbones.clip import CLIP
+from vlmad_jax.backbones.config import CLIPConfig, TextConfig, VisionConfig
 from vlmad_jax.errors import InputError
 from vlmad_jax.methods import AnomalyCLIP, AprilGAN
-from vlmad_jax.windows import sliding_windows
+from vlmad_jax.scoring.windows import sliding_windows
 
 
 def winclip_flop(config: CLIPConfig, window_sizes: tuple[int, ...] | None = None, shots: int = 0) -> int:

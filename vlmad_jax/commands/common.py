@@ -11,18 +11,18 @@ from typing import Any, Literal
 
 from absl import app, flags, logging
 
-from vlmad_jax.about import citation, version
-from vlmad_jax.clip.hub import BUNDLED, is_bundled
+from vlmad_jax.backbones.checkpoints.hub import BUNDLED, is_bundled
 from vlmad_jax.commands import calling
 from vlmad_jax.commands.paths import define_path, expanded
 from vlmad_jax.errors import InputError
-from vlmad_jax.evaluation import EvaluationConfig, Part, evaluate
-from vlmad_jax.fingerprint import fingerprint
+from vlmad_jax.evaluation.evaluate import EvaluationConfig, Part, evaluate
 from vlmad_jax.methods import METHODS, method
-from vlmad_jax.names import print_any_name, shown
-from vlmad_jax.programs import keep_programs
 from vlmad_jax.report import metrics_table, published
-from vlmad_jax.tracing import traced
+from vlmad_jax.runtime.about import citation, version
+from vlmad_jax.runtime.compilation_cache import keep_programs
+from vlmad_jax.runtime.fingerprint import fingerprint
+from vlmad_jax.runtime.names import print_any_name, shown
+from vlmad_jax.runtime.tracing import traced
 
 flags.disclaim_key_flags()  # they are the entry points', whose --help shows them
 

@@ -12,8 +12,8 @@ import runpy
 import sys
 from pathlib import Path
 
-from vlmad_jax.about import citation, version
 from vlmad_jax.commands import calling
+from vlmad_jax.runtime.about import citation, version
 
 PACKAGE = Path(__file__).resolve().parents[1]
 

@@ -7,8 +7,8 @@ from pathlib import Path
 import jax
 from absl import flags
 
-from vlmad_jax.clip.attention import KERNELS
-from vlmad_jax.clip.hub import BUNDLED
+from vlmad_jax.backbones.attention import KERNELS
+from vlmad_jax.backbones.checkpoints.hub import BUNDLED
 from vlmad_jax.commands.paths import define_path
 from vlmad_jax.errors import InputError
 from vlmad_jax.methods import LEARNING

@@ -5,15 +5,15 @@ from dataclasses import replace
 from pathlib import Path
 
 from vlmad_jax.data.checks import check, choose_categories
-from vlmad_jax.data.elpv import ELPV
-from vlmad_jax.data.folder import FOLDER
+from vlmad_jax.data.datasets.elpv import ELPV
+from vlmad_jax.data.datasets.folder import FOLDER
+from vlmad_jax.data.datasets.mvtec_ad import MVTEC_AD
+from vlmad_jax.data.datasets.synthetic import SYNTHETIC, SYNTHETIC_TRAIN
+from vlmad_jax.data.datasets.textures import TEXTURES
+from vlmad_jax.data.datasets.visa import VISA
 from vlmad_jax.data.index import has_array_record, plain_samples
-from vlmad_jax.data.mvtec_ad import MVTEC_AD
 from vlmad_jax.data.samples import DataSet, Sample
 from vlmad_jax.data.source import Source
-from vlmad_jax.data.synthetic import SYNTHETIC, SYNTHETIC_TRAIN
-from vlmad_jax.data.textures import TEXTURES
-from vlmad_jax.data.visa import VISA
 from vlmad_jax.errors import InputError
 
 __all__ = ["DATASETS", "DataSet", "Sample", "load_dataset"]

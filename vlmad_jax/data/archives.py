@@ -9,8 +9,8 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from vlmad_jax.contents import digests
 from vlmad_jax.errors import InputError
+from vlmad_jax.runtime.contents import digests
 
 # In an extracted folder: the digest of the archive.
 EXTRACTED = ".extracted_from"

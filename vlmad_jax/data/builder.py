@@ -13,11 +13,11 @@ from pathlib import Path
 
 import tensorflow_datasets as tfds
 
-from vlmad_jax.cache import cache_folder
 from vlmad_jax.data.index import FIELDS, cannot_write, digest_of, in_order, to_example, to_sample, with_marked
 from vlmad_jax.data.samples import Sample
 from vlmad_jax.data.source import Source
-from vlmad_jax.names import shown
+from vlmad_jax.runtime.cache import cache_folder
+from vlmad_jax.runtime.names import shown
 
 SPLITS = ("train", "test")
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from vlmad_jax.data.images import shown_size
 from vlmad_jax.data.samples import DataSet, Sample
 from vlmad_jax.errors import InputError
-from vlmad_jax.names import named
+from vlmad_jax.runtime.names import named
 
 
 def choose_categories(dataset: DataSet, chosen: Sequence[str]) -> tuple[Sample, ...]:

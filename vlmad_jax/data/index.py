@@ -15,13 +15,13 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from vlmad_jax.cache import cache_folder, cache_key
-from vlmad_jax.contents import signature
 from vlmad_jax.data.images import read_masks
 from vlmad_jax.data.samples import Sample
 from vlmad_jax.data.source import Source
 from vlmad_jax.errors import InputError
-from vlmad_jax.files import leads_up, walk, write_atomically
+from vlmad_jax.runtime.cache import cache_folder, cache_key
+from vlmad_jax.runtime.contents import signature
+from vlmad_jax.runtime.files import leads_up, walk, write_atomically
 
 FIELDS = ("path", "category", "split", "defect", "masks", "marked")
 BETWEEN = "\0"  # masks of one sample: no path has it in it

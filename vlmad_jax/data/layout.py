@@ -20,8 +20,8 @@ from vlmad_jax.data.images import is_picture
 from vlmad_jax.data.mask_names import match
 from vlmad_jax.data.samples import GOOD, Sample
 from vlmad_jax.errors import InputError
-from vlmad_jax.files import leads_up, walk
-from vlmad_jax.names import named
+from vlmad_jax.runtime.files import leads_up, walk
+from vlmad_jax.runtime.names import named
 
 LAYOUT = "<category>/train/good, <category>/test/<defect>, <category>/ground_truth/<defect>"
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from vlmad_jax.data.images import is_picture, picture_suffixes
 from vlmad_jax.data.layout import category_folders, is_category, subfolders
 from vlmad_jax.data.samples import GOOD, LeftOut, Sample
-from vlmad_jax.files import leads_up, walk
+from vlmad_jax.runtime.files import leads_up, walk
 
 _ORDINARY = {"thumbs.db", "ehthumbs.db", "desktop.ini", ".ds_store", ".gitkeep", ".gitignore", ".directory"}
 _FOLDERS_LOOKED_AT = 200  # of one that is no category, for images

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 
 from vlmad_jax.errors import InputError
-from vlmad_jax.names import composed
+from vlmad_jax.runtime.names import composed
 
 SUFFIX = "_mask"
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from vlmad_jax.data.samples import DataSet, LeftOut, Sample
-from vlmad_jax.notices import say
+from vlmad_jax.runtime.notices import say
 
 # A mask that marks more of its image than this may be drawn the other way round.
 NEARLY_ALL = 0.8

@@ -14,9 +14,9 @@ from collections.abc import Callable
 
 import numpy as np
 
-from vlmad_jax.data.rendering.grid import whole
-from vlmad_jax.data.rendering.noise import fractal
 from vlmad_jax.errors import InputError
+from vlmad_jax.synthetic.grid import whole
+from vlmad_jax.synthetic.noise import fractal
 
 Array = np.ndarray
 Rng = np.random.Generator

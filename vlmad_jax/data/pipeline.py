@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from vlmad_jax.contents import UNKNOWN, Seen, Signature, seen, signature
 from vlmad_jax.data.images import (
     SeveralImages,
     read_masks,
@@ -22,6 +21,7 @@ from vlmad_jax.data.prefetch import closed_at_exit, prefetch
 from vlmad_jax.data.samples import Sample
 from vlmad_jax.data.workers import stream
 from vlmad_jax.errors import InputError
+from vlmad_jax.runtime.contents import UNKNOWN, Seen, Signature, seen, signature
 
 __all__ = ["Batch", "ReadPicture", "batches", "prefetch", "read_batches", "why_unreadable"]
 

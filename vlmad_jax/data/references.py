@@ -11,8 +11,8 @@ import numpy as np
 
 from vlmad_jax.data.samples import DataSet, Sample
 from vlmad_jax.errors import InputError
-from vlmad_jax.files import write_json
-from vlmad_jax.names import composed, named
+from vlmad_jax.runtime.files import write_json
+from vlmad_jax.runtime.names import composed, named
 
 
 def draw_references(

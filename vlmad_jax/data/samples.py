@@ -6,9 +6,9 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import NamedTuple
 
-from vlmad_jax.contents import digests_of
-from vlmad_jax.fingerprint import fingerprint
-from vlmad_jax.names import readable
+from vlmad_jax.runtime.contents import digests_of
+from vlmad_jax.runtime.fingerprint import fingerprint
+from vlmad_jax.runtime.names import readable
 
 GOOD = "good"
 

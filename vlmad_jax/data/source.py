@@ -5,9 +5,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from vlmad_jax.cache import cache_folder
 from vlmad_jax.data.samples import LeftOut, Sample
 from vlmad_jax.errors import InputError
+from vlmad_jax.runtime.cache import cache_folder
 
 
 @dataclass(frozen=True)

@@ -8,14 +8,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TextIO
 
-from vlmad_jax.contents import Memory
 from vlmad_jax.errors import InputError
 from vlmad_jax.inspection.heat_maps import write_heat_map
 from vlmad_jax.inspection.journal import Journal, Kept
 from vlmad_jax.inspection.judged import Judged, Key
 from vlmad_jax.inspection.map_places import MapPlaces
 from vlmad_jax.inspection.rows import Row
-from vlmad_jax.names import shown
+from vlmad_jax.runtime.contents import Memory
+from vlmad_jax.runtime.names import shown
 
 MOST_NAMED = 10  # bad images that a summary names
 

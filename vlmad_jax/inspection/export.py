@@ -18,9 +18,9 @@ import jax.numpy as jnp
 from jax import export
 
 from vlmad_jax.errors import InputError
-from vlmad_jax.files import write_atomically
 from vlmad_jax.inspection import exported_detector
 from vlmad_jax.inspection.detector import FittedDetector
+from vlmad_jax.runtime.files import write_atomically
 
 PLATFORMS = ("cpu", "cuda", "tpu")
 # A program is one buffer of at most 2 GiB, and so are XLA's constants; the rest is for the code.

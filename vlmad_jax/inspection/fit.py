@@ -10,11 +10,10 @@ from typing import Any
 
 import numpy as np
 
-from vlmad_jax.clip.hub import BUNDLED, check_named
-from vlmad_jax.clip.model import load_clip
-from vlmad_jax.clip.precision import dtype_of
+from vlmad_jax.backbones.checkpoints.hub import BUNDLED, check_named
+from vlmad_jax.backbones.clip import load_clip
+from vlmad_jax.backbones.precision import dtype_of
 from vlmad_jax.errors import InputError
-from vlmad_jax.files import csv_line
 from vlmad_jax.inspection.deciding import SOURCES, Rule, decide
 from vlmad_jax.inspection.decision import Decision
 from vlmad_jax.inspection.good import GoodFiles, GoodPictures
@@ -25,7 +24,8 @@ from vlmad_jax.inspection.store import GOOD_SCORES, save_detector
 from vlmad_jax.inspection.threshold import check_rate
 from vlmad_jax.inspection.tiles import Tiling
 from vlmad_jax.methods import Detector, Options, method
-from vlmad_jax.notices import say
+from vlmad_jax.runtime.files import csv_line
+from vlmad_jax.runtime.notices import say
 
 
 @dataclass(frozen=True)

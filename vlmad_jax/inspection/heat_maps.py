@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from vlmad_jax.files import write_atomically
 from vlmad_jax.inspection.judged import Judged
 from vlmad_jax.inspection.result import Result
 from vlmad_jax.report import captioned, enlarged, heat_colours, in_proportion, map_picture, number
+from vlmad_jax.runtime.files import write_atomically
 
 
 def write_heat_map(path: Path, judged: Judged) -> None:

@@ -18,15 +18,15 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from pathlib import Path
 from typing import Any, NamedTuple, Self
 
-from vlmad_jax.contents import digests_of
-from vlmad_jax.environment import FILE, write_environment
 from vlmad_jax.errors import InputError
-from vlmad_jax.files import write_atomically
-from vlmad_jax.folder import take_folder
 from vlmad_jax.inspection.judged import Key
 from vlmad_jax.inspection.map_places import MAPS
 from vlmad_jax.inspection.rows import BOX_COLUMNS, COLUMNS, Row, csv_line, read_row
-from vlmad_jax.notices import say
+from vlmad_jax.runtime.contents import digests_of
+from vlmad_jax.runtime.environment import FILE, write_environment
+from vlmad_jax.runtime.files import write_atomically
+from vlmad_jax.runtime.notices import say
+from vlmad_jax.runtime.run_folder import take_folder
 
 LINES = "scores.jsonl"
 TABLE = "scores.csv"

@@ -12,11 +12,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from vlmad_jax.contents import UNKNOWN, Seen
 from vlmad_jax.data.pipeline import ReadPicture, prefetch, read_batches, seen_in
 from vlmad_jax.inspection.detector import FittedDetector
 from vlmad_jax.inspection.result import Result
 from vlmad_jax.inspection.video import frames_of
+from vlmad_jax.runtime.contents import UNKNOWN, Seen
 
 
 class Key(NamedTuple):

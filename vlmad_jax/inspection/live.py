@@ -8,13 +8,13 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from vlmad_jax.contents import Signature, digests, signature
 from vlmad_jax.data.pipeline import ReadPicture, seen_in
 from vlmad_jax.errors import InputError
 from vlmad_jax.inspection.detector import FittedDetector
 from vlmad_jax.inspection.judged import Judged, Key, judge, stacked
 from vlmad_jax.inspection.sources import Found, find
 from vlmad_jax.inspection.video import frames_of
+from vlmad_jax.runtime.contents import Signature, digests, signature
 
 POLL = 0.2  # seconds between two looks at a folder, at least
 # A file that does not decode is given up when it has not changed for so many seconds.

@@ -12,9 +12,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from vlmad_jax.files import write_json
-from vlmad_jax.folder import read_json
 from vlmad_jax.inspection.judged import Key
+from vlmad_jax.runtime.files import write_json
+from vlmad_jax.runtime.run_folder import read_json
 
 MAPS = "maps"
 BASES = "bases.json"

@@ -12,8 +12,6 @@ from typing import BinaryIO, TextIO
 
 from tqdm import tqdm
 
-from vlmad_jax.cache import software
-from vlmad_jax.contents import remembered
 from vlmad_jax.data.pipeline import ReadPicture
 from vlmad_jax.errors import InputError
 from vlmad_jax.inspection.answers import Answers, Counts
@@ -26,7 +24,9 @@ from vlmad_jax.inspection.rows import Row
 from vlmad_jax.inspection.smoothing import Smoothing
 from vlmad_jax.inspection.sources import Found, find
 from vlmad_jax.inspection.video import frames_told, is_picture_or_video, is_video
-from vlmad_jax.notices import say
+from vlmad_jax.runtime.cache import software
+from vlmad_jax.runtime.contents import remembered
+from vlmad_jax.runtime.notices import say
 
 # The rows of pictures by their paths, each once, in any order.
 Engine = Callable[[Sequence[str]], Iterator[Row]]

@@ -24,8 +24,8 @@ from vlmad_jax.inspection.detector import FittedDetector
 from vlmad_jax.inspection.judged import batched
 from vlmad_jax.inspection.rows import Row, read_row, score_paths
 from vlmad_jax.inspection.store import describe_weights, load_detector
-from vlmad_jax.names import shown
-from vlmad_jax.notices import say
+from vlmad_jax.runtime.names import shown
+from vlmad_jax.runtime.notices import say
 
 # Batches in a shard, at most: so much is scored again where a worker is lost, and comes at once.
 BATCHES_IN_SHARD = 8

@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from vlmad_jax.files import csv_line
 from vlmad_jax.inspection.boxes import Box
 from vlmad_jax.inspection.detector import FittedDetector
 from vlmad_jax.inspection.judged import Judged, Key, judge_files
+from vlmad_jax.runtime.files import csv_line
 
 BOX_COLUMNS = ("path", "frame", *Box._fields)
 COLUMNS = ("path", "frame", "score", "probability", "decision", "boxes", "milliseconds", "error", "content")

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from vlmad_jax.errors import InputError
-from vlmad_jax.files import write_atomically, write_json
+from vlmad_jax.runtime.files import write_atomically, write_json
 
 MANIFEST = "manifest.json"
 KIND = "vlmad_jax detector"

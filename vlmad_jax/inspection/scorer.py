@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from vlmad_jax.chunks import map_chunks
+from vlmad_jax.backbones.chunking import map_chunks
 from vlmad_jax.inspection.tiles import Tiling
 from vlmad_jax.methods import Detector, Scores
 from vlmad_jax.methods.detector import check_finite

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from vlmad_jax.data.images import is_picture
 from vlmad_jax.errors import InputError
-from vlmad_jax.files import walk
+from vlmad_jax.runtime.files import walk
 
 
 class Found(NamedTuple):

@@ -22,11 +22,9 @@ import jax.numpy as jnp
 import numpy as np
 from safetensors.numpy import save
 
-from vlmad_jax.about import version
-from vlmad_jax.cache import CACHE_VERSION
-from vlmad_jax.clip.hub import BUNDLED, is_bundled
-from vlmad_jax.clip.model import CLIP, load_clip
-from vlmad_jax.clip.tensors import read_tensors
+from vlmad_jax.backbones.checkpoints.hub import BUNDLED, is_bundled
+from vlmad_jax.backbones.checkpoints.tensors import read_tensors
+from vlmad_jax.backbones.clip import CLIP, load_clip
 from vlmad_jax.errors import InputError
 from vlmad_jax.inspection.decision import Decision
 from vlmad_jax.inspection.detector import FittedDetector
@@ -36,7 +34,9 @@ from vlmad_jax.inspection.tiles import Tiling
 from vlmad_jax.inspection.trees import flatten, unflatten
 from vlmad_jax.inspection.words import Words, with_words, words_of
 from vlmad_jax.methods import method
-from vlmad_jax.notices import say
+from vlmad_jax.runtime.about import version
+from vlmad_jax.runtime.cache import CACHE_VERSION
+from vlmad_jax.runtime.notices import say
 
 DESCRIPTION = "detector.json"
 ARRAYS = "arrays.safetensors"

@@ -20,8 +20,8 @@ from typing import Any
 import jax
 import numpy as np
 
-from vlmad_jax.clip.pictures import Array
-from vlmad_jax.clip.precision import einsum
+from vlmad_jax.backbones.images import Array
+from vlmad_jax.backbones.precision import einsum
 from vlmad_jax.errors import InputError
 from vlmad_jax.methods import Scores
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from vlmad_jax.clip.model import load_clip
+from vlmad_jax.backbones.clip import load_clip
 from vlmad_jax.data import DataSet
 from vlmad_jax.data.references import draw_references
 from vlmad_jax.inspection.fit import FitConfig, fit_scorer

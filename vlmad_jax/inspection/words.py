@@ -12,7 +12,7 @@ import jax
 from vlmad_jax.errors import InputError
 from vlmad_jax.inspection.detector import FittedDetector
 from vlmad_jax.methods import Detector
-from vlmad_jax.prompts import PromptEnsemble
+from vlmad_jax.scoring.prompts import PromptEnsemble
 
 MOST_PHRASES = 32  # of a kind; each is put into every template
 LONGEST = 120  # characters

@@ -23,11 +23,11 @@ from typing import Any, ClassVar
 import jax
 import jax.numpy as jnp
 
-from vlmad_jax.chunks import map_pictures
-from vlmad_jax.clip.attention import diagonal, kernel
-from vlmad_jax.clip.model import CLIP
-from vlmad_jax.clip.modules import TextTransformer, layer_name
-from vlmad_jax.clip.pictures import Array
+from vlmad_jax.backbones.attention import diagonal, kernel
+from vlmad_jax.backbones.chunking import map_pictures
+from vlmad_jax.backbones.clip import CLIP
+from vlmad_jax.backbones.images import Array
+from vlmad_jax.backbones.vit import TextTransformer, layer_name
 from vlmad_jax.errors import InputError
 from vlmad_jax.methods.detector import Scores, anomaly_probability, blur, state_cosines, upsample
 from vlmad_jax.methods.learned import (
@@ -40,7 +40,7 @@ from vlmad_jax.methods.learned import (
 from vlmad_jax.methods.limits import check_feature_layers, check_range
 from vlmad_jax.methods.prompt_files import lengths_of, load_authors_prompts
 from vlmad_jax.methods.prompt_learning import embed_sentences, with_context
-from vlmad_jax.training.losses import cross_entropy, dice_loss, focal_loss
+from vlmad_jax.scoring.losses import cross_entropy, dice_loss, focal_loss
 
 State = dict[str, Any]
 
@@ -62,7 +62,7 @@ class AnomalyCLIP(LearnedDetector):
       deep_depth: text layers with learned tokens of their own, the first included: 1 is none but the context.
       deep_length: m, learned tokens of each of those layers.
       blur_sigma: of the Gaussian over the map, in pixels; 0 is none.
-      attention: the kernel of the second stream, a name of `clip.attention.KERNELS`.
+      attention: the kernel of the second stream, a name of `backbones.attention.KERNELS`.
 
     Raises:
       InputError: a setting that does not fit the backbone.

@@ -25,14 +25,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from vlmad_jax.association import association_scores, normalise
-from vlmad_jax.chunks import map_pictures
-from vlmad_jax.clip.model import CLIP
-from vlmad_jax.clip.modules import layer_name
-from vlmad_jax.clip.names import unwrapped
-from vlmad_jax.clip.pictures import Array, check_pictures
-from vlmad_jax.clip.precision import einsum
-from vlmad_jax.clip.torch_file import read_torch_file
+from vlmad_jax.backbones.checkpoints.names import unwrapped
+from vlmad_jax.backbones.checkpoints.torch_file import read_torch_file
+from vlmad_jax.backbones.chunking import map_pictures
+from vlmad_jax.backbones.clip import CLIP
+from vlmad_jax.backbones.images import Array, check_pictures
+from vlmad_jax.backbones.precision import einsum
+from vlmad_jax.backbones.vit import layer_name
 from vlmad_jax.errors import InputError, few
 from vlmad_jax.methods.detector import Scores, anomaly_probability, upsample
 from vlmad_jax.methods.learned import (
@@ -45,8 +44,9 @@ from vlmad_jax.methods.learned import (
 )
 from vlmad_jax.methods.limits import check_feature_layers
 from vlmad_jax.methods.sentences import ensemble_sentences
-from vlmad_jax.prompts import APRIL_GAN, PromptEnsemble
-from vlmad_jax.training.losses import dice_loss, focal_loss
+from vlmad_jax.scoring.losses import dice_loss, focal_loss
+from vlmad_jax.scoring.neighbours import association_scores, normalise
+from vlmad_jax.scoring.prompts import APRIL_GAN, PromptEnsemble
 
 State = dict[str, Any]
 

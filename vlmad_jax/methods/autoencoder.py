@@ -15,12 +15,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from vlmad_jax.clip.model import CLIP
-from vlmad_jax.clip.pictures import Array, check_pictures
+from vlmad_jax.backbones.clip import CLIP
+from vlmad_jax.backbones.images import Array, check_pictures
 from vlmad_jax.errors import InputError
 from vlmad_jax.methods.detector import Detector, Scores, blur, upsample
 from vlmad_jax.methods.limits import check_range
-from vlmad_jax.training.variational import COARSEST, VariationalAutoencoder, train_autoencoder
+from vlmad_jax.methods.variational import COARSEST, VariationalAutoencoder, train_autoencoder
 
 State = dict[str, Any]
 

@@ -23,18 +23,18 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from vlmad_jax.chunks import map_pictures
-from vlmad_jax.clip.model import CLIP
-from vlmad_jax.clip.modules import TextTransformer
-from vlmad_jax.clip.names import unwrapped
-from vlmad_jax.clip.pictures import Array
-from vlmad_jax.clip.torch_file import read_torch_file
+from vlmad_jax.backbones.checkpoints.names import unwrapped
+from vlmad_jax.backbones.checkpoints.torch_file import read_torch_file
+from vlmad_jax.backbones.chunking import map_pictures
+from vlmad_jax.backbones.clip import CLIP
+from vlmad_jax.backbones.images import Array
+from vlmad_jax.backbones.vit import TextTransformer
 from vlmad_jax.errors import InputError
 from vlmad_jax.methods.detector import Scores, anomaly_probability, state_cosines, upsample
 from vlmad_jax.methods.learned import Features, LearnedDetector, Params
 from vlmad_jax.methods.limits import check_range
 from vlmad_jax.methods.prompt_learning import embed_sentences, with_context
-from vlmad_jax.training.losses import cross_entropy
+from vlmad_jax.scoring.losses import cross_entropy
 
 State = dict[str, Any]
 

@@ -18,14 +18,14 @@ from typing import Any, ClassVar, NamedTuple
 import jax
 import numpy as np
 
-from vlmad_jax.clip.model import CLIP
-from vlmad_jax.clip.pictures import Array
-from vlmad_jax.density import gaussian, mahalanobis
+from vlmad_jax.backbones.clip import CLIP
+from vlmad_jax.backbones.images import Array
 from vlmad_jax.errors import InputError
+from vlmad_jax.methods.cutpaste_head import Head, hidden, train_head
 from vlmad_jax.methods.detector import Scores
 from vlmad_jax.methods.limits import check_range
 from vlmad_jax.methods.reference import FILL_BATCH, ReferenceDetector
-from vlmad_jax.training.head import Head, hidden, train_head
+from vlmad_jax.scoring.gaussian import gaussian, mahalanobis
 
 State = dict[str, Any]
 

@@ -11,13 +11,13 @@ from typing import Any, ClassVar, Literal, NamedTuple, Self
 import jax
 import numpy as np
 
-from vlmad_jax.association import normalise
-from vlmad_jax.clip.model import CLIP
-from vlmad_jax.clip.pictures import Array, check_pictures
-from vlmad_jax.clip.precision import einsum
+from vlmad_jax.backbones.clip import CLIP
+from vlmad_jax.backbones.images import Array, check_pictures
+from vlmad_jax.backbones.precision import einsum
 from vlmad_jax.errors import InputError
 from vlmad_jax.methods.options import Options
-from vlmad_jax.pickling import FieldsAlone
+from vlmad_jax.runtime.pickling import FieldsAlone
+from vlmad_jax.scoring.neighbours import normalise
 
 
 class Scores(NamedTuple):

@@ -18,8 +18,8 @@ from typing import Any, ClassVar, Self
 import jax
 import jax.numpy as jnp
 
-from vlmad_jax.clip.model import CLIP
-from vlmad_jax.clip.pictures import Array
+from vlmad_jax.backbones.clip import CLIP
+from vlmad_jax.backbones.images import Array
 from vlmad_jax.methods.anomalyclip import AnomalyCLIP
 from vlmad_jax.methods.detector import Detector, Scores, upsample
 from vlmad_jax.methods.learned import Params

@@ -16,13 +16,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from vlmad_jax.clip.hub import BUNDLED_PARAMS, check_named, is_bundled
-from vlmad_jax.clip.model import CLIP
+from vlmad_jax.backbones.checkpoints.hub import BUNDLED_PARAMS, check_named, is_bundled
+from vlmad_jax.backbones.clip import CLIP
 from vlmad_jax.errors import InputError, few
-from vlmad_jax.files import write_json
 from vlmad_jax.methods.detector import Detector
 from vlmad_jax.methods.options import Options
-from vlmad_jax.plain_path import plain_path
+from vlmad_jax.runtime.files import write_json
+from vlmad_jax.runtime.paths import plain_path
 
 Params = dict[str, jax.Array]
 Context = dict[str, Any]
@@ -192,7 +192,7 @@ def save_params(
 ) -> None:
     """Writes learned parameters with orbax to `directory/params`, and beside it what they belong to.
 
-    `trained_on` is what they were trained on, as `vlmad_jax.trained_on.record` describes it.
+    `trained_on` is what they were trained on, as `vlmad_jax.evaluation.trained_on.record` describes it.
     """
     import orbax.checkpoint as ocp
 

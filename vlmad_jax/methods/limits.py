@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from vlmad_jax.clip.model import CLIP
+from vlmad_jax.backbones.clip import CLIP
 from vlmad_jax.errors import InputError
 
 

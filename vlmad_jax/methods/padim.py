@@ -18,9 +18,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from vlmad_jax.clip.model import CLIP
-from vlmad_jax.clip.pictures import Array
-from vlmad_jax.clip.precision import einsum
+from vlmad_jax.backbones.clip import CLIP
+from vlmad_jax.backbones.images import Array
+from vlmad_jax.backbones.precision import einsum
 from vlmad_jax.errors import InputError
 from vlmad_jax.methods.detector import Scores
 from vlmad_jax.methods.reference import ReferenceDetector

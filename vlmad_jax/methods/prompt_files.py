@@ -9,9 +9,9 @@ from typing import Any, NamedTuple
 import jax.numpy as jnp
 import numpy as np
 
-from vlmad_jax.clip.model import CLIP
-from vlmad_jax.clip.names import unwrapped
-from vlmad_jax.clip.torch_file import read_torch_file
+from vlmad_jax.backbones.checkpoints.names import unwrapped
+from vlmad_jax.backbones.checkpoints.torch_file import read_torch_file
+from vlmad_jax.backbones.clip import CLIP
 from vlmad_jax.errors import InputError, few
 from vlmad_jax.methods.learned import few_shapes
 

@@ -8,7 +8,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from vlmad_jax.clip.model import CLIP
+from vlmad_jax.backbones.clip import CLIP
 from vlmad_jax.methods.sentences import check_told_apart
 
 

@@ -11,10 +11,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from vlmad_jax.chunks import map_pictures
-from vlmad_jax.clip.model import CLIP
-from vlmad_jax.clip.modules import layer_name
-from vlmad_jax.clip.pictures import Array, check_pictures
+from vlmad_jax.backbones.chunking import map_pictures
+from vlmad_jax.backbones.clip import CLIP
+from vlmad_jax.backbones.images import Array, check_pictures
+from vlmad_jax.backbones.vit import layer_name
 from vlmad_jax.methods.detector import Detector, blur, upsample
 from vlmad_jax.methods.limits import check_feature_layers
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from vlmad_jax.clip.model import CLIP
-from vlmad_jax.clip.text import shortened
+from vlmad_jax.backbones.clip import CLIP
+from vlmad_jax.backbones.tokenizer import shortened
 from vlmad_jax.errors import InputError
-from vlmad_jax.prompts import PromptEnsemble
+from vlmad_jax.scoring.prompts import PromptEnsemble
 
 
 def ensemble_sentences(clip: CLIP, prompts: PromptEnsemble, object_name: str) -> tuple[list[str], list[str]]:

@@ -16,12 +16,12 @@ from typing import Any, ClassVar
 import jax
 import jax.numpy as jnp
 
-from vlmad_jax.association import nearest_neighbours
-from vlmad_jax.clip.model import CLIP
-from vlmad_jax.clip.pictures import Array
+from vlmad_jax.backbones.clip import CLIP
+from vlmad_jax.backbones.images import Array
 from vlmad_jax.errors import InputError
 from vlmad_jax.methods.detector import Scores
 from vlmad_jax.methods.reference import ReferenceDetector
+from vlmad_jax.scoring.neighbours import nearest_neighbours
 
 State = dict[str, Any]
 

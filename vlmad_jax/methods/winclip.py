@@ -24,15 +24,15 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from vlmad_jax.association import association_scores, normalise
-from vlmad_jax.clip.model import CLIP
-from vlmad_jax.clip.pictures import Array, check_pictures
+from vlmad_jax.backbones.clip import CLIP
+from vlmad_jax.backbones.images import Array, check_pictures
 from vlmad_jax.errors import InputError
 from vlmad_jax.methods.detector import Detector, Scores, anomaly_probability, upsample
 from vlmad_jax.methods.options import Options
 from vlmad_jax.methods.sentences import ensemble_sentences
-from vlmad_jax.prompts import WINCLIP, PromptEnsemble
-from vlmad_jax.windows import harmonic_aggregation, harmonic_mean, map_windows, sliding_windows
+from vlmad_jax.scoring.neighbours import association_scores, normalise
+from vlmad_jax.scoring.prompts import WINCLIP, PromptEnsemble
+from vlmad_jax.scoring.windows import harmonic_aggregation, harmonic_mean, map_windows, sliding_windows
 
 State = dict[str, Any]
 Features = dict[str, Any]
@@ -52,8 +52,8 @@ class WinCLIP(Detector):
       temperature: of the softmax over good and defective.
       prompts: the sentences.
       window_stride: patches from one window to the next; above 1 it trades accuracy for speed.
-      merge_tokens: tokens merged in each layer where a class token is read (`clip.merging`): of windows, and
-        of the whole picture in zero-shot, and at `view_sizes`; above 0 it trades accuracy for speed.
+      merge_tokens: tokens merged in each layer where a class token is read (`backbones.merging`): of windows,
+        and of the whole picture in zero-shot, and at `view_sizes`; above 0 it trades accuracy for speed.
       view_sizes: other sides in pixels at which the whole picture is also read; see `view_embeddings`.
 
     Raises:

@@ -1,11 +1,11 @@
 """What a run leaves behind: files, the table on the terminal, and pictures of anomaly maps."""
 
-from vlmad_jax.files import write_atomically, write_json
 from vlmad_jax.report.captions import captioned, number
 from vlmad_jax.report.maps import enlarged, heat_colours, in_proportion, map_picture
 from vlmad_jax.report.published import Published, published
 from vlmad_jax.report.scores import ScoreRow, read_scores_csv, write_scores_csv
 from vlmad_jax.report.table import mean_of, metrics_table
+from vlmad_jax.runtime.files import write_atomically, write_json
 
 __all__ = [
     "Published",

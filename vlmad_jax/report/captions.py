@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from vlmad_jax.names import shown
 from vlmad_jax.report.maps import heat_colours
+from vlmad_jax.runtime.names import shown
 
 NARROWEST = 480  # pixels of the whole, so that a line of text has room
 _TEXT, _PAPER = (17, 17, 17), (255, 255, 255)

@@ -11,10 +11,10 @@ import jinja2
 from PIL import Image, UnidentifiedImageError
 
 from vlmad_jax.errors import InputError
-from vlmad_jax.names import as_text
 from vlmad_jax.report.figure_files import Theme, to_svg
 from vlmad_jax.report.parts import Column, Exhibit, Figure, Gallery, Section, Table
 from vlmad_jax.report.table_files import exact, is_numeric
+from vlmad_jax.runtime.names import as_text
 
 _TEMPLATES = {Table: "table.html", Figure: "figure.html", Gallery: "gallery.html"}
 _FILTERS = {"method": "methods", "category": "categories", "defect": "defects", "outcome": "outcomes"}

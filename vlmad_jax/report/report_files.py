@@ -5,11 +5,11 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from vlmad_jax.errors import InputError
-from vlmad_jax.files import write_atomically, write_json
 from vlmad_jax.report.figure_files import to_png, to_svg
 from vlmad_jax.report.page import page
 from vlmad_jax.report.parts import Figure, Section, Table, contents
 from vlmad_jax.report.table_files import to_csv, to_markdown
+from vlmad_jax.runtime.files import write_atomically, write_json
 
 
 def write_report(out: Path, title: str, sections: Sequence[Section], intro: str = "") -> None:

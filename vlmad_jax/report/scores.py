@@ -8,7 +8,7 @@ from dataclasses import dataclass, fields
 import numpy as np
 
 from vlmad_jax.errors import InputError
-from vlmad_jax.files import csv_line, write_atomically
+from vlmad_jax.runtime.files import csv_line, write_atomically
 
 
 @dataclass(frozen=True)

@@ -5,8 +5,8 @@ from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 
 from vlmad_jax.metrics import METRIC_NAMES, Metrics
-from vlmad_jax.names import one_line
 from vlmad_jax.report.published import Published
+from vlmad_jax.runtime.names import one_line
 
 _HEADINGS = {
     "image_auroc": "AUROC",

@@ -15,7 +15,7 @@ import numpy as np
 from tqdm import tqdm
 
 from vlmad_jax.errors import InputError
-from vlmad_jax.files import write_atomically
+from vlmad_jax.runtime.files import write_atomically
 from vlmad_jax.training.checkpoints import Checkpoints
 from vlmad_jax.training.step import Batch, Context, Parts, Step, TrainState, replicate, shard, unreplicate
 

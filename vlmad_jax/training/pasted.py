@@ -15,7 +15,7 @@ from vlmad_jax.data.images import read_picture, resize_picture
 from vlmad_jax.data.pasting import KINDS, paste
 from vlmad_jax.data.pipeline import ReadRow, Row
 from vlmad_jax.errors import InputError
-from vlmad_jax.training.labelled import LabelledPictures
+from vlmad_jax.training.batches import LabelledPictures
 
 # Samples made of one good picture: as it is and mirrored, each without and with a defect.
 VARIANTS = 4

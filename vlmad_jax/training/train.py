@@ -12,20 +12,20 @@ import jax
 import optax
 from tqdm import tqdm
 
-from vlmad_jax.cache import software
-from vlmad_jax.clip.hub import check_named
-from vlmad_jax.clip.model import CLIP, load_clip
-from vlmad_jax.clip.precision import check_trainable
+from vlmad_jax.backbones.checkpoints.hub import check_named
+from vlmad_jax.backbones.clip import CLIP, load_clip
+from vlmad_jax.backbones.precision import check_trainable
 from vlmad_jax.data import DataSet, Sample, load_dataset
 from vlmad_jax.data.notices import UNTRAINED, tell
-from vlmad_jax.environment import write_environment
 from vlmad_jax.errors import InputError
-from vlmad_jax.files import write_json
+from vlmad_jax.evaluation.trained_on import record
 from vlmad_jax.methods import LearnedDetector, learning_method
 from vlmad_jax.methods.learned import save_params
-from vlmad_jax.trained_on import record
-from vlmad_jax.training.features import FeatureCache
-from vlmad_jax.training.labelled import LabelledPictures, batches
+from vlmad_jax.runtime.cache import software
+from vlmad_jax.runtime.environment import write_environment
+from vlmad_jax.runtime.files import write_json
+from vlmad_jax.training.batches import LabelledPictures, batches
+from vlmad_jax.training.feature_store import FeatureCache
 from vlmad_jax.training.loop import plot_losses, train
 from vlmad_jax.training.pasted import PastedPictures, pasted_samples
 from vlmad_jax.training.step import TrainState, make_step

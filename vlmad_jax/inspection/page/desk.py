@@ -6,13 +6,13 @@ import threading
 from pathlib import Path
 from typing import Any
 
-from vlmad_jax import names
 from vlmad_jax.errors import InputError
 from vlmad_jax.inspection.detector import FittedDetector
 from vlmad_jax.inspection.page.refit import Workshop
 from vlmad_jax.inspection.page.session import Session
 from vlmad_jax.inspection.store import good_scores, load_again, save_threshold
 from vlmad_jax.inspection.words import why_none, words_of
+from vlmad_jax.runtime import names
 
 
 class Desk:

@@ -16,7 +16,7 @@ from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from vlmad_jax.errors import InputError
-from vlmad_jax.names import shown
+from vlmad_jax.runtime.names import shown
 
 HEADERS = {
     "Content-Security-Policy": (

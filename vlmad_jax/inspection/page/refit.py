@@ -9,9 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from vlmad_jax.contents import digests_of
 from vlmad_jax.errors import InputError
-from vlmad_jax.files import write_atomically
 from vlmad_jax.inspection.detector import FittedDetector
 from vlmad_jax.inspection.fit import FitConfig, fit_scorer
 from vlmad_jax.inspection.good import GoodFiles
@@ -21,6 +19,8 @@ from vlmad_jax.inspection.scorer import Scorer
 from vlmad_jax.inspection.sources import Found, find
 from vlmad_jax.inspection.store import load_again, saved_params
 from vlmad_jax.inspection.words import Words, with_words
+from vlmad_jax.runtime.contents import digests_of
+from vlmad_jax.runtime.files import write_atomically
 
 SUFFIX = ".vlmad"
 KEPT = "good"  # the folder of the pictures that people called good

@@ -1,0 +1,155 @@
+"""Pretraining as a whole, on a model small enough to compile in seconds."""
+
+import dataclasses
+import json
+
+import jax
+import numpy as np
+import pytest
+
+from tests.experiments.command import here
+from tests.training.settings import small_config
+from vlmad_jax import InputError, load_clip
+from vlmad_jax import synthetic as rendering
+from vlmad_jax.backbones.clip import random_clip, save_clip
+from vlmad_jax.pretraining import pretrain as module
+from vlmad_jax.pretraining.contrastive import WEIGHTS
+from vlmad_jax.pretraining.pretrain import PretrainConfig, mean_weights, pretrain, remember
+from vlmad_jax.pretraining.scale import with_scale
+from vlmad_jax.runtime.cache import software
+from vlmad_jax.training.loop import read_log
+
+CONFIG = PretrainConfig(schedule_steps=4, pairs=2, pool=3, warmup_steps=1, image_size=32)
+
+
+@pytest.fixture
+def small(monkeypatch, tokenizer):
+    def known(families, defects):
+        assert (families, [*defects]) == (rendering.TRAIN_FAMILIES, [*rendering.DEFECTS.values()])
+        return tokenizer
+
+    monkeypatch.setattr(module, "tiny_config", small_config)
+    monkeypatch.setattr(module, "train_tokenizer", known)
+
+
+@pytest.mark.long
+def test_a_run_in_parts_equals_the_undisturbed_one(small, tmp_path):
+    whole = pretrain(CONFIG, tmp_path / "whole", 3, workers=0)
+    pretrain(CONFIG, tmp_path / "parts", 2, workers=0)
+    parts = pretrain(CONFIG, tmp_path / "parts", 3, workers=0)
+    for a, b in zip(jax.tree.leaves(whole.params), jax.tree.leaves(parts.params), strict=True):
+        np.testing.assert_array_equal(a, b)
+    for name in ("log.jsonl", "weights/model.safetensors", "weights/config.json", "pretrain.json"):
+        assert (tmp_path / "whole" / name).read_bytes() == (tmp_path / "parts" / name).read_bytes()
+    lines = read_log(tmp_path / "whole" / "log.jsonl")
+    assert [line["step"] for line in lines] == [1, 2, 3]
+    assert set(lines[0]) == {"step", "loss", *WEIGHTS} - {"reference"}
+    assert (tmp_path / "whole" / "losses.png").stat().st_size > 1000
+
+    loaded = load_clip(tmp_path / "whole" / "weights")
+    for a, b in zip(jax.tree.leaves(whole.params), jax.tree.leaves(loaded.params), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-6)  # stored as float16
+    assert loaded.encode_text(["a photo of a nut."]).shape == (1, 8)
+
+
+@pytest.mark.long
+def test_a_run_goes_on_from_weights_with_larger_pictures(small, tmp_path):
+    first = pretrain(CONFIG, tmp_path / "first", 1, workers=0)
+    more = dataclasses.replace(
+        CONFIG,
+        start=str(tmp_path / "first/weights"),
+        image_size=64,
+        references=True,
+        scale=50.0,
+        learning_rate=0,
+        kernel_rate=0,
+    )
+    second = pretrain(more, tmp_path / "second", 1, workers=0)
+    assert set(read_log(tmp_path / "second/log.jsonl")[0]) == {"step", "loss", *WEIGHTS}
+    assert second.config.vision.image_size == 64
+    assert second.config == load_clip(tmp_path / "second/weights").config
+    positions = [clip.params["vision"].pop("position_embedding") for clip in (first, second)]
+    assert [x.shape for x in positions] == [(1 + 16, 16), (1 + 64, 16)]
+    np.testing.assert_allclose(positions[0][0], positions[1][0], atol=1e-4)  # the class token's
+    expected = with_scale(load_clip(tmp_path / "first/weights"), 50.0)
+    assert float(expected["logit_scale"]) == pytest.approx(np.log(50))
+    expected["vision"].pop("position_embedding")
+    for a, b in zip(jax.tree.leaves(expected), jax.tree.leaves(second.params), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6)
+    for wrong, message in (
+        ({"image_size": 72}, "not a multiple of 32"),
+        ({"start": "tests/golden/winclip"}, "shape"),
+    ):
+        with pytest.raises(InputError, match=message):
+            pretrain(dataclasses.replace(more, **wrong), tmp_path / "wrong", 1, workers=0)
+    assert not (tmp_path / "wrong").exists()
+
+
+def test_the_mean_of_weights(tokenizer, tmp_path):
+    clips = [random_clip(small_config(len(tokenizer)), seed, tokenizer=tokenizer) for seed in (1, 2)]
+    for number, clip in enumerate(clips):
+        save_clip(clip, tmp_path / str(number))
+    mean = mean_weights([str(tmp_path / str(number)) for number in range(2)], clips[0].config)
+    kernels = [clip.params["text"]["projection"]["kernel"] for clip in clips]
+    np.testing.assert_allclose(mean["text"]["projection"]["kernel"], (kernels[0] + kernels[1]) / 2, atol=1e-6)
+
+
+def test_a_scale_that_is_too_large_to_be_learned(small, tokenizer, tmp_path):
+    clip = random_clip(small_config(len(tokenizer)), 1, tokenizer=tokenizer)
+    params = clip.params | {"logit_scale": np.log(np.float32(400))}
+    save_clip(dataclasses.replace(clip, params=params), tmp_path / "start", dtype="float16")
+    config = dataclasses.replace(CONFIG, start=str(tmp_path / "start"))
+    with pytest.raises(InputError, match=r"cosines, 400, is above 100, the most .* give --scale=400 to keep"):
+        pretrain(config, tmp_path / "out", 1, workers=0)
+    assert not (tmp_path / "out").exists()
+
+
+def test_learning_rates_rise_stay_and_fall():
+    rate = PretrainConfig(schedule_steps=40, warmup_steps=10).schedule(0.5)
+    expected = [0.5 * min(1, n / 10, (40 - n) / 20) for n in range(41)]
+    np.testing.assert_allclose([rate(n) for n in range(41)], expected, rtol=1e-6, atol=1e-7)
+
+
+def test_muon_moves_the_kernels_and_adam_the_rest():
+    """A kernel's first step has the same size in every direction: sqrt(its larger side) x 0.2 x the rate."""
+    config = PretrainConfig(warmup_steps=1, kernel_rate=0.5, learning_rate=0.25, weight_decay=0.1)
+    optimizer = config.optimizer()
+    rng = np.random.default_rng(0)
+    params = {
+        "mlp": {"kernel": np.ones((6, 2), np.float32), "bias": np.ones(2, np.float32)},
+        "patch_embedding": {"kernel": np.ones((6, 2), np.float32)},
+    }
+    gradients = jax.tree.map(lambda x: rng.standard_normal(x.shape).astype(np.float32), params)
+    zeros = jax.tree.map(np.zeros_like, params)
+    _, state = optimizer.update(zeros, optimizer.init(params), params)  # the rate begins at zero
+    updates, _ = optimizer.update(gradients, state, params)
+    moved = -updates["mlp"]["kernel"] - 0.5 * 0.1 * params["mlp"]["kernel"]
+    np.testing.assert_allclose(np.linalg.svd(moved)[1], 0.5 * 0.2 * np.sqrt(6), rtol=0.35)
+    for name in (("mlp", "bias"), ("patch_embedding", "kernel")):
+        step, gradient = (tree[name[0]][name[1]] for tree in (updates, gradients))
+        np.testing.assert_array_equal(np.sign(step), -np.sign(gradient))
+        np.testing.assert_allclose(np.abs(step), np.abs(step).max(), rtol=1e-3)  # Adam's: all as large
+
+
+def test_a_run_of_another_configuration_is_refused(tmp_path):
+    remember(CONFIG, tmp_path)
+    remember(CONFIG, tmp_path)
+    remember(dataclasses.replace(CONFIG, schedule_steps=9), tmp_path)  # alone may change
+    other = dataclasses.replace(CONFIG, pairs=4, seed=1)
+    with pytest.raises(InputError) as caught:
+        remember(other, tmp_path)
+    assert str(caught.value) == (
+        f"{tmp_path}: holds another run (pairs 2 there, 4 here, seed 0 there, 1 here); "
+        "give another --out or the same flags"
+    )
+
+
+def test_the_command_refuses_another_configuration(tmp_path, capsys):
+    there = dataclasses.asdict(PretrainConfig(seed=7)) | {"software": software()}
+    (tmp_path / "pretrain.json").write_text(json.dumps(there))
+    done = here(capsys, "pretrain", f"--out={tmp_path}")
+    assert done.code == 1
+    assert done.stderr.splitlines() == [
+        f"error: {tmp_path}: holds another run (seed 7 there, 0 here); give another --out or the same flags"
+    ]
+    assert [path.name for path in tmp_path.iterdir()] == ["pretrain.json"]

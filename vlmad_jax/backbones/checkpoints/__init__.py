@@ -1,0 +1,1 @@
+"""Files of tensors, wherever they are: the hub, safetensors, files of torch."""

@@ -1,0 +1,111 @@
+"""Read the files that `torch.save` writes, without torch.
+
+Such a file is a zip archive of stored (not compressed) entries: `<root>/data.pkl` is a pickle of plain
+containers in which every tensor is a view of a storage, and `<root>/data/<key>` holds the bytes of one
+storage.
+"""
+
+import math
+import sys
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from vlmad_jax.backbones.checkpoints.torch_pickle import REMEDY, STORAGE_DTYPES, Storage, printable, unpickle
+from vlmad_jax.errors import InputError
+
+_DAMAGED = "is damaged: download or save it again"
+
+# A view may repeat elements (stride 0), so that its size is not bounded by the bytes in the file.
+_LARGEST_REPEATED_VIEW = 2**28  # bytes
+
+
+def read_torch_file(path: str | Path) -> Any:
+    """What `torch.save` put into a file, with its tensors as arrays.
+
+    Args:
+        path: a `.bin`, `.pth` or `.pt` file of torch 1.6 or later.
+
+    Returns:
+        dict, list, tuple, set, str, bytes, numbers and None, nested as they were saved, with np.ndarray
+        leaves (bfloat16 as `ml_dtypes.bfloat16`). Arrays may be read-only, and share memory where the tensors
+        did.
+
+    Raises:
+        InputError: the file is missing, damaged, older than torch 1.6 or TorchScript; its pickle names
+            anything but tensors and plain containers; or a tensor does not lie inside its storage.
+    """
+    path = Path(path)
+    try:
+        with zipfile.ZipFile(path) as file:
+            archive = _Archive(file, path.stat().st_size)
+            return unpickle(archive.read("data.pkl"), archive.tensor)
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from error
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror}): check the path") from error
+    except zipfile.BadZipFile as error:
+        raise InputError(f"{path}: {_why_no_archive(path)}") from error
+    except Exception as error:  # a damaged or hostile pickle makes the unpickler raise nearly anything
+        raise InputError(f"{path}: {_DAMAGED} ({type(error).__name__})") from error
+
+
+def _why_no_archive(path: Path) -> str:
+    with path.open("rb") as file:
+        start = file.read(4)
+    if start == b"PK\x03\x04":
+        return _DAMAGED
+    if start[:1] == b"\x80":
+        return f"is a bare pickle, as torch before 1.6 wrote: {REMEDY}"
+    return f"is not a file of torch.save: download it again, or {REMEDY}"
+
+
+class _Archive:
+    """The entries of one file."""
+
+    def __init__(self, file: zipfile.ZipFile, size: int) -> None:
+        roots = [name.removesuffix("data.pkl") for name in file.namelist() if name.endswith("/data.pkl")]
+        if len(roots) != 1:
+            raise InputError(f"is a zip archive, but not of torch.save: {REMEDY}")
+        self._entries = {entry.filename.removeprefix(roots[0]): entry for entry in file.infolist()}
+        self._file = file
+        if "constants.pkl" in self._entries:
+            raise InputError(f"is a TorchScript archive: torch.jit.load it and {REMEDY}")
+        # So nothing that is read can be larger than the file.
+        stored = all(entry.compress_type == zipfile.ZIP_STORED for entry in file.infolist())
+        if not stored or sum(entry.file_size for entry in file.infolist()) > size:
+            raise InputError(f"has entries that are compressed or larger than the file: {REMEDY}")
+        self._swapped = "byteorder" in self._entries and self.read("byteorder") != sys.byteorder.encode()
+        self._elements: dict[Storage, np.ndarray] = {}
+
+    def read(self, name: str) -> bytes:
+        return self._file.read(self._entries[name])
+
+    def tensor(self, storage: Storage, offset: int, shape: tuple, strides: tuple) -> np.ndarray:
+        """The view of a storage that a tensor is; offset and strides count elements."""
+        elements = self._storage(storage)
+        count = math.prod(shape)
+        if count == 0:
+            return np.empty(shape, elements.dtype)
+        last = offset + sum((size - 1) * stride for size, stride in zip(shape, strides, strict=True))
+        if last >= elements.size:
+            raise InputError(f"holds a tensor outside its storage {printable(storage.key)}: {REMEDY}")
+        if count > elements.size and count * elements.itemsize > _LARGEST_REPEATED_VIEW:
+            raise InputError(f"holds a tensor that repeats elements beyond 256 MiB: {REMEDY}")
+        byte_strides = [stride * elements.itemsize for stride in strides]
+        return np.lib.stride_tricks.as_strided(elements[offset:], shape, byte_strides, writeable=False)
+
+    def _storage(self, storage: Storage) -> np.ndarray:
+        """All elements of a storage, (length,)."""
+        if storage not in self._elements:
+            dtype = np.dtype(STORAGE_DTYPES[storage.type])
+            entry = self._entries.get(f"data/{storage.key}")
+            if entry is None or entry.file_size != storage.length * dtype.itemsize:
+                raise InputError(
+                    f"storage {printable(storage.key)} is missing or not of the declared size: {REMEDY}"
+                )
+            words = np.frombuffer(self._file.read(entry), f"u{dtype.itemsize}")
+            self._elements[storage] = (words.byteswap() if self._swapped else words).view(dtype)
+        return self._elements[storage]

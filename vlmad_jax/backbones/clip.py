@@ -1,0 +1,290 @@
+"""A CLIP with its weights and tokenizer: what `load_clip` returns and the detectors use."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import itertools
+import pathlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from vlmad_jax.backbones import clip_weights as weights
+from vlmad_jax.backbones.checkpoints import hub
+from vlmad_jax.backbones.checkpoints.tensors import read_tensors, write_safetensors
+from vlmad_jax.backbones.config import CLIPConfig, read_config, stated_end, to_transformers
+from vlmad_jax.backbones.images import Array, check_pictures
+from vlmad_jax.backbones.precision import dtype_of
+from vlmad_jax.backbones.preprocessing import Normalisation, save_normalisation
+from vlmad_jax.backbones.text_cache import kept_embeddings, parameters_digest
+from vlmad_jax.backbones.tokenizer import (
+    SavedTokenizer,
+    check_tokens,
+    cut_sentences,
+    load_tokenizer,
+    shortened,
+    tokenize,
+)
+from vlmad_jax.backbones.vit import CLIPModule, TextTransformer, VisionTransformer
+from vlmad_jax.errors import InputError
+from vlmad_jax.runtime.cache import is_kept
+from vlmad_jax.runtime.compilation_cache import keep_programs
+from vlmad_jax.runtime.files import write_json
+from vlmad_jax.runtime.fingerprint import fingerprint
+from vlmad_jax.runtime.notices import notice
+from vlmad_jax.runtime.pickling import FieldsAlone
+
+# Sentences encoded at a time: prompt ensembles of any size then compile once for each length.
+TEXT_CHUNK = 128
+# XLA's constants cannot exceed 2 GiB in one program.
+LARGEST_CONSTANTS = 2**31 - 2**28
+
+
+@dataclass(frozen=True, eq=False)
+class CLIP(FieldsAlone):
+    """A CLIP ViT ready to encode.
+
+    Attributes:
+      config: its shape.
+      params: {"vision": ..., "text": ..., "logit_scale": ...}, as `CLIPModule` names them.
+      tokenizer: its transformers tokenizer; None for `random_clip`, which then encodes only pictures.
+      dtype: "float32", "bfloat16" or "int8", what products with weights read.
+      name: where it came from.
+    """
+
+    config: CLIPConfig
+    params: weights.Params
+    tokenizer: Any
+    dtype: str = "float32"
+    name: str = ""
+
+    def __repr__(self) -> str:
+        vision, text = self.config.vision, self.config.text
+        count = sum(np.size(leaf) for leaf in jax.tree.leaves(self.params))
+        return (
+            f"CLIP({self.name!r}, dtype={self.dtype!r}, images of {vision.image_size} pixels in patches of "
+            f"{vision.patch_size}, {vision.layers} layers of {vision.width}; text of {text.context_length} "
+            f"tokens, {text.layers} layers of {text.width}; embeddings of {self.config.embed_dim}; "
+            f"{count:,} parameters)"
+        )
+
+    def vision(self, position_resize: str = "bicubic") -> VisionTransformer:
+        """The vision transformer, to be bound to the variables that `compile` passes."""
+        return VisionTransformer(self.config, self.dtype, position_resize)
+
+    def compile(
+        self,
+        tower: str,
+        function: Callable[..., Any],
+        place: Callable[[Any], Any] = lambda variables: variables,
+    ) -> Callable[..., Any]:
+        """Compiles `function(variables, *arguments)` to a function of the arguments alone.
+
+        `tower` is "vision" or "text"; `variables` are its parameters, as Flax's `apply` wants them. On the
+        CPU they are compiled in as constants, which XLA lays out once instead of at every call; elsewhere
+        they stay arguments, on the devices where `place` puts them.
+        """
+        variables = {"params": self.params[tower]}
+        if constant_bytes(self.params[tower]):
+            return jax.jit(functools.partial(function, variables))
+        return functools.partial(jax.jit(function), place(variables))
+
+    @functools.cached_property
+    def _encode_image(self) -> Callable[[Array], jax.Array]:
+        def encode(variables: Any, images: jax.Array) -> jax.Array:
+            vision = self.vision().bind(variables)
+            return vision.encode_tokens(vision.embed(images))
+
+        return self.compile("vision", encode)
+
+    @functools.cached_property
+    def _encode_text(self) -> Callable[[Array], jax.Array]:
+        text = TextTransformer(self.config, self.dtype)
+        return self.compile("text", lambda variables, token_ids: text.bind(variables)(token_ids)[0])
+
+    @functools.cached_property
+    def fingerprint(self) -> str:
+        """16 hexadecimal digits that change with the configuration or any parameter."""
+        leaves = (np.asarray(leaf).tobytes() for leaf in jax.tree.leaves(self.params))
+        return fingerprint(itertools.chain([repr((self.config, self.dtype))], leaves))
+
+    @functools.cached_property
+    def _text_setting(self) -> str:
+        """What the embeddings of token ids depend on."""
+        shape = (self.config.text, self.config.embed_dim, self.config.activation, self.config.layer_norm_eps)
+        return f"{shape} {self.dtype} {parameters_digest(self.params['text'])}"
+
+    @functools.cached_property
+    def identity(self) -> str:
+        """16 hexadecimal digits that tell backbones apart, the same in every dtype.
+
+        Of the configuration and all vectors: norms, biases and the class token stay float32 in any dtype.
+        """
+        vectors = [leaf for leaf in jax.tree.leaves(self.params) if jnp.ndim(leaf) == 1]
+        return fingerprint([repr(self.config), *(np.asarray(x, np.float32).tobytes() for x in vectors)])
+
+    def encode_image(self, images: Array) -> jax.Array:
+        """uint8 (B, S, S, 3) -> embeddings (B, E), not normalised.
+
+        S may differ from the trained size: position embeddings are then resized as open_clip does.
+
+        Raises:
+          InputError: pictures of another type or shape, or smaller than a patch.
+        """
+        check_pictures(images, "images", self.config.vision.patch_size)
+        return self._encode_image(images)
+
+    def encode_text(self, sentences: Sequence[str]) -> jax.Array:
+        """N sentences -> embeddings (N, E), not normalised.
+
+        A sentence of more tokens than the model reads is cut, and a notice says so, see `notices`.
+
+        Raises:
+          InputError: no sentence, a string in place of a list, a model without a tokenizer, or a token that
+            the model has no embedding of.
+        """
+        if isinstance(sentences, str):
+            raise InputError(f"{sentences!r} is one string; give a list of sentences")
+        if not sentences:
+            raise InputError("no sentence to encode; give at least one")
+        self.tell_of_cut(sentences)
+        if not is_kept() or not isinstance(self.tokenizer, SavedTokenizer):
+            return self._embed_sentences(sentences)
+        setting = f"{self.tokenizer.digest} {self._text_setting}"
+        return jnp.asarray(kept_embeddings(sentences, setting, lambda: self._embed_sentences(sentences)))
+
+    def _embed_sentences(self, sentences: Sequence[str]) -> jax.Array:
+        token_ids = self.token_ids(sentences)
+        missing = -len(token_ids) % TEXT_CHUNK
+        chunks = np.pad(token_ids, ((0, missing), (0, 0))).reshape(-1, TEXT_CHUNK, token_ids.shape[1])
+        return jnp.concatenate([self._encode_text(chunk) for chunk in chunks])[: len(sentences)]
+
+    def token_ids(self, sentences: Sequence[str]) -> np.ndarray:
+        """N sentences -> int32 (N, T), cut at the context length and padded, see `text.tokenize`.
+
+        Raises:
+          InputError: no tokenizer, or a sentence with a token that the model has no embedding of.
+        """
+        text, tokenizer = self.config.text, self._own_tokenizer
+        token_ids = tokenize(tokenizer, sentences, text.context_length)
+        check_tokens(tokenizer, sentences, token_ids, text.vocab_size, text.eos_token_id, self.name)
+        return token_ids
+
+    def cut(self, sentences: Sequence[str]) -> list[str]:
+        """The sentences that have more tokens than the model reads; InputError without a tokenizer."""
+        return cut_sentences(self._own_tokenizer, sentences, self.config.text.context_length)
+
+    def tell_of_cut(self, sentences: Sequence[str]) -> None:
+        """Gives notice of sentences that are cut, once of the same ones."""
+        if cut := self.cut(sentences):
+            length = self.config.text.context_length
+            message = (
+                f"{len(cut)} of {len(sentences)} sentences are cut at {length} tokens, the first is "
+                f"{shortened(cut[0])}; give a shorter name or shorter words"
+            )
+            if message not in self._told:
+                self._told.add(message)
+                notice(message)
+
+    @functools.cached_property
+    def _told(self) -> set[str]:
+        return set()
+
+    @property
+    def _own_tokenizer(self) -> Any:
+        if self.tokenizer is None:
+            raise InputError(f"{self.name}: has no tokenizer; load a checkpoint that holds one")
+        return self.tokenizer
+
+
+def load_clip(path_or_hub_id: str | pathlib.Path, dtype: str = "float32") -> CLIP:
+    """Loads a published CLIP ViT, or one that `save_clip` wrote.
+
+    Args:
+      path_or_hub_id: a directory in the transformers layout (`config.json`, `model.safetensors` whole or
+        sharded, or `pytorch_model.bin`; tokenizer) or the open_clip layout (`open_clip_config.json`,
+        `open_clip_model.safetensors`); where one holds both, transformers' is taken. Anything else is the
+        name of a repository on the Hugging Face hub, downloaded once.
+      dtype: "float32", "bfloat16", or "int8", which trades accuracy for speed and is for inference alone.
+
+    Raises:
+      InputError: no such directory or repository, or its files are incomplete, broken or not a CLIP ViT.
+    """
+    dtype_of(dtype)
+    directory = hub.locate(str(path_or_hub_id))
+    layout = layout_of(directory)
+    path = directory / weights.LAYOUTS[layout].config_file
+    config, end = read_config(path, layout), stated_end(path, layout)
+    tensors = read_tensors(directory, layout)
+    params = weights.load_params(tensors, config, layout, str(directory))
+    keep_programs(max(constant_bytes(params[tower]) for tower in ("vision", "text")))
+    tokenizer, end = load_tokenizer(directory, config.text.vocab_size, end)
+    text = dataclasses.replace(config.text, eos_token_id=end)
+    return CLIP(
+        dataclasses.replace(config, text=text),
+        weights.cast_matrices(params, dtype),
+        tokenizer,
+        dtype,
+        str(path_or_hub_id),
+    )
+
+
+def constant_bytes(params: weights.Params) -> int:
+    """Bytes of a tower that `CLIP.compile` compiles in: on the CPU all, if XLA can; elsewhere none."""
+    size = sum(leaf.nbytes for leaf in jax.tree.leaves(params))
+    return size if jax.default_backend() == "cpu" and size < LARGEST_CONSTANTS else 0
+
+
+def layout_of(directory: pathlib.Path) -> str:
+    """ "transformers" or "open_clip", told apart by the configuration file that is there.
+
+    A `config.json` of another library beside open_clip's files is passed over: timm's repositories have it.
+    """
+    present = [name for name, layout in weights.LAYOUTS.items() if (directory / layout.config_file).exists()]
+    if len(present) == 2 and not hub.is_transformers(directory / "config.json"):
+        return "open_clip"
+    if present:
+        return present[0]
+    wanted = " or ".join(layout.config_file for layout in weights.LAYOUTS.values())
+    raise InputError(f"{directory}: holds no {wanted}; give the directory of a CLIP checkpoint")
+
+
+def random_clip(config: CLIPConfig, seed: int = 0, dtype: str = "float32", tokenizer: Any = None) -> CLIP:
+    """A CLIP of that shape with random weights, for training one or for measuring speed."""
+    side = config.vision.image_size
+    params = jax.jit(CLIPModule(config).init)(
+        jax.random.key(seed),
+        jnp.zeros((1, side, side, 3), jnp.uint8),
+        jnp.zeros((1, config.text.context_length), jnp.int32),
+    )["params"]
+    return CLIP(config, weights.cast_matrices(params, dtype), tokenizer, dtype, "random weights")
+
+
+def save_clip(clip: CLIP, directory: str | pathlib.Path, dtype: str = "float32") -> None:
+    """Writes a directory that `load_clip` and `transformers.CLIPModel.from_pretrained` load.
+
+    Args:
+      clip: a model whose parameters are float32.
+      directory: made where it is absent; files of the same names are replaced.
+      dtype: of the stored tensors, "float32" or "float16".
+
+    Raises:
+      InputError: its matrices are int8.
+    """
+    if clip.dtype == "int8":
+        raise InputError(f"{clip.name}: matrices of int8 are no checkpoint; load it with dtype float32")
+    directory = pathlib.Path(directory)
+    directory.mkdir(parents=True, exist_ok=True)
+    write_safetensors(directory / "model.safetensors", weights.save_params(clip.params, clip.config, dtype))
+    config = to_transformers(clip.config) | {"dtype": dtype}
+    write_json(directory / "config.json", config)
+    normalisation = Normalisation(clip.config.image_mean, clip.config.image_std)
+    save_normalisation(directory, normalisation, clip.config.vision.image_size)
+    if clip.tokenizer is not None:
+        clip.tokenizer.backend_tokenizer.no_truncation()  # of its last use
+        clip.tokenizer.save_pretrained(directory)

@@ -1,0 +1,276 @@
+"""Names and layouts of CLIP's tensors in the checkpoints of transformers and open_clip, as data."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import flax
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from vlmad_jax.backbones.checkpoints.names import unwrapped
+from vlmad_jax.backbones.config import CLIPConfig
+from vlmad_jax.backbones.precision import dtype_of, quantise
+from vlmad_jax.backbones.vit import CLIPModule, layer_name
+from vlmad_jax.errors import InputError, few
+
+Tensors = Mapping[str, np.ndarray]
+Params = dict[str, Any]
+
+
+class Transform(NamedTuple):
+    """How a stored tensor becomes a parameter; `shape` gives the stored shape for a parameter's."""
+
+    load: Callable[[np.ndarray, tuple[int, ...]], np.ndarray]
+    save: Callable[[np.ndarray], np.ndarray] | None
+    shape: Callable[[tuple[int, ...], CLIPConfig], tuple[int, ...]]
+
+
+def third(n: int) -> Transform:
+    """The n-th third of a stacked query, key and value tensor, (3 D, D) or (3 D,)."""
+    return Transform(lambda x, _: np.split(x, 3)[n].T, None, lambda shape, _: (3 * shape[-1], *shape[1:]))
+
+
+TRANSFORMS = {
+    "same": Transform(lambda x, _: x, lambda x: x, lambda shape, _: shape),
+    "transpose": Transform(lambda x, _: x.T, lambda x: x.T, lambda shape, _: shape[::-1]),
+    # A convolution's (D, 3, p, p) against rows of (p, p, 3) pixels.
+    "patch": Transform(
+        lambda x, shape: x.transpose(2, 3, 1, 0).reshape(shape),
+        lambda x: x.reshape(side := round((x.shape[0] / 3) ** 0.5), side, 3, -1).transpose(3, 2, 0, 1),
+        lambda shape, config: (shape[1], 3, config.vision.patch_size, config.vision.patch_size),
+    ),
+    "query": third(0),
+    "key": third(1),
+    "value": third(2),
+}
+
+# parameter -> (tensor, transform); {n} counts layers from 0 and {N} names them from 1.
+TRANSFORMERS_BLOCK = {
+    "ln_1/scale": ("layer_norm1.weight", "same"),
+    "ln_1/bias": ("layer_norm1.bias", "same"),
+    "attention/query/kernel": ("self_attn.q_proj.weight", "transpose"),
+    "attention/query/bias": ("self_attn.q_proj.bias", "same"),
+    "attention/key/kernel": ("self_attn.k_proj.weight", "transpose"),
+    "attention/key/bias": ("self_attn.k_proj.bias", "same"),
+    "attention/value/kernel": ("self_attn.v_proj.weight", "transpose"),
+    "attention/value/bias": ("self_attn.v_proj.bias", "same"),
+    "attention/out/kernel": ("self_attn.out_proj.weight", "transpose"),
+    "attention/out/bias": ("self_attn.out_proj.bias", "same"),
+    "ln_2/scale": ("layer_norm2.weight", "same"),
+    "ln_2/bias": ("layer_norm2.bias", "same"),
+    "mlp/up/kernel": ("mlp.fc1.weight", "transpose"),
+    "mlp/up/bias": ("mlp.fc1.bias", "same"),
+    "mlp/down/kernel": ("mlp.fc2.weight", "transpose"),
+    "mlp/down/bias": ("mlp.fc2.bias", "same"),
+}
+OPEN_CLIP_BLOCK = {
+    "ln_1/scale": ("ln_1.weight", "same"),
+    "ln_1/bias": ("ln_1.bias", "same"),
+    "attention/query/kernel": ("attn.in_proj_weight", "query"),
+    "attention/query/bias": ("attn.in_proj_bias", "query"),
+    "attention/key/kernel": ("attn.in_proj_weight", "key"),
+    "attention/key/bias": ("attn.in_proj_bias", "key"),
+    "attention/value/kernel": ("attn.in_proj_weight", "value"),
+    "attention/value/bias": ("attn.in_proj_bias", "value"),
+    "attention/out/kernel": ("attn.out_proj.weight", "transpose"),
+    "attention/out/bias": ("attn.out_proj.bias", "same"),
+    "ln_2/scale": ("ln_2.weight", "same"),
+    "ln_2/bias": ("ln_2.bias", "same"),
+    "mlp/up/kernel": ("mlp.c_fc.weight", "transpose"),
+    "mlp/up/bias": ("mlp.c_fc.bias", "same"),
+    "mlp/down/kernel": ("mlp.c_proj.weight", "transpose"),
+    "mlp/down/bias": ("mlp.c_proj.bias", "same"),
+}
+TRANSFORMERS = {
+    "vision/class_embedding": ("vision_model.embeddings.class_embedding", "same"),
+    "vision/patch_embedding/kernel": ("vision_model.embeddings.patch_embedding.weight", "patch"),
+    "vision/position_embedding": ("vision_model.embeddings.position_embedding.weight", "same"),
+    "vision/ln_pre/scale": ("vision_model.pre_layrnorm.weight", "same"),
+    "vision/ln_pre/bias": ("vision_model.pre_layrnorm.bias", "same"),
+    "vision/ln_post/scale": ("vision_model.post_layernorm.weight", "same"),
+    "vision/ln_post/bias": ("vision_model.post_layernorm.bias", "same"),
+    "vision/projection/kernel": ("visual_projection.weight", "transpose"),
+    "text/token_embedding": ("text_model.embeddings.token_embedding.weight", "same"),
+    "text/position_embedding": ("text_model.embeddings.position_embedding.weight", "same"),
+    "text/ln_final/scale": ("text_model.final_layer_norm.weight", "same"),
+    "text/ln_final/bias": ("text_model.final_layer_norm.bias", "same"),
+    "text/projection/kernel": ("text_projection.weight", "transpose"),
+    "logit_scale": ("logit_scale", "same"),
+}
+OPEN_CLIP = {
+    "vision/class_embedding": ("visual.class_embedding", "same"),
+    "vision/patch_embedding/kernel": ("visual.conv1.weight", "patch"),
+    "vision/position_embedding": ("visual.positional_embedding", "same"),
+    "vision/ln_pre/scale": ("visual.ln_pre.weight", "same"),
+    "vision/ln_pre/bias": ("visual.ln_pre.bias", "same"),
+    "vision/ln_post/scale": ("visual.ln_post.weight", "same"),
+    "vision/ln_post/bias": ("visual.ln_post.bias", "same"),
+    "vision/projection/kernel": ("visual.proj", "same"),
+    "text/token_embedding": ("token_embedding.weight", "same"),
+    "text/position_embedding": ("positional_embedding", "same"),
+    "text/ln_final/scale": ("ln_final.weight", "same"),
+    "text/ln_final/bias": ("ln_final.bias", "same"),
+    "text/projection/kernel": ("text_projection", "same"),
+    "logit_scale": ("logit_scale", "same"),
+}
+
+
+class Layout(NamedTuple):
+    """The tensors of one kind of checkpoint."""
+
+    config_file: str
+    top: dict[str, tuple[str, str]]
+    block: dict[str, tuple[str, str]]
+    vision_layer: str
+    text_layer: str
+    # What some versions of the exporting library stored beside the weights and nothing here reads: constant
+    # buffers, and the bias of logits, which the softmax over texts does not depend on.
+    passed_over: frozenset[str]
+    custom_text: bool
+
+    def tensors(self, config: CLIPConfig) -> dict[str, tuple[str, str]]:
+        """Every parameter of such a model, by path, with the tensor it comes from and the transform."""
+        table = dict(self.top)
+        for tower, prefix in (("vision", self.vision_layer), ("text", self.text_layer)):
+            for n in range(getattr(config, tower).layers):
+                for path, (name, transform) in self.block.items():
+                    table[f"{tower}/{layer_name(n + 1)}/{path}"] = (f"{prefix.format(n)}.{name}", transform)
+        return table
+
+    def own(self, tensors: Tensors) -> dict[str, np.ndarray]:
+        """The tensors that a model may have, by the names of this layout.
+
+        Without wrappers (see `checkpoints.names`), and without the "text." that open_clip puts before the names
+        of a text tower when `custom_text` is set.
+        """
+        tensors = unwrapped(tensors, "logit_scale", *(name for name, _ in self.top.values()))
+        shorter = {name.removeprefix("text."): tensor for name, tensor in tensors.items()}
+        if self.custom_text and len(shorter) == len(tensors):
+            tensors = shorter
+        return {name: tensor for name, tensor in tensors.items() if name not in self.passed_over}
+
+
+LAYOUTS = {
+    "transformers": Layout(
+        "config.json",
+        TRANSFORMERS,
+        TRANSFORMERS_BLOCK,
+        "vision_model.encoder.layers.{}",
+        "text_model.encoder.layers.{}",
+        frozenset(
+            {"vision_model.embeddings.position_ids", "text_model.embeddings.position_ids", "logit_bias"}
+        ),
+        custom_text=False,
+    ),
+    "open_clip": Layout(
+        "open_clip_config.json",
+        OPEN_CLIP,
+        OPEN_CLIP_BLOCK,
+        "visual.transformer.resblocks.{}",
+        "transformer.resblocks.{}",
+        frozenset({"attn_mask", "logit_bias", "input_resolution", "context_length", "vocab_size"}),
+        custom_text=True,
+    ),
+}
+
+
+def parameter_shapes(config: CLIPConfig) -> dict[str, tuple[int, ...]]:
+    """The shape of every parameter of the model, by its path ("vision/layer01/ln_1/scale").
+
+    The layers of a tower are alike, so the module is traced with one of each.
+    """
+    towers = {name: getattr(config, name) for name in ("vision", "text")}
+    short = dataclasses.replace(config, **{k: dataclasses.replace(x, layers=1) for k, x in towers.items()})
+    images = jax.ShapeDtypeStruct((1, config.vision.image_size, config.vision.image_size, 3), jnp.uint8)
+    token_ids = jax.ShapeDtypeStruct((1, config.text.context_length), jnp.int32)
+    variables = jax.eval_shape(CLIPModule(short).init, jax.random.key(0), images, token_ids)
+    params = variables["params"]
+    for name, tower in towers.items():
+        params[name] |= {layer_name(n + 1): params[name][layer_name(1)] for n in range(tower.layers)}
+    return {path: leaf.shape for path, leaf in flax.traverse_util.flatten_dict(params, sep="/").items()}
+
+
+def tensor_shapes(config: CLIPConfig, layout: str) -> dict[str, tuple[int, ...]]:
+    """The shape of every tensor that a checkpoint of `layout` stores for such a model, by name."""
+    shapes = parameter_shapes(config)
+    table = LAYOUTS[layout].tensors(config).items()
+    return {name: TRANSFORMS[kind].shape(shapes[path], config) for path, (name, kind) in table}
+
+
+def load_params(tensors: Tensors, config: CLIPConfig, layout: str, source: str) -> Params:
+    """Turns a checkpoint's tensors into the parameters of `CLIPModule`, float32.
+
+    Args:
+      tensors: by name, any float dtype; the names may be wrapped, see `Layout.own`.
+      config: the model they should make.
+      layout: "transformers" or "open_clip".
+      source: what to call the checkpoint in an error.
+
+    Raises:
+      InputError: tensors are missing, unexpected, misshapen or not finite; one line names the first of each.
+    """
+    table, shapes = LAYOUTS[layout].tensors(config), parameter_shapes(config)
+    given = {name: x.astype(np.float32) for name, x in LAYOUTS[layout].own(tensors).items()}
+    if "logit_scale" in given and given["logit_scale"].shape == (1,):  # open_clip's `nonscalar_logit_scale`
+        given["logit_scale"] = given["logit_scale"].reshape(())
+    check_tensors(given, tensor_shapes(config, layout), source)
+    flat = {
+        path: np.asarray(TRANSFORMS[kind].load(given[name], shapes[path]), order="C")
+        for path, (name, kind) in table.items()
+    }
+    return flax.traverse_util.unflatten_dict(flat, sep="/")
+
+
+def check_tensors(given: Tensors, wanted: Mapping[str, tuple[int, ...]], source: str) -> None:
+    """Raises InputError unless names and shapes are those that are wanted, and all numbers finite."""
+    misshapen = [
+        f"{name} {list(given[name].shape)} instead of {list(shape)}"
+        for name, shape in wanted.items()
+        if name in given and given[name].shape != shape
+    ]
+    damage = {
+        "missing": sorted(set(wanted) - set(given)),
+        "not finite": sorted(name for name, x in given.items() if not np.isfinite(x).all()),
+    }
+    misfits = {"unexpected": sorted(set(given) - set(wanted)), "misshapen": misshapen}
+    complaints = damage | misfits
+    if any(complaints.values()):
+        order = ("missing", "unexpected", "misshapen", "not finite")
+        listed = "; ".join(f"{what}: {few(complaints[what])}" for what in order if complaints[what])
+        damaged = complaints["not finite"] or not any(misfits.values())
+        remedy = "download it again" if damaged else "give weights and configuration of one plain CLIP ViT"
+        raise InputError(f"{source}: the tensors do not fit its configuration ({listed}); {remedy}")
+
+
+def save_params(params: Params, config: CLIPConfig, dtype: str = "float32") -> dict[str, np.ndarray]:
+    """The tensors of a transformers checkpoint, stored as `dtype` ("float32" or "float16")."""
+    flat = flax.traverse_util.flatten_dict(params, sep="/")
+    tensors = {}
+    for path, (name, kind) in LAYOUTS["transformers"].tensors(config).items():
+        save = TRANSFORMS[kind].save
+        assert save is not None, "every transform of the transformers layout has an inverse"
+        tensors[name] = save(np.asarray(flat[path], np.float32)).astype(dtype)
+    return tensors
+
+
+def cast_matrices(params: Params, dtype: str) -> Params:
+    """Stores the matrices that products read as `dtype`, on the default device; all else stays float32.
+
+    Rounding once here is what `Linear` would do at every call. Beside a "kernel" (I, O) of int8 stands its
+    "scale", float32 (1, O): no vector, so that `CLIP.identity` is the same in every dtype.
+    """
+    cast = {}
+    for path, leaf in flax.traverse_util.flatten_dict(params).items():
+        if path[-1] != "kernel":
+            cast[path] = jnp.asarray(leaf, jnp.float32)
+        elif dtype_of(dtype) == jnp.int8:
+            with jax.default_device(jax.devices("cpu")[0]):  # others divide less exactly
+                rounded = quantise(jnp.asarray(np.asarray(leaf), jnp.float32), 0)
+            cast[path], cast[*path[:-1], "scale"] = map(jnp.asarray, map(np.asarray, rounded))
+        else:
+            cast[path] = jnp.asarray(leaf, dtype_of(dtype))
+    return flax.traverse_util.unflatten_dict(cast)

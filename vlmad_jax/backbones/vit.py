@@ -1,0 +1,324 @@
+"""CLIP's two transformers as Flax modules (Radford et al. 2021, "Learning Transferable Visual Models").
+
+The residual stream, layer norms and softmax are float32; `dtype` is what matrix products read. Parameters
+are float32, or bfloat16 or int8 for matrices stored so by `clip_weights`. With int8, which is for inference
+alone, the products of attention read bfloat16.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from vlmad_jax.backbones.attention import Kernel, kernel
+from vlmad_jax.backbones.config import CLIPConfig
+from vlmad_jax.backbones.merging import merge_tokens, proportional
+from vlmad_jax.backbones.positions import resize_positions
+from vlmad_jax.backbones.precision import attention_dtype_of, dtype_of, einsum, multiply_quantised
+
+Intermediates = dict[str, jax.Array]
+
+
+def quick_gelu(x: jax.Array) -> jax.Array:
+    """x sigmoid(1.702 x), the approximation OpenAI's checkpoints were trained with."""
+    return x * jax.nn.sigmoid(1.702 * x)
+
+
+ACTIVATIONS: dict[str, Callable[[jax.Array], jax.Array]] = {
+    "quick_gelu": quick_gelu,
+    "gelu": functools.partial(jax.nn.gelu, approximate=False),
+}
+
+
+def layer_name(number: int) -> str:
+    """The name of a layer's parameters and of its output, counted from 1: "layer06"."""
+    return f"layer{number:02d}"
+
+
+class Linear(nn.Module):
+    """x W + b: reads `dtype`, accumulates and returns float32."""
+
+    features: int
+    dtype: str
+    use_bias: bool = True
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        dtype = dtype_of(self.dtype)
+        weights = self.param(
+            "kernel", nn.initializers.normal(x.shape[-1] ** -0.5), (x.shape[-1], self.features)
+        )
+        rows = x.reshape(-1, x.shape[-1])
+        if dtype == jnp.int8:
+            scale = self.param("scale", nn.initializers.ones, (1, self.features))
+            y = multiply_quantised(rows, weights, scale)
+        else:
+            y = einsum("ni,io->no", rows.astype(dtype), weights.astype(dtype))
+        y = y.reshape(*x.shape[:-1], self.features)
+        if not self.use_bias:
+            return y
+        return y + self.param("bias", nn.initializers.zeros, (self.features,))
+
+
+class Attention(nn.Module):
+    """Multi-head attention with a kernel chosen at the call."""
+
+    width: int
+    heads: int
+    dtype: str
+
+    def setup(self) -> None:
+        self.query, self.key, self.value, self.out = (Linear(self.width, self.dtype) for _ in range(4))
+
+    def __call__(self, x: jax.Array, attention: str | Kernel, queries: int | None = None) -> jax.Array:
+        return self.answer(attention, *self.ask(x, queries))
+
+    def ask(self, x: jax.Array, queries: int | None = None) -> tuple[jax.Array, jax.Array, jax.Array]:
+        """Tokens (B, T, D) -> queries of the first ones, keys and values, (B, H, T, D/H) each."""
+
+        def heads(y: jax.Array) -> jax.Array:
+            y = y.astype(attention_dtype_of(self.dtype))
+            return y.reshape(*y.shape[:-1], self.heads, -1).swapaxes(1, 2)
+
+        return heads(self.query(x[:, :queries])), heads(self.key(x)), heads(self.value(x))
+
+    def answer(self, attention: str | Kernel, q: jax.Array, k: jax.Array, v: jax.Array) -> jax.Array:
+        """What the kernel makes of them, (B, Q, D)."""
+        out = kernel(attention)(q, k, v)
+        return self.out(out.swapaxes(1, 2).reshape(*out.shape[:1], -1, self.width))
+
+
+class MLP(nn.Module):
+    """Two linear layers with the model's activation between them."""
+
+    width: int
+    activation: str
+    dtype: str
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        hidden = ACTIVATIONS[self.activation](Linear(self.width, self.dtype, name="up")(x))
+        return Linear(x.shape[-1], self.dtype, name="down")(hidden)
+
+
+class Block(nn.Module):
+    """A pre-norm residual attention block.
+
+    `queries=n` computes the block for the first n tokens alone, which still attend to all: the last layer of
+    an encoder that is read at its class token needs no more.
+    """
+
+    width: int
+    heads: int
+    mlp_width: int
+    activation: str
+    eps: float
+    dtype: str
+
+    def setup(self) -> None:
+        self.ln_1 = layer_norm(self.eps)
+        self.attention = Attention(self.width, self.heads, self.dtype)
+        self.ln_2 = layer_norm(self.eps)
+        self.mlp = MLP(self.mlp_width, self.activation, self.dtype)
+
+    def __call__(self, x: jax.Array, attention: str | Kernel, queries: int | None = None) -> jax.Array:
+        x = x[:, :queries] + self.attention(self.ln_1(x), attention, queries)
+        return x + self.mlp(self.ln_2(x))
+
+    def merging(self, x: jax.Array, sizes: jax.Array, number: int) -> tuple[jax.Array, jax.Array]:
+        """The block with a number of tokens merged, and the sizes of those left; see `backbones.merging`."""
+        q, k, v = self.attention.ask(self.ln_1(x))
+        x = x + self.attention.answer(proportional(sizes), q, k, v)
+        x, sizes = merge_tokens(x, k.astype(jnp.float32).mean(axis=1), sizes, number)
+        return x + self.mlp(self.ln_2(x)), sizes
+
+    def two_paths(
+        self, x: jax.Array, attention: str | Kernel, queries: int | None = None
+    ) -> tuple[jax.Array, jax.Array]:
+        """The block with CLIP's own attention, and what attention of another kernel would have added to x."""
+        q, k, v = self.attention.ask(self.ln_1(x))
+        added = self.attention.answer(attention, q, k, v)
+        x = x[:, :queries] + self.attention.answer("qk", q[:, :, :queries], k, v)
+        return x + self.mlp(self.ln_2(x)), added
+
+
+def layer_norm(eps: float) -> nn.LayerNorm:
+    """Layer norm in float32, with the two-pass variance that torch uses."""
+    return nn.LayerNorm(epsilon=eps, dtype=jnp.float32, use_fast_variance=False)
+
+
+def blocks(config: CLIPConfig, tower: str, dtype: str) -> list[Block]:
+    """The residual blocks of one tower, named "layer01" and on."""
+    part = getattr(config, tower)
+    return [
+        Block(
+            part.width,
+            part.heads,
+            part.mlp_width,
+            config.activation,
+            config.layer_norm_eps,
+            dtype,
+            name=layer_name(n + 1),
+        )
+        for n in range(part.layers)
+    ]
+
+
+class VisionTransformer(nn.Module):
+    """CLIP's ViT, in the three steps that the methods recombine: `embed`, `transform`, `project`."""
+
+    config: CLIPConfig
+    dtype: str = "float32"
+    position_resize: str = "bicubic"
+
+    def setup(self) -> None:
+        vision = self.config.vision
+        self.patch_embedding = Linear(vision.width, self.dtype, use_bias=False)
+        scale = nn.initializers.normal(vision.width**-0.5)
+        self.class_embedding = self.param("class_embedding", scale, (vision.width,))
+        self.position_embedding = self.param("position_embedding", scale, (vision.grid**2 + 1, vision.width))
+        self.ln_pre = layer_norm(self.config.layer_norm_eps)
+        self.layers = blocks(self.config, "vision", self.dtype)
+        self.ln_post = layer_norm(self.config.layer_norm_eps)
+        self.projection = Linear(self.config.embed_dim, self.dtype, use_bias=False)
+
+    def __call__(self, images: jax.Array) -> tuple[jax.Array, Intermediates]:
+        """uint8 (B, S, S, 3) -> embeddings (B, E), and the residual stream (B, T, D) after each layer."""
+        hidden, intermediates = self.transform(self.embed(images))
+        return self.project(hidden[:, 0]), intermediates
+
+    def embed(self, images: jax.Array) -> jax.Array:
+        """uint8 (B, S, S, 3) -> class token and patches, with positions, before the first norm: (B, T, D)."""
+        patch = self.config.vision.patch_size
+        mean, std = jnp.array(self.config.image_mean), jnp.array(self.config.image_std)
+        pixels = (images.astype(jnp.float32) / 255 - mean) / std
+        batch, height, width, _ = pixels.shape
+        rows, columns = height // patch, width // patch
+        pixels = pixels[:, : rows * patch, : columns * patch]  # a convolution drops what is left over
+        pixels = pixels.reshape(batch, rows, patch, columns, patch, 3).transpose(0, 1, 3, 2, 4, 5)
+        patches = self.patch_embedding(pixels.reshape(batch, rows * columns, patch * patch * 3))  # (B, P, D)
+        class_token = jnp.broadcast_to(self.class_embedding, (batch, 1, patches.shape[-1]))
+        positions = resize_positions(self.position_embedding, (rows, columns), self.position_resize)
+        return jnp.concatenate([class_token, patches], axis=1) + positions  # (B, T, D)
+
+    def transform(
+        self,
+        tokens: jax.Array,
+        class_only: bool = False,
+        dpam_layers: int = 0,
+        attention: str | Kernel = "vv",
+    ) -> tuple[jax.Array, Intermediates]:
+        """Embedded tokens (B, T, D) -> the last residual stream (B, T, D) and that after each layer by name.
+
+        With `class_only` the last layer is computed for the class token alone, and both end in (B, 1, D):
+        the same numbers for less work.
+
+        With `dpam_layers` a second stream leaves the first before that many last layers, and is what the
+        intermediates then hold: to it each layer adds only its attention of kernel `attention`, computed from
+        the first stream (Zhou et al. 2024, "AnomalyCLIP", section 3.3). The first stream stays CLIP's own.
+        """
+        hidden, intermediates = self.ln_pre(tokens), {}
+        local = None  # the second stream
+        for number, layer in enumerate(self.layers, start=1):
+            queries = 1 if class_only and number == len(self.layers) else None
+            if number <= len(self.layers) - dpam_layers:
+                hidden = layer(hidden, "qk", queries)
+            else:
+                before = hidden if local is None else local
+                hidden, added = layer.two_paths(hidden, attention, queries)
+                local = before + added
+            intermediates[layer_name(number)] = hidden if local is None else local
+        return hidden, intermediates
+
+    def norm(self, hidden: jax.Array) -> jax.Array:
+        """The last layer norm, un-projected: (..., D) -> (..., D)."""
+        return self.ln_post(hidden)
+
+    def project(self, hidden: jax.Array) -> jax.Array:
+        """The last layer norm and projection: (..., D) -> (..., E)."""
+        return self.projection(self.ln_post(hidden))
+
+    def project_unnormed(self, hidden: jax.Array) -> jax.Array:
+        """The projection alone: (..., D) -> (..., E)."""
+        return self.projection(hidden)
+
+    def encode_tokens(self, tokens: jax.Array, merge: int = 0) -> jax.Array:
+        """Embedded tokens (B, T, D), class token first, -> embeddings (B, E).
+
+        With `merge` so many tokens are merged in each layer, see `backbones.merging`; in the last, of which
+        only the class token is read, there is nothing to be gained by it.
+        """
+        if not merge:
+            hidden, _ = self.transform(tokens, class_only=True)
+            return self.project(hidden[:, 0])
+        hidden, sizes = self.ln_pre(tokens), jnp.ones(tokens.shape[:2])
+        for layer in self.layers[:-1]:
+            hidden, sizes = layer.merging(hidden, sizes, merge)
+        return self.project(self.layers[-1](hidden, proportional(sizes), queries=1)[:, 0])
+
+
+class TextTransformer(nn.Module):
+    """CLIP's causal text transformer, read at the first end token."""
+
+    config: CLIPConfig
+    dtype: str = "float32"
+
+    def setup(self) -> None:
+        text = self.config.text
+        self.token_embedding = self.param(
+            "token_embedding", nn.initializers.normal(0.02), (text.vocab_size, text.width)
+        )
+        self.position_embedding = self.param(
+            "position_embedding", nn.initializers.normal(0.01), (text.context_length, text.width)
+        )
+        self.layers = blocks(self.config, "text", self.dtype)
+        self.ln_final = layer_norm(self.config.layer_norm_eps)
+        self.projection = Linear(self.config.embed_dim, self.dtype, use_bias=False)
+
+    def __call__(self, token_ids: jax.Array) -> tuple[jax.Array, Intermediates]:
+        """int (N, T), T at most the context length, -> embeddings (N, E) and the stream after each layer.
+
+        What follows the end token cannot reach it, so sentences may be cut to the longest of a batch.
+        """
+        end = jnp.argmax(token_ids == self.config.text.eos_token_id, axis=-1)
+        return self.encode_embedded(self.token_embedding[token_ids], end)
+
+    def encode_embedded(
+        self, tokens: jax.Array, end: jax.Array, deep: jax.Array | None = None
+    ) -> tuple[jax.Array, Intermediates]:
+        """Embedded tokens (N, T, D), without positions, that end at `end` (N,) -> as `__call__`.
+
+        `deep` (K, m, D) are learned tokens for K layers from the second on: before each, the m tokens that
+        follow the start token are replaced by its own (Zhou et al. 2024, "AnomalyCLIP", section 3.2).
+        """
+        hidden = tokens + self.position_embedding[: tokens.shape[1]]  # (N, T, D)
+        intermediates = {}
+        for number, layer in enumerate(self.layers, start=1):
+            if deep is not None and 2 <= number < 2 + len(deep):
+                prompt = jnp.broadcast_to(deep[number - 2], (len(hidden), *deep.shape[1:]))
+                hidden = jnp.concatenate([hidden[:, :1], prompt, hidden[:, 1 + deep.shape[1] :]], axis=1)
+            hidden = layer(hidden, "causal")
+            intermediates[layer_name(number)] = hidden
+        ends = jnp.take_along_axis(hidden, end[:, None, None], axis=1)[:, 0]  # (N, D)
+        return self.projection(self.ln_final(ends)), intermediates
+
+
+class CLIPModule(nn.Module):
+    """Both towers and the learned temperature; it exists to make and train all parameters together."""
+
+    config: CLIPConfig
+    dtype: str = "float32"
+
+    def setup(self) -> None:
+        self.vision = VisionTransformer(self.config, self.dtype)
+        self.text = TextTransformer(self.config, self.dtype)
+        # exp(2.6592) = 1 / 0.07, the start of CLIP's training.
+        self.logit_scale = self.param("logit_scale", nn.initializers.constant(2.6592), ())
+
+    def __call__(self, images: jax.Array, token_ids: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
+        """Image embeddings (B, E), text embeddings (N, E), and the scale of their cosines."""
+        return self.vision(images)[0], self.text(token_ids)[0], jnp.exp(self.logit_scale)

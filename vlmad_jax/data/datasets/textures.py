@@ -1,0 +1,92 @@
+"""Real surfaces with rendered defects: three of scikit-image's photographs (brick, grass, gravel).
+
+Each photograph, 512 x 512 pixels and grey, is a category: squares of its left half are the good pictures to
+train with, squares of its right half those to test on, of which some get a defect of a surface, with a mask.
+They are made once, into the cache, in the MVTec layout.
+"""
+
+import functools
+import zlib
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+from tqdm import tqdm
+
+from vlmad_jax.data.layout import scan_layout
+from vlmad_jax.data.samples import GOOD
+from vlmad_jax.data.source import Source, made_once
+from vlmad_jax.errors import InputError
+from vlmad_jax.runtime.cache import cache_key
+from vlmad_jax.runtime.contents import digests
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is made: of which photographs, squares of how many pixels, and how many of them."""
+
+    photographs: tuple[str, ...] = ("brick", "grass", "gravel")
+    size: int = 224
+    train: int = 16
+    good: int = 20
+    defective: int = 40
+
+
+PLAN = Plan()
+
+
+def _locate(data_dir: Path | None) -> Path:
+    if data_dir is not None:
+        raise InputError("--data_dir: dataset textures comes with scikit-image; leave the flag out")
+    package = find_spec("skimage")
+    if package is None or package.origin is None:
+        raise InputError("dataset textures needs the package scikit-image: pip install -e '.[textures]'")
+    photographs = Path(package.origin).parent / "data"
+    files = digests([str(photographs / f"{name}.png") for name in PLAN.photographs])
+    return made_once("textures", cache_key(repr(PLAN), *files), functools.partial(make, photographs, PLAN))
+
+
+def make(photographs: Path, plan: Plan, folder: Path) -> None:
+    """Make all pictures and masks of a plan below `folder`, with a progress bar."""
+    from vlmad_jax.synthetic import SURFACE_DEFECTS, spoil_photograph
+    from vlmad_jax.synthetic.dataset_images import save
+
+    parts = (("train", plan.train, False), ("test", plan.good, False), ("test", plan.defective, True))
+    pictures = len(plan.photographs) * sum(count for _, count, _ in parts)
+    with tqdm(total=pictures, desc="drawing defects", unit=" pictures", disable=None) as bar:
+        for name in plan.photographs:
+            whole = np.asarray(Image.open(photographs / f"{name}.png").convert("RGB"))
+            for part, (split, count, spoiled) in enumerate(parts):
+                for number in range(count):
+                    seed = (zlib.crc32(name.encode()), part, number)
+                    pixels = square(whole, split, plan.size, np.random.default_rng(seed))
+                    path = Path(name, split, GOOD, f"{number:03}.png")
+                    if spoiled:
+                        defect = SURFACE_DEFECTS[number % len(SURFACE_DEFECTS)]
+                        pixels, mask = spoil_photograph(pixels, defect, seed)
+                        kind, stem = defect.replace(" ", "_"), f"{number // len(SURFACE_DEFECTS):03}"
+                        path = Path(name, split, kind, f"{stem}.png")
+                        save(mask * np.uint8(255), folder / name / "ground_truth" / kind / f"{stem}_mask.png")
+                    save(pixels, folder / path)
+                    bar.update()
+
+
+def square(photograph: np.ndarray, split: str, size: int, rng: np.random.Generator) -> np.ndarray:
+    """A random square of the half that belongs to the split, uint8 (size, size, 3)."""
+    height, width = photograph.shape[:2]
+    half = width // 2
+    left = int(rng.integers(half - size + 1)) + (0 if split == "train" else width - half)
+    top = int(rng.integers(height - size + 1))
+    return photograph[top : top + size, left : left + size]
+
+
+TEXTURES = Source(
+    name="textures",
+    homepage="https://scikit-image.org",
+    citation="S. van der Walt et al.: scikit-image: image processing in Python. PeerJ 2:e453, 2014.",
+    locate=_locate,
+    scan=scan_layout,
+    object_names={"brick": "brick wall", "grass": "lawn", "gravel": "gravel"},
+)

@@ -1,0 +1,62 @@
+"""VisA: 10,821 pictures of 12 categories, with class-indexed masks (Zou et al., ECCV 2022).
+
+The official layout, split by `split_csv/1cls.csv` (columns object, split, label, image, mask). That file
+gives no names of defects: they are all called "anomaly".
+"""
+
+import csv
+import os
+from pathlib import Path
+
+from vlmad_jax.data.archives import locate_root
+from vlmad_jax.data.samples import GOOD, Sample
+from vlmad_jax.data.source import Source, require_data_dir
+from vlmad_jax.errors import InputError
+from vlmad_jax.runtime.names import found
+
+ARCHIVE = "VisA_20220922.tar"
+TABLE = "split_csv/1cls.csv"
+COLUMNS = ("object", "split", "label", "image", "mask")
+DEFECTS = {"normal": GOOD, "anomaly": "anomaly"}
+
+
+def _locate(data_dir: Path | None) -> Path:
+    folder = require_data_dir("visa", data_dir, f"the extracted VisA folder or {ARCHIVE}")
+    return locate_root(folder, ARCHIVE, lambda path: (path / TABLE).is_file(), f"VisA's {TABLE}")
+
+
+def _scan(root: Path) -> list[Sample]:
+    listings: dict[str, dict[str, str]] = {}
+    with (root / TABLE).open(newline="", encoding="utf-8-sig", errors="surrogateescape") as file:
+        rows = csv.DictReader(file)
+        if missing := [column for column in COLUMNS if column not in (rows.fieldnames or ())]:
+            raise InputError(f"{root / TABLE}: lacks the column {missing[0]}; restore the official file")
+        samples = [_sample(root, row, rows.line_num, listings) for row in rows]
+    return sorted(samples, key=lambda s: (s.category, s.split == "test", s.label, s.path))
+
+
+def _sample(root: Path, row: dict[str, str], line: int, listings: dict[str, dict[str, str]]) -> Sample:
+    where = f"{root / TABLE}, line {line}"
+    if row["label"] not in DEFECTS or row["split"] not in ("train", "test") or not row["image"]:
+        raise InputError(f"{where}: label, split or image is not one of VisA's; restore the official file")
+    paths: list[str] = []
+    for name in filter(None, (row["image"], row["mask"])):
+        path = found(root, name, listings)
+        if path is None or not os.path.isfile(path):
+            of_mask = f" (the picture of {row['mask']})" if not paths and row["mask"] else ""
+            raise InputError(f"{root / name}{of_mask} is missing, but {where} names it; extract VisA again")
+        paths.append(path)
+    picture, *masks = paths
+    return Sample(picture, row["object"], row["split"], DEFECTS[row["label"]], tuple(masks))
+
+
+VISA = Source(
+    name="visa",
+    homepage="https://github.com/amazon-science/spot-diff",
+    citation=(
+        "Y. Zou, J. Jeong, L. Pemula, D. Zhang, O. Dabeer: SPot-the-Difference Self-Supervised "
+        "Pre-training for Anomaly Detection and Segmentation. ECCV 2022."
+    ),
+    locate=_locate,
+    scan=_scan,
+)

@@ -1,0 +1,1 @@
+"""Evaluating detectors on data sets, one at a time or side by side."""

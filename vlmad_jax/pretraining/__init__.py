@@ -1,0 +1,1 @@
+"""Pretraining of the bundled CLIP on rendered images."""

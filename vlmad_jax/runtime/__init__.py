@@ -1,0 +1,1 @@
+"""What runs need around the computation: files, folders, caches, names, notices."""

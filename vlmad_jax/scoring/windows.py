@@ -1,0 +1,88 @@
+"""Sliding windows on the patch grid, and how their scores become scores of patches."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from vlmad_jax.backbones.chunking import chunk_tokens
+from vlmad_jax.errors import InputError
+
+
+def sliding_windows(grid: tuple[int, int], size: int, stride: int = 1) -> np.ndarray:
+    """The patches of the size x size windows of a grid: int (W, size * size), row by row.
+
+    Windows begin every `stride` patches, and one ends at each border, so that they cover every patch.
+
+    >>> sliding_windows((2, 3), 2).tolist()
+    [[0, 1, 3, 4], [1, 2, 4, 5]]
+
+    Raises:
+      InputError: the window is larger than the grid, or smaller than one patch; a stride that is larger than
+        the window, or below 1.
+    """
+    rows, columns = grid
+    if not 1 <= size <= min(grid):
+        raise InputError(
+            f"window size {size} does not fit a grid of {rows} x {columns} patches; "
+            f"give sizes from 1 to {min(grid)}, or larger pictures"
+        )
+    if not 1 <= stride <= size:
+        raise InputError(
+            f"window stride {stride} does not cover every patch with windows of {size} x {size}; "
+            "give 1 to the smallest window size"
+        )
+    patches = np.arange(rows * columns).reshape(grid)
+    views = np.lib.stride_tricks.sliding_window_view(patches, (size, size))
+    down, right = ([*range(0, last, stride), last] for last in (rows - size, columns - size))
+    return views[np.ix_(down, right)].reshape(-1, size * size)
+
+
+def map_windows(
+    function: Callable[[jax.Array], jax.Array], tokens: jax.Array, windows: np.ndarray
+) -> jax.Array:
+    """Encodes every window of every picture: tokens (B, 1 + P, D), windows (W, n) -> (B, W, E).
+
+    Args:
+      function: embedded tokens (B, 1 + n, D), class token first, -> embeddings (B, E).
+      tokens: class token and patches.
+      windows: patch indices, from `sliding_windows`.
+
+    As many windows at a time as `chunk_tokens` allows are vmapped; the chunks follow one another.
+    """
+    with_class = np.concatenate(
+        [np.zeros((len(windows), 1), windows.dtype), windows + 1], axis=1
+    )  # (W, 1 + n)
+    fitting = max(1, chunk_tokens() // (tokens.shape[0] * with_class.shape[1]))
+    chunks = -(-len(windows) // fitting)
+    size = -(-len(windows) // chunks)
+    # A last chunk of another size would be compiled a second time: it is filled with the last window.
+    filled = np.pad(with_class, ((0, chunks * size - len(windows)), (0, 0)), mode="edge")
+    encoded = jax.lax.map(lambda window: function(tokens[:, window]), jnp.asarray(filled), batch_size=size)
+    return encoded[: len(windows)].transpose(1, 0, 2)
+
+
+def harmonic_aggregation(scores: jax.Array, windows: np.ndarray, grid: tuple[int, int]) -> jax.Array:
+    """Scores of windows -> scores of patches, the harmonic mean over the windows that cover each.
+
+    Args:
+      scores: (B, W), 0 to 1. A patch that a window of score 0 covers gets 0.
+      windows: (W, n) patch indices.
+      grid: rows and columns of patches.
+
+    Returns:
+      (B, rows, columns). Jeong et al. 2023, "WinCLIP", equation 4; equals anomalib's.
+    """
+    covers = np.zeros((len(windows), grid[0] * grid[1]), np.float32)  # (W, P)
+    np.put_along_axis(covers, windows, 1, axis=1)
+    # A sum over the covering windows and not a product with `covers`, where 0 x infinity would be no number.
+    inverse = jnp.where(covers > 0, (1 / scores)[:, :, None], 0).sum(axis=1)  # (B, P)
+    return (covers.sum(axis=0) / inverse).reshape(-1, *grid)
+
+
+def harmonic_mean(maps: jax.Array) -> jax.Array:
+    """The harmonic mean over the first axis: (L, ...) -> (...), 0 where any is 0."""
+    return maps.shape[0] / (1 / maps).sum(axis=0)

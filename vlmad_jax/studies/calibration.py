@@ -1,0 +1,112 @@
+"""Calibration: the image score as a probability, and thresholds chosen on good pictures alone."""
+
+from __future__ import annotations
+
+import functools
+from typing import Any
+
+import matplotlib.figure
+import numpy as np
+
+from vlmad_jax.metrics.thresholds import (
+    FALSE_ALARM_RATE,
+    best_threshold,
+    calibration_error,
+    decisions,
+    reliability,
+    threshold_of_good,
+)
+from vlmad_jax.report.parts import Column, Figure, Table
+from vlmad_jax.studies.cells import Row, mean
+from vlmad_jax.studies.details import named
+from vlmad_jax.studies.finished import Finished
+from vlmad_jax.studies.runs import GOOD_PICTURES, Runs
+
+NUMBERS = ("threshold", "false_alarms", "misses", "f1")
+
+
+def compared(runs: Runs) -> dict[str, tuple[Finished, Finished]]:
+    """By name, a method's run on test pictures and its run on good training pictures."""
+    shots, seed = max(runs.config.shots), runs.config.seeds[0]
+    found = {
+        "WinCLIP": (runs.winclip(), runs.winclip(good=True)),
+        "AnomalyCLIP": (runs.anomalyclip(), runs.anomalyclip(good=True)),
+    }
+    if runs.has_references:
+        few = [runs.winclip(shots=shots, seed=seed, good=good) for good in (False, True)]
+        found[f"WinCLIP, {shots} good samples"] = (few[0], few[1])
+    return found
+
+
+def reliabilities(runs: Runs) -> list[Figure]:
+    """The share of defective pictures by image score, of all categories together."""
+    data: dict[str, Any] = {}
+    for name, (run, _) in compared(runs).items():
+        scores = np.concatenate([run.scores(category) for category in run.categories])
+        labels = np.concatenate([run.labels(category) for category in run.categories])
+        bins = reliability(scores, labels)
+        data[name] = {"bins": [vars(b) for b in bins], "calibration_error": calibration_error(bins)}
+
+    note = (
+        "Pictures of all categories in ten bins by image score; larger dots are more pictures. A score that "
+        "is a probability lies on the dotted line. The error is the expected calibration error."
+    )
+    draw = functools.partial(draw_reliability, data=data)
+    return [Figure("reliability", "The image score as a probability", data, draw, note, (5.5, 4.5))]
+
+
+def draw_reliability(canvas: matplotlib.figure.Figure, data: dict[str, Any]) -> None:
+    """A line a method through its bins, and none for a method without pictures."""
+    axes = canvas.subplots()
+    axes.plot([0, 1], [0, 1], linestyle=":", color="0.6", linewidth=1)
+    for number, (name, values) in enumerate(data.items()):
+        points = [(b["score"], b["defective"], b["count"]) for b in values["bins"] if b["count"]]
+        if not points:
+            continue
+        x, y, counts = (np.array(part) for part in zip(*points, strict=True))
+        label = f"{name} (error {values['calibration_error']:.3f})"
+        axes.plot(x, y, "-", color=f"C{number}", linewidth=1.2, label=label)
+        axes.scatter(x, y, s=8 + 60 * counts / counts.max(), color=f"C{number}")
+    axes.set(xlabel="mean image score", ylabel="share of defective pictures", xlim=(0, 1), ylim=(0, 1))
+    axes.grid(alpha=0.3, linewidth=0.5)
+    if axes.get_legend_handles_labels()[0]:
+        axes.legend(fontsize=8)
+
+
+def thresholds(runs: Runs) -> list[Table]:
+    """By method and category: the threshold from good training pictures, and the best possible one."""
+    rows: list[Row] = []
+    means: list[Row] = []
+    for name, (run, good) in compared(runs).items():
+        of_method = [_row(name, category, run, good) for category in run.categories]
+        rows += of_method
+        keys = [key for key in of_method[0] if key.endswith(("false_alarms", "misses", "f1"))]
+        total: Row = dict.fromkeys(of_method[0])
+        total |= {key: mean([r[key] for r in of_method]) for key in keys}  # type: ignore[misc]
+        means.append(total | {"method": name, "category": "mean"})
+    columns = [Column("method", "method"), Column("category", "category"), Column("good", "good pictures")]
+    for side, group in (("good", "from good training pictures"), ("best", "best on the test pictures")):
+        columns += [
+            Column(f"{side}_threshold", "threshold", 4, group),
+            Column(f"{side}_false_alarms", "false alarms", 3, group),
+            Column(f"{side}_misses", "misses", 3, group),
+            Column(f"{side}_f1", "F1", 3, group),
+        ]
+    note = (
+        f"From good training pictures: the lowest of their scores that at most {FALSE_ALARM_RATE:.0%} of "
+        f"them exceed, of at most {GOOD_PICTURES} a category, those in WinCLIP's memory left out. Best: the "
+        "highest F1 on the test pictures themselves, which nobody has in advance. False alarms are shares of "
+        "good test pictures, misses of defective ones."
+    )
+    table = (*rows, *means)
+    return [Table("thresholds", "Thresholds", tuple(columns), table, note, summary=len(means))]
+
+
+def _row(name: str, category: str, run: Finished, good: Finished) -> Row:
+    scores, labels = run.scores(category), run.labels(category)
+    known = good.scores(category) if category in good.categories else np.empty(0)
+    row: Row = {"method": name, "category": named(category), "good": len(known)}
+    chosen = vars(decisions(scores, labels, threshold_of_good(known))) if len(known) else {}
+    row |= {f"good_{number}": chosen.get(number) for number in NUMBERS}
+    best = decisions(scores, labels, best_threshold(scores, labels))
+    return row | {f"best_{number}": getattr(best, number) for number in NUMBERS}

@@ -1,0 +1,143 @@
+"""Tables 1 to 4 and the averages by group: WinCLIP and AnomalyCLIP, zero-shot, by category and in mean."""
+
+from __future__ import annotations
+
+import functools
+
+from vlmad_jax.report.parts import Column, Table
+from vlmad_jax.report.published import comparison, published
+from vlmad_jax.studies.cells import (
+    INTERVALS,
+    LEVELS,
+    METRICS,
+    Row,
+    auroc_cells,
+    auroc_columns,
+    mean,
+    mean_cells,
+    metric_cells,
+    metric_columns,
+    with_published,
+)
+from vlmad_jax.studies.definitions import groups
+from vlmad_jax.studies.details import named
+from vlmad_jax.studies.finished import Finished
+from vlmad_jax.studies.runs import Runs
+
+TITLES = {"winclip": "WinCLIP", "anomalyclip": "AnomalyCLIP"}
+TABLES = {"winclip": ("table1", "table2"), "anomalyclip": ("table3", "table4")}
+
+
+def by_category(runs: Runs, method: str) -> list[Table]:
+    """Tables 1 and 3: every category, and the mean."""
+    run = zero_shot(runs, method)
+    theirs = published_by_category(runs, method)
+    aupro = comparison()["category_aupro"][method] if runs.config.dataset == "mvtec_ad" else {}
+    rows: list[Row] = [
+        {
+            "category": named(category),
+            "pictures": len(run.rows[category]),
+            **metric_cells(run, category),
+            "published_image_auroc": theirs.get(category, (None, None))[0],
+            "published_pixel_auroc": theirs.get(category, (None, None))[1],
+            "published_pixel_aupro": aupro.get(category),
+        }
+        for category in run.categories
+    ]
+    means = comparison()[f"{method}_mean"] if theirs else {}
+    rows.append(
+        {
+            "category": "mean",
+            "pictures": sum(len(run.rows[category]) for category in run.categories),
+            **mean_cells(run),
+            **{f"published_{name}": means.get(name) for name in METRICS if name != "image_ap"},
+        }
+    )
+    name = TABLES[method][0]
+    columns = (
+        Column("category", "category"),
+        Column("pictures", "pictures"),
+        *metric_columns(),
+        Column("published_image_auroc", "image AUROC", 3, "published"),
+        Column("published_pixel_auroc", "pixel AUROC", 3, "published"),
+        Column("published_pixel_aupro", "AUPRO", 3, "published"),
+    )
+    title = f"Table {name[-1]}. {TITLES[method]}, zero-shot, by category"
+    note = INTERVALS
+    if theirs:
+        note += f"\n\nPublished: {comparison()['source']}; means over all 15 categories."
+    return [Table(name, title, *with_published(columns, rows), note, summary=1)]
+
+
+def means(runs: Runs, method: str) -> list[Table]:
+    """Tables 2 and 4: the means, with all that is published of the method."""
+    run = zero_shot(runs, method)
+    sources = published(method, runs.config.dataset)
+    cells = mean_cells(run)
+    rows: list[Row] = []
+    for metric in METRICS:
+        level, heading = metric.split("_")
+        bounds = ("auroc" in metric and (cells[f"{metric}_low"], cells[f"{metric}_high"])) or (None, None)
+        row: Row = {"metric": f"{level} {heading.upper()}", "ours": cells[metric]}
+        row |= {"low": bounds[0], "high": bounds[1]}
+        row |= {f"published_{n}": source["mean"].get(metric) for n, source in enumerate(sources, 1)}
+        rows.append(row)
+    columns = (
+        Column("metric", "metric"),
+        Column("ours", "mean", 3, "ours"),
+        Column("low", "from", 3, "ours"),
+        Column("high", "to", 3, "ours"),
+        *(Column(f"published_{n}", f"[{n}]", 3, "published") for n in range(1, len(sources) + 1)),
+    )
+    listed = "; ".join(f"[{n}] {source['source']}" for n, source in enumerate(sources, 1))
+    name = TABLES[method][1]
+    title = f"Table {name[-1]}. {TITLES[method]}, zero-shot, means over categories"
+    pictures = sum(len(run.rows[category]) for category in run.categories)
+    note = f"{pictures:,} test pictures. {INTERVALS}" + (f"\n\nPublished: {listed}." if listed else "")
+    return [Table(name, title, columns, tuple(rows), note)]
+
+
+def by_group(runs: Runs) -> list[Table]:
+    """The averages by group of objects, of both methods."""
+    is_mvtec = runs.config.dataset == "mvtec_ad"
+    rows: list[Row] = []
+    for group, members in groups(runs.config.dataset, runs.dataset.categories).items():
+        for method, title in TITLES.items():
+            run = zero_shot(runs, method)
+            theirs = comparison()["group_means"][method].get(group) if is_mvtec else None
+            table = [published_by_category(runs, method).get(name) for name in members]
+            row: Row = {"group": group, "method": title, "categories": len(members)}
+            for place, level in enumerate(LEVELS):
+                ours = mean([run.metrics[name][f"{level}_auroc"] for name in members])
+                row |= auroc_cells(f"{level}_auroc", ours, run.mean_interval(level, members))
+                row[f"published_{level}"] = theirs[place] if theirs else None
+                row[f"published_{level}_from_table"] = mean([x[place] if x else None for x in table])
+            rows.append(row)
+    columns = [Column("group", "group"), Column("method", "method"), Column("categories", "categories")]
+    for level in LEVELS:
+        columns += auroc_columns(f"{level}_auroc", level)
+        columns.append(Column(f"published_{level}", "published", 3, level))
+        columns.append(Column(f"published_{level}_from_table", "from its table", 3, level))
+    note = f"Means of AUROC over the categories of a group. {INTERVALS}"
+    if is_mvtec:
+        note += (
+            " Published is what the comparison's text says; from its table is the mean of its own tables 1 "
+            "and 3 over the same categories, which is not always the same."
+        )
+    return [Table("groups", "Averages by group of objects", *with_published(columns, rows), note)]
+
+
+def zero_shot(runs: Runs, method: str) -> Finished:
+    """The run of a method of `TITLES`."""
+    return runs.winclip() if method == "winclip" else runs.anomalyclip()
+
+
+def published_by_category(runs: Runs, method: str) -> dict[str, tuple[float, float]]:
+    """The comparison's image and pixel AUROC; {} for other data sets than its own."""
+    return comparison()[f"{method}_zero_shot"] if runs.config.dataset == "mvtec_ad" else {}
+
+
+table1 = functools.partial(by_category, method="winclip")
+table2 = functools.partial(means, method="winclip")
+table3 = functools.partial(by_category, method="anomalyclip")
+table4 = functools.partial(means, method="anomalyclip")

@@ -1,0 +1,167 @@
+"""What is kept of a category's maps once they are gone: duels of pixels, places of false alarms, pictures."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from vlmad_jax.data import DataSet
+from vlmad_jax.data.images import read_picture, resize_picture
+from vlmad_jax.evaluation.evaluate import Judged
+from vlmad_jax.metrics.thresholds import best_threshold
+from vlmad_jax.metrics.uncertainty import Duels, pixel_duels
+from vlmad_jax.report import in_proportion, map_picture
+from vlmad_jax.report.parts import Exhibit, Outcome
+from vlmad_jax.runtime import names
+from vlmad_jax.runtime.files import write_atomically, write_json
+
+# A good pixel is a false alarm where it scores higher than this share of all good pixels of its category.
+ALARM_QUANTILE = 0.99
+# Rows and columns of the grid on which they are counted.
+ALARM_GRID = 16
+# Of each category: pictures shown, the worst false alarms and the worst misses among them.
+SHOWN, WORST = 24, 4
+# Side of a panel at most, in pixels.
+PANEL = 192
+
+
+@dataclass(frozen=True)
+class Details:
+    """In a folder of a run; pictures are kept only of a data set that is given."""
+
+    folder: Path
+    dataset: DataSet | None = None
+
+    def add(self, category: str, judged: Judged) -> None:
+        """Keeps what is wanted of a category."""
+        if judged.has_masks:
+            duels = pixel_duels(judged.maps, judged.masks)
+            self._write(category, "duels.npz", vars(duels))
+        if self.dataset is None:
+            return
+        self._write(category, "alarms.npz", {"share": alarm_shares(judged)})
+        threshold = best_threshold(judged.scores, judged.labels)
+        described = []
+        for number in shown(judged.scores, judged.labels):
+            data = panels(self.dataset, judged, number)
+            write_atomically(self.folder / category / f"{number}.webp", data)
+            described.append(
+                {
+                    "number": number,
+                    "defect": judged.samples[number].defect,
+                    "outcome": outcome(judged.labels[number], judged.scores[number] > threshold),
+                    "score": float(judged.scores[number]),
+                    "path": self.dataset.relative(judged.samples[number].path),
+                }
+            )
+        write_json(self.folder / category / "exhibits.json", described)
+
+    def _write(self, category: str, name: str, arrays: dict[str, Any]) -> None:
+        data = io.BytesIO()
+        np.savez(data, **arrays)
+        write_atomically(self.folder / category / name, data.getvalue())
+
+    def duels(self, category: str) -> Duels | None:
+        """Of pixels; None where there are no masks."""
+        path = self.folder / category / "duels.npz"
+        if not path.exists():
+            return None
+        with np.load(path) as arrays:
+            return Duels(**arrays)
+
+    def alarms(self, category: str) -> np.ndarray:
+        """The places of false alarms, (ALARM_GRID, ALARM_GRID); see `alarm_shares`."""
+        with np.load(self.folder / category / "alarms.npz") as arrays:
+            return arrays["share"]
+
+    def exhibits(self, category: str, method: str) -> list[Exhibit]:
+        """The pictures of a category, those with the highest scores first."""
+        described = json.loads((self.folder / category / "exhibits.json").read_text(encoding="utf-8"))
+        return [
+            Exhibit(
+                method,
+                named(category),
+                named(x["defect"]),
+                x["outcome"],
+                x["score"],
+                x["path"],
+                (self.folder / category / f"{x['number']}.webp").read_bytes(),
+            )
+            for x in described
+        ]
+
+
+def named(name: str) -> str:
+    """A category or defect as people read it."""
+    return names.shown(names.readable(name)).replace("_", " ")
+
+
+def titles(categories: Sequence[str]) -> dict[str, str]:
+    """Categories as people read them; where two would read alike, as they are called."""
+    counts = Counter(map(named, categories))
+    return {name: named(name) if counts[named(name)] == 1 else names.shown(name) for name in categories}
+
+
+def alarm_shares(judged: Judged) -> np.ndarray:
+    """Where good pictures raise alarms: the share of pixels above the quantile, in each cell of a grid.
+
+    Of all good pictures together, (ALARM_GRID, ALARM_GRID), 0..1; were alarms spread evenly, each were
+    1 - ALARM_QUANTILE. NaN without good pictures.
+    """
+    good = judged.maps[judged.labels == 0]
+    if not len(good):
+        return np.full((ALARM_GRID, ALARM_GRID), np.nan)
+    above = (good > np.quantile(good, ALARM_QUANTILE)).mean(axis=0)
+    rows, columns = (np.arange(side) * ALARM_GRID // side for side in above.shape)
+    cells = (rows[:, None] * ALARM_GRID + columns).ravel()
+    pixels = np.bincount(cells, minlength=ALARM_GRID**2)
+    total = np.bincount(cells, weights=above.ravel(), minlength=ALARM_GRID**2)
+    return (total / np.maximum(pixels, 1)).reshape(ALARM_GRID, ALARM_GRID)
+
+
+def outcome(label: int, called: bool) -> Outcome:
+    """What calling a picture defective, or not, amounts to."""
+    if label:
+        return "found" if called else "missed"
+    return "false alarm" if called else "passed"
+
+
+def shown(scores: np.ndarray, labels: np.ndarray) -> list[int]:
+    """The pictures to show, at most `SHOWN`, highest score first.
+
+    The good ones with the highest scores and the defective ones with the lowest, `WORST` of each; the others
+    are evenly spaced over all the rest by score.
+    """
+    order = np.argsort(-scores, kind="stable")
+    good, bad = (order[labels[order] == label] for label in (0, 1))
+    worst = [*good[:WORST], *(bad[-WORST:] if len(bad) else [])]
+    rest = [number for number in order if number not in set(worst)]
+    wanted = min(SHOWN - len(worst), len(rest))
+    spread = [rest[round(place)] for place in np.linspace(0, len(rest) - 1, wanted)] if wanted else []
+    chosen = {*worst, *spread}
+    return [int(number) for number in order if number in chosen]
+
+
+def panels(dataset: DataSet, judged: Judged, number: int) -> bytes:
+    """An image in its proportions, its map on the scale of its category, and the true outline, as WebP."""
+    sample, maps = judged.samples[number], judged.maps
+    whole = read_picture(sample.path)
+    image = resize_picture(whole, maps.shape[1])
+    known = judged.masks[number] if sample.has_mask else None
+    low, high = float(maps.min()), float(maps.max())
+    resized = in_proportion(image, maps[number], known, (whole.height, whole.width))
+    drawn = map_picture(*resized, low, high)
+    if drawn.height > PANEL:
+        width = round(drawn.width * PANEL / drawn.height)
+        drawn = drawn.resize((width, PANEL), Image.Resampling.LANCZOS)
+    data = io.BytesIO()
+    drawn.save(data, "WEBP", quality=80, method=4)
+    return data.getvalue()

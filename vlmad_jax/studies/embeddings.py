@@ -1,0 +1,158 @@
+"""What WinCLIP reads of every picture, encoded once and kept on disk, for all runs that score with it."""
+
+from __future__ import annotations
+
+import functools
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+from tqdm import tqdm
+
+from vlmad_jax.backbones.attention import kernel
+from vlmad_jax.backbones.vit import layer_name
+from vlmad_jax.data import Sample
+from vlmad_jax.data.pipeline import Batch, batches
+from vlmad_jax.errors import InputError
+from vlmad_jax.methods.winclip import WinCLIP
+from vlmad_jax.runtime.cache import cache_key
+from vlmad_jax.training.array_store import Store
+
+Features = dict[str, Any]
+
+# Pictures encoded at a time while the store is filled.
+FILL_BATCH = 8
+
+
+@dataclass(frozen=True)
+class Encoder:
+    """What is kept of a picture.
+
+    Attributes:
+      winclip: its window sizes are all that any run asks for.
+      vv_layers: the last layers with v-v attention, of the patches that go by that name.
+    """
+
+    winclip: WinCLIP
+    vv_layers: int
+
+    def encode(self, variables: dict[str, Any], images: jax.Array) -> Features:
+        """Of pictures (B, S, S, 3), float32.
+
+        "image" (B, E), "windows_2" (B, W, E) for each size, "patches" (B, P, D) as `WinCLIP.extract` gives
+        them; "plain" (B, P, E), the same patches projected, and "vv" (B, P, E), of v-v attention.
+        """
+        found = self.winclip.extract(variables, images, patches=True)
+        vision = self.winclip.clip.vision().bind(variables)
+        tokens = vision.embed(images)
+        hidden, _ = vision.transform(tokens)
+        _, layers = vision.transform(
+            tokens, class_only=True, dpam_layers=self.vv_layers, attention=kernel("vv")
+        )
+        last = layers[layer_name(self.winclip.clip.config.vision.layers)]
+        windows = zip(self.winclip.window_sizes, found["windows"], strict=True)
+        return {
+            "image": found["image"][:, 0],
+            **{f"windows_{size}": x for size, x in windows},
+            "patches": found["patches"],
+            "plain": vision.project(hidden[:, 1:]),
+            "vv": vision.project(last[:, 1:]),
+        }
+
+
+@dataclass(frozen=True)
+class Embeddings:
+    """The embeddings and masks of some pictures.
+
+    Attributes:
+      encoder: what encodes them.
+      samples: the pictures.
+      store: of each, what `Encoder.encode` gives, its mask, packed, and whether it could be read.
+    """
+
+    encoder: Encoder
+    samples: tuple[Sample, ...]
+    store: Store
+
+    @classmethod
+    def of(
+        cls, encoder: Encoder, samples: Sequence[Sample], names: Sequence[str], folder: Path
+    ) -> Embeddings:
+        """Those in `folder`, which are made where they are missing by `fill`.
+
+        Args:
+          encoder: what encodes.
+          samples: the pictures.
+          names: what changes with any of them.
+          folder: one for each backbone, setting and set of pictures is made in it.
+
+        Raises:
+          InputError: the folder cannot hold them.
+        """
+        winclip = encoder.winclip
+        variables = {"params": winclip.clip.params["vision"]}
+        picture = jax.ShapeDtypeStruct((1, winclip.size, winclip.size, 3), np.uint8)
+        shapes = jax.eval_shape(encoder.encode, variables, picture)
+        fields: dict[str, Any] = {name: (np.float32, x.shape[1:]) for name, x in shapes.items()}
+        fields |= {"mask": (np.uint8, (-(-(winclip.size**2) // 8),)), "readable": (np.bool_, ())}
+        key = [winclip.clip.fingerprint, winclip.setting, encoder.vv_layers, *names]
+        store = Store(fields, len(samples), folder / cache_key(json.dumps(key)))
+        try:
+            store.create()
+        except OSError as error:
+            raise InputError(
+                f"{store.directory}: cannot hold {store.nbytes / 1e9:.1f} GB of embeddings "
+                f"({error.strerror}); give another --out"
+            ) from error
+        return cls(encoder, tuple(samples), store)
+
+    def fill(self, workers: int) -> None:
+        """Encodes the pictures that are not there yet, with a progress bar."""
+        winclip = self.encoder.winclip
+        missing = [number for number in range(len(self.samples)) if not self.store.has(number)]
+        if not missing:
+            return
+        encode = winclip.clip.compile("vision", self.encoder.encode)
+        group = [self.samples[number] for number in missing]
+        with tqdm(total=len(missing), desc="embeddings", unit=" pictures", dynamic_ncols=True) as bar:
+            for batch in batches([group], winclip.size, FILL_BATCH, workers, with_masks=True):
+                found = jax.device_get(encode(batch.image))
+                for row in np.flatnonzero(batch.index >= 0):
+                    item = {name: x[row] for name, x in found.items()}
+                    item |= {"mask": np.packbits(batch.mask[row]), "readable": batch.readable[row]}
+                    self.store.put(missing[batch.index[row]], item)
+                    bar.update()
+
+    @functools.cached_property
+    def rows(self) -> dict[str, int]:
+        """Where each picture stands, by its path."""
+        return {sample.path: number for number, sample in enumerate(self.samples)}
+
+    def features(self, samples: Sequence[Sample], sizes: Sequence[int]) -> Features:
+        """What `WinCLIP.extract` gives of pictures, for windows of these sizes, and "plain" and "vv"."""
+        rows = np.array([self.rows[sample.path] for sample in samples])
+        arrays = self.store.arrays
+        return {
+            "image": arrays["image"][rows][:, None],
+            "windows": tuple(arrays[f"windows_{size}"][rows] for size in sizes),
+            **{name: arrays[name][rows] for name in ("patches", "plain", "vv")},
+        }
+
+    def batch(
+        self, samples: Sequence[Sample], sizes: Sequence[int], start: int, size: int, group: int
+    ) -> Batch:
+        """A batch of `size` pictures from `start` on, padded with the last one; features for images."""
+        size_s = self.encoder.winclip.size
+        chosen = list(samples[start : start + size])
+        index = np.full(size, -1, np.int32)
+        index[: len(chosen)] = np.arange(start, start + len(chosen))
+        chosen += chosen[-1:] * (size - len(chosen))
+        rows = np.array([self.rows[sample.path] for sample in chosen])
+        bits = np.unpackbits(self.store.arrays["mask"][rows], axis=1, count=size_s**2)
+        readable = self.store.arrays["readable"][rows] & (index >= 0)
+        features = self.features(chosen, sizes)
+        return Batch(features, bits.reshape(size, size_s, size_s), index, readable, group)  # type: ignore[arg-type]

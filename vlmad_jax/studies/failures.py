@@ -1,0 +1,135 @@
+"""Failure analysis: the worst pictures, how scores are distributed, and where false alarms lie."""
+
+from __future__ import annotations
+
+import matplotlib.figure
+import numpy as np
+
+from vlmad_jax.metrics.thresholds import best_threshold
+from vlmad_jax.report.parts import Column, Exhibit, Figure, Gallery, Table
+from vlmad_jax.studies.cells import Row
+from vlmad_jax.studies.comparison import TITLES, zero_shot
+from vlmad_jax.studies.details import ALARM_GRID, ALARM_QUANTILE, SHOWN, WORST, named, outcome, titles
+from vlmad_jax.studies.panels import label_panels, panel_grid, panels_size
+from vlmad_jax.studies.runs import Runs
+
+THRESHOLD = "At each category's best threshold, the one with the highest F1 on these very pictures"
+
+
+def worst(runs: Runs) -> list[Table]:
+    """The worst false alarms and misses of each category."""
+    rows: list[Row] = []
+    for method, title in TITLES.items():
+        run = zero_shot(runs, method)
+        for category in run.categories:
+            scores, labels = run.scores(category), run.labels(category)
+            threshold = best_threshold(scores, labels)
+            wrong = (scores > threshold) != (labels == 1)
+            margins = np.where(wrong, np.abs(scores - threshold), -1)
+            for label in (0, 1):
+                of_label = np.where(labels == label, margins, -1)
+                for number in np.argsort(-of_label, kind="stable")[:WORST]:
+                    if of_label[number] < 0:
+                        break
+                    row = run.rows[category][number]
+                    rows.append(
+                        {
+                            "category": named(category),
+                            "method": title,
+                            "outcome": outcome(label, not label),
+                            "defect": named(row.defect),
+                            "score": float(scores[number]),
+                            "threshold": threshold,
+                            "picture": row.path,
+                        }
+                    )
+    columns = (
+        Column("category", "category"),
+        Column("method", "method"),
+        Column("outcome", "outcome"),
+        Column("defect", "defect"),
+        Column("score", "score", 4),
+        Column("threshold", "threshold", 4),
+        Column("picture", "picture"),
+    )
+    note = f"{THRESHOLD}: the {WORST} furthest beyond it on the wrong side, of each kind."
+    return [Table("worst", "The worst false alarms and misses", columns, tuple(rows), note)]
+
+
+def gallery(runs: Runs) -> list[Gallery]:
+    """Pictures with their heat maps and true outlines."""
+    exhibits: list[Exhibit] = []
+    for method, title in TITLES.items():
+        run = zero_shot(runs, method)
+        for category in run.categories:
+            exhibits += run.details.exhibits(category, title)
+    note = (
+        f"At most {SHOWN} pictures of each category and method: the {WORST} highest good ones, the {WORST} "
+        f"lowest defective ones, and others evenly spaced by score. {THRESHOLD}. Heat maps share one scale "
+        "in a category: black is its lowest score, pale yellow its highest. The outline is the true defect."
+    )
+    return [Gallery("gallery", "Pictures", tuple(exhibits), note)]
+
+
+def distributions(runs: Runs) -> list[Figure]:
+    """How the scores of good and defective pictures lie, a figure a method."""
+    return [_distribution(runs, method, title) for method, title in TITLES.items()]
+
+
+def _distribution(runs: Runs, method: str, title: str) -> Figure:
+    run = zero_shot(runs, method)
+    data = {
+        called: {
+            kind: [float(x) for x in np.sort(run.scores(category)[run.labels(category) == label])]
+            for label, kind in enumerate(("good", "defective"))
+        }
+        for category, called in titles(run.categories).items()
+    }
+
+    def draw(canvas: matplotlib.figure.Figure) -> None:
+        grid = panel_grid(canvas, len(data))
+        for axes, (category, scores) in zip(grid, data.items(), strict=False):
+            low = min(min(x, default=0.0) for x in scores.values())
+            high = max(max(x, default=1.0) for x in scores.values())
+            edges = np.linspace(low, high + 1e-9, 21)
+            for number, (kind, values) in enumerate(scores.items()):
+                axes.hist(values, edges, alpha=0.6, color=f"C{number}", label=kind)
+            axes.set_title(category, fontsize=8)
+            axes.tick_params(labelsize=6)
+            axes.locator_params(axis="x", nbins=4)
+        handles, kinds = grid[0].get_legend_handles_labels()
+        label_panels(canvas, "image score", "pictures", dict(zip(kinds, handles, strict=True)))
+
+    note = f"Image scores of {title}, zero-shot, of good and of defective test pictures."
+    name = f"scores_{method}"
+    return Figure(name, f"Scores of {title}", data, draw, note, panels_size(len(data)))
+
+
+def alarms(runs: Runs) -> list[Figure]:
+    """Where in good pictures false alarms lie, a figure a method."""
+    return [_alarms(runs, method, title) for method, title in TITLES.items()]
+
+
+def _alarms(runs: Runs, method: str, title: str) -> Figure:
+    run = zero_shot(runs, method)
+    shares = {called: run.details.alarms(category) for category, called in titles(run.categories).items()}
+    data = {
+        name: [[None if np.isnan(x) else float(x) for x in row] for row in x] for name, x in shares.items()
+    }
+
+    def draw(canvas: matplotlib.figure.Figure) -> None:
+        grid = panel_grid(canvas, len(shares))
+        for axes, (category, share) in zip(grid, shares.items(), strict=False):
+            axes.imshow(share, cmap="inferno", vmin=0, vmax=10 * (1 - ALARM_QUANTILE))
+            axes.set_title(category, fontsize=8)
+            axes.set_xticks([])
+            axes.set_yticks([])
+            axes.grid(False)
+
+    note = (
+        f"The places of the highest {1 - ALARM_QUANTILE:.0%} of all pixels of a category's good pictures "
+        f"under {title}, as shares of each cell of a grid of {ALARM_GRID} x {ALARM_GRID}: dark is none, "
+        "bright ten times as many as if they were spread evenly, or more."
+    )
+    name = f"alarms_{method}"
+    return Figure(name, f"Where false alarms of {title} lie", data, draw, note, panels_size(len(data)))

@@ -1,0 +1,132 @@
+"""The studies by name, and the report that they make together."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from tqdm import tqdm
+
+from vlmad_jax.backbones.checkpoints.hub import check_named
+from vlmad_jax.errors import InputError
+from vlmad_jax.report.parts import Figure, Gallery, Section, Table
+from vlmad_jax.report.report_files import write_report
+from vlmad_jax.runtime.environment import write_environment
+from vlmad_jax.studies import (
+    calibration,
+    comparison,
+    confidence,
+    defects,
+    domains,
+    efficiency,
+    failures,
+    features,
+    shots,
+    windows,
+)
+from vlmad_jax.studies import prompts as words
+from vlmad_jax.studies.config import PaperConfig
+from vlmad_jax.studies.runs import Runs
+
+Part = Table | Figure | Gallery
+Study = Callable[[Runs], Sequence[Part]]
+
+SECTIONS = {
+    "comparison": "WinCLIP and AnomalyCLIP",
+    "defects": "Which defects are found",
+    "shots": "Zero-shot and few-shot",
+    "windows": "Windows",
+    "prompts": "Prompts",
+    "features": "Features",
+    "efficiency": "Efficiency",
+    "domains": "Across domains",
+    "failures": "Failures",
+    "calibration": "Calibration",
+    "confidence": "Confidence",
+}
+STUDIES: dict[str, tuple[str, Study]] = {
+    "table1": ("comparison", comparison.table1),
+    "table2": ("comparison", comparison.table2),
+    "table3": ("comparison", comparison.table3),
+    "table4": ("comparison", comparison.table4),
+    "groups": ("comparison", comparison.by_group),
+    "table5": ("defects", defects.table5),
+    "table6": ("defects", defects.table6),
+    "defects": ("defects", defects.every_defect),
+    "figure3": ("shots", shots.figure3),
+    "figure4": ("shots", shots.figure4),
+    "shots": ("shots", shots.table),
+    "gains": ("shots", shots.gains),
+    "figure5": ("windows", windows.figure5),
+    "windows": ("windows", windows.table),
+    "prompts": ("prompts", words.prompts),
+    "features": ("features", features.features),
+    "domains": ("domains", domains.domains),
+    "efficiency": ("efficiency", efficiency.efficiency),
+    "worst": ("failures", failures.worst),
+    "scores": ("failures", failures.distributions),
+    "alarms": ("failures", failures.alarms),
+    "gallery": ("failures", failures.gallery),
+    "reliability": ("calibration", calibration.reliabilities),
+    "thresholds": ("calibration", calibration.thresholds),
+    "confidence": ("confidence", confidence.differences),
+}
+
+
+def choose(names: Sequence[str]) -> tuple[str, ...]:
+    """The studies of those names, in the order of `STUDIES`; all if none are given."""
+    unknown = [name for name in names if name not in STUDIES]
+    if unknown:
+        raise InputError(
+            f"--only: {', '.join(unknown)} is not one of {', '.join(STUDIES)}; give some of these"
+        )
+    return tuple(name for name in STUDIES if not names or name in names)
+
+
+def report(
+    config: PaperConfig, out: Path, only: Sequence[str] = (), resume: bool = True, workers: int = 0
+) -> Sequence[Section]:
+    """Runs studies and writes their report.
+
+    Args:
+      config: what to run.
+      out: `report.html`, `metrics.json`, `tables/` and `figures/` are written there; `runs/`, `embeddings/`
+        and others keep what was run for the next time.
+      only: names of `STUDIES`; all if empty.
+      resume: keep what an earlier start finished.
+      workers: processes that decode pictures; 0 decodes in threads.
+
+    Raises:
+      InputError: whatever is wrong with the configuration, the weights or the data; or `out` holds runs of
+        others.
+    """
+    chosen = choose(only)
+    check_named(config.weights, config.params)
+    runs = Runs(config, out, resume, workers)
+    runs.learned, runs.base  # noqa: B018  what is missing or does not fit is told before anything is computed
+    made: dict[str, list[Part]] = {}
+    with tqdm(chosen, unit=" study", dynamic_ncols=True) as bar:
+        for name in bar:
+            bar.set_description(name)
+            section, study = STUDIES[name]
+            made.setdefault(section, []).extend(study(runs))
+    sections = [Section(name, title, made[name]) for name, title in SECTIONS.items() if name in made]
+    write_report(out, TITLE, sections, intro(runs))
+    write_environment(out)
+    return sections
+
+
+TITLE = "WinCLIP and AnomalyCLIP compared"
+
+
+def intro(runs: Runs) -> str:
+    """What was compared on what."""
+    dataset = runs.dataset
+    pictures = sum(len(dataset.select(name, "test")) for name in dataset.categories)
+    vision = runs.clip.config.vision
+    return (
+        f"Data set {dataset.name}: {len(dataset.categories)} categories, {pictures:,} test pictures. "
+        f"Backbone: a vision transformer of {vision.layers} layers, width {vision.width}, patches of "
+        f"{vision.patch_size} pixels at {vision.image_size}, in {runs.config.dtype}. Figures are fractions "
+        "of 1; a dash is undefined or not published."
+    )

@@ -1,0 +1,321 @@
+"""The runs that studies are made of: each scores all test pictures once, and is kept."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import jax
+import jax.numpy as jnp
+
+from vlmad_jax.backbones.clip import CLIP, load_clip
+from vlmad_jax.data import DataSet, Sample, load_dataset
+from vlmad_jax.data.notices import tell
+from vlmad_jax.data.references import draw_references
+from vlmad_jax.errors import InputError
+from vlmad_jax.evaluation.evaluate import Evaluator, Observe
+from vlmad_jax.evaluation.keys import keys_of, params_fingerprint
+from vlmad_jax.evaluation.results import Results
+from vlmad_jax.evaluation.trained_on import tell_training
+from vlmad_jax.methods import AnomalyCLIP, Options, WinCLIP
+from vlmad_jax.runtime.fingerprint import fingerprint
+from vlmad_jax.scoring.prompts import WINCLIP, PromptEnsemble
+from vlmad_jax.studies.config import LARGEST_WINDOW, PaperConfig
+from vlmad_jax.studies.details import Details
+from vlmad_jax.studies.embedded import EmbeddedEvaluator, ScoreFeatures, StateOf
+from vlmad_jax.studies.embeddings import Embeddings, Encoder
+from vlmad_jax.studies.feature_kinds import FeatureSum
+from vlmad_jax.studies.finished import Finished
+
+# Good training pictures of each category that thresholds are chosen on, at most.
+GOOD_PICTURES = 100
+
+# Sides of WinCLIP's windows in patches, as published.
+SIZES = (2, 3)
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Wording:
+    """What WinCLIP compares pictures with.
+
+    Attributes:
+      name: of the run.
+      prompts: the sentences.
+      object_name: in place of each category's own.
+    """
+
+    name: str
+    prompts: PromptEnsemble
+    object_name: str | None = None
+
+
+@dataclass(frozen=True)
+class Runs:
+    """The runs of one configuration, in `out`.
+
+    Attributes:
+      config: what to run.
+      out: where runs are kept.
+      resume: keep what an earlier start finished.
+      workers: processes that decode pictures; 0 decodes in threads.
+      memory: what was made by this one, to be made once.
+    """
+
+    config: PaperConfig
+    out: Path
+    resume: bool = True
+    workers: int = 0
+    memory: dict[Any, Any] = dataclasses.field(default_factory=dict)
+
+    # What is loaded once
+
+    @functools.cached_property
+    def dataset(self) -> DataSet:
+        """The data set, of which people are told what is not read."""
+        dataset = load_dataset(self.config.dataset, self.config.data_dir, self.config.categories)
+        tell(dataset)
+        return dataset
+
+    @functools.cached_property
+    def clip(self) -> CLIP:
+        """The backbone."""
+        return load_clip(self.config.weights, self.config.dtype)
+
+    @functools.cached_property
+    def base(self) -> WinCLIP:
+        """WinCLIP with all window sizes that are looked at, up to the backbone's grid.
+
+        Raises InputError where that is too small for the published windows.
+        """
+        rows, columns = WinCLIP(self.clip, (1,)).grid
+        if min(rows, columns) < max(SIZES):
+            raise InputError(
+                f"--weights={self.config.weights}: windows of {max(SIZES)} do not fit its grid of {rows} x "
+                f"{columns} patches; give weights for larger pictures"
+            )
+        return WinCLIP(self.clip, tuple(range(1, min(LARGEST_WINDOW, rows, columns) + 1)))
+
+    @functools.cached_property
+    def learned(self) -> tuple[AnomalyCLIP, dict[str, Any]]:
+        """AnomalyCLIP and its prompts; InputError where there are none."""
+        detector, params = AnomalyCLIP.chosen(self.clip, Options(params=self.config.params))
+        tell_training("anomalyclip", self.config.weights, self.config.params, self.dataset)
+        return detector, params
+
+    @functools.cached_property
+    def embeddings(self) -> Embeddings:
+        """Of all pictures that any run looks at, encoded if they are not there yet."""
+        encoder = Encoder(self.base, AnomalyCLIP.scaled(self.clip).dpam_layers)
+        samples = [s for name in self.dataset.categories for s in self.dataset.select(name, "test")]
+        samples += [s for name in self.dataset.categories for s in self.good_pictures(name)]
+        names = [self.dataset.fingerprint, *(self.dataset.relative(sample.path) for sample in samples)]
+        found = Embeddings.of(encoder, samples, names, self.out / "embeddings")
+        found.fill(self.workers)
+        return found
+
+    @functools.cached_property
+    def keys(self) -> dict[str, str]:
+        """What changes with the contents of a category's images, its reference images among them."""
+        return keys_of(self.dataset, self.clip)
+
+    def references(self, category: str, shots: int, seed: int) -> tuple[Sample, ...]:
+        """The good samples of a draw."""
+        return draw_references(self.dataset, category, shots, seed)
+
+    def good_pictures(self, category: str) -> tuple[Sample, ...]:
+        """Good training pictures of a category: those of every draw, then others, `GOOD_PICTURES` in all."""
+        there = len(self.dataset.select(category, "train"))
+        if not there:
+            return ()
+        seeds, most = self.config.seeds if self.has_references else (), max(self.config.shots)
+        drawn = [s for seed in seeds for s in self.references(category, most, seed)]
+        every = draw_references(self.dataset, category, "all", 0)
+        return tuple(dict.fromkeys([*drawn, *every]))[: max(GOOD_PICTURES, len(set(drawn)))]
+
+    @functools.cached_property
+    def has_references(self) -> bool:
+        """Whether every category has good training pictures enough for every draw."""
+        most = max(self.config.shots)
+        return all(len(self.dataset.select(name, "train")) >= most for name in self.dataset.categories)
+
+    # Runs
+
+    def winclip(
+        self, wording: Wording | None = None, shots: int = 0, seed: int = 0, good: bool = False
+    ) -> Finished:
+        """WinCLIP with the published windows.
+
+        Args:
+          wording: in place of the published words.
+          shots: good samples.
+          seed: of their draw.
+          good: score good training pictures in place of test pictures, without those of the draw.
+        """
+        drawn = f"shots-{shots}" + (f"-seed-{seed}" if shots else "")
+        used = wording or Wording(f"winclip-windows-{shown(SIZES)}-{drawn}", WINCLIP)
+        detector = self.sized(SIZES)
+        references = {
+            category: self.references(category, shots, seed) if shots else ()
+            for category in self.dataset.categories
+        }
+
+        def state_of(category: str) -> Any:
+            named = used.object_name or self.dataset.object_name(category)
+            state = {"text": self.text_features(used.prompts, named)}
+            if not shots:
+                return state
+            found = self.embeddings.features(references[category], SIZES)
+            return {**state, "memory": jax.tree.map(jnp.asarray, detector.memory(found))}
+
+        return self.embedded(
+            used.name,
+            {
+                "words": fingerprint([repr(dataclasses.astuple(used.prompts))]),
+                "object_name": used.object_name,
+                "shots": shots,
+                "seed": seed,
+                "window_sizes": list(SIZES),
+            },
+            SIZES,
+            state_of,
+            self.once(("winclip", SIZES), lambda: jax.jit(detector.score_features)),
+            self.pictures(good, references),
+            keep_pictures=wording is None and not shots,
+        )
+
+    def features(self, kinds: tuple[str, ...], sizes: tuple[int, ...] = SIZES) -> Finished:
+        """Some kinds of features, compared with WinCLIP's words."""
+        scorer = FeatureSum(self.sized(sizes), kinds)
+        joined = "-and-".join(kind.replace(" ", "-") for kind in kinds)
+        return self.embedded(
+            f"features-{joined}-windows-{shown(sizes)}",
+            {"kinds": list(kinds), "window_sizes": list(sizes)},
+            sizes,
+            lambda category: {"text": self.text_features(WINCLIP, self.dataset.object_name(category))},
+            self.once((kinds, sizes), lambda: jax.jit(scorer.score_features)),
+            self.dataset,
+        )
+
+    def anomalyclip(self, good: bool = False) -> Finished:
+        """AnomalyCLIP, zero-shot, on test pictures or on good training pictures."""
+        detector, params = self.learned
+        dataset = self.pictures(good, {})
+        described = {"params": params_fingerprint(params)}
+
+        def make(results: Results, observe: Observe) -> Evaluator:
+            return Evaluator(detector, params, dataset, {}, results, observe=observe)
+
+        return self.run("anomalyclip", described, make, dataset, keep_pictures=True)
+
+    def sized(self, sizes: tuple[int, ...]) -> WinCLIP:
+        """WinCLIP with windows of these sizes."""
+        return dataclasses.replace(self.base, window_sizes=sizes)
+
+    def text_features(self, prompts: PromptEnsemble, object_name: str) -> jax.Array:
+        """WinCLIP's text features, computed once for all runs of the same words."""
+        return self.once(
+            (prompts, object_name),
+            lambda: dataclasses.replace(self.base, prompts=prompts).text_features(object_name),
+        )
+
+    def once(self, key: Any, make: Callable[[], T]) -> T:
+        """What `make` gives, made the first time that it is asked for by this key."""
+        if key not in self.memory:
+            self.memory[key] = make()
+        return self.memory[key]
+
+    @staticmethod
+    def kept_json(path: Path) -> Any:
+        """What an earlier run wrote there; None if nothing."""
+        return json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
+
+    def pictures(self, good: bool, drawn: dict[str, tuple[Sample, ...]]) -> DataSet:
+        """The data set; or its good training pictures, without those drawn, as if they were to be tested."""
+        if not good:
+            return self.dataset
+        samples = [
+            dataclasses.replace(sample, split="test")
+            for category in self.dataset.categories
+            for sample in self.good_pictures(category)
+            if sample not in drawn.get(category, ())
+        ]
+        return dataclasses.replace(self.dataset, samples=tuple(samples))
+
+    def embedded(
+        self,
+        name: str,
+        described: dict[str, Any],
+        sizes: tuple[int, ...],
+        state_of: StateOf,
+        score_features: ScoreFeatures,
+        dataset: DataSet,
+        keep_pictures: bool = False,
+    ) -> Finished:
+        """A run on embeddings."""
+
+        def make(results: Results, observe: Observe) -> Evaluator:
+            return EmbeddedEvaluator(
+                self.base,
+                {},
+                dataset,
+                {},
+                results,
+                observe=observe,
+                embeddings=self.embeddings,
+                sizes=sizes,
+                state_of=state_of,
+                score_features=score_features,
+            )
+
+        return self.run(name, described, make, dataset, keep_pictures)
+
+    def run(
+        self,
+        name: str,
+        described: dict[str, Any],
+        make: Callable[[Results, Observe], Evaluator],
+        dataset: DataSet,
+        keep_pictures: bool,
+    ) -> Finished:
+        """Runs what is missing of a run, once.
+
+        Args:
+          name: of the run; that on good training pictures has a folder of its own.
+          described: what its figures depend on, beside data and weights.
+          make: gives the evaluator.
+          dataset: what is scored, from `pictures`.
+          keep_pictures: of test pictures, keep some with their maps, and the places of false alarms.
+        """
+        good = dataset is not self.dataset
+        folder = f"{name}-good" if good else name
+
+        def finish() -> Finished:
+            results = Results(self.out / "runs" / folder, self.keys)
+            identity = {
+                "run": folder,
+                **described,
+                "data_fingerprint": self.dataset.fingerprint,
+                "categories": list(dataset.categories),
+                "weights_fingerprint": self.clip.fingerprint,
+            }
+            results.open(identity, self.resume)
+            details = Details(results.out / "details", dataset if keep_pictures and not good else None)
+            todo = [category for category in dataset.categories if not results.has(category)]
+            if todo:
+                make(results, details.add).run(todo, self.config.batch_size, self.workers)
+            results.finish(name, identity, dataset.categories)
+            return Finished(results, details, dataset.categories)
+
+        return self.once(folder, finish)
+
+
+def shown(sizes: tuple[int, ...]) -> str:
+    """Window sizes in the name of a run."""
+    return "-".join(map(str, sizes))

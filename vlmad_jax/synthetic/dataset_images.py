@@ -1,0 +1,123 @@
+"""Rendering the pictures of the synthetic set, with one process a core."""
+
+import os
+import subprocess
+import sys
+import zlib
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+from tqdm import tqdm
+
+from vlmad_jax import synthetic as rendering
+from vlmad_jax.data.samples import GOOD
+from vlmad_jax.data.workers import cores
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is rendered: the families, the side in pixels, the seed, and how many pictures of each family."""
+
+    families: tuple[str, ...] = rendering.TEST_FAMILIES
+    size: int = 256
+    seed: int = 1
+    train: int = 16
+    good: int = 20
+    defective: int = 40
+
+
+PLANS = {
+    "synthetic": Plan(),
+    # Inventions have no name that a prompt could use.
+    "synthetic_train": Plan((*rendering.TRAIN_TEXTURES, *rendering.TRAIN_OBJECTS), train=0, defective=20),
+}
+
+
+@dataclass(frozen=True)
+class Job:
+    """One picture to render; `defect` and `mask` are None for a good one. Paths are relative."""
+
+    family: str
+    seed: tuple[int, ...]
+    picture: str
+    defect: str | None = None
+    mask: str | None = None
+
+
+def jobs(plan: Plan) -> list[Job]:
+    """Every picture of the set. Seeds hang on the family's name, so that adding one changes no other."""
+    found = []
+    for family in plan.families:
+        category, seed = _folder_name(family), _seed(family, plan)
+        for part, (split, count) in enumerate({"train": plan.train, "test": plan.good}.items()):
+            for number in range(count):
+                found.append(Job(family, (*seed, part, number), f"{category}/{split}/{GOOD}/{number:03}.png"))
+        defects = rendering.defects_of(family)
+        for number in range(plan.defective):
+            defect = defects[number % len(defects)]
+            name = f"{_folder_name(defect)}/{number // len(defects):03}"
+            picture, mask = f"{category}/test/{name}.png", f"{category}/ground_truth/{name}_mask.png"
+            found.append(Job(family, (*seed, 2, number), picture, defect, mask))
+    return found
+
+
+def render_share(folder: str, plan: Plan, share: int, shares: int) -> None:
+    """Render every `shares`-th picture below `folder`, from number `share` on; print a line after each.
+
+    Masks are 0 and 255.
+    """
+    product = cache(lambda family: rendering.make_product(family, _seed(family, plan)))
+    for job in jobs(plan)[share::shares]:
+        if job.defect is None or job.mask is None:
+            pixels = rendering.render_good(product(job.family), job.seed, plan.size)
+        else:
+            _, pixels, mask = rendering.render_pair(product(job.family), job.defect, job.seed, plan.size)
+            save(mask * np.uint8(255), Path(folder, job.mask))
+        save(pixels, Path(folder, job.picture))
+        print(job.picture, flush=True)
+
+
+def render_all(folder: Path, plan: Plan) -> None:
+    """Render every picture below `folder`, with one process a core and a progress bar.
+
+    Plain processes instead of `multiprocessing`, whose children run the caller's script again: this must
+    work in a script without a main guard, in a notebook, and in a process where JAX runs threads.
+    """
+    shares = min(cores(), len(jobs(plan)))
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path)), "OMP_NUM_THREADS": "1"}
+    reading, writing = os.pipe()
+    workers = []
+    for share in range(shares):
+        call = f"s.render_share({str(folder)!r}, s.{plan}, {share}, {shares})"
+        command = [sys.executable, "-c", f"import vlmad_jax.synthetic.dataset_images as s; {call}"]
+        workers.append(subprocess.Popen(command, stdout=writing, env=environment))
+    os.close(writing)
+    try:
+        with open(reading) as done:
+            for _ in tqdm(done, total=len(jobs(plan)), desc="rendering", unit=" pictures", disable=None):
+                pass
+    except BaseException:
+        for worker in workers:
+            worker.terminate()
+        raise
+    finally:
+        failed = any([worker.wait() for worker in workers])
+    if failed:
+        raise RuntimeError("rendering the synthetic data set failed; the cause stands above")
+
+
+def _seed(family: str, plan: Plan) -> tuple[int, int]:
+    return (plan.seed, zlib.crc32(family.encode()))
+
+
+def save(pixels: np.ndarray, path: Path) -> None:
+    """Write pixels as a PNG file, making its folder."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(pixels).save(path, compress_level=1)
+
+
+def _folder_name(name: str) -> str:
+    return name.replace(" ", "_")

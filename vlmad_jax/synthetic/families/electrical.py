@@ -1,0 +1,292 @@
+"""Electrical things of the workshop and the house."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from vlmad_jax.synthetic import colours
+from vlmad_jax.synthetic.families.family import PIECE, Family, Rng
+from vlmad_jax.synthetic.families.finishes import lacquer, moulded, steel
+from vlmad_jax.synthetic.families.mains import electric_plug, rocker_switch, wall_socket
+from vlmad_jax.synthetic.families.outlines import enamelled, words
+from vlmad_jax.synthetic.grid import Array
+from vlmad_jax.synthetic.materials import Material
+from vlmad_jax.synthetic.scene import Part
+from vlmad_jax.synthetic.shapes import bar, box, circle, cut, overlap, ring, spun, union
+
+
+def relay(fixed: Rng, varied: Rng) -> tuple[Part, ...]:
+    wide, tall = fixed.uniform(0.55, 0.75), fixed.uniform(0.48, 0.6)
+    floor = tall - 0.15
+    lead = lacquer(colours.metal(fixed), 0.6)
+    parts = []
+    for x in np.linspace(0.12 - wide, wide - 0.12, int(fixed.integers(4, 8))).tolist():
+        at = (x, floor + 0.2)
+        parts.append(
+            Part("pin", box(0.035, 0.2, at, 0.01), lead, at, 0.21, 0.03, 0.03, 0.3, loose=True, bendable=True)
+        )
+    open_case = fixed.uniform() < 0.6  # one looks through a clear cover, or at a printed one
+    if open_case:
+        colour = colours.pale(fixed) if fixed.uniform() < 0.7 else colours.paint(fixed)
+    else:
+        colour = colours.paint(fixed)
+    case = Part(
+        "case",
+        box(wide, tall, (0, -0.15), 0.04),
+        moulded(colour),
+        (0, 0),
+        1.1,
+        0.05,
+        0.05,
+        0.4,
+        breakable=True,
+    )
+    plinth = moulded(colours.dark(fixed) if open_case else colours.scaled(colour, 0.85))
+    base = Part(
+        "base", box(wide + 0.03, 0.07, (0, floor), 0.02), plinth, (0, floor), wide + 0.1, 0.03, 0.06, 0.2
+    )
+    inner = _relay_works(fixed, wide, tall) if open_case else _relay_print(fixed, colour, wide, tall)
+    return (*parts, case, *inner, base)
+
+
+def _relay_works(rng: Rng, wide: float, tall: float) -> list[Part]:
+    """The coil, the armature and the contact springs; floor and ceiling lie at tall - 0.15, -tall - 0.15."""
+    wire, metal, former = enamelled(rng), steel(rng, "plain"), moulded(colours.paint(rng))
+    left, right, low, high = 0.1 - wide, wide * 0.1, tall - 0.25, 0.12 - tall
+    middle = (left + right) / 2
+    parts = []
+    for y in (low, high):
+        flange = box((right - left) / 2 + 0.02, 0.04, (middle, y), 0.01)
+        parts.append(Part("flange", flange, former, (middle, y), 0.5, 0.03, 0.05, 0.3))
+    count = int(rng.integers(8, 12))
+    radius = (low - high - 0.08) / count / 2
+    for y in np.linspace(high + 0.04 + radius, low - 0.04 - radius, count).tolist():
+        turn = bar((left + radius, y), (right - radius, y), radius)
+        parts.append(
+            Part("winding", turn, wire, (middle, y), 0.45, radius, radius, 0.2, loose=True, bendable=True)
+        )
+    top = high - 0.1
+    armature = box((right - left) / 2 + 0.05, 0.035, (middle + 0.05, top), 0.01, rng.uniform(-0.06, 0.06))
+    parts.append(Part("armature", armature, metal, (middle, top), 0.5, 0.03, 0.04, 0.3, loose=True))
+    spring, silver = lacquer(colours.hsv(0.1, 0.5, 0.7), 0.6), lacquer((0.8, 0.8, 0.78), 0.9)
+    for x in np.linspace(right + 0.12, wide - 0.1, int(rng.integers(2, 4))).tolist():
+        at = (x, -0.15)
+        blade = box(0.022, tall - 0.12, at)
+        parts.append(
+            Part(
+                "spring", blade, spring, at, tall, 0.02, 0.04, 0.3, loose=True, bendable=True, breakable=True
+            )
+        )
+        at = (x, rng.uniform(-0.15 - tall * 0.5, -0.2))
+        parts.append(Part("contact", circle(0.055, at), silver, at, 0.06, 0.05, 0.06, 0.3, loose=True))
+    return parts
+
+
+def _relay_print(rng: Rng, colour: colours.Colour, wide: float, tall: float) -> list[Part]:
+    ink = lacquer(colours.apart(rng, colour, 0.35), 0.05)
+    left, x = 0.12 - wide, wide * 0.45
+    diagram = union(
+        cut(box(0.13, 0.07, (x, 0.05)), box(0.1, 0.04, (x, 0.05))),
+        *(box(0.014, 0.07, (x + dx, 0.05 + dy)) for dx in (-0.08, 0.08) for dy in (-0.12, 0.12)),
+        bar((x - 0.08, -0.15), (x + 0.06, -0.22), 0.014),
+    )
+    rows = np.linspace(-0.05 - tall * 0.5, tall * 0.4, int(rng.integers(3, 6))).tolist()
+    return [
+        Part("diagram", diagram, ink, (x, 0), 0.3, printed=True, loose=True),
+        *(
+            Part(
+                "text",
+                words(rng, (left, y), wide * 0.7, 0.035),
+                ink,
+                (-wide * 0.4, y),
+                0.6,
+                printed=True,
+                loose=True,
+            )
+            for y in rows
+        ),
+    ]
+
+
+def battery(fixed: Rng, varied: Rng) -> tuple[Part, ...]:
+    kind = fixed.uniform()
+    if kind < 0.3:
+        return _round_cell(fixed)
+    return _block(fixed) if kind < 0.6 else _pack(fixed)
+
+
+def _round_cell(rng: Rng) -> tuple[Part, ...]:
+    half = rng.uniform(0.24, 0.36)
+    wrap, cap = moulded(colours.paint(rng), 0.6), steel(rng, "plain")
+    band = moulded(colours.apart(rng, wrap.colour, 0.25), 0.6)
+    ink = lacquer(colours.apart(rng, wrap.colour, 0.4), 0.1)
+    split = rng.uniform(-0.45, -0.2)
+    outline = box(half, 0.78, (0, 0.05), 0.05)
+
+    def cell(x: Array, y: Array) -> Array:
+        """A cylinder on its side: the distance, which shapes the relief, counts from its long sides."""
+        return np.maximum(np.abs(x) - np.float32(half), 5 * outline(x, y))
+
+    upper = overlap(
+        box(half - 0.005, 0.77, (0, 0.05), 0.05), box(1, (split + 0.72) / 2, (0, (split - 0.72) / 2))
+    )
+    cross = union(box(0.1, 0.028, (0, -0.55)), box(0.028, 0.1, (0, -0.55)))
+    along = union(
+        *(box(half * 0.22, rng.uniform(0.12, 0.3), (x, 0.3), 0.02) for x in (-half * 0.4, half * 0.3))
+    )
+    return (
+        Part(
+            "nub", box(half * 0.36, 0.1, (0, -0.78), 0.03), cap, (0, -0.78), 0.2, 0.06, 0.08, 0.3, loose=True
+        ),
+        Part("cell", cell, wrap, (0, 0.05), 1.0, half, half * 0.7, 0.4),
+        Part("band", upper, band, (0, split - 0.1), 0.6, printed=True, loose=True),
+        Part(
+            "stripe",
+            box(half, 0.02, (0, split + 0.05)),
+            ink,
+            (0, split + 0.05),
+            half,
+            printed=True,
+            loose=True,
+        ),
+        Part("sign", cross, ink, (0, -0.55), 0.12, printed=True, loose=True),
+        Part("name", along, ink, (0, 0.3), 0.4, printed=True, loose=True),
+    )
+
+
+def _block(rng: Rng) -> tuple[Part, ...]:
+    wide, metal = rng.uniform(0.46, 0.58), steel(rng, "brushed")
+    wrap = moulded(colours.paint(rng), 0.5)
+    accent = moulded(colours.apart(rng, wrap.colour, 0.25), 0.5)
+    ink = lacquer(colours.apart(rng, wrap.colour, 0.4), 0.1)
+    x = wide * 0.5
+    petals = union(box(0.17, 0.045, (x, -0.8), 0.02), box(0.12, 0.1, (x, -0.72)))
+    signs = [box(0.07, 0.02, (x, -0.4)), union(box(0.07, 0.02, (-x, -0.4)), box(0.02, 0.07, (-x, -0.4)))]
+    return (
+        Part(
+            "stud", box(0.12, 0.1, (-x, -0.74), 0.02), metal, (-x, -0.74), 0.17, 0.04, 0.06, 0.3, loose=True
+        ),
+        Part("stud", petals, metal, (x, -0.75), 0.2, 0.04, 0.06, 0.3, loose=True),
+        Part("block", box(wide, 0.72, (0, 0.12), 0.04), wrap, (0, 0.1), 1.0, 0.08, 0.08, 0.4),
+        Part("lid", box(wide, 0.06, (0, -0.58), 0.02), metal, (0, -0.58), wide, 0.03, 0.09, 0.1, loose=True),
+        Part("band", box(wide - 0.02, 0.14, (0, 0.5)), accent, (0, 0.5), wide, printed=True, loose=True),
+        *(
+            Part("sign", s, ink, (d * x, -0.4), 0.1, printed=True, loose=True)
+            for s, d in zip(signs, (1, -1), strict=True)
+        ),
+        Part(
+            "name", words(rng, (-wide * 0.75, 0.0), wide, 0.08), ink, (0, 0), 0.65, printed=True, loose=True
+        ),
+    )
+
+
+def _pack(rng: Rng) -> tuple[Part, ...]:
+    """Round cells in a holder, seen from their ends, with welded strips."""
+    cols, rows = (int(k) for k in rng.choice([(2, 2), (3, 2), (3, 3), (4, 2), (4, 3)]))
+    step = min(1.7 / cols, 0.6)
+    radius = step * 0.45
+    holder = moulded(colours.dark(rng) if rng.uniform() < 0.6 else colours.paint(rng), 0.2)
+    washer = moulded(colours.apart(rng, holder.colour, 0.25), 0.3)
+    can, nickel = steel(rng, "turned"), steel(rng, "brushed")
+    outline = box(cols * step / 2 + 0.06, rows * step / 2 + 0.06, round=0.08)
+    parts = [Part("holder", outline, holder, (0, 0), 1.3, 0.05, 0.05, 0.4, breakable=True)]
+    for i in range(cols):
+        for j in range(rows):
+            at = ((i - (cols - 1) / 2) * step, (j - (rows - 1) / 2) * step)
+            parts += [
+                Part("can", circle(radius, at), can, at, radius, 0.03, 0.05, 0.2),
+                Part(
+                    "washer",
+                    ring(radius * 0.72, radius * 0.2, at),
+                    washer,
+                    at,
+                    radius,
+                    0.02,
+                    0.05,
+                    loose=True,
+                ),
+                Part("nub", circle(radius * 0.36, at), nickel, at, radius * 0.4, 0.04, 0.09, 0.3, loose=True),
+            ]
+    for j in range(rows if rng.uniform() < 0.6 else 0):
+        at = (0.0, (j - (rows - 1) / 2) * step)
+        strip = box((cols - 1) * step / 2 + radius * 0.25, radius * 0.22, at, 0.02)
+        parts.append(Part("strip", strip, nickel, at, 0.9, 0.02, 0.1, 0.3, loose=True, bendable=True))
+    return tuple(parts)
+
+
+def motor_stator(fixed: Rng, varied: Rng) -> tuple[Part, ...]:
+    count, inward = int(fixed.choice([6, 8, 9, 12])), fixed.uniform() < 0.6
+    iron = steel(fixed, str(fixed.choice(["turned", "cast"])))
+    wire, start = enamelled(fixed), fixed.uniform(0, 1)
+    near, far = (0.4, 0.72) if inward else (0.3, 0.76)
+    half = 0.5 * near * math.tan(math.pi / count) + 0.01
+    tooth = box((far - near) / 2 + 0.05, half, ((near + far) / 2, 0))
+    tip = near if inward else far
+    shoe = overlap(ring(tip, 0.045), box(0.5, tip * math.sin(math.pi / count) * 0.8, (0.5, 0)))
+    yoke = ring(0.79, 0.11) if inward else ring(0.27, 0.09)
+    core = union(yoke, spun(count, union(tooth, shoe), start))
+    parts = [Part("core", core, iron, (0, 0), 1.0, 0.03, 0.04, 0.4, breakable=True)]
+    if fixed.uniform() < 0.6:
+        cap = moulded(colours.paint(fixed), 0.2)
+        parts.append(
+            Part(
+                "insulator",
+                spun(count, box(0.17, half + 0.02, ((near + far) / 2, 0)), start),
+                cap,
+                (0, 0),
+                0.8,
+                0.02,
+                0.05,
+            )
+        )
+    middle = (near + far) / 2
+    room = middle * math.sin(math.pi / count)
+    long, fat = (far - near) / 2 - 0.07, min(room * 0.88, half + 0.09)
+    for k in range(count):
+        angle = start + 2 * math.pi * k / count
+        at = (middle * math.cos(angle), middle * math.sin(angle))
+        turns = Material(
+            wire.colour, colours.scaled(wire.colour, 0.4), "ribs", fixed.uniform(18, 20), angle, 0.012, 0.5
+        )
+        coil = box(long, fat, at, 0.03, angle)
+        parts.append(
+            Part("coil", coil, turns, at, math.hypot(long, fat), 0.06, 0.09, 0.4, loose=True, breakable=True)
+        )
+    for lane in range(3):
+        angle = start + 2 * math.pi * (lane + 0.5) / count
+        r0, r1 = (0.76, 1.02) if inward else (0.2, 0.3)
+        ends = [(r * math.cos(angle), r * math.sin(angle)) for r in (r0, r1)]
+        at = ((ends[0][0] + ends[1][0]) / 2, (ends[0][1] + ends[1][1]) / 2)
+        lead = lacquer(colours.hsv(lane / 3 + 0.02, 0.7, 0.6), 0.3)
+        parts.append(
+            Part(
+                "lead", bar(ends[0], ends[1], 0.03), lead, at, 0.2, 0.03, 0.05, 0.4, loose=True, bendable=True
+            )
+        )
+    return tuple(parts)
+
+
+ELECTRICAL: dict[str, Family] = {
+    "relay": Family(relay, (*PIECE, "bent part", "broken part", "crack", "burn mark", "scratch"), turn=0.1),
+    "wall socket": Family(
+        wall_socket, (*PIECE[:3], "crack", "chip", "broken part", "burn mark", "scratch", "stain"), turn=0.06
+    ),
+    "battery": Family(battery, (*PIECE, "dent", "rust", "scratch", "stain", "burn mark"), turn=0.12),
+    "motor stator": Family(
+        motor_stator,
+        (*PIECE, "broken part", "bent part", "burn mark", "rust", "contamination"),
+        turn=3.2,
+    ),
+    "rocker switch": Family(
+        rocker_switch,
+        (*PIECE[:3], "broken part", "crack", "scratch", "burn mark", "contamination"),
+        turn=0.08,
+    ),
+    "electric plug": Family(
+        electric_plug,
+        (*PIECE[:3], "bent part", "broken part", "crack", "burn mark", "scratch", "discoloration"),
+        turn=0.2,
+    ),
+}

@@ -1,0 +1,306 @@
+"""Things one buys: packed, swallowed, eaten, worn."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from vlmad_jax.synthetic import colours
+from vlmad_jax.synthetic.families.family import BROKEN, PLASTIC, Family, Rng
+from vlmad_jax.synthetic.families.finishes import engraved, lacquer, moulded, steel
+from vlmad_jax.synthetic.grid import Array
+from vlmad_jax.synthetic.materials import Material
+from vlmad_jax.synthetic.scene import Part
+from vlmad_jax.synthetic.shapes import (
+    Shape,
+    around,
+    bar,
+    box,
+    circle,
+    cut,
+    ellipse,
+    ring,
+    toothed,
+    union,
+)
+
+
+def bottle(fixed: Rng, varied: Rng) -> tuple[Part, ...]:
+    glass = colours.hsv(fixed.uniform(0.05, 0.6), fixed.uniform(0.2, 0.8), fixed.uniform(0.35, 0.75))
+    radius = fixed.uniform(0.7, 0.82)
+    mouth = radius * fixed.uniform(0.5, 0.65)
+    rim = Material(colours.scaled(glass, 1.5), colours.scaled(glass, 1.1), "plain", gloss=0.8)
+    wall = Material(glass, colours.scaled(glass, 0.7), "plain", gloss=0.8)
+    inside = Material(colours.scaled(glass, 0.3), colours.scaled(glass, 0.45), "plain", gloss=0.3)
+    return (
+        Part("wall", circle(radius), wall, reach=0.9, bevel=0.2, height=0.12, shadow=0.3, breakable=True),
+        Part("mouth", circle(mouth), inside, reach=0.7, bevel=0.1, height=-0.08),
+        Part("rim", ring(mouth + 0.03, 0.05), rim, reach=0.8, bevel=0.05, height=0.06, breakable=True),
+    )
+
+
+def capsule(fixed: Rng, varied: Rng) -> tuple[Part, ...]:
+    half, length = fixed.uniform(0.25, 0.34), fixed.uniform(0.4, 0.5)
+    left, right = colours.paint(fixed), colours.pale(fixed) if fixed.uniform() < 0.5 else colours.paint(fixed)
+    whole = bar((-length, 0), (length, 0), half)
+    wider = bar((-length, 0), (length, 0), half + 0.02)
+
+    def cap(x: Array, y: Array) -> Array:
+        return np.maximum(wider(x, y), 4 * (x - np.float32(0.02)))  # a steep step where it ends
+
+    printed = moulded(colours.apart(fixed, right), 0.1)
+    marks = union(*(box(0.03, 0.07, (0.2 + 0.11 * k, 0), 0.01) for k in range(int(fixed.integers(2, 5)))))
+    return (
+        Part(
+            "body",
+            whole,
+            moulded(right, 0.6),
+            reach=0.95,
+            bevel=half,
+            height=half * 0.8,
+            shadow=0.4,
+            breakable=True,
+        ),
+        Part("cap", cap, moulded(left, 0.6), (-0.4, 0), 0.6, half, half * 0.85, breakable=True, loose=True),
+        Part("print", marks, printed, (0.36, 0), 0.4, printed=True, loose=True),
+    )
+
+
+def tablet(fixed: Rng, varied: Rng) -> tuple[Part, ...]:
+    colour = colours.pale(fixed)
+    material = Material(colour, colours.scaled(colour, 0.93), "grain", 16, 0.0, 0.002, 0.1)
+    radius = fixed.uniform(0.55, 0.75)
+    shape = circle(radius) if fixed.uniform() < 0.6 else ellipse(radius, radius * 0.6)
+    reach = radius * 0.55
+    score = bar((-reach, 0), (reach, 0), 0.02)
+    if fixed.uniform() < 0.4:
+        score = union(score, bar((0, -reach), (0, reach), 0.02))
+    return (
+        Part("tablet", shape, material, reach=0.9, bevel=0.2, height=0.12, shadow=0.4, breakable=True),
+        engraved(material, score, (0, 0), 0.6),
+    )
+
+
+def button(fixed: Rng, varied: Rng) -> tuple[Part, ...]:
+    radius = fixed.uniform(0.6, 0.75)
+    count = int(fixed.choice([2, 4]))
+    hole = fixed.uniform(0.06, 0.09)
+    openings = around(count, 0.18, lambda c: circle(hole, c), fixed.uniform(0, 1))
+    colour = colours.paint(fixed)
+    texture = str(fixed.choice(["plain", "marble", "turned"]))
+    material = Material(colour, colours.scaled(colour, 0.8), texture, 4, 0.0, 0.0, 0.5)
+    return (
+        Part(
+            "disc",
+            cut(circle(radius), openings),
+            material,
+            reach=0.85,
+            bevel=0.1,
+            height=0.07,
+            shadow=0.4,
+            breakable=True,
+        ),
+        engraved(material, ring(radius * 0.7, 0.025), (0, 0), 0.6),
+    )
+
+
+def lens(fixed: Rng, varied: Rng) -> tuple[Part, ...]:
+    mount = moulded(colours.dark(fixed), 0.3)
+    tint = colours.hsv(fixed.uniform(0.4, 0.8), fixed.uniform(0.1, 0.5), fixed.uniform(0.3, 0.7))
+    glass = Material(tint, colours.scaled(tint, 0.8), "plain", gloss=0.9)
+    radius = fixed.uniform(0.45, 0.6)
+    return (
+        Part("mount", circle(0.8), mount, reach=0.85, bevel=0.05, height=0.05, shadow=0.4, breakable=True),
+        Part(
+            "ring",
+            ring(radius + 0.06, 0.04),
+            steel(fixed, "turned"),
+            reach=0.8,
+            bevel=0.03,
+            height=0.02,
+            loose=True,
+        ),
+        Part("glass", circle(radius), glass, reach=0.7, bevel=radius, height=0.15, breakable=True),
+    )
+
+
+def biscuit(fixed: Rng, varied: Rng) -> tuple[Part, ...]:
+    colour = colours.hsv(fixed.uniform(0.07, 0.11), fixed.uniform(0.4, 0.65), fixed.uniform(0.55, 0.8))
+    material = Material(
+        colour, colours.scaled(colour, 0.75), "grain", fixed.uniform(5, 10), 0.0, 0.004, 0.03, 0.06
+    )
+    outline = (
+        box(0.7, 0.55, round=0.15)
+        if fixed.uniform() < 0.5
+        else toothed(int(fixed.integers(14, 24)), 0.7, 0.06)
+    )
+    pitch = 0.26
+    spots = [(pitch * i, pitch * j) for i in (-1, 0, 1) for j in (-1, 0, 1)]
+    docked = union(*(circle(0.03, p) for p in spots))
+    return (
+        Part("biscuit", outline, material, reach=0.95, bevel=0.1, height=0.08, shadow=0.4, breakable=True),
+        engraved(material, docked, (0, 0), 0.45),
+    )
+
+
+def nut_kernel(fixed: Rng, varied: Rng) -> tuple[Part, ...]:
+    colour = colours.hsv(fixed.uniform(0.04, 0.1), fixed.uniform(0.5, 0.8), fixed.uniform(0.3, 0.6))
+    angle = varied.uniform(-0.3, 0.3)
+    shell = Material(
+        colour,
+        colours.scaled(colour, 1.35),
+        "brushed",
+        fixed.uniform(4, 7),
+        math.pi / 2 + angle,
+        0.004,
+        0.2,
+        0.08,
+    )
+    wide, tall = (
+        fixed.uniform(0.5, 0.62) * varied.uniform(0.94, 1.06),
+        fixed.uniform(0.6, 0.7) * varied.uniform(0.94, 1.06),
+    )
+    base = Material(colours.scaled(colour, 1.6), colours.scaled(colour, 1.2), "grain", 8, 0, 0.003, 0.05)
+    return (
+        Part(
+            "shell",
+            ellipse(wide, tall, angle=angle),
+            shell,
+            reach=0.85,
+            bevel=0.5,
+            height=0.35,
+            shadow=0.4,
+            breakable=True,
+        ),
+        Part("base", ellipse(0.3, 0.14, (0, 0.42), angle), base, (0, 0.42), 0.35, printed=True),
+    )
+
+
+def label(fixed: Rng, varied: Rng) -> tuple[Part, ...]:
+    ground = colours.pale(fixed)
+    paper = Material(ground, None, "grain", 16, 0.0, 0.0006, 0.05, 0.02)
+    ink = lacquer(colours.apart(fixed, ground, 0.4), 0.05)
+    accent = lacquer(colours.apart(fixed, ground, 0.25), 0.05)
+    rows = [
+        Part("line", _words(fixed, y), ink, (0, y), 0.75, loose=True)
+        for y in np.linspace(-0.05, 0.2, int(fixed.integers(2, 4))).tolist()
+    ]
+    bars = []
+    x = -0.6
+    while x < 0.1:
+        width = fixed.uniform(0.012, 0.035)
+        bars.append(box(width, 0.12, (x, 0.42)))
+        x += 2 * width + fixed.uniform(0.02, 0.05)
+    logo: Shape = (
+        ring(0.13, 0.04, (0.45, 0.38)) if fixed.uniform() < 0.5 else ellipse(0.2, 0.12, (0.45, 0.38), 0.3)
+    )
+    return (
+        Part(
+            "paper",
+            box(0.82, 0.64, round=0.05),
+            paper,
+            reach=1.1,
+            bevel=0.01,
+            height=0.006,
+            shadow=0.25,
+            breakable=True,
+        ),
+        Part("title", box(0.7, 0.12, (0, -0.38), 0.02), accent, (0, -0.38), 0.75, loose=True),
+        *rows,
+        Part("bar code", union(*bars), ink, (-0.25, 0.42), 0.5, loose=True),
+        Part("logo", logo, accent, (0.45, 0.38), 0.25, loose=True),
+    )
+
+
+def _words(rng: Rng, y: float) -> Shape:
+    words, x = [], -0.68
+    while x < 0.5:
+        half = rng.uniform(0.04, 0.14)
+        words.append(box(half, 0.03, (x + half, y), 0.01))
+        x += 2 * half + 0.05
+    return union(*words)
+
+
+def toothbrush(fixed: Rng, varied: Rng) -> tuple[Part, ...]:
+    handle = moulded(colours.paint(fixed), 0.5)
+    first, second = colours.pale(fixed), colours.paint(fixed)
+    parts = [
+        Part(
+            "head",
+            box(0.36, 0.8, round=0.3),
+            handle,
+            reach=1.0,
+            bevel=0.15,
+            height=0.08,
+            shadow=0.4,
+            breakable=True,
+        )
+    ]
+    for j, y in enumerate(np.linspace(-0.55, 0.55, 6).tolist()):
+        for i, x in enumerate((-0.19, 0.0, 0.19)):
+            colour = first if (i + j) % 2 else second
+            bristle = Material(colour, colours.scaled(colour, 0.5), "pebbles", 22, 0.0, 0.01, 0.1, 0.0)
+            place = (x + varied.uniform(-0.01, 0.01), y + varied.uniform(-0.01, 0.01))
+            parts.append(Part("tuft", circle(0.085, place), bristle, place, 0.09, 0.04, 0.04, loose=True))
+    return tuple(parts)
+
+
+def zipper(fixed: Rng, varied: Rng) -> tuple[Part, ...]:
+    colour = colours.paint(fixed)
+    tape = Material(colour, colours.scaled(colour, 0.7), "twill", fixed.uniform(12, 16), 0.4, 0.006, 0.02)
+    tooth = lacquer(colours.metal(fixed) if fixed.uniform() < 0.6 else colours.apart(fixed, colour, 0.3), 0.6)
+    count, half = int(fixed.integers(7, 10)), fixed.uniform(0.12, 0.16)
+    step = 2.0 / count
+    shift = varied.uniform(-step / 2, step / 2)
+    parts = [
+        Part("tape", box(0.62, 1.3), tape, reach=1.5, shadow=0.3),
+        Part("seam", box(0.05, 1.3), lacquer(colours.scaled(colour, 0.4), 0.0), reach=1.4),
+    ]
+    for k in range(count + 1):
+        for side in (-1, 1):
+            place = (side * half * 0.45, -1 + step * (k + 0.25 * side) + shift)
+            parts.append(
+                Part(
+                    "tooth",
+                    box(half, step * 0.2, place, 0.03),
+                    tooth,
+                    place,
+                    half * 1.1,
+                    0.03,
+                    0.03,
+                    loose=True,
+                    breakable=True,
+                )
+            )
+    return tuple(parts)
+
+
+GOODS: dict[str, Family] = {
+    "bottle": Family(bottle, ("contamination", "stain", "scratch", *BROKEN), turn=3.2),
+    "capsule": Family(
+        capsule, (*PLASTIC, *BROKEN, "misplaced part", "missing part", "wrong colour", "hole"), turn=0.3
+    ),
+    "tablet": Family(
+        tablet, (*BROKEN, "contamination", "stain", "discoloration", "scratch", "pinholes"), turn=3.2
+    ),
+    "button": Family(button, (*BROKEN, *PLASTIC), turn=3.2),
+    "lens": Family(
+        lens, ("scratch", "crack", "chip", "stain", "contamination", "thread", "glue strip"), turn=3.2
+    ),
+    "biscuit": Family(biscuit, (*BROKEN, "burn mark", "contamination", "hole", "discoloration"), turn=0.3),
+    "nut kernel": Family(nut_kernel, ("crack", "hole", "cut", "smear", "scratch", "broken part"), turn=0.4),
+    "label": Family(
+        label,
+        ("smear", "fold", "misplaced part", "missing part", "stain", "scratch", "wrong colour", "cut"),
+        turn=0.1,
+    ),
+    "toothbrush": Family(
+        toothbrush, ("missing part", "misplaced part", "wrong colour", "contamination", "thread"), turn=0.1
+    ),
+    "zipper": Family(
+        zipper,
+        ("missing part", "misplaced part", "broken part", "cut", "stain", "thread", "wrong colour"),
+        turn=0.04,
+    ),
+}

@@ -1,0 +1,81 @@
+"""What a surface is made of: two colours mixed by a texture, its relief and its gloss."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from vlmad_jax.synthetic import textures
+from vlmad_jax.synthetic.colours import Colour
+from vlmad_jax.synthetic.grid import Array, Grid
+
+TEXTURES: dict[str, Callable[[Grid, float, float, int], tuple[Array, Array]]] = {
+    "flat": textures.flat,
+    "plain": textures.plain,
+    "brushed": textures.brushed,
+    "turned": textures.turned_on_lathe,
+    "cast": textures.cast,
+    "grain": textures.grain,
+    "wood": textures.wood,
+    "weave": textures.weave,
+    "twill": textures.twill,
+    "knit": textures.knit,
+    "ribs": textures.ribs,
+    "pile": textures.pile,
+    "hide": textures.hide,
+    "pebbles": textures.pebbles,
+    "chips": textures.chips,
+    "crystals": textures.crystals,
+    "marble": textures.marble,
+    "holes": textures.holes,
+    "mesh": textures.mesh,
+    "bricks": textures.bricks,
+    "tiles": textures.tiles,
+    "checks": textures.checks,
+    "dots": textures.dots,
+    "studs": textures.studs,
+    "cork": textures.cork,
+    "gravel": textures.gravel,
+    "wicker": textures.wicker,
+}
+
+
+@dataclass(frozen=True)
+class Material:
+    """A surface.
+
+    Attributes:
+        colour, second: the colours that the texture's tone 0 and 1 stand for, RGB 0..1.
+        texture: a name in `TEXTURES`.
+        scale: features a unit of length (a picture is 2 units wide).
+        angle: the direction of the texture, radians.
+        bump: height of the texture's relief, in units of length.
+        gloss: strength of highlights, 0..1.
+        mottle: strength of soft, irregular variation of lightness.
+        seed: the texture's randomness; set anew for each picture.
+    """
+
+    colour: Colour
+    second: Colour | None = None
+    texture: str = "plain"
+    scale: float = 8.0
+    angle: float = 0.0
+    bump: float = 0.0
+    gloss: float = 0.1
+    mottle: float = 0.03
+    seed: int = 0
+
+
+def surface(material: Material, grid: Grid) -> tuple[Array, Array]:
+    """Colour (3, h, w) in 0..1 and relief (h, w) in units of length of a material seen on a grid."""
+    tone, relief = TEXTURES[material.texture](grid, material.scale, material.angle, material.seed)
+    first = np.asarray(material.colour, np.float32)[:, None, None]
+    second = np.asarray(material.second or material.colour, np.float32)[:, None, None]
+    colour = first + (second - first) * tone
+    if material.mottle:
+        colour = colour * (
+            1 + np.float32(material.mottle) * textures.plain(grid, 1.0, 0.0, material.seed + 1)[1]
+        )
+    return colour, relief * np.float32(material.bump)
