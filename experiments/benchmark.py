@@ -1,9 +1,9 @@
-"""Pictures per second, compile time, peak memory and share of the machine's matmul rate, with random weights.
+"""Images per second, compile time, peak memory and share of the machine's matmul rate, with random weights.
 
     python -m experiments.benchmark --method=winclip --arch=vit-b-16-plus-240
 
 Needs nothing but the package, and 9 GB of memory for this. On two cores of an AMD EPYC (Zen 5) it took two
-minutes and gave 0.57 pictures a second in float32 and 1.02 in bfloat16: 91% and 86% of the rate at which XLA
+minutes and gave 0.57 images a second in float32 and 1.02 in bfloat16: 91% and 86% of the rate at which XLA
 multiplied matrices meanwhile. Prints a table, writes OUT/benchmark.json.
 """
 
@@ -23,11 +23,11 @@ from vlmad_jax.runtime.files import write_json
 
 METHOD = flags.DEFINE_string("method", "winclip", "The method to measure.")
 ARCH = flags.DEFINE_string("arch", "vit-b-16-plus-240", f"The backbone: {', '.join(ARCHITECTURES)}.")
-BATCH_SIZE = flags.DEFINE_integer("batch_size", 1, "Pictures scored together, or of a training step.")
+BATCH_SIZE = flags.DEFINE_integer("batch_size", 1, "Images scored together, or of a training step.")
 WORK = flags.DEFINE_string("work", "score", f"What is measured: {', '.join(WORKS)}.")
 DTYPES = flags.DEFINE_list("dtypes", ["float32", "bfloat16"], "What matrix products read, one after another.")
 common.define_window_flags()
-SHOTS = flags.DEFINE_integer("shots", 0, "Random reference pictures; 0 is zero-shot.")
+SHOTS = flags.DEFINE_integer("shots", 0, "Random reference images; 0 is zero-shot.")
 REPEATS = flags.DEFINE_integer("repeats", 5, "Rounds, in each of which every dtype has its turn.")
 SECONDS = flags.DEFINE_float("seconds", 120.0, "No further round begins after this long; one always does.")
 AGAINST = flags.DEFINE_string(

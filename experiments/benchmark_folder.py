@@ -1,12 +1,12 @@
 """The memory that experiments.predict takes while it judges a very large folder, and how fast it is.
 
-    python -m experiments.benchmark_folder                          # 100,000 pictures
-    python -m experiments.benchmark_folder --pictures=2000          # a quick look
+    python -m experiments.benchmark_folder                          # 100,000 images
+    python -m experiments.benchmark_folder --images=2000          # a quick look
 
-Renders a few hundred pictures, links them to as many names, fits a detector with the bundled weights (or
+Renders a few hundred images, links them to as many names, fits a detector with the bundled weights (or
 takes --detector) and judges all names in a process of its own, whose memory is looked at. Needs Linux, some
 MB of disk, and some ten minutes on two cores. Writes OUT/memory.csv, memory.json and memory.png, memory
-against pictures; a line that is nearly flat after the first pictures is what to expect.
+against images; a line that is nearly flat after the first images is what to expect.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ from vlmad_jax.report.figure_files import to_png
 from vlmad_jax.runtime.files import write_atomically, write_json
 from vlmad_jax.runtime.machine import describe
 
-PICTURES = flags.DEFINE_integer("pictures", 100_000, "Pictures in the folder.", lower_bound=8)
+IMAGES = flags.DEFINE_integer("images", 100_000, "Images in the folder.", lower_bound=8)
 DIFFERENT = flags.DEFINE_integer("different", 240, "Different ones; the others are links.", lower_bound=8)
-SIZE = flags.DEFINE_integer("size", 256, "Side of the pictures in pixels.", lower_bound=16)
-SEED = flags.DEFINE_integer("seed", 0, "Of the pictures, which are rendered.", lower_bound=0)
+SIZE = flags.DEFINE_integer("size", 256, "Side of the images in pixels.", lower_bound=16)
+SEED = flags.DEFINE_integer("seed", 0, "Of the images, which are rendered.", lower_bound=0)
 METHOD = flags.DEFINE_string("method", "padim", "Of the detector that is fitted.")
 WEIGHTS = define_path("weights", BUNDLED, "Of the detector that is fitted.")
 DETECTOR = define_path("detector", None, "A detector of experiments.fit to take instead.")
-BATCH_SIZE = flags.DEFINE_integer("batch_size", 8, "Pictures scored together.", lower_bound=1)
+BATCH_SIZE = flags.DEFINE_integer("batch_size", 8, "Images scored together.", lower_bound=1)
 OUT = define_path("out", "results/benchmark_folder", "Directory of memory.csv, .json and .png.")
 
 
@@ -42,7 +42,7 @@ OUT = define_path("out", "results/benchmark_folder", "Directory of memory.csv, .
 class Config:
     """What is measured: as the flags say."""
 
-    pictures: int
+    images: int
     different: int
     size: int
     seed: int
@@ -57,15 +57,15 @@ def run(config: Config, out: Path) -> dict[str, object]:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         good, new = folder_memory.make_folders(
-            folder, config.pictures, config.different, config.size, config.seed
+            folder, config.images, config.different, config.size, config.seed
         )
         detector = Path(config.detector) if config.detector else folder / "made.vlmad"
         if not config.detector:
             fit(FitConfig(config.method, folder_memory.FAMILY, str(good), config.weights), detector)
         command = [sys.executable, "-m", "vlmad_jax", "predict", str(detector), str(new)]
         command += [f"--out={folder / 'scores'}", f"--batch_size={config.batch_size}"]
-        samples = folder_memory.follow(command, folder / "scores/scores.jsonl", config.pictures)
-    found = folder_memory.results(samples, config.pictures)
+        samples = folder_memory.follow(command, folder / "scores/scores.jsonl", config.images)
+    found = folder_memory.results(samples, config.images)
     write_atomically(out / "memory.csv", folder_memory.table(samples))
     write_atomically(out / "memory.png", to_png(folder_memory.figure(samples)))
     results = {"machine": describe(), "config": dataclasses.asdict(config), **found}

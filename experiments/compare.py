@@ -3,7 +3,7 @@
     python -m experiments.compare --methods=winclip,patchcore,padim --dataset=synthetic --shots=0,1,4
 
 Every combination of method, shots and seed that makes sense is an evaluation in a process of its own: same
-pictures, same good samples, same metrics. Metrics are means over categories, and over seeds with their sample
+images, same good samples, same metrics. Metrics are means over categories, and over seeds with their sample
 standard deviation. Stopped, it goes on with what is missing when started again. The table is also written to
 OUT/comparison.md, all figures to OUT/comparison.json. docs/results.md has the tables of all methods, and how
 long they took.

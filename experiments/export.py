@@ -8,7 +8,7 @@ exported_detector.py, which loads both and needs jax, numpy and flatbuffers, but
 
     from exported_detector import load
     detector = load("nut.stablehlo")
-    image, maps = detector.score(pictures)      # uint8 (B, rows, columns, 3), any B; see the file's docstring
+    image, maps = detector.score(images)      # uint8 (B, rows, columns, 3), any B; see the file's docstring
 
 The scores are the detector's own, to float32 rounding on the same device. The file is as large as the image
 encoder's weights: 8 MB for weights/tiny, 1.2 GB for a ViT-L/14 in float32. JAX versions read files of the

@@ -1,9 +1,9 @@
-"""Measures how often a fitted detector calls good pictures bad, and bad ones good, on a data set with labels.
+"""Measures how often a fitted detector calls good images bad, and bad ones good, on a data set with labels.
 
     python -m experiments.false_alarms --method=winclip --dataset=elpv --shots=4,16,64 --seeds=0,1,2
 
-fits a detector of each category from so many good pictures, as experiments.fit does, and judges all test
-pictures with it. Needs `pip install -e '.[elpv]'` for this data set, and some minutes. Prints a table, writes
+fits a detector of each category from so many good images, as experiments.fit does, and judges all test
+images with it. Needs `pip install -e '.[elpv]'` for this data set, and some minutes. Prints a table, writes
 OUT/false_alarms.json and the detectors.
 """
 
@@ -29,9 +29,9 @@ METHOD = flags.DEFINE_string("method", "winclip", f"The method: {', '.join(METHO
 DATASET = flags.DEFINE_string("dataset", "elpv", f"The data set: {', '.join(DATASETS)}.")
 DATA_DIR = define_path("data_dir", None, "Where it is, for those that need it.")
 CATEGORIES = flags.DEFINE_list("categories", [], "Those to try; all if empty.")
-SHOTS = flags.DEFINE_list("shots", ["4", "16", "64"], "Good pictures to fit from, one number after another.")
-SEEDS = flags.DEFINE_list("seeds", ["0", "1", "2"], "Of the draws of good pictures.")
-FALSE_ALARMS = flags.DEFINE_float("false_alarms", 0.01, "The share of good pictures that may be called bad.")
+SHOTS = flags.DEFINE_list("shots", ["4", "16", "64"], "Good images to fit from, one number after another.")
+SEEDS = flags.DEFINE_list("seeds", ["0", "1", "2"], "Of the draws of good images.")
+FALSE_ALARMS = flags.DEFINE_float("false_alarms", 0.01, "The share of good images that may be called bad.")
 OUT = define_path("out", "results/false_alarms", "Folder of false_alarms.json and the detectors.")
 
 

@@ -1,14 +1,14 @@
-"""Makes a detector of one product from good pictures, with a threshold, and saves it in one directory.
+"""Makes a detector of one product from good images, with a threshold, and saves it in one directory.
 
     python -m experiments.fit --object="metal nut" --references=good --out=nut.vlmad
 
-`good` is a folder of pictures of good parts, 20 or more if they can be had; no masks, no labels. Each picture
+`good` is a folder of images of good parts, 20 or more if they can be had; no masks, no labels. Each image
 is scored with slight variations of it (shifted, turned, lit, blurred, with noise) by a detector that does not
-know it; from these scores follows the threshold that --false_alarms of good pictures will exceed. What is
-printed says how it was got, and what rate the number of pictures supports.
+know it; from these scores follows the threshold that --false_alarms of good images will exceed. What is
+printed says how it was got, and what rate the number of images supports.
 
 Without --references, winclip, anomalyclip, aprilgan, coop and hybrid know the product by its name alone, and
-the threshold is a guess. Large pictures are cut into tiles (--tiles). Then:
+the threshold is a guess. Large images are cut into tiles (--tiles). Then:
 
     python -m experiments.predict nut.vlmad new
 """
@@ -32,23 +32,21 @@ common.define_model_flags()
 common.define_workers_flag()
 DEFAULT = FitConfig("", "")
 METHOD = flags.DEFINE_string("method", None, f"One of {', '.join(METHODS)}; winclip if not given.")
-OBJECT = flags.DEFINE_string("object", None, "What the pictures show, as in a sentence: metal nut.")
-REFERENCES = define_path("references", None, "Good pictures: a folder, or one file.")
+OBJECT = flags.DEFINE_string("object", None, "What the images show, as in a sentence: metal nut.")
+REFERENCES = define_path("references", None, "Good images: a folder, or one file.")
 OUT = define_path("out", None, "The directory to write, for example nut.vlmad.")
 OVERWRITE = flags.DEFINE_bool("overwrite", False, "Replace a detector that is there.")
 PARAMS = define_path("params", None, "What was learned: a folder of experiments.train, or .pth.")
-FALSE_ALARMS = flags.DEFINE_float("false_alarms", DEFAULT.false_alarms, "Share of good pictures called bad.")
+FALSE_ALARMS = flags.DEFINE_float("false_alarms", DEFAULT.false_alarms, "Share of good images called bad.")
 TILES = flags.DEFINE_string("tiles", DEFAULT.tiles, "auto, 3 for 3 x 3, or 2x5 for 2 rows of 5.")
 AUGMENTATIONS = flags.DEFINE_integer(
-    "augmentations", DEFAULT.augmentations, "Variations of each good picture.", lower_bound=0
+    "augmentations", DEFAULT.augmentations, "Variations of each good image.", lower_bound=0
 )
 THRESHOLD_FROM = flags.DEFINE_string(
     "threshold_from", DEFAULT.threshold_from, f"What the threshold is made of: {' or '.join(SOURCES)} scores."
 )
-FOLDS = flags.DEFINE_integer("folds", DEFAULT.folds, "Blocks held out; 0: each picture, or 16 blocks.")
-BATCH_SIZE = flags.DEFINE_integer(
-    "batch_size", DEFAULT.batch_size, "Pictures scored together.", lower_bound=1
-)
+FOLDS = flags.DEFINE_integer("folds", DEFAULT.folds, "Blocks held out; 0: each image, or 16 blocks.")
+BATCH_SIZE = flags.DEFINE_integer("batch_size", DEFAULT.batch_size, "Images scored together.", lower_bound=1)
 SEED = flags.DEFINE_integer("seed", DEFAULT.seed, "Of the variations.", lower_bound=0)
 
 

@@ -9,7 +9,7 @@ test VisA. A warning says where parameters are tested on what they were trained 
 
 Writes OUT/report.html, one page that opens without a network; OUT/metrics.json, all its numbers;
 OUT/tables/*.csv and *.md; OUT/figures/*.png and *.svg. --only=table1,figure5 makes a part; all parts share
-the embeddings of all pictures, in OUT/embeddings, and what was run once is kept, so that a second start goes
+the embeddings of all images, in OUT/embeddings, and what was run once is kept, so that a second start goes
 on, or only writes the files again.
 
 --domains=mvtec_ad=~/mvtec_ad,visa=~/visa learns on each data set and tests on each other one.
@@ -42,7 +42,7 @@ CONTRASTS = flags.DEFINE_list("contrasts", [], "Bounds of low and medium contras
 
 
 def domains_from(values: list[str], dataset: str) -> tuple[Domain, ...]:
-    """The value of `--domains`; of synthetic pictures both sets, if it is not given."""
+    """The value of `--domains`; of synthetic images both sets, if it is not given."""
     if not values:
         return (Domain("synthetic_train"), Domain("synthetic")) if dataset == "synthetic" else ()
     pairs = [value.partition("=") for value in values]

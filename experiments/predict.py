@@ -1,8 +1,8 @@
-"""Judges new pictures with a detector of experiments.fit: good or bad, where, how sure.
+"""Judges new images with a detector of experiments.fit: good or bad, where, how sure.
 
     python -m experiments.predict nut.vlmad new                     # a folder and all below it, files, videos
     find new -name '*.png' | python -m experiments.predict nut.vlmad -     # answers each line at once
-    python -m experiments.predict nut.vlmad camera --watch          # answers each picture as it comes
+    python -m experiments.predict nut.vlmad camera --watch          # answers each image as it comes
     python -m experiments.predict nut.vlmad new --engine=ray        # on all machines of a Ray cluster
 
 Writes OUT/scores.jsonl and OUT/scores.csv, a row an image as it is judged: path, frame (of a video or a file
@@ -15,8 +15,8 @@ with the same --out goes on: it judges what is new, and again what changed; what
 --sequence the images of each folder, are sequences: maps are smoothed over time, and a bad frame stays bad
 until it is clear.
 
---engine=ray (extra: ray) scores single pictures on the cluster of --ray_address or RAY_ADDRESS, or on one
-that it starts here. All machines see pictures, detector and weights under the same paths.
+--engine=ray (extra: ray) scores single images on the cluster of --ray_address or RAY_ADDRESS, or on one
+that it starts here. All machines see images, detector and weights under the same paths.
 
 The last lines count what this call judged, say how many rows were kept from before, and name the bad images.
 Exit code: 0 if none is bad, 2 if any is, judged now or kept, 1 for errors, also if nothing could be judged.
@@ -43,11 +43,11 @@ cluster.define()
 DEFAULT = Smoothing()
 OUT = define_path("out", None, "Folder of the results; results/predict/<a name of the run>.")
 WEIGHTS = define_path("weights", None, "Where the detector's weights are now, if they were moved.")
-BATCH_SIZE = flags.DEFINE_integer("batch_size", None, "Pictures scored together; 8, live 1.", lower_bound=1)
+BATCH_SIZE = flags.DEFINE_integer("batch_size", None, "Images scored together; 8, live 1.", lower_bound=1)
 RESUME = flags.DEFINE_bool("resume", True, "Keep what an interrupted run finished.")
-SAVE_MAPS = flags.DEFINE_bool("save_maps", False, "Also write a heat map of each picture.")
+SAVE_MAPS = flags.DEFINE_bool("save_maps", False, "Also write a heat map of each image.")
 THRESHOLD = flags.DEFINE_float("threshold", None, "Scores above it are bad; the detector's own if not given.")
-SEQUENCE = flags.DEFINE_bool("sequence", False, "The pictures of a folder are frames, in order of names.")
+SEQUENCE = flags.DEFINE_bool("sequence", False, "The images of a folder are frames, in order of names.")
 SMOOTHING = flags.DEFINE_float("smoothing", DEFAULT.weight, "Weight of the newest frame; 1 is none.")
 RELEASE = flags.DEFINE_float("release", DEFAULT.release, "Bad until the probability is below; 0.5 is none.")
 WATCH = flags.DEFINE_bool("watch", False, "Follow a folder that a camera fills.")
@@ -76,7 +76,7 @@ def out_of(detector: FittedDetector, name: str, sources: tuple[str, ...]) -> Pat
 
 
 def main(name: str, *sources: str) -> int:
-    """A detector and pictures in, answers out."""
+    """A detector and images in, answers out."""
     check(sources)
     smoothing = Smoothing(SMOOTHING.value, RELEASE.value)
     config = PredictConfig(SEQUENCE.value, smoothing, SAVE_MAPS.value, flags.FLAGS.workers, RESUME.value)
@@ -95,9 +95,9 @@ def main(name: str, *sources: str) -> int:
     kept = f"; results are in {out}" if out else ""
     print(f"{counts}{kept}", *counts.told(), sep="\n", file=sys.stderr if live else sys.stdout)
     if counts.failed and not counts.good + counts.bad + counts.kept + counts.kept_bad:
-        raise InputError(f"none of {counts.failed} pictures could be judged; their rows say why")
+        raise InputError(f"none of {counts.failed} images could be judged; their rows say why")
     return 2 if counts.any_bad else 0
 
 
 if __name__ == "__main__":
-    common.main(main, "DETECTOR", "PICTURES...")
+    common.main(main, "DETECTOR", "IMAGES...")

@@ -1,4 +1,4 @@
-"""Pretrains the bundled small CLIP on procedurally rendered pictures.
+"""Pretrains the bundled small CLIP on procedurally rendered images.
 
     python -m experiments.pretrain --out=results/pretrain
 
@@ -29,17 +29,17 @@ WORKERS = flags.DEFINE_integer("workers", 2, "Processes that render; 0 renders i
 SCHEDULE = flags.DEFINE_integer(
     "schedule_steps", DEFAULT.schedule_steps, "Step where the rate is zero.", lower_bound=1
 )
-PAIRS = flags.DEFINE_integer("pairs", DEFAULT.pairs, "Pairs of pictures in a batch.", lower_bound=1)
+PAIRS = flags.DEFINE_integer("pairs", DEFAULT.pairs, "Pairs of images in a batch.", lower_bound=1)
 POOL = flags.DEFINE_integer("pool", DEFAULT.pool, "Number of different pairs.", lower_bound=1)
 RATE = flags.DEFINE_float("learning_rate", DEFAULT.learning_rate, "Adam's, at most.", lower_bound=0.0)
 KERNEL_RATE = flags.DEFINE_float("kernel_rate", DEFAULT.kernel_rate, "Muon's, at most.", lower_bound=0.0)
 SEED = flags.DEFINE_integer(
-    "seed", DEFAULT.seed, "Of the pictures, captions and first parameters.", lower_bound=0
+    "seed", DEFAULT.seed, "Of the images, captions and first parameters.", lower_bound=0
 )
 DTYPE = flags.DEFINE_string("dtype", DEFAULT.dtype, "float32 or bfloat16: what matrix products read.")
 LEAVE_OUT = flags.DEFINE_list("leave_out", [], f"Terms of the loss to do without: {', '.join(WEIGHTS)}.")
 REFERENCES = flags.DEFINE_bool(
-    "references", DEFAULT.references, "Also learn from another good picture of each product."
+    "references", DEFAULT.references, "Also learn from another good image of each product."
 )
 SCALE = flags.DEFINE_float(
     "scale", DEFAULT.scale, "Of cosines, kept; learned if not given.", lower_bound=1.0, upper_bound=1000.0
@@ -59,7 +59,7 @@ INVENTIONS = flags.DEFINE_float(
     upper_bound=1.0,
 )
 IMAGE_SIZE = flags.DEFINE_integer(
-    "image_size", DEFAULT.image_size, "Side of the pictures in pixels.", lower_bound=1
+    "image_size", DEFAULT.image_size, "Side of the images in pixels.", lower_bound=1
 )
 START = define_paths(
     "start",

@@ -3,11 +3,11 @@
     pip install -e '.[page]'
     python -m experiments.review nut.vlmad --out=detectors --open
 
-Drop pictures on it: each is shown with its heat map, score, probability and boxes. Move the threshold beside
-the good scores and all decisions follow. Mark mistakes and refit: pictures marked good join the good ones and
+Drop images on it: each is shown with its heat map, score, probability and boxes. Move the threshold beside
+the good scores and all decisions follow. Mark mistakes and refit: images marked good join the good ones and
 the threshold is chosen anew; of those marked bad it says how many a threshold misses. Try other words for
 good and bad, where the method has words. A refitted detector is saved under a name of its own in --out, with
-the pictures that were marked good; the good pictures of the first must still be where they were, or
+the images that were marked good; the good images of the first must still be where they were, or
 --references says where they are now.
 
 The page listens on 127.0.0.1, fetches nothing from a network, and is answered at the printed address alone,
@@ -29,7 +29,7 @@ from vlmad_jax.inspection.store import load_detector
 PORT = flags.DEFINE_integer("port", 0, "To listen at; 0 picks a free one.", lower_bound=0, upper_bound=65535)
 OPEN = flags.DEFINE_bool("open", False, "Open the page in the browser.")
 OUT = define_path("out", None, "Folder of refitted detectors; without it nothing is refitted.")
-REFERENCES = define_path("references", None, "Where the detector's good pictures are, if moved.")
+REFERENCES = define_path("references", None, "Where the detector's good images are, if moved.")
 WEIGHTS = define_path("weights", None, "Where the detector's weights are now, if they were moved.")
 
 

@@ -1,10 +1,10 @@
-"""Trains what a method learns on pictures and masks of one data set, for use on others.
+"""Trains what a method learns on images and masks of one data set, for use on others.
 
     python -m experiments.train --method=anomalyclip --dataset=visa --data_dir=~/visa \\
         --weights=openai/clip-vit-large-patch14-336
 
-Learns from the test pictures of the data set, as the authors do; with --auxiliary=cutpaste from its good
-training pictures alone, into which synthetic defects are pasted, where there are no real ones. What was
+Learns from the test images of the data set, as the authors do; with --auxiliary=cutpaste from its good
+training images alone, into which synthetic defects are pasted, where there are no real ones. What was
 learned is in OUT/params and goes to `experiments.zero_shot --params`. The run can be stopped at any time and
 goes on from its last checkpoint when started again. Of several devices each takes a part of the batch; of
 several hosts each reads its own part: start the command on all of them with --coordinator, --processes and

@@ -25,7 +25,7 @@ TEST = flags.DEFINE_string("test", None, "The data set to evaluate on.")
 TEST_DIR = define_path("test_data_dir", None, "Where it is.")
 OUT = define_path("out", None, "Directory of both; results/transfer/<a name of the run>.")
 RESUME = flags.DEFINE_bool("resume", True, "Keep the categories that an interrupted evaluation finished.")
-SAVE_MAPS = flags.DEFINE_bool("save_maps", False, "Also write a picture of each anomaly map.")
+SAVE_MAPS = flags.DEFINE_bool("save_maps", False, "Also write an image of each anomaly map.")
 
 
 def main() -> None:

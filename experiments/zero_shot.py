@@ -5,7 +5,7 @@
         --weights=openai/clip-vit-base-patch16
 
 The first needs no download: it renders the `synthetic` data set and uses the bundled weights. On two cores
-of an AMD EPYC it takes 22 s and 0.9 GB with the pictures rendered, and ends with a mean image AUROC of 0.883
+of an AMD EPYC it takes 22 s and 0.9 GB with the images rendered, and ends with a mean image AUROC of 0.883
 and pixel AUROC of 0.867.
 """
 

@@ -11,7 +11,7 @@ from vlmad_jax.methods import Options, Scores
 
 
 class Brightness:
-    """A detector for what does not depend on the detector: bright pictures and pixels are anomalous."""
+    """A detector for what does not depend on the detector: bright images and pixels are anomalous."""
 
     size = 16
 

@@ -96,7 +96,7 @@ def evaluating(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """Pictures in the MVTec layout: `bottle` with masks, `metal_nut` without; 5 to test in each."""
+    """Images in the MVTec layout: `bottle` with masks, `metal_nut` without; 5 to test in each."""
     make_category(tmp_path / "products/bottle")
     make_category(tmp_path / "products/metal_nut", masks=False)
     return tmp_path / "products"

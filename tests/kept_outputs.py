@@ -17,7 +17,7 @@ from tests.golden import shallow_clip
 from tests.methods.detectors import IMAGES, REFERENCES, published_prompts, shallow_anomalyclip
 from vlmad_jax import PatchCore, WinCLIP
 from vlmad_jax import synthetic as rendering
-from vlmad_jax.data.images import read_mask, read_picture, resize_mask, resize_picture
+from vlmad_jax.data.images import open_image, read_mask, resize_image, resize_mask
 from vlmad_jax.methods.aprilgan import AprilGAN
 from vlmad_jax.metrics import evaluate
 from vlmad_jax.runtime.cache import CACHE_VERSION
@@ -58,7 +58,7 @@ def read() -> dict[str, Any]:
         for name, image in kinds.items():
             path = Path(folder, f"{name}.png")
             image.save(path)
-            found[f"read {name}"] = resize_picture(read_picture(path), 16)
+            found[f"read {name}"] = resize_image(open_image(path), 16)
         drawn = np.zeros((40, 50), np.uint8)
         drawn[7:9, 3:30] = 255
         Image.fromarray(drawn).save(Path(folder, "mask.png"))
@@ -79,7 +79,7 @@ def encoded() -> dict[str, Any]:
         "aprilgan": (clip, april.extract),
     }
     for name, (backbone, encode) in kept.items():
-        image = resize_picture(Image.fromarray(IMAGES[0]), backbone.config.vision.image_size)
+        image = resize_image(Image.fromarray(IMAGES[0]), backbone.config.vision.image_size)
         features = backbone.compile("vision", encode)(image[None])
         found |= {f"{name} {part}": np.asarray(x).ravel()[::97] for part, x in features.items()}
     return found
@@ -98,7 +98,7 @@ def scored() -> dict[str, Any]:
     for detector in (WinCLIP(clip, (2, 3)), PatchCore.scaled(clip), shallow_anomalyclip()):
         learned = detector.name == "anomalyclip"
         references, params = (None, first_prompts()) if learned else (REFERENCES, None)
-        images = np.stack([resize_picture(Image.fromarray(x), detector.size) for x in IMAGES])
+        images = np.stack([resize_image(Image.fromarray(x), detector.size) for x in IMAGES])
         scores = detector.score(detector.prepare("bottle", references, params), images)
         found[f"{detector.name} scores"], maps = scores.image, np.asarray(scores.map)
         found[f"{detector.name} maps"] = maps[:, ::16, ::16]

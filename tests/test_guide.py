@@ -1,4 +1,4 @@
-"""The guide is followed to the letter, in an empty folder: its pictures, its commands, its Python."""
+"""The guide is followed to the letter, in an empty folder: its images, its commands, its Python."""
 
 import csv
 import json
@@ -66,7 +66,7 @@ def test_most_nuts_are_judged_rightly(followed):
 def test_what_was_fitted_says_how(followed):
     folder, done = followed
     about = json.loads((folder / "nut.vlmad/detector.json").read_text())
-    assert about["threshold"]["pictures"] == 16
+    assert about["threshold"]["images"] == 16
     lines = about["threshold"]["lines"]
     assert "without it: 16 images support 5.88%; 99 support what is wanted" in lines
     assert "\n".join(lines) in done[1].stdout

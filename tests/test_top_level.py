@@ -9,11 +9,11 @@ import pytest
 from PIL import Image
 
 import vlmad_jax
-from tests.data.conftest import picture, save
+from tests.data.conftest import made_image, save
 from tests.experiments.command import there
 from vlmad_jax import InputError, read_image
 from vlmad_jax.backbones.checkpoints import hub
-from vlmad_jax.data.images import resize_picture
+from vlmad_jax.data.images import resize_image
 
 
 def test_every_name_is_there_and_nothing_else():
@@ -32,12 +32,12 @@ def test_the_import_alone_imports_nothing_slow():
 
 def test_an_image_as_an_array(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("HOME" if sys.platform != "win32" else "USERPROFILE", str(tmp_path))
-    path = save(picture(70), tmp_path / "a.png")
+    path = save(made_image(70), tmp_path / "a.png")
     image = read_image("~/a.png")
     shown = Image.open(path).convert("RGB")
     np.testing.assert_array_equal(image, np.asarray(shown))
     assert (image.dtype, image.flags.writeable) == (np.uint8, True)
-    np.testing.assert_array_equal(read_image(path, 32), resize_picture(shown, 32))
+    np.testing.assert_array_equal(read_image(path, 32), resize_image(shown, 32))
     with pytest.raises(InputError, match="size 0: give a side of 1 pixel or more"):
         read_image(path, 0)
 

@@ -1,4 +1,4 @@
-"""Finding defects in pictures of manufactured things with CLIP, in JAX.
+"""Finding defects in images of manufactured things with CLIP, in JAX.
 
 What stands here is imported when it is first used: the import of the package itself takes no time.
 """

@@ -62,7 +62,7 @@ def test_token_ids_of_learned_prompts():
 
 
 def test_image_features_without_the_last_norm_on_a_larger_grid():
-    """Pictures of 96 pixels on a model of 64: bilinear positions, and the projection of un-normed tokens."""
+    """Images of 96 pixels on a model of 64: bilinear positions, and the projection of un-normed tokens."""
     arrays = case("anomalyclip").arrays
 
     def features(vision, images):
@@ -80,7 +80,7 @@ def test_image_features_without_the_last_norm_on_a_larger_grid():
 
 
 def test_residual_streams():
-    """The tokens of the first picture after each of the layers that the published code reads."""
+    """The tokens of the first image after each of the layers that the published code reads."""
     _, arrays, setting = case("april_gan")
     streams = run_vision(golden_clip("april_gan"), lambda vision, x: vision.transform(vision.embed(x))[1])
     intermediates = streams(arrays["images_uint8"])

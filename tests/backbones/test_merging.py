@@ -21,7 +21,7 @@ CONFIG: CLIPConfig = dataclasses.replace(SMALL, vision=dataclasses.replace(SMALL
 def merged_by_loops(
     hidden: np.ndarray, keys: np.ndarray, sizes: np.ndarray, number: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """One picture's tokens (T, D), keys (T, d) and sizes (T,)."""
+    """One image's tokens (T, D), keys (T, d) and sizes (T,)."""
     tokens = range(len(hidden))
     evens, odds = [t for t in tokens if t % 2 == 0], [t for t in tokens if t % 2]
     joins = []
@@ -85,7 +85,7 @@ def test_tokens_that_are_merged(tokens: int, number: int) -> None:
     sizes = 1 + np.arange(3 * tokens, dtype=np.float32).reshape(3, tokens)
     merged, left = merge_tokens(*map(jnp.asarray, (hidden, keys, sizes)), number)
     assert left.shape == (3, tokens - min(number, (tokens - 1) // 2))
-    expected = [merged_by_loops(*picture, number) for picture in zip(hidden, keys, sizes, strict=True)]
+    expected = [merged_by_loops(*image, number) for image in zip(hidden, keys, sizes, strict=True)]
     np.testing.assert_allclose(merged, [x for x, _ in expected], rtol=2e-6, atol=1e-6)
     np.testing.assert_array_equal(left, [x for _, x in expected])
 
@@ -99,7 +99,7 @@ def test_an_encoder_that_merges(encode, tokens: int, number: int) -> None:
 
 
 def test_attention_head_by_head_changes_nothing(encode, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As long sequences go on a CPU: sizes then belong to the heads of their own picture."""
+    """As long sequences go on a CPU: sizes then belong to the heads of their own image."""
     embedded = draw(2, 5, 16)
     together = encode[0](embedded, 1)
     monkeypatch.setattr(chunks, "CPU_PAIRS", 1)

@@ -57,7 +57,7 @@ SHAPES = {
 
 
 class Reference(NamedTuple):
-    """A checkpoint that transformers saved, and what it makes of pictures and sentences."""
+    """A checkpoint that transformers saved, and what it makes of images and sentences."""
 
     directory: Path
     images: np.ndarray  # uint8 (B, S, S, 3)
@@ -66,7 +66,7 @@ class Reference(NamedTuple):
 
 
 def torch_embeddings(model, images: np.ndarray, tokenizer: Path = TOKENIZER) -> tuple[np.ndarray, np.ndarray]:
-    """Embeddings before normalising, of pictures (B, E) and of SENTENCES (N, E)."""
+    """Embeddings before normalising, of images (B, E) and of SENTENCES (N, E)."""
     import torch
     from transformers import CLIPTokenizerFast
 
@@ -74,9 +74,9 @@ def torch_embeddings(model, images: np.ndarray, tokenizer: Path = TOKENIZER) -> 
     tokenize = CLIPTokenizerFast.from_pretrained(tokenizer)
     token_ids = tokenize(SENTENCES, padding="max_length", truncation=True, max_length=77)["input_ids"]
     with torch.no_grad():
-        pictures = model.vision_model(torch.tensor(pixels.transpose(0, 3, 1, 2), dtype=torch.float32))
+        seen = model.vision_model(torch.tensor(pixels.transpose(0, 3, 1, 2), dtype=torch.float32))
         texts = model.text_model(torch.tensor(token_ids))
-        image_embeddings = model.visual_projection(pictures.pooler_output).numpy()
+        image_embeddings = model.visual_projection(seen.pooler_output).numpy()
         return image_embeddings, model.text_projection(texts.pooler_output).numpy()
 
 

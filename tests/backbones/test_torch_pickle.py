@@ -291,6 +291,6 @@ def test_says_what_else_a_file_is(tmp_path):
     script = write(tmp_path / "script.pt", VIEW, {"0": SIX}, **{"constants.pkl": b"x", "code/a.py": b"x"})
     assert refusal(script).startswith("is a TorchScript archive: torch.jit.load it and save tensors")
     with zipfile.ZipFile(tmp_path / "zip.pt", "w") as file:
-        file.writestr("pictures/a.png", b"x")
+        file.writestr("images/a.png", b"x")
     assert refusal(tmp_path / "zip.pt").startswith("is a zip archive, but not of torch.save")
     assert refusal(tmp_path / "none.pt").startswith("cannot be read (No such file or directory)")

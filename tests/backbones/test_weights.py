@@ -384,10 +384,10 @@ def test_the_tokenizer_of_another_model_is_refused(tmp_path):
         np.zeros((1, 4, 4, 3), np.uint8),
         np.zeros((0, 64, 64, 3), np.uint8),
     ],
-    ids=["float", "channels first", "one picture", "smaller than a patch", "none"],
+    ids=["float", "channels first", "one image", "smaller than a patch", "none"],
 )
-def test_pictures_of_another_kind_are_refused(images):
-    with pytest.raises(InputError, match=r"images are .* give uint8 pictures of at least 8 x 8 pixels"):
+def test_images_of_another_kind_are_refused(images):
+    with pytest.raises(InputError, match=r"images are .* give uint8 images of at least 8 x 8 pixels"):
         golden_clip("winclip").encode_image(images)
 
 

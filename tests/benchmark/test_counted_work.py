@@ -15,7 +15,7 @@ from tests.methods.detectors import REFERENCES, winclip
 from vlmad_jax.evaluation.evaluate import EvaluationConfig, evaluate
 from vlmad_jax.methods import AnomalyCLIP, Detector
 
-SIDE = 64  # of the pictures, in pixels
+SIDE = 64  # of the images, in pixels
 
 
 def zero_shot() -> tuple[Detector, Any]:
@@ -34,11 +34,11 @@ def anomalyclip() -> tuple[Detector, Any]:
 @pytest.mark.parametrize(
     ("made", "expected"), [(zero_shot, 961.0e6), (few_shot, 989.4e6), (anomalyclip, 177.5e6)]
 )
-def test_operations_of_a_picture(made: Any, expected: float) -> None:
-    """As XLA counts all of the program, not yet compiled, for one picture and the reference checkpoints."""
+def test_operations_of_a_image(made: Any, expected: float) -> None:
+    """As XLA counts all of the program, not yet compiled, for one image and the reference checkpoints."""
     detector, state = made()
-    picture = np.zeros((1, detector.size, detector.size, 3), np.uint8)
-    counted = jax.jit(detector.score).lower(state, picture).cost_analysis()["flops"]
+    image = np.zeros((1, detector.size, detector.size, 3), np.uint8)
+    counted = jax.jit(detector.score).lower(state, image).cost_analysis()["flops"]
     assert counted == pytest.approx(expected, rel=0.01)
 
 
@@ -53,7 +53,7 @@ def test_programs_and_bytes_of_an_evaluation(
     shots: int,
     expected: int,
 ) -> None:
-    """Categories share all programs, and a picture is sent as it is, a byte for each colour of each pixel."""
+    """Categories share all programs, and an image is sent as it is, a byte for each colour of each pixel."""
     sent: list[int] = []
     put = jax.device_put
 

@@ -1,4 +1,4 @@
-"""Memory against pictures: what is followed, what it comes to, and what is written."""
+"""Memory against images: what is followed, what it comes to, and what is written."""
 
 import csv
 import json
@@ -23,7 +23,7 @@ def test_a_folder_is_judged_and_followed(
     monkeypatch.setattr(folder_memory, "INTERVAL", 0.005)
     monkeypatch.setattr(folder_memory, "GOOD", 4)
     out = tmp_path / "out"
-    flags = {"pictures": 60, "different": 8, "size": 32, "seed": 3, "weights": weights, "batch_size": 1}
+    flags = {"images": 60, "different": 8, "size": 32, "seed": 3, "weights": weights, "batch_size": 1}
     done = here(capsys, "benchmark_folder", *(f"--{name}={x}" for name, x in flags.items()), f"--out={out}")
     assert done.code == 0, done.stderr
     found = json.loads((out / "memory.json").read_text())
@@ -31,18 +31,18 @@ def test_a_folder_is_judged_and_followed(
     assert done.stdout == text(found) + "\n"
     lines = csv.DictReader((out / "memory.csv").read_text().splitlines())
     rows = [{name: float(value) for name, value in line.items()} for line in lines]
-    counts = [row["pictures"] for row in rows]
+    counts = [row["images"] for row in rows]
     assert counts == sorted(counts)
     assert counts[0] == 0
     assert 30 < counts[-1] <= 60
     assert found["end_memory"] == rows[counts.index(counts[-1])]["memory"]
     assert found["peak_memory"] == max(row["memory"] for row in rows)
     assert 50e6 < found["warm_memory"] < 5e9  # Python, JAX and a small model
-    with Image.open(out / "memory.png") as picture:
-        assert picture.size == (1050, 600)
+    with Image.open(out / "memory.png") as image:
+        assert image.size == (1050, 600)
 
 
-def test_the_names_are_links_to_a_few_pictures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_names_are_links_to_a_few_images(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(folder_memory, "NAMES", 10)
     good, new = folder_memory.make_folders(tmp_path, 24, 8, 16, seed=0)
     names = sorted(new.rglob("*.png"))
@@ -56,17 +56,17 @@ def test_the_figures_follow_from_the_samples() -> None:
     loading = [Sample(0.5, 0, 10_000_000), Sample(1.0, 0, 90_000_000), Sample(2.0, 100, 70_000_000)]
     judging = [Sample(2.0 + k, 100 + 1000 * k, 70_000_000 + 24_000 * k) for k in range(1, 6)]
     found = results([*loading, *judging, Sample(9.0, 5100, 50_000_000)], 5200)  # the last one shuts down
-    assert found.pop("growth_per_picture") == pytest.approx(24)
+    assert found.pop("growth_per_image") == pytest.approx(24)
     assert found == {
-        "pictures": 5200,
+        "images": 5200,
         "seconds": 7.0,
-        "pictures_per_second": 1000.0,
-        "warm_pictures": 1100,
+        "images_per_second": 1000.0,
+        "warm_images": 1100,
         "warm_memory": 70_024_000,
         "end_memory": 70_120_000,
         "peak_memory": 90_000_000,
     }
-    with pytest.raises(InputError, match="100 pictures are judged too quickly to be followed; give more"):
+    with pytest.raises(InputError, match="100 images are judged too quickly to be followed; give more"):
         results(loading, 100)
 
 

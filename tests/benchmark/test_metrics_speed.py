@@ -22,7 +22,7 @@ def test_maps_are_made_of_a_seed_and_know_the_defects():
 
 def test_a_peer_that_is_missing_is_named(monkeypatch, capsys):
     monkeypatch.setitem(sys.modules, "sklearn.metrics", None)
-    done = here(capsys, "benchmark_metrics", "--pictures=4")
+    done = here(capsys, "benchmark_metrics", "--images=4")
     assert done.code == 1
     assert done.stderr == "error: sklearn.metrics is not installed; pip install -e '.[peers]'\n"
 
@@ -33,11 +33,11 @@ def test_a_run_compares_with_every_peer(monkeypatch, tmp_path, capsys, error):
         return ours(maps, masks)["pixel_aupro"] + error
 
     monkeypatch.setattr(metrics_speed, "load_anomalib_aupro", lambda: aupro)
-    flags = {"pictures": 4, "sides": "64,96", "rounds": 2, "seed": 5, "out": tmp_path / "new"}
+    flags = {"images": 4, "sides": "64,96", "rounds": 2, "seed": 5, "out": tmp_path / "new"}
     done = here(capsys, "benchmark_metrics", *(f"--{name}={value}" for name, value in flags.items()))
     assert done.code == 0, done.stderr
     results = json.loads((tmp_path / "new/metrics.json").read_text())
-    assert (results["pictures"], results["rounds"], results["seed"]) == (4, 2, 5)
+    assert (results["images"], results["rounds"], results["seed"]) == (4, 2, 5)
     assert [size["side"] for size in results["sizes"]] == [64, 96]
     for size in results["sizes"]:
         assert size["pixels"] == 4 * size["side"] ** 2

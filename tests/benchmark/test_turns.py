@@ -42,11 +42,11 @@ def test_measurement(results):
         "shots": 1,
         "work": "score",
     }
-    assert results["gflop_per_picture"]["published"] == pytest.approx(1_054_912e-9 + 9_744e-9)
-    assert 0.5 < results["gflop_per_picture"]["executed"] / results["gflop_per_picture"]["published"] < 1
+    assert results["gflop_per_image"]["published"] == pytest.approx(1_054_912e-9 + 9_744e-9)
+    assert 0.5 < results["gflop_per_image"]["executed"] / results["gflop_per_image"]["published"] < 1
     assert list(results["contenders"]) == ["bfloat16"]
     figures = results["contenders"]["bfloat16"]
-    speed, share = figures["pictures_per_second"], figures["share_of_matmul_rate"]
+    speed, share = figures["images_per_second"], figures["share_of_matmul_rate"]
     assert figures["rounds"] == 2
     assert 0 < speed["min"] <= speed["median"] <= speed["max"]
     assert figures["compile_seconds"] > 0
@@ -67,10 +67,10 @@ def test_table(results):
     assert table(results | {"setting": training}).startswith(
         "winclip training step on cached features, small"
     )
-    assert [line.split()[0] for line in lines[-3:]] == ["pictures/s", "float32", "bfloat16"]
+    assert [line.split()[0] for line in lines[-3:]] == ["images/s", "float32", "bfloat16"]
     assert len({len(line) for line in lines[-3:]}) == 1
     assert max(map(len, lines)) <= 110
-    assert float(lines[-1].split()[1]) == pytest.approx(figures["pictures_per_second"]["median"], rel=1e-3)
+    assert float(lines[-1].split()[1]) == pytest.approx(figures["images_per_second"]["median"], rel=1e-3)
 
 
 def test_summary_by_hand():
@@ -84,7 +84,7 @@ def test_summary_by_hand():
     ]
     assert turns.summary(setting, start, rounds) == {
         "rounds": 3,
-        "pictures_per_second": {"median": 2.0, "min": 1.0, "max": 4.0},
+        "images_per_second": {"median": 2.0, "min": 1.0, "max": 4.0},
         "compile_seconds": 8.0,
         "peak_memory_bytes": 5_000,
         "matmul": {"shape": [4, 5, 6], "gflop_per_second": 4e-3},

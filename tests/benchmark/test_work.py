@@ -73,7 +73,7 @@ def test_executed_work_in_chunks(monkeypatch):
 
 
 def test_executed_work_with_references():
-    # The whole picture's last layer is now computed for all tokens.
+    # The whole image's last layer is now computed for all tokens.
     assert executed(batch=1, shots=2) == EXECUTED - 109_952 + 176_512 + UPSAMPLING + MEMORY
 
 
@@ -97,7 +97,7 @@ def test_work_that_merging_saves(merge):
     expected = EXECUTED + UPSAMPLING - saved(17) - 9 * saved(5) - 4 * saved(10)
     assert executed(batch=1, merge_tokens=merge) == expected
     assert executed(batch=2, merge_tokens=merge) == 2 * expected
-    # With references the whole picture is not merged.
+    # With references the whole image is not merged.
     few_shot = EXECUTED - 109_952 + 176_512 + UPSAMPLING + MEMORY
     assert executed(batch=1, shots=2, merge_tokens=merge) == few_shot - 9 * saved(5) - 4 * saved(10)
 
@@ -149,7 +149,7 @@ def test_random_state_has_the_shapes_of_prepare():
     ("changes", "message"),
     [
         ({"method": "winklip"}, "method 'winklip' is not one of winclip, anomalyclip, aprilgan"),
-        ({"batch_size": 0}, "--batch_size=0 holds no picture"),
+        ({"batch_size": 0}, "--batch_size=0 holds no image"),
         ({"shots": -1}, "--shots=-1 is below zero"),
         ({"window_sizes": ()}, "--window_sizes is empty"),
         ({"window_sizes": (5,)}, "window size 5 does not fit"),
@@ -203,13 +203,13 @@ def test_work_of_a_training_step():
     assert prompt_training_flop(SMALL) == 2 * (2 * weights + 3 * attention)
     setting = small(method="anomalyclip", work="train", batch_size=4)
     assert setting.published_flop == anomalyclip_flop(SMALL) + prompt_training_flop(SMALL) // 4
-    on_pictures, on_features = (
+    on_images, on_features = (
         make_job(dataclasses.replace(setting, work=work), "float32") for work in ("train", "train_cached")
     )
     images = jax.ShapeDtypeStruct((4, 32, 32, 3), jnp.uint8)
     detector = setting.detector(clip())
     encoding = matmul_flop(detector.extract, {"params": clip().params["vision"]}, images)
-    assert on_pictures.flop() - on_features.flop() == encoding
+    assert on_images.flop() - on_features.flop() == encoding
     before, after = on_features.call(), on_features.call()
     assert float(after["loss"][0]) < float(before["loss"][0])
 

@@ -10,8 +10,8 @@ from PIL import Image
 SIZE = (12, 10)  # width, height
 
 
-def picture(seed: int, size: tuple[int, int] = SIZE) -> Image.Image:
-    """A picture of its own for each seed."""
+def made_image(seed: int, size: tuple[int, int] = SIZE) -> Image.Image:
+    """An image of its own for each seed."""
     pixels = np.random.default_rng(seed).integers(0, 256, (size[1], size[0], 3), dtype=np.uint8)
     return Image.fromarray(pixels)
 
@@ -30,31 +30,31 @@ def mask(value: int = 255, size: tuple[int, int] = SIZE) -> Image.Image:
 
 
 def make_category(folder: Path, masks: bool = True) -> None:
-    """5 good pictures to train; 2 good, 2 scratched and 1 bent one to test, in the MVTec layout."""
+    """5 good images to train; 2 good, 2 scratched and 1 bent one to test, in the MVTec layout."""
     for number in range(5):
-        save(picture(number), folder / f"train/good/{number:03}.png")
+        save(made_image(number), folder / f"train/good/{number:03}.png")
     for number in range(2):
-        save(picture(10 + number), folder / f"test/good/{number:03}.png")
-        save(picture(20 + number), folder / f"test/scratch/{number:03}.png")
+        save(made_image(10 + number), folder / f"test/good/{number:03}.png")
+        save(made_image(20 + number), folder / f"test/scratch/{number:03}.png")
         if masks:
             save(mask(), folder / f"ground_truth/scratch/{number:03}_mask.png")
-    save(picture(30), folder / "test/bent/000.png")
+    save(made_image(30), folder / "test/bent/000.png")
     if masks:
         save(mask(), folder / "ground_truth/bent/000_mask.png")
 
 
 def make_visa(root: Path) -> None:
-    """Two categories of VisA, each with 3 good pictures to train, 1 good and 2 defective ones to test."""
+    """Two categories of VisA, each with 3 good images to train, 1 good and 2 defective ones to test."""
     rows = []
     for category in ("candle", "pcb1"):
         for number in range(4):
             name = f"{category}/Data/Images/Normal/{number:04}.JPG"
-            save(picture(number), root / name)
+            save(made_image(number), root / name)
             rows.append((category, "train" if number < 3 else "test", "normal", name, ""))
         for number in range(2):
             name = f"{category}/Data/Images/Anomaly/{number:03}.JPG"
             drawn = f"{category}/Data/Masks/Anomaly/{number:03}.png"
-            save(picture(40 + number), root / name)
+            save(made_image(40 + number), root / name)
             save(mask(value=3), root / drawn)
             rows.append((category, "test", "anomaly", name, drawn))
     (root / "split_csv").mkdir()

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import tensorflow_datasets as tfds
 
-from tests.data.conftest import picture, save
+from tests.data.conftest import made_image, save
 from vlmad_jax.data import DATASETS, load_dataset
 from vlmad_jax.data.builder import make_builder
 from vlmad_jax.errors import InputError
@@ -38,7 +38,7 @@ def test_the_index_is_kept_until_a_file_changes(products: Path, cache: Path) -> 
     first = load_dataset("folder", products)
     assert load_dataset("folder", products).samples == first.samples
     assert len(list((cache / "index").iterdir())) == 1
-    save(picture(70), products / "bottle/test/scratch/002.png")
+    save(made_image(70), products / "bottle/test/scratch/002.png")
     assert len(load_dataset("folder", products).samples) == len(first.samples) + 1
     os.utime(products / "bottle/test/scratch/002.png", ns=(0, 0))
     load_dataset("folder", products)
@@ -98,6 +98,6 @@ def test_without_array_record_the_index_is_a_plain_file(
     before = made.stat()
     assert load_dataset("folder", products) == by_tfds
     assert made.stat() == before
-    save(picture(71), products / "bottle/test/scratch/003.png")
+    save(made_image(71), products / "bottle/test/scratch/003.png")
     assert len(load_dataset("folder", products).samples) == len(by_tfds.samples) + 1
     assert len(list(cache.glob("index/*/*.jsonl"))) == 2

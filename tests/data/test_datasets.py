@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.data.conftest import SIZE, make_category, make_visa, mask, picture, save
+from tests.data.conftest import SIZE, made_image, make_category, make_visa, mask, save
 from vlmad_jax.data import DATASETS, DataSet, Sample, load_dataset
 from vlmad_jax.errors import InputError
 
@@ -66,7 +66,7 @@ def test_an_archive_that_changed_is_told(products: Path, tmp_path: Path) -> None
     held.mkdir()
     archive = pack(products, held / "mvtec_anomaly_detection.tar.xz", "w:xz")
     before = load_dataset("mvtec_ad", held).fingerprint
-    save(picture(77), products / "bottle/test/good/000.png")
+    save(made_image(77), products / "bottle/test/good/000.png")
     pack(products, archive, "w:xz")
     for data_dir in (held, archive):
         fails(rf"changed since it was extracted; remove {held}/mvtec_anomaly_detection", "mvtec_ad", data_dir)
@@ -85,8 +85,8 @@ def test_broken_and_hostile_archives(products: Path, tmp_path: Path) -> None:
     assert not (tmp_path / "outside.png").exists()
     assert not (tmp_path / "hostile").exists()
     assert not list(tmp_path.glob(".*"))
-    plain = save(picture(0), tmp_path / "picture.png")
-    fails(r"picture\.png is neither a folder nor a \.tar archive", "mvtec_ad", plain)
+    plain = save(made_image(0), tmp_path / "image.png")
+    fails(r"image\.png is neither a folder nor a \.tar archive", "mvtec_ad", plain)
 
 
 def test_visa(tmp_path: Path) -> None:
@@ -114,7 +114,7 @@ def test_broken_visa(tmp_path: Path) -> None:
     fails(r"1cls\.csv: lacks the column mask", "visa", tmp_path)
     table.write_text(whole)
     (tmp_path / "pcb1/Data/Images/Anomaly/001.JPG").unlink()
-    fails(r"001\.JPG \(the picture of pcb1/.*001\.png\) is missing.*extract VisA again", "visa", tmp_path)
+    fails(r"001\.JPG \(the image of pcb1/.*001\.png\) is missing.*extract VisA again", "visa", tmp_path)
     table.unlink()
     fails("holds neither VisA's split_csv/1cls.csv nor VisA_20220922.tar", "visa", tmp_path)
 
@@ -158,10 +158,10 @@ def test_folder_without_masks_or_as_one_category(tmp_path: Path) -> None:
 def test_folder_takes_any_raster_suffix_and_plain_mask_names(tmp_path: Path) -> None:
     make_category(tmp_path / "gear")
     defects = tmp_path / "gear/test/scratch"
-    save(picture(50), defects / "two.BMP")
+    save(made_image(50), defects / "two.BMP")
     save(mask(), tmp_path / "gear/ground_truth/scratch/two.PNG")
-    save(picture(51), defects / "three.tiff")
-    (defects / "notes.txt").write_text("no picture")
+    save(made_image(51), defects / "three.tiff")
+    (defects / "notes.txt").write_text("no image")
     (defects / "._two.BMP").write_bytes(b"")
     (tmp_path / "other").mkdir()
     samples = load_dataset("folder", tmp_path).select("gear", "test")
@@ -175,10 +175,10 @@ def test_folder_takes_any_raster_suffix_and_plain_mask_names(tmp_path: Path) -> 
     assert masks == expected
 
 
-def test_a_mask_counts_at_the_size_in_which_its_picture_is_shown(products: Path) -> None:
-    turned = picture(60, (SIZE[1], SIZE[0])).getexif()
+def test_a_mask_counts_at_the_size_in_which_its_image_is_shown(products: Path) -> None:
+    turned = made_image(60, (SIZE[1], SIZE[0])).getexif()
     turned[0x0112] = 6
-    save(picture(60, (SIZE[1], SIZE[0])), products / "bottle/test/bent/000.png", exif=turned)
+    save(made_image(60, (SIZE[1], SIZE[0])), products / "bottle/test/bent/000.png", exif=turned)
     assert load_dataset("folder", products).has_masks("bottle")
 
 
@@ -204,29 +204,29 @@ def test_wrong_folders(products: Path, tmp_path: Path) -> None:
 
 def test_wrong_categories(products: Path) -> None:
     (products / "gear/test/good").mkdir(parents=True)
-    fails("category .*gear holds no pictures", "folder", products)
+    fails("category .*gear holds no images", "folder", products)
     shutil.rmtree(products / "gear")
     for folder in ("train/good", "test/good"):
         shutil.rmtree(products / "bottle" / folder)
-    fails("category 'bottle' has no good pictures", "folder", products)
+    fails("category 'bottle' has no good images", "folder", products)
     assert load_dataset("folder", products, ["metal_nut"]).categories == ("metal_nut",)
     shutil.rmtree(products / "metal_nut/test")
     shutil.rmtree(products / "metal_nut/ground_truth")
-    fails("category 'metal_nut' has no test pictures", "folder", products, ["metal_nut"])
+    fails("category 'metal_nut' has no test images", "folder", products, ["metal_nut"])
 
 
 def test_wrong_masks(products: Path) -> None:
     drawn = products / "bottle/ground_truth/scratch/001_mask.png"
     save(mask(size=(20, 20)), drawn)
-    fails(r"001_mask\.png: the mask is 20 x 20, but its picture is 12 x 10 .*draw it at", "folder", products)
+    fails(r"001_mask\.png: the mask is 20 x 20, but its image is 12 x 10 .*draw it at", "folder", products)
     assert load_dataset("folder", products, ["metal_nut"]).has_masks("metal_nut")
     drawn.write_bytes(b"nothing")
     fails(r"001_mask\.png: does not decode", "folder", products)
     save(mask(), drawn)
     (products / "bottle/test/scratch/001.png").write_bytes(b"nothing")
-    assert len(load_dataset("folder", products).samples) == 20  # whoever reads the picture counts it
+    assert len(load_dataset("folder", products).samples) == 20  # whoever reads the image counts it
     (products / "bottle/test/scratch/001.png").unlink()
-    fails(r"001_mask\.png: the picture of this mask is missing", "folder", products)
+    fails(r"001_mask\.png: the image of this mask is missing", "folder", products)
 
 
 def test_fingerprint_names_the_files_and_not_their_place(products: Path, tmp_path: Path) -> None:

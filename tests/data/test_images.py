@@ -1,4 +1,4 @@
-"""Pictures of every mode are read as a person would see them."""
+"""Images of every mode are read as a person would see them."""
 
 import io
 from pathlib import Path
@@ -7,20 +7,20 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.data.conftest import mask, picture, save
+from tests.data.conftest import made_image, mask, save
 from vlmad_jax.data.images import (
-    picture_suffixes,
+    image_suffixes,
+    open_image,
     read_mask,
-    read_picture,
+    resize_image,
     resize_mask,
-    resize_picture,
     shown_size,
 )
 from vlmad_jax.errors import InputError
 
 
 def read(path: Path) -> np.ndarray:
-    image = read_picture(path)
+    image = open_image(path)
     assert image.mode == "RGB"
     return np.asarray(image)
 
@@ -29,7 +29,7 @@ GREY = np.arange(240, dtype=np.uint8).reshape(12, 20)
 
 
 def test_rgb_is_unchanged(tmp_path: Path) -> None:
-    original = picture(0)
+    original = made_image(0)
     assert np.array_equal(read(save(original, tmp_path / "a.png")), np.asarray(original))
 
 
@@ -88,7 +88,7 @@ def test_cmyk(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("orientation", range(1, 9))
 def test_exif_rotation(tmp_path: Path, orientation: int) -> None:
-    original = np.asarray(picture(1))
+    original = np.asarray(made_image(1))
     turned = {
         1: original,
         2: original[:, ::-1],
@@ -106,17 +106,17 @@ def test_exif_rotation(tmp_path: Path, orientation: int) -> None:
     assert shown_size(path) == (turned.shape[1], turned.shape[0])
 
 
-def test_undecodable_pictures(tmp_path: Path) -> None:
+def test_undecodable_images(tmp_path: Path) -> None:
     whole = io.BytesIO()
-    picture(2, (64, 64)).save(whole, "png")
-    broken = {"cut.png": whole.getvalue()[:3000], "empty.png": b"", "text.jpg": b"no picture at all"}
+    made_image(2, (64, 64)).save(whole, "png")
+    broken = {"cut.png": whole.getvalue()[:3000], "empty.png": b"", "text.jpg": b"no image at all"}
     for name, content in broken.items():
         path = tmp_path / name
         path.write_bytes(content)
         with pytest.raises(InputError, match=rf"{name}: does not decode \(.*replace"):
-            read_picture(path)
-    with pytest.raises(InputError, match=r"none\.png: no such picture"):
-        read_picture(tmp_path / "none.png")
+            open_image(path)
+    with pytest.raises(InputError, match=r"none\.png: no such image"):
+        open_image(tmp_path / "none.png")
     with pytest.raises(InputError, match=r"none\.png: no such mask"):
         read_mask(tmp_path / "none.png")
 
@@ -151,14 +151,14 @@ def test_jpeg_masks_are_cut_at_half(tmp_path: Path) -> None:
 
 
 def test_resizing_is_pil_bicubic_to_the_square() -> None:
-    original = picture(3, (37, 23))
-    small = resize_picture(original, 16)
+    original = made_image(3, (37, 23))
+    small = resize_image(original, 16)
     assert small.shape == (16, 16, 3)
-    # torchvision's Resize((16, 16), BICUBIC) calls exactly this on a PIL picture.
+    # torchvision's Resize((16, 16), BICUBIC) calls exactly this on a PIL image.
     assert np.array_equal(small, np.asarray(original.resize((16, 16), Image.Resampling.BICUBIC)))
     # A ramp stays a ramp: half-pixel centres, so sample i lies at (i + 0.5) x 256 / 16 - 0.5.
     ramp = Image.fromarray(np.repeat(np.arange(256, dtype=np.uint8)[None], 256, 0)).convert("RGB")
-    row = resize_picture(ramp, 16)[8, 2:-2, 0].astype(float)
+    row = resize_image(ramp, 16)[8, 2:-2, 0].astype(float)
     assert np.abs(row - ((np.arange(2, 14) + 0.5) * 16 - 0.5)).max() <= 0.5
 
 
@@ -181,5 +181,5 @@ def test_a_thin_defect_does_not_vanish(row: int, column: int) -> None:
 
 
 def test_suffixes() -> None:
-    assert {".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".gif", ".ppm"} <= picture_suffixes()
-    assert not {".pdf", ".eps", ".csv", ".txt", ".db", ".xml"} & picture_suffixes()
+    assert {".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".gif", ".ppm"} <= image_suffixes()
+    assert not {".pdf", ".eps", ".csv", ".txt", ".db", ".xml"} & image_suffixes()

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.data.conftest import SIZE, make_category, make_visa, mask, picture, save
+from tests.data.conftest import SIZE, made_image, make_category, make_visa, mask, save
 from tests.data.test_datasets import fails
 from vlmad_jax.data import DataSet, load_dataset
 from vlmad_jax.data.notices import UNTRAINED, notices_of_files, notices_of_masks, tell
@@ -42,11 +42,11 @@ def read(bottle: Path) -> DataSet:
 def test_mvtec_loco(tmp_path: Path) -> None:
     category = tmp_path / "loco/juice_bottle"
     for split, name in (("train", "good"), ("validation", "good"), ("test", "good")):
-        save(picture(1), category / split / name / "000.png")
+        save(made_image(1), category / split / name / "000.png")
     halves = [np.zeros(SIZE[::-1], np.uint8) for _ in range(2)]
     halves[0][:2], halves[1][8:] = 251, 3
     for defect in ("logical_anomalies", "structural_anomalies"):
-        save(picture(2), category / "test" / defect / "000.png")
+        save(made_image(2), category / "test" / defect / "000.png")
     for number, half in enumerate(halves):
         save(Image.fromarray(half), category / f"ground_truth/logical_anomalies/000/{number:03}.png")
     save(mask(5), category / "ground_truth/structural_anomalies/000/000.png")
@@ -71,15 +71,15 @@ def test_mvtec_loco(tmp_path: Path) -> None:
         category / "ground_truth/structural_anomalies/007"
     )
     fails(
-        r"structural_anomalies/007/000\.png: the picture of this mask is missing",
+        r"structural_anomalies/007/000\.png: the image of this mask is missing",
         *("folder", tmp_path / "loco"),
     )
 
 
 def test_nested_folders_are_read(bottle: Path) -> None:
     for lot in ("lot1", "lot2"):
-        save(picture(5), bottle / f"train/good/{lot}/000.png")
-        save(picture(6), bottle / f"test/scratch/{lot}/000.png")
+        save(made_image(5), bottle / f"train/good/{lot}/000.png")
+        save(made_image(6), bottle / f"test/scratch/{lot}/000.png")
         save(mask(), bottle / f"ground_truth/scratch/{lot}/000_mask.png")
     dataset = read(bottle)
     found = masks_of(dataset)
@@ -90,7 +90,7 @@ def test_nested_folders_are_read(bottle: Path) -> None:
     assert dataset.has_masks("bottle")
     assert notices_of_files(dataset) == []
     (bottle / "test/scratch/lot1/000.png").unlink()
-    fails(r"lot1/000_mask\.png: the picture of this mask is missing; add .*lot1/000\.", "folder", bottle)
+    fails(r"lot1/000_mask\.png: the image of this mask is missing; add .*lot1/000\.", "folder", bottle)
 
 
 def test_links_in_circles_end(bottle: Path) -> None:
@@ -106,14 +106,14 @@ def test_links_in_circles_end(bottle: Path) -> None:
     assert len(dataset.samples) == 10
     assert notices_of_files(dataset) == []
     elsewhere = bottle.parents[1] / "elsewhere"
-    save(picture(1), elsewhere / "1.png")
+    save(made_image(1), elsewhere / "1.png")
     (bottle / "test/scratch/linked").symlink_to(elsewhere)
     assert len(read(bottle).samples) == 11
 
 
 def test_what_is_not_read_is_said_each_time(bottle: Path, capsys: pytest.CaptureFixture[str]) -> None:
     root = bottle.parent
-    save(picture(1), bottle / "test/scratch/x.heic", format="PNG")
+    save(made_image(1), bottle / "test/scratch/x.heic", format="PNG")
     for name in ("a.heic", "notes.txt", "raw"):
         (bottle / "test/bent" / name).write_bytes(b"?")
     for name in (
@@ -128,7 +128,7 @@ def test_what_is_not_read_is_said_each_time(bottle: Path, capsys: pytest.Capture
         *("test/7.png", "test/bent/.8.png", "train/bad/9.png", "train/8.png", "extra/a/9.png", "9.png"),
         *("test/good/.cache/1.png", "../10.png", "../lid/Test/1.png", "ground_truth/dent/0_mask.png"),
     ):
-        save(picture(1), bottle / name)
+        save(made_image(1), bottle / name)
     (root / "empty").mkdir()
     expected = [
         "1 image beside the folders of categories (10.png)",
@@ -208,9 +208,9 @@ def test_masks_that_mark_nothing_everything_or_a_good_image(bottle: Path) -> Non
 @pytest.mark.parametrize(("image", "drawn"), [("NFC", "NFD"), ("NFD", "NFC")])
 def test_names_agree_in_either_spelling(bottle: Path, image: str, drawn: str) -> None:
     spelt = {form: unicodedata.normalize(form, "rayé") for form in ("NFC", "NFD")}
-    save(picture(1), bottle / f"test/scratch/{spelt[image]}.png")  # type: ignore[index]
+    save(made_image(1), bottle / f"test/scratch/{spelt[image]}.png")  # type: ignore[index]
     save(mask(), bottle / f"ground_truth/scratch/{spelt[drawn]}_mask.png")  # type: ignore[index]
-    save(picture(1), bottle / f"test/{spelt[image]}/0.png")  # type: ignore[index]
+    save(made_image(1), bottle / f"test/{spelt[image]}/0.png")  # type: ignore[index]
     save(mask(), bottle / f"ground_truth/{spelt[drawn]}/0.png")  # type: ignore[index]
     category = bottle.rename(bottle.with_name(unicodedata.normalize(image, "pièce")))
     dataset = load_dataset("folder", category.parent, [unicodedata.normalize(drawn, "pièce")])
@@ -223,7 +223,7 @@ def test_names_agree_in_either_spelling(bottle: Path, image: str, drawn: str) ->
 @pytest.mark.parametrize("name", ["NFC", "NFD", "backslash", "latin"])
 def test_references_are_found_again(bottle: Path, tmp_path: Path, name: str) -> None:
     spelt = {"backslash": "a\\b", "latin": LATIN_1}.get(name) or unicodedata.normalize(name, "café")  # type: ignore[arg-type]
-    save(picture(1), bottle / f"train/good/{spelt}.png")
+    save(made_image(1), bottle / f"train/good/{spelt}.png")
     dataset = read(bottle)
     sample = next(s for s in dataset.samples if s.path.endswith(f"{spelt}.png"))
     write_manifest(tmp_path / "references.json", {"bottle": [sample]})
@@ -249,7 +249,7 @@ def test_visa_is_found_in_either_spelling(tmp_path: Path) -> None:
 
 def test_names_that_are_not_utf_8(bottle: Path) -> None:
     category = bottle.rename(bottle.with_name(LATIN_1))
-    save(picture(1), category / f"test/{LATIN_1}/{LATIN_1}.png")
+    save(made_image(1), category / f"test/{LATIN_1}/{LATIN_1}.png")
     save(mask(), category / f"ground_truth/{LATIN_1}/{LATIN_1}_mask.png")
     dataset = load_dataset("folder", category.parent, [LATIN_1])
     assert dataset.categories == (LATIN_1,)

@@ -22,11 +22,11 @@ def gears() -> tuple[np.ndarray, np.ndarray]:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_the_mask_is_where_the_pictures_differ(kind: str, gears: tuple[np.ndarray, np.ndarray]) -> None:
+def test_the_mask_is_where_the_images_differ(kind: str, gears: tuple[np.ndarray, np.ndarray]) -> None:
     for seed in range(12):
-        picture, mask = paste(np.random.default_rng(seed), *gears, kind)
-        assert (picture.dtype, mask.dtype, mask.shape) == (np.uint8, np.uint8, (SIZE, SIZE))
-        change = np.abs(picture.astype(int) - gears[0]).max(axis=-1)
+        image, mask = paste(np.random.default_rng(seed), *gears, kind)
+        assert (image.dtype, mask.dtype, mask.shape) == (np.uint8, np.uint8, (SIZE, SIZE))
+        change = np.abs(image.astype(int) - gears[0]).max(axis=-1)
         assert set(np.unique(mask)) == {0, 1}
         assert not change[mask == 0].any()
         visible = change >= VISIBLE
@@ -86,15 +86,15 @@ def test_blots_have_the_share_that_was_drawn() -> None:
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("value", [0, 128, 255])
-def test_on_a_blank_picture_something_is_seen(kind: str, value: int) -> None:
+def test_on_a_blank_image_something_is_seen(kind: str, value: int) -> None:
     blank = np.full((48, 48, 3), value, np.uint8)
-    picture, mask = paste(np.random.default_rng(0), blank, blank, kind)
+    image, mask = paste(np.random.default_rng(0), blank, blank, kind)
     assert mask.any()
-    assert (np.abs(picture.astype(int) - value).max(axis=-1) >= VISIBLE)[mask > 0].mean() >= 0.5
+    assert (np.abs(image.astype(int) - value).max(axis=-1) >= VISIBLE)[mask > 0].mean() >= 0.5
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_grey_picture_stays_grey(kind: str) -> None:
+def test_a_grey_image_stays_grey(kind: str) -> None:
     grey = noise(0)[..., :1].repeat(3, axis=-1)
     for seed in range(5):
         assert is_grey(paste(np.random.default_rng(seed), grey, grey[::-1], kind)[0])
@@ -103,5 +103,5 @@ def test_a_grey_picture_stays_grey(kind: str) -> None:
 def test_bad_input() -> None:
     with pytest.raises(InputError, match="kind of defect 'burn' is not one of patch, scar, blend"):
         paste(np.random.default_rng(0), noise(0), noise(1), "burn")
-    with pytest.raises(InputError, match=r"picture \(96, 96, 3\) and source \(48, 48, 3\) differ"):
+    with pytest.raises(InputError, match=r"image \(96, 96, 3\) and source \(48, 48, 3\) differ"):
         paste(np.random.default_rng(0), noise(0), noise(1, 48), "patch")

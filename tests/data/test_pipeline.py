@@ -13,9 +13,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.data.conftest import make_category, picture, save
+from tests.data.conftest import made_image, make_category, save
 from vlmad_jax.data import Sample, load_dataset
-from vlmad_jax.data.images import read_masks, read_picture, resize_mask, resize_picture
+from vlmad_jax.data.images import open_image, read_masks, resize_image, resize_mask
 from vlmad_jax.data.pipeline import Batch, batches, prefetch, why_unreadable
 
 SIZE = 9
@@ -23,7 +23,7 @@ SIZE = 9
 
 @pytest.fixture
 def groups(products: Path) -> list[tuple[Sample, ...]]:
-    """Three groups of 5, 0 and 4 samples, the first with a picture that does not decode."""
+    """Three groups of 5, 0 and 4 samples, the first with an image that does not decode."""
     dataset = load_dataset("folder", products)
     test = dataset.select("bottle", "test")
     broken = Path(test[3].path)
@@ -49,7 +49,7 @@ def test_order_padding_and_content(groups: list[tuple[Sample, ...]]) -> None:
         for row, index in enumerate(batch.index):
             sample = groups[batch.group][index]
             if batch.readable[row]:
-                assert np.array_equal(batch.image[row], resize_picture(read_picture(sample.path), SIZE))
+                assert np.array_equal(batch.image[row], resize_image(open_image(sample.path), SIZE))
                 drawn = 0 if not sample.masks else resize_mask(read_masks(sample.masks), SIZE)
                 assert np.array_equal(batch.mask[row], np.broadcast_to(drawn, (SIZE, SIZE)))
             else:
@@ -113,7 +113,7 @@ def alive(pid: int) -> bool:
 def test_no_process_outlives_its_parent(tmp_path: Path) -> None:
     script = tmp_path / "left_open.py"
     script.write_text(textwrap.dedent(LEFT_OPEN))
-    image = save(picture(0), tmp_path / "a.png")
+    image = save(made_image(0), tmp_path / "a.png")
     started = [
         subprocess.Popen(
             [sys.executable, str(script), str(image), name],

@@ -8,10 +8,10 @@ import pytest
 
 from vlmad_jax import synthetic as rendering
 from vlmad_jax.data import load_dataset
-from vlmad_jax.data.images import read_mask, read_masks, read_picture
+from vlmad_jax.data.images import open_image, read_mask, read_masks
 from vlmad_jax.runtime import cache as kept
 from vlmad_jax.runtime.cache import cache_key
-from vlmad_jax.synthetic import dataset_images as synthetic_pictures
+from vlmad_jax.synthetic import dataset_images as synthetic_images
 from vlmad_jax.synthetic.dataset_images import Plan, jobs, render_all
 
 SMALL = Plan(size=48, train=1, good=1, defective=2)
@@ -20,19 +20,19 @@ SMALL = Plan(size=48, train=1, good=1, defective=2)
 def test_what_is_to_be_rendered() -> None:
     found = jobs(Plan())
     assert len(found) == 8 * (16 + 20 + 40)
-    assert len({job.picture for job in found}) == len({job.seed for job in found}) == len(found)
-    assert " " not in "".join(job.picture for job in found)
+    assert len({job.image for job in found}) == len({job.seed for job in found}) == len(found)
+    assert " " not in "".join(job.image for job in found)
     for family in rendering.TEST_FAMILIES:
         mine = [job for job in found if job.family == family]
         defects = Counter(job.defect for job in mine if job.defect)
         assert set(defects) == set(rendering.defects_of(family))
         assert sum(defects.values()) == 40
         assert max(defects.values()) - min(defects.values()) <= 1
-        assert sum("/train/good/" in job.picture for job in mine) == 16
+        assert sum("/train/good/" in job.image for job in mine) == 16
 
 
 def test_rendered_once_and_read_like_a_folder(monkeypatch: pytest.MonkeyPatch, cache: Path) -> None:
-    monkeypatch.setitem(synthetic_pictures.PLANS, "synthetic", SMALL)
+    monkeypatch.setitem(synthetic_images.PLANS, "synthetic", SMALL)
     dataset = load_dataset("synthetic")
     folders = list((cache / "synthetic").iterdir())
     assert [folder.name for folder in folders] == [cache_key(repr(SMALL))]
@@ -43,7 +43,7 @@ def test_rendered_once_and_read_like_a_folder(monkeypatch: pytest.MonkeyPatch, c
     assert set(dataset.categories) == {family.replace(" ", "_") for family in rendering.TEST_FAMILIES}
     assert all(map(dataset.has_masks, dataset.categories))
     for sample in dataset.samples:
-        assert read_picture(sample.path).size == (48, 48)
+        assert open_image(sample.path).size == (48, 48)
         if sample.masks:
             values = read_masks(sample.masks)
             assert values.shape == (48, 48)
@@ -55,7 +55,7 @@ def test_the_processes_render_what_the_seeds_say(tmp_path: Path) -> None:
     job = next(job for job in jobs(SMALL) if job.defect and job.family == "hex nut")
     product = rendering.make_product("hex nut", job.seed[:2])
     _, pixels, mask = rendering.render_pair(product, job.defect, job.seed, 48)
-    assert np.array_equal(np.asarray(read_picture(tmp_path / job.picture)), pixels)
+    assert np.array_equal(np.asarray(open_image(tmp_path / job.image)), pixels)
     assert np.array_equal(read_mask(tmp_path / str(job.mask)), mask)
 
 

@@ -10,7 +10,7 @@ from vlmad_jax import synthetic as rendering
 from vlmad_jax.data import load_dataset
 from vlmad_jax.data.datasets import textures
 from vlmad_jax.data.datasets.textures import PLAN, Plan, square
-from vlmad_jax.data.images import read_masks, read_picture
+from vlmad_jax.data.images import open_image, read_masks
 from vlmad_jax.errors import InputError
 
 SMALL = Plan(photographs=("brick",), size=64, train=2, good=1, defective=len(rendering.SURFACE_DEFECTS))
@@ -29,7 +29,7 @@ def test_made_once_and_read_like_a_folder(monkeypatch: pytest.MonkeyPatch, cache
     defects = {sample.defect for sample in dataset.samples}
     assert defects == {"good", *(name.replace(" ", "_") for name in rendering.SURFACE_DEFECTS)}
     for sample in dataset.samples:
-        assert read_picture(sample.path).size == (64, 64)
+        assert open_image(sample.path).size == (64, 64)
         if sample.masks:
             assert 0.001 < read_masks(sample.masks).mean() < 0.5, sample.defect
 

@@ -1,4 +1,4 @@
-"""An evaluation is the detector and the metrics on each picture, whatever the batches, and loses nothing."""
+"""An evaluation is the detector and the metrics on each image, whatever the batches, and loses nothing."""
 
 import csv
 import dataclasses
@@ -14,10 +14,10 @@ import pytest
 from PIL import Image
 
 from tests.bright_evaluation import Brightness
-from tests.data.conftest import SIZE, make_category, mask, picture, save
+from tests.data.conftest import SIZE, made_image, make_category, mask, save
 from vlmad_jax.backbones.clip import load_clip
 from vlmad_jax.data import load_dataset
-from vlmad_jax.data.images import read_masks, read_picture, resize_mask, resize_picture
+from vlmad_jax.data.images import open_image, read_masks, resize_image, resize_mask
 from vlmad_jax.data.references import draw_references
 from vlmad_jax.errors import InputError
 from vlmad_jax.evaluation import evaluate as evaluation
@@ -46,15 +46,15 @@ def scores_of(out: Path) -> np.ndarray:
 
 
 def by_hand(config: EvaluationConfig, category: str) -> tuple[list[str], Scores, np.ndarray, np.ndarray]:
-    """Names, scores, labels and masks of a category's test pictures, scored in one batch."""
+    """Names, scores, labels and masks of a category's test images, scored in one batch."""
     dataset = load_dataset(config.dataset, config.data_dir)
     detector = WinCLIP(load_clip(config.weights), window_sizes=config.window_sizes)
     references = None
     if config.shots:
         drawn = draw_references(dataset, category, config.shots, config.seed)
-        references = np.stack([resize_picture(read_picture(sample.path), 64) for sample in drawn])
+        references = np.stack([resize_image(open_image(sample.path), 64) for sample in drawn])
     samples = dataset.select(category, "test")
-    images = np.stack([resize_picture(read_picture(sample.path), 64) for sample in samples])
+    images = np.stack([resize_image(open_image(sample.path), 64) for sample in samples])
     masks = [resize_mask(read_masks(s.masks), 64) if s.masks else np.zeros((64, 64)) for s in samples]
     state = detector.prepare(category.replace("_", " "), references)
     names = [dataset.relative(sample.path) for sample in samples]
@@ -91,11 +91,11 @@ def test_the_three_outputs(config: EvaluationConfig, tmp_path: Path) -> None:
     maps = {path.relative_to(tmp_path / "out/maps").as_posix() for path in tmp_path.glob("out/maps/**/*.png")}
     assert maps == {row[0].replace("/test/", "/") for row in expected_rows}
     drawn = np.asarray(Image.open(tmp_path / "out/maps/bottle/scratch/001.png"))
-    whole = read_picture(f"{config.data_dir}/bottle/test/scratch/001.png")
+    whole = open_image(f"{config.data_dir}/bottle/test/scratch/001.png")
     assert (whole.width, whole.height) == (12, 10)  # it was 64 x 64 when it was scored
     assert drawn.shape[1] == 3 * 288
     assert (drawn[240:244] == 255).all()  # the caption begins
-    shown = Image.fromarray(resize_picture(whole, 64)).resize((144, 120), Image.Resampling.BICUBIC)
+    shown = Image.fromarray(resize_image(whole, 64)).resize((144, 120), Image.Resampling.BICUBIC)
     drawn = drawn[:240:2, ::2]  # small images are enlarged by a whole number
     assert np.array_equal(drawn[:, :144], np.asarray(shown))
     assert not np.array_equal(drawn[:, 288:], np.asarray(shown))  # the outline
@@ -170,7 +170,7 @@ def test_other_references_under_the_same_name_are_another_run(
     with pytest.raises(InputError, match="holds a run with references_fingerprint"):
         evaluate(given, tmp_path / "out")
     manifest.write_text(json.dumps(names | {"bottle": ["000.png", "002.png"]}))
-    message = "lists 2 pictures of bottle, not --shots=1; give --shots=2"
+    message = "lists 2 images of bottle, not --shots=1; give --shots=2"
     with pytest.raises(InputError, match=message):
         evaluate(given, tmp_path / "out")
 
@@ -191,7 +191,7 @@ def test_a_category_whose_images_changed_is_evaluated_again(
     assert again["categories"]["metal_nut"] == before["categories"]["metal_nut"]
     assert [len(detector.prepared) for detector in stub] == [2, 1, 2]
     used = json.loads((out / "references.json").read_text())["metal_nut"][0]
-    save(picture(99), Path(used))
+    save(made_image(99), Path(used))
     assert evaluate(few, out) == evaluate(few, tmp_path / "references")
     assert [name for name, _ in stub[3].prepared] == ["metal nut"]
 
@@ -237,15 +237,15 @@ def test_maps_asked_for_later_are_drawn(
 
 @pytest.fixture
 def many(tmp_path: Path) -> Callable[[int], EvaluationConfig]:
-    """Makes 202 test pictures, the last of them broken: `a` has 2 and `b` 200."""
+    """Makes 202 test images, the last of them broken: `a` has 2 and `b` 200."""
 
     def make(broken: int) -> EvaluationConfig:
         root = tmp_path / "many"
         for category, count in (("a", 1), ("b", 100)):
-            save(picture(0), root / category / "train/good/0.png")
+            save(made_image(0), root / category / "train/good/0.png")
             for number in range(count):
-                save(picture(number), root / category / f"test/good/{number:03}.png")
-                save(picture(500 + number), root / category / f"test/hole/{number:03}.png")
+                save(made_image(number), root / category / f"test/good/{number:03}.png")
+                save(made_image(500 + number), root / category / f"test/hole/{number:03}.png")
                 save(mask(), root / category / f"ground_truth/hole/{number:03}_mask.png")
         for path in sorted((root / "b/test/hole").iterdir())[-broken:]:
             path.write_bytes(path.read_bytes()[:60])
@@ -254,7 +254,7 @@ def many(tmp_path: Path) -> Callable[[int], EvaluationConfig]:
     return make
 
 
-def test_an_unreadable_picture_is_named_and_left_out(
+def test_an_unreadable_image_is_named_and_left_out(
     many: Callable[[int], EvaluationConfig],
     stub: list[Brightness],
     tmp_path: Path,
@@ -271,7 +271,7 @@ def test_an_unreadable_picture_is_named_and_left_out(
     assert "b/test/hole/099.png: does not decode (" in left_out[1]["error"]
     assert capsys.readouterr().out.splitlines() == [
         *(f"left out: {row['error']}" for row in left_out),
-        f"2 pictures cannot be read and are left out; {tmp_path / 'out/scores.csv'} says why",
+        f"2 images cannot be read and are left out; {tmp_path / 'out/scores.csv'} says why",
     ]
     assert not (tmp_path / "out/maps/b/hole/099.png").exists()
     assert len(list(tmp_path.glob("out/maps/b/*/*.png"))) == 198
@@ -283,11 +283,11 @@ def test_an_unreadable_picture_is_named_and_left_out(
     assert found["categories"]["b"]["pixel_aupro"] is not None
 
 
-def test_too_many_unreadable_pictures_fail_and_what_is_finished_stays(
+def test_too_many_unreadable_images_fail_and_what_is_finished_stays(
     many: Callable[[int], EvaluationConfig], stub: list[Brightness], tmp_path: Path
 ) -> None:
     config = many(3)
-    message = r"^3 of 202 pictures cannot be read, more than 1% \(the last in b: .*; mend or remove them$"
+    message = r"^3 of 202 images cannot be read, more than 1% \(the last in b: .*; mend or remove them$"
     for _ in range(2):
         with pytest.raises(InputError, match=message):
             evaluate(config, tmp_path / "out")
@@ -299,9 +299,9 @@ def test_too_many_unreadable_pictures_fail_and_what_is_finished_stays(
 def test_a_category_of_nothing_readable_is_null(
     stub: list[Brightness], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(evaluation, "UNREADABLE_LIMIT", 0.5)  # instead of hundreds of pictures
+    monkeypatch.setattr(evaluation, "UNREADABLE_LIMIT", 0.5)  # instead of hundreds of images
     make_category(tmp_path / "many/b")
-    save(picture(0, SIZE), tmp_path / "many/a/train/good/0.png")
+    save(made_image(0, SIZE), tmp_path / "many/a/train/good/0.png")
     (tmp_path / "many/a/test/good").mkdir(parents=True)
     (tmp_path / "many/a/test/good/0.png").write_bytes(b"")
     config = EvaluationConfig("winclip", "none", "folder", str(tmp_path / "many"))

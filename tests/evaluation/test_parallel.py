@@ -22,9 +22,9 @@ NAMES = ("winclip", "anomalyclip", "spade")
 
 
 def scored(name: str) -> tuple[np.ndarray, np.ndarray, int, int, int]:
-    """Image scores and maps of eleven pictures, by all devices.
+    """Image scores and maps of eleven images, by all devices.
 
-    Also how many pictures these fill up to, the work of a device, and that of one device for two pictures.
+    Also how many images these fill up to, the work of a device, and that of one device for two images.
     """
     if name == "anomalyclip":
         detector = AnomalyCLIP.scaled(shallow_clip("anomalyclip", 2))
@@ -39,12 +39,12 @@ def scored(name: str) -> tuple[np.ndarray, np.ndarray, int, int, int]:
     devices = DataParallel(detector)
     count = devices.batch_size(11)
     side = detector.size
-    pictures = np.resize(images[:, :side, :side], (11, side, side, 3))
-    pictures = np.concatenate([pictures, np.zeros((count - 11, side, side, 3), np.uint8)])
-    placed, copied = devices.put(pictures), devices.copy(state)
+    padded = np.resize(images[:, :side, :side], (11, side, side, 3))
+    padded = np.concatenate([padded, np.zeros((count - 11, side, side, 3), np.uint8)])
+    placed, copied = devices.put(padded), devices.copy(state)
     scores = devices.score(copied, placed)
     work = matmul_flop(devices.score, copied, placed)
-    alone = matmul_flop(detector.score, state, pictures[:2])
+    alone = matmul_flop(detector.score, state, images[:2])
     return np.asarray(scores.image)[:11], np.asarray(scores.map)[:11], count, work, alone
 
 
@@ -81,7 +81,7 @@ def test_devices_give_what_one_gives(name: str, on_devices: dict[str, np.ndarray
     assert (count, on_devices[f"{name} count"]) == (11, 16)
     np.testing.assert_allclose(on_devices[f"{name} image"], image, atol=1e-6)
     np.testing.assert_allclose(on_devices[f"{name} map"], maps, atol=2e-6)
-    # Each has two of sixteen pictures, and does what one device does for two: nearly two elevenths of all.
+    # Each has two of sixteen images, and does what one device does for two: nearly two elevenths of all.
     assert on_devices[f"{name} work"] == alone == pytest.approx(work * 2 / 11, rel=0.05)
 
 

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from tests.bright_evaluation import Brightness
-from tests.data.conftest import SIZE, mask, picture, save
+from tests.data.conftest import SIZE, made_image, mask, save
 from vlmad_jax.evaluation import evaluate as evaluation
 from vlmad_jax.evaluation.evaluate import EvaluationConfig, evaluate
 from vlmad_jax.metrics import METRIC_NAMES
@@ -30,7 +30,7 @@ def test_names_of_any_bytes_and_images_that_share_a_stem(
         ("lot2/0.png", 4),
         ("a\nb,'\".png", 5),
     ):
-        save(picture(seed), bottle / f"test/{LATIN_1}" / name)
+        save(made_image(seed), bottle / f"test/{LATIN_1}" / name)
     for name in ("0.png_mask.png", "0.jpg_mask.png", f"{LATIN_1}_mask.png", "lot2/0/1.png", "a\nb,'\".png"):
         save(mask(), bottle / f"ground_truth/{LATIN_1}" / name)
     (bottle / f"test/{LATIN_1}/broken\n{LATIN_1}.png").write_bytes(b"?")

@@ -73,7 +73,7 @@ def test_a_category_with_another_key_is_not_kept(tmp_path: Path, capsys: pytest.
     first.open(CONFIG | {"data_fingerprint": "a"}, resume=True)
     for name in ("cup", "lid"):
         first.add(name, HALF, ROWS)
-        first.add_timing(name, {"picture_seconds": 1.0})
+        first.add_timing(name, {"image_seconds": 1.0})
         for folder in ("maps", "details"):
             (tmp_path / folder / name).mkdir(parents=True)
             (tmp_path / folder / name / "0.png").write_text("")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.data.conftest import make_category, make_visa, mask, picture, save
+from tests.data.conftest import made_image, make_category, make_visa, mask, save
 from tests.experiments.command import here
 from tests.methods.test_authors_files import pickled, prompts
 from tests.studies.mvtec import make_mvtec
@@ -130,8 +130,8 @@ def test_own_training_records_what_it_saw(tmp_path, folder, weights, capsys):
     (moved / "bottle").rename(moved / "flask")
     assert overlap_of(training, load_dataset("folder", moved, ("flask",))) == same
     other = tmp_path / "other/bottle"
-    save(picture(90), other / "test/good/000.png")
-    save(picture(91), other / "test/scratch/000.png")
+    save(made_image(90), other / "test/good/000.png")
+    save(made_image(91), other / "test/scratch/000.png")
     save(mask(), other / "ground_truth/scratch/000_mask.png")
     assert overlap_of(training, load_dataset("folder", tmp_path / "other")) is None
 
@@ -156,8 +156,8 @@ def test_what_a_folder_resembles(tmp_path):
     assert overlap_of(Training("visa", "", frozenset({"pcb4"})), visa) is None
     assert overlap_of(Training("mvtec_ad", ""), visa) is None
     for category in ("candle", "pcb1"):
-        save(picture(1), tmp_path / "copy" / category / "test/good/0.png")
-        save(picture(2), tmp_path / "copy" / category / "test/bad/0.png")
+        save(made_image(1), tmp_path / "copy" / category / "test/good/0.png")
+        save(made_image(2), tmp_path / "copy" / category / "test/bad/0.png")
     copy = load_dataset("folder", tmp_path / "copy")
     assert overlap_of(Training("visa", ""), copy) == f"{copy.root} looks like it"
     own = load_dataset("folder", tmp_path / "copy", ("candle",))

@@ -11,7 +11,7 @@ import pytest
 from absl import app, flags
 
 ROOT = Path(__file__).resolve().parents[2]
-WEIGHTS = ROOT / "tests/golden/winclip"  # pictures of 64 pixels, a grid of 8 x 8 patches
+WEIGHTS = ROOT / "tests/golden/winclip"  # images of 64 pixels, a grid of 8 x 8 patches
 
 
 class Done(NamedTuple):

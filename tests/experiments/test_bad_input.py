@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from tests.backbones.torch_files import encode
-from tests.data.conftest import make_category, mask, picture, save
+from tests.data.conftest import made_image, make_category, mask, save
 from tests.experiments.command import here, there
 from vlmad_jax.backbones.checkpoints.tensors import read_tensors, write_safetensors
 from vlmad_jax.commands import common
@@ -23,19 +23,19 @@ CHOICES = ", ".join(METHODS)
 
 
 class Workplace:
-    """A folder with weights and pictures to spoil, and the flags of a run on them."""
+    """A folder with weights and images to spoil, and the flags of a run on them."""
 
     def __init__(self, folder: Path, weights: Path) -> None:
         self.folder = folder
         self.weights = Path(shutil.copytree(weights, folder / "weights"))
-        self.pictures = folder / "products"
-        make_category(self.pictures / "bottle")
+        self.images = folder / "products"
+        make_category(self.images / "bottle")
         self.out = folder / "out"
 
     def flags(self, *changed: str) -> list[str]:
         """Flags of few_shot; those given later count."""
         given = {"method": "winclip", "weights": self.weights, "dataset": "folder", "shots": "1"}
-        given |= {"data_dir": self.pictures, "out": self.out}
+        given |= {"data_dir": self.images, "out": self.out}
         return [*(f"--{name}={value}" for name, value in given.items()), *changed]
 
     def tensors(self, change: Callable[[dict[str, np.ndarray]], None]) -> None:
@@ -70,7 +70,7 @@ FLAGS = {
     "no such folder": ("--data_dir=/no/where", "--data_dir: /no/where does not exist; give a folder with"),
     "more shots than samples": (
         "--shots=6",
-        "--shots=6: category 'bottle' has 5 good training pictures; give 1 to 5",
+        "--shots=6: category 'bottle' has 5 good training images; give 1 to 5",
     ),
     "a missing manifest": ("--references=/no/refs.json", "/no/refs.json: cannot be read (No such file"),
     "a window beyond the grid": (
@@ -97,7 +97,7 @@ FLAGS = {
         "flag --seed=-1: -1 is not a non-negative integer; --help lists the flags",
     ),
     "no batch": ("--batch_size=0", "flag --batch_size=0: 0 is not a positive integer; --help lists"),
-    "no number": ("--shots=few", "--shots=few is not a number of pictures; give for example 4, or all"),
+    "no number": ("--shots=few", "--shots=few is not a number of images; give for example 4, or all"),
     "an unknown flag": (
         "--metod=winclip",
         "Unknown command line flag 'metod'. Did you mean: method ?; --help lists the flags",
@@ -189,51 +189,51 @@ def test_weights(
 
 
 def empty(place: Workplace) -> None:
-    shutil.rmtree(place.pictures)
-    place.pictures.mkdir()
+    shutil.rmtree(place.images)
+    place.images.mkdir()
 
 
 def no_good(place: Workplace) -> None:
-    shutil.rmtree(place.pictures / "bottle/train")
-    shutil.rmtree(place.pictures / "bottle/test/good")
+    shutil.rmtree(place.images / "bottle/train")
+    shutil.rmtree(place.images / "bottle/test/good")
 
 
 def no_test(place: Workplace) -> None:
-    shutil.rmtree(place.pictures / "bottle/test")
-    shutil.rmtree(place.pictures / "bottle/ground_truth")
+    shutil.rmtree(place.images / "bottle/test")
+    shutil.rmtree(place.images / "bottle/ground_truth")
 
 
 def mask_of_another_size(place: Workplace) -> None:
-    save(mask(size=(12, 11)), place.pictures / "bottle/ground_truth/bent/000_mask.png")
+    save(mask(size=(12, 11)), place.images / "bottle/ground_truth/bent/000_mask.png")
 
 
-def mask_without_picture(place: Workplace) -> None:
-    save(mask(), place.pictures / "bottle/ground_truth/bent/007_mask.png")
+def mask_without_image(place: Workplace) -> None:
+    save(mask(), place.images / "bottle/ground_truth/bent/007_mask.png")
 
 
-PICTURES = {
+IMAGES = {
     empty: "products holds no category; expected <category>/train/good",
-    no_good: "products: category 'bottle' has no good pictures; add some or leave it out",
-    no_test: "products: category 'bottle' has no test pictures; add some or leave it out",
-    mask_of_another_size: "bent/000_mask.png: the mask is 12 x 11, but its picture is 12 x 10 (",
-    mask_without_picture: "bent/007_mask.png: the picture of this mask is missing; add ",
+    no_good: "products: category 'bottle' has no good images; add some or leave it out",
+    no_test: "products: category 'bottle' has no test images; add some or leave it out",
+    mask_of_another_size: "bent/000_mask.png: the mask is 12 x 11, but its image is 12 x 10 (",
+    mask_without_image: "bent/007_mask.png: the image of this mask is missing; add ",
 }
 
 
-@pytest.mark.parametrize("spoil", PICTURES, ids=lambda spoil: spoil.__name__)
-def test_pictures(
+@pytest.mark.parametrize("spoil", IMAGES, ids=lambda spoil: spoil.__name__)
+def test_images(
     place: Workplace, capsys: pytest.CaptureFixture[str], spoil: Callable[[Workplace], None]
 ) -> None:
     spoil(place)
-    check(place, capsys, PICTURES[spoil])
+    check(place, capsys, IMAGES[spoil])
 
 
 def test_manifests(place: Workplace, capsys: pytest.CaptureFixture[str]) -> None:
     manifest = place.folder / "references.json"
     for listed, expected in (
-        ({"cup": ["000.png"]}, "references.json: lists no pictures of category 'bottle'"),
-        ({"bottle": ["test/good/000.png"]}, "test/good/000.png is not a good training picture of category"),
-        ({"bottle": ["000.png", "001.png"]}, "lists 2 pictures of bottle, not --shots=1; give --shots=2"),
+        ({"cup": ["000.png"]}, "references.json: lists no images of category 'bottle'"),
+        ({"bottle": ["test/good/000.png"]}, "test/good/000.png is not a good training image of category"),
+        ({"bottle": ["000.png", "001.png"]}, "lists 2 images of bottle, not --shots=1; give --shots=2"),
     ):
         manifest.write_text(json.dumps(listed))
         check(place, capsys, expected, f"--references={manifest}")
@@ -267,7 +267,7 @@ def test_another_configuration_in_the_same_folder(
 
 
 def test_an_unreadable_reference_is_named(place: Workplace, capsys: pytest.CaptureFixture[str]) -> None:
-    for path in (place.pictures / "bottle/train/good").iterdir():
+    for path in (place.images / "bottle/train/good").iterdir():
         path.write_bytes(path.read_bytes()[:60])
     done = here(capsys, "few_shot", *place.flags("--window_sizes=2"))
     assert done.code == 1
@@ -278,7 +278,7 @@ def test_an_unreadable_reference_is_named(place: Workplace, capsys: pytest.Captu
 
 def test_true_commands(place: Workplace) -> None:
     mask_of_another_size(place)
-    save(picture(1), place.pictures / "cup/test/good/000.png")
+    save(made_image(1), place.images / "cup/test/good/000.png")
     for experiment, flags, expected in (
         ("few_shot", ["--categories=bottle"], "the mask is 12 x 11"),
         (

@@ -86,7 +86,7 @@ def test_a_comparison_and_its_table(compare, folder: Path, tmp_path: Path, began
         values = [cell[name] for cell in both]
         assert row[name] == pytest.approx(statistics.mean(values))
         assert row[f"{name}_deviation"] == pytest.approx(statistics.stdev(values))
-    assert 0 < row["picture_seconds"] < 60
+    assert 0 < row["image_seconds"] < 60
     assert 0 < row["prepare_seconds"] < 600
     assert row["peak_memory_bytes"] > 1e8
     table = (out / "comparison.md").read_text()
@@ -97,7 +97,7 @@ def test_a_comparison_and_its_table(compare, folder: Path, tmp_path: Path, began
         "image AP",
         "pixel AUROC",
         "AUPRO",
-        "ms/picture",
+        "ms/image",
         "prepare s",
         "peak GB",
     ]
@@ -148,7 +148,7 @@ def test_parameters_are_asked_for_before_anything_runs(compare, tmp_path: Path):
     [
         ("--methods=winclip,winclap", "method 'winclap' is not one of winclip, "),
         ("--methods=winclip,winclip", "--methods=winclip,winclip has to name one or more, each once"),
-        ("--shots=two", "--shots=two is not a number of pictures; give for example 4, or all"),
+        ("--shots=two", "--shots=two is not a number of images; give for example 4, or all"),
         ("--seeds=-1", "--seeds=-1 are not whole numbers of 0 or more; give for example 0,1,2"),
         ("--params=coop", "--params=coop: give METHOD=DIRECTORY, with commas between several"),
         ("--methods=", "--methods= has to name one or more"),
@@ -170,7 +170,7 @@ def test_grids_that_run_nothing_or_too_much():
 def test_the_table_shows_what_is_undefined():
     figures = {"image_auroc": 0.5, "image_ap": None, "pixel_auroc": 0.25, "pixel_aupro": 1.0}
     deviations = {f"{name}_deviation": None for name in figures} | {"pixel_auroc_deviation": 0.0625}
-    resources = {"picture_seconds": 0.0123, "prepare_seconds": 2.0, "peak_memory_bytes": 1.5e9}
+    resources = {"image_seconds": 0.0123, "prepare_seconds": 2.0, "peak_memory_bytes": 1.5e9}
     row = {"method": "winclip", "shots": "all", **figures, **deviations, **resources}
     cells = [cell.strip() for cell in comparison_table([row]).splitlines()[2].split("|")[1:-1]]
     assert cells == ["winclip", "all", "0.500", "-", "0.250 ± 0.062", "1.000", "12.3", "2.0", "1.50"]

@@ -38,7 +38,7 @@ def test_help_lists_every_command_with_a_line(capsys, monkeypatch):
     listed = re.findall(r"^  (\w+) +(\S.*)$", text, re.M)
     assert (code, [name for name, _ in listed]) == (0, NAMES)
     assert dict(listed)["zero_shot"] == "Evaluates a method without any sample of the product."
-    assert dict(listed)["predict"].startswith("Judges new pictures with a detector of vlmad fit:")
+    assert dict(listed)["predict"].startswith("Judges new images with a detector of vlmad fit:")
     assert vlmad(capsys, monkeypatch, "-h")[1] == vlmad(capsys, monkeypatch)[1] == text
 
 
@@ -68,7 +68,7 @@ def test_a_command_speaks_as_it_was_called(capsys, monkeypatch):
     done = here(capsys, "predict")
     assert (
         done.stderr
-        == "error: DETECTOR is missing; the command is vlmad predict DETECTOR PICTURES... [--flags]\n"
+        == "error: DETECTOR is missing; the command is vlmad predict DETECTOR IMAGES... [--flags]\n"
     )
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.data.conftest import make_category, picture, save
+from tests.data.conftest import made_image, make_category, save
 from tests.experiments.command import Done, here, there
 from vlmad_jax.backbones.checkpoints import hub
 from vlmad_jax.evaluation import evaluate as evaluation
@@ -114,7 +114,7 @@ def test_from_another_folder_with_processes(base: list[str], tmp_path: Path) -> 
     # Of all libraries only our progress bar speaks.
     first, *lines = [line for line in done.stderr.replace("\r", "\n").splitlines() if line]
     assert first == "no category has masks of its defective images, so pixel metrics are left out"
-    assert all("pictures" in line for line in lines), done.stderr
+    assert all("images" in line for line in lines), done.stderr
     assert "5/5" in lines[-1]
 
 
@@ -139,7 +139,7 @@ def test_published_figures_stand_beside_ours(
 CHANGES: dict[str, tuple[str, Any]] = {
     "weights": ("elsewhere", "elsewhere"),
     "dataset": ("visa", "visa"),
-    "data_dir": ("~/pictures", os.path.expanduser("~/pictures")),
+    "data_dir": ("~/images", os.path.expanduser("~/images")),
     "categories": ("cup,lid", ("cup", "lid")),
     "batch_size": ("3", 3),
     "dtype": ("bfloat16", "bfloat16"),
@@ -211,12 +211,12 @@ def test_what_is_left_out_is_said(
     base: list[str], folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     latin_1 = os.fsdecode(b"ray\xe9")
-    save(picture(1), folder / f"bottle/test/{latin_1}/lot2/{latin_1}.png")
-    save(picture(1), folder / f"bottle/test/{latin_1}/a.heic", format="PNG")
+    save(made_image(1), folder / f"bottle/test/{latin_1}/lot2/{latin_1}.png")
+    save(made_image(1), folder / f"bottle/test/{latin_1}/a.heic", format="PNG")
     for _ in range(2):
         done = here(capsys, "zero_shot", *base, "--save_maps", f"--out={tmp_path / 'out'}")
         assert done.code == 0, done.stderr
-        assert [line for line in done.stderr.splitlines() if line and "pictures" not in line] == [
+        assert [line for line in done.stderr.splitlines() if line and "images" not in line] == [
             "left out: 1 file with the suffix .heic, which is not read (bottle/test/ray\\xe9/a.heic)",
             "bottle: 1 of 4 defective images has no mask (bottle/test/ray\\xe9/lot2/ray\\xe9.png), so its "
             "pixel metrics are left out",

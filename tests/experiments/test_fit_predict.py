@@ -1,4 +1,4 @@
-"""From a folder of good pictures to answers, by the two commands."""
+"""From a folder of good images to answers, by the two commands."""
 
 import _thread
 import io
@@ -51,11 +51,11 @@ def new(tmp_path: Path) -> Path:
 
 
 def lines(text: str) -> dict[str, dict]:
-    """Lines of JSON by the name of the picture."""
+    """Lines of JSON by the name of the image."""
     return {Path(row["path"]).name: row for row in map(json.loads, text.splitlines())}
 
 
-def test_a_detector_from_good_pictures(
+def test_a_detector_from_good_images(
     good: Path, new: Path, weights: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     flags = ["--object=plate", f"--references={good}", f"--weights={weights}"]
@@ -126,7 +126,7 @@ def test_a_name_alone_gives_a_guess(
     assert made.clip.dtype == "int8"
 
 
-def test_good_pictures_set_the_threshold_of_a_method_that_keeps_none(
+def test_good_images_set_the_threshold_of_a_method_that_keeps_none(
     good: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out = tmp_path / "words.vlmad"
@@ -171,7 +171,7 @@ def test_answers_and_exit_codes(
     assert (kinder.code, kinder.stdout[:13]) == (0, "2 good, 0 bad")
     nothing = here(capsys, "predict", str(plate), str(new / "broken.png"), f"--out={out}3")
     assert nothing.code == 1
-    assert nothing.stderr.endswith("error: none of 1 pictures could be judged; their rows say why\n")
+    assert nothing.stderr.endswith("error: none of 1 images could be judged; their rows say why\n")
 
 
 def test_standard_input_is_answered_on_standard_output(
@@ -274,11 +274,11 @@ FIT = {
     "an argument": (["good"], "'good' is not a flag; flags are written --name=value"),
     "no references": (
         ["--method=padim", "--object=nut", "--out=o"],
-        "--references is missing: padim knows a product by good pictures of it alone; give a folder of them",
+        "--references is missing: padim knows a product by good images of it alone; give a folder of them",
     ),
     "no such folder": (
         ["--method=padim", "--object=nut", "--out=o", "--references=no/where"],
-        "no/where: no such file or folder; give pictures, or a folder of them",
+        "no/where: no such file or folder; give images, or a folder of them",
     ),
     "no rate": (
         ["--method=winclip", "--object=nut", "--out=o", "--false_alarms=1"],
@@ -302,10 +302,10 @@ FIT = {
         "--window_sizes is no option of coop; leave it out",
     ),
 }
-USAGE = "the command is python -m experiments.predict DETECTOR PICTURES... [--flags]"
+USAGE = "the command is python -m experiments.predict DETECTOR IMAGES... [--flags]"
 PREDICT = {
     "nothing": ([], f"DETECTOR is missing; {USAGE}"),
-    "no pictures": (["nut.vlmad"], f"PICTURES is missing; {USAGE}"),
+    "no images": (["nut.vlmad"], f"IMAGES is missing; {USAGE}"),
     "an unknown flag": (["a", "b", "--tresh=1"], "Unknown command line flag 'tresh'"),
     "no detector": (["a", "b"], "a: no such saved detector; make one with experiments.fit"),
     "a folder that is none": (["tests", "b"], "tests: is no saved detector (it has no manifest.json)"),

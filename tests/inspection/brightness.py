@@ -30,7 +30,7 @@ class NoClip:
 
 @dataclass(frozen=True, eq=False)
 class Brightness(Detector):
-    """The map is the brightness, 0 to 1, less that of the good pictures; the score is its maximum."""
+    """The map is the brightness, 0 to 1, less that of the good images; the score is its maximum."""
 
     clip: Any
     name: ClassVar[str] = "brightness"
@@ -66,9 +66,9 @@ def detector(tiling: Tiling | None = None, batch_size: int = 4, threshold: float
 
 
 def grey(level: int, path: Path | None = None, size: tuple[int, int] = (20, 10)) -> Image.Image:
-    """A picture of one grey, saved if a path is given."""
-    picture = Image.new("RGB", size, (level,) * 3)
+    """An image of one grey, saved if a path is given."""
+    image = Image.new("RGB", size, (level,) * 3)
     if path is not None:
         path.parent.mkdir(parents=True, exist_ok=True)
-        picture.save(path)
-    return picture
+        image.save(path)
+    return image

@@ -11,7 +11,7 @@ from vlmad_jax.inspection import FitConfig, fit
 
 
 def part(seed: int, spot: bool = False, size: tuple[int, int] = (70, 50)) -> Image.Image:
-    """A picture of a striped plate, with a spot of coloured noise or without."""
+    """An image of a striped plate, with a spot of coloured noise or without."""
     width, height = size
     rng = np.random.default_rng(seed)
     stripes = 100 + 30 * np.sin(np.arange(width) / 3 + rng.uniform(0, 0.3))

@@ -18,21 +18,21 @@ def test_regions_of_a_known_map():
     assert boxes_of(known, 0.9, (8, 10)) == ()
 
 
-def test_boxes_are_in_pixels_of_the_picture_rounded_outwards():
+def test_boxes_are_in_pixels_of_the_image_rounded_outwards():
     known = np.zeros((8, 8), np.float32)
     known[3, 5] = 1
     assert boxes_of(known, 0.5, (80, 800)) == (Box(500, 30, 100, 10, 1.0),)
     assert boxes_of(known, 0.5, (3, 5)) == (Box(3, 1, 1, 1, 1.0),)  # columns 3.125 to 3.75, rows 1.125 to 1.5
 
 
-def test_the_whole_picture_is_a_region_too():
+def test_the_whole_image_is_a_region_too():
     assert boxes_of(np.ones((4, 4)), 0.5, (40, 30)) == (Box(0, 0, 30, 40, 1.0),)
 
 
 def test_a_detector_finds_a_spot_where_it_is():
-    picture = np.zeros((160, 320), np.uint8)
-    picture[40:80, 200:240] = 255
-    result = detector()(picture)
+    image = np.zeros((160, 320), np.uint8)
+    image[40:80, 200:240] = 255
+    result = detector()(image)
     (box,) = result.boxes
     assert (box.x, box.y, box.width, box.height) == (200, 40, 40, 40)
     assert result.map[60, 220] > 0.9

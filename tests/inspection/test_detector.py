@@ -1,4 +1,4 @@
-"""A loaded detector takes pictures of any kind and size, from any thread, and compiles once."""
+"""A loaded detector takes images of any kind and size, from any thread, and compiles once."""
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -30,44 +30,44 @@ def test_a_spot_is_bad_and_a_plate_is_good(detector: FittedDetector):
     assert spotted.boxes
 
 
-def test_pictures_of_every_kind_say_the_same(detector: FittedDetector, tmp_path: Path):
-    picture = part(3, size=(90, 30))
-    picture.save(tmp_path / "a.png")
-    pixels = np.asarray(picture)
+def test_images_of_every_kind_say_the_same(detector: FittedDetector, tmp_path: Path):
+    image = part(3, size=(90, 30))
+    image.save(tmp_path / "a.png")
+    pixels = np.asarray(image)
     results = detector(
-        [picture, pixels, str(tmp_path / "a.png"), tmp_path / "a.png", pixels[..., 0], pixels[..., :1]]
+        [image, pixels, str(tmp_path / "a.png"), tmp_path / "a.png", pixels[..., 0], pixels[..., :1]]
     )
     for result in results:
         assert result.image == pytest.approx(results[0].image, abs=1e-6)
         assert (result.map.shape, result.map.dtype) == ((30, 90), np.float32)
         np.testing.assert_allclose(result.map, results[0].map, atol=1e-6)
-    assert detector(picture).image == pytest.approx(results[0].image, abs=1e-6)
+    assert detector(image).image == pytest.approx(results[0].image, abs=1e-6)
     assert detector([]) == []
 
 
 @pytest.mark.parametrize(
     ("given", "told"),
     [
-        (np.zeros((5, 5, 3)), r"the picture is float64 \[5, 5, 3\]; give uint8 \[height, width, 3\]"),
+        (np.zeros((5, 5, 3)), r"the image is float64 \[5, 5, 3\]; give uint8 \[height, width, 3\]"),
         (np.zeros((2, 5, 5, 3), np.uint8), "of several, a list"),
         (np.zeros((5, 5, 4), np.uint8), r"uint8 \[5, 5, 4\]"),
-        (np.zeros((0, 5), np.uint8), "the picture is empty"),
-        ("no/picture.png", r"no/picture\.png: no such picture"),
+        (np.zeros((0, 5), np.uint8), "the image is empty"),
+        ("no/image.png", r"no/image\.png: no such image"),
     ],
 )
-def test_what_is_no_picture_is_refused(detector: FittedDetector, given: object, told: str):
+def test_what_is_no_image_is_refused(detector: FittedDetector, given: object, told: str):
     with pytest.raises(InputError, match=told):
         detector(given)  # type: ignore[call-overload]
 
 
 def test_another_threshold(detector: FittedDetector):
-    picture = part(20)
-    result = detector(picture)
+    image = part(20)
+    result = detector(image)
     strict = detector.with_threshold(result.image - 0.001, pixel_threshold=-1)
     assert strict.threshold == result.image - 0.001
-    assert strict(picture).bad
-    assert [tuple(box[:4]) for box in strict(picture).boxes] == [(0, 0, 70, 50)]
-    assert detector.with_threshold(result.image)(picture).probability == 0.5
+    assert strict(image).bad
+    assert [tuple(box[:4]) for box in strict(image).boxes] == [(0, 0, 70, 50)]
+    assert detector.with_threshold(result.image)(image).probability == 0.5
     assert detector.threshold != strict.threshold
     with pytest.raises(InputError, match="give finite numbers"):
         detector.with_threshold(float("nan"))
@@ -114,7 +114,7 @@ def test_threads_get_their_own_answers():
     np.testing.assert_allclose(found, levels / 255, atol=1e-6)
 
 
-def test_maps_are_as_large_as_the_picture_and_interpolated_between_pixel_centres():
+def test_maps_are_as_large_as_the_image_and_interpolated_between_pixel_centres():
     ramp = np.repeat(np.arange(16, dtype=np.uint8)[None] * 16, 16, axis=0)
     enlarged = Image.fromarray(ramp).resize((64, 16), Image.Resampling.NEAREST)
     result = brightness()(enlarged)

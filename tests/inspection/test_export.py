@@ -23,8 +23,8 @@ SIDE = 64
 DECISION = Decision(threshold=0.4, scale=0.02, pixel_threshold=0.6, pixel_low=0.1)
 RNG = np.random.default_rng(0)
 GOOD = RNG.integers(0, 256, (2, SIDE, SIDE, 3), np.uint8)
-PICTURES = RNG.integers(0, 256, (3, SIDE, SIDE, 3), np.uint8)
-PICTURES[0, :20, :20] = 0
+IMAGES = RNG.integers(0, 256, (3, SIDE, SIDE, 3), np.uint8)
+IMAGES[0, :20, :20] = 0
 
 # Of what this package needs, all but jax and numpy.
 ALONE = """
@@ -34,17 +34,17 @@ for name in ("vlmad_jax", "experiments", "absl", "flax", "grain", "orbax", "PIL"
     sys.modules[name] = None
 import numpy as np
 from exported_detector import load
-pictures = np.load("pictures.npy")
+images = np.load("images.npy")
 for name, batch in (("words", 1), ("good", 3)):
     detector = load(name + ".stablehlo")
-    image, maps = detector.score(pictures[:batch])
+    image, maps = detector.score(images[:batch])
     bad, sure = detector.bad(image), detector.probability(image)
     np.savez(name, image=image, maps=maps, bad=bad, probability=sure)
 """
 
 
 def fitted(chosen: Detector, good: Any = None, columns: int = 1) -> FittedDetector:
-    """A detector of fresh parameters, its pictures cut in so many tiles."""
+    """A detector of fresh parameters, its images cut in so many tiles."""
     state = chosen.prepare("nut", good, chosen.init(jax.random.key(0)))
     scorer = Scorer(chosen, Tiling.of(1, columns, SIDE), batch_size=3)
     return FittedDetector(scorer, state, DECISION, {"object": "nut"}, "0" * 64)
@@ -58,11 +58,11 @@ def test_another_process_scores_alike(weights: Path, tmp_path: Path):
     }
     for name, detector in detectors.items():
         export_detector(detector, tmp_path / f"{name}.stablehlo")
-    np.save(tmp_path / "pictures.npy", PICTURES)
+    np.save(tmp_path / "images.npy", IMAGES)
     done = there("-c", ALONE, cwd=tmp_path)
     assert done.code == 0, done.stderr
     for name, batch in (("words", 1), ("good", 3)):
-        own, seen = own_scores(detectors[name], PICTURES), np.load(tmp_path / f"{name}.npz")
+        own, seen = own_scores(detectors[name], IMAGES), np.load(tmp_path / f"{name}.npz")
         assert np.ptp(own.map) > 1e-3
         assert difference(seen["image"], own.image[:batch]) <= 1e-6
         assert difference(seen["maps"], own.map[:batch]) <= 1e-6
@@ -72,13 +72,13 @@ def test_another_process_scores_alike(weights: Path, tmp_path: Path):
         np.testing.assert_allclose(seen["probability"], sure, rtol=0, atol=1e-15)
 
 
-def own_scores(detector: FittedDetector, pictures: np.ndarray) -> Scores:
-    return detector.scorer.score(detector.state, pictures)
+def own_scores(detector: FittedDetector, images: np.ndarray) -> Scores:
+    return detector.scorer.score(detector.state, images)
 
 
 @pytest.fixture(scope="module")
 def tiled(weights: Path) -> FittedDetector:
-    """AnomalyCLIP on pictures of two tiles."""
+    """AnomalyCLIP on images of two tiles."""
     return fitted(AnomalyCLIP.scaled(load_clip(weights)), columns=2)
 
 
@@ -93,8 +93,8 @@ def exported(tiled: FittedDetector, tmp_path_factory: pytest.TempPathFactory) ->
 def test_another_method_and_tiles(tiled: FittedDetector, exported: Path):
     loaded = exported_detector.load(exported)
     assert loaded.size == tiled.canvas == (64, 112)
-    pictures = np.concatenate([PICTURES, PICTURES[:, ::-1]], axis=2)[:, :, :112]
-    (image, maps), own = loaded.score(pictures), own_scores(tiled, pictures)
+    images = np.concatenate([IMAGES, IMAGES[:, ::-1]], axis=2)[:, :, :112]
+    (image, maps), own = loaded.score(images), own_scores(tiled, images)
     assert difference(image, own.image) <= 1e-6
     assert difference(maps, own.map) <= 1e-6
 
@@ -110,12 +110,10 @@ def test_what_is_written_beside(exported: Path):
     assert [str(shape) for shape in program.out_avals] == ["float32[batch]", "float32[batch,64,112]"]
 
 
-@pytest.mark.parametrize(
-    "pictures", [PICTURES.astype(np.float32), PICTURES[0], PICTURES[:0], PICTURES[:, :32]]
-)
-def test_pictures_of_another_kind_are_refused(pictures: np.ndarray, exported: Path):
+@pytest.mark.parametrize("images", [IMAGES.astype(np.float32), IMAGES[0], IMAGES[:0], IMAGES[:, :32]])
+def test_images_of_another_kind_are_refused(images: np.ndarray, exported: Path):
     with pytest.raises(ValueError, match=r"give uint8 \(B, 64, 112, 3\), B of 1 or more"):
-        exported_detector.load(exported).score(pictures)
+        exported_detector.load(exported).score(images)
 
 
 def test_a_program_that_is_not_of_its_json_file_is_refused(exported: Path, tmp_path: Path):

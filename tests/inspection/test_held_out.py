@@ -1,4 +1,4 @@
-"""A good picture is never scored by a memory that holds it."""
+"""A good image is never scored by a memory that holds it."""
 
 from pathlib import Path
 
@@ -14,7 +14,7 @@ from vlmad_jax.inspection.held_out import GoodScores, fixed_scores, folds_of, he
 from vlmad_jax.inspection.judged import Key
 from vlmad_jax.runtime.contents import digest
 
-PICTURES = np.random.default_rng(0).integers(0, 256, (5, SIDE, SIDE, 3), np.uint8)
+IMAGES = np.random.default_rng(0).integers(0, 256, (5, SIDE, SIDE, 3), np.uint8)
 
 
 class Spy:
@@ -26,7 +26,7 @@ class Spy:
         self.scored: list[tuple[list[int], np.ndarray]] = []
 
     def prepare(self, canvases: np.ndarray) -> list[int]:
-        memory = [k for k, picture in enumerate(PICTURES) if (canvases == picture).all((1, 2, 3)).any()]
+        memory = [k for k, image in enumerate(IMAGES) if (canvases == image).all((1, 2, 3)).any()]
         self.memories.append(memory)
         return memory
 
@@ -43,61 +43,61 @@ def spy(monkeypatch: pytest.MonkeyPatch) -> Spy:
 
 
 def test_each_is_left_out_with_all_of_its_augmentations(spy: Spy):
-    found = held_out_scores(spy.scorer, spy.prepare, PICTURES, augmentations=3, folds=5, seed=0)
+    found = held_out_scores(spy.scorer, spy.prepare, IMAGES, augmentations=3, folds=5, seed=0)
     assert found.image.shape == (5, 4)
     assert spy.memories == [[1, 2, 3, 4], [0, 2, 3, 4], [0, 1, 3, 4], [0, 1, 2, 4], [0, 1, 2, 3]]
     for k, (memory, versions) in enumerate(spy.scored):
         assert k not in memory
-        assert np.array_equal(versions[0], PICTURES[k])
+        assert np.array_equal(versions[0], IMAGES[k])
         assert len(versions) == 4
-        others = np.abs(versions[1:, None].astype(float) - PICTURES).mean(axis=(2, 3, 4))
+        others = np.abs(versions[1:, None].astype(float) - IMAGES).mean(axis=(2, 3, 4))
         assert (others.argmin(axis=1) == k).all()  # its augmentations are of itself
         assert (others.min(axis=1) > 0).all()
 
 
 def test_blocks_of_neighbours_are_left_out_together(spy: Spy):
-    held_out_scores(spy.scorer, spy.prepare, PICTURES, augmentations=0, folds=2, seed=0)
+    held_out_scores(spy.scorer, spy.prepare, IMAGES, augmentations=0, folds=2, seed=0)
     assert spy.memories == [[3, 4], [0, 1, 2]]
     assert [folds_of(*x) for x in ((5, 0), (16, 0), (300, 0), (300, 4), (3, 4))] == [5, 16, 16, 4, 3]
 
 
-def test_one_picture_is_told_from_its_augmentations(spy: Spy):
-    found = held_out_scores(spy.scorer, spy.prepare, PICTURES[:1], augmentations=3, folds=1, seed=0)
+def test_one_image_is_told_from_its_augmentations(spy: Spy):
+    found = held_out_scores(spy.scorer, spy.prepare, IMAGES[:1], augmentations=3, folds=1, seed=0)
     assert found.image.shape == (1, 3)
-    assert not any((versions == PICTURES[0]).all((1, 2, 3)).any() for _, versions in spy.scored)
-    with pytest.raises(InputError, match="of one good picture nothing can be held out; give 2 or more"):
-        held_out_scores(spy.scorer, spy.prepare, PICTURES[:1], augmentations=0, folds=1, seed=0)
+    assert not any((versions == IMAGES[0]).all((1, 2, 3)).any() for _, versions in spy.scored)
+    with pytest.raises(InputError, match="of one good image nothing can be held out; give 2 or more"):
+        held_out_scores(spy.scorer, spy.prepare, IMAGES[:1], augmentations=0, folds=1, seed=0)
 
 
 def test_numbers():
     levels = np.array([10, 20, 60], np.uint8)
-    pictures = np.broadcast_to(levels[:, None, None, None], (3, SIDE, SIDE, 3))
+    images = np.broadcast_to(levels[:, None, None, None], (3, SIDE, SIDE, 3))
     brightness = scorer()
 
     def prepare(canvases: np.ndarray) -> object:
         return brightness.detector.prepare("lamp", canvases)
 
-    found = held_out_scores(brightness, prepare, pictures, 0, 3, 0)
+    found = held_out_scores(brightness, prepare, images, 0, 3, 0)
     np.testing.assert_allclose(found.image[:, 0] * 255, [10 - 40, 20 - 35, 60 - 15], atol=1e-4)
     np.testing.assert_allclose(found.level, found.peak, atol=1e-6)
-    fixed = fixed_scores(brightness, prepare(pictures[:1]), pictures, 0, 0)
+    fixed = fixed_scores(brightness, prepare(images[:1]), images, 0, 0)
     np.testing.assert_allclose(fixed.image[:, 0] * 255, [0, 10, 50], atol=1e-4)
 
 
 def test_augmentations_are_slight_and_differ():
     ramp = np.broadcast_to(np.arange(0, 256, 2, dtype=np.uint8)[:, None], (128, 128))
-    picture = np.stack([ramp] * 3, axis=-1)
+    image = np.stack([ramp] * 3, axis=-1)
     rng = np.random.default_rng(0)
-    first, second = augmented(picture, rng), augmented(picture, rng)
-    assert (first.shape, first.dtype) == (picture.shape, np.uint8)
+    first, second = augmented(image, rng), augmented(image, rng)
+    assert (first.shape, first.dtype) == (image.shape, np.uint8)
     for version in (first, second):
-        assert 1 < np.abs(version.astype(float) - picture).mean() < 30
+        assert 1 < np.abs(version.astype(float) - image).mean() < 30
         assert np.abs(version[0].astype(float) - 0).mean() < 20  # the border is repeated, not blackened
     assert not np.array_equal(first, second)
-    assert np.array_equal(first, augmented(picture, np.random.default_rng(0)))
+    assert np.array_equal(first, augmented(image, np.random.default_rng(0)))
 
 
-def test_good_pictures_are_read_and_named(tmp_path: Path):
+def test_good_images_are_read_and_named(tmp_path: Path):
     for number, level in enumerate((10, 20, 10)):
         grey(level, tmp_path / f"{number}.png")
     (tmp_path / "broken.png").write_bytes(b"")
@@ -108,7 +108,7 @@ def test_good_pictures_are_read_and_named(tmp_path: Path):
     assert good.canvases[:, 0, 0, 0].tolist() == [10, 20]
     assert [(Path(path).name, error[:40]) for path, error in good.left_out] == [
         ("broken.png", "does not decode (cannot identify image f"),
-        ("notes.txt", "is no picture by its name (.txt)"),
+        ("notes.txt", "is no image by its name (.txt)"),
         ("2.png", f"is the same image as {tmp_path}/0.png"[:40]),
     ]
     assert list(good.thumbnails(files.sizes)) == ["references/0000.jpg", "references/0001.jpg"]
@@ -124,7 +124,7 @@ def test_good_pictures_are_read_and_named(tmp_path: Path):
     assert good.files == {
         path: digest(path) for path in (*(str(tmp_path / f"{k}.png") for k in (0, 1)), stack)
     }
-    with pytest.raises(InputError, match=r"holds no picture that can be read \(.*notes.txt"):
+    with pytest.raises(InputError, match=r"holds no image that can be read \(.*notes.txt"):
         GoodFiles.below(str(tmp_path / "notes.txt")).read((SIDE, SIDE), workers=0)
     with pytest.raises(InputError, match="nowhere: no such file or folder"):
         GoodFiles.below(str(tmp_path / "nowhere"))

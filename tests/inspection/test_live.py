@@ -1,4 +1,4 @@
-"""Pictures are answered as they come, once each, and when they are whole."""
+"""Images are answered as they come, once each, and when they are whole."""
 
 import io
 import os
@@ -11,13 +11,13 @@ import pytest
 
 from tests.inspection.brightness import SIDE, detector, grey
 from vlmad_jax import InputError
-from vlmad_jax.data.pipeline import ReadPicture
+from vlmad_jax.data.pipeline import ReadImage
 from vlmad_jax.inspection import live
 from vlmad_jax.inspection.judged import Judged
 from vlmad_jax.inspection.live import judge_live, named, watch
 from vlmad_jax.runtime.contents import digest
 
-READ = ReadPicture((SIDE, SIDE))
+READ = ReadImage((SIDE, SIDE))
 
 
 @pytest.fixture(autouse=True)
@@ -55,7 +55,7 @@ def test_lines_are_answered_one_by_one(tmp_path: Path):
     for answer in judge_live(detector(batch_size=1), named(Lines(), READ)):
         answered.append(answer.key.path)
         results.append(answer.error if answer.result is None else answer.result.bad)
-    assert results == [True, "no such picture", False]
+    assert results == [True, "no such image", False]
     assert answered == [str(tmp_path / name) for name in ("a.png", "none.png", odd)]
     assert list(named(io.BytesIO(b""), READ)) == []
 
@@ -86,7 +86,7 @@ def test_a_folder_is_followed_while_it_fills(tmp_path: Path):
     found = names(judge_live(detector(batch_size=1), arrivals))
     writer.join()
     assert found["never.png"].startswith("does not decode")
-    assert found["notes.txt"] == "is no picture by its name (.txt)"
+    assert found["notes.txt"] == "is no image by its name (.txt)"
     assert {k: x for k, x in found.items() if k not in ("never.png", "notes.txt")} == {
         "first.png": False,
         "second.png": True,
@@ -155,7 +155,7 @@ def test_a_folder_that_is_away_for_a_while_is_waited_for(tmp_path: Path):
         next(watch(tmp_path / "nowhere", READ))
 
 
-def test_results_among_the_pictures_are_passed_over(tmp_path: Path):
+def test_results_among_the_images_are_passed_over(tmp_path: Path):
     grey(200, tmp_path / "a.png")
     grey(200, tmp_path / "out/maps/a.png.png")
     arrivals = watch(tmp_path, READ, without=tmp_path / "out", idle_seconds=0.1)

@@ -13,7 +13,7 @@ from PIL import Image
 from tests.inspection.brightness import detector, grey
 from tests.inspection.test_journal import rows
 from vlmad_jax import InputError
-from vlmad_jax.data.images import LARGEST_PICTURE
+from vlmad_jax.data.images import LARGEST_IMAGE
 from vlmad_jax.inspection.answers import Counts
 from vlmad_jax.inspection.judged import Judged, judge_paths
 from vlmad_jax.inspection.predict import PredictConfig, predict
@@ -35,12 +35,12 @@ def bomb(path: Path, width: int = 30_000, height: int = 30_000) -> None:
 
 @pytest.fixture
 def hostile(tmp_path: Path) -> Path:
-    """Two pictures that are fine among everything that is not."""
+    """Two images that are fine among everything that is not."""
     folder = tmp_path / "new"
     grey(10, folder / "fine.png")
     grey(250, folder / "sub/bright.png")
     (folder / "empty.png").touch()
-    (folder / "text.jpg").write_text("no picture at all")
+    (folder / "text.jpg").write_text("no image at all")
     noise = Image.effect_noise((100, 100), 90)
     noise.save(folder / "cut.png")
     (folder / "cut.png").write_bytes((folder / "cut.png").read_bytes()[:3000])
@@ -58,11 +58,11 @@ EXPECTED = {
     "empty.png": "does not decode (cannot identify image file",
     "text.jpg": "does not decode (cannot identify image file",
     "cut.png": "does not decode (",
-    "notes.txt": "is no picture by its name (.txt)",
+    "notes.txt": "is no image by its name (.txt)",
     "bomb.png": "has 30,000 x 30,000 pixels, more than 200 million",
     "pipe.png": "is no file",
     "self.png": "does not decode ([Errno 40] Too many levels of symbolic links",
-    "gone.png": "no such picture",
+    "gone.png": "no such image",
     "sub/loop": "leads to a folder that was seen before",
 }
 
@@ -83,8 +83,8 @@ def test_hostile_files_are_named_and_counted(
     assert maps_in(tmp_path / "out") == ["fine.png.png", "sub/bright.png.png"]
 
 
-def test_the_largest_picture_is_known_by_its_header(tmp_path: Path):
-    side = int(LARGEST_PICTURE**0.5)
+def test_the_largest_image_is_known_by_its_header(tmp_path: Path):
+    side = int(LARGEST_IMAGE**0.5)
     bomb(tmp_path / "large.png", side, side)
     bomb(tmp_path / "larger.png", side + 1, side + 1)
     first, second = score_paths(detector(), [str(tmp_path / f"{x}.png") for x in ("large", "larger")])
@@ -138,7 +138,7 @@ def test_a_second_run_does_what_is_missing(tmp_path: Path, monkeypatch: pytest.M
     assert len(lines) == len(rows(out)) == 3
     with pytest.raises(InputError, match=r"holds a run with threshold 0\.5 where this one has 0\.1"):
         predict(model.with_threshold(0.1), [str(folder)], out, PredictConfig())
-    with pytest.raises(InputError, match="is the folder of the pictures; give another"):
+    with pytest.raises(InputError, match="is the folder of the images; give another"):
         predict(model, [str(folder)], folder, PredictConfig())
     with pytest.raises(InputError, match="nowhere: no such file or folder"):
         predict(model, [str(tmp_path / "nowhere")], out, PredictConfig())

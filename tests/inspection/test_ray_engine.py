@@ -1,4 +1,4 @@
-"""Scoring on a Ray cluster of two nodes, a worker killed half-way: every picture once, none lost."""
+"""Scoring on a Ray cluster of two nodes, a worker killed half-way: every image once, none lost."""
 
 import dataclasses
 import json
@@ -27,7 +27,7 @@ from vlmad_jax.inspection.rows import Row
 # Ray Data sets what it has deprecated itself.
 pytestmark = [pytest.mark.long, pytest.mark.filterwarnings("ignore::DeprecationWarning:ray.data.context")]
 
-PICTURES = 60
+IMAGES = 60
 
 
 @pytest.fixture(scope="module")
@@ -48,11 +48,11 @@ def cluster() -> Iterator[str]:
 
 @pytest.fixture(scope="module")
 def new(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Parts, good and bad, a name that is no UTF-8, and files that are no pictures."""
+    """Parts, good and bad, a name that is no UTF-8, and files that are no images."""
     folder = tmp_path_factory.mktemp("new")
     for seed in range(4):
         save(part(30 + seed, spot=seed % 2 == 1), folder / f"{seed}.png")
-    for number in range(4, PICTURES - 1):
+    for number in range(4, IMAGES - 1):
         os.link(folder / f"{number % 4}.png", folder / f"{number}.png")
     os.link(folder / "1.png", os.fsencode(folder) + b"/\xff.png")
     (folder / "broken.png").write_bytes(b"broken")
@@ -72,7 +72,7 @@ def workers() -> list[psutil.Process]:
     return [x for x in seen if "_ScoreShard" in "".join([x.info["name"] or "", *(x.info["cmdline"] or [])])]
 
 
-def test_a_worker_is_killed_and_every_picture_is_scored_once(
+def test_a_worker_is_killed_and_every_image_is_scored_once(
     cluster: str, new: Path, saved: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     detector = load_detector(saved, batch_size=2)
@@ -84,7 +84,7 @@ def test_a_worker_is_killed_and_every_picture_is_scored_once(
     def killing(paths: list[str]) -> Iterator[Row]:
         for row in engine(paths):
             scored.append(row.path)
-            if len(scored) == PICTURES // 3:
+            if len(scored) == IMAGES // 3:
                 running = workers()
                 assert len(running) == 2
                 killed.append(running[0].pid)
@@ -93,7 +93,7 @@ def test_a_worker_is_killed_and_every_picture_is_scored_once(
 
     counts = predict(detector, [new.name], tmp_path / "ray", PredictConfig(), killing)
     assert len(killed) == 1
-    assert len(scored) == len(set(scored)) == PICTURES + 1
+    assert len(scored) == len(set(scored)) == IMAGES + 1
     local = predict(detector, [new.name], tmp_path / "local", PredictConfig())
     for found in (counts, local):
         assert len(found.bad_ones) == 10
@@ -113,7 +113,7 @@ def test_the_command_does_what_is_missing(
     done = here(capsys, "predict", str(saved), str(new), f"--out={tmp_path / 'out'}", *flags)
     assert done.code == 2, done.stderr
     lines = (tmp_path / "out/scores.jsonl").read_text().splitlines()
-    fresh = [json.loads(line)["path"] for line in lines[PICTURES - 1 :]]
+    fresh = [json.loads(line)["path"] for line in lines[IMAGES - 1 :]]
     assert sorted(fresh) == [str(new / name) for name in ("0.png", "broken.png", "notes.txt")]
     assert rows(tmp_path / "out") == local
     assert list(RayEngine(saved, load_detector(saved), "nowhere:1")([])) == []  # asks nobody

@@ -34,7 +34,7 @@ def test_what_is_saved(saved: Path, good: Path, weights: Path):
     assert held["references"] == [str(good / f"{k}.png") for k in range(4)]
     assert held["reference_digests"] == [digest(good / f"{k}.png") for k in range(4)]
     assert {"python", "jax", "numpy", "vlmad-jax"} <= held["versions"].keys()
-    assert (held["threshold"]["rule"], held["threshold"]["pictures"], held["threshold"]["folds"]) == (
+    assert (held["threshold"]["rule"], held["threshold"]["images"], held["threshold"]["folds"]) == (
         "normal tail",
         4,
         4,
@@ -63,11 +63,11 @@ def test_a_detector_of_other_numbers_is_told(
 def test_it_says_the_same_in_another_folder_with_moved_weights(
     saved: Path, copy: Path, weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    picture = part(9, spot=True)
-    before = load_detector(saved)(picture)
+    image = part(9, spot=True)
+    before = load_detector(saved)(image)
     moved = shutil.copytree(weights, tmp_path / "moved")
     monkeypatch.chdir(tmp_path)
-    after = load_detector("copy.vlmad", weights="moved")(picture)
+    after = load_detector("copy.vlmad", weights="moved")(image)
     assert before.image == after.image
     assert np.array_equal(before.map, after.map)
     assert before.bad

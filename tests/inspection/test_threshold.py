@@ -13,7 +13,7 @@ from vlmad_jax.inspection.threshold import check_rate, limit_of, needed
 RNG = np.random.default_rng(0)
 
 
-def test_with_enough_pictures_it_is_the_conformal_rank():
+def test_with_enough_images_it_is_the_conformal_rank():
     scores = RNG.permutation(np.arange(1.0, 200.0))[:, None]  # 199 of them
     limit = limit_of(scores, 0.01)
     assert (limit.value, limit.rule, limit.supported) == (198, "rank", 1 / 200)  # ceil(200 x 0.99)
@@ -38,7 +38,7 @@ def test_with_few_it_is_the_prediction_limit_of_a_normal_sample():
     assert limit.scale == pytest.approx(scores.std(ddof=1) * math.sqrt(3) / math.pi)
 
 
-def test_augmentations_are_no_pictures_of_their_own():
+def test_augmentations_are_no_images_of_their_own():
     own = np.array([[3.0], [4.0], [8.0], [5.0]])
     alone = limit_of(own, 0.01).value
     assert limit_of(np.repeat(own, 9, axis=1), 0.01).value == pytest.approx(alone)  # copies add nothing
@@ -52,16 +52,16 @@ def test_augmentations_are_no_pictures_of_their_own():
 
 
 def test_the_wanted_rate_is_kept():
-    for pictures, largest in ((5, math.inf), (20, math.inf), (150, math.inf), (8, 1.0)):
+    for images, largest in ((5, math.inf), (20, math.inf), (150, math.inf), (8, 1.0)):
         exceeded = []
         for _ in range(300):
-            between, within = RNG.normal(size=(pictures + 100, 1)), RNG.normal(size=(pictures + 100, 4))
+            between, within = RNG.normal(size=(images + 100, 1)), RNG.normal(size=(images + 100, 4))
             scores = 0.5 * between + within
             if largest == 1:
                 scores = 1 / (1 + np.exp(-2 * scores))
-            known, new = scores[:pictures], scores[pictures:, 0]
+            known, new = scores[:images], scores[images:, 0]
             exceeded.append((new > limit_of(known, 0.05, largest).value).mean())
-        assert 0.025 < np.mean(exceeded) < 0.06, (pictures, largest)
+        assert 0.025 < np.mean(exceeded) < 0.06, (images, largest)
 
 
 def test_it_stays_above_what_was_seen_and_below_what_there_can_be():
@@ -73,11 +73,11 @@ def test_it_stays_above_what_was_seen_and_below_what_there_can_be():
     assert limit_of(np.ones((3, 2)), 0.01, 1.0).value == 1
 
 
-def test_one_picture_and_no_spread():
+def test_one_image_and_no_spread():
     one = np.array([[1.0, 2.0, 3.0]])
     limit = limit_of(one, 0.01)
     assert limit.value == pytest.approx(2 + stats.t.ppf(0.99, 2) * math.sqrt(1 + 1 / 3))
-    assert (limit.rule, limit.supported) == ("one picture", 0.5)
+    assert (limit.rule, limit.supported) == ("one image", 0.5)
     still = limit_of(np.full((4, 3), 0.25), 0.01)
     assert still.value == 0.25
     assert still.scale > 0

@@ -37,18 +37,18 @@ def test_weights_go_over_smoothly_and_add_up_to_one():
     np.testing.assert_allclose(row[16:24], 1, atol=1e-6)
 
 
-def test_a_picture_is_as_bad_as_its_worst_tile():
+def test_a_image_is_as_bad_as_its_worst_tile():
     scores = np.arange(12.0)
     joined = TILING.join(Scores(scores, np.zeros((12, 16, 16), np.float32)))
     assert joined.image.tolist() == [5, 11]
 
 
 def test_a_small_defect_survives_in_tiles():
-    picture = np.zeros((160, 160), np.uint8)
-    picture[41:45, 101:105] = 255
+    image = np.zeros((160, 160), np.uint8)
+    image[41:45, 101:105] = 255
     whole, tiled = detector(), detector(Tiling.of(8, 8, SIDE))
-    assert not whole(picture).bad  # shrunk tenfold, 16 pixels are a sixth of one
-    found = tiled(picture)
+    assert not whole(image).bad  # shrunk tenfold, 16 pixels are a sixth of one
+    found = tiled(image)
     assert found.bad
     (box,) = found.boxes
     assert (box.x <= 101, box.y <= 41, box.x + box.width >= 105, box.y + box.height >= 45) == (True,) * 4

@@ -1,4 +1,4 @@
-"""Videos and files of several pictures, frame by frame."""
+"""Videos and files of several images, frame by frame."""
 
 import struct
 import sys
@@ -11,7 +11,7 @@ from PIL import Image, TiffImagePlugin
 
 from tests.inspection.brightness import detector, grey
 from vlmad_jax.inspection.judged import Key, judge_files, judge_frames
-from vlmad_jax.inspection.video import frames_of, frames_told, is_picture_or_video
+from vlmad_jax.inspection.video import frames_of, frames_told, is_image_or_video
 
 LEVELS = [16, 40, 80, 120, 160, 200, 235]
 
@@ -63,7 +63,7 @@ def test_pages_are_frames(tmp_path: Path, name: str):
     paths = [str(tmp_path / x) for x in (name, "single.tif", "none.tif")]
     found = list(judge_files(detector(batch_size=2), [paths[0], *paths]))
     assert [judged.key for judged in found[:2]] == [Key(paths[1]), Key(paths[2])]
-    assert found[1].error == "no such picture"
+    assert found[1].error == "no such image"
     assert [judged.key for judged in found[2:]] == [Key(paths[0], k) for k in (0, 1, 2)] * 2
     levels = [j.result.image * 255 for j in found if j.result]
     np.testing.assert_allclose(levels, [10, *[10, 100, 250] * 2], atol=1)
@@ -171,5 +171,5 @@ def test_a_page_that_is_broken_ends_it(tmp_path: Path):
 
 
 def test_names():
-    assert all(is_picture_or_video(Path(name)) for name in ("a.MP4", "b.png", "c.webm"))
-    assert not any(is_picture_or_video(Path(name)) for name in (".a.mp4", "b.txt", "mp4"))
+    assert all(is_image_or_video(Path(name)) for name in ("a.MP4", "b.png", "c.webm"))
+    assert not any(is_image_or_video(Path(name)) for name in (".a.mp4", "b.txt", "mp4"))

@@ -65,7 +65,7 @@ def published_prompts() -> dict[str, np.ndarray]:
 
 @functools.cache
 def published_batch() -> dict[str, jax.Array]:
-    """The pictures that AnomalyCLIP's authors' code took a step on."""
+    """The images that AnomalyCLIP's authors' code took a step on."""
     arrays = case("anomalyclip").arrays
     return {
         "image": jnp.asarray(arrays["images_uint8"]),

@@ -66,8 +66,8 @@ def test_the_learned_factor_of_the_diagonal_is_trained():
     assert gradient["diagonal"] != 0
 
 
-def test_pictures_in_chunks_are_the_same(monkeypatch):
-    """146 tokens a picture, 300 at a time: two pictures, then two."""
+def test_images_in_chunks_are_the_same(monkeypatch):
+    """146 tokens an image, 300 at a time: two images, then two."""
     images, small = CASE.arrays["images_uint8"][:3], dataclasses.replace(shallow_anomalyclip())
     whole = shallow_anomalyclip().clip.compile("vision", shallow_anomalyclip().extract)(images)
     monkeypatch.setattr(chunks, "chunk_tokens", lambda: 300)

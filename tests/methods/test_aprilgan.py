@@ -96,7 +96,7 @@ def test_the_loss_and_its_gradient():
     np.testing.assert_allclose(parts["focal"] + parts["dice"], total, rtol=1e-6)
     expected = CASE.arrays["grad_fc_0_weight"]
     assert difference(gradient["kernel"][0].T, expected) <= 1e-4 * np.abs(expected).max()
-    # Features in the pictures' place give the same, and the class of each picture matters.
+    # Features in the images' place give the same, and the class of each image matters.
     features = detector()._extract(IMAGES)
     cached = {"features": features, "mask": batch()["mask"]}
     again, _ = detector().loss(params(), context, cached | {"class_id": batch()["class_id"]})
@@ -105,8 +105,8 @@ def test_the_loss_and_its_gradient():
     assert abs(float(other - total)) > 1e-4
 
 
-def test_pictures_in_chunks_are_the_same(monkeypatch):
-    """65 tokens a picture, 130 at a time: two pictures, then one."""
+def test_images_in_chunks_are_the_same(monkeypatch):
+    """65 tokens an image, 130 at a time: two images, then one."""
     whole = detector()._extract(IMAGES)
     monkeypatch.setattr(chunks, "chunk_tokens", lambda: 130)
     parts = dataclasses.replace(detector())._extract(IMAGES)

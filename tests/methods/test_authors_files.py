@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from tests.backbones.torch_files import ordered_dict, tensor, write
-from tests.data.conftest import picture, save
+from tests.data.conftest import made_image, save
 from tests.experiments.command import here
 from tests.golden import difference, golden_clip, shallow_clip
 from vlmad_jax import AnomalyCLIP, AprilGAN, CoOp, InputError
@@ -148,7 +148,7 @@ def test_learned_numbers_that_are_not_finite(tmp_path):
 def test_fit_with_a_file_of_other_lengths(tmp_path, weights, capsys):
     """The one text layer of these weights takes no deep tokens."""
     path = pickled(tmp_path / "epoch_15.pth", "prompt_learner", prompts(7, 1, 4))
-    save(picture(1), tmp_path / "good/000.png")
+    save(made_image(1), tmp_path / "good/000.png")
     flags = [f"--weights={weights}", f"--references={tmp_path / 'good'}", "--augmentations=1"]
     fit = ["fit", "--method=anomalyclip", "--object=nut", f"--out={tmp_path / 'nut.vlmad'}", *flags]
     done = here(capsys, *fit, f"--params={path}")

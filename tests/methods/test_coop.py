@@ -1,4 +1,4 @@
-"""CoOp: sentences with a learned context, their comparison with pictures and patches, and the loss."""
+"""CoOp: sentences with a learned context, their comparison with images and patches, and the loss."""
 
 import dataclasses
 import functools
@@ -67,7 +67,7 @@ def test_scores_are_the_softmax_of_scaled_cosines():
 
 
 def test_the_loss_and_its_gradient():
-    """Cross-entropy of each picture with the sentences of its own class; only the context is learned."""
+    """Cross-entropy of each image with the sentences of its own class; only the context is learned."""
     context = detector().context(["bottle", "metal nut"])
     labels, classes = np.array([0, 1, 1]), np.array([1, 0, 1])
     batch = {"image": jnp.asarray(IMAGES), "label": jnp.asarray(labels), "class_id": jnp.asarray(classes)}
@@ -99,7 +99,7 @@ def test_the_loss_and_its_gradient():
     np.testing.assert_allclose(cached, loss, rtol=1e-5)
 
 
-def test_learning_tells_pictures_apart():
+def test_learning_tells_images_apart():
     context = detector().context(["bottle"])
     features = detector().extract(context["vision"], jnp.asarray(IMAGES))
     batch = {"features": features, "label": jnp.array([0, 1, 1]), "class_id": jnp.zeros(3, jnp.int32)}

@@ -70,9 +70,9 @@ def test_a_head_learns_and_shows_every_class_as_often() -> None:
 
 
 def test_what_the_heads_learn_from() -> None:
-    pictures, masks, kinds = detector().pasted_pictures(good())
+    pasted, masks, kinds = detector().pasted_images(good())
     assert kinds.tolist() == [0] * 3 + [1] * 12 + [2] * 12
-    np.testing.assert_array_equal(pictures[:3], good())
+    np.testing.assert_array_equal(pasted[:3], good())
     assert (masks.any(axis=(1, 2)) == (kinds > 0)).all()
     share = masks.mean(axis=(1, 2))
     assert share[kinds == 1].mean() > 5 * share[kinds == 2].mean()
@@ -104,7 +104,7 @@ def test_scores_are_distances_of_what_the_heads_think() -> None:
         precision = part["whitening"].astype(np.float64) @ part["whitening"].T
         apart = x - part["centre"]
         expected[name] = np.sqrt(np.einsum("nd,de,ne->n", apart, precision, apart))
-    # Features of the picture and of patches differ by 1e-5 between programs, and are divided by small scales.
+    # Features of the image and of patches differ by 1e-5 between programs, and are divided by small scales.
     np.testing.assert_allclose(scores.image, expected["image"], rtol=1e-3)
     maps = blur(upsample(expected["patches"].reshape(3, 8, 8).astype(np.float32), (64, 64)), 4 * 64 / 224)
     np.testing.assert_allclose(scores.map, maps, rtol=1e-3)
@@ -116,7 +116,7 @@ def test_defects_stand_out() -> None:
     maps = np.asarray(detector().score(state(), bad).map)
     inside = [m[mask > 0].mean() - m[mask == 0].mean() for m, mask in zip(maps, masks, strict=True)]
     assert np.mean(inside) > 0
-    pasted, masks, kinds = detector().pasted_pictures(good())
+    pasted, masks, kinds = detector().pasted_images(good())
     scores = detector().score(state(), pasted)
     maps, patched = np.asarray(scores.map), kinds == 1
     assert maps[patched][masks[patched] > 0].mean() > 1.1 * maps[masks == 0].mean()
@@ -129,7 +129,7 @@ def test_the_same_seed_gives_the_same_scores() -> None:
         np.testing.assert_array_equal(a, b)
     other = dataclasses.replace(detector(), seed=1)
     shapes = jax.tree.map(np.shape, other.prepare("gear", good()[:1]))
-    assert shapes == jax.tree.map(np.shape, state())  # of any number of pictures
+    assert shapes == jax.tree.map(np.shape, state())  # of any number of images
     assert (
         difference(
             other.score(other.prepare("gear", good()), good()).image, detector().score(state(), good()).image
@@ -139,7 +139,7 @@ def test_the_same_seed_gives_the_same_scores() -> None:
 
 
 def test_bad_input() -> None:
-    with pytest.raises(InputError, match="cutpaste knows a product by good pictures of it alone"):
+    with pytest.raises(InputError, match="cutpaste knows a product by good images of it alone"):
         detector().prepare("gear")
     with pytest.raises(InputError, match="references are uint8"):
         detector().prepare("gear", good()[:, :32])

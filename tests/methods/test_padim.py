@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from tests.golden import golden_clip
-from tests.methods.good_pictures import CLOSE, GOOD, IMAGES, features, pixel_map
-from tests.methods.good_pictures import states_have_one_shape as one_shape
+from tests.methods.normal_images import CLOSE, GOOD, IMAGES, features, pixel_map
+from tests.methods.normal_images import states_have_one_shape as one_shape
 from vlmad_jax import InputError
 from vlmad_jax.methods.padim import PaDiM
 
@@ -33,12 +33,12 @@ def mahalanobis(good: np.ndarray, patches: np.ndarray) -> np.ndarray:
     return scores
 
 
-@pytest.mark.parametrize("pictures", [4, 1])
-def test_the_papers_equations(pictures):
-    """Of one picture the covariance is epsilon times the identity."""
-    scores = detector().score(detector().prepare("bottle", GOOD[:pictures]), IMAGES)
+@pytest.mark.parametrize("images", [4, 1])
+def test_the_papers_equations(images):
+    """Of one image the covariance is epsilon times the identity."""
+    scores = detector().score(detector().prepare("bottle", GOOD[:images]), IMAGES)
     good, patches = (features()[name][..., detector().channels] for name in ("good", "patches"))
-    maps = np.stack([pixel_map(x, 64) for x in mahalanobis(good[:pictures], patches)])
+    maps = np.stack([pixel_map(x, 64) for x in mahalanobis(good[:images], patches)])
     np.testing.assert_allclose(scores.map, maps, **CLOSE)
     np.testing.assert_allclose(scores.image, maps.max(axis=(1, 2)), **CLOSE)
 
@@ -73,7 +73,7 @@ def test_settings_that_do_not_fit_are_refused(wrong, message):
 
 
 def test_what_it_needs_is_said():
-    with pytest.raises(InputError, match=r"padim knows a product by good pictures .* experiments\.few_shot"):
+    with pytest.raises(InputError, match=r"padim knows a product by good images .* experiments\.few_shot"):
         detector().prepare("bottle")
 
 

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from tests.golden import golden_clip
-from tests.methods.good_pictures import CLOSE, GOOD, IMAGES, distances, features, pixel_map
-from tests.methods.good_pictures import states_have_one_shape as one_shape
+from tests.methods.normal_images import CLOSE, GOOD, IMAGES, distances, features, pixel_map
+from tests.methods.normal_images import states_have_one_shape as one_shape
 from vlmad_jax import InputError
 from vlmad_jax.methods.patchcore import PatchCore
 from vlmad_jax.scoring import neighbours as association
@@ -20,7 +20,7 @@ def detector() -> PatchCore:
 
 
 def averaged(patches: np.ndarray) -> np.ndarray:
-    """(B, 64, D): sums over 3 x 3 patches, those inside the picture, by 9."""
+    """(B, 64, D): sums over 3 x 3 patches, those inside the image, by 9."""
     grid = patches.reshape(len(patches), 8, 8, -1)
     means = np.zeros_like(grid)
     for row in range(8):
@@ -53,7 +53,7 @@ def expected(memory: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def test_the_papers_equations():
-    """A tenth of two pictures of 64 patches: 13 memory features, of which 9 are neighbours."""
+    """A tenth of two images of 64 patches: 13 memory features, of which 9 are neighbours."""
     state = detector().prepare("bottle", GOOD[:2])
     good = averaged(features()["good"][:2])
     memory = coreset(good.reshape(-1, good.shape[-1]), 13)
@@ -64,7 +64,7 @@ def test_the_papers_equations():
     np.testing.assert_allclose(scores.map, maps, **CLOSE)
 
 
-def test_one_picture_and_a_memory_of_one_feature():
+def test_one_image_and_a_memory_of_one_feature():
     """Nothing to weigh by: the score is the distance itself."""
     alone = dataclasses.replace(detector(), coreset_share=1e-6)
     state = alone.prepare("bottle", GOOD[:1])
@@ -122,7 +122,7 @@ def test_settings_that_do_not_fit_are_refused(wrong, message):
 
 
 def test_what_it_needs_is_said():
-    with pytest.raises(InputError, match=r"patchcore knows a product by good pictures .* experiments\.few_"):
+    with pytest.raises(InputError, match=r"patchcore knows a product by good images .* experiments\.few_"):
         detector().prepare("bottle")
     with pytest.raises(InputError, match="patchcore learns no parameters but was given kernel"):
         detector().prepare("bottle", GOOD, {"kernel": np.zeros(1)})

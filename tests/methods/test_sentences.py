@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.data.conftest import picture, save
+from tests.data.conftest import made_image, save
 from tests.experiments.command import here
 from tests.golden import golden_clip, shallow_clip
 from vlmad_jax import AprilGAN, CoOp, InputError, WinCLIP, load_clip
@@ -105,7 +105,7 @@ def test_learned_words_before_long_names(capsys):
 
 
 def test_fit_with_a_name_of_sixty_words(tmp_path: Path, weights: Path, capsys) -> None:
-    save(picture(1), tmp_path / "good/000.png")
+    save(made_image(1), tmp_path / "good/000.png")
     out = tmp_path / "nut.vlmad"
     flags = [f"--weights={weights}", f"--references={tmp_path / 'good'}", f"--out={out}", "--augmentations=1"]
     done = here(capsys, "fit", "--method=winclip", "--window_sizes=2", f"--object={LONG}", *flags)

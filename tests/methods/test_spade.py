@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from tests.golden import golden_clip
-from tests.methods.good_pictures import CLOSE, GOOD, IMAGES, distances, features, pixel_map
-from tests.methods.good_pictures import states_have_one_shape as one_shape
+from tests.methods.normal_images import CLOSE, GOOD, IMAGES, distances, features, pixel_map
+from tests.methods.normal_images import states_have_one_shape as one_shape
 from vlmad_jax import InputError
 from vlmad_jax.methods.spade import SPADE
 
@@ -18,10 +18,10 @@ def detector() -> SPADE:
     return dataclasses.replace(SPADE.scaled(golden_clip("winclip")), neighbours=2)
 
 
-@pytest.mark.parametrize("pictures", [4, 1])
-def test_the_papers_equations(pictures):
-    good_images, good = (features()[name][:pictures] for name in ("good images", "good"))
-    scores = detector().score(detector().prepare("bottle", GOOD[:pictures]), IMAGES)
+@pytest.mark.parametrize("images", [4, 1])
+def test_the_papers_equations(images):
+    good_images, good = (features()[name][:images] for name in ("good images", "good"))
+    scores = detector().score(detector().prepare("bottle", GOOD[:images]), IMAGES)
     chosen = set()
     for n, (image, patches) in enumerate(zip(features()["images"], features()["patches"], strict=True)):
         far = distances(image[None], good_images)[0]
@@ -31,7 +31,7 @@ def test_the_papers_equations(pictures):
         gallery = good[alike].reshape(-1, good.shape[-1])
         expected = pixel_map(distances(patches, gallery).min(axis=1), 64)
         np.testing.assert_allclose(scores.map[n], expected, **CLOSE)
-    assert len(chosen) == (1 if pictures == 1 else 2)  # not all pictures are compared with the same two
+    assert len(chosen) == (1 if images == 1 else 2)  # not all images are compared with the same two
 
 
 def test_what_has_been_seen_is_at_no_distance():
@@ -52,7 +52,7 @@ def test_what_does_not_fit_is_refused():
         dataclasses.replace(detector(), neighbours=0)
     with pytest.raises(InputError, match="feature layer 0 does not fit"):
         dataclasses.replace(detector(), feature_layers=(0,))
-    with pytest.raises(InputError, match=r"spade knows a product by good pictures .* experiments\.few_shot"):
+    with pytest.raises(InputError, match=r"spade knows a product by good images .* experiments\.few_shot"):
         detector().prepare("bottle")
 
 

@@ -70,7 +70,7 @@ def test_products_accumulate_in_float32(dtype):
         read[name] += 1
         if name == "float32":
             assert product.params["precision"] == (jax.lax.Precision.HIGHEST, jax.lax.Precision.HIGHEST)
-    # The patch embedding; for the picture and for its windows four layers of eight products, and the
+    # The patch embedding; for the image and for its windows four layers of eight products, and the
     # projection. In float32: the cosines of both with text and memory, and the upsampling of both sides.
     encoders = 1 + 2 * (4 * 8 + 1)
     cosines_and_upsampling = 2 + 2 + 2
@@ -97,7 +97,7 @@ def test_with_int8_products_with_weights_read_it_and_those_of_attention_bfloat16
     for product in products:
         (given,), (made,) = types(product.invars), types(product.outvars)
         read[given, made] += 1
-    layers = 2 * 4  # of the picture and of its windows
+    layers = 2 * 4  # of the image and of its windows
     weights, cosines_and_upsampling = 1 + layers * 6 + 2, 2 + 2 + 2
     assert read == {
         ("int8", "int32"): weights,
@@ -121,7 +121,7 @@ def test_intermediates_of_a_bfloat16_model_are_float32():
 def test_scores_are_near_those_of_float32(dtype, image, anomaly_map):
     """With good samples, measured on a CPU: scores 7.2e-5 and maps 1.9e-4 off, with int8 1.1e-3 and 1.7e-3.
 
-    Pictures differ by 1.5e-2.
+    Images differ by 1.5e-2.
     """
     scores = []
     for read in ("float32", dtype):

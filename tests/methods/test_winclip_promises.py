@@ -14,7 +14,7 @@ from vlmad_jax.scoring import windows
 
 
 def test_features_do_not_depend_on_whether_patches_are_asked_for():
-    """The last layer of the whole picture is computed for the class token alone, or for all tokens."""
+    """The last layer of the whole image is computed for the class token alone, or for all tokens."""
     detector = shallow_winclip()
     without, with_patches = (
         detector.clip.compile("vision", functools.partial(detector.extract, patches=patches))(IMAGES)
@@ -44,7 +44,7 @@ def test_all_categories_share_one_program(compilations, references):
 
 
 def test_state_of_references():
-    """One good picture more lengthens the memory and changes nothing before."""
+    """One good image more lengthens the memory and changes nothing before."""
     detector = winclip()
     state = detector.prepare("bottle", REFERENCES)
     memory = {"patches": (2 * 64, 128), "windows": ((2 * 49, 48), (2 * 36, 48))}
@@ -56,15 +56,15 @@ def test_state_of_references():
 
 def test_a_good_sample_is_no_distance_from_itself():
     detector = shallow_winclip()
-    pictures = REFERENCES[[0, 1, 0]]
-    with_itself = detector.score(detector.prepare("bottle", REFERENCES), pictures)
-    zero_shot = detector.score(detector.prepare("bottle"), pictures)
+    images = REFERENCES[[0, 1, 0]]
+    with_itself = detector.score(detector.prepare("bottle", REFERENCES), images)
+    zero_shot = detector.score(detector.prepare("bottle"), images)
     assert difference(with_itself.image, zero_shot.image / 2) <= 1e-6
     assert difference(with_itself.map, zero_shot.map / 2) <= 1e-6
 
 
-def test_pictures_do_not_see_each_other():
-    """Alone, or in another order and with a black one, a picture's score stays the same."""
+def test_images_do_not_see_each_other():
+    """Alone, or in another order and with a black one, an image's score stays the same."""
     detector = shallow_winclip()
     state = detector.prepare("bottle", REFERENCES)
     scores = detector.score(state, IMAGES)

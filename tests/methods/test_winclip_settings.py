@@ -21,8 +21,8 @@ def probability(embeddings: np.ndarray, text: np.ndarray, temperature: float) ->
 
 
 @pytest.mark.parametrize(("size", "grid"), [(96, 12), (60, 7)])
-def test_pictures_of_another_size(size, grid):
-    """A larger grid, and one with a remainder that no patch covers; the map has the pictures' size."""
+def test_images_of_another_size(size, grid):
+    """A larger grid, and one with a remainder that no patch covers; the map has the images' size."""
     clip = shallow_clip("winclip")
     detector = WinCLIP(clip, window_sizes=(3,), image_size=size)
     images = np.random.default_rng(0).integers(0, 256, (2, size, size, 3), np.uint8)
@@ -94,11 +94,11 @@ def test_a_stride_is_that_of_memory_and_map():
     assert np.isfinite(scores.map).all()
 
 
-def test_whole_pictures_are_also_read_at_other_sizes():
+def test_whole_images_are_also_read_at_other_sizes():
     """The image score is of the mean of unit embeddings; windows and patches are what they were."""
     clip, images = shallow_clip("winclip"), IMAGES[:2]
     detector, plain = WinCLIP(clip, (3,), view_sizes=(32, 80)), WinCLIP(clip, (3,))
-    encode = jax.jit(lambda pictures: clip.vision().apply({"params": clip.params["vision"]}, pictures)[0])
+    encode = jax.jit(lambda batch: clip.vision().apply({"params": clip.params["vision"]}, batch)[0])
     views = [np.asarray(clip.encode_image(images))]
     for size in (32, 80):
         resized = jax.image.resize(images.astype(np.float32), (len(images), size, size, 3), "cubic")
@@ -120,7 +120,7 @@ def test_whole_pictures_are_also_read_at_other_sizes():
 
 
 def test_tokens_are_merged_where_only_a_class_token_is_read():
-    """Of windows always; of the whole picture where its patches are not compared."""
+    """Of windows always; of the whole image where its patches are not compared."""
     clip = shallow_clip("winclip", 2)
     detector, exact = WinCLIP(clip, (3,), merge_tokens=4), WinCLIP(clip, (3,))
     zero_shot, few_shot = (
@@ -162,21 +162,21 @@ def test_trades_that_are_refused(options, message):
     assert refused.startswith(f"--window_sizes=3,2 --{name}={value}: ")
 
 
-WRONG_PICTURES = [
+WRONG_IMAGES = [
     (np.zeros((2, 64, 64, 3), np.float32), "float32 [2, 64, 64, 3]"),
     (np.zeros((2, 3, 64, 64), np.uint8), "uint8 [2, 3, 64, 64]"),
     (np.zeros((64, 64, 3), np.uint8), "uint8 [64, 64, 3]"),
     (np.zeros((2, 96, 96, 3), np.uint8), "uint8 [2, 96, 96, 3]"),
     (np.zeros((0, 64, 64, 3), np.uint8), "uint8 [0, 64, 64, 3]"),
 ]
-REMEDY = "give uint8 pictures of 64 x 64 pixels, [B, 64, 64, 3]"
+REMEDY = "give uint8 images of 64 x 64 pixels, [B, 64, 64, 3]"
 
 
-@pytest.mark.parametrize(("pictures", "seen"), WRONG_PICTURES, ids=[seen for _, seen in WRONG_PICTURES])
-def test_pictures_of_another_kind(pictures, seen):
+@pytest.mark.parametrize(("images", "seen"), WRONG_IMAGES, ids=[seen for _, seen in WRONG_IMAGES])
+def test_images_of_another_kind(images, seen):
     state = winclip().prepare("bottle")
-    assert refusal(winclip().score, state, pictures) == f"images are {seen}; {REMEDY}"
-    assert refusal(winclip().prepare, "bottle", pictures) == f"references are {seen}; {REMEDY}"
+    assert refusal(winclip().score, state, images) == f"images are {seen}; {REMEDY}"
+    assert refusal(winclip().prepare, "bottle", images) == f"references are {seen}; {REMEDY}"
 
 
 def test_parameters_are_refused():

@@ -64,12 +64,12 @@ def test_pixel_metrics_undefined_without_maps_or_masks(missing):
     assert [metrics[name] for name in NAMES[3:]] == [None] * 4
 
 
-def test_only_good_pictures():
+def test_only_good_images():
     scores, labels, maps, masks = made_data()
     assert evaluate(scores, labels * 0, maps, masks * 0) == dict.fromkeys(NAMES)
 
 
-def test_no_pictures():
+def test_no_images():
     assert evaluate([], [], np.zeros((0, 8, 8)), np.zeros((0, 8, 8))) == dict.fromkeys(NAMES)
 
 
@@ -80,7 +80,7 @@ def test_no_pictures():
         ({"scores": [[0.0] * 6]}, "scores: shape (1, 6); give an array with 1 dimension"),
         ({"scores": ["a"] * 6}, "scores: values of type <U1; give real numbers"),
         ({"scores": [1j] * 6}, "scores: values of type complex128"),
-        ({"scores": [0, 0, NAN, 0, 0, INF]}, "2 value(s) are NaN or infinite, the first in picture 2;"),
+        ({"scores": [0, 0, NAN, 0, 0, INF]}, "2 value(s) are NaN or infinite, the first in image 2;"),
         ({"labels": [0, 1, 2, 0, 1, 1]}, "labels: found 2; give 0 for good and 1 for defective"),
         ({"maps": np.zeros((5, 8, 8))}, "maps: shape (5,) where scores has (6,)"),
         ({"maps": np.zeros((6, 8, 7))}, "masks: shape (6, 8, 8) where maps has (6, 8, 7)"),

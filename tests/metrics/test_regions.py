@@ -21,7 +21,7 @@ def computed_aupro(maps, masks, limit=0.3):
 def test_agrees_with_the_drawn_curve(dtype, distinct, seed):
     random = np.random.default_rng(seed)
     masks = (random.random((4, 9, 9)) < 0.2).astype(np.uint8)
-    masks[0] = 0  # a good picture
+    masks[0] = 0  # a good image
     maps = (random.integers(0, distinct, masks.shape) * (1 + masks) / distinct).astype(dtype)
     assert computed_aupro(maps, masks) == pytest.approx(drawn_aupro(maps, masks), abs=EXACT)
 
@@ -64,10 +64,10 @@ def test_regions_weigh_the_same_whatever_their_size():
     assert computed_aupro(maps, masks) == pytest.approx((1 + 0.15) / 2, abs=EXACT)
 
 
-def test_corners_join_regions_and_pictures_do_not():
+def test_corners_join_regions_and_images_do_not():
     masks = np.zeros((3, 4, 4), np.uint8)
     masks[0, 0, 0] = masks[0, 1, 1] = masks[0, 2, 0] = 1  # one region by its corners
-    masks[0, 3, 3] = masks[1, 3, 3] = 1  # the same place in two pictures
+    masks[0, 3, 3] = masks[1, 3, 3] = 1  # the same place in two images
     labels = label_regions(masks)
     assert labels.max() == sum(len(regions_of(mask)) for mask in masks) == 3
     assert labels[0, 0, 0] == labels[0, 1, 1] == labels[0, 2, 0]

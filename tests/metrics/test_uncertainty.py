@@ -24,14 +24,14 @@ def drawn(seed: int, count: int = 30) -> tuple[np.ndarray, np.ndarray]:
     return np.round(generator.normal(labels, 1), 1).astype(np.float32), labels.astype(int)
 
 
-def test_auroc_of_resampled_pictures_is_that_of_the_pictures_repeated():
+def test_auroc_of_resampled_images_is_that_of_the_images_repeated():
     scores, labels = drawn(0)
     weights = resampled(labels, seed=1, resamples=20)
     expected = [roc_auc_score(np.repeat(labels, w), np.repeat(scores, w)) for w in weights]
     np.testing.assert_allclose(image_duels(scores, labels).auroc(weights), expected, atol=1e-12)
 
 
-def test_auroc_of_pixels_of_resampled_pictures():
+def test_auroc_of_pixels_of_resampled_images():
     generator = np.random.default_rng(0)
     masks = (generator.random((6, 5, 5)) < 0.2) & (np.arange(6) % 2 == 1)[:, None, None]
     maps = np.round(generator.normal(masks, 1), 1).astype(np.float32)
@@ -60,7 +60,7 @@ def test_intervals():
     scores, labels = drawn(3, 300)
     low, high = interval(image_duels(scores, labels).auroc(resampled(labels, 0)))
     auroc = roc_auc_score(labels, scores)
-    # Hanley and McNeil's formula for 100 and 200 pictures gives a standard error near 0.03 at this AUROC.
+    # Hanley and McNeil's formula for 100 and 200 images gives a standard error near 0.03 at this AUROC.
     assert low < auroc < high
     assert 0.09 < high - low < 0.14
     alone = image_duels(np.array([0.1, 0.2]), np.array([1, 1]))

@@ -78,18 +78,18 @@ def test_patch_loss_leaves_out_patches_at_the_rim_of_a_defect():
 
 
 @pytest.mark.parametrize("even", [0.2, 0.3])
-def test_distances_to_another_good_picture(even):
+def test_distances_to_another_good_image(even):
     """By loops: of each patch to the nearest of its own pair's reference."""
     rng = np.random.default_rng(3)
-    patches, memory = rng.normal(size=(4, 3, 5)), rng.normal(size=(2, 6, 5))  # two pairs, good pictures first
+    patches, memory = rng.normal(size=(4, 3, 5)), rng.normal(size=(2, 6, 5))  # two pairs, good images first
     share = np.array([[0, 0, 0], [0, 0, 0], [0, 1, 0.5], [0.01, 0, 1]], np.float32)
     total = weights = 0.0
-    for picture, patch in np.ndindex(4, 3):
-        if 0 < share[picture, patch] < 0.05:
+    for image, patch in np.ndindex(4, 3):
+        if 0 < share[image, patch] < 0.05:
             continue
-        cosines = unit(memory[picture % 2]) @ unit(patches[picture, patch])
-        weight = 5 if share[picture, patch] else 1
-        total += weight * binary(4 * ((1 - cosines.max()) / 2 / even - 1), share[picture, patch] > 0)
+        cosines = unit(memory[image % 2]) @ unit(patches[image, patch])
+        weight = 5 if share[image, patch] else 1
+        total += weight * binary(4 * ((1 - cosines.max()) / 2 / even - 1), share[image, patch] > 0)
         weights += weight
     found = reference_loss(jnp.asarray(patches), jnp.asarray(memory), share, even)
     assert float(found) == pytest.approx(total / weights, rel=1e-5)
@@ -133,7 +133,7 @@ SCALE = 1 / 0.07  # of a fresh model
 
 @functools.cache
 def expected_terms(*kinds: str) -> dict[str, float]:
-    """The terms that whole pictures have, by loops from embeddings that the encoders themselves give."""
+    """The terms that whole images have, by loops from embeddings that the encoders themselves give."""
     clip = random_clip(CONFIG)
     text = TextTransformer(CONFIG).bind({"params": clip.params["text"]})
     encode = jax.jit(lambda token_ids: text(token_ids)[0])
@@ -149,7 +149,7 @@ def expected_terms(*kinds: str) -> dict[str, float]:
     twins = np.concatenate([images["good"], images["bad"]])
     named = np.concatenate([captions["good"], captions["bad"]])
     group = np.array([8, 14, 8, 9, 15, 9])  # an object and its state
-    # Of each pair: that the bad picture's logit is larger than that of each good one.
+    # Of each pair: that the bad image's logit is larger than that of each good one.
     ranks = [
         binary(logits["bad"][i] - logits[kind][i], True) for kind in kinds if kind != "bad" for i in range(3)
     ]

@@ -47,7 +47,7 @@ def test_a_pair_is_a_function_of_seed_and_number(pool, tmp_path):
     assert not np.array_equal(pool[1]["good"], pool[0]["good"])
 
 
-def test_a_pair_may_have_another_good_picture(pool, tokenizer, tmp_path):
+def test_a_pair_may_have_another_good_image(pool, tokenizer, tmp_path):
     """Of the same product, shown as the pair is; the pair itself is what it is without."""
     sampled = small_pool(tmp_path, references=True)
     pair = sampled[1]
@@ -148,7 +148,7 @@ def test_crops_keep_most_of_the_defect(pool):
     assert max(sizes) == CELLS
 
 
-def test_a_crop_shows_the_same_part_of_both_pictures_and_of_the_mask(pool, tokenizer, monkeypatch):
+def test_a_crop_shows_the_same_part_of_both_images_and_of_the_mask(pool, tokenizer, monkeypatch):
     monkeypatch.setattr(module, "draw_crop", lambda rng, share: (slice(2, 30), slice(4, 32)))
     monkeypatch.setattr(module, "draw_tones", lambda rng: np.arange(256, dtype=np.uint8))
     pair, item = pool[1], CaptionedPairs(pool, 4, tokenizer)(1)
@@ -169,7 +169,7 @@ def test_tones_keep_their_order():
 
 
 def test_labels_of_windows():
-    """Good pictures' windows are good; bad ones' are by their defective share, or weigh nothing near zero."""
+    """Good images' windows are good; bad ones' are by their defective share, or weigh nothing near zero."""
     share = np.zeros((6, 6), np.float32)
     share[2, 3], share[5, 0] = 0.5, 0.05
     on_defect = 0

@@ -53,7 +53,7 @@ def test_a_run_in_parts_equals_the_undisturbed_one(small, tmp_path):
 
 
 @pytest.mark.long
-def test_a_run_goes_on_from_weights_with_larger_pictures(small, tmp_path):
+def test_a_run_goes_on_from_weights_with_larger_images(small, tmp_path):
     first = pretrain(CONFIG, tmp_path / "first", 1, workers=0)
     more = dataclasses.replace(
         CONFIG,

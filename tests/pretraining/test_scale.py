@@ -33,24 +33,24 @@ def clip(tokenizer):
 
 
 def embeddings(clip):
-    pictures = np.random.default_rng(1).integers(0, 256, (5, 32, 32, 3), np.uint8)
-    return np.asarray(clip.encode_image(pictures), float), np.asarray(clip.encode_text(SENTENCES), float)
+    images = np.random.default_rng(1).integers(0, 256, (5, 32, 32, 3), np.uint8)
+    return np.asarray(clip.encode_image(images), float), np.asarray(clip.encode_text(SENTENCES), float)
 
 
-def test_captions_share_a_component_that_pictures_lack(clip):
+def test_captions_share_a_component_that_images_lack(clip):
     after = dataclasses.replace(clip, params=with_scale(clip, 400.0))
-    (pictures, words), (new_pictures, new_words) = embeddings(clip), embeddings(after)
-    lost = pictures - new_pictures
+    (images, words), (new_images, new_words) = embeddings(clip), embeddings(after)
+    lost = images - new_images
     u = np.linalg.svd(lost)[2][0]
-    np.testing.assert_allclose(lost, np.outer(pictures @ u, u), atol=1e-5)  # one direction, no more
-    np.testing.assert_allclose(new_pictures @ u, 0, atol=1e-5)
+    np.testing.assert_allclose(lost, np.outer(images @ u, u), atol=1e-5)  # one direction, no more
+    np.testing.assert_allclose(new_images @ u, 0, atol=1e-5)
     along = new_words @ u
     np.testing.assert_allclose(along, along[0], rtol=1e-4)
     # What tells one caption from another is as it was but for that direction.
     differences = words[1:] - words[0]
     np.testing.assert_allclose(
-        new_pictures @ (new_words[1:] - new_words[0]).T,
-        (pictures - np.outer(pictures @ u, u)) @ differences.T,
+        new_images @ (new_words[1:] - new_words[0]).T,
+        (images - np.outer(images @ u, u)) @ differences.T,
         atol=1e-3,
     )
     growth = 400 / np.exp(float(clip.params["logit_scale"]))

@@ -17,7 +17,7 @@ COLUMNS = (
     Column("image_auroc", "AUROC", digits=3, group="image"),
     Column("pixel_auroc", "AUROC", digits=3, group="pixel"),
     Column("pixel_aupro", "AUPRO", digits=3, group="pixel"),
-    Column("ms", "ms/picture", digits=1),
+    Column("ms", "ms/image", digits=1),
 )
 
 
@@ -72,11 +72,11 @@ EXHIBITS = (
     exhibit(4, "winclip", "lid", "scratch", "found", 9.5),
     exhibit(5, "padim", MARKUP, "good", "passed", -0.125),
 )
-GALLERY = Gallery("gallery1", "Pictures to look through", EXHIBITS, note="Three panels.")
+GALLERY = Gallery("gallery1", "Images to look through", EXHIBITS, note="Three panels.")
 
 
 def sections() -> Sequence[Section]:
     return (
         Section("results", "Results", (TABLE, FIGURE), text=f"A first paragraph.\n\n{MARKUP} & more."),
-        Section("pictures", "Pictures", (GALLERY,)),
+        Section("images", "Images", (GALLERY,)),
     )

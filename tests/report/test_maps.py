@@ -1,11 +1,11 @@
-"""Pictures of anomaly maps: their panels, colour scale and outline."""
+"""Images of anomaly maps: their panels, colour scale and outline."""
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from vlmad_jax.errors import InputError
-from vlmad_jax.report import captioned, enlarged, heat_colours, in_proportion, map_picture
+from vlmad_jax.report import captioned, draw_map, enlarged, heat_colours, in_proportion
 
 SIDE = 24
 
@@ -13,9 +13,9 @@ SIDE = 24
 def drawn(image=None, anomaly_map=None, mask=None, vmin=0.0, vmax=1.0):
     image = np.full((SIDE, SIDE, 3), 100, np.uint8) if image is None else image
     anomaly_map = np.zeros(image.shape[:2], np.float32) if anomaly_map is None else anomaly_map
-    picture = map_picture(image, anomaly_map, mask, vmin, vmax)
-    assert picture.mode == "RGB"
-    pixels = np.asarray(picture)
+    drawing = draw_map(image, anomaly_map, mask, vmin, vmax)
+    assert drawing.mode == "RGB"
+    pixels = np.asarray(drawing)
     return [pixels[:, start : start + SIDE] for start in range(0, pixels.shape[1], SIDE)]
 
 
@@ -29,7 +29,7 @@ def test_three_panels_or_two_without_a_mask():
     image = np.random.default_rng(0).integers(0, 256, (SIDE, SIDE, 3), np.uint8)
     first, _, third = drawn(image, mask=np.zeros((SIDE, SIDE), bool))
     np.testing.assert_array_equal(first, image)
-    np.testing.assert_array_equal(third, image)  # a good picture has no outline
+    np.testing.assert_array_equal(third, image)  # a good image has no outline
     assert [panel.shape for panel in drawn(image)] == [(SIDE, SIDE, 3)] * 2
 
 
@@ -45,7 +45,7 @@ def test_the_outline_shows_on_light_and_dark(background):
     np.testing.assert_array_equal(outline[9:15, 9:15], image[9:15, 9:15])  # the defect stays visible
 
 
-def test_one_pixel_and_the_whole_picture_have_outlines():
+def test_one_pixel_and_the_whole_image_have_outlines():
     mask = np.zeros((SIDE, SIDE), np.uint8)
     mask[5, 5] = 1
     outline = drawn(mask=mask)[2]
@@ -64,7 +64,7 @@ def test_heat_grows_lighter_with_the_score_and_ends_at_the_range():
     assert (np.diff(lightness[0, 8:16]) > 0).all()
 
 
-def test_equal_scores_have_equal_colours_in_pictures_with_equal_ranges():
+def test_equal_scores_have_equal_colours_in_images_with_equal_ranges():
     low, high = np.zeros((SIDE, SIDE)), np.zeros((SIDE, SIDE))
     low[0, 0] = high[0, 0] = 0.4
     high[5, 5] = 0.9
@@ -98,11 +98,11 @@ def test_bad_input_is_named(change, culprit):
     assert str(caught.value).startswith(culprit)
 
 
-def test_small_pictures_are_enlarged_by_a_whole_number() -> None:
-    picture = Image.fromarray(np.arange(2 * 3 * 3, dtype=np.uint8).reshape(2, 3, 3).repeat(50, axis=0))
-    larger = enlarged(picture)
+def test_small_images_are_enlarged_by_a_whole_number() -> None:
+    image = Image.fromarray(np.arange(2 * 3 * 3, dtype=np.uint8).reshape(2, 3, 3).repeat(50, axis=0))
+    larger = enlarged(image)
     assert larger.size == (9, 300)
-    assert np.array_equal(np.asarray(larger)[::3, ::3], np.asarray(picture))
+    assert np.array_equal(np.asarray(larger)[::3, ::3], np.asarray(image))
     assert enlarged(larger).size == larger.size
 
 

@@ -253,7 +253,7 @@ def test_a_wide_table_scrolls_and_keeps_its_first_column(opened):
     assert left == 1  # the border's
 
 
-def test_every_picture_is_there_and_says_what_it_shows(opened):
+def test_every_image_is_there_and_says_what_it_shows(opened):
     opened.execute_async_script(
         "Promise.all([...document.images].map((image) => image.decode())).then(arguments[0])"
     )

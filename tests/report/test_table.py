@@ -49,7 +49,7 @@ def test_a_table_with_published_figures():
         "",
         "Published means are over every category of the data set.",
         "[1] WinCLIP, as published in the literature",
-        "[2] Kakda et al., arXiv 2601.13440, tables 1 to 6 (MVTec AD, 1,725 test pictures)",
+        "[2] Kakda et al., arXiv 2601.13440, tables 1 to 6 (MVTec AD, 1,725 test images)",
     ]
 
 

@@ -38,7 +38,7 @@ def test_markdown_shows_what_people_read():
     expected = """\
 # Methods under one protocol
 
-| method       | shots | image AUROC | pixel AUROC | pixel AUPRO | ms/picture |
+| method       | shots | image AUROC | pixel AUROC | pixel AUPRO | ms/image |
 |--------------|------:|------------:|------------:|------------:|-----------:|
 | winclip      |     0 |       0.300 |           - |       0.900 |       13.7 |
 | patchcore    |    16 |       0.333 |       0.500 |           - |        9.0 |

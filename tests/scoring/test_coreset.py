@@ -32,12 +32,12 @@ def plain(features: np.ndarray, count: int) -> list[int]:
     return chosen
 
 
-def clustered(pictures: int, width: int = 24) -> np.ndarray:
-    """40 patches of each picture: what all share, what a picture has, and noise; far from zero."""
+def clustered(images: int, width: int = 24) -> np.ndarray:
+    """40 patches of each image: what all share, what an image has, and noise; far from zero."""
     rng = np.random.default_rng(4)
     shared = rng.normal(size=(1, 40, width))
-    own = rng.normal(size=(pictures, 40, 4)) @ rng.normal(size=(pictures, 4, width)) / 2
-    noise = 0.1 * rng.normal(size=(pictures, 40, width))
+    own = rng.normal(size=(images, 40, 4)) @ rng.normal(size=(images, 4, width)) / 2
+    noise = 0.1 * rng.normal(size=(images, 40, width))
     return (shared + own + noise + 5).reshape(-1, width).astype(np.float32)
 
 

@@ -13,10 +13,10 @@ def test_half_the_cosine_distance_to_the_nearest():
     features = rng.normal(size=(2, 5, 7)).astype(np.float32)
     memory = rng.normal(size=(11, 7)).astype(np.float32) * rng.uniform(0.1, 9, (11, 1)).astype(np.float32)
     expected = np.zeros((2, 5))
-    for picture in range(2):
+    for image in range(2):
         for patch in range(5):
-            feature = features[picture, patch].astype(np.float64)
-            expected[picture, patch] = min(
+            feature = features[image, patch].astype(np.float64)
+            expected[image, patch] = min(
                 (1 - feature @ good / np.linalg.norm(feature) / np.linalg.norm(good)) / 2
                 for good in memory.astype(np.float64)
             )

@@ -57,7 +57,7 @@ def test_a_window_that_does_not_fit(size):
     with pytest.raises(InputError) as caught:
         sliding_windows((3, 5), size)
     assert str(caught.value) == (
-        f"window size {size} does not fit a grid of 3 x 5 patches; give sizes from 1 to 3, or larger pictures"
+        f"window size {size} does not fit a grid of 3 x 5 patches; give sizes from 1 to 3, or larger images"
     )
 
 
@@ -73,10 +73,10 @@ def test_every_window_is_encoded_with_the_class_token(monkeypatch, chunk_tokens)
     tokens = np.random.default_rng(0).integers(-9, 9, (2, 17, 3)).astype(np.float32)
     patches = sliding_windows((4, 4), 2)
     expected = np.zeros((2, 9, 3), np.float32)
-    for picture in range(2):
+    for image in range(2):
         for number, window in enumerate(patches):
             for place, token in enumerate([0, *(window + 1)]):
-                expected[picture, number] += (place + 1) * tokens[picture, token]
+                expected[image, number] += (place + 1) * tokens[image, token]
     encoded = map_windows(weighted_sum, jnp.asarray(tokens), patches)
     np.testing.assert_array_equal(encoded, expected)  # whole numbers: exact in any order
 
@@ -98,11 +98,11 @@ def test_harmonic_aggregation(grid, size):
     patches = sliding_windows(grid, size)
     scores = jnp.asarray(np.random.default_rng(1).uniform(0.01, 1, (2, len(patches))), jnp.float32)
     expected = np.zeros((2, *grid))
-    for picture in range(2):
+    for image in range(2):
         for patch in range(grid[0] * grid[1]):
-            covering = [scores[picture, n] for n, window in enumerate(patches) if patch in window]
+            covering = [scores[image, n] for n, window in enumerate(patches) if patch in window]
             inverses = [1 / float(score) for score in covering]
-            expected[picture, patch // grid[1], patch % grid[1]] = len(covering) / sum(inverses)
+            expected[image, patch // grid[1], patch % grid[1]] = len(covering) / sum(inverses)
     # float32 sums of up to 9 inverses.
     np.testing.assert_allclose(harmonic_aggregation(scores, patches, grid), expected, rtol=5e-7)
 

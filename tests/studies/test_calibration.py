@@ -12,7 +12,7 @@ def described(scores: list[float], labels: list[int]) -> dict:
     return {"bins": [vars(b) for b in bins], "calibration_error": calibration_error(bins)}
 
 
-def test_a_method_without_pictures_has_no_line():
+def test_a_method_without_images_has_no_line():
     canvas = matplotlib.figure.Figure()
     draw_reliability(canvas, {"none": described([], []), "some": described([0.25, 0.95], [0, 1])})
     (axes,) = canvas.axes

@@ -16,11 +16,11 @@ def test_colours_equal_scikit_image():
 def square(inside: int, around: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
     """A grey square on a chequered ground of two greys, and its mask."""
     rows, columns = np.indices((64, 64))
-    picture = np.where((rows + columns) % 2, around[0], around[1])
+    image = np.where((rows + columns) % 2, around[0], around[1])
     mask = np.zeros((64, 64), np.uint8)
     mask[24:40, 24:40] = 1
-    picture[mask == 1] = inside
-    return np.repeat(picture[..., None], 3, axis=-1).astype(np.uint8), mask
+    image[mask == 1] = inside
+    return np.repeat(image[..., None], 3, axis=-1).astype(np.uint8), mask
 
 
 def lightness(grey: int) -> float:
@@ -33,11 +33,11 @@ def test_contrast_is_the_difference_for_the_spread_of_the_ring():
     expected = abs(lightness(200) - np.mean(ground)) / spread
     assert contrast(*square(200, (100, 140))) == pytest.approx(expected, abs=1e-3)
     # Nothing further away than the ring counts.
-    picture, mask = square(200, (100, 140))
+    image, mask = square(200, (100, 140))
     far = np.ones((64, 64), bool)
     far[24 - RING : 40 + RING, 24 - RING : 40 + RING] = False
-    picture[far] = 255
-    assert contrast(picture, mask) == pytest.approx(expected, abs=1e-3)
+    image[far] = 255
+    assert contrast(image, mask) == pytest.approx(expected, abs=1e-3)
 
 
 def test_an_even_ground_counts_as_varying_a_little():
@@ -47,6 +47,6 @@ def test_an_even_ground_counts_as_varying_a_little():
 
 
 def test_undefined():
-    picture, mask = square(200, (100, 140))
-    assert contrast(picture, np.zeros_like(mask)) is None
-    assert contrast(picture, np.ones_like(mask)) is None
+    image, mask = square(200, (100, 140))
+    assert contrast(image, np.zeros_like(mask)) is None
+    assert contrast(image, np.ones_like(mask)) is None

@@ -1,4 +1,4 @@
-"""What is kept of maps: which pictures, and where false alarms lie."""
+"""What is kept of maps: which images, and where false alarms lie."""
 
 import numpy as np
 import pytest
@@ -15,7 +15,7 @@ def judged(maps: np.ndarray, labels: list[int]) -> Judged:
 
 def test_alarms_are_counted_where_they_lie():
     maps = np.random.default_rng(0).random((4, 64, 64)).astype(np.float32)
-    maps[:2, 8:12, 20:24] += 1  # of good pictures: all of one cell, and no more than the quantile takes
+    maps[:2, 8:12, 20:24] += 1  # of good images: all of one cell, and no more than the quantile takes
     maps[3, 40:, 40:] += 9  # of a defective one, which is no false alarm
     shares = alarm_shares(judged(maps, [0, 0, 0, 1]))
     assert shares.shape == (ALARM_GRID, ALARM_GRID)
@@ -25,7 +25,7 @@ def test_alarms_are_counted_where_they_lie():
     assert np.isnan(alarm_shares(judged(maps, [1, 1, 1, 1]))).all()
 
 
-def test_the_worst_pictures_are_among_those_shown():
+def test_the_worst_images_are_among_those_shown():
     generator = np.random.default_rng(0)
     labels = generator.integers(0, 2, 90)
     scores = generator.random(90)

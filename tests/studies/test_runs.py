@@ -15,7 +15,7 @@ from vlmad_jax.studies.windows import sizes_of
 pytestmark = pytest.mark.usefixtures("evaluating")
 
 
-def with_pictures_of(clip: CLIP, size: int) -> CLIP:
+def with_images_of(clip: CLIP, size: int) -> CLIP:
     vision = dataclasses.replace(clip.config.vision, image_size=size)
     return dataclasses.replace(clip, config=dataclasses.replace(clip.config, vision=vision))
 
@@ -24,17 +24,17 @@ def test_windows_fit_the_grid(weights: Path, tmp_path: Path) -> None:
     clip = load_clip(weights)
     patch = clip.config.vision.patch_size
     runs = Runs(PaperConfig("small", "folder"), tmp_path)
-    vars(runs)["clip"] = with_pictures_of(clip, 3 * patch)
+    vars(runs)["clip"] = with_images_of(clip, 3 * patch)
     assert sizes_of(runs) == {"1": (1,), "2": (2,), "3": (3,), "2 and 3": (2, 3), "all": (1, 2, 3)}
     runs = Runs(PaperConfig("small", "folder"), tmp_path)
-    vars(runs)["clip"] = with_pictures_of(clip, 2 * patch)
+    vars(runs)["clip"] = with_images_of(clip, 2 * patch)
     with pytest.raises(InputError, match="--weights=small: windows of 3 do not fit its grid of 2 x 2 patch"):
         sizes_of(runs)
 
 
-def test_too_few_good_pictures_for_a_draw_are_all_taken(folder: Path, weights: Path, tmp_path: Path) -> None:
+def test_too_few_good_images_for_a_draw_are_all_taken(folder: Path, weights: Path, tmp_path: Path) -> None:
     for most, has_references in ((5, True), (6, False)):
         config = PaperConfig(str(weights), "folder", str(folder), shots=(1, most), seeds=(0, 1))
         runs = Runs(config, tmp_path / "out")
         assert runs.has_references is has_references
-        assert len(runs.good_pictures("bottle")) == 5
+        assert len(runs.good_images("bottle")) == 5

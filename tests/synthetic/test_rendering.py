@@ -14,12 +14,12 @@ from vlmad_jax.synthetic import pairs
 ALL = rendering.TRAIN_FAMILIES + rendering.TEST_FAMILIES
 
 
-def pair(family: str, defect: str, size: int = 64, product: int = 0, picture: int = 0):
-    return rendering.render_pair(rendering.make_product(family, product), defect, picture, size)
+def pair(family: str, defect: str, size: int = 64, product: int = 0, image: int = 0):
+    return rendering.render_pair(rendering.make_product(family, product), defect, image, size)
 
 
-def without_noise(picture, camera, rng):
-    return np.rint(picture * 255).astype(np.uint8).transpose(1, 2, 0)
+def without_noise(image, camera, rng):
+    return np.rint(image * 255).astype(np.uint8).transpose(1, 2, 0)
 
 
 def test_enough_families_and_defects_and_the_test_families_are_never_trained_on():
@@ -41,7 +41,7 @@ def test_enough_families_and_defects_and_the_test_families_are_never_trained_on(
 def test_each_defect_shows_under_its_mask_and_nowhere_else(family, monkeypatch):
     monkeypatch.setattr(pairs, "record", without_noise)
     for number, defect in enumerate(rendering.defects_of(family)):
-        good, bad, mask = pair(family, defect, product=number, picture=number)
+        good, bad, mask = pair(family, defect, product=number, image=number)
         assert good.shape == bad.shape == (64, 64, 3)
         assert good.dtype == bad.dtype == mask.dtype == np.uint8
         assert mask.shape == (64, 64)
@@ -53,13 +53,13 @@ def test_each_defect_shows_under_its_mask_and_nowhere_else(family, monkeypatch):
         assert change[mask == 0].max() < 0.5 * change[mask == 1].max(), defect
 
 
-def test_noise_of_the_two_pictures_of_a_pair_is_independent():
+def test_noise_of_the_two_images_of_a_pair_is_independent():
     good, bad, mask = (array.astype(float) for array in pair("painted panel", "crack", 128))
     change = (good - bad)[:, :, 1][mask == 0]
     assert 1 < change.std() < 0.018 * 255 * np.sqrt(2) * 1.2  # two draws of at most 0.018 of full range
 
 
-def test_good_picture_is_the_first_of_the_pair():
+def test_good_image_is_the_first_of_the_pair():
     for family, defect in (("gear", "broken part"), ("carpet", "stain")):
         product = rendering.make_product(family, (3, 4))
         np.testing.assert_array_equal(
@@ -86,7 +86,7 @@ def test_pure_function_of_its_arguments_in_any_process():
     assert checksum() == checksum() == int(other.stdout)
 
 
-def test_seeds_change_the_product_and_the_picture():
+def test_seeds_change_the_product_and_the_image():
     for family in ("bolt", "metal plate"):
         product = rendering.make_product(family, 0)
         first = rendering.render_good(product, 0, 64).astype(float)
@@ -96,7 +96,7 @@ def test_seeds_change_the_product_and_the_picture():
 
 
 @pytest.mark.parametrize("family", ["gear", "leather", "circuit board", "wooden board", "solar cell"])
-def test_same_picture_at_two_sizes(family):
+def test_same_image_at_two_sizes(family):
     defect = rendering.defects_of(family)[0]
     small, large = pair(family, defect, 64), pair(family, defect, 192)
     shrunk = large[1].reshape(64, 3, 64, 3, 3).mean((1, 3))
@@ -107,7 +107,7 @@ def test_same_picture_at_two_sizes(family):
     assert overlap > 0.4  # a thin line is relatively wider at 64 pixels
 
 
-def test_masks_keep_their_share_of_the_picture_at_every_size():
+def test_masks_keep_their_share_of_the_image_at_every_size():
     shares = [pair("painted panel", "stain", size)[2].mean() for size in (64, 128, 256)]
     np.testing.assert_allclose(shares, shares[0], rtol=0.15)
 

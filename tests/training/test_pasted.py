@@ -1,4 +1,4 @@
-"""Training from good pictures alone: what is pasted, in which order, cached, and gone on with."""
+"""Training from good images alone: what is pasted, in which order, cached, and gone on with."""
 
 import dataclasses
 from pathlib import Path
@@ -6,17 +6,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.data.conftest import picture, save
+from tests.data.conftest import made_image, save
 from tests.golden import shallow_clip
 from vlmad_jax import AnomalyCLIP, InputError
 from vlmad_jax.data import load_dataset
-from vlmad_jax.data.images import read_picture, resize_picture
+from vlmad_jax.data.images import open_image, resize_image
 from vlmad_jax.data.pasting import KINDS
 from vlmad_jax.training import loop
-from vlmad_jax.training.batches import LabelledPictures, batches
+from vlmad_jax.training.batches import LabelledImages, batches
 from vlmad_jax.training.feature_store import FeatureCache
 from vlmad_jax.training.loop import read_log
-from vlmad_jax.training.pasted import PastedPictures, pasted_samples
+from vlmad_jax.training.pasted import PastedImages, pasted_samples
 from vlmad_jax.training.train import Resources, TrainConfig, train_method
 
 pytestmark = pytest.mark.usefixtures("evaluating")
@@ -24,7 +24,7 @@ pytestmark = pytest.mark.usefixtures("evaluating")
 
 @pytest.fixture
 def config(folder: Path, weights: Path) -> TrainConfig:
-    """Five good pictures make 20 samples; eight a step, 15 steps. The category has no masks of its own."""
+    """Five good images make 20 samples; eight a step, 15 steps. The category has no masks of its own."""
     return TrainConfig(
         "anomalyclip",
         str(weights),
@@ -39,26 +39,26 @@ def config(folder: Path, weights: Path) -> TrainConfig:
 
 
 @pytest.fixture
-def pictures(folder: Path) -> PastedPictures:
+def images(folder: Path) -> PastedImages:
     dataset = load_dataset("folder", folder)
-    return PastedPictures(pasted_samples(dataset), {"bottle": 0, "metal_nut": 1}, 48, 8, 3, True)
+    return PastedImages(pasted_samples(dataset), {"bottle": 0, "metal_nut": 1}, 48, 8, 3, True)
 
 
 def losses(out: Path) -> np.ndarray:
     return np.array([line["loss"] for line in read_log(out / "log.jsonl")])
 
 
-def test_every_good_picture_stands_for_four(pictures: PastedPictures) -> None:
-    samples = pictures.samples
+def test_every_good_image_stands_for_four(images: PastedImages) -> None:
+    samples = images.samples
     assert len(samples) == 2 * 5 * 4
     assert {Path(sample.path).parent.name for sample in samples} == {"good"}
     assert {sample.split for sample in samples} == {"train"}
     assert [sample.label for sample in samples] == [0, 1] * 20
     counts = [sum(sample.defect == kind for sample in samples) for kind in KINDS]
     assert counts == [7, 7, 6]
-    read = list(pictures.read(range(40), 4, 0))
+    read = list(images.read(range(40), 4, 0))
     for number, batch in enumerate(read):
-        plain = resize_picture(read_picture(samples[4 * number].path), 48)
+        plain = resize_image(open_image(samples[4 * number].path), 48)
         assert batch["label"].tolist() == [0, 1, 0, 1]
         assert batch["class_id"].tolist() == [number // 5] * 4
         assert (batch["mask"].any(axis=(1, 2)) == [False, True, False, True]).all()
@@ -67,23 +67,23 @@ def test_every_good_picture_stands_for_four(pictures: PastedPictures) -> None:
             np.testing.assert_array_equal(batch["image"][row][outside], base[outside])
 
 
-def test_a_sample_is_a_function_of_the_seed_and_its_number(pictures: PastedPictures) -> None:
-    (whole,) = pictures.read(range(12), 12, 0)
-    (parts,) = pictures.read([7, 1], 2, 0)
+def test_a_sample_is_a_function_of_the_seed_and_its_number(images: PastedImages) -> None:
+    (whole,) = images.read(range(12), 12, 0)
+    (parts,) = images.read([7, 1], 2, 0)
     np.testing.assert_array_equal(parts["image"], whole["image"][[7, 1]])
     np.testing.assert_array_equal(parts["mask"], whole["mask"][[7, 1]])
-    (other,) = dataclasses.replace(pictures, seed=4).read(range(12), 12, 0)
+    (other,) = dataclasses.replace(images, seed=4).read(range(12), 12, 0)
     assert all((other["image"][n] != whole["image"][n]).any() == bool(n % 2) for n in range(12))
 
 
-def test_cached_features_are_those_of_the_same_pictures(pictures: PastedPictures, folder: Path) -> None:
+def test_cached_features_are_those_of_the_same_images(images: PastedImages, folder: Path) -> None:
     """On disk, in a folder of its own for pasting and for each seed."""
     dataset = load_dataset("folder", folder)
     detector = dataclasses.replace(AnomalyCLIP.scaled(shallow_clip("winclip", 2)), image_size=48)
-    cache = FeatureCache.of(detector, dataset, pictures, 0)
-    cache.fill(detector, pictures, 0)
+    cache = FeatureCache.of(detector, dataset, images, 0)
+    cache.fill(detector, images, 0)
     encode = detector.clip.compile("vision", detector.extract)
-    for cached, read in zip(batches(pictures, 2, 4, 0, cache), batches(pictures, 2, 4, 0), strict=True):
+    for cached, read in zip(batches(images, 2, 4, 0, cache), batches(images, 2, 4, 0), strict=True):
         for name in ("mask", "label", "class_id"):
             np.testing.assert_array_equal(cached[name], read[name])
         expected = encode(read["image"])
@@ -91,14 +91,14 @@ def test_cached_features_are_those_of_the_same_pictures(pictures: PastedPictures
             np.testing.assert_allclose(
                 x.astype(np.float32), expected[name], rtol=2**-8, atol=1e-4 * np.abs(expected[name]).max()
             )
-    kinds = [pictures, dataclasses.replace(pictures, seed=4)]
-    kinds.append(LabelledPictures(*fields(pictures)))
+    kinds = [images, dataclasses.replace(images, seed=4)]
+    kinds.append(LabelledImages(*fields(images)))
     places = {FeatureCache.of(detector, dataset, kind, 0).store.directory for kind in kinds}
     assert len(places) == 3
 
 
-def fields(pictures: PastedPictures) -> list:
-    return [getattr(pictures, field.name) for field in dataclasses.fields(pictures)]
+def fields(images: PastedImages) -> list:
+    return [getattr(images, field.name) for field in dataclasses.fields(images)]
 
 
 def test_training_lowers_the_loss_with_and_without_a_cache(config: TrainConfig, tmp_path: Path) -> None:
@@ -140,10 +140,10 @@ def test_a_cut_off_run_ends_as_an_undisturbed_one(
 def test_bad_input(config: TrainConfig, tmp_path: Path, folder: Path) -> None:
     with pytest.raises(InputError, match="--auxiliary=mixup is not one of cutpaste; give one of these"):
         train_method(dataclasses.replace(config, auxiliary="mixup"), tmp_path / "a")
-    save(picture(1), tmp_path / "tests/cup/test/bent/0.png")
-    save(picture(2), tmp_path / "tests/cup/test/good/0.png")
+    save(made_image(1), tmp_path / "tests/cup/test/bent/0.png")
+    save(made_image(2), tmp_path / "tests/cup/test/good/0.png")
     tests_only = dataclasses.replace(config, data_dir=str(tmp_path / "tests"), categories=())
-    with pytest.raises(InputError, match=r"/tests: no good picture in any train folder"):
+    with pytest.raises(InputError, match=r"/tests: no good image in any train folder"):
         train_method(tests_only, tmp_path / "a")
     assert not (tmp_path / "a").exists()
     broken = folder / "metal_nut/train/good/002.png"

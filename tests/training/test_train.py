@@ -16,14 +16,14 @@ import jax
 import numpy as np
 import pytest
 
-from tests.data.conftest import mask, picture, save
+from tests.data.conftest import made_image, mask, save
 from tests.experiments.command import ROOT, there
 from tests.golden import difference
 from vlmad_jax import AnomalyCLIP, InputError, load_clip
 from vlmad_jax.data import load_dataset
-from vlmad_jax.training.batches import LabelledPictures
+from vlmad_jax.training.batches import LabelledImages
 from vlmad_jax.training.loop import read_log
-from vlmad_jax.training.train import Resources, TrainConfig, train_method, training_pictures, training_samples
+from vlmad_jax.training.train import Resources, TrainConfig, train_method, training_images, training_samples
 
 pytestmark = pytest.mark.usefixtures("evaluating")
 
@@ -37,7 +37,7 @@ sys.exit(common.main(train.main))
 
 @pytest.fixture
 def config(folder: Path, weights: Path) -> TrainConfig:
-    """Five pictures with masks, eight a step, 15 steps."""
+    """Five images with masks, eight a step, 15 steps."""
     return TrainConfig(
         "anomalyclip", str(weights), "folder", str(folder), ("bottle",), epochs=24, learning_rate=0.01, seed=3
     )
@@ -62,12 +62,12 @@ def losses(out: Path) -> np.ndarray:
     return np.array([line["loss"] for line in read_log(out / "log.jsonl")])
 
 
-def test_every_epoch_shows_every_picture_once() -> None:
-    pictures = LabelledPictures(tuple(range(5)), {}, 16, 4, seed=1, with_masks=True)  # type: ignore[arg-type]
-    shown = np.concatenate([pictures.numbers(step) for step in range(5)]).reshape(4, 5)
+def test_every_epoch_shows_every_image_once() -> None:
+    images = LabelledImages(tuple(range(5)), {}, 16, 4, seed=1, with_masks=True)  # type: ignore[arg-type]
+    shown = np.concatenate([images.numbers(step) for step in range(5)]).reshape(4, 5)
     assert [sorted(epoch) for epoch in shown.tolist()] == [[0, 1, 2, 3, 4]] * 4
     assert len({tuple(epoch) for epoch in shown.tolist()}) > 1
-    other = dataclasses.replace(pictures, seed=2)
+    other = dataclasses.replace(images, seed=2)
     assert not np.array_equal(shown.ravel(), np.concatenate([other.numbers(step) for step in range(5)]))
 
 
@@ -138,10 +138,10 @@ def test_without_masks_the_image_term_is_all(
 
 def test_bad_input(config: TrainConfig, tmp_path: Path, folder: Path) -> None:
     for number in range(2):
-        save(picture(number), tmp_path / f"good/cup/train/good/{number}.png")
-        save(picture(number), tmp_path / f"good/cup/test/good/{number}.png")
+        save(made_image(number), tmp_path / f"good/cup/train/good/{number}.png")
+        save(made_image(number), tmp_path / f"good/cup/test/good/{number}.png")
     nothing = dataclasses.replace(config, data_dir=str(tmp_path / "good"), categories=())
-    with pytest.raises(InputError, match="no defective picture in any test folder"):
+    with pytest.raises(InputError, match="no defective image in any test folder"):
         train_method(nothing, tmp_path / "a")
     with pytest.raises(InputError, match="--batch_size=9 does not divide over 1 devices with --accumulate=2"):
         train_method(dataclasses.replace(config, batch_size=9), tmp_path / "a", Resources(accumulate=2))
@@ -169,7 +169,7 @@ def test_bad_input(config: TrainConfig, tmp_path: Path, folder: Path) -> None:
         train_method(config, tmp_path / "broken")
 
 
-def test_a_loss_that_is_not_finite_names_the_pictures(
+def test_a_loss_that_is_not_finite_names_the_images(
     config: TrainConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     original = AnomalyCLIP.loss
@@ -265,8 +265,8 @@ def test_the_image_without_a_mask_is_named(folder: Path) -> None:
         r"has no masks for all its defects, and aprilgan .*test/bent/000\.png has none, or one that marks"
     )
     with pytest.raises(InputError, match=message):
-        training_pictures(TrainConfig("aprilgan", "w", "folder"), dataset, samples, needs_masks)
+        training_images(TrainConfig("aprilgan", "w", "folder"), dataset, samples, needs_masks)
     save(mask(1), folder / "bottle/ground_truth/bent/000_mask.png")
     dataset = load_dataset("folder", folder, ["bottle"])
     samples = training_samples(dataset, None)
-    assert training_pictures(TrainConfig("aprilgan", "w", "folder"), dataset, samples, needs_masks).with_masks
+    assert training_images(TrainConfig("aprilgan", "w", "folder"), dataset, samples, needs_masks).with_masks

@@ -24,7 +24,7 @@ def chunk_tokens() -> int:
 def map_heads(
     attention: Callable[..., jax.Array], q: jax.Array, k: jax.Array, v: jax.Array, *more: jax.Array
 ) -> jax.Array:
-    """Attention of the heads of B pictures, on a CPU as many at a time as its caches hold; else all at once.
+    """Attention of the heads of B images, on a CPU as many at a time as its caches hold; else all at once.
 
     Args:
       attention: (b, h, Q, d), (b, h, T, d), (b, h, T, d) -> (b, h, Q, d), each head by itself.
@@ -41,13 +41,13 @@ def map_heads(
     return map_chunks(lambda rows: attention(*rows), rows, most).reshape(q.shape)
 
 
-def map_pictures(function: Callable[[jax.Array], Any], images: jax.Array, tokens: int) -> Any:
-    """`function` of pictures (B, ...), as many at a time as `chunk_tokens` allows.
+def map_images(function: Callable[[jax.Array], Any], images: jax.Array, tokens: int) -> Any:
+    """`function` of images (B, ...), as many at a time as `chunk_tokens` allows.
 
     Args:
-      function: pictures (b, ...) -> a tree of arrays (b, ...), each row of its own picture alone.
+      function: images (b, ...) -> a tree of arrays (b, ...), each row of its own image alone.
       images: (B, ...).
-      tokens: of one picture.
+      tokens: of one image.
     """
     return map_chunks(function, images, chunk_tokens() // tokens)
 

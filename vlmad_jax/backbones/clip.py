@@ -18,7 +18,7 @@ from vlmad_jax.backbones import clip_weights as weights
 from vlmad_jax.backbones.checkpoints import hub
 from vlmad_jax.backbones.checkpoints.tensors import read_tensors, write_safetensors
 from vlmad_jax.backbones.config import CLIPConfig, read_config, stated_end, to_transformers
-from vlmad_jax.backbones.images import Array, check_pictures
+from vlmad_jax.backbones.images import Array, check_images
 from vlmad_jax.backbones.precision import dtype_of
 from vlmad_jax.backbones.preprocessing import Normalisation, save_normalisation
 from vlmad_jax.backbones.text_cache import kept_embeddings, parameters_digest
@@ -52,7 +52,7 @@ class CLIP(FieldsAlone):
     Attributes:
       config: its shape.
       params: {"vision": ..., "text": ..., "logit_scale": ...}, as `CLIPModule` names them.
-      tokenizer: its transformers tokenizer; None for `random_clip`, which then encodes only pictures.
+      tokenizer: its transformers tokenizer; None for `random_clip`, which then encodes only images.
       dtype: "float32", "bfloat16" or "int8", what products with weights read.
       name: where it came from.
     """
@@ -134,9 +134,9 @@ class CLIP(FieldsAlone):
         S may differ from the trained size: position embeddings are then resized as open_clip does.
 
         Raises:
-          InputError: pictures of another type or shape, or smaller than a patch.
+          InputError: images of another type or shape, or smaller than a patch.
         """
-        check_pictures(images, "images", self.config.vision.patch_size)
+        check_images(images, "images", self.config.vision.patch_size)
         return self._encode_image(images)
 
     def encode_text(self, sentences: Sequence[str]) -> jax.Array:

@@ -144,8 +144,8 @@ class Layout(NamedTuple):
     def own(self, tensors: Tensors) -> dict[str, np.ndarray]:
         """The tensors that a model may have, by the names of this layout.
 
-        Without wrappers (see `checkpoints.names`), and without the "text." that open_clip puts before the names
-        of a text tower when `custom_text` is set.
+        Without wrappers (see `checkpoints.names`), and without the "text." that open_clip puts before the
+        names of a text tower when `custom_text` is set.
         """
         tensors = unwrapped(tensors, "logit_scale", *(name for name, _ in self.top.values()))
         shorter = {name.removeprefix("text."): tensor for name, tensor in tensors.items()}

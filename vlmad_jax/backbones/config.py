@@ -18,7 +18,7 @@ ACTIVATIONS = ("quick_gelu", "gelu")
 
 @dataclass(frozen=True)
 class VisionConfig:
-    """The vision transformer: pictures of `image_size` pixels a side cut into patches of `patch_size`."""
+    """The vision transformer: images of `image_size` pixels a side cut into patches of `patch_size`."""
 
     width: int
     layers: int

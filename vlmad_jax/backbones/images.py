@@ -1,4 +1,4 @@
-"""What a batch of pictures has to be."""
+"""What a batch of images has to be."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from vlmad_jax.errors import InputError
 Array = jax.Array | np.ndarray
 
 
-def check_pictures(pictures: Array, what: str, smallest: int, size: int | None = None) -> None:
-    """Raises InputError unless `pictures` are uint8 (B, S, S, 3), S being `size` or at least `smallest`."""
-    shape, dtype = np.shape(pictures), getattr(pictures, "dtype", type(pictures).__name__)
+def check_images(images: Array, what: str, smallest: int, size: int | None = None) -> None:
+    """Raises InputError unless `images` are uint8 (B, S, S, 3), S being `size` or at least `smallest`."""
+    shape, dtype = np.shape(images), getattr(images, "dtype", type(images).__name__)
     fits = dtype == np.uint8 and len(shape) == 4 and shape[0] > 0 and shape[3] == 3
     if not fits or shape[1] != shape[2] or (shape[1] < smallest if size is None else shape[1] != size):
         side = f"{size} x {size}" if size else f"at least {smallest} x {smallest}"
         letter = size or "S"
         raise InputError(
             f"{what} are {dtype} {list(shape)}; "
-            f"give uint8 pictures of {side} pixels, [B, {letter}, {letter}, 3]"
+            f"give uint8 images of {side} pixels, [B, {letter}, {letter}, 3]"
         )

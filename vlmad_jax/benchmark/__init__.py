@@ -1,4 +1,4 @@
-"""Measuring speed and memory: random weights, random pictures, and the machine's own matmul rate beside them.
+"""Measuring speed and memory: random weights, random images, and the machine's own matmul rate beside them.
 
 What can be measured stands in `jobs.py`; each contender (`contender.py`) has a process of its own
 (`vlmad_jax.runtime.child_process`), and `turns.py` lets them take turns.

@@ -17,7 +17,7 @@ RUN_SECONDS = 0.3
 
 
 class Start(NamedTuple):
-    """What the first calls tell: seconds of the first, bytes at the peak, operations a picture, machine."""
+    """What the first calls tell: seconds of the first, bytes at the peak, operations an image, machine."""
 
     first_call: float
     peak_memory: int
@@ -57,7 +57,7 @@ class Contender:
         return Start(first_call, peak_memory, job.flop() / self.setting.batch_size, machine.describe())
 
     def scores(self) -> Any:
-        """What the job makes of its pictures, as NumPy arrays."""
+        """What the job makes of its images, as NumPy arrays."""
         return jax.device_get(self.job.function())
 
     def round(self) -> Round:

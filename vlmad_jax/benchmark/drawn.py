@@ -46,6 +46,6 @@ def draw_text(config: CLIPConfig) -> np.ndarray:
     return draw_tensor("text features", (2, config.embed_dim))
 
 
-def draw_pictures(number: int, size: int) -> np.ndarray:
+def draw_images(number: int, size: int) -> np.ndarray:
     """uint8 (number, size, size, 3)."""
     return np.random.default_rng(0).integers(0, 256, (number, size, size, 3), np.uint8)

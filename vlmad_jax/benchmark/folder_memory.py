@@ -1,6 +1,6 @@
-"""The memory that judging a large folder takes, against the pictures that are done.
+"""The memory that judging a large folder takes, against the images that are done.
 
-The folder holds a few hundred different pictures, rendered, under as many names as are asked for: hard links,
+The folder holds a few hundred different images, rendered, under as many names as are asked for: hard links,
 which read as files of their own and take no room.
 """
 
@@ -26,46 +26,44 @@ from vlmad_jax.report.parts import Figure
 from vlmad_jax.synthetic.dataset_images import Plan, render_all
 
 FAMILY = "hex nut"
-# Good pictures that a detector is fitted to.
+# Good images that a detector is fitted to.
 GOOD = 16
 # Names in a folder: more would slow down whoever looks into it.
 NAMES = 1000
 # Of one file, as common file systems have it.
 MOST_LINKS = 60_000
-# Pictures after which everything is loaded and compiled.
+# Images after which everything is loaded and compiled.
 WARM = 1000
 INTERVAL = 0.25  # seconds between two looks
 
 
 class Sample(NamedTuple):
-    """What was seen: seconds since the start, pictures done, bytes of memory held."""
+    """What was seen: seconds since the start, images done, bytes of memory held."""
 
     seconds: float
-    pictures: int
+    images: int
     memory: int
 
 
-def make_folders(folder: Path, pictures: int, different: int, size: int, seed: int) -> tuple[Path, Path]:
-    """Renders good pictures, and new ones, a quarter of which have defects; returns the folders of both.
+def make_folders(folder: Path, images: int, different: int, size: int, seed: int) -> tuple[Path, Path]:
+    """Renders good images, and new ones, a quarter of which have defects; returns the folders of both.
 
     Args:
       folder: where.
-      pictures: names in the second folder.
+      images: names in the second folder.
       different: files that they are links to, at least 2.
-      size: side of the pictures in pixels.
-      seed: of the pictures.
+      size: side of the images in pixels.
+      seed: of the images.
 
     Raises:
       InputError: too many names for so few files, or links cannot be made there.
     """
-    if pictures > MOST_LINKS * different:
-        raise InputError(
-            f"--pictures={pictures} are too many links to {different} files; give more --different"
-        )
+    if images > MOST_LINKS * different:
+        raise InputError(f"--images={images} are too many links to {different} files; give more --different")
     render_all(folder, Plan((FAMILY,), size, seed, GOOD, different - different // 4, different // 4))
     rendered = folder / FAMILY.replace(" ", "_")
     files = sorted((rendered / "test").rglob("*.png"))
-    for number in tqdm(range(pictures), desc="linking", unit=" pictures", disable=None):
+    for number in tqdm(range(images), desc="linking", unit=" images", disable=None):
         link = folder / "new" / f"{number // NAMES:04}" / f"{number:07}.png"
         link.parent.mkdir(parents=True, exist_ok=True)
         try:
@@ -75,7 +73,7 @@ def make_folders(folder: Path, pictures: int, different: int, size: int, seed: i
     return rendered / "train", folder / "new"
 
 
-def follow(command: Sequence[str], rows: Path, pictures: int) -> list[Sample]:
+def follow(command: Sequence[str], rows: Path, images: int) -> list[Sample]:
     """Runs a command, with a bar, and looks at its memory and at how many lines it has written to `rows`.
 
     Raises:
@@ -86,7 +84,7 @@ def follow(command: Sequence[str], rows: Path, pictures: int) -> list[Sample]:
     samples: list[Sample] = []
     done = 0
     began = time.perf_counter()
-    with tempfile.TemporaryFile() as told, tqdm(total=pictures, unit=" pictures", disable=None) as bar:
+    with tempfile.TemporaryFile() as told, tqdm(total=images, unit=" images", disable=None) as bar:
         process = subprocess.Popen(command, stdout=told, stderr=told)
         with contextlib.ExitStack() as stack:
             stack.callback(process.wait)
@@ -108,39 +106,39 @@ def follow(command: Sequence[str], rows: Path, pictures: int) -> list[Sample]:
     return samples
 
 
-def results(samples: Sequence[Sample], pictures: int) -> dict[str, Any]:
+def results(samples: Sequence[Sample], images: int) -> dict[str, Any]:
     """What the samples come to; memory in bytes, its growth by a straight line from the warm state on.
 
     Raises:
-      InputError: the pictures were through too soon to be seen.
+      InputError: the images were through too soon to be seen.
     """
-    warm, total = min(WARM, pictures // 2), samples[-1].pictures
-    ended = next(number for number, sample in enumerate(samples) if sample.pictures == total)
-    seen = [sample for sample in samples[: ended + 1] if sample.pictures >= warm]  # not what shuts down
-    if len({sample.pictures for sample in seen}) < 2:
-        raise InputError(f"{pictures} pictures are judged too quickly to be followed; give more")
-    first = next(sample for sample in samples if sample.pictures)
+    warm, total = min(WARM, images // 2), samples[-1].images
+    ended = next(number for number, sample in enumerate(samples) if sample.images == total)
+    seen = [sample for sample in samples[: ended + 1] if sample.images >= warm]  # not what shuts down
+    if len({sample.images for sample in seen}) < 2:
+        raise InputError(f"{images} images are judged too quickly to be followed; give more")
+    first = next(sample for sample in samples if sample.images)
     last = seen[-1]
-    done, memory = np.array([(sample.pictures, sample.memory) for sample in seen], np.float64).T
+    done, memory = np.array([(sample.images, sample.memory) for sample in seen], np.float64).T
     return {
-        "pictures": pictures,
+        "images": images,
         "seconds": last.seconds,
-        "pictures_per_second": (last.pictures - first.pictures) / (last.seconds - first.seconds),
-        "warm_pictures": seen[0].pictures,
+        "images_per_second": (last.images - first.images) / (last.seconds - first.seconds),
+        "warm_images": seen[0].images,
         "warm_memory": seen[0].memory,
         "end_memory": last.memory,
         "peak_memory": max(sample.memory for sample in samples),
-        "growth_per_picture": float(np.polyfit(done, memory, 1)[0]),
+        "growth_per_image": float(np.polyfit(done, memory, 1)[0]),
     }
 
 
 def text(found: dict[str, Any]) -> str:
     """The results in a line."""
     return (
-        f"{found['pictures']:,} pictures, {found['pictures_per_second']:.1f} a second; memory "
-        f"{found['warm_memory'] / 1e6:.0f} MB after {found['warm_pictures']:,} pictures, "
+        f"{found['images']:,} images, {found['images_per_second']:.1f} a second; memory "
+        f"{found['warm_memory'] / 1e6:.0f} MB after {found['warm_images']:,} images, "
         f"{found['end_memory'] / 1e6:.0f} MB at the end, at most {found['peak_memory'] / 1e6:.0f} MB: "
-        f"{found['growth_per_picture']:+.0f} bytes a picture"
+        f"{found['growth_per_image']:+.0f} bytes an image"
     )
 
 
@@ -152,12 +150,12 @@ def table(samples: Sequence[Sample]) -> str:
 
 
 def figure(samples: Sequence[Sample]) -> Figure:
-    """Memory against pictures."""
+    """Memory against images."""
 
     def draw(canvas: matplotlib.figure.Figure) -> None:
         axes = canvas.subplots()
-        axes.plot([sample.pictures for sample in samples], [sample.memory / 1e6 for sample in samples])
-        axes.set_xlabel("pictures judged")
+        axes.plot([sample.images for sample in samples], [sample.memory / 1e6 for sample in samples])
+        axes.set_xlabel("images judged")
         axes.set_ylabel("memory, MB")
         axes.set_xlim(left=0)
         axes.set_ylim(bottom=0)

@@ -1,4 +1,4 @@
-"""What a contender repeats, with random numbers throughout: scoring pictures, or steps of training."""
+"""What a contender repeats, with random numbers throughout: scoring images, or steps of training."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import numpy as np
 import optax
 
 from vlmad_jax.backbones.clip import random_clip
-from vlmad_jax.benchmark.drawn import draw_clip, draw_pictures, draw_text
+from vlmad_jax.benchmark.drawn import draw_clip, draw_images, draw_text
 from vlmad_jax.benchmark.setting import Setting
 from vlmad_jax.benchmark.work import matmul_flop
 from vlmad_jax.errors import InputError
@@ -46,19 +46,19 @@ def make_job(setting: Setting, dtype: str) -> Job:
 
 
 def scoring(setting: Setting, dtype: str) -> Job:
-    """`Detector.score` of a batch of pictures.
+    """`Detector.score` of a batch of images.
 
-    Weights, text features and pictures are those that a peer draws (`drawn.py`); a memory of good samples and
+    Weights, text features and images are those that a peer draws (`drawn.py`); a memory of good samples and
     whatever else a method may have in its state is random.
     """
     detector = setting.detector(draw_clip(setting.config, dtype))
     state = random_state(detector, setting.shots) | {"text": jnp.asarray(draw_text(setting.config))}
-    images = jnp.asarray(draw_pictures(setting.batch_size, detector.size))
+    images = jnp.asarray(draw_images(setting.batch_size, detector.size))
     return Job(lambda: detector.score(state, images), lambda: matmul_flop(detector.score, state, images))
 
 
 def training(setting: Setting, dtype: str) -> Job:
-    """A step of training on a batch of pictures and masks, or on their cached features, over all devices."""
+    """A step of training on a batch of images and masks, or on their cached features, over all devices."""
     devices, size = jax.local_device_count(), setting.batch_size
     if size % devices:
         raise InputError(f"--batch_size={size} does not divide over {devices} devices; give a multiple")
@@ -71,9 +71,9 @@ def training(setting: Setting, dtype: str) -> Job:
         "mask": rng.integers(0, 2, (size, detector.size, detector.size), np.uint8),
     }
     if setting.work == "train":
-        batch["image"] = draw_pictures(size, detector.size)
+        batch["image"] = draw_images(size, detector.size)
     else:
-        shapes = jax.eval_shape(detector.extract, context.pop("vision"), draw_pictures(size, detector.size))
+        shapes = jax.eval_shape(detector.extract, context.pop("vision"), draw_images(size, detector.size))
         batch["features"] = {
             name: rng.standard_normal(x.shape, np.float32).astype(ml_dtypes.bfloat16)
             for name, x in shapes.items()

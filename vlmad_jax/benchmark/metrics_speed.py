@@ -38,11 +38,11 @@ class Peer(NamedTuple):
     metric: Metric
 
 
-def measure(pictures: int, sides: tuple[int, ...], rounds: int, seed: int) -> Results:
+def measure(images: int, sides: tuple[int, ...], rounds: int, seed: int) -> Results:
     """Times all of them in turns, at each side, with a progress bar.
 
     Args:
-      pictures: of the category, three quarters of them defective.
+      images: of the category, three quarters of them defective.
       sides: S of its maps, in pixels.
       rounds: in each of which every metric is computed once.
       seed: of the maps.
@@ -55,8 +55,8 @@ def measure(pictures: int, sides: tuple[int, ...], rounds: int, seed: int) -> Re
         peer.metric(*made_category(4, 4 * PATCH, seed))
     ours(*made_category(4, 4 * PATCH, seed))
     with tqdm(total=len(sides) * rounds * (1 + len(others)), unit=" calls", disable=None) as bar:
-        sizes = [measured(made_category(pictures, side, seed), others, rounds, bar) for side in sides]
-    return {"machine": describe(), "pictures": pictures, "rounds": rounds, "seed": seed, "sizes": sizes}
+        sizes = [measured(made_category(images, side, seed), others, rounds, bar) for side in sides]
+    return {"machine": describe(), "images": images, "rounds": rounds, "seed": seed, "sizes": sizes}
 
 
 def measured(
@@ -98,15 +98,15 @@ def ours(maps: np.ndarray, masks: np.ndarray) -> metrics.Metrics:
     return metrics.evaluate(maps.max(axis=(1, 2)), masks.any(axis=(1, 2)), maps, masks)
 
 
-def made_category(pictures: int, side: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+def made_category(images: int, side: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
     """Maps float32 (N, S, S) as detectors give them, smooth and without ties, and masks uint8 of ellipses."""
     from scipy import ndimage
 
     rng = np.random.default_rng(seed)
     rows, columns = np.ogrid[:side, :side]
-    maps, masks = np.empty((pictures, side, side), np.float32), np.zeros((pictures, side, side), np.uint8)
-    for number in range(pictures):
-        for _ in range(rng.integers(1, 4) if 4 * number >= pictures else 0):
+    maps, masks = np.empty((images, side, side), np.float32), np.zeros((images, side, side), np.uint8)
+    for number in range(images):
+        for _ in range(rng.integers(1, 4) if 4 * number >= images else 0):
             row, column = rng.uniform(0, side, 2)
             height, width = rng.uniform(0.02, 0.12, 2) * side
             masks[number] |= ((rows - row) / height) ** 2 + ((columns - column) / width) ** 2 < 1
@@ -161,7 +161,7 @@ def table(results: Results) -> str:
         ours_cpu = statistics.median(size["ours"]["cpu_seconds"])
         lines += [
             "",
-            f"{results['pictures']} maps of {side} x {side}, {size['anomalous']:.1%} of the pixels anomalous",
+            f"{results['images']} maps of {side} x {side}, {size['anomalous']:.1%} of the pixels anomalous",
             f"{'':14}{'':14}{'seconds':>10}{'of CPU':>10}{'value':>12}{'difference':>14}",
         ]
         total = total_cpu = 0.0

@@ -1,6 +1,6 @@
 """Other implementations of the same methods in PyTorch, measured as our own is.
 
-Weights, text features and pictures are those of `drawn.py`. They need `pip install -e '.[peers]'`.
+Weights, text features and images are those of `drawn.py`. They need `pip install -e '.[peers]'`.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import numpy as np
 
 from vlmad_jax.backbones.clip import CLIP
 from vlmad_jax.benchmark.contender import Round, Run, Start
-from vlmad_jax.benchmark.drawn import draw_pictures, draw_tensor, draw_text
+from vlmad_jax.benchmark.drawn import draw_images, draw_tensor, draw_text
 from vlmad_jax.benchmark.setting import Setting
 from vlmad_jax.benchmark.torch_peers import import_torch, without_vision_ops
 from vlmad_jax.methods import AnomalyCLIP
@@ -27,7 +27,7 @@ OPEN_CLIP_NAMES = {"vit-b-16-plus-240": "ViT-B-16-plus-240", "vit-l-14-336": "Vi
 
 
 class Peer:
-    """A peer's scoring of the drawn pictures, in float32 or under bfloat16 autocast.
+    """A peer's scoring of the drawn images, in float32 or under bfloat16 autocast.
 
     `start` once, then `round` and `scores` as often as wanted, as of a `Contender`.
     """
@@ -99,17 +99,17 @@ def winclip(setting: Setting, device: Any) -> Callable[[], Any]:
     draw_into(peer.clip)
     peer._text_embeddings = torch.from_numpy(draw_text(setting.config))
     peer = peer.eval().to(device)
-    pictures = normalised(setting, setting.config.vision.image_size, device)
+    images = normalised(setting, setting.config.vision.image_size, device)
 
     def score() -> Any:
-        out = peer(pictures)
+        out = peer(images)
         return out.pred_score, out.anomaly_map
 
     return score
 
 
 def anomalyclip(setting: Setting, device: Any) -> Callable[[], Any]:
-    """AnomalyCLIP as its authors' code computes it: every picture by itself, no fused attention."""
+    """AnomalyCLIP as its authors' code computes it: every image by itself, no fused attention."""
     without_vision_ops()
     import open_clip
 
@@ -120,8 +120,8 @@ def anomalyclip(setting: Setting, device: Any) -> Callable[[], Any]:
     model = open_clip.create_model(OPEN_CLIP_NAMES[setting.arch], force_quick_gelu=quick).eval()
     draw_into(model)
     peer = TorchAnomalyCLIP(model.to(device), detector, draw_text(setting.config))
-    pictures = normalised(setting, detector.size, device)
-    return lambda: peer(pictures)
+    images = normalised(setting, detector.size, device)
+    return lambda: peer(images)
 
 
 PEERS = {"winclip": winclip, "anomalyclip": anomalyclip}
@@ -135,9 +135,9 @@ def draw_into(model: Any) -> None:
 
 
 def normalised(setting: Setting, size: int, device: Any) -> Any:
-    """The drawn pictures as the peer takes them: float32 (B, 3, S, S)."""
+    """The drawn images as the peer takes them: float32 (B, 3, S, S)."""
     torch = import_torch()
     config = setting.config
-    pixels = torch.from_numpy(draw_pictures(setting.batch_size, size)).permute(0, 3, 1, 2).float() / 255
+    pixels = torch.from_numpy(draw_images(setting.batch_size, size)).permute(0, 3, 1, 2).float() / 255
     mean, std = (torch.tensor(x).view(1, 3, 1, 1) for x in (config.image_mean, config.image_std))
     return ((pixels - mean) / std).to(device)

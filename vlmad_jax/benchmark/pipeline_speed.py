@@ -1,6 +1,6 @@
-"""How many pictures a second the reading pipeline alone decodes and resizes, by number of workers.
+"""How many images a second the reading pipeline alone decodes and resizes, by number of workers.
 
-The pictures are made: fractal colour with a camera's noise, which PNG and JPEG compress about as they do the
+The images are made: fractal colour with a camera's noise, which PNG and JPEG compress about as they do the
 photographs of MVTec AD. They stay in the memory of the file system, so no disk is measured.
 """
 
@@ -24,38 +24,38 @@ from vlmad_jax.errors import InputError
 from vlmad_jax.runtime.contents import THREADS, digest
 from vlmad_jax.runtime.machine import describe
 
-# Suffix -> how the pictures are saved.
+# Suffix -> how the images are saved.
 FORMATS: dict[str, dict[str, Any]] = {"png": {"compress_level": 6}, "jpg": {"quality": 95}}
-# Different pictures; they are read again and again.
+# Different images; they are read again and again.
 FILES = 16
 # Times that each is hashed.
 DIGESTS = 20
 BATCH = 16
 # The standard deviation of a camera's noise, of 255.
 NOISE = 2.0
-# Pictures a second that keep a GPU busy, and the cores beside it.
+# Images a second that keep a GPU busy, and the cores beside it.
 WANTED, CORES = 400, 16
 
 Results = dict[str, Any]
 
 
 def measure(
-    pictures: int,
+    images: int,
     sides: Sequence[int],
     formats: Sequence[str],
     workers: Sequence[int],
     size: int,
     seed: int,
 ) -> Results:
-    """Reads made pictures with each number of workers, with a progress bar.
+    """Reads made images with each number of workers, with a progress bar.
 
     Args:
-      pictures: that each of them reads.
+      images: that each of them reads.
       sides: of the files, in pixels.
       formats: keys of `FORMATS`.
       workers: processes that decode; 0 decodes in threads.
-      size: S, the side that pictures are resized to.
-      seed: of the pictures.
+      size: S, the side that images are resized to.
+      seed: of the images.
 
     Raises:
       InputError: an unknown format.
@@ -64,24 +64,24 @@ def measure(
         if name not in FORMATS:
             raise InputError(f"format {name!r} is not one of {', '.join(FORMATS)}; give one of these")
     rows: list[Results] = []
-    with tempfile.TemporaryDirectory() as folder, tqdm(disable=None, unit=" pictures") as bar:
-        warm_up = made_pictures(Path(folder), size, next(iter(FORMATS)), seed)
+    with tempfile.TemporaryDirectory() as folder, tqdm(disable=None, unit=" images") as bar:
+        warm_up = made_images(Path(folder), size, next(iter(FORMATS)), seed)
         read([*warm_up, *warm_up], size, 0, bar)  # imports grain
-        bar.reset(pictures * len(sides) * len(formats) * len(workers))
+        bar.reset(images * len(sides) * len(formats) * len(workers))
         for side in sides:
             for name in formats:
-                samples = made_pictures(Path(folder), side, name, seed)
+                samples = made_images(Path(folder), side, name, seed)
                 size_on_disk = sum(Path(sample.path).stat().st_size for sample in samples) / len(samples)
                 known = {"bytes": size_on_disk, "digests_per_second": digest_rate(samples)}
-                stream = [samples[number % len(samples)] for number in range(pictures)]
+                stream = [samples[number % len(samples)] for number in range(images)]
                 for count in workers:
                     row = {"side": side, "format": name, **known, "workers": count}
                     rows.append(row | read(stream, size, count, bar))
-    return {"machine": describe(), "pictures": pictures, "size": size, "seed": seed, "rows": rows}
+    return {"machine": describe(), "images": images, "size": size, "seed": seed, "rows": rows}
 
 
 def read(samples: Sequence[Sample], size: int, workers: int, bar: tqdm[Any]) -> Results:
-    """Reads the pictures once: how long until the first batch, and the rate from there on.
+    """Reads the images once: how long until the first batch, and the rate from there on.
 
     "cpu_seconds" is what that takes of all cores; None with processes, of which it is not known.
     """
@@ -94,7 +94,7 @@ def read(samples: Sequence[Sample], size: int, workers: int, bar: tqdm[Any]) -> 
         ended = time.perf_counter()
     return {
         "start_seconds": first - began,
-        "pictures_per_second": (len(samples) - BATCH) / (ended - first),
+        "images_per_second": (len(samples) - BATCH) / (ended - first),
         "cpu_seconds": None if workers else time.process_time() - cpu_began,
     }
 
@@ -108,8 +108,8 @@ def digest_rate(samples: Sequence[Sample]) -> float:
     return len(paths) / (time.perf_counter() - began)
 
 
-def made_pictures(folder: Path, side: int, suffix: str, seed: int) -> list[Sample]:
-    """`FILES` pictures of that side, saved in that format."""
+def made_images(folder: Path, side: int, suffix: str, seed: int) -> list[Sample]:
+    """`FILES` images of that side, saved in that format."""
     found = []
     for number in range(FILES):
         rng = np.random.default_rng([seed, number])
@@ -127,11 +127,11 @@ def made_pictures(folder: Path, side: int, suffix: str, seed: int) -> list[Sampl
 
 def table(results: Results) -> str:
     """The results of `measure`, and what they would come to on more cores."""
-    machine, pictures = results["machine"], results["pictures"]
+    machine, images = results["machine"], results["images"]
     lines = [
-        f"{machine['cpu']}, {machine['cores']} cores; {pictures} pictures to {results['size']} pixels",
+        f"{machine['cpu']}, {machine['cores']} cores; {images} images to {results['size']} pixels",
         "",
-        f"{'side':>6}{'format':>8}{'MB':>7}{'workers':>9}{'pictures/s':>12}{'start s':>9}{'a core':>9}",
+        f"{'side':>6}{'format':>8}{'MB':>7}{'workers':>9}{'images/s':>12}{'start s':>9}{'a core':>9}",
     ]
     foretold: list[str] = []
     kinds = {(row["side"], row["format"]): row["digests_per_second"] for row in results["rows"]}
@@ -140,10 +140,10 @@ def table(results: Results) -> str:
     for row in results["rows"]:
         lines.append(
             f"{row['side']:6}{row['format']:>8}{row['bytes'] / 1e6:7.2f}{row['workers'] or 'threads':>9}"
-            f"{row['pictures_per_second']:12.1f}{row['start_seconds']:9.2f}"
+            f"{row['images_per_second']:12.1f}{row['start_seconds']:9.2f}"
         )
         if row["cpu_seconds"] is not None:
-            rate = pictures / row["cpu_seconds"]
+            rate = images / row["cpu_seconds"]
             lines[-1] += f"{rate:9.1f}"
             foretold.append(
                 f"extrapolated, not measured: {WANTED}/s of {row['side']} pixels in {row['format']} take "

@@ -17,9 +17,9 @@ from vlmad_jax.benchmark.work import (
 from vlmad_jax.errors import InputError
 from vlmad_jax.methods import LEARNING, Detector, Options, WinCLIP, learning_method, method
 
-# The work of one picture as published, for each method: (config, window_sizes, shots) -> operations.
+# The work of one image as published, for each method: (config, window_sizes, shots) -> operations.
 PUBLISHED_FLOP = {"winclip": winclip_flop, "anomalyclip": anomalyclip_flop, "aprilgan": aprilgan_flop}
-# What a picture of a training step takes beside its encoding: (config, pictures a step) -> operations.
+# What an image of a training step takes beside its encoding: (config, images a step) -> operations.
 LEARNING_FLOP: dict[str, Callable[[CLIPConfig, int], int]] = {
     "anomalyclip": lambda config, size: prompt_training_flop(config) // size,
     "aprilgan": lambda config, size: projection_training_flop(config),
@@ -35,13 +35,13 @@ class Setting:
       method: the name of a detector.
       arch: what to call `config` in the results.
       config: the shape of the backbone, whose weights are drawn at random.
-      batch_size: B, pictures scored together, or of a step of training.
+      batch_size: B, images scored together, or of a step of training.
       window_sizes: of winclip, sides of the windows in patches; None is 2 and 3.
       shots: K, the number of random references; 0 is zero-shot.
-      work: "score"; "train", a step of training on pictures; or "train_cached", one on cached features.
+      work: "score"; "train", a step of training on images; or "train_cached", one on cached features.
       window_stride: of winclip, patches between windows; above 1 it trades accuracy for speed.
       merge_tokens: of winclip, tokens merged in each layer; above 0 it trades accuracy for speed.
-      view_sizes: of winclip, other sides in pixels at which it also reads the whole picture.
+      view_sizes: of winclip, other sides in pixels at which it also reads the whole image.
 
     Raises:
       InputError: an unknown method or work, training of a method that learns nothing, a window or stride that
@@ -69,7 +69,7 @@ class Setting:
                 f"give one of {', '.join(PUBLISHED_FLOP)}"
             )
         if self.batch_size < 1:
-            raise InputError(f"--batch_size={self.batch_size} holds no picture; give 1 or more")
+            raise InputError(f"--batch_size={self.batch_size} holds no image; give 1 or more")
         if self.shots < 0:
             raise InputError(f"--shots={self.shots} is below zero; give 0 for zero-shot, or the references")
         if self.window_sizes is None and self.method == "winclip":
@@ -97,7 +97,7 @@ class Setting:
 
     @property
     def published_flop(self) -> int:
-        """Matrix-product operations a picture, as published: in training, every step encodes its pictures."""
+        """Matrix-product operations an image, as published: in training, every step encodes its images."""
         forward = PUBLISHED_FLOP[self.method](self.config, self.window_sizes, self.shots)
         if self.work == "score":
             return forward

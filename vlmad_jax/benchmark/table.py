@@ -7,7 +7,7 @@ from typing import Any
 
 COLUMNS = (
     ("", 18),
-    ("pictures/s", 11),
+    ("images/s", 11),
     ("min", 10),
     ("max", 10),
     ("rounds", 7),
@@ -21,7 +21,7 @@ COLUMNS = (
 
 def table(results: dict[str, Any]) -> str:
     """The results of `run` in at most 110 columns; the last two are shares of the machine's matmul rate."""
-    setting, machine, work = results["setting"], results["machine"], results["gflop_per_picture"]
+    setting, machine, work = results["setting"], results["machine"], results["gflop_per_image"]
     windows = f"windows {listed(setting['window_sizes'])}, " if setting["window_sizes"] else ""
     trades = "".join(
         f"{name.replace('_', ' ')} {listed(setting[name])}, "
@@ -33,7 +33,7 @@ def table(results: dict[str, Any]) -> str:
     done = work_names.get(setting["work"], shots)
     rows = [[name for name, _ in COLUMNS]]
     for contender, figures in results["contenders"].items():
-        speed, share = figures["pictures_per_second"], figures["share_of_matmul_rate"]
+        speed, share = figures["images_per_second"], figures["share_of_matmul_rate"]
         rows.append(
             [
                 contender,
@@ -52,7 +52,7 @@ def table(results: dict[str, Any]) -> str:
         f"{setting['method']} {done}, {setting['arch']}, {windows}{trades}batch {setting['batch_size']}",
         f"{machine['device']}, {machine['cores']} cores, jax {machine['jax']}, "
         f"load average {results['load_average']:.1f} before",
-        f"work of a picture: {work['published']:.4g} GFLOP as published, {work['executed']:.4g} executed",
+        f"work of an image: {work['published']:.4g} GFLOP as published, {work['executed']:.4g} executed",
         "",
         *("".join(cell.rjust(width) for cell, (_, width) in zip(row, COLUMNS, strict=True)) for row in rows),
     ]

@@ -2,7 +2,7 @@
 
 Theirs is no package that can be installed, so what it does is written down here: attention as two batched
 products with a softmax between them, both streams side by side in the replaced layers, maps interpolated to
-the size of the picture, and scipy's Gaussian filter on the host. `tests/benchmark/test_peers.py` holds it
+the size of the image, and scipy's Gaussian filter on the host. `tests/benchmark/test_peers.py` holds it
 against our own.
 """
 
@@ -21,7 +21,7 @@ from vlmad_jax.methods.anomalyclip import TEMPERATURE
 
 
 class TorchAnomalyCLIP:
-    """Scores pictures one at a time; the setting is that of one of our detectors.
+    """Scores images one at a time; the setting is that of one of our detectors.
 
     Attributes:
       model: an open_clip model.
@@ -38,15 +38,15 @@ class TorchAnomalyCLIP:
         )
         self.positions = torch.from_numpy(np.array(positions)).to(device)
 
-    def __call__(self, pictures: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    def __call__(self, batch: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Normalised (B, 3, S, S) -> image scores (B,) and maps (B, S, S)."""
-        scored = [self.score(picture[None]) for picture in pictures]
-        images, maps = zip(*scored, strict=True)
-        return torch.stack(images), torch.stack(maps)
+        scored = [self.score(one[None]) for one in batch]
+        scores, maps = zip(*scored, strict=True)
+        return torch.stack(scores), torch.stack(maps)
 
-    def score(self, picture: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """One picture (1, 3, S, S): its score and its map (S, S)."""
-        image, layers = self.encode(picture)
+    def score(self, one: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """One image (1, 3, S, S): its score and its map (S, S)."""
+        image, layers = self.encode(one)
         score = self.probabilities(image @ self.visual.proj)[0, 1]
         total: Any = 0
         for tokens in layers:
@@ -57,10 +57,10 @@ class TorchAnomalyCLIP:
         blurred = gaussian_filter(total.cpu().numpy(), self.setting.blur_sigma)
         return score, torch.from_numpy(blurred)
 
-    def encode(self, picture: torch.Tensor) -> tuple[torch.Tensor, list[torch.Tensor]]:
+    def encode(self, image: torch.Tensor) -> tuple[torch.Tensor, list[torch.Tensor]]:
         """The class token (1, D) of CLIP's own stream, and the tokens (1, T, D) of the feature layers."""
         visual, setting = self.visual, self.setting
-        patches = visual.conv1(picture).flatten(2).transpose(1, 2)
+        patches = visual.conv1(image).flatten(2).transpose(1, 2)
         class_token = visual.class_embedding.expand(1, 1, -1)
         own = visual.ln_pre(torch.cat([class_token, patches], dim=1) + self.positions)
         blocks = visual.transformer.resblocks

@@ -44,7 +44,7 @@ def run(
       against: the name of a peer in `PEERS`, measured in each of the dtypes too.
 
     Returns:
-      `machine` and `load_average` of the minute before; `setting`; `gflop_per_picture`; in `contenders` by
+      `machine` and `load_average` of the minute before; `setting`; `gflop_per_image`; in `contenders` by
       name what `summary` gives; and with a peer, `ratios` and `differences` of each of ours and each of its
       (`comparison`). It holds what JSON can.
 
@@ -78,7 +78,7 @@ def run(
             "view_sizes": setting.view_sizes and list(setting.view_sizes),
             "shots": setting.shots,
         },
-        "gflop_per_picture": {
+        "gflop_per_image": {
             "published": setting.published_flop / 1e9,
             "executed": first.executed_flop / 1e9,
         },
@@ -99,7 +99,7 @@ def take_turns(
 ) -> tuple[dict[str, Start], dict[str, list[Round]], dict[str, Any]]:
     """Starts every contender, (its class, its dtype) by name, and measures them in rounds.
 
-    Returns their starts, rounds and, with `keep_scores`, what they made of the pictures.
+    Returns their starts, rounds and, with `keep_scores`, what they made of the images.
     """
     starts: dict[str, Start] = {}
     rounds: dict[str, list[Round]] = {name: [] for name in contenders}
@@ -172,10 +172,10 @@ def comparison(
 def summary(setting: Setting, start: Start, rounds: Sequence[Round]) -> Results:
     """The figures of one contender.
 
-    `pictures_per_second` over the rounds; `compile_seconds`, the first call less a median one;
+    `images_per_second` over the rounds; `compile_seconds`, the first call less a median one;
     `peak_memory_bytes`; `matmul`, the highest rate of any shape in any round, since other work on the machine
-    only ever lowers a peak; `share_of_matmul_rate`, the picture's work, as published and as our program does
-    it, times the median pictures a second over that rate. As less is executed than published, the published
+    only ever lowers a peak; `share_of_matmul_rate`, the image's work, as published and as our program does
+    it, times the median images a second over that rate. As less is executed than published, the published
     share can pass 1.
     """
     speeds = [setting.batch_size / measured.call for measured in rounds]
@@ -184,7 +184,7 @@ def summary(setting: Setting, start: Start, rounds: Sequence[Round]) -> Results:
     compiling = start.first_call - statistics.median(measured.call for measured in rounds)
     return {
         "rounds": len(rounds),
-        "pictures_per_second": {"median": speed, "min": min(speeds), "max": max(speeds)},
+        "images_per_second": {"median": speed, "min": min(speeds), "max": max(speeds)},
         "compile_seconds": max(0.0, compiling),
         "peak_memory_bytes": start.peak_memory,
         "matmul": {"shape": list(shape), "gflop_per_second": rate / 1e9},

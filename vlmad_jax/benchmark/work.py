@@ -1,4 +1,4 @@
-"""The work of scoring or learning from one picture, in floating-point operations of matrix products.
+"""The work of scoring or learning from one image, in floating-point operations of matrix products.
 
 A product of (n, k) and (k, m) is 2 n k m operations. Norms, softmax and activations are not counted.
 """
@@ -20,9 +20,9 @@ from vlmad_jax.scoring.windows import sliding_windows
 
 
 def winclip_flop(config: CLIPConfig, window_sizes: tuple[int, ...] | None = None, shots: int = 0) -> int:
-    """WinCLIP's work for one picture as published, at the backbone's own image size.
+    """WinCLIP's work for one image as published, at the backbone's own image size.
 
-    Counted are the patch embedding; the whole picture and every window, each with a class token, through all
+    Counted are the patch embedding; the whole image and every window, each with a class token, through all
     layers for all tokens (queries, keys, values, both products of attention, output, MLP) and the projection
     of the class token; their cosines with two texts; and with references their cosines, and those of all
     patches, with the memory. ViT-B/16-plus-240 with windows of 2 and 3 is 673 GFLOP, of which the layers'
@@ -31,7 +31,7 @@ def winclip_flop(config: CLIPConfig, window_sizes: tuple[int, ...] | None = None
     Args:
       config: the backbone.
       window_sizes: sides of the windows in patches; None is 2 and 3.
-      shots: K, the number of reference pictures.
+      shots: K, the number of reference images.
 
     Raises:
       InputError: a window that is larger than the grid.
@@ -53,7 +53,7 @@ def winclip_flop(config: CLIPConfig, window_sizes: tuple[int, ...] | None = None
 
 
 def anomalyclip_flop(config: CLIPConfig, window_sizes: tuple[int, ...] | None = None, shots: int = 0) -> int:
-    """AnomalyCLIP's work for one picture as published, in the setting that `AnomalyCLIP.scaled` gives.
+    """AnomalyCLIP's work for one image as published, in the setting that `AnomalyCLIP.scaled` gives.
 
     Counted are the patch embedding; all layers for all tokens; both products of the v-v attention of the
     replaced layers and its output; the projections of the class token and of the patches of each feature
@@ -83,7 +83,7 @@ def anomalyclip_flop(config: CLIPConfig, window_sizes: tuple[int, ...] | None = 
 
 
 def aprilgan_flop(config: CLIPConfig, window_sizes: tuple[int, ...] | None = None, shots: int = 0) -> int:
-    """APRIL-GAN's work for one picture as published, in the setting that `AprilGAN.scaled` gives.
+    """APRIL-GAN's work for one image as published, in the setting that `AprilGAN.scaled` gives.
 
     Counted are the patch embedding; all layers for all tokens; the projections of the class token and of the
     patches of each feature layer, and their cosines with two texts; and with references the cosines of those
@@ -92,7 +92,7 @@ def aprilgan_flop(config: CLIPConfig, window_sizes: tuple[int, ...] | None = Non
     Args:
       config: the backbone.
       window_sizes: none; it has no windows.
-      shots: K, the number of reference pictures.
+      shots: K, the number of reference images.
 
     Raises:
       InputError: windows.
@@ -110,7 +110,7 @@ def aprilgan_flop(config: CLIPConfig, window_sizes: tuple[int, ...] | None = Non
 
 
 def projection_training_flop(config: CLIPConfig) -> int:
-    """The work of a step that learns APRIL-GAN's projections, for each picture and beside its encoding.
+    """The work of a step that learns APRIL-GAN's projections, for each image and beside its encoding.
 
     Counted is the gradient of the projections, as large as projecting the patches; that of the cosines with
     two texts is left out.
@@ -121,7 +121,7 @@ def projection_training_flop(config: CLIPConfig) -> int:
 
 
 def prompt_training_flop(config: CLIPConfig) -> int:
-    """The work of a step that learns AnomalyCLIP's prompts, pictures aside, as published.
+    """The work of a step that learns AnomalyCLIP's prompts, images aside, as published.
 
     Counted are two sentences of full length through the text transformer, and back to its input: the weights
     are frozen, so going back costs as much as going forward, but for attention, whose products have two

@@ -27,7 +27,7 @@ from vlmad_jax.runtime.tracing import traced
 flags.disclaim_key_flags()  # they are the entry points', whose --help shows them
 
 ABOUT_BUNDLED = f"""\
-{BUNDLED} is a very small model trained on rendered pictures: it is for trying the software, not for
+{BUNDLED} is a very small model trained on rendered images: it is for trying the software, not for
 judging parts or methods. For real figures give --weights=openai/clip-vit-base-patch16,
 --weights=openai/clip-vit-large-patch14-336 or the directory of an open_clip checkpoint; see
 weights/README.md."""
@@ -38,7 +38,7 @@ DEFAULT_METHOD = "winclip"
 
 
 def define_model_flags(windows: bool = True) -> None:
-    """Defines the flags of a backbone, and of how pictures pass through it."""
+    """Defines the flags of a backbone, and of how images pass through it."""
     define_path("weights", BUNDLED, "A checkpoint's directory or Hugging Face hub id.")
     flags.DEFINE_string(
         "dtype", "float32", "float32, bfloat16 for faster matrix products, or int8, which trades accuracy."
@@ -56,12 +56,12 @@ def define_window_flags() -> None:
     flags.DEFINE_integer(
         "merge_tokens", None, "Tokens winclip merges in each layer; above 0 it trades accuracy for speed."
     )
-    flags.DEFINE_list("view_sizes", None, "Other sides in pixels at which winclip also reads whole pictures.")
+    flags.DEFINE_list("view_sizes", None, "Other sides in pixels at which winclip also reads whole images.")
 
 
 def define_workers_flag() -> None:
-    """Defines the flag of how pictures are decoded."""
-    flags.DEFINE_integer("workers", 0, "Processes that decode pictures; 0 decodes in threads.", lower_bound=0)
+    """Defines the flag of how images are decoded."""
+    flags.DEFINE_integer("workers", 0, "Processes that decode images; 0 decodes in threads.", lower_bound=0)
 
 
 def define_shared_flags(windows: bool = True) -> None:
@@ -73,7 +73,7 @@ def define_shared_flags(windows: bool = True) -> None:
     )
     define_path("data_dir", None, "Where it is; elpv, textures and synthetic need none.")
     flags.DEFINE_list("categories", [], "Categories to run; all if not given.")
-    flags.DEFINE_integer("batch_size", 16, "Pictures scored together, by all devices.", lower_bound=1)
+    flags.DEFINE_integer("batch_size", 16, "Images scored together, by all devices.", lower_bound=1)
     define_path("out", None, "Folder of the results; results/<experiment>/<a name of the run>.")
     flags.DEFINE_bool("resume", True, "Keep what an interrupted run finished.")
 
@@ -84,7 +84,7 @@ def define_flags(sample_flags: bool = False) -> None:
     flags.DEFINE_string("method", DEFAULT_METHOD, f"The system to evaluate: {', '.join(METHODS)}.")
     flags.DEFINE_integer("seed", 0, "Of the draw of good samples.", lower_bound=0)
     define_path("params", None, "What was learned: a folder of experiments.train, or a .pth file.")
-    flags.DEFINE_bool("save_maps", False, "Also write a picture of each anomaly map.")
+    flags.DEFINE_bool("save_maps", False, "Also write an image of each anomaly map.")
     flags.DEFINE_integer("processes", None, "How many of this command share --out, perhaps on other hosts.")
     flags.DEFINE_integer(
         "process", None, "Which of them this is, from 0: it does its share of the categories."
@@ -100,7 +100,7 @@ def shots_from(value: str) -> int | Literal["all"]:
     if value == "all":
         return "all"
     if not value.isdecimal():
-        raise InputError(f"--shots={value} is not a number of pictures; give for example 4, or all")
+        raise InputError(f"--shots={value} is not a number of images; give for example 4, or all")
     return int(value)
 
 

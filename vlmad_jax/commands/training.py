@@ -24,23 +24,23 @@ def define() -> None:
     """Defines the flags."""
     flags.DEFINE_string("method", None, f"The method to train: {', '.join(LEARNING)}.")
     define_path("weights", BUNDLED, "The backbone: a checkpoint's directory or Hugging Face hub id.")
-    flags.DEFINE_integer("epochs", DEFAULT.epochs, "Times that every picture is seen.", lower_bound=1)
-    flags.DEFINE_integer("batch_size", DEFAULT.batch_size, "Pictures a step, of all devices.", lower_bound=1)
+    flags.DEFINE_integer("epochs", DEFAULT.epochs, "Times that every image is seen.", lower_bound=1)
+    flags.DEFINE_integer("batch_size", DEFAULT.batch_size, "Images a step, of all devices.", lower_bound=1)
     flags.DEFINE_float("learning_rate", DEFAULT.learning_rate, "Of Adam.", lower_bound=0.0)
-    flags.DEFINE_integer("seed", DEFAULT.seed, "Of parameters and the pictures' order.", lower_bound=0)
+    flags.DEFINE_integer("seed", DEFAULT.seed, "Of parameters and the images' order.", lower_bound=0)
     flags.DEFINE_string("dtype", DEFAULT.dtype, "float32, or bfloat16 for faster matrix products.")
-    flags.DEFINE_bool("cache_features", DEFAULT.cache_features, "Encode every picture only once.")
+    flags.DEFINE_bool("cache_features", DEFAULT.cache_features, "Encode every image only once.")
     flags.DEFINE_string(
         "auxiliary",
         None,
-        "Learn from the data set's good training pictures alone, with synthetic defects: "
-        f"{', '.join(AUXILIARY)} pastes patches, scars and blots. If not given, from its test pictures.",
+        "Learn from the data set's good training images alone, with synthetic defects: "
+        f"{', '.join(AUXILIARY)} pastes patches, scars and blots. If not given, from its test images.",
     )
     flags.DEFINE_float("cache_gigabytes", RESOURCES.cache_gigabytes, "Features beyond this go to disk.")
     flags.DEFINE_integer("accumulate", RESOURCES.accumulate, "Parts of a batch in turn.", lower_bound=1)
     flags.DEFINE_integer("save_every", RESOURCES.save_every, "Steps between checkpoints.", lower_bound=1)
     flags.DEFINE_integer("workers", RESOURCES.workers, "Processes that decode; 0 is threads.", lower_bound=0)
-    flags.DEFINE_integer("image_size", None, "Side of the pictures in pixels.")
+    flags.DEFINE_integer("image_size", None, "Side of the images in pixels.")
     flags.DEFINE_integer("dpam_layers", None, "Last vision layers with DPAM; 0 is plain CLIP.")
     flags.DEFINE_list("feature_layers", None, "Vision layers that are compared with the prompts, from 1.")
     flags.DEFINE_integer("context_length", None, "Learned tokens of each prompt.")

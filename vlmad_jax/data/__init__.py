@@ -1,4 +1,4 @@
-"""Data sets: what is in them (TFDS indexes of paths), and reading their pictures in batches (grain)."""
+"""Data sets: what is in them (TFDS indexes of paths), and reading their images in batches (grain)."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -34,7 +34,7 @@ def load_dataset(name: str, data_dir: str | Path | None = None, categories: Sequ
 
     `name` is a key of DATASETS and `data_dir` what it needs: none for elpv, textures, synthetic*. What people
     have to be told of it is told by `notices.tell`.
-    Raises InputError for everything that is wrong with them, with the files or with the pictures' masks.
+    Raises InputError for everything that is wrong with them, with the files or with the images' masks.
     """
     if name not in DATASETS:
         raise InputError(f"--dataset: unknown data set {name!r}; choose one of {', '.join(DATASETS)}")

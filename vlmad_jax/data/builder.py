@@ -1,7 +1,7 @@
 """The TFDS builder that all data sets share, and the index it prepares.
 
-An example of the index is the path of a picture and what is known of it, not the picture: so TFDS needs no
-TensorFlow, preparing takes a second, and the pictures are decoded once, in the reading pipeline.
+An example of the index is the path of an image and what is known of it, not the image: so TFDS needs no
+TensorFlow, preparing takes a second, and the images are decoded once, in the reading pipeline.
 
     builder = SampleIndex(source, root, data_dir)
     builder.download_and_prepare()

@@ -25,30 +25,30 @@ def choose_categories(dataset: DataSet, chosen: Sequence[str]) -> tuple[Sample, 
 
 
 def check(dataset: DataSet) -> None:
-    """Raise InputError for a category without test pictures or good ones, or a mask of the wrong size.
+    """Raise InputError for a category without test images or good ones, or a mask of the wrong size.
 
-    Sizes are read from the headers. A picture whose header is broken passes: whoever reads it counts it.
+    Sizes are read from the headers. An image whose header is broken passes: whoever reads it counts it.
     """
     for category in dataset.categories:
         samples = [sample for sample in dataset.samples if sample.category == category]
         if not any(sample.label == 0 for sample in samples):
             raise InputError(
-                f"{dataset.root}: category {category!r} has no good pictures; add some or leave it out"
+                f"{dataset.root}: category {category!r} has no good images; add some or leave it out"
             )
         if not any(sample.split == "test" for sample in samples):
             raise InputError(
-                f"{dataset.root}: category {category!r} has no test pictures; add some or leave it out"
+                f"{dataset.root}: category {category!r} has no test images; add some or leave it out"
             )
     for sample in dataset.samples:
         for mask in sample.masks if sample.label else ():
             _check_mask(sample.path, mask)
 
 
-def _check_mask(picture: str, mask: str) -> None:
+def _check_mask(image: str, mask: str) -> None:
     try:
-        width, height = shown_size(picture)
+        width, height = shown_size(image)
     except InputError:
         return
     if (found := shown_size(mask)) != (width, height):
-        sizes = f"{found[0]} x {found[1]}, but its picture is {width} x {height}"
-        raise InputError(f"{mask}: the mask is {sizes} ({picture}); draw it at the size of the picture")
+        sizes = f"{found[0]} x {found[1]}, but its image is {width} x {height}"
+        raise InputError(f"{mask}: the mask is {sizes} ({image}); draw it at the size of the image")

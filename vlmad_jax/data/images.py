@@ -1,4 +1,4 @@
-"""Reading pictures as a person would see them, and masks as 0 and 1."""
+"""Reading images as a person would see them, and masks as 0 and 1."""
 
 import contextlib
 import io
@@ -15,7 +15,7 @@ from PIL import Image, ImageOps
 from vlmad_jax.data.mask_values import is_lossy, marked
 from vlmad_jax.errors import InputError
 
-# Formats that Pillow lists but that are no pictures of pixels, or that it only opens with outside help.
+# Formats that Pillow lists but that are no images of pixels, or that it only opens with outside help.
 _NOT_RASTER = {"BUFR", "EPS", "GRIB", "HDF5", "MPEG", "PDF", "WMF"}
 _ORIENTATION = 0x0112  # the EXIF tag; 5 to 8 swap width and height
 # Formats whose files may hold several images of equal rank. Others hold one in several sizes, its layers, or,
@@ -23,13 +23,13 @@ _ORIENTATION = 0x0112  # the EXIF tag; 5 to 8 swap width and height
 _PAGED = {"AVIF", "DCX", "FLI", "GIF", "PNG", "TIFF", "WEBP"}
 _KIND_OF_PAGE = 254  # the TIFF tag NewSubfileType: bit 0 is a smaller copy, bit 2 a mask of another page
 _DEPTHS = (255, 4095, 65535)  # the largest value of 8, 12 and 16 bits
-# A picture of more pixels is refused by its header: decoded it would take more than 0.8 GB, 1 GB for some.
-LARGEST_PICTURE = 200_000_000
+# An image of more pixels is refused by its header: decoded it would take more than 0.8 GB, 1 GB for some.
+LARGEST_IMAGE = 200_000_000
 _OPENING = threading.Lock()
 
 
 @cache
-def picture_suffixes() -> frozenset[str]:
+def image_suffixes() -> frozenset[str]:
     """The lower-case suffixes, with their dot, of the raster formats that Pillow opens."""
     suffixes = Image.registered_extensions().items()
     return frozenset(suffix for suffix, kind in suffixes if kind in Image.OPEN and kind not in _NOT_RASTER)
@@ -42,16 +42,16 @@ def _formats() -> tuple[str, ...]:
     return tuple(kind for kind in Image.ID if kind not in _NOT_RASTER)
 
 
-def is_picture(path: Path) -> bool:
-    """Whether the name is that of a picture; hidden files are none."""
-    return path.suffix.lower() in picture_suffixes() and not path.name.startswith(".")
+def is_image(path: Path) -> bool:
+    """Whether the name is that of an image; hidden files are none."""
+    return path.suffix.lower() in image_suffixes() and not path.name.startswith(".")
 
 
 class SeveralImages(InputError):
     """A file holds several images where one was asked for."""
 
 
-def read_picture(path: str | Path) -> Image.Image:
+def open_image(path: str | Path) -> Image.Image:
     """Read an image, of any mode that Pillow decodes, as RGB with 8 bits.
 
     Its EXIF rotation is applied; what is transparent lies over white; grey, palette and CMYK images are
@@ -61,25 +61,25 @@ def read_picture(path: str | Path) -> Image.Image:
 
     Raises:
       SeveralImages: the file holds more than one, see `read_pages`.
-      InputError: the file is missing, does not decode, or has more than `LARGEST_PICTURE` pixels.
+      InputError: the file is missing, does not decode, or has more than `LARGEST_IMAGE` pixels.
     """
-    with _opened(path, "picture") as file:
+    with _opened(path, "image") as file:
         return _only(file, path)
 
 
-def decode_picture(content: bytes, name: str) -> Image.Image:
-    """The bytes of a file as `read_picture` reads it; errors call it by `name`."""
-    with _explained(name, "picture"), _header(io.BytesIO(content), name) as file:
+def decode_image(content: bytes, name: str) -> Image.Image:
+    """The bytes of a file as `open_image` reads it; errors call it by `name`."""
+    with _explained(name, "image"), _header(io.BytesIO(content), name) as file:
         return _only(file, name)
 
 
 def read_pages(path: str | Path) -> Iterator[Image.Image]:
-    """Every image in a file, each as `read_picture` reads one.
+    """Every image in a file, each as `open_image` reads one.
 
     Pages of a TIFF that are smaller copies or masks of others are passed over. Raises InputError as
-    `read_picture` does, but for files of several images.
+    `open_image` does, but for files of several images.
     """
-    with _opened(path, "picture") as file:
+    with _opened(path, "image") as file:
         for number in _pages(file):
             file.seek(number)
             _check_size(path, file)
@@ -92,21 +92,21 @@ def page_sizes(path: str | Path) -> list[tuple[int, int]]:
     Raises InputError when the file is missing or a header does not decode.
     """
     sizes = []
-    with _opened(path, "picture") as file:
+    with _opened(path, "image") as file:
         for number in _pages(file):
             file.seek(number)
             sizes.append(_size_as_shown(file))
     return sizes
 
 
-def to_rgb(picture: Image.Image) -> Image.Image:
-    """A picture that is open already, as `read_picture` reads it from a file.
+def to_rgb(image: Image.Image) -> Image.Image:
+    """An image that is open already, as `open_image` reads it from a file.
 
     Raises InputError when it does not decode, or has too many pixels.
     """
-    with _explained("the picture", "picture"):
-        _check_size("the picture", picture)
-        return _as_rgb(ImageOps.exif_transpose(picture))
+    with _explained("the image", "image"):
+        _check_size("the image", image)
+        return _as_rgb(ImageOps.exif_transpose(image))
 
 
 def _pages(file: Image.Image) -> list[int]:
@@ -135,25 +135,25 @@ def _only(file: Image.Image, name: str | Path) -> Image.Image:
     return _as_rgb(file)
 
 
-def _as_rgb(picture: Image.Image) -> Image.Image:
-    if picture.mode.startswith(("I", "F")):
-        picture = Image.fromarray(_to_8_bits(np.asarray(picture)))
-    if picture.has_transparency_data:
-        picture = picture.convert("RGBA")
-        white = Image.new("RGBA", picture.size, "white")
-        picture = Image.alpha_composite(white, picture)
-    return picture if picture.mode == "RGB" else picture.convert("RGB")
+def _as_rgb(image: Image.Image) -> Image.Image:
+    if image.mode.startswith(("I", "F")):
+        image = Image.fromarray(_to_8_bits(np.asarray(image)))
+    if image.has_transparency_data:
+        image = image.convert("RGBA")
+        white = Image.new("RGBA", image.size, "white")
+        image = Image.alpha_composite(white, image)
+    return image if image.mode == "RGB" else image.convert("RGB")
 
 
 def read_image(path: str | Path, size: int | None = None) -> np.ndarray:
     """Read an image as uint8 (height, width, 3), or resized to (size, size, 3) as detectors take it.
 
-    `~` is the home folder. Raises InputError for what `read_picture` raises, and a size below 1.
+    `~` is the home folder. Raises InputError for what `open_image` raises, and a size below 1.
     """
     if size is not None and size < 1:
         raise InputError(f"size {size}: give a side of 1 pixel or more")
-    picture = read_picture(Path(path).expanduser())
-    return np.array(picture) if size is None else np.array(resize_picture(picture, size))
+    image = open_image(Path(path).expanduser())
+    return np.array(image) if size is None else np.array(resize_image(image, size))
 
 
 def read_mask(path: str | Path) -> np.ndarray:
@@ -192,11 +192,11 @@ def read_masks(paths: Sequence[str | Path]) -> np.ndarray:
 
 
 def shown_size(path: str | Path) -> tuple[int, int]:
-    """Width and height as a person sees the picture (EXIF rotation applied), from its header alone.
+    """Width and height as a person sees the image (EXIF rotation applied), from its header alone.
 
     Raises InputError when the file is missing or its header does not decode.
     """
-    with _opened(path, "picture") as file:
+    with _opened(path, "image") as file:
         return _size_as_shown(file)
 
 
@@ -205,13 +205,13 @@ def _size_as_shown(file: Image.Image) -> tuple[int, int]:
     return (height, width) if file.getexif().get(_ORIENTATION, 1) >= 5 else (width, height)
 
 
-def resize_picture(picture: Image.Image, size: int | tuple[int, int]) -> np.ndarray:
+def resize_image(image: Image.Image, size: int | tuple[int, int]) -> np.ndarray:
     """Bicubic, antialiased, straight to the square, uint8 (S, S, 3), or to so many (rows, columns).
 
-    The same as torchvision's `Resize((S, S), BICUBIC)` on a PIL picture, which calls this PIL function.
+    The same as torchvision's `Resize((S, S), BICUBIC)` on a PIL image, which calls this PIL function.
     """
     rows, columns = (size, size) if isinstance(size, int) else size
-    return np.asarray(picture.resize((columns, rows), Image.Resampling.BICUBIC))
+    return np.asarray(image.resize((columns, rows), Image.Resampling.BICUBIC))
 
 
 def resize_mask(mask: np.ndarray, size: int) -> np.ndarray:
@@ -219,7 +219,7 @@ def resize_mask(mask: np.ndarray, size: int) -> np.ndarray:
     small = np.array(Image.fromarray(mask).resize((size, size), Image.Resampling.NEAREST))
     if mask.any() and not small.any():
         # A defect thinner than the sampling step can fall between the samples. An empty mask would turn a
-        # defective picture into a good one for the pixel metrics, so the pixel nearest to its centre stays.
+        # defective image into a good one for the pixel metrics, so the pixel nearest to its centre stays.
         rows, columns = np.nonzero(mask)
         row = int((rows.mean() + 0.5) * size / mask.shape[0])
         column = int((columns.mean() + 0.5) * size / mask.shape[1])
@@ -228,7 +228,7 @@ def resize_mask(mask: np.ndarray, size: int) -> np.ndarray:
 
 
 def _to_8_bits(values: np.ndarray) -> np.ndarray:
-    """Scale integers of more than 8 bits, or floats, to uint8 of the same shape; see `read_picture`."""
+    """Scale integers of more than 8 bits, or floats, to uint8 of the same shape; see `open_image`."""
     known = np.isfinite(values)
     if not known.any():
         return np.zeros(values.shape, np.uint8)
@@ -278,9 +278,9 @@ def _explained(path: str | Path, what: str) -> Iterator[None]:
         raise InputError(f"{path}: does not decode ({reason}); replace the file or remove it") from None
 
 
-def _check_size(path: str | Path, picture: Image.Image) -> None:
-    if picture.width * picture.height > LARGEST_PICTURE:
+def _check_size(path: str | Path, image: Image.Image) -> None:
+    if image.width * image.height > LARGEST_IMAGE:
         raise InputError(
-            f"{path}: has {picture.width:,} x {picture.height:,} pixels, more than "
-            f"{LARGEST_PICTURE // 10**6} million; cut it into parts"
+            f"{path}: has {image.width:,} x {image.height:,} pixels, more than "
+            f"{LARGEST_IMAGE // 10**6} million; cut it into parts"
         )

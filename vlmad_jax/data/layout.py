@@ -16,7 +16,7 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
-from vlmad_jax.data.images import is_picture
+from vlmad_jax.data.images import is_image
 from vlmad_jax.data.mask_names import match
 from vlmad_jax.data.samples import GOOD, Sample
 from vlmad_jax.errors import InputError
@@ -41,7 +41,7 @@ def category_folders(root: Path) -> list[Path]:
 def scan_layout(root: Path) -> list[Sample]:
     """All samples below `root`, in the order category, train before test, defect, name.
 
-    Raises InputError when there is no category, a category holds no pictures, or a mask has no picture, or
+    Raises InputError when there is no category, a category holds no images, or a mask has no image, or
     may be that of several.
     """
     folders = category_folders(root)
@@ -61,7 +61,7 @@ def _scan_category(folder: Path) -> list[Sample]:
     closed = _own_folders(folder)
     train = [
         Sample(str(path), folder.name, "train", GOOD)
-        for path in _pictures_below(folder / "train" / GOOD, closed).values()
+        for path in _images_below(folder / "train" / GOOD, closed).values()
     ]
     test = [
         sample
@@ -69,23 +69,23 @@ def _scan_category(folder: Path) -> list[Sample]:
         for sample in _scan_defect(folder, defect.name, closed)
     ]
     if not train and not test:
-        raise InputError(f"--data_dir: category {folder} holds no pictures; expected {LAYOUT}")
+        raise InputError(f"--data_dir: category {folder} holds no images; expected {LAYOUT}")
     return train + test
 
 
 def _scan_defect(folder: Path, defect: str, closed: Callable[[str], bool]) -> list[Sample]:
     there = {path.name: path for path in subfolders(folder / "ground_truth")}
     drawn = named(defect, there) or folder / "ground_truth" / defect
-    pictures = _pictures_below(folder / "test" / defect, closed)
-    masks = _pictures_below(drawn, closed)
+    images = _images_below(folder / "test" / defect, closed)
+    masks = _images_below(drawn, closed)
     try:
-        matched = match(list(pictures), list(masks))
+        matched = match(list(images), list(masks))
     except InputError as error:
         raise InputError(f"{drawn}: {error}") from None
     for mask in matched.left if defect != GOOD else ():
         missing = folder / "test" / defect / Path(mask).with_suffix("").as_posix().removesuffix("_mask")
         raise InputError(
-            f"{masks[mask]}: the picture of this mask is missing; add {missing}.* or remove the mask"
+            f"{masks[mask]}: the image of this mask is missing; add {missing}.* or remove the mask"
         )
     return [
         Sample(
@@ -95,12 +95,12 @@ def _scan_defect(folder: Path, defect: str, closed: Callable[[str], bool]) -> li
             defect,
             tuple(str(masks[mask]) for mask in matched.masks.get(name, ())),
         )
-        for name, path in pictures.items()
+        for name, path in images.items()
     ]
 
 
-def _pictures_below(folder: Path, closed: Callable[[str], bool]) -> dict[str, Path]:
-    """The pictures in a folder and below it by their path from there, sorted folder by folder."""
+def _images_below(folder: Path, closed: Callable[[str], bool]) -> dict[str, Path]:
+    """The images in a folder and below it by their path from there, sorted folder by folder."""
     if not folder.is_dir():
         return {}
     up = leads_up(folder)
@@ -109,11 +109,11 @@ def _pictures_below(folder: Path, closed: Callable[[str], bool]) -> dict[str, Pa
         for place, names in walk(folder, closed=lambda real: up(real) or closed(real))
         for name in names or ()
     ]
-    return {path.relative_to(folder).as_posix(): path for path in sorted(filter(is_picture, found))}
+    return {path.relative_to(folder).as_posix(): path for path in sorted(filter(is_image, found))}
 
 
 def _own_folders(category: Path) -> Callable[[str], bool]:
-    """Whether a real path is that of a folder of the layout, whose pictures have a meaning of their own."""
+    """Whether a real path is that of a folder of the layout, whose images have a meaning of their own."""
     parts = [category / name for name in ("train", "test", "ground_truth")]
     own = {os.path.realpath(path) for part in parts for path in (part, *subfolders(part))}
     return own.__contains__

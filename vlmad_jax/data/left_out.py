@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
 
-from vlmad_jax.data.images import is_picture, picture_suffixes
+from vlmad_jax.data.images import image_suffixes, is_image
 from vlmad_jax.data.layout import category_folders, is_category, subfolders
 from vlmad_jax.data.samples import GOOD, LeftOut, Sample
 from vlmad_jax.runtime.files import leads_up, walk
@@ -49,7 +49,7 @@ def _beside_categories(root: Path) -> Iterator[LeftOut]:
     for path in sorted(root.iterdir()):
         if path.is_dir():
             continue
-        if is_picture(path):
+        if is_image(path):
             yield LeftOut(str(path), "", "image beside the folders of categories")
     for folder in subfolders(root):
         if not is_category(folder) and _holds_images(folder):
@@ -59,7 +59,7 @@ def _beside_categories(root: Path) -> Iterator[LeftOut]:
 
 def _holds_images(folder: Path) -> bool:
     looked_at = itertools.islice(walk(folder, closed=leads_up(folder)), _FOLDERS_LOOKED_AT)
-    return any(is_picture(Path(name)) for _, names in looked_at for name in names or ())
+    return any(is_image(Path(name)) for _, names in looked_at for name in names or ())
 
 
 def _of_category(category: Path, used: _Used) -> Iterator[LeftOut]:
@@ -81,7 +81,7 @@ def _in_hidden_folders(folder: str, category: str) -> Iterator[LeftOut]:
     for path in hidden:
         for below, _, names in os.walk(path):
             for name in sorted(names):
-                if is_picture(Path(name)):
+                if is_image(Path(name)):
                     yield LeftOut(os.path.join(below, name), category, "image in a hidden folder")
 
 
@@ -91,7 +91,7 @@ def _reason(parts: tuple[str, ...]) -> str:
     suffix = Path(name).suffix
     if name.lower() in _ORDINARY or name.startswith("._"):  # the latter are of macOS, beside every file
         return ""
-    known = suffix.lower() in picture_suffixes()
+    known = suffix.lower() in image_suffixes()
     if not folders and not known:
         return ""
     if name.startswith("."):

@@ -1,4 +1,4 @@
-"""Reading pictures in batches of one shape with grain; decoding and resizing run in its workers."""
+"""Reading images in batches of one shape with grain; decoding and resizing run in its workers."""
 
 import contextlib
 import functools
@@ -12,10 +12,10 @@ from PIL import Image
 
 from vlmad_jax.data.images import (
     SeveralImages,
+    open_image,
     read_masks,
-    read_picture,
+    resize_image,
     resize_mask,
-    resize_picture,
 )
 from vlmad_jax.data.prefetch import closed_at_exit, prefetch
 from vlmad_jax.data.samples import Sample
@@ -23,16 +23,16 @@ from vlmad_jax.data.workers import stream
 from vlmad_jax.errors import InputError
 from vlmad_jax.runtime.contents import UNKNOWN, Seen, Signature, seen, signature
 
-__all__ = ["Batch", "ReadPicture", "batches", "prefetch", "read_batches", "why_unreadable"]
+__all__ = ["Batch", "ReadImage", "batches", "prefetch", "read_batches", "why_unreadable"]
 
 _REASON = "S400"  # bytes kept of a reason, so that reasons can be stacked
 
 
 @dataclass(frozen=True)
 class Batch:
-    """Pictures of one group, padded to one shape.
+    """Images of one group, padded to one shape.
 
-    A padding row, like a picture that does not decode, has zeros for a picture and `readable` False.
+    A padding row, like an image that does not decode, has zeros for an image and `readable` False.
     """
 
     image: np.ndarray  # uint8 (B, S, S, 3)
@@ -64,7 +64,7 @@ class ReadRow:
         readable = row.sample is not None
         try:
             if row.sample is not None:
-                pixels = resize_picture(read_picture(row.sample.path), self.size)
+                pixels = resize_image(open_image(row.sample.path), self.size)
                 if self.with_masks and row.sample.label and row.sample.masks:
                     mask = resize_mask(read_masks(row.sample.masks), self.size)
                 image = pixels
@@ -80,7 +80,7 @@ class ReadRow:
 
 
 @dataclass(frozen=True)
-class ReadPicture:
+class ReadImage:
     """Decode and resize one image, by its path, to `shape`, rows and columns.
 
     "image" uint8 (*shape, 3); "size" (height, width) of the image; "milliseconds" that it took; "error", why
@@ -92,7 +92,7 @@ class ReadPicture:
 
     def __call__(self, path: str) -> dict[str, Any]:
         before = signature(path)
-        row = self.read(path, functools.partial(read_picture, path))
+        row = self.read(path, functools.partial(open_image, path))
         return row if row["error"] else row | _seen_fields(seen(path, before))
 
     def read(self, path: str, opened: Callable[[], Image.Image]) -> dict[str, Any]:
@@ -103,12 +103,12 @@ class ReadPicture:
         except InputError as reason:
             failed = self.failed(str(reason).removeprefix(f"{path}: "))
             return failed | {"several": np.bool_(isinstance(reason, SeveralImages))}
-        pixels, size = resize_picture(image, self.shape), (image.height, image.width)
-        return _picture_row(pixels, size, 1000 * (time.perf_counter() - began), "")
+        pixels, size = resize_image(image, self.shape), (image.height, image.width)
+        return _image_row(pixels, size, 1000 * (time.perf_counter() - began), "")
 
     def failed(self, error: str) -> dict[str, Any]:
         """The row of an image that cannot be read."""
-        return _picture_row(np.zeros((*self.shape, 3), np.uint8), (0, 0), 0, error)
+        return _image_row(np.zeros((*self.shape, 3), np.uint8), (0, 0), 0, error)
 
     def each(self, path: str, images: Iterator[Image.Image]) -> Iterator[dict[str, Any]]:
         """The rows of images that all come from one file; one that does not decode is the last."""
@@ -119,9 +119,7 @@ class ReadPicture:
                 yield self.read(path, functools.partial(next, images)) | file
 
 
-def _picture_row(
-    pixels: np.ndarray, size: tuple[int, int], milliseconds: float, error: str
-) -> dict[str, Any]:
+def _image_row(pixels: np.ndarray, size: tuple[int, int], milliseconds: float, error: str) -> dict[str, Any]:
     return {
         "image": pixels,
         "size": np.array(size, np.int32),
@@ -138,7 +136,7 @@ def _seen_fields(file: Seen) -> dict[str, Any]:
 
 
 def seen_in(row: Mapping[str, Any]) -> Seen:
-    """What `ReadPicture` saw of the file."""
+    """What `ReadImage` saw of the file."""
     digest = bytes(row["digest"]).decode()
     return Seen(digest, Signature(*map(int, row["signature"]))) if digest else UNKNOWN
 
@@ -152,7 +150,7 @@ def batches(
     and one group; an empty group has no batch. All groups are one pipeline: workers start once. `workers`
     is the number of processes that decode; 0 decodes in threads of this process. A script that asks for
     processes needs `if __name__ == "__main__":`, as with all multiprocessing. Closing the iterator ends
-    them. Pictures that do not decode are marked, and `why_unreadable` tells the reason; moving batches to
+    them. Images that do not decode are marked, and `why_unreadable` tells the reason; moving batches to
     the device is left to `prefetch`.
     """
     rows = [row for number, group in enumerate(groups) for row in _padded(group, number, batch_size)]
@@ -178,9 +176,9 @@ def _none() -> Generator[dict[str, np.ndarray], None, None]:
 
 
 def why_unreadable(sample: Sample, with_masks: bool) -> str | None:
-    """The one line that says why a picture, or its mask, does not decode; None if both do."""
+    """The one line that says why an image, or its mask, does not decode; None if both do."""
     try:
-        read_picture(sample.path)
+        open_image(sample.path)
         if with_masks and sample.label and sample.masks:
             read_masks(sample.masks)
     except InputError as error:

@@ -1,4 +1,4 @@
-"""A sample is one picture and what is known of it; a data set is an ordered tuple of samples."""
+"""A sample is one image and what is known of it; a data set is an ordered tuple of samples."""
 
 import os
 from collections.abc import Iterable, Mapping
@@ -15,11 +15,11 @@ GOOD = "good"
 
 @dataclass(frozen=True)
 class Sample:
-    """One picture on disk.
+    """One image on disk.
 
     `path` and `masks` are absolute; `split` is "train" or "test"; `defect` is "good" or the name of a
     defect. What any of the masks marks is anomalous; there are none where nothing was drawn. Those of a good
-    picture are not believed. `marked` is the share of the picture's pixels that its masks mark, None where
+    image are not believed. `marked` is the share of the image's pixels that its masks mark, None where
     there are no masks or they do not decode.
     """
 
@@ -37,14 +37,14 @@ class Sample:
 
     @property
     def label(self) -> int:
-        """0 for a good picture, 1 for a defective one."""
+        """0 for a good image, 1 for a defective one."""
         return int(self.defect != GOOD)
 
     @property
     def has_mask(self) -> bool:
-        """Whether it is known which pixels are anomalous: of a good picture none, of others those marked.
+        """Whether it is known which pixels are anomalous: of a good image none, of others those marked.
 
-        A mask of a defective picture that marks nothing says nothing.
+        A mask of a defective image that marks nothing says nothing.
         """
         return not self.label or (bool(self.masks) and self.marked != 0)
 
@@ -89,7 +89,7 @@ class DataSet:
         return self.object_names.get(category) or " ".join(readable(category).replace("_", " ").split())
 
     def has_masks(self, category: str) -> bool:
-        """Whether pixel metrics are defined: there are defective test pictures, and each has a mask.
+        """Whether pixel metrics are defined: there are defective test images, and each has a mask.
 
         A mask that marks nothing is none.
         """

@@ -12,9 +12,9 @@ from vlmad_jax.runtime.cache import cache_folder
 
 @dataclass(frozen=True)
 class Source:
-    """A data set before it is read: where its pictures lie and what each of them is.
+    """A data set before it is read: where its images lie and what each of them is.
 
-    `locate(data_dir)` returns the folder of the pictures, after extracting or rendering them where that
+    `locate(data_dir)` returns the folder of the images, after extracting or rendering them where that
     is needed; `scan(root)` lists the samples in that folder. Both raise InputError. `object_names` names
     the categories in prompts where their own names would not do. `left_out(root, samples)` lists what lies
     there and is not read, where that may surprise. From a source, `vlmad_jax.data.builder` makes the TFDS

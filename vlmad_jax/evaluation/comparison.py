@@ -177,7 +177,7 @@ def compare(grid: Grid, out: Path, resume: bool = True, workers: int = 0) -> dic
       "failed", by name the reason for each cell that could not be run.
 
     Raises:
-      InputError: something is wrong with the pictures, the weights or the parameters of any method.
+      InputError: something is wrong with the images, the weights or the parameters of any method.
     """
     for config in grid.cells.values():
         check_named(config.weights, config.params)
@@ -233,7 +233,7 @@ def row_of(grid: Grid, name: str, shots: Shots, cells: Mapping[str, Figures]) ->
     names = [cell_name(name, shots, seed) for seed in grid.seeds_of(shots)]
     found = [cells[cell] for cell in names if cell in cells]
     row: Figures = {"method": name, "shots": shots, "seeds": len(found)}
-    for figure in (*SHOWN, "picture_seconds", "prepare_seconds", "peak_memory_bytes"):
+    for figure in (*SHOWN, "image_seconds", "prepare_seconds", "peak_memory_bytes"):
         values = [cell[figure] for cell in found if cell[figure] is not None]
         row[figure] = statistics.fmean(values) if values else None
         if figure in SHOWN:

@@ -1,4 +1,4 @@
-"""Evaluating a detector on the test pictures of a data set."""
+"""Evaluating a detector on the test images of a data set."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from vlmad_jax.backbones.checkpoints.hub import check_named
 from vlmad_jax.backbones.clip import load_clip
 from vlmad_jax.backbones.precision import dtype_of
 from vlmad_jax.data import DataSet, Sample, load_dataset
-from vlmad_jax.data.images import read_picture, resize_picture
+from vlmad_jax.data.images import open_image, resize_image
 from vlmad_jax.data.notices import tell
 from vlmad_jax.data.pipeline import Batch, batches, prefetch, why_unreadable
 from vlmad_jax.data.references import draw_references, read_manifest, write_manifest
@@ -35,7 +35,7 @@ from vlmad_jax.methods.detector import check_finite
 from vlmad_jax.runtime.names import shown
 from vlmad_jax.runtime.tracing import each_named, named
 
-# More unreadable pictures than this share of all, and the figures would say little of the data set.
+# More unreadable images than this share of all, and the figures would say little of the data set.
 UNREADABLE_LIMIT = 0.01
 
 
@@ -49,13 +49,13 @@ class EvaluationConfig:
       dataset: a name of `data.DATASETS`.
       data_dir: where it is, for those that need it.
       categories: those to run; all if empty.
-      batch_size: pictures scored together.
+      batch_size: images scored together.
       dtype: "float32", "bfloat16", or "int8", which trades accuracy for speed.
       seed: of the draw of good samples.
       window_sizes: of winclip, sides of the windows in patches; None is its own choice.
       window_stride: of winclip, patches between windows; above 1 it trades accuracy for speed.
       merge_tokens: of winclip, tokens merged in each layer; above 0 it trades accuracy for speed.
-      view_sizes: of winclip, other sides in pixels at which it also reads the whole picture.
+      view_sizes: of winclip, other sides in pixels at which it also reads the whole image.
       params: of methods that learn, where what they learned is; None is what is bundled with the weights.
       shots: good samples of each category, or "all"; 0 is zero-shot.
       references: a manifest that names the good samples instead of drawing them.
@@ -106,9 +106,9 @@ def evaluate(
       config: what to run.
       out: `metrics.json`, `scores.csv` and with `save_maps` `maps/` are written there, whole or not at all.
       resume: keep categories that an interrupted run of the same configuration finished.
-      save_maps: also write a picture of each anomaly map.
+      save_maps: also write an image of each anomaly map.
       workers: processes that decode; 0 decodes in threads of this one.
-      compared: as one of several: also notes how long each category takes to prepare and a picture to score,
+      compared: as one of several: also notes how long each category takes to prepare and an image to score,
         for `Results.timing`, and its progress bar stands below another.
       observe: is shown each category with its maps before it is noted as finished.
       part: the categories of this process, where several share `out`; None is all.
@@ -119,7 +119,7 @@ def evaluate(
 
     Raises:
       InputError: whatever is wrong with the configuration, the weights or the data; or more than 1% of the
-        pictures cannot be read.
+        images cannot be read.
     """
     out = Path(out).expanduser()
     if part and not resume:
@@ -158,9 +158,7 @@ def evaluate(
         return {}
     left_out = limit_broken([row for name in dataset.categories for row in results.rows(name)], dataset)
     if left_out:
-        tqdm.write(
-            shown(f"{left_out} pictures cannot be read and are left out; {out / 'scores.csv'} says why")
-        )
+        tqdm.write(shown(f"{left_out} images cannot be read and are left out; {out / 'scores.csv'} says why"))
     return results.finish(config.method, described, dataset.categories)
 
 
@@ -176,7 +174,7 @@ def choose_references(config: EvaluationConfig, dataset: DataSet) -> dict[str, t
     for category, samples in references.items():
         if len(samples) != config.shots and config.shots != "all":
             raise InputError(
-                f"{config.references}: lists {len(samples)} pictures of {category}, "
+                f"{config.references}: lists {len(samples)} images of {category}, "
                 f"not --shots={config.shots}; give --shots={len(samples)}"
             )
     return references
@@ -195,7 +193,7 @@ def is_finished(category: str, results: Results, maps_out: Path | None) -> bool:
 
 @dataclass(frozen=True)
 class Judged:
-    """The readable test pictures of a category, scored."""
+    """The readable test images of a category, scored."""
 
     samples: tuple[Sample, ...]
     scores: np.ndarray  # (N,) float32
@@ -214,7 +212,7 @@ Observe = Callable[[str, Judged], None]
 
 @dataclass(frozen=True)
 class Evaluator:
-    """Scores the test pictures of categories, one after another, through one reading pipeline.
+    """Scores the test images of categories, one after another, through one reading pipeline.
 
     `observe` is shown each category with its maps before it is noted as finished.
     """
@@ -237,14 +235,14 @@ class Evaluator:
         total = sum(map(len, groups))
         nested = self.compared or self.observe is not None  # one of several, below the bar of all
         place = {"position": 1, "leave": False} if nested else {}
-        with tqdm(total=total, unit=" pictures", dynamic_ncols=True, disable=not total, **place) as bar:
+        with tqdm(total=total, unit=" images", dynamic_ncols=True, disable=not total, **place) as bar:
             for group, scored in itertools.groupby(
                 self.scored(stream, categories, bar), lambda x: x[0].group
             ):
                 self.finish(categories[group], groups[group], list(scored))
 
     def read(self, groups: Sequence[Sequence[Sample]], batch_size: int, workers: int) -> Iterator[Batch]:
-        """The pictures of each category in batches."""
+        """The images of each category in batches."""
         return batches(groups, self.detector.size, batch_size, workers, with_masks=True)
 
     @functools.cached_property
@@ -253,7 +251,7 @@ class Evaluator:
         return DataParallel(self.detector)
 
     def put(self, batch: Batch) -> tuple[Batch, Any]:
-        """The batch, and its pictures on the devices."""
+        """The batch, and its images on the devices."""
         with named("to device"):
             return batch, self.devices.put(batch.image)
 
@@ -284,7 +282,7 @@ class Evaluator:
                 state = jax.block_until_ready(self.prepare(categories[group]))
                 seconds = time.perf_counter() - began
                 if self.compared:
-                    timing = {"prepare_seconds": seconds, "picture_seconds": self.seconds_of(state, images)}
+                    timing = {"prepare_seconds": seconds, "image_seconds": self.seconds_of(state, images)}
                     self.results.add_timing(categories[group], timing)
             with named("score"):
                 scores = self.score(state, images)
@@ -295,7 +293,7 @@ class Evaluator:
             yield fetch(*waiting)
 
     def seconds_of(self, state: Any, images: jax.Array) -> float:
-        """How long a picture of the batch takes to score, once compiled."""
+        """How long an image of the batch takes to score, once compiled."""
         for _ in range(2):
             began = time.perf_counter()
             jax.block_until_ready(self.score(state, images))
@@ -312,12 +310,12 @@ class Evaluator:
 
     def prepare(self, category: str) -> Any:
         """The detector's state for a category."""
-        pictures = None
+        images = None
         if category in self.references:
             samples = self.references[category]
             size = self.detector.size
-            pictures = np.stack([resize_picture(read_picture(sample.path), size) for sample in samples])
-        state = self.detector.prepare(self.dataset.object_name(category), pictures, self.params)
+            images = np.stack([resize_image(open_image(sample.path), size) for sample in samples])
+        state = self.detector.prepare(self.dataset.object_name(category), images, self.params)
         return self.devices.copy(state)
 
     def finish(self, category: str, samples: Sequence[Sample], scored: list[tuple[Batch, Scores]]) -> None:
@@ -348,13 +346,13 @@ class Evaluator:
         self.results.add(category, metrics.evaluate(judged.scores, judged.labels, *pixels), rows)
 
     def row(self, sample: Sample, score: np.floating | None) -> report.ScoreRow:
-        """The line of `scores.csv`; the score is None for a picture that cannot be read."""
+        """The line of `scores.csv`; the score is None for an image that cannot be read."""
         reason = "" if score is not None else why_unreadable(sample, with_masks=True) or "cannot be read"
         path = self.dataset.relative(sample.path)
         return report.ScoreRow(path, sample.category, sample.defect, sample.label, score, reason)
 
     def check_readable(self, category: str, rows: list[report.ScoreRow]) -> None:
-        """Names unreadable pictures, and raises InputError when they are too many of the data set."""
+        """Names unreadable images, and raises InputError when they are too many of the data set."""
         finished = [
             row
             for name in self.dataset.categories
@@ -368,12 +366,12 @@ class Evaluator:
 
 
 def limit_broken(rows: Sequence[report.ScoreRow], dataset: DataSet) -> int:
-    """How many of the pictures cannot be read; raises InputError when they are too many of the data set."""
+    """How many of the images cannot be read; raises InputError when they are too many of the data set."""
     broken = [row for row in rows if row.score is None]
     total = sum(len(dataset.select(name, "test")) for name in dataset.categories)
     if len(broken) > UNREADABLE_LIMIT * total:
         raise InputError(
-            f"{len(broken)} of {total} pictures cannot be read, more than {UNREADABLE_LIMIT:.0%} "
+            f"{len(broken)} of {total} images cannot be read, more than {UNREADABLE_LIMIT:.0%} "
             f"(the last in {broken[-1].category}: {broken[-1].error}); mend or remove them"
         )
     return len(broken)

@@ -1,4 +1,4 @@
-"""Anomaly maps of an evaluation as files, one for each picture whatever it is called."""
+"""Anomaly maps of an evaluation as files, one for each image whatever it is called."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from vlmad_jax.data import Sample
 from vlmad_jax.data.images import page_sizes
 
 
-def save_maps(pictures: list[tuple[Path, Sample, np.ndarray, np.ndarray, np.ndarray, float]]) -> None:
+def save_maps(images: list[tuple[Path, Sample, np.ndarray, np.ndarray, np.ndarray, float]]) -> None:
     """Writes image, heat map and true outline of (path, sample, image, map, mask, score), on one scale.
 
     They have the proportions of the image's file; name, score and the scale of colours stand beneath them.
     """
-    low = min((float(anomaly_map.min()) for _, _, _, anomaly_map, _, _ in pictures), default=0.0)
-    high = max((float(anomaly_map.max()) for _, _, _, anomaly_map, _, _ in pictures), default=1.0)
-    for path, sample, image, anomaly_map, mask, score in pictures:
+    low = min((float(anomaly_map.min()) for _, _, _, anomaly_map, _, _ in images), default=0.0)
+    high = max((float(anomaly_map.max()) for _, _, _, anomaly_map, _, _ in images), default=1.0)
+    for path, sample, image, anomaly_map, mask, score in images:
         width, height = page_sizes(sample.path)[0]
         known = mask if sample.has_mask else None
         shown = report.in_proportion(image, anomaly_map, known, (height, width))
-        panels = report.enlarged(report.map_picture(*shown, low, high))
+        panels = report.enlarged(report.draw_map(*shown, low, high))
         said = f"score {report.number(score)}; in truth {'anomalous' if sample.label else 'normal'}"
         name = f"{sample.category}/{sample.defect}/{Path(sample.path).name}"
         data = io.BytesIO()
@@ -34,10 +34,10 @@ def save_maps(pictures: list[tuple[Path, Sample, np.ndarray, np.ndarray, np.ndar
 
 
 def map_paths(out: Path, rows: Sequence[report.ScoreRow]) -> list[Path]:
-    """Where the maps of all pictures of a category are, a file each: below `maps`, category and defect.
+    """Where the maps of all images of a category are, a file each: below `maps`, category and defect.
 
-    A map is named as its picture is below the defect's folder, without the suffix, `lot2/000.png`; with it,
-    `000.jpg.png`, where pictures differ in nothing else.
+    A map is named as its image is below the defect's folder, without the suffix, `lot2/000.png`; with it,
+    `000.jpg.png`, where images differ in nothing else.
     """
     names = [_below_defect(row) for row in rows]
     short = [name.with_suffix("") for name in names]
@@ -58,6 +58,6 @@ def _defects(rows: Sequence[report.ScoreRow]) -> list[str]:
 
 
 def _below_defect(row: report.ScoreRow) -> PurePosixPath:
-    """The path of a picture below `test/<defect>`; its name alone in other layouts."""
+    """The path of an image below `test/<defect>`; its name alone in other layouts."""
     _, found, below = f"/{row.path}".partition(f"/test/{row.defect}/")
     return PurePosixPath(below if found else PurePosixPath(row.path).name)

@@ -1,4 +1,4 @@
-"""Scoring on all devices of this process: each scores its own pictures of a batch."""
+"""Scoring on all devices of this process: each scores its own images of a batch."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from vlmad_jax.methods import Detector, Scores
 
-AXIS = "pictures"
+AXIS = "images"
 WHOLE, DIVIDED = PartitionSpec(), PartitionSpec(AXIS)
 
 
@@ -22,7 +22,7 @@ class DataParallel:
     """A detector whose batches are divided over the devices of this process.
 
     Each device has a copy of the weights and of the state, and runs the detector's own program on its part of
-    the pictures; they exchange nothing. On one device it is the detector itself.
+    the images; they exchange nothing. On one device it is the detector itself.
     """
 
     detector: Detector
@@ -33,11 +33,11 @@ class DataParallel:
         return Mesh(np.array(jax.local_devices()), (AXIS,))
 
     def batch_size(self, wanted: int) -> int:
-        """The smallest number of pictures that divides over the devices and is not below `wanted`."""
+        """The smallest number of images that divides over the devices and is not below `wanted`."""
         return -(-wanted // self.mesh.size) * self.mesh.size
 
     def put(self, images: np.ndarray) -> jax.Array:
-        """Pictures (B, ...), their part on each device; B as `batch_size` says."""
+        """Images (B, ...), their part on each device; B as `batch_size` says."""
         return self._placed(images, DIVIDED)
 
     def copy(self, tree: Any) -> Any:
@@ -48,7 +48,7 @@ class DataParallel:
         return jax.device_put(tree, NamedSharding(self.mesh, spec) if self.mesh.size > 1 else None)
 
     def score(self, state: Any, images: jax.Array) -> Scores:
-        """`Detector.score` of a state from `copy` and pictures from `put`."""
+        """`Detector.score` of a state from `copy` and images from `put`."""
         return self._score(state, images)
 
     @functools.cached_property

@@ -6,7 +6,7 @@ categories/<category>.json  metrics of a finished category, and the key of what 
                             scores beside it as .csv
 timing/<category>.json      how long it took, if that was measured
 details/<category>/         what else was asked to be kept of its maps
-maps/                       pictures of anomaly maps, if they were asked for
+maps/                       images of anomaly maps, if they were asked for
 metrics.json, scores.csv    everything, once all categories are done
 environment.json            versions, commit and machine, which nothing else has
 """

@@ -1,7 +1,7 @@
-"""What differs from one picture of a good part to the next on a line: a little of everything, all at once.
+"""What differs from one image of a good part to the next on a line: a little of everything, all at once.
 
 The ranges are of a fixed camera and a part that is fed by a machine. They are for finding out how far scores
-of good pictures scatter, not for learning.
+of good images scatter, not for learning.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ BLUR = 0.7  # pixels, standard deviation at most
 NOISE = 3.0  # grey levels of 255, standard deviation at most
 
 
-def augmented(picture: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """A picture uint8 (rows, columns, 3), shifted, turned, lit, blurred and with noise, each at random.
+def augmented(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """An image uint8 (rows, columns, 3), shifted, turned, lit, blurred and with noise, each at random.
 
     What comes into view at the border repeats the border's pixels.
     """
     from scipy import ndimage  # takes a quarter of a second to import
 
-    pixels = _moved(picture.astype(np.float32), rng)
+    pixels = _moved(image.astype(np.float32), rng)
     light = 1 + rng.uniform(-EXPOSURE, EXPOSURE)
     exponent = 1 + rng.uniform(-GAMMA, GAMMA)
     pixels = 255 * np.clip(light * pixels / 255, 0, 1) ** exponent

@@ -11,7 +11,7 @@ _EIGHT_NEIGHBOURS = np.ones((3, 3))
 
 
 class Box(NamedTuple):
-    """A region, in pixels of the picture: its left upper corner, its size, and the map's maximum in it."""
+    """A region, in pixels of the image: its left upper corner, its size, and the map's maximum in it."""
 
     x: int
     y: int
@@ -24,9 +24,9 @@ def boxes_of(anomaly_map: np.ndarray, threshold: float, size: tuple[int, int]) -
     """The regions above a threshold, from the highest peak down; pixels that touch, corners too, are one.
 
     Args:
-      anomaly_map: (rows, columns) of any size, which covers the picture.
+      anomaly_map: (rows, columns) of any size, which covers the image.
       threshold: pixels above it count.
-      size: (height, width) of the picture, in whose pixels boxes are, rounded outwards.
+      size: (height, width) of the image, in whose pixels boxes are, rounded outwards.
 
     >>> boxes_of(np.array([[0, 0, 0, 0], [0, 0, 2, 3]]), 1, (20, 80))
     (Box(x=40, y=10, width=40, height=10, peak=3.0),)

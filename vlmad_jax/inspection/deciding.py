@@ -66,7 +66,7 @@ def decide(rule: Rule, detector: Detector, scores: GoodScores | None) -> tuple[D
         "above": shares,
         "false_alarms": rule.false_alarms,
         "supported": limit.supported,
-        "pictures": images,
+        "images": images,
         "versions": versions,
         "folds": rule.folds,
         **_told(_lines(rule, detector.name, limit, thresholds, shares, images)),
@@ -116,7 +116,7 @@ def _basis(rule: Rule, limit: Limit, images: int) -> list[str]:
     if limit.rule == "rank":
         return [f"rests on: the rank among {images} images, whatever the distribution of scores"]
     more = needed(rule.false_alarms)
-    if limit.rule == "one picture":
+    if limit.rule == "one image":
         return [f"rests on: one image, which says nothing of how images differ; give more, at best {more}"]
     return [
         "rests on: a normal tail of the scores, which is assumed",

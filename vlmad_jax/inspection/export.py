@@ -46,7 +46,7 @@ def export_detector(detector: FittedDetector, out: Path, platforms: Sequence[str
     """Writes a detector as a program, see above; returns the files.
 
     The program takes uint8 (B, *canvas, 3), any B of 1 or more, and gives image scores (B,) and maps
-    (B, *canvas). Pictures follow one another, so that neither memory nor scores depend on B; larger batches
+    (B, *canvas). Images follow one another, so that neither memory nor scores depend on B; larger batches
     spare calls, not work. Where the code depends on the backend, such as how many windows are encoded
     together, it is that of the backend which exports; every platform runs it.
 
@@ -84,7 +84,7 @@ def lower(detector: FittedDetector, platforms: Sequence[str]) -> export.Exported
     if size > LARGEST:
         raise InputError(
             f"weights and memory are {size / 2**30:.2f} GiB, and one file holds {LARGEST / 2**30:.2f}; "
-            "fit with --dtype=bfloat16, a smaller backbone, or fewer good pictures"
+            "fit with --dtype=bfloat16, a smaller backbone, or fewer good images"
         )
 
     def score_one(canvas: jax.Array) -> tuple[jax.Array, jax.Array]:

@@ -1,11 +1,11 @@
-"""Scores pictures with an exported detector; needs jax, numpy and flatbuffers, with which jax reads the file.
+"""Scores images with an exported detector; needs jax, numpy and flatbuffers, with which jax reads the file.
 
     detector = load("nut.stablehlo")                    # nut.stablehlo.json lies beside it
-    image, maps = detector.score(pictures)              # uint8 (B, *detector.size, 3) -> (B,), (B, *size)
+    image, maps = detector.score(images)              # uint8 (B, *detector.size, 3) -> (B,), (B, *size)
     detector.bad(image), detector.probability(image)    # (B,) each; pixels of defects: maps > pixel_threshold
 
-Pictures must come as the detector's own did: RGB, resized to `detector.size` (rows, columns) by Pillow's
-`picture.resize((columns, rows), Image.Resampling.BICUBIC)`. Compiled once a batch size and a device.
+Images must come as the detector's own did: RGB, resized to `detector.size` (rows, columns) by Pillow's
+`image.resize((columns, rows), Image.Resampling.BICUBIC)`. Compiled once a batch size and a device.
 """
 
 import hashlib
@@ -27,13 +27,13 @@ class ExportedDetector:
         self.pixel_threshold = about["pixel_threshold"]
         self._call = jax.jit(export.deserialize(bytearray(program)).call)
 
-    def score(self, pictures: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def score(self, images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Image scores (B,) and maps (B, *size), float32, of uint8 (B, *size, 3); higher is worse."""
-        pictures = np.asarray(pictures)
-        if pictures.dtype != np.uint8 or not len(pictures) or pictures.shape[1:] != (*self.size, 3):
+        images = np.asarray(images)
+        if images.dtype != np.uint8 or not len(images) or images.shape[1:] != (*self.size, 3):
             wanted = f"uint8 (B, {self.size[0]}, {self.size[1]}, 3), B of 1 or more"
-            raise ValueError(f"the pictures are {pictures.dtype} {pictures.shape}; give {wanted}")
-        image, maps = jax.device_get(self._call(pictures))
+            raise ValueError(f"the images are {images.dtype} {images.shape}; give {wanted}")
+        image, maps = jax.device_get(self._call(images))
         return image, maps
 
     def bad(self, image: np.ndarray) -> np.ndarray:
@@ -41,7 +41,7 @@ class ExportedDetector:
         return np.asarray(image, np.float64) > self.threshold
 
     def probability(self, image: np.ndarray) -> np.ndarray:
-        """How sure it is that pictures are bad: the logistic function of (score - threshold) / scale."""
+        """How sure it is that images are bad: the logistic function of (score - threshold) / scale."""
         return 0.5 + 0.5 * np.tanh((np.asarray(image, np.float64) - self.threshold) / (2 * self.scale))
 
 

@@ -1,4 +1,4 @@
-"""From a folder of good pictures to a detector with a threshold."""
+"""From a folder of good images to a detector with a threshold."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from vlmad_jax.backbones.precision import dtype_of
 from vlmad_jax.errors import InputError
 from vlmad_jax.inspection.deciding import SOURCES, Rule, decide
 from vlmad_jax.inspection.decision import Decision
-from vlmad_jax.inspection.good import GoodFiles, GoodPictures
+from vlmad_jax.inspection.good import GoodFiles, GoodImages
 from vlmad_jax.inspection.held_out import GoodScores, fixed_scores, folds_of, held_out_scores
 from vlmad_jax.inspection.saved import check_out
 from vlmad_jax.inspection.scorer import Scorer
@@ -35,21 +35,21 @@ class FitConfig:
     Attributes:
       method: a name of `methods.METHODS`.
       object_name: as it should stand in a sentence, "metal nut".
-      references: good pictures, a folder or one file; None is zero-shot.
+      references: good images, a folder or one file; None is zero-shot.
       weights: a checkpoint's directory or hub id.
-      false_alarms: the share of good pictures that may be called bad.
+      false_alarms: the share of good images that may be called bad.
       tiles: "auto", "3" or "2x5", see `tiles`.
       window_sizes: of winclip, sides of the windows in patches; None is its own choice.
       window_stride: of winclip, patches between windows; above 1 it trades accuracy for speed.
       merge_tokens: of winclip, tokens merged in each layer; above 0 it trades accuracy for speed.
-      view_sizes: of winclip, other sides in pixels at which it also reads the whole picture.
+      view_sizes: of winclip, other sides in pixels at which it also reads the whole image.
       params: of methods that learn, where what they learned is; None is what is bundled with the weights.
       dtype: "float32", "bfloat16", or "int8", which trades accuracy for speed.
-      augmentations: of each good picture, for the threshold.
+      augmentations: of each good image, for the threshold.
       threshold_from: the scores that the threshold is made of, "own" (of the good images themselves) or
         "augmented" (of their augmentations too).
-      folds: blocks of good pictures held out together; 0 is each by itself, or 16 blocks of more than 16.
-      batch_size: pictures scored together.
+      folds: blocks of good images held out together; 0 is each by itself, or 16 blocks of more than 16.
+      batch_size: images scored together.
       seed: of the augmentations.
     """
 
@@ -78,7 +78,7 @@ class Fitted:
 
     decision: Decision
     threshold: dict[str, Any]
-    good: GoodPictures | None
+    good: GoodImages | None
     tiling: Tiling
 
 
@@ -92,7 +92,7 @@ def fit(config: FitConfig, out: str | Path, overwrite: bool = False, workers: in
       workers: processes that decode; 0 decodes in threads of this one.
 
     Raises:
-      InputError: whatever is wrong with the configuration, the weights or the pictures, or with `out`.
+      InputError: whatever is wrong with the configuration, the weights or the images, or with `out`.
     """
     out = Path(out).expanduser()
     kind = method(config.method)  # before the slow things, so that a misspelt name is told at once
@@ -116,7 +116,7 @@ def fit_scorer(
     overwrite: bool = False,
     workers: int = 0,
 ) -> Fitted:
-    """`fit` of a method that is loaded, its tiles chosen and the good pictures found."""
+    """`fit` of a method that is loaded, its tiles chosen and the good images found."""
     detector, tiling = scorer.detector, scorer.tiling
     good = None if found is None else found.read(tiling.canvas, workers)
 
@@ -143,10 +143,10 @@ def fit_scorer(
 def check(config: FitConfig, kind: type[Detector]) -> None:
     """Raises InputError for what can be told from the configuration alone."""
     if not config.object_name.strip():
-        raise InputError("--object is empty; name what the pictures show, for example metal nut")
+        raise InputError("--object is empty; name what the images show, for example metal nut")
     if kind.references == "always" and config.references is None:
         raise InputError(
-            f"--references is missing: {kind.name} knows a product by good pictures of it alone; "
+            f"--references is missing: {kind.name} knows a product by good images of it alone; "
             "give a folder of them"
         )
     if config.folds < 0 or config.folds == 1:
@@ -167,9 +167,9 @@ def plan(config: FitConfig, detector: Detector, images: int) -> str:
 
 
 def scores_of_good(
-    config: FitConfig, scorer: Scorer, prepare: Callable[[np.ndarray], Any], state: Any, good: GoodPictures
+    config: FitConfig, scorer: Scorer, prepare: Callable[[np.ndarray], Any], state: Any, good: GoodImages
 ) -> GoodScores:
-    """Of each good picture and its augmentations, by a state that does not hold it."""
+    """Of each good image and its augmentations, by a state that does not hold it."""
     if scorer.detector.references == "never":
         return fixed_scores(scorer, state, good.canvases, config.augmentations, config.seed)
     folds = folds_of(len(good.keys), config.folds)
@@ -189,7 +189,7 @@ def about(config: FitConfig, fitted: Fitted) -> dict[str, Any]:
     }
 
 
-def table(good: GoodPictures, scores: GoodScores) -> bytes:
+def table(good: GoodImages, scores: GoodScores) -> bytes:
     """The good scores as CSV: path, frame (of a file of several), version (0 is the image), score, peak."""
     lines = [csv_line(("path", "frame", "version", "score", "peak"))]
     first = 1 if len(good.keys) == 1 else 0

@@ -15,13 +15,13 @@ from PIL import Image
 from tqdm import tqdm
 
 from vlmad_jax.data.images import page_sizes, read_pages
-from vlmad_jax.data.pipeline import ReadPicture, prefetch, read_batches, seen_in
+from vlmad_jax.data.pipeline import ReadImage, prefetch, read_batches, seen_in
 from vlmad_jax.errors import InputError
 from vlmad_jax.inspection.judged import Key
 from vlmad_jax.inspection.sources import Found, find
 
 THUMBNAIL = 160  # pixels of the longer side
-_TOGETHER = 8  # pictures read at a time
+_TOGETHER = 8  # images read at a time
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ class GoodFiles:
                 left_out.append(Found(path, str(reason).removeprefix(f"{path}: ")))
         return cls(source, sizes, left_out)
 
-    def read(self, canvas: tuple[int, int], workers: int) -> GoodPictures:
+    def read(self, canvas: tuple[int, int], workers: int) -> GoodImages:
         """The images resized to a canvas; those that do not decode, or come twice, are left out too.
 
         Raises InputError when none is left.
@@ -64,7 +64,7 @@ class GoodFiles:
         keys, canvases, left_out = [], [], list(self.left_out)
         first_seen: dict[bytes, Key] = {}
         digests: dict[str, str] = {}
-        read = self._rows(ReadPicture(canvas), workers)
+        read = self._rows(ReadImage(canvas), workers)
         for key, row in tqdm(read, "reading good images", len(self.sizes), unit=" images", disable=None):
             image, error = row["image"], row["error"].item().decode(errors="ignore")
             twin = first_seen.setdefault(hashlib.sha256(image.tobytes()).digest(), key)
@@ -76,10 +76,10 @@ class GoodFiles:
             digests[key.path] = seen_in(row).digest
         if not keys:
             reason = f" ({left_out[0].path}: {left_out[0].error})" if left_out else ""
-            raise InputError(f"--references={self.source}: holds no picture that can be read{reason}")
-        return GoodPictures(keys, np.stack(canvases), left_out, digests)
+            raise InputError(f"--references={self.source}: holds no image that can be read{reason}")
+        return GoodImages(keys, np.stack(canvases), left_out, digests)
 
-    def _rows(self, read: ReadPicture, workers: int) -> Iterator[tuple[Key, dict[str, Any]]]:
+    def _rows(self, read: ReadImage, workers: int) -> Iterator[tuple[Key, dict[str, Any]]]:
         """What `read` makes of files of one image, then of the pages of the others."""
         single = [key.path for key in self.sizes if key.frame is None]
         batches = prefetch(read_batches(single, read, _TOGETHER, workers), lambda batch: batch)
@@ -91,7 +91,7 @@ class GoodFiles:
 
 
 @dataclass(frozen=True)
-class GoodPictures:
+class GoodImages:
     """Good images, all different.
 
     Attributes:

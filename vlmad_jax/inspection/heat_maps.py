@@ -1,4 +1,4 @@
-"""Heat maps of judged pictures as files."""
+"""Heat maps of judged images as files."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from PIL import Image
 
 from vlmad_jax.inspection.judged import Judged
 from vlmad_jax.inspection.result import Result
-from vlmad_jax.report import captioned, enlarged, heat_colours, in_proportion, map_picture, number
+from vlmad_jax.report import captioned, draw_map, enlarged, heat_colours, in_proportion, number
 from vlmad_jax.runtime.files import write_atomically
 
 
@@ -26,7 +26,7 @@ def write_heat_map(path: Path, judged: Judged) -> None:
         return
     decision = result.decision
     shown, heat, _ = in_proportion(judged.canvas, result.canvas_map, None, result.size)
-    panels = enlarged(map_picture(shown, heat, heat > decision.pixel_threshold, *decision.colours))
+    panels = enlarged(draw_map(shown, heat, heat > decision.pixel_threshold, *decision.colours))
     decided = "bad" if result.bad else "good"
     said = f"{decided}: score {number(result.image)}, threshold {number(decision.threshold)}"
     marks = {"outlined above": decision.pixel_threshold}
@@ -34,12 +34,12 @@ def write_heat_map(path: Path, judged: Judged) -> None:
 
 
 def heat_layer(result: Result) -> bytes:
-    """A map alone in the colours of `write_heat_map`, a PNG file, to be laid over the picture."""
+    """A map alone in the colours of `write_heat_map`, a PNG file, to be laid over the image."""
     colours = heat_colours(result.canvas_map, *result.decision.colours)
     return _png(Image.fromarray(np.rint(colours).astype(np.uint8)))
 
 
-def _png(picture: Image.Image) -> bytes:
+def _png(image: Image.Image) -> bytes:
     data = io.BytesIO()
-    picture.save(data, "PNG")
+    image.save(data, "PNG")
     return data.getvalue()

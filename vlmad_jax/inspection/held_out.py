@@ -1,7 +1,7 @@
-"""Scores of good pictures by a memory that does not hold them.
+"""Scores of good images by a memory that does not hold them.
 
-A picture in memory is at no distance from itself, so its own score says nothing of the next good picture.
-Each is therefore scored, with all of its augmentations, by a state made of other pictures alone.
+An image in memory is at no distance from itself, so its own score says nothing of the next good image.
+Each is therefore scored, with all of its augmentations, by a state made of other images alone.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ from vlmad_jax.errors import InputError
 from vlmad_jax.inspection.augment import augmented
 from vlmad_jax.inspection.scorer import Scorer
 
-# Pictures up to which each is held out by itself; more are held out in so many blocks.
+# Images up to which each is held out by itself; more are held out in so many blocks.
 MOST_FOLDS = 16
 
 Prepare = Callable[[np.ndarray], Any]
 
 
 class GoodScores(NamedTuple):
-    """Of K good pictures, n versions of each: itself, unless there is only one, and its augmentations."""
+    """Of K good images, n versions of each: itself, unless there is only one, and its augmentations."""
 
     image: np.ndarray  # (K, n)
     peak: np.ndarray  # (K, n), the maximum of the map
@@ -38,27 +38,27 @@ class GoodScores(NamedTuple):
 def held_out_scores(
     scorer: Scorer, prepare: Prepare, canvases: np.ndarray, augmentations: int, folds: int, seed: int
 ) -> GoodScores:
-    """Scores of good pictures, each by a state made without it.
+    """Scores of good images, each by a state made without it.
 
     Args:
       scorer: the method.
-      prepare: pictures (N, *canvas, 3) -> a state.
+      prepare: images (N, *canvas, 3) -> a state.
       canvases: uint8 (K, *canvas, 3).
-      augmentations: of each picture.
-      folds: blocks of pictures that are held out together, 2 to K; K is leave-one-out.
+      augmentations: of each image.
+      folds: blocks of images that are held out together, 2 to K; K is leave-one-out.
       seed: of the augmentations.
 
-    One picture alone has no others: its augmentations are scored by a state made of itself.
+    One image alone has no others: its augmentations are scored by a state made of itself.
 
     Raises:
-      InputError: one picture and no augmentations.
+      InputError: one image and no augmentations.
     """
     if len(canvases) == 1:
         if not augmentations:
-            raise InputError("--augmentations=0: of one good picture nothing can be held out; give 2 or more")
+            raise InputError("--augmentations=0: of one good image nothing can be held out; give 2 or more")
         state = prepare(canvases)
         return _stacked([_scores(scorer, state, _versions(canvases[0], 0, augmentations, seed)[1:])])
-    # Blocks of neighbours: pictures taken one after another are alike, and would vouch for each other.
+    # Blocks of neighbours: images taken one after another are alike, and would vouch for each other.
     blocks = np.array_split(np.arange(len(canvases)), folds)
     found = []
     with _bar(len(canvases), augmentations) as bar:
@@ -73,7 +73,7 @@ def held_out_scores(
 def fixed_scores(
     scorer: Scorer, state: Any, canvases: np.ndarray, augmentations: int, seed: int
 ) -> GoodScores:
-    """Scores of good pictures by a state that holds none of them."""
+    """Scores of good images by a state that holds none of them."""
     found = []
     with _bar(len(canvases), augmentations) as bar:
         for k, canvas in enumerate(canvases):
@@ -88,9 +88,9 @@ def _bar(images: int, augmentations: int) -> tqdm[Any]:
     return tqdm(desc="scoring reference images", total=total, unit=" images", disable=None)
 
 
-def folds_of(pictures: int, wanted: int) -> int:
-    """How many blocks are held out: `wanted`, or of 0 each picture by itself, as long as they are few."""
-    return min(pictures, wanted or MOST_FOLDS)
+def folds_of(images: int, wanted: int) -> int:
+    """How many blocks are held out: `wanted`, or of 0 each image by itself, as long as they are few."""
+    return min(images, wanted or MOST_FOLDS)
 
 
 def _versions(canvas: np.ndarray, number: int, augmentations: int, seed: int) -> np.ndarray:

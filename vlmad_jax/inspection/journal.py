@@ -1,4 +1,4 @@
-"""The results of pictures on disk as they come: whatever ends a run, what it wrote is whole and is kept.
+"""The results of images on disk as they come: whatever ends a run, what it wrote is whole and is kept.
 
 Tables begin with a byte order mark, by which spreadsheets know that they are UTF-8.
 
@@ -112,7 +112,7 @@ class Journal:
             yield _bytes(row.boxes_as_csv())
 
     def __enter__(self) -> Self:
-        # Unbuffered: a line is with the operating system, whole, before the next picture is begun.
+        # Unbuffered: a line is with the operating system, whole, before the next image is begun.
         self._files = [open(self.out / name, "ab", buffering=0) for name in (LINES, TABLE, BOXES)]  # noqa: SIM115
         return self
 

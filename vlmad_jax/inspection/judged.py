@@ -1,4 +1,4 @@
-"""Pictures through a detector as a stream: read ahead, scored in batches, nothing kept."""
+"""Images through a detector as a stream: read ahead, scored in batches, nothing kept."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from vlmad_jax.data.pipeline import ReadPicture, prefetch, read_batches, seen_in
+from vlmad_jax.data.pipeline import ReadImage, prefetch, read_batches, seen_in
 from vlmad_jax.inspection.detector import FittedDetector
 from vlmad_jax.inspection.result import Result
 from vlmad_jax.inspection.video import frames_of
@@ -61,7 +61,7 @@ class Judged:
         return dataclasses.replace(self, result=result)
 
 
-# What `ReadPicture` makes of pictures, stacked, and which they are.
+# What `ReadImage` makes of images, stacked, and which they are.
 Read = tuple[Sequence[Key], dict[str, np.ndarray]]
 
 
@@ -85,7 +85,7 @@ def judge_frames(detector: FittedDetector, paths: Iterable[str]) -> Iterator[Jud
 
     One that does not decode is the last of its file, with the reason.
     """
-    read = ReadPicture(detector.canvas)
+    read = ReadImage(detector.canvas)
     frames = (
         (Key(path, number), row)
         for path in paths
@@ -100,7 +100,7 @@ def judge_frames(detector: FittedDetector, paths: Iterable[str]) -> Iterator[Jud
 
 def judge_paths(detector: FittedDetector, paths: Sequence[str], workers: int = 0) -> Iterator[Judged]:
     """One for each file, in order: that of its image, or one that says that the file holds several."""
-    read = read_batches(paths, ReadPicture(detector.canvas), detector.batch_size, workers)
+    read = read_batches(paths, ReadImage(detector.canvas), detector.batch_size, workers)
     keys = (list(map(Key, part)) for part in batched(paths, detector.batch_size))
     return judge_ahead(detector, _paired(keys, read))
 
@@ -112,8 +112,8 @@ def judge_ahead(detector: FittedDetector, read: Iterable[Read]) -> Iterator[Judg
 
 
 def judge(detector: FittedDetector, keys: Sequence[Key], read: dict[str, np.ndarray]) -> list[Judged]:
-    """Pictures that were read, at most a batch of them, as `ReadPicture` gives them, stacked."""
-    detector.scorer.warm_up(detector.state)  # not to be counted as the first picture's
+    """Images that were read, at most a batch of them, as `ReadImage` gives them, stacked."""
+    detector.scorer.warm_up(detector.state)  # not to be counted as the first image's
     began = time.perf_counter()
     readable = read["error"] == b""
     sizes = [(int(height), int(width)) for height, width in read["size"][readable]]
@@ -132,7 +132,7 @@ def judge(detector: FittedDetector, keys: Sequence[Key], read: dict[str, np.ndar
 
 
 def stacked(rows: Sequence[dict[str, Any]]) -> dict[str, np.ndarray]:
-    """Pictures that were read one by one as a batch."""
+    """Images that were read one by one as a batch."""
     return {name: np.stack([row[name] for row in rows]) for name in rows[0]}
 
 

@@ -1,4 +1,4 @@
-"""Pictures that arrive one by one: named on standard input, or put into a folder by a camera."""
+"""Images that arrive one by one: named on standard input, or put into a folder by a camera."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from vlmad_jax.data.pipeline import ReadPicture, seen_in
+from vlmad_jax.data.pipeline import ReadImage, seen_in
 from vlmad_jax.errors import InputError
 from vlmad_jax.inspection.detector import FittedDetector
 from vlmad_jax.inspection.judged import Judged, Key, judge, stacked
@@ -24,19 +24,19 @@ Arrival = tuple[Key, dict[str, Any]]
 
 
 def judge_live(detector: FittedDetector, arrivals: Iterable[Arrival]) -> Iterator[Judged]:
-    """Each picture as it arrives, read by `ReadPicture`."""
+    """Each image as it arrives, read by `ReadImage`."""
     for key, row in arrivals:
         yield from judge(detector, [key], stacked([row]))
 
 
-def named(lines: Iterable[bytes], read: ReadPicture) -> Iterator[Arrival]:
+def named(lines: Iterable[bytes], read: ReadImage) -> Iterator[Arrival]:
     """The images in the files whose paths come as lines; empty lines are passed over."""
     for line in lines:
         if path := os.fsdecode(line.rstrip(b"\r\n")):
             yield from _images(path, read)
 
 
-def _images(path: str, read: ReadPicture) -> Iterator[Arrival]:
+def _images(path: str, read: ReadImage) -> Iterator[Arrival]:
     """The image in a file, or each of several with its number."""
     row = read(path)
     if not row["several"]:
@@ -48,7 +48,7 @@ def _images(path: str, read: ReadPicture) -> Iterator[Arrival]:
 
 def watch(
     folder: Path,
-    read: ReadPicture,
+    read: ReadImage,
     done: Mapping[str, str] | None = None,
     without: Path | None = None,
     idle_seconds: float | None = None,
@@ -112,7 +112,7 @@ class _Files:
         return sorted(found, key=lambda item: item[1].modified if item[1] else 0)
 
     def settled(
-        self, changed: Sequence[tuple[Found, Signature | None]], read: ReadPicture
+        self, changed: Sequence[tuple[Found, Signature | None]], read: ReadImage
     ) -> Iterator[Arrival]:
         """The images in those that are whole, or that never will be; the others are waited for."""
         before, self.waiting = self.waiting, {}

@@ -1,4 +1,4 @@
-"""Judging pictures, frames and what a camera leaves, and keeping the answers."""
+"""Judging images, frames and what a camera leaves, and keeping the answers."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import BinaryIO, TextIO
 
 from tqdm import tqdm
 
-from vlmad_jax.data.pipeline import ReadPicture
+from vlmad_jax.data.pipeline import ReadImage
 from vlmad_jax.errors import InputError
 from vlmad_jax.inspection.answers import Answers, Counts
 from vlmad_jax.inspection.detector import FittedDetector
@@ -23,24 +23,24 @@ from vlmad_jax.inspection.map_places import MapPlaces, absolute, common_base
 from vlmad_jax.inspection.rows import Row
 from vlmad_jax.inspection.smoothing import Smoothing
 from vlmad_jax.inspection.sources import Found, find
-from vlmad_jax.inspection.video import frames_told, is_picture_or_video, is_video
+from vlmad_jax.inspection.video import frames_told, is_image_or_video, is_video
 from vlmad_jax.runtime.cache import software
 from vlmad_jax.runtime.contents import remembered
 from vlmad_jax.runtime.notices import say
 
-# The rows of pictures by their paths, each once, in any order.
+# The rows of images by their paths, each once, in any order.
 Engine = Callable[[Sequence[str]], Iterator[Row]]
 
 
 @dataclass(frozen=True)
 class PredictConfig:
-    """How pictures are judged.
+    """How images are judged.
 
     Attributes:
       sequence: each folder's images, in the order of their names, are frames of a sequence, and a file of
         several images is a sequence of its own. Videos always are.
       smoothing: of sequences.
-      save_maps: also write a heat map of each picture.
+      save_maps: also write a heat map of each image.
       workers: processes that decode; 0 decodes in threads of this one.
       resume: keep what an earlier run in the same folder did.
     """
@@ -127,7 +127,7 @@ def predict_live(
     Raises:
       InputError: see `watch` and `Journal`; or an answer cannot be written.
     """
-    read = ReadPicture(detector.canvas)
+    read = ReadImage(detector.canvas)
     detector.scorer.warm_up(detector.state)  # so that the first image need not wait
     if isinstance(source, Path) and out is not None:
         check_apart([str(source)], out)
@@ -154,10 +154,10 @@ def predict_live(
 
 
 def check_apart(sources: Iterable[str], out: Path) -> None:
-    """Raises InputError if results would be written among the pictures of a folder itself."""
+    """Raises InputError if results would be written among the images of a folder itself."""
     for source in sources:
         if Path(source).resolve() == out.resolve():
-            raise InputError(f"--out={out}: is the folder of the pictures; give another")
+            raise InputError(f"--out={out}: is the folder of the images; give another")
 
 
 def _journal(detector: FittedDetector, out: Path, config: PredictConfig) -> Journal:
@@ -178,7 +178,7 @@ def _found(sources: Iterable[str], out: Path) -> tuple[list[str], list[Found]]:
     """Paths of images and videos, and apart what is none; there may be millions of the former."""
     paths: dict[str, None] = {}
     refused: list[Found] = []
-    for found in (found for source in sources for found in find(source, is_picture_or_video, out)):
+    for found in (found for source in sources for found in find(source, is_image_or_video, out)):
         if found.error:
             refused.append(found)
         else:

@@ -1,6 +1,6 @@
-"""Pictures scored on Ray Data, past one machine: actors hold the detector, shards of paths flow through them.
+"""Images scored on Ray Data, past one machine: actors hold the detector, shards of paths flow through them.
 
-Every machine of the cluster sees the pictures, the detector and its weights under the same paths, and has
+Every machine of the cluster sees the images, the detector and its weights under the same paths, and has
 this package installed.
 """
 
@@ -37,10 +37,10 @@ PATIENCE = 5.0
 
 @dataclass(frozen=True)
 class RayEngine:
-    """Scores pictures with a saved detector on a Ray cluster.
+    """Scores images with a saved detector on a Ray cluster.
 
     Where a worker or a machine is lost, Ray Data starts its actor again, there or elsewhere, and repeats its
-    shards, without end: it cannot tell a machine that comes and goes from a picture that ends who opens it.
+    shards, without end: it cannot tell a machine that comes and goes from an image that ends who opens it.
 
     Attributes:
       saved: the directory of the detector.
@@ -105,7 +105,7 @@ class RayEngine:
 
 @dataclass(frozen=True)
 class _Recipe:
-    """What an actor needs to know: where the detector lies, how it is used, and below what pictures lie."""
+    """What an actor needs to know: where the detector lies, how it is used, and below what images lie."""
 
     saved: str
     weights: str
@@ -173,8 +173,8 @@ def _last_line(error: BaseException) -> str:
     return (str(error).strip().splitlines() or [type(error).__name__])[-1]
 
 
-def _shard_size(pictures: int, actors: int, batch_size: int) -> int:
-    batches = pictures // (batch_size * actors * SHARDS_FOR_ACTOR)
+def _shard_size(images: int, actors: int, batch_size: int) -> int:
+    batches = images // (batch_size * actors * SHARDS_FOR_ACTOR)
     return batch_size * min(max(batches, 1), BATCHES_IN_SHARD)
 
 

@@ -1,4 +1,4 @@
-"""What a detector says of one picture."""
+"""What a detector says of one image."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ class Result:
     """Good or not, where, how sure.
 
     Attributes:
-      image: the score of the picture, higher is worse.
-      probability: how sure it is that the picture is bad, 0 to 1; 0.5 at the threshold.
+      image: the score of the image, higher is worse.
+      probability: how sure it is that the image is bad, 0 to 1; 0.5 at the threshold.
       bad: whether the score is above the threshold.
       canvas_map: float32, the map at the size at which it was computed.
-      size: (height, width) of the picture.
+      size: (height, width) of the image.
       decision: the thresholds that it was judged by.
     """
 
@@ -42,7 +42,7 @@ class Result:
 
     @functools.cached_property
     def map(self) -> np.ndarray:
-        """float32 (height, width): a score for each pixel of the picture, higher is worse.
+        """float32 (height, width): a score for each pixel of the image, higher is worse.
 
         Interpolated bilinearly from `canvas_map` when first asked for.
         """
@@ -52,8 +52,8 @@ class Result:
 
     @functools.cached_property
     def boxes(self) -> tuple[Box, ...]:
-        """The regions of the map above the pixel threshold, worst first, in pixels of the picture.
+        """The regions of the map above the pixel threshold, worst first, in pixels of the image.
 
-        Taken from `canvas_map`. A picture can be bad without any: the two thresholds are of their own.
+        Taken from `canvas_map`. An image can be bad without any: the two thresholds are of their own.
         """
         return boxes_of(self.canvas_map, self.decision.pixel_threshold, self.size)

@@ -20,15 +20,15 @@ COLUMNS = ("path", "frame", "score", "probability", "decision", "boxes", "millis
 
 @dataclass(frozen=True)
 class Row:
-    """A picture judged: `decision` is "good" or "bad"; all is None but the path and the error if it failed.
+    """An image judged: `decision` is "good" or "bad"; all is None but the path and the error if it failed.
 
     Attributes:
-      path: of the picture or the video.
+      path: of the image or the video.
       frame: of a video or of a file of several images, from 0.
       score: as the detector gives it.
       probability: that it is bad, 0 to 1.
       decision: "good" or "bad".
-      boxes: of the defects, in pixels of the picture, worst first.
+      boxes: of the defects, in pixels of the image, worst first.
       milliseconds: for decoding, and its share of the batch's computing.
       error: why it could not be judged.
       content: 32 hexadecimal digits that change with the content of the file; None if it changed meanwhile.
@@ -46,7 +46,7 @@ class Row:
 
     @classmethod
     def of(cls, judged: Judged) -> Row:
-        """The row of a picture."""
+        """The row of an image."""
         result = judged.result
         if result is None:
             return cls(*judged.key, error=judged.error)
@@ -62,7 +62,7 @@ class Row:
 
     @property
     def key(self) -> Key:
-        """Which picture it is of."""
+        """Which image it is of."""
         return Key(self.path, self.frame)
 
     def as_dict(self) -> dict[str, Any]:

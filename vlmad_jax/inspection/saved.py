@@ -3,7 +3,7 @@
 manifest.json   every other file with its size and sha256, and the sha256 of that list
 anything else   what `write_saved` was given
 
-Nothing in it is executed when it is read: arrays are safetensors, everything else is JSON, text or a picture.
+Nothing in it is executed when it is read: arrays are safetensors, everything else is JSON, text or an image.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Scoring canvases of pictures in batches of one shape, from any thread, compiled once."""
+"""Scoring canvases of images in batches of one shape, from any thread, compiled once."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ TILES_AT_ONCE = 16
 
 
 class Scorer:
-    """A detector on tiled pictures, `batch_size` of them at a time.
+    """A detector on tiled images, `batch_size` of them at a time.
 
     Every batch is filled up to one shape, so that a state of one shape is compiled for once. Threads take
     turns on the device: their batches would only wait for each other there, and fill its memory.
@@ -51,7 +51,7 @@ class Scorer:
         return self.tiling.join(Scores(*map_chunks(score, tiles, TILES_AT_ONCE)))
 
     def warm_up(self, state: Any) -> None:
-        """Compiles, if no picture was scored yet."""
+        """Compiles, if no image was scored yet."""
         if not self._compiled:
             self.score(state, np.zeros((1, *self.tiling.canvas, 3), np.uint8))
 

@@ -1,4 +1,4 @@
-"""Sequences of pictures: maps smoothed over time, and a decision that does not flicker."""
+"""Sequences of images: maps smoothed over time, and a decision that does not flicker."""
 
 from __future__ import annotations
 

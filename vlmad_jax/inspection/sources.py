@@ -1,4 +1,4 @@
-"""Where pictures come from: files, and folders with all that is below them."""
+"""Where images come from: files, and folders with all that is below them."""
 
 from __future__ import annotations
 
@@ -8,20 +8,20 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from vlmad_jax.data.images import is_picture
+from vlmad_jax.data.images import is_image
 from vlmad_jax.errors import InputError
 from vlmad_jax.runtime.files import walk
 
 
 class Found(NamedTuple):
-    """A path, and why it is no picture, if it is none."""
+    """A path, and why it is no image, if it is none."""
 
     path: str
     error: str = ""
 
 
 def find(
-    source: str | Path, wanted: Callable[[Path], bool] = is_picture, without: Path | None = None
+    source: str | Path, wanted: Callable[[Path], bool] = is_image, without: Path | None = None
 ) -> Iterator[Found]:
     """What is at a path: itself, or all files below it, folder by folder, frame 2 before frame 10.
 
@@ -34,13 +34,13 @@ def find(
     source = Path(source)
     if not source.is_dir():
         if not os.path.lexists(source):
-            raise InputError(f"{source}: no such file or folder; give pictures, or a folder of them")
+            raise InputError(f"{source}: no such file or folder; give images, or a folder of them")
         yield Found(str(source))
         return
     refused: list[Found] = []
     apart = None if without is None else without.resolve()
     if apart is not None and source.resolve().is_relative_to(apart):
-        apart = None  # the pictures lie among the results
+        apart = None  # the images lie among the results
     for folder, names in walk(source, lambda error: refused.append(_not_listed(error))):
         if apart and Path(folder).resolve().is_relative_to(apart):
             continue
@@ -49,7 +49,7 @@ def find(
             continue
         shown = sorted((name for name in names if not name.startswith(".")), key=natural)
         for path in (Path(folder, name) for name in shown):
-            yield Found(str(path), "" if wanted(path) else _no_picture(path))
+            yield Found(str(path), "" if wanted(path) else _no_image(path))
     yield from refused
 
 
@@ -62,8 +62,8 @@ def natural(name: str) -> list[tuple[int, str]]:
     return [(int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"(\d+)", name) if part]
 
 
-def _no_picture(path: Path) -> str:
-    return f"is no picture by its name ({path.suffix or 'no suffix'})"
+def _no_image(path: Path) -> str:
+    return f"is no image by its name ({path.suffix or 'no suffix'})"
 
 
 def _not_listed(error: OSError) -> Found:

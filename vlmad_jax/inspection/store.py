@@ -3,8 +3,8 @@
 manifest.json              checksums, see `saved`
 detector.json              method, setting, object, weights, tiles, thresholds and how they were got, versions
 arrays.safetensors         the state and what was learned, by name, see `trees`
-good_scores.csv            the scores of good pictures that the threshold was got from
-references/0000.jpg ...    the good pictures, small
+good_scores.csv            the scores of good images that the threshold was got from
+references/0000.jpg ...    the good images, small
 """
 
 from __future__ import annotations
@@ -99,7 +99,7 @@ def load_detector(path: str | Path, weights: str | Path | None = None, batch_siz
     Args:
       path: the saved directory.
       weights: where the backbone is, if it was moved; the same weights, by their fingerprint.
-      batch_size: pictures scored together; fewer are filled up to as many, so that all compile once.
+      batch_size: images scored together; fewer are filled up to as many, so that all compile once.
 
     One that was fitted by a version that computes other scores is loaded, and that is said on stderr.
 
@@ -150,7 +150,7 @@ def saved_params(path: Path) -> dict[str, Any]:
 
 
 def good_scores(path: Path) -> list[tuple[int, float]]:
-    """Of a saved detector's good pictures, as `good_scores.csv` has them: version (0 is itself), score."""
+    """Of a saved detector's good images, as `good_scores.csv` has them: version (0 is itself), score."""
     file = path / GOOD_SCORES
     if not file.exists():
         return []

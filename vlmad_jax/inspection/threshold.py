@@ -1,21 +1,21 @@
-"""The threshold of a detector, from the scores of good pictures alone, at a wanted rate of false alarms.
+"""The threshold of a detector, from the scores of good images alone, at a wanted rate of false alarms.
 
-Each good picture k of K gives n scores: its own and those of its augmentations, all by a memory of the other
-pictures. Two rules, by how many pictures there are:
+Each good image k of K gives n scores: its own and those of its augmentations, all by a memory of the other
+images. Two rules, by how many images there are:
 
-- With K + 1 >= 1 / rate the threshold is a rank: of the pictures' own scores the one of rank
-  ceil((K + 1)(1 - rate)), which a new good picture exceeds with at most that probability, whatever the
+- With K + 1 >= 1 / rate the threshold is a rank: of the images' own scores the one of rank
+  ceil((K + 1)(1 - rate)), which a new good image exceeds with at most that probability, whatever the
   distribution (split conformal prediction, Vovk et al. 2005); or the score that the share 1 - rate of all
   scores, those of augmentations too, does not exceed, if that is larger.
 - With fewer no rank exists, and a tail has to be assumed: the upper prediction limit of one more score in a
-  normal one-way random-effects model, which keeps apart how pictures differ and how augmentations of one do,
+  normal one-way random-effects model, which keeps apart how images differ and how augmentations of one do,
 
       mean + t(1 - rate; nu) sqrt(v + B / n K),  v = B / n + (1 - 1 / n) W,
 
-  with B and W the mean squares between and within pictures and nu Satterthwaite's degrees of freedom of v
+  with B and W the mean squares between and within images and nu Satterthwaite's degrees of freedom of v
   (Satterthwaite 1946). Scores that have an upper bound, as probabilities have, are taken for normal as
   logarithms of their odds, so that the limit stays below the bound. It is never put below the largest score
-  of the pictures themselves, which a new good one exceeds with probability 1 / (K + 1) at most, whatever the
+  of the images themselves, which a new good one exceeds with probability 1 / (K + 1) at most, whatever the
   distribution.
 """
 
@@ -43,8 +43,8 @@ class Limit:
     Attributes:
       value: the threshold.
       scale: of the logistic function with the spread of good scores.
-      rule: "rank", "normal tail" or "one picture".
-      supported: the rate that so many pictures support whatever the distribution, 1 / (K + 1).
+      rule: "rank", "normal tail" or "one image".
+      supported: the rate that so many images support whatever the distribution, 1 / (K + 1).
     """
 
     value: float
@@ -60,7 +60,7 @@ def check_rate(rate: float) -> None:
 
 
 def needed(rate: float) -> int:
-    """Good pictures from which on a rank exists for the rate.
+    """Good images from which on a rank exists for the rate.
 
     >>> needed(0.01)
     99
@@ -69,24 +69,24 @@ def needed(rate: float) -> int:
 
 
 def limit_of(scores: np.ndarray, rate: float, largest: float = math.inf) -> Limit:
-    """The threshold that good pictures exceed at `rate`.
+    """The threshold that good images exceed at `rate`.
 
     Args:
-      scores: (K, n) of K pictures; if they are several, the first of each is its own.
+      scores: (K, n) of K images; if they are several, the first of each is its own.
       rate: of false alarms.
       largest: score that there can be; the least is then 0.
     """
-    pictures, values = len(scores), scores.astype(np.float64)
-    if pictures >= needed(rate):
-        rank = math.ceil(round((pictures + 1) * (1 - rate), 9))
+    images, values = len(scores), scores.astype(np.float64)
+    if images >= needed(rate):
+        rank = math.ceil(round((images + 1) * (1 - rate), 9))
         pooled = np.quantile(values, 1 - rate, method="inverted_cdf")
         value, rule = max(float(np.sort(values[:, 0])[rank - 1]), float(pooled)), "rank"
     else:
-        seen = values[:, 0].max() if pictures > 1 else values.max()
+        seen = values[:, 0].max() if images > 1 else values.max()
         value = max(_tail(values, rate, largest), float(seen))
-        rule = "normal tail" if pictures > 1 else "one picture"
+        rule = "normal tail" if images > 1 else "one image"
     scale = max(math.sqrt(_variance(values)[0]) * LOGISTIC, LEAST_SCALE * max(abs(value), LEAST_SCALE))
-    return Limit(value, scale, rule, 1 / (pictures + 1))
+    return Limit(value, scale, rule, 1 / (images + 1))
 
 
 def _tail(values: np.ndarray, rate: float, largest: float) -> float:
@@ -101,15 +101,15 @@ def _tail(values: np.ndarray, rate: float, largest: float) -> float:
 
 def _variance(values: np.ndarray) -> tuple[float, float, float]:
     """Of one more score: its variance v, Satterthwaite's degrees of freedom, and the variance of the mean."""
-    pictures, each = values.shape
+    images, each = values.shape
     within = float(values.var(axis=1, ddof=1).mean()) if each > 1 else 0.0
-    if pictures == 1:  # how pictures differ cannot be known
+    if images == 1:  # how images differ cannot be known
         return within, each - 1, within / each
     between = each * float(values.mean(axis=1).var(ddof=1))
-    parts = [(between / each, pictures - 1), ((1 - 1 / each) * within, pictures * (each - 1))]
+    parts = [(between / each, images - 1), ((1 - 1 / each) * within, images * (each - 1))]
     variance = sum(part for part, _ in parts)
     freedom = variance**2 / sum(part**2 / df for part, df in parts if part) if variance else math.inf
-    return variance, freedom, between / (each * pictures)
+    return variance, freedom, between / (each * images)
 
 
 def _prediction_limit(values: np.ndarray, rate: float) -> float:

@@ -1,12 +1,12 @@
-"""Large pictures in overlapping tiles, so that small defects survive the shrinking.
+"""Large images in overlapping tiles, so that small defects survive the shrinking.
 
-A picture is resized to a canvas, from which tiles of the detector's own size are cut, row by row; with one
-tile the canvas is what the detector takes anyway. Each tile is scored as a picture of its own, and tiles of
-good pictures are what a memory of good pictures then holds. So a detector that was fitted with tiles scores
+An image is resized to a canvas, from which tiles of the detector's own size are cut, row by row; with one
+tile the canvas is what the detector takes anyway. Each tile is scored as an image of its own, and tiles of
+good images are what a memory of good images then holds. So a detector that was fitted with tiles scores
 with the same tiles, and a threshold holds only for the tiles it was fitted with.
 
 The map is stitched with weights that fall smoothly to 0 over the overlap and add up to 1; the image score is
-the maximum over tiles: a picture is as bad as its worst part. No tile sees the whole picture, so what can
+the maximum over tiles: an image is as bad as its worst part. No tile sees the whole image, so what can
 only be seen as a whole, a part that is missing or in a wrong place, is better found with one tile.
 """
 
@@ -27,14 +27,14 @@ from vlmad_jax.methods import Scores
 
 # Of a tile's side, what it shares with its neighbour.
 OVERLAP = 0.25
-# `auto` gives a picture one more tile a side for every so many times that it is larger than the detector's.
+# `auto` gives an image one more tile a side for every so many times that it is larger than the detector's.
 SHRINKING = 4
 MOST = 8  # tiles a side
 
 
 @dataclass(frozen=True)
 class Tiling:
-    """How pictures are cut: `rows` x `columns` tiles of `size` pixels a side, `overlap` pixels shared."""
+    """How images are cut: `rows` x `columns` tiles of `size` pixels a side, `overlap` pixels shared."""
 
     rows: int
     columns: int
@@ -47,19 +47,19 @@ class Tiling:
         return cls(rows, columns, size, round(OVERLAP * size))
 
     @classmethod
-    def chosen(cls, wanted: str, size: int, pictures: Sequence[tuple[int, int]]) -> Tiling:
+    def chosen(cls, wanted: str, size: int, images: Sequence[tuple[int, int]]) -> Tiling:
         """The tiles that a user asks for.
 
         Args:
-          wanted: "3" for 3 x 3, "2x5" for 2 rows of 5, or "auto": by the median size of `pictures`.
+          wanted: "3" for 3 x 3, "2x5" for 2 rows of 5, or "auto": by the median size of `images`.
           size: the detector's.
-          pictures: (width, height) of some.
+          images: (width, height) of some.
 
         Raises:
           InputError: anything else, or more than 8 a side.
         """
         if wanted == "auto":
-            width, height = np.median(pictures, axis=0) if pictures else (size, size)
+            width, height = np.median(images, axis=0) if images else (size, size)
             rows, columns = (min(max(round(x / (SHRINKING * size)), 1), MOST) for x in (height, width))
             return cls.of(rows, columns, size)
         found = re.fullmatch(r"(\d{1,3})(?:x(\d{1,3}))?", wanted)
@@ -78,12 +78,12 @@ class Tiling:
 
     @property
     def count(self) -> int:
-        """Tiles of a picture."""
+        """Tiles of an image."""
         return self.rows * self.columns
 
     @property
     def canvas(self) -> tuple[int, int]:
-        """Rows and columns of pixels that a picture is resized to."""
+        """Rows and columns of pixels that an image is resized to."""
         rows, columns = (int(self.pixels(count)[-1, -1]) + 1 for count in (self.rows, self.columns))
         return rows, columns
 
@@ -103,11 +103,11 @@ class Tiling:
         return tiles.reshape(-1, self.size, self.size, canvases.shape[-1])
 
     def join(self, scores: Scores) -> Scores:
-        """What is said of tiles as what is said of pictures: image (B,), map (B, *canvas)."""
+        """What is said of tiles as what is said of images: image (B,), map (B, *canvas)."""
         return Scores(scores.image.reshape(-1, self.count).max(axis=1), self.stitch(scores.map))
 
     def stitch(self, maps: Array) -> jax.Array:
-        """Maps of tiles as maps of pictures: (B * count, S, S) -> (B, *canvas)."""
+        """Maps of tiles as maps of images: (B * count, S, S) -> (B, *canvas)."""
         grid = maps.reshape(-1, self.rows, self.columns, self.size, self.size)
         across = einsum("brcyx,cxw->bryw", grid, self.weights(self.columns))
         return einsum("bryw,ryh->bhw", across, self.weights(self.rows))

@@ -1,4 +1,4 @@
-"""How often a fitted threshold is wrong: false alarms and misses on pictures whose labels are known."""
+"""How often a fitted threshold is wrong: false alarms and misses on images whose labels are known."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ RULES = ("own", "augmented")
 
 @dataclass(frozen=True)
 class Trial:
-    """One detector on the test pictures of a category.
+    """One detector on the test images of a category.
 
     Attributes:
       category: the product.
-      shots: good pictures that it was fitted from.
+      shots: good images that it was fitted from.
       seed: of their draw.
       supported: the rate of false alarms that so many support, whatever the scores' distribution.
       good: test images that are good.
@@ -57,18 +57,18 @@ class Trial:
 def trials(
     dataset: DataSet, config: FitConfig, shots: Sequence[int], seeds: Sequence[int], out: Path, workers: int
 ) -> Iterator[Trial]:
-    """Fits detectors of every category from drawn good pictures, saves them in `out`, and tries them.
+    """Fits detectors of every category from drawn good images, saves them in `out`, and tries them.
 
     Args:
-      dataset: references come from its training pictures, what is judged are its test pictures.
+      dataset: references come from its training images, what is judged are its test images.
       config: how to fit; its object and references are those of each category.
-      shots: good pictures, one number after another.
+      shots: good images, one number after another.
       seeds: of their draw.
       out: a folder for the detectors; those of an earlier trial are replaced.
       workers: processes that decode; 0 decodes in threads of this one.
 
     Raises:
-      InputError: whatever `fit` raises, or a category has fewer good pictures.
+      InputError: whatever `fit` raises, or a category has fewer good images.
     """
     clip = load_clip(config.weights, config.dtype)
     detector, params = method(config.method).chosen(clip, Options.of(config))

@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image
 from PIL.Image import Transpose
 
-from vlmad_jax.data.images import LARGEST_PICTURE, is_picture, page_sizes, read_pages
+from vlmad_jax.data.images import LARGEST_IMAGE, is_image, page_sizes, read_pages
 from vlmad_jax.errors import InputError
 
 VIDEOS = frozenset((".avi", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".webm", ".wmv"))
@@ -35,9 +35,9 @@ def is_video(path: Path) -> bool:
     return path.suffix.lower() in VIDEOS and not path.name.startswith(".")
 
 
-def is_picture_or_video(path: Path) -> bool:
-    """Whether the name is that of a picture or a video."""
-    return is_picture(path) or is_video(path)
+def is_image_or_video(path: Path) -> bool:
+    """Whether the name is that of an image or a video."""
+    return is_image(path) or is_video(path)
 
 
 def frames_of(path: str) -> Iterator[Image.Image]:
@@ -89,9 +89,9 @@ def _opened(path: str) -> Iterator[Any]:
     try:
         with av.open(path) as container:
             if not container.streams.video:
-                raise InputError(f"{path}: holds no pictures; replace the file or remove it")
+                raise InputError(f"{path}: holds no images; replace the file or remove it")
             stream = container.streams.video[0]
-            if stream.width * stream.height > LARGEST_PICTURE:
+            if stream.width * stream.height > LARGEST_IMAGE:
                 raise InputError(f"{path}: has {stream.width:,} x {stream.height:,} pixels; make them fewer")
             yield stream
     except av.FFmpegError as error:

@@ -1,4 +1,4 @@
-"""The words of methods that compare pictures with sentences: phrases of a good and of a bad object."""
+"""The words of methods that compare images with sentences: phrases of a good and of a bad object."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ def with_words(detector: Detector, words: Words) -> Detector:
 
 
 def reworded(fitted: FittedDetector, words: Words) -> FittedDetector:
-    """A fitted detector with other words; its good pictures and thresholds stay what they are."""
+    """A fitted detector with other words; its good images and thresholds stay what they are."""
     changed = with_words(fitted.scorer.detector, words)
     assert isinstance(changed, Worded)
     state = fitted.state | {"text": changed.text_features(fitted.object_name)}
@@ -98,5 +98,5 @@ def reworded(fitted: FittedDetector, words: Words) -> FittedDetector:
 def why_none(detector: Detector) -> str:
     """Why a method has no words that could be edited."""
     without = detector.references == "always"
-    reason = "knows good pictures alone" if without else "learned its words from pictures"
+    reason = "knows good images alone" if without else "learned its words from images"
     return f"{detector.name} has no words to edit: it {reason}"

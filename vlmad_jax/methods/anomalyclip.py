@@ -6,7 +6,7 @@ and further learned tokens that replace those after the start token before each 
 Encoder (section 3.3, DPAM): patch features come from a second stream that adds up the v-v attention of the
 last layers; the image feature is CLIP's class token, projected without the last layer norm.
 
-Training (section 3.4): on pictures and masks of other products than those tested; the backbone is frozen.
+Training (section 3.4): on images and masks of other products than those tested; the backbone is frozen.
 
 The numbers equal the authors' code to float32 rounding.
 """
@@ -24,7 +24,7 @@ import jax
 import jax.numpy as jnp
 
 from vlmad_jax.backbones.attention import diagonal, kernel
-from vlmad_jax.backbones.chunking import map_pictures
+from vlmad_jax.backbones.chunking import map_images
 from vlmad_jax.backbones.clip import CLIP
 from vlmad_jax.backbones.images import Array
 from vlmad_jax.backbones.vit import TextTransformer, layer_name
@@ -55,7 +55,7 @@ class AnomalyCLIP(LearnedDetector):
 
     Attributes:
       clip: the backbone; the paper's is OpenAI's ViT-L/14@336.
-      image_size: S, the side of the pictures in pixels.
+      image_size: S, the side of the images in pixels.
       dpam_layers: the last vision layers that feed the second stream; 0 is plain CLIP.
       feature_layers: L of them, counted from 1, whose patch features are compared with the prompts.
       context_length: n, the learned tokens of each sentence.
@@ -177,12 +177,12 @@ class AnomalyCLIP(LearnedDetector):
         tokens = with_context(context["tokens"], learned)
         return text.encode_embedded(tokens, context["end"], params.get("deep"))[0]
 
-    # Pictures
+    # Images
 
     def extract(
         self, variables: dict[str, Any], images: jax.Array, factor: jax.Array | None = None
     ) -> Features:
-        """Features of pictures: "image" (B, E) and "patches" (B, L, P, E), as many at a time as fit.
+        """Features of images: "image" (B, E) and "patches" (B, L, P, E), as many at a time as fit.
 
         `factor` is the learned one of the attention "diagonal".
         """
@@ -199,7 +199,7 @@ class AnomalyCLIP(LearnedDetector):
             patches = jnp.stack([layers[layer_name(n)][:, 1:] for n in self.feature_layers], axis=1)
             return {"image": vision.project_unnormed(hidden[:, 0]), "patches": vision.project(patches)}
 
-        return map_pictures(encode, images, tokens=1 + self.grid[0] * self.grid[1])
+        return map_images(encode, images, tokens=1 + self.grid[0] * self.grid[1])
 
     def read_authors_file(self, path: pathlib.Path) -> Params:
         """The prompts in a `.pth` file of the authors' training."""

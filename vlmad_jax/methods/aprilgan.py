@@ -6,10 +6,10 @@ each and compared with sentences of a good and a defective object; the maps of t
 Few-shot (section 3.2): the tokens, unmapped, are also compared with those of good samples; the distance to
 the nearest is added to the map.
 
-Training: the linear layers alone, with focal and dice loss, on pictures and masks of other products.
+Training: the linear layers alone, with focal and dice loss, on images and masks of other products.
 
 The maps equal the authors' code to float32 rounding. Its few-shot image score is normalised over all test
-pictures of a category; here it is averaged with the map's maximum, so that no picture changes another's.
+images of a category; here it is averaged with the map's maximum, so that no image changes another's.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ import numpy as np
 
 from vlmad_jax.backbones.checkpoints.names import unwrapped
 from vlmad_jax.backbones.checkpoints.torch_file import read_torch_file
-from vlmad_jax.backbones.chunking import map_pictures
+from vlmad_jax.backbones.chunking import map_images
 from vlmad_jax.backbones.clip import CLIP
-from vlmad_jax.backbones.images import Array, check_pictures
+from vlmad_jax.backbones.images import Array, check_images
 from vlmad_jax.backbones.precision import einsum
 from vlmad_jax.backbones.vit import layer_name
 from vlmad_jax.errors import InputError, few
@@ -59,7 +59,7 @@ class AprilGAN(LearnedDetector):
 
     Attributes:
       clip: the backbone; the paper's is OpenAI's ViT-L/14@336.
-      image_size: S, the side of the pictures in pixels.
+      image_size: S, the side of the images in pixels.
       feature_layers: L of them, counted from 1, whose tokens are mapped and compared.
       prompts: the sentences.
 
@@ -111,10 +111,10 @@ class AprilGAN(LearnedDetector):
         text = jnp.stack([self.text_features(name) for name in class_names])
         return {"vision": {"params": self.clip.params["vision"]}, "text": text}
 
-    # Pictures
+    # Images
 
     def extract(self, variables: dict[str, Any], images: jax.Array) -> Features:
-        """Features of pictures: "image" (B, E) and tokens as they are, "patches" (B, L, P, D)."""
+        """Features of images: "image" (B, E) and tokens as they are, "patches" (B, L, P, D)."""
         vision = self.clip.vision("bicubic").bind(variables)
 
         def encode(images: jax.Array) -> Features:
@@ -122,7 +122,7 @@ class AprilGAN(LearnedDetector):
             patches = [layers[layer_name(n)][:, 1:] for n in self.feature_layers]
             return {"image": vision.project(hidden[:, 0]), "patches": jnp.stack(patches, axis=1)}
 
-        return map_pictures(encode, images, tokens=1 + self.grid[0] * self.grid[1])
+        return map_images(encode, images, tokens=1 + self.grid[0] * self.grid[1])
 
     def probability_maps(self, params: Params, patches: jax.Array, text: jax.Array) -> jax.Array:
         """The probability of "anomalous": (B, L, P, D), (B, 2, E) -> (B, L, S, S), 0 to 1.
@@ -208,7 +208,7 @@ class AprilGAN(LearnedDetector):
         state = {"text": self.text_features(object_name), "params": jax.tree.map(jnp.asarray, params)}
         if references is None:
             return state
-        check_pictures(references, "references", self.size, self.size)
+        check_images(references, "references", self.size, self.size)
         patches = self._extract(references)["patches"]  # (K, L, P, D)
         return state | {"memory": patches.swapaxes(0, 1).reshape(patches.shape[1], -1, patches.shape[3])}
 

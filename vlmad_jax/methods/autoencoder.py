@@ -1,8 +1,8 @@
 """A variational autoencoder: what it cannot draw again is a defect (Kingma and Welling, ICLR 2014).
 
 The baseline of papers before vision-language models. A convolutional encoder and decoder learn to draw the
-good pictures of one product again through a few latent numbers; a defect, never seen, is drawn as if it were
-not there, and the squared error of a pixel is its score. CLIP is not used, but for the size of the pictures.
+good images of one product again through a few latent numbers; a defect, never seen, is drawn as if it were
+not there, and the squared error of a pixel is its score. CLIP is not used, but for the size of the images.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from vlmad_jax.backbones.clip import CLIP
-from vlmad_jax.backbones.images import Array, check_pictures
+from vlmad_jax.backbones.images import Array, check_images
 from vlmad_jax.errors import InputError
 from vlmad_jax.methods.detector import Detector, Scores, blur, upsample
 from vlmad_jax.methods.limits import check_range
@@ -27,22 +27,22 @@ State = dict[str, Any]
 
 @dataclass(frozen=True, eq=False)
 class Autoencoder(Detector):
-    """A convolutional variational autoencoder, trained on the good pictures of one product.
+    """A convolutional variational autoencoder, trained on the good images of one product.
 
     Attributes:
-      clip: gives the size of the pictures.
-      image_size: S, the side of the pictures in pixels; None is the backbone's own.
+      clip: gives the size of the images.
+      image_size: S, the side of the images in pixels; None is the backbone's own.
       resolution: side of what is drawn, at most, in pixels; it is cut to a multiple of 16.
-      latents: numbers that a picture passes through.
+      latents: numbers that an image passes through.
       kl_weight: of the divergence from the prior; the variance of a pixel that the decoder takes for chance.
-      steps: of training, each of at most 16 pictures: a minute on two cores.
-      flips: whether the good pictures are also shown mirrored; left out, since for most products a mirrored
+      steps: of training, each of at most 16 images: a minute on two cores.
+      flips: whether the good images are also shown mirrored; left out, since for most products a mirrored
         part is a defect.
       blur_sigma: of the Gaussian over the map, in pixels; 0 is none.
-      seed: of the first parameters, the order of the pictures and the noise.
+      seed: of the first parameters, the order of the images and the noise.
 
     Raises:
-      InputError: a setting below its least, or pictures smaller than 16 pixels.
+      InputError: a setting below its least, or images smaller than 16 pixels.
     """
 
     clip: CLIP
@@ -73,13 +73,13 @@ class Autoencoder(Detector):
         return cls(clip, blur_sigma=4 * clip.config.vision.image_size / 256)
 
     def largest(self, references: bool) -> tuple[float, float]:
-        """Errors of good pictures are far from their bound."""
+        """Errors of good images are far from their bound."""
         del references
         return math.inf, math.inf
 
     @property
     def size(self) -> int:
-        """S, the side of the pictures it takes, in pixels."""
+        """S, the side of the images it takes, in pixels."""
         return self.clip.config.vision.image_size if self.image_size is None else self.image_size
 
     @property
@@ -95,41 +95,39 @@ class Autoencoder(Detector):
     def prepare(
         self, object_name: str, references: Array | None = None, params: dict[str, Any] | None = None
     ) -> State:
-        """Trains on the good pictures.
+        """Trains on the good images.
 
         Args:
           object_name: shown in the progress bar.
-          references: uint8 (K, S, S, 3) good pictures.
+          references: uint8 (K, S, S, 3) good images.
           params: there are none to give; {} or None.
 
         Returns:
           The parameters of the network.
 
         Raises:
-          InputError: no good pictures, or of another shape or type; parameters, of which there are none.
+          InputError: no good images, or of another shape or type; parameters, of which there are none.
         """
         self.refuse_params(params)
         self.check_references(references is not None)
         references = np.asarray(references)
-        check_pictures(references, "references", self.size, self.size)
-        pictures = jnp.concatenate([self.resized(picture[None]) for picture in references])
+        check_images(references, "references", self.size, self.size)
+        images = jnp.concatenate([self.resized(image[None]) for image in references])
         if self.flips:
-            pictures = jnp.concatenate([pictures, pictures[:, :, ::-1]])
-        state, _ = train_autoencoder(
-            self.network, pictures, self.kl_weight, self.steps, self.seed, object_name
-        )
+            images = jnp.concatenate([images, images[:, :, ::-1]])
+        state, _ = train_autoencoder(self.network, images, self.kl_weight, self.steps, self.seed, object_name)
         return state
 
     def score_with(self, variables: dict[str, Any], state: State, images: jax.Array) -> Scores:
-        """Image (B,) and map (B, S, S): squared errors, 0 to 1, and the largest of a picture."""
+        """Image (B,) and map (B, S, S): squared errors, 0 to 1, and the largest of an image."""
         del variables
-        pictures = self.resized(images)
-        found: Any = self.network.apply(state, pictures, jnp.zeros(self.latents))
-        error = ((pictures - found["drawn"]) ** 2).mean(axis=-1)  # (B, R, R)
+        small = self.resized(images)
+        found: Any = self.network.apply(state, small, jnp.zeros(self.latents))
+        error = ((small - found["drawn"]) ** 2).mean(axis=-1)  # (B, R, R)
         maps = blur(upsample(error, (self.size, self.size)), self.blur_sigma)
         return Scores(maps.max(axis=(1, 2)), maps)
 
     def resized(self, images: Array) -> jax.Array:
-        """Pictures uint8 (B, S, S, 3) at the side that is drawn: float32 (B, R, R, 3), 0 to 1."""
+        """Images uint8 (B, S, S, 3) at the side that is drawn: float32 (B, R, R, 3), 0 to 1."""
         shape = (len(images), self.side, self.side, 3)
         return jax.image.resize(jnp.asarray(images, jnp.float32) / 255, shape, "linear")

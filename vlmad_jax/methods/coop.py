@@ -3,10 +3,10 @@
 Prompts (section 3.2, equation 2, unified context): "[V1]...[Vn] flawless bottle." and "[V1]...[Vn] damaged
 bottle.": the learned tokens V are the same for both states and every object, whose name is kept.
 
-Training (equation 3): cross-entropy of whole pictures alone, of other products than those tested; the
+Training (equation 3): cross-entropy of whole images alone, of other products than those tested; the
 backbone is frozen. No mask is learned from.
 
-The paper classifies pictures. The map here compares the patches of the last layer, projected as the class
+The paper classifies images. The map here compares the patches of the last layer, projected as the class
 token is, with the same two sentences.
 """
 
@@ -25,7 +25,7 @@ import numpy as np
 
 from vlmad_jax.backbones.checkpoints.names import unwrapped
 from vlmad_jax.backbones.checkpoints.torch_file import read_torch_file
-from vlmad_jax.backbones.chunking import map_pictures
+from vlmad_jax.backbones.chunking import map_images
 from vlmad_jax.backbones.clip import CLIP
 from vlmad_jax.backbones.images import Array
 from vlmad_jax.backbones.vit import TextTransformer
@@ -48,7 +48,7 @@ class CoOp(LearnedDetector):
 
     Attributes:
       clip: the backbone.
-      image_size: S, the side of the pictures in pixels.
+      image_size: S, the side of the images in pixels.
       context_length: n, the learned tokens.
 
     Raises:
@@ -112,10 +112,10 @@ class CoOp(LearnedDetector):
         embeddings, _ = text.encode_embedded(with_context(rows, learned), context["end"].reshape(-1))
         return embeddings.reshape(*tokens.shape[:2], -1)
 
-    # Pictures
+    # Images
 
     def extract(self, variables: dict[str, Any], images: jax.Array) -> Features:
-        """Features of pictures: "image" (B, E) and "patches" (B, P, E)."""
+        """Features of images: "image" (B, E) and "patches" (B, P, E)."""
         vision = self.clip.vision().bind(variables)
 
         def encode(images: jax.Array) -> Features:
@@ -123,7 +123,7 @@ class CoOp(LearnedDetector):
             projected = vision.project(hidden)
             return {"image": projected[:, 0], "patches": projected[:, 1:]}
 
-        return map_pictures(encode, images, tokens=1 + self.grid[0] * self.grid[1])
+        return map_images(encode, images, tokens=1 + self.grid[0] * self.grid[1])
 
     @classmethod
     def of_authors_file(cls, clip: CLIP, path: pathlib.Path) -> CoOp:

@@ -1,12 +1,12 @@
 """CutPaste: a classifier of pasted defects whose features tell real ones (Li et al., CVPR 2021).
 
-Sections 2.1 and 2.2: pieces of good pictures are pasted elsewhere in them, as patches or as scars, and a
+Sections 2.1 and 2.2: pieces of good images are pasted elsewhere in them, as patches or as scars, and a
 network learns to tell normal, patch and scar apart. Section 2.3: a Gaussian is fitted to its features of good
-pictures; how far a picture's features lie from it is its score. Section 2.4: the same for parts of pictures
+images; how far an image's features lie from it is its score. Section 2.4: the same for parts of images
 gives a map.
 
 It departs from the paper in this: the network is CLIP's frozen encoder and a small head, not a ResNet trained
-from scratch, so that a product takes seconds; and there are two heads, of the picture's embedding and of
+from scratch, so that a product takes seconds; and there are two heads, of the image's embedding and of
 single patches, where the paper trains a second network on crops or looks at gradients (GradCAM).
 """
 
@@ -32,13 +32,13 @@ State = dict[str, Any]
 PASTED = ("patch", "scar")
 # A patch is called defective from this share of changed pixels on, and good only when it has none.
 DEFECTIVE_PATCH = 0.1
-# Patches of one picture that the patch head learns from, defective ones first.
+# Patches of one image that the patch head learns from, defective ones first.
 LEARNED_PATCHES = 256
 LEARNING_RATE = 1e-3
 
 
 class Examples(NamedTuple):
-    """Features (N, D), their kinds (N,), and which are of good pictures, (N,)."""
+    """Features (N, D), their kinds (N,), and which are of good images, (N,)."""
 
     features: np.ndarray
     labels: np.ndarray
@@ -51,9 +51,9 @@ class CutPaste(ReferenceDetector):
 
     Attributes:
       clip: the backbone; the paper's is a ResNet-18.
-      image_size: S, the side of the pictures in pixels; the paper's is 256.
+      image_size: S, the side of the images in pixels; the paper's is 256.
       feature_layers: layers, counted from 1, whose patches the patch head reads.
-      pasted: pictures with a patch, and as many with a scar.
+      pasted: images with a patch, and as many with a scar.
       width: of the heads' hidden layers.
       steps: of training, for each head.
       epsilon: added to the variances of the Gaussians.
@@ -84,18 +84,18 @@ class CutPaste(ReferenceDetector):
     def prepare(
         self, object_name: str, references: Array | None = None, params: dict[str, Any] | None = None
     ) -> State:
-        """Pastes defects into the good pictures, trains both heads and fits their Gaussians.
+        """Pastes defects into the good images, trains both heads and fits their Gaussians.
 
         Args:
           object_name: not used.
-          references: uint8 (K, S, S, 3) good pictures, which are also shown mirrored.
+          references: uint8 (K, S, S, 3) good images, which are also shown mirrored.
           params: there are none; {} or None.
 
         Returns:
           {"image": ..., "patches": ...}, each as `fit` gives it; the same shapes for any K.
 
         Raises:
-          InputError: no good pictures, or of another shape or type; parameters, of which there are none.
+          InputError: no good images, or of another shape or type; parameters, of which there are none.
         """
         good = self.check_good(references, params)
         images, patches = self.examples(np.concatenate([good, good[:, :, ::-1]]))
@@ -109,8 +109,8 @@ class CutPaste(ReferenceDetector):
 
     # Pasting
 
-    def pasted_pictures(self, good: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Good pictures (K, S, S, 3), and with defects: all of them, their masks (N, S, S), and kinds (N,).
+    def pasted_images(self, good: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Good images (K, S, S, 3), and with defects: all of them, their masks (N, S, S), and kinds (N,).
 
         A kind is 0 for good, then 1 + its place in `PASTED`.
         """
@@ -121,10 +121,10 @@ class CutPaste(ReferenceDetector):
         pairs = rng.integers(len(good), size=(len(kinds), 2))
         drawn = zip(pairs, kinds, strict=True)
         pasted = [paste(rng, good[a], good[b], PASTED[kind]) for (a, b), kind in drawn]
-        pictures, masks = (np.stack(x) for x in zip(*pasted, strict=True))
+        images, masks = (np.stack(x) for x in zip(*pasted, strict=True))
         none = np.zeros(good.shape[:3], np.uint8)
         kinds = np.concatenate([np.zeros(len(good), int), 1 + kinds])
-        return np.concatenate([good, pictures]), np.concatenate([none, masks]), kinds
+        return np.concatenate([good, images]), np.concatenate([none, masks]), kinds
 
     def patch_labels(self, masks: np.ndarray, kinds: np.ndarray) -> np.ndarray:
         """The kind of every patch, 0 for good and -1 where few pixels changed: (N, S, S), (N,) -> (N, P)."""
@@ -134,16 +134,16 @@ class CutPaste(ReferenceDetector):
         return np.where(share >= DEFECTIVE_PATCH, kinds[:, None], np.where(share > 0, -1, 0))
 
     def examples(self, good: np.ndarray) -> tuple[Examples, Examples]:
-        """What the heads of pictures and of patches learn from, made of good pictures (K, S, S, 3)."""
-        pictures, masks, kinds = self.pasted_pictures(good)
+        """What the heads of images and of patches learn from, made of good images (K, S, S, 3)."""
+        pasted, masks, kinds = self.pasted_images(good)
         labels = self.patch_labels(masks, kinds)
         draw = np.random.default_rng([self.seed, 1]).random(labels.shape) - (labels > 0)
         chosen = np.argsort(draw, axis=1)[:, :LEARNED_PATCHES]
         labels = np.take_along_axis(labels, chosen, axis=1)
         images, patches = [], []
-        for first in range(0, len(pictures), FILL_BATCH):
+        for first in range(0, len(pasted), FILL_BATCH):
             part = slice(first, first + FILL_BATCH)
-            features = self.encode(pictures[part])
+            features = self.encode(pasted[part])
             images.append(features["image"])
             kept = np.take_along_axis(features["patches"], chosen[part, :, None], axis=1)
             patches.append(kept[labels[part] >= 0])
@@ -161,7 +161,7 @@ class CutPaste(ReferenceDetector):
         return Head(self.width, 1 + len(PASTED))
 
     def fit(self, examples: Examples) -> State:
-        """Trains a head, and fits the Gaussian of section 2.3 to what it thinks of good pictures.
+        """Trains a head, and fits the Gaussian of section 2.3 to what it thinks of good images.
 
         Returns:
           "mean", "scale" (D,) of features, "head" its parameters, "centre" (width,) and "whitening"

@@ -12,7 +12,7 @@ import jax
 import numpy as np
 
 from vlmad_jax.backbones.clip import CLIP
-from vlmad_jax.backbones.images import Array, check_pictures
+from vlmad_jax.backbones.images import Array, check_images
 from vlmad_jax.backbones.precision import einsum
 from vlmad_jax.errors import InputError
 from vlmad_jax.methods.options import Options
@@ -21,7 +21,7 @@ from vlmad_jax.scoring.neighbours import normalise
 
 
 class Scores(NamedTuple):
-    """What a detector says of B pictures; higher is more anomalous.
+    """What a detector says of B images; higher is more anomalous.
 
     Attributes:
       image: (B,) float32.
@@ -36,8 +36,8 @@ class Detector(FieldsAlone, abc.ABC):
     """A published system: a frozen dataclass of its hyper-parameters and its backbone `clip`.
 
     `init` makes learnable parameters, `prepare` the state of one kind of object, `score` the scores of
-    pictures. A method defines `scaled`, `size`, `prepare` and `score_with`, and says whether it uses good
-    pictures.
+    images. A method defines `scaled`, `size`, `prepare` and `score_with`, and says whether it uses good
+    images.
     """
 
     clip: CLIP
@@ -76,7 +76,7 @@ class Detector(FieldsAlone, abc.ABC):
     @property
     @abc.abstractmethod
     def size(self) -> int:
-        """S, the side of the pictures it takes, in pixels."""
+        """S, the side of the images it takes, in pixels."""
 
     def largest(self, references: bool) -> tuple[float, float]:
         """The largest image score and the largest value of a map that there can be; the least is 0.
@@ -98,11 +98,11 @@ class Detector(FieldsAlone, abc.ABC):
 
     @classmethod
     def check_references(cls, given: bool) -> None:
-        """Raises InputError unless good pictures are given to a method that needs them, or withheld from one
+        """Raises InputError unless good images are given to a method that needs them, or withheld from one
         that has no use for them."""
         if cls.references == "always" and not given:
             raise InputError(
-                f"{cls.name} knows a product by good pictures of it alone; "
+                f"{cls.name} knows a product by good images of it alone; "
                 "use experiments.few_shot --shots=4, or --shots=all"
             )
         if cls.references == "never" and given:
@@ -134,12 +134,12 @@ class Detector(FieldsAlone, abc.ABC):
         return {}
 
     def score(self, state: Any, images: Array) -> Scores:
-        """Scores uint8 (B, S, S, 3) pictures: image (B,) and map (B, S, S). Compiled once a shape.
+        """Scores uint8 (B, S, S, 3) images: image (B,) and map (B, S, S). Compiled once a shape.
 
         Raises:
-          InputError: pictures of another shape or type.
+          InputError: images of another shape or type.
         """
-        check_pictures(images, "images", self.size, self.size)
+        check_images(images, "images", self.size, self.size)
         return self._score(state, images)
 
     @functools.cached_property

@@ -2,7 +2,7 @@
 
 Each window of patches passes through the vision transformer by itself, as in WinCLIP, and is compared with
 AnomalyCLIP's two learned prompts in place of sentences; windows and scales are combined by the harmonic mean,
-the whole picture being one scale. The map is the mean of that and of AnomalyCLIP's own, a layer; the image
+the whole image being one scale. The map is the mean of that and of AnomalyCLIP's own, a layer; the image
 score is the mean of AnomalyCLIP's and of the largest window score.
 
 The proposal names the parts and leaves the fusion open; means are WinCLIP's way of joining two maps.
@@ -84,7 +84,7 @@ class Hybrid(Detector):
 
     @property
     def size(self) -> int:
-        """S, the side of the pictures it takes, in pixels."""
+        """S, the side of the images it takes, in pixels."""
         return self.anomalyclip.size
 
     def init(self, key: jax.Array) -> Params:

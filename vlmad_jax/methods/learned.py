@@ -39,8 +39,8 @@ class LearnedDetector(Detector):
     """A detector whose parameters are learned on some products and used on others.
 
     A method is a frozen dataclass with the fields `clip` and `image_size` at least, and defines what is
-    abstract here, and `prepare` and `score_with`. The backbone is frozen: `extract` is all that a picture
-    passes through before parameters come in, and `loss` takes what it gives in the picture's place.
+    abstract here, and `prepare` and `score_with`. The backbone is frozen: `extract` is all that an image
+    passes through before parameters come in, and `loss` takes what it gives in the image's place.
     """
 
     image_size: int
@@ -76,11 +76,11 @@ class LearnedDetector(Detector):
 
     @abc.abstractmethod
     def context(self, class_names: Sequence[str] = ()) -> Context:
-        """What is frozen in training; "vision" is needed for pictures only, not for features."""
+        """What is frozen in training; "vision" is needed for images only, not for features."""
 
     @abc.abstractmethod
     def extract(self, variables: dict[str, Any], images: jax.Array) -> Features:
-        """What the frozen encoder makes of pictures: each (B, ...)."""
+        """What the frozen encoder makes of images: each (B, ...)."""
 
     @abc.abstractmethod
     def loss(self, params: Params, context: Context, batch: dict[str, Any]) -> tuple[jax.Array, Params]:
@@ -92,7 +92,7 @@ class LearnedDetector(Detector):
 
     @property
     def size(self) -> int:
-        """S, the side of the pictures it takes, in pixels."""
+        """S, the side of the images it takes, in pixels."""
         return self.image_size
 
     @classmethod

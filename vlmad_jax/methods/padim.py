@@ -1,9 +1,9 @@
 """PaDiM: how unlikely a patch is among the good ones of its position (Defard et al., ICPR 2021).
 
-For each position in the picture (section III-B) a Gaussian is fitted to the features of the good pictures, of
+For each position in the image (section III-B) a Gaussian is fitted to the features of the good images, of
 which a random choice of channels is enough (section III-A); a patch's score is its Mahalanobis distance to
-the Gaussian of its position, a picture's the maximum of the map (section III-C). So the product has to lie in
-the same place in every picture.
+the Gaussian of its position, an image's the maximum of the map (section III-C). So the product has to lie in
+the same place in every image.
 
 The paper takes the features from a ResNet; here they are a vision transformer's.
 """
@@ -37,7 +37,7 @@ class PaDiM(ReferenceDetector):
 
     Attributes:
       clip: the backbone.
-      image_size: S, the side of the pictures in pixels.
+      image_size: S, the side of the images in pixels.
       feature_layers: L of them, counted from 1, whose patch features are compared.
       dimensions: d, channels chosen at random from those of all layers; all of them if they are fewer.
       seed: of that choice.
@@ -74,8 +74,8 @@ class PaDiM(ReferenceDetector):
         """The state for one kind of object.
 
         Args:
-          object_name: not used; the good pictures say it all.
-          references: uint8 (K, S, S, 3) good pictures.
+          object_name: not used; the good images say it all.
+          references: uint8 (K, S, S, 3) good images.
           params: PaDiM learns none; {} or None.
 
         Returns:
@@ -83,7 +83,7 @@ class PaDiM(ReferenceDetector):
           whitening (x - mean).
 
         Raises:
-          InputError: no good pictures, or of another shape or type; parameters, of which there are none.
+          InputError: no good images, or of another shape or type; parameters, of which there are none.
         """
         del object_name
         patches = self.good_features(references, params)["patches"][..., self.channels]
@@ -102,7 +102,7 @@ class PaDiM(ReferenceDetector):
 def gaussians(patches: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """The Gaussian of each position, equation 1: (K, P, d) -> mean (P, d), covariance (P, d, d).
 
-    Of one picture the covariance is `EPSILON` times the identity.
+    Of one image the covariance is `EPSILON` times the identity.
     """
     mean = patches.mean(axis=0)
     centred = (patches - mean).swapaxes(0, 1)  # (P, K, d)

@@ -1,9 +1,9 @@
 """PatchCore: patches compared with a coreset of good ones (Roth et al., CVPR 2022).
 
 Memory (sections 3.1 and 3.2): patch features of middle layers, each the mean of its neighbourhood, of all
-good pictures; of these a greedy coreset is kept.
+good images; of these a greedy coreset is kept.
 
-Scores (section 3.3): a patch's is its distance to the nearest feature in memory; a picture's is that of its
+Scores (section 3.3): a patch's is its distance to the nearest feature in memory; an image's is that of its
 worst patch, the more trusted the closer that memory feature is to others in memory.
 
 The paper takes the features from a ResNet; here they are a vision transformer's.
@@ -34,7 +34,7 @@ class PatchCore(ReferenceDetector):
 
     Attributes:
       clip: the backbone.
-      image_size: S, the side of the pictures in pixels.
+      image_size: S, the side of the images in pixels.
       feature_layers: L of them, counted from 1, whose patch features are compared.
       coreset_share: of all good patches, what is kept in memory; above 0, at most 1.
       neighbours: b of equation 7, memory features that the worst patch is weighed by.
@@ -68,15 +68,15 @@ class PatchCore(ReferenceDetector):
         """The state for one kind of object.
 
         Args:
-          object_name: not used; the good pictures say it all.
-          references: uint8 (K, S, S, 3) good pictures.
+          object_name: not used; the good images say it all.
+          references: uint8 (K, S, S, 3) good images.
           params: PatchCore learns none; {} or None.
 
         Returns:
           {"memory": (M, L D)}, M being `coreset_share` of K P, at least 1.
 
         Raises:
-          InputError: no good pictures, or of another shape or type; parameters, of which there are none.
+          InputError: no good images, or of another shape or type; parameters, of which there are none.
         """
         del object_name
         patches = self.good_features(references, params)["patches"]  # (K, P, L D)
@@ -85,7 +85,7 @@ class PatchCore(ReferenceDetector):
         return {"memory": jnp.asarray(patches[jax.device_get(kept)])}
 
     def extract(self, variables: dict[str, Any], images: jax.Array) -> Features:
-        """Features of pictures: "image" (B, E), "patches" (B, P, L D) averaged over their neighbourhoods."""
+        """Features of images: "image" (B, E), "patches" (B, P, L D) averaged over their neighbourhoods."""
         features = super().extract(variables, images)
         return features | {"patches": self.average(features["patches"])}
 
@@ -114,7 +114,7 @@ class PatchCore(ReferenceDetector):
         """The factor of equation 7: near 0 if the memory feature is far from others in memory.
 
         Args:
-          patch: (B, D), the worst of each picture.
+          patch: (B, D), the worst of each image.
           distance: (B,), to the nearest memory feature.
           good: (B, D), that memory feature.
           memory: (M, D).

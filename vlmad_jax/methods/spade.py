@@ -1,9 +1,9 @@
-"""SPADE: patches compared with those of the good pictures that are most alike (Cohen and Hoshen, 2020).
+"""SPADE: patches compared with those of the good images that are most alike (Cohen and Hoshen, 2020).
 
-Whole pictures (section 3.2): the good pictures nearest by the image feature are looked up; the mean distance
+Whole images (section 3.2): the good images nearest by the image feature are looked up; the mean distance
 to them is the image score.
 
-Patches (section 3.3): a patch's score is its distance to the nearest patch anywhere in those pictures.
+Patches (section 3.3): a patch's score is its distance to the nearest patch anywhere in those images.
 
 The paper takes the features from a ResNet; here they are a vision transformer's.
 """
@@ -32,9 +32,9 @@ class SPADE(ReferenceDetector):
 
     Attributes:
       clip: the backbone.
-      image_size: S, the side of the pictures in pixels.
+      image_size: S, the side of the images in pixels.
       feature_layers: L of them, counted from 1, whose patch features are compared.
-      neighbours: the paper's K, good pictures that a picture is compared with; all if they are fewer.
+      neighbours: the paper's K, good images that an image is compared with; all if they are fewer.
 
     Raises:
       InputError: a setting that does not fit the backbone, or is out of range.
@@ -58,15 +58,15 @@ class SPADE(ReferenceDetector):
         """The state for one kind of object.
 
         Args:
-          object_name: not used; the good pictures say it all.
-          references: uint8 (K, S, S, 3) good pictures.
+          object_name: not used; the good images say it all.
+          references: uint8 (K, S, S, 3) good images.
           params: SPADE learns none; {} or None.
 
         Returns:
-          {"images": (K, E), "patches": (K, P, L D)}, the features of the good pictures.
+          {"images": (K, E), "patches": (K, P, L D)}, the features of the good images.
 
         Raises:
-          InputError: no good pictures, or of another shape or type; parameters, of which there are none.
+          InputError: no good images, or of another shape or type; parameters, of which there are none.
         """
         del object_name
         features = self.good_features(references, params)
@@ -77,9 +77,9 @@ class SPADE(ReferenceDetector):
         features = self.extract(variables, images)
         distances, alike = nearest_neighbours(features["image"], state["images"], self.neighbours)
 
-        def nearest(picture: tuple[jax.Array, jax.Array]) -> jax.Array:
-            """Distances of the patches (P, D) of one picture to those of the good pictures (K,): (P,)."""
-            patches, alike = picture
+        def nearest(image: tuple[jax.Array, jax.Array]) -> jax.Array:
+            """Distances of the patches (P, D) of one image to those of the good images (K,): (P,)."""
+            patches, alike = image
 
             def closer(k: jax.Array, distances: jax.Array) -> jax.Array:
                 found, _ = nearest_neighbours(patches, state["patches"][alike[k]], 1)

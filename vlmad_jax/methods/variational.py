@@ -16,7 +16,7 @@ Params = dict[str, Any]
 Carry = tuple[Params, Any]  # and the optimiser's state
 Terms = dict[str, jax.Array]
 
-# Feature maps of each convolution, and how many times coarser than before it sees the picture.
+# Feature maps of each convolution, and how many times coarser than before it sees the image.
 WIDTHS = (32, 64, 128)
 STRIDES = (4, 2, 2)
 COARSEST = math.prod(STRIDES)
@@ -27,17 +27,17 @@ SHOW_EVERY = 50
 
 
 class VariationalAutoencoder(nn.Module):
-    """Pictures (B, R, R, 3) of 0 to 1, R a multiple of 16, through `latents` numbers each."""
+    """Images (B, R, R, 3) of 0 to 1, R a multiple of 16, through `latents` numbers each."""
 
     latents: int
 
     @nn.compact
-    def __call__(self, pictures: jax.Array, noise: jax.Array) -> dict[str, jax.Array]:
+    def __call__(self, images: jax.Array, noise: jax.Array) -> dict[str, jax.Array]:
         """Noise (B, latents), standard normal, or 0 for the mean of the latents.
 
         Returns "drawn" (B, R, R, 3), 0 to 1, and of the latents "mean" and "log_variance" (B, latents).
         """
-        x = pictures
+        x = images
         for width, stride in zip(WIDTHS, STRIDES, strict=True):
             x = nn.relu(nn.Conv(width, (3, 3))(to_channels(x, stride)))
         moments = nn.Dense(2 * self.latents)(x.reshape(len(x), -1))
@@ -66,45 +66,45 @@ def to_pixels(x: jax.Array, stride: int) -> jax.Array:
     return squares.swapaxes(2, 3).reshape(batch, height * stride, width * stride, -1)
 
 
-def elbo_terms(pictures: jax.Array, found: dict[str, jax.Array]) -> Terms:
-    """The two terms of equation 10, means over pictures, both 0 or more.
+def elbo_terms(images: jax.Array, found: dict[str, jax.Array]) -> Terms:
+    """The two terms of equation 10, means over images, both 0 or more.
 
     Args:
-      pictures: (B, R, R, 3).
+      images: (B, R, R, 3).
       found: what the network made of them.
 
     Returns:
-      "reconstruction": half the squared error, summed over a picture, which is the negative log-likelihood of
+      "reconstruction": half the squared error, summed over an image, which is the negative log-likelihood of
       a Gaussian decoder of variance 1 but for a constant; "divergence": of the latents from the standard
       normal (appendix B).
     """
     mean, log_variance = found["mean"], found["log_variance"]
     divergence = (mean**2 + jnp.exp(log_variance) - 1 - log_variance).sum(axis=-1) / 2
-    error = ((pictures - found["drawn"]) ** 2).sum(axis=(1, 2, 3)) / 2
+    error = ((images - found["drawn"]) ** 2).sum(axis=(1, 2, 3)) / 2
     return {"reconstruction": error.mean(), "divergence": divergence.mean()}
 
 
 def train_autoencoder(
-    network: VariationalAutoencoder, pictures: jax.Array, kl_weight: float, steps: int, seed: int, name: str
+    network: VariationalAutoencoder, images: jax.Array, kl_weight: float, steps: int, seed: int, name: str
 ) -> tuple[Params, np.ndarray]:
     """Trains by Adam, with a progress bar.
 
     Args:
       network: what to train.
-      pictures: float32 (K, R, R, 3), 0 to 1.
+      images: float32 (K, R, R, 3), 0 to 1.
       kl_weight: of the divergence in the loss.
-      steps: of at most `BATCH` different pictures.
-      seed: of the first parameters, the order of the pictures and the noise.
+      steps: of at most `BATCH` different images.
+      seed: of the first parameters, the order of the images and the noise.
       name: shown in the progress bar.
 
     Returns:
       The parameters, and the loss of every step, (steps,).
     """
     key, rng = jax.random.key(seed), np.random.default_rng(seed)
-    carry, losses = _start(network, key, pictures[:1]), []
+    carry, losses = _start(network, key, images[:1]), []
     with tqdm(total=steps, desc=name, unit=" steps", dynamic_ncols=True, leave=False, disable=None) as bar:
         for number in range(steps):
-            batch = pictures[rng.permutation(len(pictures))[:BATCH]]
+            batch = images[rng.permutation(len(images))[:BATCH]]
             carry, loss = _step(network, carry, batch, jax.random.fold_in(key, number), kl_weight)
             losses.append(loss)
             if number % SHOW_EVERY == 0:
@@ -114,10 +114,10 @@ def train_autoencoder(
 
 
 @functools.partial(jax.jit, static_argnums=0)
-def _start(network: VariationalAutoencoder, key: jax.Array, pictures: jax.Array) -> Carry:
+def _start(network: VariationalAutoencoder, key: jax.Array, images: jax.Array) -> Carry:
     import optax  # takes a tenth of a second to import
 
-    params: Any = network.init(key, pictures, jnp.zeros(network.latents))
+    params: Any = network.init(key, images, jnp.zeros(network.latents))
     return params, optax.adam(LEARNING_RATE).init(params)
 
 

@@ -2,9 +2,9 @@
 
 Zero-shot (sections 3 and 4.1): each window of patches passes through the vision transformer by itself; its
 embedding is compared with sentences of a good and a defective object; a patch's score is the harmonic mean
-over the windows that hold it, then over the window sizes and the whole picture.
+over the windows that hold it, then over the window sizes and the whole image.
 
-Few-shot (section 4.3, "WinCLIP+"): patches and windows are also compared with those of good pictures, the
+Few-shot (section 4.3, "WinCLIP+"): patches and windows are also compared with those of good images, the
 distance to the nearest averaged over scales; the two maps are averaged, and the image score with the maximum
 of the reference map.
 
@@ -25,7 +25,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from vlmad_jax.backbones.clip import CLIP
-from vlmad_jax.backbones.images import Array, check_pictures
+from vlmad_jax.backbones.images import Array, check_images
 from vlmad_jax.errors import InputError
 from vlmad_jax.methods.detector import Detector, Scores, anomaly_probability, upsample
 from vlmad_jax.methods.options import Options
@@ -48,18 +48,18 @@ class WinCLIP(Detector):
     Attributes:
       clip: the backbone; the paper's is ViT-B/16-plus-240 of LAION-400M.
       window_sizes: sides of the windows in patches, each at most the grid's.
-      image_size: S, the side of the pictures in pixels; None is the backbone's own.
+      image_size: S, the side of the images in pixels; None is the backbone's own.
       temperature: of the softmax over good and defective.
       prompts: the sentences.
       window_stride: patches from one window to the next; above 1 it trades accuracy for speed.
       merge_tokens: tokens merged in each layer where a class token is read (`backbones.merging`): of windows,
-        and of the whole picture in zero-shot, and at `view_sizes`; above 0 it trades accuracy for speed.
-      view_sizes: other sides in pixels at which the whole picture is also read; see `view_embeddings`.
+        and of the whole image in zero-shot, and at `view_sizes`; above 0 it trades accuracy for speed.
+      view_sizes: other sides in pixels at which the whole image is also read; see `view_embeddings`.
 
     Raises:
-      InputError: no window size, or one larger than the grid; pictures smaller than a patch; a temperature
+      InputError: no window size, or one larger than the grid; images smaller than a patch; a temperature
         that is not above 0; a stride that leaves patches uncovered; fewer than no tokens to merge; a view
-        size that patches do not divide, that repeats or that is the pictures' own.
+        size that patches do not divide, that repeats or that is the images' own.
     """
 
     clip: CLIP
@@ -99,7 +99,7 @@ class WinCLIP(Detector):
             )
         object.__setattr__(self, "window_sizes", tuple(self.window_sizes))
         object.__setattr__(self, "view_sizes", tuple(self.view_sizes))
-        self.windows  # noqa: B018  a window that does not fit is refused now, not at the first picture
+        self.windows  # noqa: B018  a window that does not fit is refused now, not at the first image
 
     @classmethod
     def paper(cls, clip: CLIP) -> WinCLIP:
@@ -128,7 +128,7 @@ class WinCLIP(Detector):
 
     @property
     def size(self) -> int:
-        """S, the side of the pictures it takes, in pixels."""
+        """S, the side of the images it takes, in pixels."""
         return self.clip.config.vision.image_size if self.image_size is None else self.image_size
 
     @functools.cached_property
@@ -156,7 +156,7 @@ class WinCLIP(Detector):
         self.refuse_params(params)
         if references is None:
             return {"text": self.text_features(object_name)}
-        check_pictures(references, "references", self.size, self.size)
+        check_images(references, "references", self.size, self.size)
         # One by one: however many references there are, the encoder compiles once and memory stays bounded.
         features = [self._extract(references[k : k + 1]) for k in range(len(references))]
         joined = jax.tree.map(lambda *parts: jnp.concatenate(parts), *features)
@@ -170,7 +170,7 @@ class WinCLIP(Detector):
         return jnp.stack([x.mean(axis=0) for x in jnp.split(embeddings, [len(sentences[0])])])
 
     def memory(self, features: Features) -> dict[str, Any]:
-        """What `extract` finds in K good pictures, as a memory of patches and windows; see `prepare`."""
+        """What `extract` finds in K good images, as a memory of patches and windows; see `prepare`."""
         return jax.tree.map(
             lambda x: x.reshape(-1, x.shape[-1]),
             {"patches": features["patches"], "windows": features["windows"]},
@@ -185,7 +185,7 @@ class WinCLIP(Detector):
         return self.score_features(state, self.extract(variables, images, patches="memory" in state))
 
     def score_features(self, state: State, features: Features) -> Scores:
-        """`score_with` from what `extract` found in the pictures."""
+        """`score_with` from what `extract` found in the images."""
         image_score = anomaly_probability(features["image"][:, 0], state["text"], self.temperature)  # (B,)
         patch_map = self.zero_shot_map(features, state["text"], image_score)
         if "memory" in state:
@@ -195,7 +195,7 @@ class WinCLIP(Detector):
         return Scores(image_score, upsample(patch_map, (self.size, self.size)))
 
     def extract(self, variables: dict[str, Any], images: jax.Array, patches: bool) -> Features:
-        """Embeddings of pictures: "image" (B, 1, E), "windows" a tuple of (B, W, E), "patches" (B, P, D).
+        """Embeddings of images: "image" (B, 1, E), "windows" a tuple of (B, W, E), "patches" (B, P, D).
 
         Patches, after the last layer norm and un-projected, are only had if asked for: the last layer is then
         computed for all tokens and not for the class token alone.
@@ -215,7 +215,7 @@ class WinCLIP(Detector):
         }
 
     def zero_shot_map(self, features: Features, text: jax.Array, image_score: jax.Array) -> jax.Array:
-        """Equation 4: the harmonic mean over windows, then over scales, the whole picture being one of them.
+        """Equation 4: the harmonic mean over windows, then over scales, the whole image being one of them.
 
         Returns (B, rows, columns), 0 to 1.
         """
@@ -245,9 +245,9 @@ def view_embeddings(
     images: jax.Array,
     size: int,
 ) -> jax.Array:
-    """Embeddings (B, E) of pictures uint8 (B, S, S, 3) resized to `size` pixels a side, bicubic.
+    """Embeddings (B, E) of images uint8 (B, S, S, 3) resized to `size` pixels a side, bicubic.
 
-    In no paper. What an encoder says of a picture depends on where the borders of its patches fall and on how
+    In no paper. What an encoder says of an image depends on where the borders of its patches fall and on how
     much of a part one patch shows. The mean over sizes errs less, for a share of the work that windows take.
     """
     resized = jax.image.resize(

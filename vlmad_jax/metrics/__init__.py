@@ -1,4 +1,4 @@
-"""The seven metrics of anomaly detection: three for pictures, four for pixels.
+"""The seven metrics of anomaly detection: three for images, four for pixels.
 
 >>> metrics = evaluate(scores=[0.1, 0.7, 0.4, 0.9], labels=[0, 0, 1, 1])
 >>> metrics["image_auroc"], metrics["image_f1_max"], metrics["pixel_auroc"]
@@ -86,8 +86,8 @@ def _finite(name: str, values: ArrayLike, dims: int) -> np.ndarray:
         first = int(np.argmin(finite.reshape(len(array), -1).all(axis=1)))
         count = array.size - np.count_nonzero(finite)
         raise InputError(
-            f"{name}: {count} value(s) are NaN or infinite, the first in picture {first}; "
-            "leave such pictures out or mend what scores them"
+            f"{name}: {count} value(s) are NaN or infinite, the first in image {first}; "
+            "leave such images out or mend what scores them"
         )
     return array
 

@@ -11,14 +11,14 @@ from vlmad_jax.metrics.ranking import Ranking
 
 FPR_LIMIT = 0.3
 
-# Neighbours share a side or a corner within a picture, and nothing with the pictures before and after it.
+# Neighbours share a side or a corner within an image, and nothing with the images before and after it.
 _EIGHT_NEIGHBOURS = np.stack([np.zeros((3, 3)), np.ones((3, 3)), np.zeros((3, 3))])
 
 
 def label_regions(masks: np.ndarray) -> np.ndarray:
     """Number the 8-connected regions of masks (N, S, S), anomalous where nonzero.
 
-    Returns int32 (N, S, S): 0 outside every region, then 1, 2, ... without repeating across pictures.
+    Returns int32 (N, S, S): 0 outside every region, then 1, 2, ... without repeating across images.
     """
     from scipy import ndimage  # takes a quarter of a second to import
 
@@ -28,7 +28,7 @@ def label_regions(masks: np.ndarray) -> np.ndarray:
 def aupro(ranking: Ranking, fpr_limit: float = FPR_LIMIT) -> float | None:
     """Area under the per-region overlap curve up to `fpr_limit`, divided by it, 0..1.
 
-    `ranking` holds all pixels, good pictures included, with region numbers as codes. The area is that of the
+    `ranking` holds all pixels, good images included, with region numbers as codes. The area is that of the
     trapezoid rule over every distinct score, the last step interpolated at the limit. None where there is no
     region or no normal pixel.
 

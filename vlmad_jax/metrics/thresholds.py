@@ -6,20 +6,20 @@ from dataclasses import dataclass
 
 import numpy as np
 
-# The share of good pictures that a threshold chosen on good pictures alone may call defective.
+# The share of good images that a threshold chosen on good images alone may call defective.
 FALSE_ALARM_RATE = 0.05
 BINS = 10
 
 
 @dataclass(frozen=True)
 class Decisions:
-    """What calling every picture above `threshold` defective gives.
+    """What calling every image above `threshold` defective gives.
 
     Attributes:
       threshold: of the image score.
-      false_alarms: the share of good pictures called defective; None without good pictures.
-      misses: the share of defective pictures called good; None without defective ones.
-      f1: 2 x precision x recall / (precision + recall), None without defective pictures.
+      false_alarms: the share of good images called defective; None without good images.
+      misses: the share of defective images called good; None without defective ones.
+      f1: 2 x precision x recall / (precision + recall), None without defective images.
     """
 
     threshold: float
@@ -46,9 +46,9 @@ def decisions(scores: np.ndarray, labels: np.ndarray, threshold: float) -> Decis
 
 
 def best_threshold(scores: np.ndarray, labels: np.ndarray) -> float:
-    """The highest threshold with the highest F1 on these very pictures: what no other threshold can beat.
+    """The highest threshold with the highest F1 on these very images: what no other threshold can beat.
 
-    It lies half-way between two scores; or below all of them, if calling every picture defective is best.
+    It lies half-way between two scores; or below all of them, if calling every image defective is best.
     """
     values = np.unique(scores)
     between = (values[:-1] + values[1:]) / 2
@@ -58,7 +58,7 @@ def best_threshold(scores: np.ndarray, labels: np.ndarray) -> float:
 
 
 def threshold_of_good(scores: np.ndarray, rate: float = FALSE_ALARM_RATE) -> float:
-    """The lowest of good pictures' scores (K,) that at most a share `rate` of them exceeds.
+    """The lowest of good images' scores (K,) that at most a share `rate` of them exceeds.
 
     >>> threshold_of_good(np.arange(100.0))
     94.0
@@ -68,7 +68,7 @@ def threshold_of_good(scores: np.ndarray, rate: float = FALSE_ALARM_RATE) -> flo
 
 @dataclass(frozen=True)
 class Bin:
-    """Pictures whose scores lie in one part of 0..1: how many, their mean score, the share of defective."""
+    """Images whose scores lie in one part of 0..1: how many, their mean score, the share of defective."""
 
     count: int
     score: float | None
@@ -76,7 +76,7 @@ class Bin:
 
 
 def reliability(scores: np.ndarray, labels: np.ndarray, bins: int = BINS) -> list[Bin]:
-    """Pictures by image score, a probability 0..1, in bins of equal width, the last with 1 in it."""
+    """Images by image score, a probability 0..1, in bins of equal width, the last with 1 in it."""
     numbers = np.minimum((scores * bins).astype(int), bins - 1)
     found = []
     for number in range(bins):
@@ -88,9 +88,9 @@ def reliability(scores: np.ndarray, labels: np.ndarray, bins: int = BINS) -> lis
 
 
 def calibration_error(bins: list[Bin]) -> float | None:
-    """The expected calibration error, 0..1: how far score and share of defective lie apart, by picture.
+    """The expected calibration error, 0..1: how far score and share of defective lie apart, by image.
 
-    None without pictures. Naeini, Cooper and Hauskrecht, AAAI 2015.
+    None without images. Naeini, Cooper and Hauskrecht, AAAI 2015.
     """
     apart = [
         b.count * abs(b.score - b.defective) for b in bins if b.score is not None and b.defective is not None

@@ -1,8 +1,8 @@
-"""How sure an AUROC is: bootstrap intervals over pictures, and DeLong's paired test.
+"""How sure an AUROC is: bootstrap intervals over images, and DeLong's paired test.
 
 An AUROC is the share of duels between an anomalous and a normal sample that the anomalous one wins, ties
-as half. Counted by the pictures that the two come from, the duels give the AUROC of any resampled set of
-pictures without ranking again, of pictures and of pixels alike. Letters: N pictures, R resampled sets.
+as half. Counted by the images that the two come from, the duels give the AUROC of any resampled set of
+images without ranking again, of images and of pixels alike. Letters: N images, R resampled sets.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ RESAMPLES = 2000
 
 @dataclass(frozen=True)
 class Duels:
-    """Duels by picture.
+    """Duels by image.
 
     Attributes:
-      wins: (N, N) float64, those that anomalous samples of the row's picture win over normal ones of the
+      wins: (N, N) float64, those that anomalous samples of the row's image win over normal ones of the
         column's.
-      anomalous: (N,) float64, anomalous samples of each picture.
+      anomalous: (N,) float64, anomalous samples of each image.
       normal: (N,) float64, normal ones.
     """
 
@@ -34,7 +34,7 @@ class Duels:
     normal: np.ndarray
 
     def auroc(self, weights: np.ndarray) -> np.ndarray:
-        """AUROC (R,) where each picture counts as often as weights (R, N) say; NaN where it is undefined."""
+        """AUROC (R,) where each image counts as often as weights (R, N) say; NaN where it is undefined."""
         weights = weights.astype(np.float64)
         won = np.einsum("rn,rn->r", weights @ self.wins, weights)
         fought = (weights @ self.anomalous) * (weights @ self.normal)
@@ -42,7 +42,7 @@ class Duels:
 
 
 def image_duels(scores: np.ndarray, labels: np.ndarray) -> Duels:
-    """Duels of image scores (N,), labels (N,) 0 good, 1 defective: every picture is one sample.
+    """Duels of image scores (N,), labels (N,) 0 good, 1 defective: every image is one sample.
 
     >>> image_duels(np.array([0.1, 0.7, 0.7]), np.array([0, 0, 1])).auroc(np.ones((1, 3))).tolist()
     [0.75]
@@ -70,14 +70,14 @@ def pixel_duels(maps: np.ndarray, masks: np.ndarray) -> Duels:
 
 
 def resampled(labels: np.ndarray, seed: int, resamples: int = RESAMPLES) -> np.ndarray:
-    """How often each picture is drawn, (R, N), with replacement, as many good and bad ones as there are.
+    """How often each image is drawn, (R, N), with replacement, as many good and bad ones as there are.
 
     Both classes are drawn by themselves, so that every set has both.
     """
     return _resampled(labels.astype(np.int8).tobytes(), seed, resamples)
 
 
-@functools.lru_cache(maxsize=256)  # every run of the same pictures asks for the same
+@functools.lru_cache(maxsize=256)  # every run of the same images asks for the same
 def _resampled(label_bytes: bytes, seed: int, resamples: int) -> np.ndarray:
     labels = np.frombuffer(label_bytes, np.int8)
     weights = np.zeros((resamples, len(labels)), np.uint16)
@@ -117,10 +117,10 @@ class Difference:
 
 
 def delong(first: np.ndarray, second: np.ndarray, labels: np.ndarray) -> Difference | None:
-    """AUROC of the first scores (N,) minus that of the second, of the same pictures.
+    """AUROC of the first scores (N,) minus that of the second, of the same images.
 
     DeLong, DeLong and Clarke-Pearson, Biometrics 44 (1988), with ties as half. None with fewer than two
-    pictures of a class.
+    images of a class.
     """
     bad, good = labels == 1, labels == 0
     if min(bad.sum(), good.sum()) < 2:
@@ -133,7 +133,7 @@ def delong(first: np.ndarray, second: np.ndarray, labels: np.ndarray) -> Differe
 
 
 def mean_difference(differences: list[Difference]) -> Difference:
-    """The mean of differences on sets of pictures that have nothing in common."""
+    """The mean of differences on sets of images that have nothing in common."""
     count = len(differences)
     return Difference(
         math.fsum(x.value for x in differences) / count,

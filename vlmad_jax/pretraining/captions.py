@@ -1,4 +1,4 @@
-"""Captions of rendered pictures, and a tokenizer for them."""
+"""Captions of rendered images, and a tokenizer for them."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ VOCABULARY = 1280  # more than the captions have words for: each becomes a token
 
 
 def caption(rng: np.random.Generator, name: str, defect: Defect | None) -> str:
-    """A sentence for a picture of `name`, good or with `defect`: WinCLIP's words, or the defect's own."""
+    """A sentence for an image of `name`, good or with `defect`: WinCLIP's words, or the defect's own."""
     states = WINCLIP.normal_states if defect is None else (*ANOMALOUS_STATES, *states_of(defect))
     template = WINCLIP.templates[rng.integers(len(WINCLIP.templates))]
     return template.format(states[rng.integers(len(states))].format(name))

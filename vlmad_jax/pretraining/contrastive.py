@@ -1,21 +1,21 @@
-"""The losses that make a small CLIP from rendered pairs of good and defective pictures.
+"""The losses that make a small CLIP from rendered pairs of good and defective images.
 
 Of six terms, four are cross-entropies over cosines times the learned scale:
 
-- `contrast`: pictures against captions that name their object, both ways (Radford et al. 2021, figure 3);
+- `contrast`: images against captions that name their object, both ways (Radford et al. 2021, figure 3);
   captions of the same object and state are all right answers, so the targets are spread over them;
-- `state`: a picture against the two captions of its own object, good and defective: WinCLIP's question;
-- `pair`: the defective picture of a pair against its good twin, which differs in nothing else, and against
-  another good picture of the product, if there is one: its difference of cosines should be the larger one.
+- `state`: an image against the two captions of its own object, good and defective: WinCLIP's question;
+- `pair`: the defective image of a pair against its good twin, which differs in nothing else, and against
+  another good image of the product, if there is one: its difference of cosines should be the larger one.
   AUROC asks for this order, not for a level that all objects share;
 - `window`: the same question asked of windows of patches, the class token before them, which is how WinCLIP
   will read the encoder.
 
-The fifth, `patch`, asks a linear head whether each patch is defective. Captions say one word of a picture
+The fifth, `patch`, asks a linear head whether each patch is defective. Captions say one word of an image
 where masks say one of every patch: a small model then finds defects within an hour of training;
 the head is thrown away.
 
-The sixth, `reference`, asks the same of a patch's distance to the nearest patch of that other good picture,
+The sixth, `reference`, asks the same of a patch's distance to the nearest patch of that other good image,
 which is how WinCLIP reads good samples.
 """
 
@@ -36,7 +36,7 @@ from vlmad_jax.pretraining.pairs import WINDOW_SIZES
 from vlmad_jax.scoring.neighbours import association_scores, normalise
 from vlmad_jax.training.step import Loss, Parts
 
-# The state of whole pictures, which image scores are read from, is the slowest to be learned.
+# The state of whole images, which image scores are read from, is the slowest to be learned.
 WEIGHTS = {"contrast": 0.25, "state": 2.0, "pair": 2.0, "window": 1.0, "patch": 4.0, "reference": 4.0}
 LARGEST_SCALE = 100.0  # that is learned, as CLIP clips it
 # From this share of defective pixels on a patch counts as defective.
@@ -58,7 +58,7 @@ def make_loss(
 ) -> Loss:
     """The loss of `CLIPModule`'s parameters on a batch of `pretraining.pairs`, without the terms left out.
 
-    With `references`, batches have another good picture of each pair: for the term `reference`, and one more
+    With `references`, batches have another good image of each pair: for the term `reference`, and one more
     for `state`, `pair` and `patch`. With `hold_scale` the scale of cosines is not learned. `even_distance` is
     the distance, of 0 to 1, from which on `reference` takes a patch for defective.
 
@@ -82,7 +82,7 @@ def make_loss(
         scale = jnp.exp(params["logit_scale"])
         scale = jax.lax.stop_gradient(scale) if hold_scale else jnp.minimum(scale, LARGEST_SCALE)
         kinds = ("good", "bad", "reference") if references else ("good", "bad")
-        images = jnp.concatenate([batch[kind] for kind in kinds])  # (KB, S, S, 3): K kinds of B pictures
+        images = jnp.concatenate([batch[kind] for kind in kinds])  # (KB, S, S, 3): K kinds of B images
         encoder = vision.bind({"params": params["vision"]})
         tokens = encoder.embed(images)  # (KB, 1 + P, D)
 
@@ -127,9 +127,9 @@ def windows_loss(
     anomalous: jax.Array,
     scale: jax.Array,
 ) -> jax.Array:
-    """`state_loss` of the small and of the large windows of pictures, the mean of both.
+    """`state_loss` of the small and of the large windows of images, the mean of both.
 
-    `encode` makes embeddings (2B, E) of tokens (2B, 1 + n, D); tokens (2B, 1 + P, D), good pictures first.
+    `encode` makes embeddings (2B, E) of tokens (2B, 1 + n, D); tokens (2B, 1 + P, D), good images first.
     """
     losses = [
         state_loss(
@@ -146,12 +146,12 @@ def windows_loss(
 
 
 def stacked(pairs: jax.Array) -> jax.Array:
-    """Fields of the good and bad picture of each pair (B, 2, ...) -> (2B, ...), the good pictures' first."""
+    """Fields of the good and bad image of each pair (B, 2, ...) -> (2B, ...), the good images' first."""
     return pairs.swapaxes(0, 1).reshape(-1, *pairs.shape[2:])
 
 
 def window_tokens(tokens: jax.Array, patches: jax.Array) -> jax.Array:
-    """The class token and one window's patches of each picture: (B, 1 + P, D), (B, n) -> (B, 1 + n, D)."""
+    """The class token and one window's patches of each image: (B, 1 + P, D), (B, n) -> (B, 1 + n, D)."""
     window = jnp.take_along_axis(tokens, patches[:, :, None] + 1, axis=1)
     return jnp.concatenate([tokens[:, :1], window], axis=1)
 
@@ -181,9 +181,9 @@ def state_loss(
 def pair_loss(
     images: jax.Array, normal: jax.Array, anomalous: jax.Array, scale: jax.Array, kinds: int = 2
 ) -> jax.Array:
-    """-log sigmoid of how much more defective the bad picture of a pair looks than the good ones do.
+    """-log sigmoid of how much more defective the bad image of a pair looks than the good ones do.
 
-    `kinds` pictures of each pair, its good, its bad and perhaps another good one: (kinds * B, E) x 3.
+    `kinds` images of each pair, its good, its bad and perhaps another good one: (kinds * B, E) x 3.
     """
     good, bad, *others = jnp.split(state_logits(images, normal, anomalous, scale), kinds)
     return jax.nn.softplus(jnp.stack([good, *others]) - bad).mean()
@@ -208,9 +208,9 @@ def patch_loss(logits: jax.Array, share: jax.Array) -> jax.Array:
 def reference_loss(
     patches: jax.Array, memory: jax.Array, share: jax.Array, even_distance: float = EVEN_DISTANCE
 ) -> jax.Array:
-    """`patch_loss` of how far patches are from another good picture's.
+    """`patch_loss` of how far patches are from another good image's.
 
-    Patches (2B, P, D), those of good pictures first, memory (B, M, D), share (2B, P).
+    Patches (2B, P, D), those of good images first, memory (B, M, D), share (2B, P).
     """
     distances = jax.vmap(association_scores)(jnp.stack(jnp.split(patches, 2), axis=1), memory)  # (B, 2, P)
     logits = SURELY_GOOD * (distances / even_distance - 1)

@@ -1,4 +1,4 @@
-"""Where a small vision transformer starts from, so that it need not learn what is known of pictures.
+"""Where a small vision transformer starts from, so that it need not learn what is known of images.
 
 Trained for an hour, random projections of patches are still mostly random. The patch embedding therefore
 starts as the lowest frequencies of the patch, and positions as waves across the grid (Dosovitskiy et al. 2021
@@ -11,7 +11,7 @@ from __future__ import annotations
 import numpy as np
 from scipy.fft import idctn
 
-# Brightness, then two opponent colours: orthogonal, and most of a picture's energy in the first.
+# Brightness, then two opponent colours: orthogonal, and most of an image's energy in the first.
 # Colours vary less than brightness; their waves are taken twice as large.
 COLOURS = np.array([[1, 1, 1], [1, -1, 0], [1, 1, -2]]) / np.sqrt([[3.0], [0.5], [1.5]])
 BRIGHTNESS_SHARE = 2 / 3  # of the frequencies
@@ -21,7 +21,7 @@ POSITION_SIZE = 0.5
 def patch_frequencies(patch: int, width: int) -> np.ndarray:
     """A patch embedding (patch * patch * 3, width) of cosine waves, the lowest frequencies of each colour.
 
-    Two thirds of the waves are of brightness. Each is scaled with its frequency, against the 1/f of pictures,
+    Two thirds of the waves are of brightness. Each is scaled with its frequency, against the 1/f of images,
     so that no wave drowns the others.
     """
     frequency = np.hypot(*np.indices((patch, patch)))

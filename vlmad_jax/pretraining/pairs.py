@@ -33,7 +33,7 @@ SHARES = {
     rendering.TRAIN_OBJECTS: 0.4,
     rendering.TRAIN_INVENTIONS: INVENTIONS,
 }
-# A quarter of the pictures are rendered larger and resized, as pictures of real cameras are.
+# A quarter of the images are rendered larger and resized, as images of real cameras are.
 RENDER_SCALES = (1.0, 1.0, 1.0, 1.5)
 WINDOW_SIZES = {"small_window": 2, "large_window": 3}
 # A window is called defective from this share of defective pixels on, and good only when it has none.
@@ -56,7 +56,7 @@ class Pool:
       size: how many there are.
       side: S, pixels.
       seed: they are a pure function of it.
-      references: whether each has another good picture of the same product, as a good sample.
+      references: whether each has another good image of the same product, as a good sample.
       inventions: the share of pairs that show objects no one has made, 0 to 1.
     """
 
@@ -70,11 +70,11 @@ class Pool:
     @functools.cached_property
     def store(self) -> Store:
         """Where the pairs are kept."""
-        pictures = (np.uint8, (self.side, self.side, 3))
+        images = (np.uint8, (self.side, self.side, 3))
         share = (np.float32, (CELLS, CELLS))
-        fields = {"good": pictures, "bad": pictures, "share": share, "names": (np.int32, (2,))}
+        fields = {"good": images, "bad": images, "share": share, "names": (np.int32, (2,))}
         if self.references:
-            fields["reference"] = pictures
+            fields["reference"] = images
         return Store(fields, self.size, self.directory)
 
     @property
@@ -147,9 +147,9 @@ class CaptionedPairs:
         def turn(x: np.ndarray) -> np.ndarray:
             return np.rot90(x[:, ::-1] if mirror else x, turns)
 
-        def shown(picture: np.ndarray) -> np.ndarray:
+        def shown(image: np.ndarray) -> np.ndarray:
             step = self.pool.side // CELLS
-            part = picture[rows.start * step : rows.stop * step, columns.start * step : columns.stop * step]
+            part = image[rows.start * step : rows.stop * step, columns.start * step : columns.stop * step]
             # In the order of its axes: devices would otherwise be handed it a byte at a time.
             return np.ascontiguousarray(turn(tones[resize(part, self.pool.side)])[..., colours])
 
@@ -163,9 +163,9 @@ class CaptionedPairs:
             caption(rng, asked, defect),
         )
         names = ("good_caption", "bad_caption", "normal_caption", "anomalous_caption")
-        pictures = ("good", "bad", *(("reference",) if self.pool.references else ()))
+        images = ("good", "bad", *(("reference",) if self.pool.references else ()))
         return {
-            **{name: shown(pair[name]) for name in pictures},
+            **{name: shown(pair[name]) for name in images},
             "share": share,
             "group": pair["names"][0],
             **dict(
@@ -176,7 +176,7 @@ class CaptionedPairs:
 
 
 def draw_windows(rng: np.random.Generator, share: np.ndarray) -> Pair:
-    """One window of each size in the good and in the bad picture, the bad one's mostly on the defect.
+    """One window of each size in the good and in the bad image, the bad one's mostly on the defect.
 
     `share` (grid, grid) is the defective share of each patch.
     """
@@ -215,11 +215,11 @@ def cells(share: np.ndarray, count: int) -> np.ndarray:
     return np.asarray(Image.fromarray(share).resize((count, count), Image.Resampling.BOX))
 
 
-def resize(picture: np.ndarray, side: int) -> np.ndarray:
+def resize(image: np.ndarray, side: int) -> np.ndarray:
     """uint8 (S, S, 3) -> (side, side, 3), bicubic."""
-    if picture.shape[0] == side:
-        return picture
-    return np.asarray(Image.fromarray(picture).resize((side, side), Image.Resampling.BICUBIC))
+    if image.shape[0] == side:
+        return image
+    return np.asarray(Image.fromarray(image).resize((side, side), Image.Resampling.BICUBIC))
 
 
 def batches(

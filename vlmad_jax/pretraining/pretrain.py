@@ -1,4 +1,4 @@
-"""Pretraining of the bundled CLIP on rendered pictures."""
+"""Pretraining of the bundled CLIP on rendered images."""
 
 from __future__ import annotations
 
@@ -39,13 +39,13 @@ class PretrainConfig:
     """What a pretraining run depends on; a run in progress is only continued with the same values.
 
     Only `schedule_steps` may change on the way: there the learning rates reach zero. They rise for
-    `warmup_steps`, stay, and fall over the second half. `pairs` pictures with and as many without a defect
+    `warmup_steps`, stay, and fall over the second half. `pairs` images with and as many without a defect
     make a batch; `pool` is the number of different pairs. `learning_rate` is Adam's, `kernel_rate` Muon's.
     `leave_out` names terms of the loss to do without, to see what each is worth. `image_size` is the side of
-    the pictures in pixels. `start` is a directory of weights to begin with instead of fresh ones, or several
-    with commas between them, for their mean. With `references` every pair has another good picture of its
+    the images in pixels. `start` is a directory of weights to begin with instead of fresh ones, or several
+    with commas between them, for their mean. With `references` every pair has another good image of its
     product. `scale`, of cosines, is learned if None; OpenAI's CLIPs have 100. `even_distance`, above 0 to 1,
-    is how far from that good picture's a patch may as well be defective. `inventions` is the share of pairs
+    is how far from that good image's a patch may as well be defective. `inventions` is the share of pairs
     of objects that no one has made.
     """
 
@@ -120,7 +120,7 @@ def pretrain(
 
     Raises:
       InputError: `out` holds a run of another configuration; the batch does not divide over the devices; a
-        size of pictures that crops do not divide; a scale of cosines to begin with that is too large to be
+        size of images that crops do not divide; a scale of cosines to begin with that is too large to be
         learned; see `from_weights` and `with_scale`.
     """
     check_trainable(config.dtype)
@@ -135,7 +135,7 @@ def pretrain(
     tokenizer = train_tokenizer(rendering.TRAIN_FAMILIES, rendering.DEFECTS.values())
     clip = random_clip(tiny_config(len(tokenizer), config.image_size), config.seed, tokenizer=tokenizer)
     grid = clip.config.vision.grid
-    sliding_windows((grid, grid), max(WINDOW_SIZES.values()))  # pictures that are too small are refused now
+    sliding_windows((grid, grid), max(WINDOW_SIZES.values()))  # images that are too small are refused now
     if config.start is None:
         start = with_known_structure(clip.params, clip.config, config.seed)
     else:
@@ -151,7 +151,7 @@ def pretrain(
     remember(config, out)  # what can be refused has been
 
     pool = Pool(
-        out / "pictures", config.pool, config.image_size, config.seed, config.references, config.inventions
+        out / "images", config.pool, config.image_size, config.seed, config.references, config.inventions
     )
     pool.store.create()
     pairs = CaptionedPairs(pool, grid, tokenizer)
@@ -189,7 +189,7 @@ def mean_weights(directories: Sequence[str], config: CLIPConfig) -> Any:
 
 
 def from_weights(directory: str, config: CLIPConfig) -> Any:
-    """The parameters of a model that differs from `config` at most in the size of its pictures.
+    """The parameters of a model that differs from `config` at most in the size of its images.
 
     Raises:
       InputError: it differs in more, or cannot be loaded.

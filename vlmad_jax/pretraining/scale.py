@@ -1,8 +1,8 @@
-"""Cosines of pictures and words made smaller, and their scale larger by as much.
+"""Cosines of images and words made smaller, and their scale larger by as much.
 
-What a CLIP makes of a picture and captions is the softmax of cosines times its scale; the smaller its cosines
+What a CLIP makes of an image and captions is the softmax of cosines times its scale; the smaller its cosines
 differ, the larger the scale for the same answer. Methods with a temperature of their own, as WinCLIP's 0.07,
-were made for models whose cosines differ little, because their pictures and words lie far apart (the modality
+were made for models whose cosines differ little, because their images and words lie far apart (the modality
 gap, Liang et al., NeurIPS 2022). This gives any model such a gap.
 """
 
@@ -26,7 +26,7 @@ ROUNDING = 0.01
 def with_scale(clip: CLIP, scale: float) -> dict[str, Any]:
     """The parameters of `clip`, of cosines so much smaller that `scale` gives nearly the logits it had.
 
-    Every caption gets the same large component along one direction u of the E dimensions, which pictures
+    Every caption gets the same large component along one direction u of the E dimensions, which images
     lose: the one in which both vary least. What the text's last layer norm scales sums to zero, so that
     nothing but its bias lies along the inverse k of those scales: there the component comes from.
 
@@ -40,17 +40,17 @@ def with_scale(clip: CLIP, scale: float) -> dict[str, Any]:
     if growth < 1:
         raise InputError(f"--scale={scale:g} is below the {scale / growth:g} to begin with; give more")
     norm = {name: np.asarray(x, np.float64) for name, x in text["ln_final"].items()}
-    words, pictures = (np.asarray(tower["projection"]["kernel"], np.float64) for tower in (text, vision))
+    words, images = (np.asarray(tower["projection"]["kernel"], np.float64) for tower in (text, vision))
     u = least_direction(
         words * norm["scale"][:, None],
-        pictures * np.asarray(vision["ln_post"]["scale"], np.float64)[:, None],
+        images * np.asarray(vision["ln_post"]["scale"], np.float64)[:, None],
     )
     sentences = WINCLIP.normal(OBJECT) + WINCLIP.anomalous(OBJECT)
     length = np.linalg.norm(np.asarray(clip.encode_text(sentences)), axis=-1).mean()
     k = 1 / norm["scale"]
     bias = norm["bias"] + k
     along = length * np.sqrt(growth**2 - 1) / (k @ bias)
-    words, pictures = words - np.outer(words @ u, u), pictures - np.outer(pictures @ u, u)
+    words, images = words - np.outer(words @ u, u), images - np.outer(images @ u, u)
     words += np.outer(k, along * u - k @ words / (k @ k))
     return {
         **clip.params,
@@ -59,7 +59,7 @@ def with_scale(clip: CLIP, scale: float) -> dict[str, Any]:
             "ln_final": {**text["ln_final"], "bias": jnp.asarray(bias, jnp.float32)},
             "projection": {"kernel": jnp.asarray(words, jnp.float32)},
         },
-        "vision": {**vision, "projection": {"kernel": jnp.asarray(pictures, jnp.float32)}},
+        "vision": {**vision, "projection": {"kernel": jnp.asarray(images, jnp.float32)}},
         "logit_scale": jnp.log(jnp.float32(scale)),
     }
 

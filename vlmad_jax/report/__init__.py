@@ -1,7 +1,7 @@
-"""What a run leaves behind: files, the table on the terminal, and pictures of anomaly maps."""
+"""What a run leaves behind: files, the table on the terminal, and images of anomaly maps."""
 
 from vlmad_jax.report.captions import captioned, number
-from vlmad_jax.report.maps import enlarged, heat_colours, in_proportion, map_picture
+from vlmad_jax.report.maps import draw_map, enlarged, heat_colours, in_proportion
 from vlmad_jax.report.published import Published, published
 from vlmad_jax.report.scores import ScoreRow, read_scores_csv, write_scores_csv
 from vlmad_jax.report.table import mean_of, metrics_table
@@ -11,10 +11,10 @@ __all__ = [
     "Published",
     "ScoreRow",
     "captioned",
+    "draw_map",
     "enlarged",
     "heat_colours",
     "in_proportion",
-    "map_picture",
     "mean_of",
     "metrics_table",
     "number",

@@ -27,10 +27,10 @@ def captioned(
     """Return panels with a caption beneath them.
 
     Args:
-      panels: RGB, as `map_picture` draws them; they stand in the left upper corner as they are.
+      panels: RGB, as `draw_map` draws them; they stand in the left upper corner as they are.
       name: of the image; shortened at its beginning where there is no room.
       said: of the image, on the next line: its score, the decision.
-      ends: values of the map at the ends of the scale of colours, as `map_picture` was given them.
+      ends: values of the map at the ends of the scale of colours, as `draw_map` was given them.
       marks: values to mark on the scale by name, a threshold; those beyond its ends are left out.
     """
     width = max(panels.width, NARROWEST)

@@ -13,14 +13,14 @@ _METRICS = {
     "pixel_auroc": "pixel AUROC",
     "pixel_aupro": "AUPRO",
 }
-_COLUMNS = ("method", "shots", *_METRICS.values(), "ms/picture", "prepare s", "peak GB")
+_COLUMNS = ("method", "shots", *_METRICS.values(), "ms/image", "prepare s", "peak GB")
 
 
 def comparison_table(rows: Sequence[Mapping[str, Any]]) -> str:
     """A row a method and number of shots.
 
     Metrics are fractions 0..1, the mean over seeds and, where there are several, the sample standard
-    deviation; "-" is what is undefined or failed. Then milliseconds to score a picture, seconds to prepare a
+    deviation; "-" is what is undefined or failed. Then milliseconds to score an image, seconds to prepare a
     category, and the peak of memory.
     """
     return markdown_grid([list(_COLUMNS), *(_cells(row) for row in rows)])
@@ -29,7 +29,7 @@ def comparison_table(rows: Sequence[Mapping[str, Any]]) -> str:
 def _cells(row: Mapping[str, Any]) -> list[str]:
     metrics = [_with_deviation(row[name], row[f"{name}_deviation"]) for name in _METRICS]
     resources = [
-        _scaled(row["picture_seconds"], 1e3, ".1f"),
+        _scaled(row["image_seconds"], 1e3, ".1f"),
         _scaled(row["prepare_seconds"], 1, ".1f"),
         _scaled(row["peak_memory_bytes"], 1e-9, ".2f"),
     ]

@@ -1,4 +1,4 @@
-"""Anomaly maps as pictures: the picture, its heat map and the true outline, side by side."""
+"""Anomaly maps as images: the image, its heat map and the true outline, side by side."""
 
 import functools
 
@@ -7,7 +7,7 @@ from PIL import Image
 
 from vlmad_jax.errors import InputError
 
-_HEAT = 0.55  # the share of the heat map where it lies over the picture
+_HEAT = 0.55  # the share of the heat map where it lies over the image
 _GREY = np.array([0.299, 0.587, 0.114], np.float32)  # luma weights of ITU-R BT.601
 SMALLEST_HEIGHT = 240  # pixels of a panel on screen
 WIDEST = 4096  # pixels to which panels are enlarged
@@ -15,15 +15,15 @@ SHORTEST, LONGEST = 120, 1024  # pixels of the sides of a panel that is much lon
 _LINE = 1 / 240  # width of each of the outline's two lines, as a share of the side
 
 
-def map_picture(
+def draw_map(
     image: np.ndarray, anomaly_map: np.ndarray, mask: np.ndarray | None, vmin: float, vmax: float
 ) -> Image.Image:
-    """Draw one picture, its anomaly map over it, and its true outline.
+    """Draw one image, its anomaly map over it, and its true outline.
 
     image uint8 (H, W, 3); anomaly_map (H, W), finite; mask (H, W), anomalous where nonzero, or None where
     nothing is known, which leaves the third panel out. `vmin`, black, and `vmax`, pale yellow, are the ends
     of the colour scale, which grows evenly lighter; values beyond them take the end's colour. Maps drawn with
-    the same ends can be compared: give those of a whole category. Returns an RGB picture, H high and 3 W wide
+    the same ends can be compared: give those of a whole category. Returns an RGB image, H high and 3 W wide
     (2 W without a mask).
 
     Raises InputError for shapes that do not agree and for ends that are not finite and in order.
@@ -36,7 +36,7 @@ def map_picture(
     if not (np.isfinite([vmin, vmax]).all() and vmin <= vmax):
         raise InputError(f"vmin, vmax: {vmin}, {vmax}; give finite numbers, the smaller first")
     if not np.isfinite(anomaly_map).all():
-        raise InputError("anomaly_map: holds NaN or an infinity; mend what scores the picture")
+        raise InputError("anomaly_map: holds NaN or an infinity; mend what scores the image")
 
     panels = [image, _heat_over(image, anomaly_map, vmin, vmax)]
     if mask is not None:
@@ -44,13 +44,13 @@ def map_picture(
     return Image.fromarray(np.concatenate(panels, axis=1))
 
 
-def enlarged(picture: Image.Image) -> Image.Image:
-    """The picture enlarged by a whole number until it is `SMALLEST_HEIGHT` pixels high, for people to see.
+def enlarged(image: Image.Image) -> Image.Image:
+    """The image enlarged by a whole number until it is `SMALLEST_HEIGHT` pixels high, for people to see.
 
     One that would then be wider than `WIDEST` is enlarged less.
     """
-    factor = max(1, min(-(-SMALLEST_HEIGHT // picture.height), WIDEST // picture.width))
-    return picture.resize((picture.width * factor, picture.height * factor), Image.Resampling.NEAREST)
+    factor = max(1, min(-(-SMALLEST_HEIGHT // image.height), WIDEST // image.width))
+    return image.resize((image.width * factor, image.height * factor), Image.Resampling.NEAREST)
 
 
 def in_proportion(
@@ -80,14 +80,14 @@ def in_proportion(
 
 
 def heat_colours(anomaly_map: np.ndarray, vmin: float, vmax: float) -> np.ndarray:
-    """The colours of a map's values, float32 (..., 3), 0 to 255, between ends as `map_picture` has them."""
+    """The colours of a map's values, float32 (..., 3), 0 to 255, between ends as `draw_map` has them."""
     scale = max(vmax - vmin, np.finfo(np.float64).tiny)
     share = np.clip((anomaly_map.astype(np.float64) - vmin) / scale, 0, 1)
     return _colours()[np.rint(share * 255).astype(np.uint8)]
 
 
 def _heat_over(image: np.ndarray, anomaly_map: np.ndarray, vmin: float, vmax: float) -> np.ndarray:
-    """The colours of the map over the picture in grey, uint8 (H, W, 3)."""
+    """The colours of the map over the image in grey, uint8 (H, W, 3)."""
     heat = heat_colours(anomaly_map, vmin, vmax)
     grey = (image @ _GREY)[..., None]
     return np.rint(_HEAT * heat + (1 - _HEAT) * grey).astype(np.uint8)
@@ -102,7 +102,7 @@ def _colours() -> np.ndarray:
 
 
 def _outlined(image: np.ndarray, mask: np.ndarray) -> np.ndarray:
-    """The picture with a white line just inside the mask's edge and a black one just outside."""
+    """The image with a white line just inside the mask's edge and a black one just outside."""
     from scipy import ndimage  # takes a quarter of a second to import
 
     thickness = max(1, round(_LINE * max(mask.shape)))

@@ -41,7 +41,7 @@ def _environment() -> jinja2.Environment:
         lstrip_blocks=True,
         undefined=jinja2.StrictUndefined,
     )
-    functions = (_groups, _starts, _classes, _split, _drawn, _picture, _template_of)
+    functions = (_groups, _starts, _classes, _split, _drawn, _image, _template_of)
     environment.globals.update({function.__name__[1:]: function for function in functions})
     environment.globals.update(exact=exact, filters=_FILTERS)
     return environment
@@ -81,8 +81,8 @@ def _drawn(figure: Figure, theme: Theme) -> str:
     return _data_uri("image/svg+xml", to_svg(figure, theme))
 
 
-def _picture(exhibit: Exhibit) -> dict[str, str | int]:
-    """Attributes of an exhibit's picture, its size among them so that the page need not wait for it."""
+def _image(exhibit: Exhibit) -> dict[str, str | int]:
+    """Attributes of an exhibit's image, its size among them so that the page need not wait for it."""
     try:
         with Image.open(io.BytesIO(exhibit.panels), formats=("PNG", "JPEG", "WEBP")) as image:
             kind, (width, height) = f"image/{str(image.format).lower()}", image.size

@@ -74,7 +74,7 @@ class Table:
 
 @dataclass(frozen=True, eq=False)
 class Figure:
-    """A picture of numbers.
+    """An image of numbers.
 
     Attributes:
       name: of its files, "figure3".
@@ -95,7 +95,7 @@ class Figure:
 
 @dataclass(frozen=True)
 class Exhibit:
-    """A picture of a gallery.
+    """An image of a gallery.
 
     Attributes:
       method: which scored it, for people.
@@ -104,7 +104,7 @@ class Exhibit:
       outcome: what the method made of it at its threshold.
       score: its image score.
       path: below the folder of the data set.
-      panels: a PNG, JPEG or WebP file: the picture, its heat map and the true outline, side by side.
+      panels: a PNG, JPEG or WebP file: the image, its heat map and the true outline, side by side.
     """
 
     method: str
@@ -118,7 +118,7 @@ class Exhibit:
 
 @dataclass(frozen=True)
 class Gallery:
-    """Pictures to look through."""
+    """Images to look through."""
 
     name: str
     title: str

@@ -1,4 +1,4 @@
-"""Scores as CSV, a row a picture."""
+"""Scores as CSV, a row an image."""
 
 import csv
 import os
@@ -13,7 +13,7 @@ from vlmad_jax.runtime.files import csv_line, write_atomically
 
 @dataclass(frozen=True)
 class ScoreRow:
-    """One picture of `scores.csv`; a picture that could not be read has no score, and says why."""
+    """One image of `scores.csv`; an image that could not be read has no score, and says why."""
 
     path: str
     category: str
@@ -27,7 +27,7 @@ COLUMNS = tuple(field.name for field in fields(ScoreRow))
 
 
 def write_scores_csv(path: str | os.PathLike[str], rows: Iterable[ScoreRow]) -> None:
-    """Write `scores.csv`: a header, then one row a picture.
+    """Write `scores.csv`: a header, then one row an image.
 
     A score is the shortest decimal that reads back as the same number of its type, so that a float32 score
     survives writing and reading, and reading and writing again gives the same bytes.
@@ -57,8 +57,8 @@ def read_scores_csv(path: str | os.PathLike[str]) -> list[ScoreRow]:
 
 def _parsed(path: str | os.PathLike[str], number: int, row: list[str]) -> ScoreRow:
     try:
-        picture, category, defect, label, score, error = row
-        return ScoreRow(picture, category, defect, int(label), float(score) if score else None, error)
+        image, category, defect, label, score, error = row
+        return ScoreRow(image, category, defect, int(label), float(score) if score else None, error)
     except ValueError as cause:
         raise InputError(
             f"{path}: row {number} is damaged ({','.join(row)!r}); make the file again"

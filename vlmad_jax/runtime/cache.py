@@ -1,6 +1,6 @@
 """What is kept between runs: where, whether, and arrays that are costly to compute.
 
-Everything lies below one folder, of this user alone: indexes of data sets, rendered pictures, features, and,
+Everything lies below one folder, of this user alone: indexes of data sets, rendered images, features, and,
 unless `VLMAD_JAX_KEEP=0`, text embeddings and compiled programs. It can be removed at any time.
 """
 

@@ -4,7 +4,7 @@
         evaluate(config, out)
 
 Open the file `*.trace.json.gz` that it writes at https://ui.perfetto.dev, which keeps it in the browser, or
-the folder with `xprof`. "read", waiting for pictures to be decoded, and "to device" stand in a thread of
+the folder with `xprof`. "read", waiting for images to be decoded, and "to device" stand in a thread of
 their own; "score", handing work to the device, and "fetch", waiting for it, in the main thread. What the
 device does meanwhile stands below its name, on the CPU in the threads of XLA.
 """

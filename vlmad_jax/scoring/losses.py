@@ -27,7 +27,7 @@ def focal_loss(anomalous: jax.Array, mask: jax.Array) -> jax.Array:
 
 
 def dice_loss(probability: jax.Array, mask: jax.Array) -> jax.Array:
-    """1 - (2 |p m| + 1) / (|p| + |m| + 1), the mean over pictures (Milletari et al. 2016, smoothed).
+    """1 - (2 |p m| + 1) / (|p| + |m| + 1), the mean over images (Milletari et al. 2016, smoothed).
 
     Args:
       probability: (B, S, S), 0 to 1.
@@ -39,5 +39,5 @@ def dice_loss(probability: jax.Array, mask: jax.Array) -> jax.Array:
 
 
 def cross_entropy(logits: jax.Array, label: jax.Array) -> jax.Array:
-    """Cross-entropy of logits (B, 2), normal and anomalous, against labels (B,), the mean over pictures."""
+    """Cross-entropy of logits (B, 2), normal and anomalous, against labels (B,), the mean over images."""
     return -jnp.take_along_axis(jax.nn.log_softmax(logits), label[:, None], axis=1).mean()

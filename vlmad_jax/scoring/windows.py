@@ -28,7 +28,7 @@ def sliding_windows(grid: tuple[int, int], size: int, stride: int = 1) -> np.nda
     if not 1 <= size <= min(grid):
         raise InputError(
             f"window size {size} does not fit a grid of {rows} x {columns} patches; "
-            f"give sizes from 1 to {min(grid)}, or larger pictures"
+            f"give sizes from 1 to {min(grid)}, or larger images"
         )
     if not 1 <= stride <= size:
         raise InputError(
@@ -44,7 +44,7 @@ def sliding_windows(grid: tuple[int, int], size: int, stride: int = 1) -> np.nda
 def map_windows(
     function: Callable[[jax.Array], jax.Array], tokens: jax.Array, windows: np.ndarray
 ) -> jax.Array:
-    """Encodes every window of every picture: tokens (B, 1 + P, D), windows (W, n) -> (B, W, E).
+    """Encodes every window of every image: tokens (B, 1 + P, D), windows (W, n) -> (B, W, E).
 
     Args:
       function: embedded tokens (B, 1 + n, D), class token first, -> embeddings (B, E).

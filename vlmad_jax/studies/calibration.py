@@ -1,4 +1,4 @@
-"""Calibration: the image score as a probability, and thresholds chosen on good pictures alone."""
+"""Calibration: the image score as a probability, and thresholds chosen on good images alone."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from vlmad_jax.report.parts import Column, Figure, Table
 from vlmad_jax.studies.cells import Row, mean
 from vlmad_jax.studies.details import named
 from vlmad_jax.studies.finished import Finished
-from vlmad_jax.studies.runs import GOOD_PICTURES, Runs
+from vlmad_jax.studies.runs import GOOD_IMAGES, Runs
 
 NUMBERS = ("threshold", "false_alarms", "misses", "f1")
 
 
 def compared(runs: Runs) -> dict[str, tuple[Finished, Finished]]:
-    """By name, a method's run on test pictures and its run on good training pictures."""
+    """By name, a method's run on test images and its run on good training images."""
     shots, seed = max(runs.config.shots), runs.config.seeds[0]
     found = {
         "WinCLIP": (runs.winclip(), runs.winclip(good=True)),
@@ -39,7 +39,7 @@ def compared(runs: Runs) -> dict[str, tuple[Finished, Finished]]:
 
 
 def reliabilities(runs: Runs) -> list[Figure]:
-    """The share of defective pictures by image score, of all categories together."""
+    """The share of defective images by image score, of all categories together."""
     data: dict[str, Any] = {}
     for name, (run, _) in compared(runs).items():
         scores = np.concatenate([run.scores(category) for category in run.categories])
@@ -48,7 +48,7 @@ def reliabilities(runs: Runs) -> list[Figure]:
         data[name] = {"bins": [vars(b) for b in bins], "calibration_error": calibration_error(bins)}
 
     note = (
-        "Pictures of all categories in ten bins by image score; larger dots are more pictures. A score that "
+        "Images of all categories in ten bins by image score; larger dots are more images. A score that "
         "is a probability lies on the dotted line. The error is the expected calibration error."
     )
     draw = functools.partial(draw_reliability, data=data)
@@ -56,7 +56,7 @@ def reliabilities(runs: Runs) -> list[Figure]:
 
 
 def draw_reliability(canvas: matplotlib.figure.Figure, data: dict[str, Any]) -> None:
-    """A line a method through its bins, and none for a method without pictures."""
+    """A line a method through its bins, and none for a method without images."""
     axes = canvas.subplots()
     axes.plot([0, 1], [0, 1], linestyle=":", color="0.6", linewidth=1)
     for number, (name, values) in enumerate(data.items()):
@@ -67,14 +67,14 @@ def draw_reliability(canvas: matplotlib.figure.Figure, data: dict[str, Any]) -> 
         label = f"{name} (error {values['calibration_error']:.3f})"
         axes.plot(x, y, "-", color=f"C{number}", linewidth=1.2, label=label)
         axes.scatter(x, y, s=8 + 60 * counts / counts.max(), color=f"C{number}")
-    axes.set(xlabel="mean image score", ylabel="share of defective pictures", xlim=(0, 1), ylim=(0, 1))
+    axes.set(xlabel="mean image score", ylabel="share of defective images", xlim=(0, 1), ylim=(0, 1))
     axes.grid(alpha=0.3, linewidth=0.5)
     if axes.get_legend_handles_labels()[0]:
         axes.legend(fontsize=8)
 
 
 def thresholds(runs: Runs) -> list[Table]:
-    """By method and category: the threshold from good training pictures, and the best possible one."""
+    """By method and category: the threshold from good training images, and the best possible one."""
     rows: list[Row] = []
     means: list[Row] = []
     for name, (run, good) in compared(runs).items():
@@ -84,8 +84,8 @@ def thresholds(runs: Runs) -> list[Table]:
         total: Row = dict.fromkeys(of_method[0])
         total |= {key: mean([r[key] for r in of_method]) for key in keys}  # type: ignore[misc]
         means.append(total | {"method": name, "category": "mean"})
-    columns = [Column("method", "method"), Column("category", "category"), Column("good", "good pictures")]
-    for side, group in (("good", "from good training pictures"), ("best", "best on the test pictures")):
+    columns = [Column("method", "method"), Column("category", "category"), Column("good", "good images")]
+    for side, group in (("good", "from good training images"), ("best", "best on the test images")):
         columns += [
             Column(f"{side}_threshold", "threshold", 4, group),
             Column(f"{side}_false_alarms", "false alarms", 3, group),
@@ -93,10 +93,10 @@ def thresholds(runs: Runs) -> list[Table]:
             Column(f"{side}_f1", "F1", 3, group),
         ]
     note = (
-        f"From good training pictures: the lowest of their scores that at most {FALSE_ALARM_RATE:.0%} of "
-        f"them exceed, of at most {GOOD_PICTURES} a category, those in WinCLIP's memory left out. Best: the "
-        "highest F1 on the test pictures themselves, which nobody has in advance. False alarms are shares of "
-        "good test pictures, misses of defective ones."
+        f"From good training images: the lowest of their scores that at most {FALSE_ALARM_RATE:.0%} of "
+        f"them exceed, of at most {GOOD_IMAGES} a category, those in WinCLIP's memory left out. Best: the "
+        "highest F1 on the test images themselves, which nobody has in advance. False alarms are shares of "
+        "good test images, misses of defective ones."
     )
     table = (*rows, *means)
     return [Table("thresholds", "Thresholds", tuple(columns), table, note, summary=len(means))]

@@ -16,7 +16,7 @@ LEVELS: tuple[Level, ...] = ("image", "pixel")
 
 INTERVALS = (
     f"From and to are the {LEVEL:.0%} percentile interval of the AUROC over {RESAMPLES:,} bootstrap sets of "
-    "test pictures, good and defective ones drawn each by themselves; that of a mean draws in every category."
+    "test images, good and defective ones drawn each by themselves; that of a mean draws in every category."
 )
 
 

@@ -36,7 +36,7 @@ def by_category(runs: Runs, method: str) -> list[Table]:
     rows: list[Row] = [
         {
             "category": named(category),
-            "pictures": len(run.rows[category]),
+            "images": len(run.rows[category]),
             **metric_cells(run, category),
             "published_image_auroc": theirs.get(category, (None, None))[0],
             "published_pixel_auroc": theirs.get(category, (None, None))[1],
@@ -48,7 +48,7 @@ def by_category(runs: Runs, method: str) -> list[Table]:
     rows.append(
         {
             "category": "mean",
-            "pictures": sum(len(run.rows[category]) for category in run.categories),
+            "images": sum(len(run.rows[category]) for category in run.categories),
             **mean_cells(run),
             **{f"published_{name}": means.get(name) for name in METRICS if name != "image_ap"},
         }
@@ -56,7 +56,7 @@ def by_category(runs: Runs, method: str) -> list[Table]:
     name = TABLES[method][0]
     columns = (
         Column("category", "category"),
-        Column("pictures", "pictures"),
+        Column("images", "images"),
         *metric_columns(),
         Column("published_image_auroc", "image AUROC", 3, "published"),
         Column("published_pixel_auroc", "pixel AUROC", 3, "published"),
@@ -92,8 +92,8 @@ def means(runs: Runs, method: str) -> list[Table]:
     listed = "; ".join(f"[{n}] {source['source']}" for n, source in enumerate(sources, 1))
     name = TABLES[method][1]
     title = f"Table {name[-1]}. {TITLES[method]}, zero-shot, means over categories"
-    pictures = sum(len(run.rows[category]) for category in run.categories)
-    note = f"{pictures:,} test pictures. {INTERVALS}" + (f"\n\nPublished: {listed}." if listed else "")
+    images = sum(len(run.rows[category]) for category in run.categories)
+    note = f"{images:,} test images. {INTERVALS}" + (f"\n\nPublished: {listed}." if listed else "")
     return [Table(name, title, columns, tuple(rows), note)]
 
 

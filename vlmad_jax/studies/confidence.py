@@ -36,7 +36,7 @@ def differences(runs: Runs) -> list[Table]:
         Column("pixel_high", "to", 3, "pixel AUROC"),
     )
     note = (
-        "AnomalyCLIP's AUROC minus WinCLIP's, zero-shot, on the same pictures. p is of DeLong's two-sided "
+        "AnomalyCLIP's AUROC minus WinCLIP's, zero-shot, on the same images. p is of DeLong's two-sided "
         "paired test that there is no difference, not corrected for the number of categories; that of the "
         f"mean takes categories as independent. {INTERVALS} Here it is of the difference, both methods on "
         "the same bootstrap sets."

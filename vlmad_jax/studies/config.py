@@ -30,7 +30,7 @@ class PaperConfig:
       data_dir: where it is, for those that need it.
       categories: those to run; all if empty.
       params: AnomalyCLIP's learned prompts; None is what is bundled with the weights.
-      batch_size: pictures scored together.
+      batch_size: images scored together.
       dtype: "float32", "bfloat16", or "int8", which trades accuracy for speed.
       shots: numbers of good samples beside 0.
       seeds: of the draws of good samples.

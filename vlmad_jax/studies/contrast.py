@@ -32,14 +32,14 @@ def to_lab(pixels: np.ndarray) -> np.ndarray:
     return np.stack([116 * y - 16, 500 * (x - y), 200 * (y - z)], axis=-1)
 
 
-def contrast(picture: np.ndarray, mask: np.ndarray) -> float | None:
+def contrast(image: np.ndarray, mask: np.ndarray) -> float | None:
     """The contrast of what a mask marks: 0 is none, 1 is as much as its surroundings vary by themselves.
 
     The distance in CIELAB between the mean colour of the marked pixels and that of a ring of `RING` pixels
     around them, divided by the root mean square distance of the ring's pixels from their own mean.
 
     Args:
-      picture: uint8 (S, S, 3).
+      image: uint8 (S, S, 3).
       mask: (S, S), nonzero on the defect, of any number of regions.
 
     Returns:
@@ -49,7 +49,7 @@ def contrast(picture: np.ndarray, mask: np.ndarray) -> float | None:
     ring = ndimage.binary_dilation(inside, np.ones((3, 3), bool), iterations=RING) & ~inside
     if not inside.any() or not ring.any():
         return None
-    colours = to_lab(picture)
+    colours = to_lab(image)
     around = colours[ring]
     distance = np.linalg.norm(colours[inside].mean(axis=0) - around.mean(axis=0))
     spread = np.sqrt(np.square(around - around.mean(axis=0)).sum(axis=-1).mean())

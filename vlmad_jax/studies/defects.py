@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from vlmad_jax.data.images import read_masks, read_picture, resize_mask, resize_picture
+from vlmad_jax.data.images import open_image, read_masks, resize_image, resize_mask
 from vlmad_jax.report.parts import Column, Table, Value
 from vlmad_jax.report.published import comparison
 from vlmad_jax.runtime.cache import cache_key
@@ -22,8 +22,8 @@ from vlmad_jax.studies.runs import Runs
 
 METHOD = "anomalyclip"  # the comparison's tables are of it
 MEASURED = (
-    "A defect's AUROC is that of its pictures against all good test pictures of its category. Mean and "
-    "sample standard deviation are over defects, each counted once however many pictures it has."
+    "A defect's AUROC is that of its images against all good test images of its category. Mean and "
+    "sample standard deviation are over defects, each counted once however many images it has."
 )
 
 
@@ -57,7 +57,7 @@ def table5(runs: Runs) -> list[Table]:
     note = (
         f"{MEASURED}\n\nContrast is the distance in CIELAB between the mean colour of a defect and that of "
         f"the ring of 8 pixels around it at {SIDE} x {SIDE}, divided by the root mean square distance of the "
-        "ring's pixels from their mean; a defect's is the median over its pictures. "
+        "ring's pixels from their mean; a defect's is the median over its images. "
         + (f"Low ends at {bounds[0]:.3f} and medium at {bounds[1]:.3f}: {chosen}." if bounds else "")
     )
     return [_summary_table("table5", "Table 5. Defects by visual contrast", "contrast", summary, note)]
@@ -90,9 +90,9 @@ def _made(runs: Runs) -> Defects:
     for category in runs.dataset.categories:
         for defect in found[METHOD].defects(category):
             row: Row = {"category": category, "defect": defect, "type": defect_type(category, defect)}
-            pictures = [r for r in found[METHOD].rows[category] if r.defect == defect]
+            images = [r for r in found[METHOD].rows[category] if r.defect == defect]
             row |= {"compared": int(is_compared(runs.config.dataset, category, defect))}
-            row |= {"pictures": len(pictures), "contrast": contrasts[category].get(defect)}
+            row |= {"images": len(images), "contrast": contrasts[category].get(defect)}
             for method, run in found.items():
                 value, interval = run.defect_auroc(category, defect), run.defect_interval(category, defect)
                 row |= auroc_cells(f"{method}_auroc", value, interval)
@@ -106,7 +106,7 @@ def _made(runs: Runs) -> Defects:
 
 
 def measured_contrasts(runs: Runs) -> dict[str, dict[str, float | None]]:
-    """The contrast of each defect by category, the median over its pictures; measured once."""
+    """The contrast of each defect by category, the median over its images; measured once."""
     path = runs.out / "contrasts" / f"{cache_key(runs.dataset.fingerprint)}.json"
     kept = runs.kept_json(path)
     if kept is not None:
@@ -119,8 +119,8 @@ def measured_contrasts(runs: Runs) -> dict[str, dict[str, float | None]]:
                 continue
             of_defect = values.setdefault(sample.defect, [])
             if sample.has_mask:
-                picture = resize_picture(read_picture(sample.path), SIDE)
-                value = contrast(picture, resize_mask(read_masks(sample.masks), SIDE))
+                image = resize_image(open_image(sample.path), SIDE)
+                value = contrast(image, resize_mask(read_masks(sample.masks), SIDE))
                 of_defect += [] if value is None else [value]
         found[category] = {name: float(np.median(x)) if x else None for name, x in values.items()}
     write_json(path, found)
@@ -173,7 +173,7 @@ def _table_of(rows: list[Row]) -> Table:
         Column("category", "category"),
         Column("defect", "defect"),
         Column("type", "type"),
-        Column("pictures", "pictures"),
+        Column("images", "images"),
         Column("contrast", "contrast", 2),
         Column("level", "level"),
     ]

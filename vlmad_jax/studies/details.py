@@ -1,4 +1,4 @@
-"""What is kept of a category's maps once they are gone: duels of pixels, places of false alarms, pictures."""
+"""What is kept of a category's maps once they are gone: duels of pixels, places of false alarms, images."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ import numpy as np
 from PIL import Image
 
 from vlmad_jax.data import DataSet
-from vlmad_jax.data.images import read_picture, resize_picture
+from vlmad_jax.data.images import open_image, resize_image
 from vlmad_jax.evaluation.evaluate import Judged
 from vlmad_jax.metrics.thresholds import best_threshold
 from vlmad_jax.metrics.uncertainty import Duels, pixel_duels
-from vlmad_jax.report import in_proportion, map_picture
+from vlmad_jax.report import draw_map, in_proportion
 from vlmad_jax.report.parts import Exhibit, Outcome
 from vlmad_jax.runtime import names
 from vlmad_jax.runtime.files import write_atomically, write_json
@@ -27,7 +27,7 @@ from vlmad_jax.runtime.files import write_atomically, write_json
 ALARM_QUANTILE = 0.99
 # Rows and columns of the grid on which they are counted.
 ALARM_GRID = 16
-# Of each category: pictures shown, the worst false alarms and the worst misses among them.
+# Of each category: images shown, the worst false alarms and the worst misses among them.
 SHOWN, WORST = 24, 4
 # Side of a panel at most, in pixels.
 PANEL = 192
@@ -35,7 +35,7 @@ PANEL = 192
 
 @dataclass(frozen=True)
 class Details:
-    """In a folder of a run; pictures are kept only of a data set that is given."""
+    """In a folder of a run; images are kept only of a data set that is given."""
 
     folder: Path
     dataset: DataSet | None = None
@@ -83,7 +83,7 @@ class Details:
             return arrays["share"]
 
     def exhibits(self, category: str, method: str) -> list[Exhibit]:
-        """The pictures of a category, those with the highest scores first."""
+        """The images of a category, those with the highest scores first."""
         described = json.loads((self.folder / category / "exhibits.json").read_text(encoding="utf-8"))
         return [
             Exhibit(
@@ -111,10 +111,10 @@ def titles(categories: Sequence[str]) -> dict[str, str]:
 
 
 def alarm_shares(judged: Judged) -> np.ndarray:
-    """Where good pictures raise alarms: the share of pixels above the quantile, in each cell of a grid.
+    """Where good images raise alarms: the share of pixels above the quantile, in each cell of a grid.
 
-    Of all good pictures together, (ALARM_GRID, ALARM_GRID), 0..1; were alarms spread evenly, each were
-    1 - ALARM_QUANTILE. NaN without good pictures.
+    Of all good images together, (ALARM_GRID, ALARM_GRID), 0..1; were alarms spread evenly, each were
+    1 - ALARM_QUANTILE. NaN without good images.
     """
     good = judged.maps[judged.labels == 0]
     if not len(good):
@@ -128,14 +128,14 @@ def alarm_shares(judged: Judged) -> np.ndarray:
 
 
 def outcome(label: int, called: bool) -> Outcome:
-    """What calling a picture defective, or not, amounts to."""
+    """What calling an image defective, or not, amounts to."""
     if label:
         return "found" if called else "missed"
     return "false alarm" if called else "passed"
 
 
 def shown(scores: np.ndarray, labels: np.ndarray) -> list[int]:
-    """The pictures to show, at most `SHOWN`, highest score first.
+    """The images to show, at most `SHOWN`, highest score first.
 
     The good ones with the highest scores and the defective ones with the lowest, `WORST` of each; the others
     are evenly spaced over all the rest by score.
@@ -153,12 +153,12 @@ def shown(scores: np.ndarray, labels: np.ndarray) -> list[int]:
 def panels(dataset: DataSet, judged: Judged, number: int) -> bytes:
     """An image in its proportions, its map on the scale of its category, and the true outline, as WebP."""
     sample, maps = judged.samples[number], judged.maps
-    whole = read_picture(sample.path)
-    image = resize_picture(whole, maps.shape[1])
+    whole = open_image(sample.path)
+    image = resize_image(whole, maps.shape[1])
     known = judged.masks[number] if sample.has_mask else None
     low, high = float(maps.min()), float(maps.max())
     resized = in_proportion(image, maps[number], known, (whole.height, whole.width))
-    drawn = map_picture(*resized, low, high)
+    drawn = draw_map(*resized, low, high)
     if drawn.height > PANEL:
         width = round(drawn.width * PANEL / drawn.height)
         drawn = drawn.resize((width, PANEL), Image.Resampling.LANCZOS)

@@ -47,7 +47,7 @@ def domains(runs: Runs) -> list[Table]:
             key, group = f"{target.name}_{column.key}", f"tested on {target.name}, {column.group}"
             columns.append(dataclasses.replace(column, key=key, group=group))
     note = (
-        f"AnomalyCLIP's prompts, learned for {runs.config.epochs} epochs on the test pictures of one data "
+        f"AnomalyCLIP's prompts, learned for {runs.config.epochs} epochs on the test images of one data "
         "set and tested on those of another; nothing is chosen on the data set tested. The first row learns "
         f"nothing. A data set is not tested with what was learned on itself. {INTERVALS}"
     )

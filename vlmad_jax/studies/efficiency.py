@@ -1,4 +1,4 @@
-"""Efficiency: time a picture, memory, parameters learned and training time of every method at hand."""
+"""Efficiency: time an image, memory, parameters learned and training time of every method at hand."""
 
 from __future__ import annotations
 
@@ -50,11 +50,11 @@ def efficiency(runs: Runs) -> list[Table]:
     )
     measured = compare(grid, runs.out / "efficiency", runs.resume, runs.workers)
     machines = [cell["machine"] for cell in measured["cells"].values()]
-    rows = [_row(runs, grid, row) for row in measured["rows"] if row["picture_seconds"] is not None]
+    rows = [_row(runs, grid, row) for row in measured["rows"] if row["image_seconds"] is not None]
     columns = (
         Column("method", "method"),
         Column("shots", "good samples"),
-        Column("milliseconds", "ms a picture", 1),
+        Column("milliseconds", "ms an image", 1),
         Column("prepare_seconds", "prepare, s", 1),
         Column("peak_gigabytes", "peak memory, GB", 2),
         Column("learned", "parameters learned"),
@@ -63,7 +63,7 @@ def efficiency(runs: Runs) -> list[Table]:
     )
     named = "; ".join(f"{key} {value}" for key, value in machines[0].items()) if machines else ""
     note = (
-        "Measured, so another run gives other times. A picture is timed on the device in batches of "
+        "Measured, so another run gives other times. An image is timed on the device in batches of "
         f"{config.batch_size}, compiled; preparing a category includes compiling, and for methods that are "
         "fitted to good samples the fit. Each method runs in a process of its own, whose peak of memory this "
         "is. Training time is what learning on another data set took in the study across domains, if that "
@@ -82,7 +82,7 @@ def is_at_hand(runs: Runs, name: str) -> bool:
 
 
 def parameters_learned(runs: Runs, name: str) -> int:
-    """How many numbers a method learns from labelled pictures of other products."""
+    """How many numbers a method learns from labelled images of other products."""
     of_prompts = name in ("anomalyclip", "hybrid")  # as many as the prompts at hand have
     detector = runs.learned[0] if of_prompts else METHODS[name].scaled(runs.clip)
     shapes = jax.eval_shape(detector.init, jax.random.key(0))
@@ -97,7 +97,7 @@ def _row(runs: Runs, grid: Grid, row: dict[str, Any]) -> Row:
     return {
         "method": name,
         "shots": row["shots"],
-        "milliseconds": row["picture_seconds"] * 1e3,
+        "milliseconds": row["image_seconds"] * 1e3,
         "prepare_seconds": row["prepare_seconds"],
         "peak_gigabytes": row["peak_memory_bytes"] / 1e9,
         "learned": parameters_learned(runs, name),

@@ -1,4 +1,4 @@
-"""Evaluating on embeddings instead of pictures."""
+"""Evaluating on embeddings instead of images."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ ScoreFeatures = Callable[[Any, Any], Scores]
 
 @dataclass(frozen=True, kw_only=True)
 class EmbeddedEvaluator(Evaluator):
-    """An evaluator whose pictures are embeddings; `state_of` and `score_features` stand for a detector.
+    """An evaluator whose images are embeddings; `state_of` and `score_features` stand for a detector.
 
     Attributes:
-      embeddings: of all pictures that are scored.
+      embeddings: of all images that are scored.
       sizes: of the windows whose embeddings are read.
       state_of: gives the state for a category.
       score_features: gives the scores of a batch of embeddings from that state.

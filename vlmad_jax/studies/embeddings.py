@@ -1,4 +1,4 @@
-"""What WinCLIP reads of every picture, encoded once and kept on disk, for all runs that score with it."""
+"""What WinCLIP reads of every image, encoded once and kept on disk, for all runs that score with it."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ from vlmad_jax.training.array_store import Store
 
 Features = dict[str, Any]
 
-# Pictures encoded at a time while the store is filled.
+# Images encoded at a time while the store is filled.
 FILL_BATCH = 8
 
 
 @dataclass(frozen=True)
 class Encoder:
-    """What is kept of a picture.
+    """What is kept of an image.
 
     Attributes:
       winclip: its window sizes are all that any run asks for.
@@ -41,7 +41,7 @@ class Encoder:
     vv_layers: int
 
     def encode(self, variables: dict[str, Any], images: jax.Array) -> Features:
-        """Of pictures (B, S, S, 3), float32.
+        """Of images (B, S, S, 3), float32.
 
         "image" (B, E), "windows_2" (B, W, E) for each size, "patches" (B, P, D) as `WinCLIP.extract` gives
         them; "plain" (B, P, E), the same patches projected, and "vv" (B, P, E), of v-v attention.
@@ -66,11 +66,11 @@ class Encoder:
 
 @dataclass(frozen=True)
 class Embeddings:
-    """The embeddings and masks of some pictures.
+    """The embeddings and masks of some images.
 
     Attributes:
       encoder: what encodes them.
-      samples: the pictures.
+      samples: the images.
       store: of each, what `Encoder.encode` gives, its mask, packed, and whether it could be read.
     """
 
@@ -86,17 +86,17 @@ class Embeddings:
 
         Args:
           encoder: what encodes.
-          samples: the pictures.
+          samples: the images.
           names: what changes with any of them.
-          folder: one for each backbone, setting and set of pictures is made in it.
+          folder: one for each backbone, setting and set of images is made in it.
 
         Raises:
           InputError: the folder cannot hold them.
         """
         winclip = encoder.winclip
         variables = {"params": winclip.clip.params["vision"]}
-        picture = jax.ShapeDtypeStruct((1, winclip.size, winclip.size, 3), np.uint8)
-        shapes = jax.eval_shape(encoder.encode, variables, picture)
+        image = jax.ShapeDtypeStruct((1, winclip.size, winclip.size, 3), np.uint8)
+        shapes = jax.eval_shape(encoder.encode, variables, image)
         fields: dict[str, Any] = {name: (np.float32, x.shape[1:]) for name, x in shapes.items()}
         fields |= {"mask": (np.uint8, (-(-(winclip.size**2) // 8),)), "readable": (np.bool_, ())}
         key = [winclip.clip.fingerprint, winclip.setting, encoder.vv_layers, *names]
@@ -111,14 +111,14 @@ class Embeddings:
         return cls(encoder, tuple(samples), store)
 
     def fill(self, workers: int) -> None:
-        """Encodes the pictures that are not there yet, with a progress bar."""
+        """Encodes the images that are not there yet, with a progress bar."""
         winclip = self.encoder.winclip
         missing = [number for number in range(len(self.samples)) if not self.store.has(number)]
         if not missing:
             return
         encode = winclip.clip.compile("vision", self.encoder.encode)
         group = [self.samples[number] for number in missing]
-        with tqdm(total=len(missing), desc="embeddings", unit=" pictures", dynamic_ncols=True) as bar:
+        with tqdm(total=len(missing), desc="embeddings", unit=" images", dynamic_ncols=True) as bar:
             for batch in batches([group], winclip.size, FILL_BATCH, workers, with_masks=True):
                 found = jax.device_get(encode(batch.image))
                 for row in np.flatnonzero(batch.index >= 0):
@@ -129,11 +129,11 @@ class Embeddings:
 
     @functools.cached_property
     def rows(self) -> dict[str, int]:
-        """Where each picture stands, by its path."""
+        """Where each image stands, by its path."""
         return {sample.path: number for number, sample in enumerate(self.samples)}
 
     def features(self, samples: Sequence[Sample], sizes: Sequence[int]) -> Features:
-        """What `WinCLIP.extract` gives of pictures, for windows of these sizes, and "plain" and "vv"."""
+        """What `WinCLIP.extract` gives of images, for windows of these sizes, and "plain" and "vv"."""
         rows = np.array([self.rows[sample.path] for sample in samples])
         arrays = self.store.arrays
         return {
@@ -145,7 +145,7 @@ class Embeddings:
     def batch(
         self, samples: Sequence[Sample], sizes: Sequence[int], start: int, size: int, group: int
     ) -> Batch:
-        """A batch of `size` pictures from `start` on, padded with the last one; features for images."""
+        """A batch of `size` images from `start` on, padded with the last one; features for images."""
         size_s = self.encoder.winclip.size
         chosen = list(samples[start : start + size])
         index = np.full(size, -1, np.int32)

@@ -1,4 +1,4 @@
-"""Failure analysis: the worst pictures, how scores are distributed, and where false alarms lie."""
+"""Failure analysis: the worst images, how scores are distributed, and where false alarms lie."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from vlmad_jax.studies.details import ALARM_GRID, ALARM_QUANTILE, SHOWN, WORST, 
 from vlmad_jax.studies.panels import label_panels, panel_grid, panels_size
 from vlmad_jax.studies.runs import Runs
 
-THRESHOLD = "At each category's best threshold, the one with the highest F1 on these very pictures"
+THRESHOLD = "At each category's best threshold, the one with the highest F1 on these very images"
 
 
 def worst(runs: Runs) -> list[Table]:
@@ -40,7 +40,7 @@ def worst(runs: Runs) -> list[Table]:
                             "defect": named(row.defect),
                             "score": float(scores[number]),
                             "threshold": threshold,
-                            "picture": row.path,
+                            "image": row.path,
                         }
                     )
     columns = (
@@ -50,29 +50,29 @@ def worst(runs: Runs) -> list[Table]:
         Column("defect", "defect"),
         Column("score", "score", 4),
         Column("threshold", "threshold", 4),
-        Column("picture", "picture"),
+        Column("image", "image"),
     )
     note = f"{THRESHOLD}: the {WORST} furthest beyond it on the wrong side, of each kind."
     return [Table("worst", "The worst false alarms and misses", columns, tuple(rows), note)]
 
 
 def gallery(runs: Runs) -> list[Gallery]:
-    """Pictures with their heat maps and true outlines."""
+    """Images with their heat maps and true outlines."""
     exhibits: list[Exhibit] = []
     for method, title in TITLES.items():
         run = zero_shot(runs, method)
         for category in run.categories:
             exhibits += run.details.exhibits(category, title)
     note = (
-        f"At most {SHOWN} pictures of each category and method: the {WORST} highest good ones, the {WORST} "
+        f"At most {SHOWN} images of each category and method: the {WORST} highest good ones, the {WORST} "
         f"lowest defective ones, and others evenly spaced by score. {THRESHOLD}. Heat maps share one scale "
         "in a category: black is its lowest score, pale yellow its highest. The outline is the true defect."
     )
-    return [Gallery("gallery", "Pictures", tuple(exhibits), note)]
+    return [Gallery("gallery", "Images", tuple(exhibits), note)]
 
 
 def distributions(runs: Runs) -> list[Figure]:
-    """How the scores of good and defective pictures lie, a figure a method."""
+    """How the scores of good and defective images lie, a figure a method."""
     return [_distribution(runs, method, title) for method, title in TITLES.items()]
 
 
@@ -98,15 +98,15 @@ def _distribution(runs: Runs, method: str, title: str) -> Figure:
             axes.tick_params(labelsize=6)
             axes.locator_params(axis="x", nbins=4)
         handles, kinds = grid[0].get_legend_handles_labels()
-        label_panels(canvas, "image score", "pictures", dict(zip(kinds, handles, strict=True)))
+        label_panels(canvas, "image score", "images", dict(zip(kinds, handles, strict=True)))
 
-    note = f"Image scores of {title}, zero-shot, of good and of defective test pictures."
+    note = f"Image scores of {title}, zero-shot, of good and of defective test images."
     name = f"scores_{method}"
     return Figure(name, f"Scores of {title}", data, draw, note, panels_size(len(data)))
 
 
 def alarms(runs: Runs) -> list[Figure]:
-    """Where in good pictures false alarms lie, a figure a method."""
+    """Where in good images false alarms lie, a figure a method."""
     return [_alarms(runs, method, title) for method, title in TITLES.items()]
 
 
@@ -127,7 +127,7 @@ def _alarms(runs: Runs, method: str, title: str) -> Figure:
             axes.grid(False)
 
     note = (
-        f"The places of the highest {1 - ALARM_QUANTILE:.0%} of all pixels of a category's good pictures "
+        f"The places of the highest {1 - ALARM_QUANTILE:.0%} of all pixels of a category's good images "
         f"under {title}, as shares of each cell of a grid of {ALARM_GRID} x {ALARM_GRID}: dark is none, "
         "bright ten times as many as if they were spread evenly, or more."
     )

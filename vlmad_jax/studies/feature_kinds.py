@@ -1,4 +1,4 @@
-"""Kinds of features of one picture, each compared with the same words, alone and together."""
+"""Kinds of features of one image, each compared with the same words, alone and together."""
 
 from __future__ import annotations
 

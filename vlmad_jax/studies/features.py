@@ -28,7 +28,7 @@ def features(runs: Runs) -> list[Table]:
         rows.append({"features": " + ".join(kinds), **cells})
     note = (
         "Zero-shot with WinCLIP's words, at one image size; means over categories. Each kind gives the "
-        "probability of defective: the class token one for the picture, the others a map. A sum is the mean "
+        "probability of defective: the class token one for the image, the others a map. A sum is the mean "
         "of the maps, to which the class token adds the same at every pixel; its image score is the mean of "
         f"the class token's and of the highest of each map. Windows are of 2 and 3 patches. {INTERVALS}"
     )

@@ -40,7 +40,7 @@ class Finished:
 
     @functools.cached_property
     def rows(self) -> dict[str, list[ScoreRow]]:
-        """The readable pictures by category."""
+        """The readable images by category."""
         return {
             category: [row for row in self.results.rows(category) if row.score is not None]
             for category in self.categories
@@ -55,11 +55,11 @@ class Finished:
         return np.array([row.label for row in self.rows[category]], int)
 
     def defects(self, category: str) -> tuple[str, ...]:
-        """The defects of a category, in the order of its pictures."""
+        """The defects of a category, in the order of its images."""
         return tuple(dict.fromkeys(row.defect for row in self.rows[category] if row.label))
 
     def defect_auroc(self, category: str, defect: str) -> float | None:
-        """Image AUROC of one defect's pictures against all good ones of the category."""
+        """Image AUROC of one defect's images against all good ones of the category."""
         return auroc(rank(*self._defect_scores(category, defect)))
 
     def defect_interval(self, category: str, defect: str) -> tuple[float | None, float | None]:
@@ -69,13 +69,13 @@ class Finished:
         return interval(duels.auroc(resampled(labels, seed_of(category + defect))))
 
     def _defect_scores(self, category: str, defect: str) -> tuple[np.ndarray, np.ndarray]:
-        """Scores and labels of one defect's pictures and all good ones."""
+        """Scores and labels of one defect's images and all good ones."""
         rows = self.rows[category]
         chosen = np.array([row.defect == defect or not row.label for row in rows])
         return self.scores(category)[chosen], self.labels(category)[chosen]
 
     def resampled_aurocs(self, level: Level, category: str) -> np.ndarray:
-        """AUROC (R,) of resampled pictures, drawn alike for every run of the same pictures."""
+        """AUROC (R,) of resampled images, drawn alike for every run of the same images."""
         duels = self._duels(level, category)
         if duels is None:
             return np.array([np.nan])
@@ -98,7 +98,7 @@ class Finished:
 
 
 def mean_resampled(runs: Sequence[Finished], level: Level, categories: Sequence[str]) -> np.ndarray:
-    """The mean AUROC (R,) over runs and the categories where it is defined, of resampled pictures."""
+    """The mean AUROC (R,) over runs and the categories where it is defined, of resampled images."""
     found = [run.resampled_aurocs(level, category) for run in runs for category in categories]
     defined = [values for values in found if not np.isnan(values).any()]
     return np.mean(defined, axis=0) if defined else np.array([np.nan])

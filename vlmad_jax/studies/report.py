@@ -94,7 +94,7 @@ def report(
         and others keep what was run for the next time.
       only: names of `STUDIES`; all if empty.
       resume: keep what an earlier start finished.
-      workers: processes that decode pictures; 0 decodes in threads.
+      workers: processes that decode images; 0 decodes in threads.
 
     Raises:
       InputError: whatever is wrong with the configuration, the weights or the data; or `out` holds runs of
@@ -122,10 +122,10 @@ TITLE = "WinCLIP and AnomalyCLIP compared"
 def intro(runs: Runs) -> str:
     """What was compared on what."""
     dataset = runs.dataset
-    pictures = sum(len(dataset.select(name, "test")) for name in dataset.categories)
+    images = sum(len(dataset.select(name, "test")) for name in dataset.categories)
     vision = runs.clip.config.vision
     return (
-        f"Data set {dataset.name}: {len(dataset.categories)} categories, {pictures:,} test pictures. "
+        f"Data set {dataset.name}: {len(dataset.categories)} categories, {images:,} test images. "
         f"Backbone: a vision transformer of {vision.layers} layers, width {vision.width}, patches of "
         f"{vision.patch_size} pixels at {vision.image_size}, in {runs.config.dtype}. Figures are fractions "
         "of 1; a dash is undefined or not published."

@@ -1,4 +1,4 @@
-"""The runs that studies are made of: each scores all test pictures once, and is kept."""
+"""The runs that studies are made of: each scores all test images once, and is kept."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ from vlmad_jax.studies.embeddings import Embeddings, Encoder
 from vlmad_jax.studies.feature_kinds import FeatureSum
 from vlmad_jax.studies.finished import Finished
 
-# Good training pictures of each category that thresholds are chosen on, at most.
-GOOD_PICTURES = 100
+# Good training images of each category that thresholds are chosen on, at most.
+GOOD_IMAGES = 100
 
 # Sides of WinCLIP's windows in patches, as published.
 SIZES = (2, 3)
@@ -43,7 +43,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Wording:
-    """What WinCLIP compares pictures with.
+    """What WinCLIP compares images with.
 
     Attributes:
       name: of the run.
@@ -64,7 +64,7 @@ class Runs:
       config: what to run.
       out: where runs are kept.
       resume: keep what an earlier start finished.
-      workers: processes that decode pictures; 0 decodes in threads.
+      workers: processes that decode images; 0 decodes in threads.
       memory: what was made by this one, to be made once.
     """
 
@@ -98,7 +98,7 @@ class Runs:
         if min(rows, columns) < max(SIZES):
             raise InputError(
                 f"--weights={self.config.weights}: windows of {max(SIZES)} do not fit its grid of {rows} x "
-                f"{columns} patches; give weights for larger pictures"
+                f"{columns} patches; give weights for larger images"
             )
         return WinCLIP(self.clip, tuple(range(1, min(LARGEST_WINDOW, rows, columns) + 1)))
 
@@ -111,10 +111,10 @@ class Runs:
 
     @functools.cached_property
     def embeddings(self) -> Embeddings:
-        """Of all pictures that any run looks at, encoded if they are not there yet."""
+        """Of all images that any run looks at, encoded if they are not there yet."""
         encoder = Encoder(self.base, AnomalyCLIP.scaled(self.clip).dpam_layers)
         samples = [s for name in self.dataset.categories for s in self.dataset.select(name, "test")]
-        samples += [s for name in self.dataset.categories for s in self.good_pictures(name)]
+        samples += [s for name in self.dataset.categories for s in self.good_images(name)]
         names = [self.dataset.fingerprint, *(self.dataset.relative(sample.path) for sample in samples)]
         found = Embeddings.of(encoder, samples, names, self.out / "embeddings")
         found.fill(self.workers)
@@ -129,19 +129,19 @@ class Runs:
         """The good samples of a draw."""
         return draw_references(self.dataset, category, shots, seed)
 
-    def good_pictures(self, category: str) -> tuple[Sample, ...]:
-        """Good training pictures of a category: those of every draw, then others, `GOOD_PICTURES` in all."""
+    def good_images(self, category: str) -> tuple[Sample, ...]:
+        """Good training images of a category: those of every draw, then others, `GOOD_IMAGES` in all."""
         there = len(self.dataset.select(category, "train"))
         if not there:
             return ()
         seeds, most = self.config.seeds if self.has_references else (), max(self.config.shots)
         drawn = [s for seed in seeds for s in self.references(category, most, seed)]
         every = draw_references(self.dataset, category, "all", 0)
-        return tuple(dict.fromkeys([*drawn, *every]))[: max(GOOD_PICTURES, len(set(drawn)))]
+        return tuple(dict.fromkeys([*drawn, *every]))[: max(GOOD_IMAGES, len(set(drawn)))]
 
     @functools.cached_property
     def has_references(self) -> bool:
-        """Whether every category has good training pictures enough for every draw."""
+        """Whether every category has good training images enough for every draw."""
         most = max(self.config.shots)
         return all(len(self.dataset.select(name, "train")) >= most for name in self.dataset.categories)
 
@@ -156,7 +156,7 @@ class Runs:
           wording: in place of the published words.
           shots: good samples.
           seed: of their draw.
-          good: score good training pictures in place of test pictures, without those of the draw.
+          good: score good training images in place of test images, without those of the draw.
         """
         drawn = f"shots-{shots}" + (f"-seed-{seed}" if shots else "")
         used = wording or Wording(f"winclip-windows-{shown(SIZES)}-{drawn}", WINCLIP)
@@ -186,8 +186,8 @@ class Runs:
             SIZES,
             state_of,
             self.once(("winclip", SIZES), lambda: jax.jit(detector.score_features)),
-            self.pictures(good, references),
-            keep_pictures=wording is None and not shots,
+            self.images(good, references),
+            keep_images=wording is None and not shots,
         )
 
     def features(self, kinds: tuple[str, ...], sizes: tuple[int, ...] = SIZES) -> Finished:
@@ -204,15 +204,15 @@ class Runs:
         )
 
     def anomalyclip(self, good: bool = False) -> Finished:
-        """AnomalyCLIP, zero-shot, on test pictures or on good training pictures."""
+        """AnomalyCLIP, zero-shot, on test images or on good training images."""
         detector, params = self.learned
-        dataset = self.pictures(good, {})
+        dataset = self.images(good, {})
         described = {"params": params_fingerprint(params)}
 
         def make(results: Results, observe: Observe) -> Evaluator:
             return Evaluator(detector, params, dataset, {}, results, observe=observe)
 
-        return self.run("anomalyclip", described, make, dataset, keep_pictures=True)
+        return self.run("anomalyclip", described, make, dataset, keep_images=True)
 
     def sized(self, sizes: tuple[int, ...]) -> WinCLIP:
         """WinCLIP with windows of these sizes."""
@@ -236,14 +236,14 @@ class Runs:
         """What an earlier run wrote there; None if nothing."""
         return json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
 
-    def pictures(self, good: bool, drawn: dict[str, tuple[Sample, ...]]) -> DataSet:
-        """The data set; or its good training pictures, without those drawn, as if they were to be tested."""
+    def images(self, good: bool, drawn: dict[str, tuple[Sample, ...]]) -> DataSet:
+        """The data set; or its good training images, without those drawn, as if they were to be tested."""
         if not good:
             return self.dataset
         samples = [
             dataclasses.replace(sample, split="test")
             for category in self.dataset.categories
-            for sample in self.good_pictures(category)
+            for sample in self.good_images(category)
             if sample not in drawn.get(category, ())
         ]
         return dataclasses.replace(self.dataset, samples=tuple(samples))
@@ -256,7 +256,7 @@ class Runs:
         state_of: StateOf,
         score_features: ScoreFeatures,
         dataset: DataSet,
-        keep_pictures: bool = False,
+        keep_images: bool = False,
     ) -> Finished:
         """A run on embeddings."""
 
@@ -274,7 +274,7 @@ class Runs:
                 score_features=score_features,
             )
 
-        return self.run(name, described, make, dataset, keep_pictures)
+        return self.run(name, described, make, dataset, keep_images)
 
     def run(
         self,
@@ -282,16 +282,16 @@ class Runs:
         described: dict[str, Any],
         make: Callable[[Results, Observe], Evaluator],
         dataset: DataSet,
-        keep_pictures: bool,
+        keep_images: bool,
     ) -> Finished:
         """Runs what is missing of a run, once.
 
         Args:
-          name: of the run; that on good training pictures has a folder of its own.
+          name: of the run; that on good training images has a folder of its own.
           described: what its figures depend on, beside data and weights.
           make: gives the evaluator.
-          dataset: what is scored, from `pictures`.
-          keep_pictures: of test pictures, keep some with their maps, and the places of false alarms.
+          dataset: what is scored, from `images`.
+          keep_images: of test images, keep some with their maps, and the places of false alarms.
         """
         good = dataset is not self.dataset
         folder = f"{name}-good" if good else name
@@ -306,7 +306,7 @@ class Runs:
                 "weights_fingerprint": self.clip.fingerprint,
             }
             results.open(identity, self.resume)
-            details = Details(results.out / "details", dataset if keep_pictures and not good else None)
+            details = Details(results.out / "details", dataset if keep_images and not good else None)
             todo = [category for category in dataset.categories if not results.has(category)]
             if todo:
                 make(results, details.add).run(todo, self.config.batch_size, self.workers)

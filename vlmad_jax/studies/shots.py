@@ -46,7 +46,7 @@ def table(runs: Runs) -> list[Table]:
 
 
 def _few(runs: Runs) -> str:
-    return "" if runs.has_references else "A category has too few good training pictures: zero-shot alone."
+    return "" if runs.has_references else "A category has too few good training images: zero-shot alone."
 
 
 def _row(found: dict[int, list[Finished]], shots: int, category: str) -> Row:
@@ -138,7 +138,7 @@ def gains(runs: Runs) -> list[Table]:
         ]
     columns.append(Column("published", "published gain", 3))
     note = (
-        "The gain in mean AUROC, the same pictures before and after. The deviation over draws is of the mean "
+        "The gain in mean AUROC, the same images before and after. The deviation over draws is of the mean "
         "over categories, that over categories of the mean over draws; a sample is the gain divided by the "
         f"samples added. {INTERVALS}"
     )

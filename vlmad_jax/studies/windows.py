@@ -15,8 +15,8 @@ from vlmad_jax.studies.shots import MEAN, auroc_of
 
 WINDOWS = ("windows",)
 DEFINED = (
-    "WinCLIP's image score is of the whole picture, whatever its windows. So the image AUROC here is of the "
-    "highest window score, and the pixel AUROC of the map of windows, without the whole picture as one more "
+    "WinCLIP's image score is of the whole image, whatever its windows. So the image AUROC here is of the "
+    "highest window score, and the pixel AUROC of the map of windows, without the whole image as one more "
     "scale."
 )
 

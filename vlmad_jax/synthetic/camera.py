@@ -15,14 +15,14 @@ from vlmad_jax.synthetic.grid import Array, whole
 
 @dataclass(frozen=True)
 class Camera:
-    """The state of a camera for one picture.
+    """The state of a camera for one image.
 
     Attributes:
         gain: exposure and white balance, a factor for each channel.
-        slope: change of brightness from left to right and from top to bottom across half a picture.
+        slope: change of brightness from left to right and from top to bottom across half an image.
         vignette: loss of brightness in the corners.
         gamma: tone curve.
-        blur: standard deviation of the optics, in units of length (a picture is 2 wide).
+        blur: standard deviation of the optics, in units of length (an image is 2 wide).
         noise: standard deviation of the sensor, of full range.
         quality: JPEG quality; None writes no JPEG.
         grey: whether the camera knows no colours.
@@ -64,22 +64,22 @@ def expose(light: Array, camera: Camera) -> Array:
     grid = whole(size)
     field = 1 + np.float32(camera.slope[0]) * grid.x + np.float32(camera.slope[1]) * grid.y
     field -= np.float32(camera.vignette / 2) * (grid.x**2 + grid.y**2)
-    picture = light * field * np.asarray(camera.gain, np.float32)[:, None, None]
+    image = light * field * np.asarray(camera.gain, np.float32)[:, None, None]
     if camera.grey:
         weights = np.asarray([0.3, 0.59, 0.11], np.float32)[:, None, None]
-        picture = np.broadcast_to((picture * weights).sum(0, keepdims=True), picture.shape)
-    picture = np.clip(picture, 0, 1) ** np.float32(camera.gamma)
+        image = np.broadcast_to((image * weights).sum(0, keepdims=True), image.shape)
+    image = np.clip(image, 0, 1) ** np.float32(camera.gamma)
     sigma = camera.blur * size / 2
-    return gaussian_filter(picture, (0, sigma, sigma), truncate=2.5) if sigma > 0.25 else picture
+    return gaussian_filter(image, (0, sigma, sigma), truncate=2.5) if sigma > 0.25 else image
 
 
-def record(picture: Array, camera: Camera, rng: np.random.Generator) -> Array:
+def record(image: Array, camera: Camera, rng: np.random.Generator) -> Array:
     """Sensor noise, rounding and JPEG: (3, S, S) in 0..1 -> uint8 (S, S, 3)."""
     if camera.grey:
-        noise = rng.standard_normal(picture.shape[1:], dtype=np.float32)
+        noise = rng.standard_normal(image.shape[1:], dtype=np.float32)
     else:
-        noise = rng.standard_normal(picture.shape, dtype=np.float32)
-    values = np.clip((picture + np.float32(camera.noise) * noise) * 255 + np.float32(0.5), 0, 255)
+        noise = rng.standard_normal(image.shape, dtype=np.float32)
+    values = np.clip((image + np.float32(camera.noise) * noise) * 255 + np.float32(0.5), 0, 255)
     pixels = np.ascontiguousarray(values.astype(np.uint8).transpose(1, 2, 0))
     if camera.quality is None:
         return pixels

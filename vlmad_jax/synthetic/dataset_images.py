@@ -1,4 +1,4 @@
-"""Rendering the pictures of the synthetic set, with one process a core."""
+"""Rendering the images of the synthetic set, with one process a core."""
 
 import os
 import subprocess
@@ -19,7 +19,7 @@ from vlmad_jax.data.workers import cores
 
 @dataclass(frozen=True)
 class Plan:
-    """What is rendered: the families, the side in pixels, the seed, and how many pictures of each family."""
+    """What is rendered: the families, the side in pixels, the seed, and how many images of each family."""
 
     families: tuple[str, ...] = rendering.TEST_FAMILIES
     size: int = 256
@@ -38,17 +38,17 @@ PLANS = {
 
 @dataclass(frozen=True)
 class Job:
-    """One picture to render; `defect` and `mask` are None for a good one. Paths are relative."""
+    """One image to render; `defect` and `mask` are None for a good one. Paths are relative."""
 
     family: str
     seed: tuple[int, ...]
-    picture: str
+    image: str
     defect: str | None = None
     mask: str | None = None
 
 
 def jobs(plan: Plan) -> list[Job]:
-    """Every picture of the set. Seeds hang on the family's name, so that adding one changes no other."""
+    """Every image of the set. Seeds hang on the family's name, so that adding one changes no other."""
     found = []
     for family in plan.families:
         category, seed = _folder_name(family), _seed(family, plan)
@@ -59,13 +59,13 @@ def jobs(plan: Plan) -> list[Job]:
         for number in range(plan.defective):
             defect = defects[number % len(defects)]
             name = f"{_folder_name(defect)}/{number // len(defects):03}"
-            picture, mask = f"{category}/test/{name}.png", f"{category}/ground_truth/{name}_mask.png"
-            found.append(Job(family, (*seed, 2, number), picture, defect, mask))
+            image, mask = f"{category}/test/{name}.png", f"{category}/ground_truth/{name}_mask.png"
+            found.append(Job(family, (*seed, 2, number), image, defect, mask))
     return found
 
 
 def render_share(folder: str, plan: Plan, share: int, shares: int) -> None:
-    """Render every `shares`-th picture below `folder`, from number `share` on; print a line after each.
+    """Render every `shares`-th image below `folder`, from number `share` on; print a line after each.
 
     Masks are 0 and 255.
     """
@@ -76,12 +76,12 @@ def render_share(folder: str, plan: Plan, share: int, shares: int) -> None:
         else:
             _, pixels, mask = rendering.render_pair(product(job.family), job.defect, job.seed, plan.size)
             save(mask * np.uint8(255), Path(folder, job.mask))
-        save(pixels, Path(folder, job.picture))
-        print(job.picture, flush=True)
+        save(pixels, Path(folder, job.image))
+        print(job.image, flush=True)
 
 
 def render_all(folder: Path, plan: Plan) -> None:
-    """Render every picture below `folder`, with one process a core and a progress bar.
+    """Render every image below `folder`, with one process a core and a progress bar.
 
     Plain processes instead of `multiprocessing`, whose children run the caller's script again: this must
     work in a script without a main guard, in a notebook, and in a process where JAX runs threads.
@@ -97,7 +97,7 @@ def render_all(folder: Path, plan: Plan) -> None:
     os.close(writing)
     try:
         with open(reading) as done:
-            for _ in tqdm(done, total=len(jobs(plan)), desc="rendering", unit=" pictures", disable=None):
+            for _ in tqdm(done, total=len(jobs(plan)), desc="rendering", unit=" images", disable=None):
                 pass
     except BaseException:
         for worker in workers:

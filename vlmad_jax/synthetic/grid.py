@@ -1,4 +1,4 @@
-"""Where pixels lie: picture coordinates run from -1 to 1, x to the right and y downwards."""
+"""Where pixels lie: image coordinates run from -1 to 1, x to the right and y downwards."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ Point = tuple[float, float]
 
 @dataclass(frozen=True)
 class Pose:
-    """How the object lies in the picture: turned by `angle` (radians), scaled, then moved by `shift`."""
+    """How the object lies in the image: turned by `angle` (radians), scaled, then moved by `shift`."""
 
     angle: float = 0.0
     scale: float = 1.0
     shift: Point = (0.0, 0.0)
 
-    def to_picture(self, point: Point) -> Point:
-        """Object coordinates of one point -> picture coordinates."""
+    def to_image(self, point: Point) -> Point:
+        """Object coordinates of one point -> image coordinates."""
         cos, sin = math.cos(self.angle) * self.scale, math.sin(self.angle) * self.scale
         x, y = point
         return cos * x - sin * y + self.shift[0], sin * x + cos * y + self.shift[1]
@@ -29,9 +29,9 @@ class Pose:
 
 @dataclass(frozen=True)
 class Grid:
-    """The pixels of a rectangle of a picture of S x S pixels.
+    """The pixels of a rectangle of an image of S x S pixels.
 
-    `x`, `y` float32 (h, w) are coordinates of pixel centres, of the picture or (after `posed`) of the
+    `x`, `y` float32 (h, w) are coordinates of pixel centres, of the image or (after `posed`) of the
     object; `pixel` is the side of a pixel in the same unit.
     """
 
@@ -43,7 +43,7 @@ class Grid:
     pixel: float
 
     def around(self, centre: Point, reach: float) -> Grid | None:
-        """The part of a picture's grid within `reach` of `centre`; None where that lies outside."""
+        """The part of an image's grid within `reach` of `centre`; None where that lies outside."""
         (left, right), (top, bottom) = (_span(c, reach, self.size) for c in centre)
         if left >= right or top >= bottom:
             return None
@@ -74,7 +74,7 @@ def _span(centre: float, reach: float, size: int) -> tuple[int, int]:
 
 @lru_cache(maxsize=8)
 def whole(size: int) -> Grid:
-    """The grid of a whole picture of `size` x `size` pixels."""
+    """The grid of a whole image of `size` x `size` pixels."""
     axis = ((np.arange(size, dtype=np.float32) + 0.5) * (2.0 / size) - 1.0).astype(np.float32)
     x, y = np.meshgrid(axis, axis)
     x.flags.writeable = y.flags.writeable = False

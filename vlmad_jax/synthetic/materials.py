@@ -49,12 +49,12 @@ class Material:
     Attributes:
         colour, second: the colours that the texture's tone 0 and 1 stand for, RGB 0..1.
         texture: a name in `TEXTURES`.
-        scale: features a unit of length (a picture is 2 units wide).
+        scale: features a unit of length (an image is 2 units wide).
         angle: the direction of the texture, radians.
         bump: height of the texture's relief, in units of length.
         gloss: strength of highlights, 0..1.
         mottle: strength of soft, irregular variation of lightness.
-        seed: the texture's randomness; set anew for each picture.
+        seed: the texture's randomness; set anew for each image.
     """
 
     colour: Colour

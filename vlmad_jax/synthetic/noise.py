@@ -1,4 +1,4 @@
-"""Random fields that look the same at every picture size, from small random lattices."""
+"""Random fields that look the same at every image size, from small random lattices."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _PERIOD = 64  # the lattices of `stretched` and `cells` repeat after so many nod
 
 @lru_cache(maxsize=64)
 def _spline(size: int, count: int) -> Array:
-    """Cubic B-spline weights (S, count + 3) of `count` lattice intervals across a picture."""
+    """Cubic B-spline weights (S, count + 3) of `count` lattice intervals across an image."""
     position = (np.arange(size) + 0.5) * (count / size)
     index = np.floor(position).astype(int)
     f = position - index
@@ -26,7 +26,7 @@ def _spline(size: int, count: int) -> Array:
 
 
 def smooth(grid: Grid, count: int, rng: np.random.Generator) -> Array:
-    """One octave of noise (h, w), about standard normal, with `count` bumps across the picture."""
+    """One octave of noise (h, w), about standard normal, with `count` bumps across the image."""
     lattice = rng.standard_normal((count + 3, count + 3), dtype=np.float32)
     weights = _spline(grid.size, count)
     return np.float32(2.1) * (weights[grid.rows] @ lattice @ weights[grid.cols].T)
@@ -35,7 +35,7 @@ def smooth(grid: Grid, count: int, rng: np.random.Generator) -> Array:
 def fractal(grid: Grid, seed: int, count: int = 3, octaves: int = 4, gain: float = 0.6) -> Array:
     """Octaves of `smooth` from `count` bumps on, each twice as fine, `gain` as strong: (h, w), std 1.
 
-    It follows the picture, not the object. Octaves finer than two pixels are left out.
+    It follows the image, not the object. Octaves finer than two pixels are left out.
     """
     rng = np.random.default_rng(seed)
     total, power, strength = np.zeros(grid.x.shape, np.float32), 0.0, 1.0

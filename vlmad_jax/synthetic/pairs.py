@@ -1,4 +1,4 @@
-"""Rendering: a good picture of a product, or a good and a defective one that differ by the defect alone."""
+"""Rendering: a good image of a product, or a good and a defective one that differ by the defect alone."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from vlmad_jax.synthetic.place import Place
 from vlmad_jax.synthetic.products import Product, Seed, defect_of, digest, make_scene
 from vlmad_jax.synthetic.scene import Canvas, Scene, draw, shade
 
-PROBE = 64  # the size at which a defect's place and strength are settled, whatever the picture's size
+PROBE = 64  # the size at which a defect's place and strength are settled, whatever the image's size
 _ATTEMPTS = 10
-_SHARE = (0.004, 0.3)  # of the object's area, or of half the picture for a slender object
+_SHARE = (0.004, 0.3)  # of the object's area, or of half the image for a slender object
 _GOOD, _BAD, _DEFECT = 5, 6, 7  # uses of random streams
 
 
@@ -31,20 +31,20 @@ class Trial:
 
 
 def render_good(product: Product, seed: Seed, size: int) -> Array:
-    """A good picture of a product, uint8 (S, S, 3) with S = `size`; equal to the first of `render_pair`."""
+    """A good image of a product, uint8 (S, S, 3) with S = `size`; equal to the first of `render_pair`."""
     scene, camera = make_scene(product, seed)
-    picture = expose(shade(draw(scene, size), scene.light), camera)
-    return record(picture, camera, product.stream(_GOOD, *digest(seed)))
+    image = expose(shade(draw(scene, size), scene.light), camera)
+    return record(image, camera, product.stream(_GOOD, *digest(seed)))
 
 
 def render_pair(product: Product, defect: str, seed: Seed, size: int) -> tuple[Array, Array, Array]:
-    """A good picture, the same with a defect, and where they differ.
+    """A good image, the same with a defect, and where they differ.
 
     Args:
         product: what `make_product` gave.
         defect: a name in `defects_of(product.family)`.
-        seed: what `numpy.random.default_rng` takes; another seed is another picture.
-        size: side S of the pictures in pixels. The same seed shows the same scene at every size.
+        seed: what `numpy.random.default_rng` takes; another seed is another image.
+        size: side S of the images in pixels. The same seed shows the same scene at every size.
 
     Returns:
         good and bad uint8 (S, S, 3), each with its own sensor noise, and mask uint8 (S, S), 1 where the
@@ -84,7 +84,7 @@ def _spoil(
     rng: np.random.Generator,
     strength: float,
 ) -> Array | None:
-    """The exposed picture (3, S, S) with the defect of one trial; None where no part can have it."""
+    """The exposed image (3, S, S) with the defect of one trial; None where no part can have it."""
     if kind.mark is not None:
         return expose(shade(kind.mark(canvas, place, rng, strength), scene.light), camera)
     if kind.alteration is None:
@@ -98,7 +98,7 @@ def _spoil(
 def settle(spoil: Callable[[Trial], Array | None], good: Array, place: Place) -> Trial:
     """The first trial that can be seen and has a sensible size, or else the most visible one.
 
-    `spoil` gives the exposed picture (3, P, P) with the defect of a trial, or None where there can be none;
+    `spoil` gives the exposed image (3, P, P) with the defect of a trial, or None where there can be none;
     `good` is the same without it, P = `PROBE`.
     """
     best, reached = Trial(0, 1.0), 0.0
@@ -132,7 +132,7 @@ def _visibility(good: Array, bad: Array, mask: Array) -> float:
 
 
 def mask_of(good: Array, bad: Array) -> Array:
-    """Where two exposed pictures (3, S, S) differ noticeably: uint8 (S, S), empty only if they are equal."""
+    """Where two exposed images (3, S, S) differ noticeably: uint8 (S, S), empty only if they are equal."""
     change = np.abs(bad - good).mean(0)
     peak = float(change.max())
     changed = change >= min(max(0.02, 0.2 * peak), max(0.5 * peak, 1e-6))

@@ -27,7 +27,7 @@ def spoil_photograph(photograph: Array, defect: str, seed: Seed) -> tuple[Array,
     """The photograph with a defect, grey if the photograph is, and where they differ.
 
     Args:
-        photograph: uint8 (S, S, 3), a surface that fills the picture.
+        photograph: uint8 (S, S, 3), a surface that fills the image.
         defect: a name in `SURFACE_DEFECTS`.
         seed: what `numpy.random.default_rng` takes; another seed is another defect.
 

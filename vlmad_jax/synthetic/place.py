@@ -14,7 +14,7 @@ from vlmad_jax.synthetic.grid import Array, Point
 
 @dataclass(frozen=True)
 class Place:
-    """The object's outline at a fixed, coarse resolution, so that places do not depend on the picture's size.
+    """The object's outline at a fixed, coarse resolution, so that places do not depend on the image's size.
 
     `inside` bool (P, P): the pixels that the object covers.
     """
@@ -23,7 +23,7 @@ class Place:
 
     @cached_property
     def scale(self) -> float:
-        """The side of a square as large as the object, as a share of the picture's side."""
+        """The side of a square as large as the object, as a share of the image's side."""
         return math.sqrt(max(float(self.inside.mean()), 1e-3))
 
     @cached_property

@@ -1,4 +1,4 @@
-"""Products: what all pictures of one thing have in common, and the scene of one picture."""
+"""Products: what all images of one thing have in common, and the scene of one image."""
 
 from __future__ import annotations
 
@@ -80,10 +80,10 @@ def make_product(family: str, seed: Seed) -> Product:
 
 
 def make_scene(product: Product, seed: Seed) -> tuple[Scene, Camera]:
-    """The scene of one good picture, and the camera that takes it."""
+    """The scene of one good image, and the camera that takes it."""
     family = family_of(product.family)
-    picture = digest(seed)
-    varied = product.stream(2, *picture)
+    image = digest(seed)
+    varied = product.stream(2, *image)
     parts = family.design(product.stream(0), varied)
     parts = tuple(
         replace(part, material=replace(part.material, seed=int(varied.integers(0, 2**31)))) for part in parts

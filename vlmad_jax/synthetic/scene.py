@@ -61,7 +61,7 @@ class Light:
 
 @dataclass(frozen=True)
 class Scene:
-    """Parts from back to front, posed and lit; no backdrop where the first part fills the picture."""
+    """Parts from back to front, posed and lit; no backdrop where the first part fills the image."""
 
     backdrop: Material | None
     parts: tuple[Part, ...]
@@ -94,7 +94,7 @@ def draw(scene: Scene, size: int) -> Canvas:
 
 
 def _window(part: Part, pose: Pose, grid: Grid, margin: float) -> Grid | None:
-    return grid.around(pose.to_picture(part.centre), part.reach * pose.scale + margin)
+    return grid.around(pose.to_image(part.centre), part.reach * pose.scale + margin)
 
 
 def _placed(part: Part, pose: Pose, window: Grid) -> Grid:

@@ -156,7 +156,7 @@ def segment(x: Array, y: Array, start: Point, end: Point) -> Array:
 
 
 def stroke(grid: Grid, points: Sequence[Point], widths: Sequence[float], soft: float = 1.0) -> Array:
-    """Coverage (h, w) in 0..1 of a line through `points` of the picture, of the given half-widths.
+    """Coverage (h, w) in 0..1 of a line through `points` of the image, of the given half-widths.
 
     A line thinner than a pixel keeps its share of the pixel; `soft` widens the border, in pixels.
     """

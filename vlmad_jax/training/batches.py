@@ -1,4 +1,4 @@
-"""Batches of pictures with masks and labels, each a pure function of the seed and its number."""
+"""Batches of images with masks and labels, each a pure function of the seed and its number."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ Batch = dict[str, Any]
 
 
 @dataclass(frozen=True, eq=False)  # told apart by identity: a hash of all samples would be slow
-class LabelledPictures:
+class LabelledImages:
     """Samples in an order that is drawn anew every epoch; a step's batch may reach into the next epoch.
 
     Attributes:
       samples: N of them.
       classes: the number of each category.
-      size: S, the side to which pictures and masks are resized.
+      size: S, the side to which images and masks are resized.
       batch_size: B, over all processes.
       seed: of the order.
       with_masks: whether masks are read.
@@ -98,13 +98,13 @@ class LabelledPictures:
 
 
 def batches(
-    pictures: LabelledPictures, first: int, last: int, workers: int, cache: FeatureCache | None = None
+    images: LabelledImages, first: int, last: int, workers: int, cache: FeatureCache | None = None
 ) -> Iterator[Batch]:
     """This process's part of the batches of steps `first` to `last` - 1, for the loss of a detector.
 
-    With `cache`, features take the place of pictures and nothing is decoded.
+    With `cache`, features take the place of images and nothing is decoded.
     """
     if cache is not None:
-        return (cache.batch(pictures, pictures.own(step)) for step in range(first, last))
-    numbers = [number for step in range(first, last) for number in pictures.own(step)]
-    return pictures.read(numbers, pictures.batch_size // jax.process_count(), workers)
+        return (cache.batch(images, images.own(step)) for step in range(first, last))
+    numbers = [number for step in range(first, last) for number in images.own(step)]
+    return images.read(numbers, images.batch_size // jax.process_count(), workers)

@@ -17,9 +17,9 @@ from vlmad_jax.errors import InputError
 from vlmad_jax.methods import LearnedDetector
 from vlmad_jax.runtime.cache import cache_folder, cache_key
 from vlmad_jax.training.array_store import Fields, Store
-from vlmad_jax.training.batches import LabelledPictures
+from vlmad_jax.training.batches import LabelledImages
 
-# Pictures encoded at a time while the cache is filled.
+# Images encoded at a time while the cache is filled.
 FILL_BATCH = 8
 
 
@@ -33,7 +33,7 @@ class FeatureCache:
 
     @classmethod
     def of(
-        cls, detector: LearnedDetector, dataset: DataSet, pictures: LabelledPictures, gigabytes: float
+        cls, detector: LearnedDetector, dataset: DataSet, images: LabelledImages, gigabytes: float
     ) -> FeatureCache:
         """In memory up to that size; beyond, on disk below the cache's folder.
 
@@ -41,19 +41,19 @@ class FeatureCache:
         used again by the next run of the same.
         """
         variables = {"params": detector.clip.params["vision"]}
-        picture = jax.ShapeDtypeStruct((1, detector.size, detector.size, 3), np.uint8)
-        features = jax.eval_shape(detector.extract, variables, picture)
+        image = jax.ShapeDtypeStruct((1, detector.size, detector.size, 3), np.uint8)
+        features = jax.eval_shape(detector.extract, variables, image)
         fields: Fields = {
             **{name: (np.uint16, x.shape[1:]) for name, x in features.items()},
             "mask": (np.uint8, (-(-(detector.size**2) // 8),)),
         }
-        store = Store(fields, len(pictures.samples))
+        store = Store(fields, len(images.samples))
         if store.nbytes > gigabytes * 1e9:
             setting = [detector.name, detector.setting]
             key = [detector.clip.fingerprint, dataset.fingerprint, setting, jax.process_index()]
-            key += pictures.origin
+            key += images.origin
             folder = cache_folder() / "features" / cache_key(json.dumps(key))
-            store = Store(fields, len(pictures.samples), folder)
+            store = Store(fields, len(images.samples), folder)
         try:
             store.create()
         except OSError as error:
@@ -63,16 +63,16 @@ class FeatureCache:
             ) from error
         return cls(store, tuple(features), detector.size)
 
-    def fill(self, detector: LearnedDetector, pictures: LabelledPictures, workers: int) -> None:
+    def fill(self, detector: LearnedDetector, images: LabelledImages, workers: int) -> None:
         """Encodes the samples that are not there yet, with a progress bar."""
-        missing = [number for number in range(len(pictures.samples)) if not self.store.has(number)]
+        missing = [number for number in range(len(images.samples)) if not self.store.has(number)]
         if not missing:
             return
         encode = detector.clip.compile("vision", detector.extract)
         padded = missing + missing[-1:] * (-len(missing) % FILL_BATCH)  # one shape, compiled once
         groups = np.array(padded).reshape(-1, FILL_BATCH)
-        with tqdm(total=len(missing), desc="features", unit=" pictures", dynamic_ncols=True) as bar:
-            for numbers, batch in zip(groups, pictures.read(padded, FILL_BATCH, workers), strict=True):
+        with tqdm(total=len(missing), desc="features", unit=" images", dynamic_ncols=True) as bar:
+            for numbers, batch in zip(groups, images.read(padded, FILL_BATCH, workers), strict=True):
                 found = jax.tree.map(lambda x: np.asarray(x.astype(jnp.bfloat16)), encode(batch["image"]))
                 masks = batch.get("mask", np.zeros((FILL_BATCH, self.size, self.size), np.uint8))
                 for row, number in enumerate(numbers):
@@ -80,14 +80,14 @@ class FeatureCache:
                     self.store.put(int(number), {**item, "mask": np.packbits(masks[row])})
                 bar.update(min(FILL_BATCH, bar.total - bar.n))
 
-    def batch(self, pictures: LabelledPictures, numbers: np.ndarray) -> dict[str, Any]:
+    def batch(self, images: LabelledImages, numbers: np.ndarray) -> dict[str, Any]:
         """A batch for the loss of a detector: features, label, and mask where masks are read."""
         items = [self.store.get(int(number)) for number in numbers]
         features = {
             name: np.stack([item[name] for item in items]).view(ml_dtypes.bfloat16) for name in self.names
         }
-        found = {"features": features, **pictures.labels(numbers)}
-        if not pictures.with_masks:
+        found = {"features": features, **images.labels(numbers)}
+        if not images.with_masks:
             return found
         shape = (len(items), self.size, self.size)
         bits = np.unpackbits(np.stack([item["mask"] for item in items]), axis=1, count=self.size**2)

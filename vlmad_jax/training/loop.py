@@ -51,7 +51,7 @@ def train(
     batches: Callable[[int], Iterable[Batch]],
     steps: int,
     out: pathlib.Path,
-    pictures_a_step: int,
+    images_a_step: int,
     save_every: int,
     describe: Callable[[int], str] = lambda step: "",
 ) -> tuple[TrainState, int]:
@@ -64,7 +64,7 @@ def train(
       batches: the batches from a given step number on; of several processes, each gives its own part.
       steps: the step to stop at.
       out: `checkpoints/` and `log.jsonl`, one line a step, are kept there.
-      pictures_a_step: for the rate that the progress bar shows.
+      images_a_step: for the rate that the progress bar shows.
       save_every: steps between checkpoints.
       describe: what the batch of a step holds, told if its loss is not finite.
 
@@ -96,8 +96,8 @@ def train(
                 shown = log.add(done, terms, flush=saving)
                 bar.update()
                 if shown:
-                    rate = (bar.format_dict["rate"] or 0) * pictures_a_step
-                    bar.set_postfix_str(f"{format_terms(shown)} {rate:.0f} pictures/s")
+                    rate = (bar.format_dict["rate"] or 0) * images_a_step
+                    bar.set_postfix_str(f"{format_terms(shown)} {rate:.0f} images/s")
                 if saving:
                     checkpoints.save(done, unreplicate(replicated))
                 if stopping:
@@ -155,9 +155,9 @@ def read_log(path: pathlib.Path) -> list[dict[str, float]]:
     return [json.loads(line) for line in path.read_text().splitlines() if line.endswith("}")]
 
 
-def plot_losses(log: pathlib.Path, picture: pathlib.Path) -> None:
+def plot_losses(log: pathlib.Path, image: pathlib.Path) -> None:
     """Draws the total loss and each of its terms against the step, a panel each, as a PNG."""
-    loss_figure(read_log(log)).savefig(picture, dpi=120)
+    loss_figure(read_log(log)).savefig(image, dpi=120)
 
 
 def loss_figure(lines: Sequence[Mapping[str, Any]]) -> Figure:

@@ -1,4 +1,4 @@
-"""Good pictures with pasted defects, to learn prompts or projections from where there are no real defects."""
+"""Good images with pasted defects, to learn prompts or projections from where there are no real defects."""
 
 from __future__ import annotations
 
@@ -11,29 +11,29 @@ from typing import Any
 import numpy as np
 
 from vlmad_jax.data import DataSet, Sample
-from vlmad_jax.data.images import read_picture, resize_picture
+from vlmad_jax.data.images import open_image, resize_image
 from vlmad_jax.data.pasting import KINDS, paste
 from vlmad_jax.data.pipeline import ReadRow, Row
 from vlmad_jax.errors import InputError
-from vlmad_jax.training.batches import LabelledPictures
+from vlmad_jax.training.batches import LabelledImages
 
-# Samples made of one good picture: as it is and mirrored, each without and with a defect.
+# Samples made of one good image: as it is and mirrored, each without and with a defect.
 VARIANTS = 4
 
 
 def pasted_samples(dataset: DataSet) -> tuple[Sample, ...]:
-    """`VARIANTS` of every good training picture, the kinds of defects in turn.
+    """`VARIANTS` of every good training image, the kinds of defects in turn.
 
-    A sample's defect is the name of what is pasted, so that its label follows. The picture of sample n is
+    A sample's defect is the name of what is pasted, so that its label follows. The image of sample n is
     mirrored where n % 4 is 2 or 3.
 
     Raises:
-      InputError: a data set without good training pictures.
+      InputError: a data set without good training images.
     """
     good = [s for name in dataset.categories for s in dataset.select(name, "train") if not s.label]
     if not good:
         raise InputError(
-            f"{dataset.root}: no good picture in any train folder, so there is nothing to paste defects "
+            f"{dataset.root}: no good image in any train folder, so there is nothing to paste defects "
             "into; give a data set with some, or leave out --auxiliary"
         )
     kinds, samples = list(KINDS), []
@@ -45,7 +45,7 @@ def pasted_samples(dataset: DataSet) -> tuple[Sample, ...]:
 
 
 @dataclass(frozen=True, eq=False)
-class PastedPictures(LabelledPictures):
+class PastedImages(LabelledImages):
     """Samples of `pasted_samples`; what is pasted is a pure function of the seed and a sample's number."""
 
     @property
@@ -69,7 +69,7 @@ class ReadPasted(ReadRow):
 
     Attributes:
       seed: of what is pasted.
-      sources: the paths of the good pictures of each category, to cut from.
+      sources: the paths of the good images of each category, to cut from.
     """
 
     seed: int
@@ -80,21 +80,21 @@ class ReadPasted(ReadRow):
         if row.sample is None or not read["readable"]:
             return read
         turn = slice(None, None, -1 if row.index % VARIANTS >= VARIANTS // 2 else 1)
-        picture = read["image"][:, turn]
+        image = read["image"][:, turn]
         if not row.sample.label:
-            return {**read, "image": np.ascontiguousarray(picture)}
+            return {**read, "image": np.ascontiguousarray(image)}
         rng = np.random.default_rng([zlib.crc32(b"cutpaste"), self.seed, row.index])
         source = self.source(rng, row.sample)
-        picture, mask = paste(rng, picture, read["image"] if source is None else source, row.sample.defect)
-        return {**read, "image": picture, "mask": mask}
+        image, mask = paste(rng, image, read["image"] if source is None else source, row.sample.defect)
+        return {**read, "image": image, "mask": mask}
 
     def source(self, rng: np.random.Generator, sample: Sample) -> np.ndarray | None:
-        """A good picture of the same category, uint8 (S, S, 3); None if it does not decode.
+        """A good image of the same category, uint8 (S, S, 3); None if it does not decode.
 
         It is itself a sample, and is named when its turn comes.
         """
         paths = self.sources[sample.category]
         try:
-            return resize_picture(read_picture(paths[rng.integers(len(paths))]), self.size)
+            return resize_image(open_image(paths[rng.integers(len(paths))]), self.size)
         except InputError:
             return None

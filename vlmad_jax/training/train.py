@@ -1,4 +1,4 @@
-"""Training of a method's learned parameters on pictures and masks of one data set."""
+"""Training of a method's learned parameters on images and masks of one data set."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ from vlmad_jax.methods.learned import save_params
 from vlmad_jax.runtime.cache import software
 from vlmad_jax.runtime.environment import write_environment
 from vlmad_jax.runtime.files import write_json
-from vlmad_jax.training.batches import LabelledPictures, batches
+from vlmad_jax.training.batches import LabelledImages, batches
 from vlmad_jax.training.feature_store import FeatureCache
 from vlmad_jax.training.loop import plot_losses, train
-from vlmad_jax.training.pasted import PastedPictures, pasted_samples
+from vlmad_jax.training.pasted import PastedImages, pasted_samples
 from vlmad_jax.training.step import TrainState, make_step
 
 
@@ -38,20 +38,20 @@ class TrainConfig:
     Attributes:
       method: a name of `methods.LEARNING`.
       weights: the backbone, a checkpoint's directory or hub id.
-      dataset: a name of `data.DATASETS`; its test pictures are learned from, as the authors do, unless
+      dataset: a name of `data.DATASETS`; its test images are learned from, as the authors do, unless
         `auxiliary` is given.
       data_dir: where it is, for those that need it.
       categories: those to learn from; all if empty.
       setting: hyper-parameters of the method; those that are absent are the published ones, in proportion to
         the backbone.
-      epochs: times that every picture is seen.
-      batch_size: pictures a step, over all devices of all processes.
+      epochs: times that every image is seen.
+      batch_size: images a step, over all devices of all processes.
       learning_rate: of Adam, with betas 0.5 and 0.999.
-      seed: of the first parameters and the order of the pictures.
+      seed: of the first parameters and the order of the images.
       dtype: "float32" or "bfloat16".
       cache_features: whether the frozen encoder's features are kept, in bfloat16.
-      auxiliary: a name of `AUXILIARY`, for samples made of the good training pictures; None learns from the
-        test pictures.
+      auxiliary: a name of `AUXILIARY`, for samples made of the good training images; None learns from the
+        test images.
     """
 
     method: str
@@ -99,7 +99,7 @@ def train_method(config: TrainConfig, out: pathlib.Path, resources: Resources = 
       not there yet.
 
     Raises:
-      InputError: `out` holds another run; a data set without defective pictures, or with `auxiliary` without
+      InputError: `out` holds another run; a data set without defective images, or with `auxiliary` without
         good ones; a batch that does not divide over the devices; a loss that is not finite.
     """
     method = learning_method(config.method)
@@ -117,12 +117,12 @@ def train_method(config: TrainConfig, out: pathlib.Path, resources: Resources = 
     detector = with_setting(method.scaled(clip), dict(config.setting))
     check_batch(config, detector, resources)
     remember(out, config, detector, dataset, clip)
-    pictures = training_pictures(config, dataset, samples, detector)
+    images = training_images(config, dataset, samples, detector)
     steps = -(-config.epochs * len(samples) // config.batch_size)
     cache = None
     if config.cache_features:
-        cache = FeatureCache.of(detector, dataset, pictures, resources.cache_gigabytes)
-        cache.fill(detector, pictures, resources.workers)
+        cache = FeatureCache.of(detector, dataset, images, resources.cache_gigabytes)
+        cache.fill(detector, images, resources.workers)
     params = detector.init(jax.random.key(config.seed))
     optimizer = optax.adam(config.learning_rate, b1=0.5, b2=0.999)
     context = detector.context([dataset.object_name(name) for name in dataset.categories])
@@ -132,12 +132,12 @@ def train_method(config: TrainConfig, out: pathlib.Path, resources: Resources = 
         make_step(detector.loss, optimizer, resources.accumulate, config.seed),
         TrainState(params, optimizer.init(params)),
         context,
-        lambda done: batches(pictures, done, steps, resources.workers, cache),
+        lambda done: batches(images, done, steps, resources.workers, cache),
         steps,
         out,
         config.batch_size,
         resources.save_every,
-        lambda step: ", ".join(dataset.relative(sample.path) for sample in pictures.of_step(step - 1)),
+        lambda step: ", ".join(dataset.relative(sample.path) for sample in images.of_step(step - 1)),
     )
     if done == steps:
         save_params(out / "params", state.params, detector, record(dataset, samples))
@@ -155,28 +155,28 @@ def with_setting(detector: LearnedDetector, changes: dict[str, Any]) -> LearnedD
     return dataclasses.replace(detector, **changes)  # type: ignore[type-var]
 
 
-AUXILIARY: dict[str, type[LabelledPictures]] = {"cutpaste": PastedPictures}
+AUXILIARY: dict[str, type[LabelledImages]] = {"cutpaste": PastedImages}
 
 
 def training_samples(dataset: DataSet, auxiliary: str | None) -> tuple[Sample, ...]:
-    """The test pictures of all categories; raises InputError unless some are defective.
+    """The test images of all categories; raises InputError unless some are defective.
 
-    With `auxiliary`, samples made of the good training pictures; InputError unless there are some.
+    With `auxiliary`, samples made of the good training images; InputError unless there are some.
     """
     if auxiliary is not None:
         return pasted_samples(dataset)
     samples = tuple(s for name in dataset.categories for s in dataset.select(name, "test"))
     if not any(sample.label for sample in samples):
         raise InputError(
-            f"{dataset.root}: no defective picture in any test folder, so there is nothing to tell from good "
+            f"{dataset.root}: no defective image in any test folder, so there is nothing to tell from good "
             "ones; give a data set with defects"
         )
     return samples
 
 
-def training_pictures(
+def training_images(
     config: TrainConfig, dataset: DataSet, samples: tuple[Sample, ...], detector: LearnedDetector
-) -> LabelledPictures:
+) -> LabelledImages:
     """The samples as batches; raises InputError where masks are absent that the method needs."""
     lacking = None if config.auxiliary else next((s for s in samples if not s.has_mask), None)
     with_masks = lacking is None
@@ -188,7 +188,7 @@ def training_pictures(
     if not with_masks and jax.process_index() == 0:
         tqdm.write(f"{config.dataset} has no masks for all its defects: only the image's term is trained")
     classes = {name: number for number, name in enumerate(dataset.categories)}
-    kind = LabelledPictures if config.auxiliary is None else AUXILIARY[config.auxiliary]
+    kind = LabelledImages if config.auxiliary is None else AUXILIARY[config.auxiliary]
     return kind(samples, classes, detector.size, config.batch_size, config.seed, with_masks)
 
 

@@ -65,14 +65,14 @@ class Client:
         finally:
             connection.close()
 
-    def drop(self, picture: Image.Image | bytes, name: str = "part.png") -> Answer:
-        content = picture if isinstance(picture, bytes) else png(picture)
-        return self("POST", f"pictures?name={quote(name)}", content)
+    def drop(self, image: Image.Image | bytes, name: str = "part.png") -> Answer:
+        content = image if isinstance(image, bytes) else png(image)
+        return self("POST", f"images?name={quote(name)}", content)
 
 
-def png(picture: Image.Image) -> bytes:
+def png(image: Image.Image) -> bytes:
     data = io.BytesIO()
-    picture.save(data, "PNG")
+    image.save(data, "PNG")
     return data.getvalue()
 
 

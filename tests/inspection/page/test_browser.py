@@ -1,4 +1,4 @@
-"""The page used in a browser, from dropping pictures to a refit."""
+"""The page used in a browser, from dropping images to a refit."""
 
 import base64
 from collections.abc import Callable, Iterator
@@ -132,7 +132,7 @@ def test_from_dropping_to_a_refit(page: Page, tiny: Path, tmp_path: Path):
         assert page.texts("#problems p") == problems
         assert float(page.driver.execute_script("return threshold")) == float(value)
     drawn = page.one("#histogram").get_attribute("aria-label")
-    assert drawn.startswith("2 good images and 2 pictures from ")  # the two good images, not their copies
+    assert drawn.startswith("2 good images and 2 images from ")  # the two good images, not their copies
 
     names = lambda: [name for name in page.texts(".card .name") if name]  # noqa: E731  "" where it is hidden
     for order, expected in (("best", ["fine.png", "<b>bad.png"]), ("worst", ["<b>bad.png", "fine.png"])):
@@ -156,7 +156,7 @@ def test_from_dropping_to_a_refit(page: Page, tiny: Path, tmp_path: Path):
     page.choose("#order", "came")
     page.press(".card:nth-child(1) .stack")
     assert page.one("#large .what").text.startswith("<b>bad.png, bad, score ")
-    assert page.one("#large .picture").size["width"] > 2 * page.one(".card .picture").size["width"]
+    assert page.one("#large .image").size["width"] > 2 * page.one(".card .image").size["width"]
     page.press("#large-close")
     page.press("#save-threshold")
     page.told("Saved in plate.vlmad")

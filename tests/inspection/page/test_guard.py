@@ -52,7 +52,7 @@ def test_the_token_is_another_at_every_start(asked: Client, saved: Path, loaded:
 
 
 @pytest.mark.parametrize("origin", ["https://evil.example", "null", "http://127.0.0.1:1", "http://localhost"])
-@pytest.mark.parametrize(("method", "path"), [("POST", "words"), ("DELETE", "pictures/1"), ("POST", "refit")])
+@pytest.mark.parametrize(("method", "path"), [("POST", "words"), ("DELETE", "images/1"), ("POST", "refit")])
 def test_other_origins_change_nothing(asked: Client, origin: str, method: str, path: str):
     answer = asked(method, path, {}, {"Origin": origin})
     assert answer.status == 403
@@ -73,7 +73,7 @@ def test_every_answer_forbids_what_the_page_does_not_need(asked: Client):
 
 
 @pytest.mark.parametrize(
-    "path", ["assets/../app.py", "assets/..%2fapp.py", "assets/%2fetc%2fpasswd", "pictures/1/own"]
+    "path", ["assets/../app.py", "assets/..%2fapp.py", "assets/%2fetc%2fpasswd", "images/1/own"]
 )
 def test_no_path_leads_to_a_file(asked: Client, path: str):
     assert asked("GET", path).status in (400, 404)
@@ -86,24 +86,24 @@ def test_large_files_are_refused_whatever_they_say(client: Client, monkeypatch: 
         iter([bytes(2**19)] * 3),
     ):  # the second is sent in chunks of no told length
         try:
-            answer = client("POST", "pictures?name=a.png", content)
+            answer = client("POST", "images?name=a.png", content)
         except (BrokenPipeError, ConnectionResetError):  # the answer came before all was sent
             continue
         assert answer.status == 413
         assert answer.error == "more than 1 MB were sent; send less at a time"
     assert client("POST", "words", {"good": ["x" * 2**16]}).status == 413
-    assert client("GET", "state").json["pictures"] == []
+    assert client("GET", "state").json["images"] == []
 
 
-def test_pictures_and_their_bytes_are_limited(client: Client, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(session, "MOST_PICTURES", 1)
+def test_images_and_their_bytes_are_limited(client: Client, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(session, "MOST_IMAGES", 1)
     assert client.drop(part(1)).status == 201
-    assert client.drop(part(2), "second.png").error.startswith("second.png: there are 1 pictures of")
-    monkeypatch.setattr(session, "MOST_PICTURES", 10)
+    assert client.drop(part(2), "second.png").error.startswith("second.png: there are 1 images of")
+    monkeypatch.setattr(session, "MOST_IMAGES", 10)
     monkeypatch.setattr(session, "MOST_BYTES", 100)
     assert client.drop(part(2)).status == 400
-    assert client("DELETE", "pictures/1").status == 200
-    assert client("GET", "state").json["pictures"] == []
+    assert client("DELETE", "images/1").status == 200
+    assert client("GET", "state").json["images"] == []
 
 
 def bomb() -> bytes:
@@ -126,11 +126,11 @@ POSTSCRIPT = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments\ns
         ("cut.png", png(part(1))[:900], "cut.png: does not decode"),
         ("empty.png", b"", "empty.png: does not decode"),
         ("program.png", POSTSCRIPT, "program.png: does not decode"),
-        ("notes.txt", png(part(1)), "notes.txt: is no picture by its name"),
-        ("/etc/passwd", b"", "passwd: is no picture by its name"),
+        ("notes.txt", png(part(1)), "notes.txt: is no image by its name"),
+        ("/etc/passwd", b"", "passwd: is no image by its name"),
     ],
 )
-def test_what_is_no_picture_is_told_in_a_line(asked: Client, name: str, content: bytes, reason: str):
+def test_what_is_no_image_is_told_in_a_line(asked: Client, name: str, content: bytes, reason: str):
     answer = asked.drop(content, name)
     assert answer.status == 400
     assert answer.error.startswith(reason)
@@ -139,5 +139,5 @@ def test_what_is_no_picture_is_told_in_a_line(asked: Client, name: str, content:
 @pytest.mark.parametrize("content", [b"", b"{", b"[1]", b"[" * 60_000, b"\xff", b'{"mark": "x"}'])
 def test_what_is_no_form_is_told_in_a_line(client: Client, content: bytes):
     client.drop(part(1))
-    assert client("POST", "pictures/1/mark", content).status == 400
-    assert client("GET", "state").json["pictures"][0]["mark"] is None
+    assert client("POST", "images/1/mark", content).status == 400
+    assert client("GET", "state").json["images"][0]["mark"] is None

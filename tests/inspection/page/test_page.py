@@ -27,7 +27,7 @@ MARKUP = "<img src=x onerror=alert(1)>.png"
 
 @pytest.fixture(scope="module")
 def worded(good: Path, weights: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """WinCLIP, which has words, without good pictures."""
+    """WinCLIP, which has words, without good images."""
     out = tmp_path_factory.mktemp("worded") / "plate.vlmad"
     fit(FitConfig("winclip", "plate", weights=str(weights), window_sizes=(2,)), out)
     return out
@@ -44,7 +44,7 @@ def speaking(worded: Path, talker: FittedDetector, tmp_path: Path) -> Iterator[C
         yield Client(server.url)
 
 
-def test_a_picture_is_judged_as_by_predict(client: Client, loaded: FittedDetector):
+def test_a_image_is_judged_as_by_predict(client: Client, loaded: FittedDetector):
     answer = client.drop(part(9, spot=True), "a/b\\c\n.png")
     assert answer.status == 201
     said, expected = answer.json, loaded(part(9, spot=True))
@@ -58,23 +58,21 @@ def test_a_picture_is_judged_as_by_predict(client: Client, loaded: FittedDetecto
     assert len(boxes) > 0
     assert said["trial"] is None
     state = client("GET", "state").json
-    assert state["pictures"] == [said]
+    assert state["images"] == [said]
     assert state["decision"]["threshold"] == expected.decision.threshold
     assert len(state["good"]) == 12
 
 
-def test_pictures_and_heat_maps_are_served(client: Client, loaded: FittedDetector):
+def test_images_and_heat_maps_are_served(client: Client, loaded: FittedDetector):
     client.drop(part(9, spot=True))
-    for layer, kind, size in (("picture", "JPEG", (70, 50)), ("own", "PNG", loaded.canvas)):
-        with Image.open(io.BytesIO(client("GET", f"pictures/1/{layer}").content)) as image:
+    for layer, kind, size in (("image", "JPEG", (70, 50)), ("own", "PNG", loaded.canvas)):
+        with Image.open(io.BytesIO(client("GET", f"images/1/{layer}").content)) as image:
             assert (image.format, image.size) == (kind, size)
-    heat = (
-        np.asarray(Image.open(io.BytesIO(client("GET", "pictures/1/own").content))).astype(int).sum(axis=-1)
-    )
+    heat = np.asarray(Image.open(io.BytesIO(client("GET", "images/1/own").content))).astype(int).sum(axis=-1)
     worst = np.unravel_index(loaded(part(9, spot=True)).canvas_map.argmax(), heat.shape)
     assert heat[worst] == heat.max()
-    assert client("GET", "pictures/1/trial").status == 404
-    assert client("GET", "pictures/2/own").error.startswith("picture 2 is not there")
+    assert client("GET", "images/1/trial").status == 404
+    assert client("GET", "images/2/own").error.startswith("image 2 is not there")
 
 
 def test_names_are_text(worded: Path, talker: FittedDetector):
@@ -85,16 +83,16 @@ def test_names_are_text(worded: Path, talker: FittedDetector):
         page = client("GET", "").content.decode()
         assert MARKUP not in page
         assert "&lt;/title&gt;&lt;img" in page
-        assert client("GET", "state").json["pictures"][0]["name"] == MARKUP
+        assert client("GET", "state").json["images"][0]["name"] == MARKUP
         assert client("GET", "state").headers["content-type"] == "application/json"
 
 
 def test_a_refit_knows_what_was_marked_good(client: Client, saved: Path, good: Path, tmp_path: Path):
     out, before = tmp_path / "out", (saved / "manifest.json").read_bytes()
-    for number, picture in enumerate((part(20), part(9, spot=True), part(21)), 1):
-        assert client.drop(picture, f"{number}.PNG").status == 201
+    for number, image in enumerate((part(20), part(9, spot=True), part(21)), 1):
+        assert client.drop(image, f"{number}.PNG").status == 201
     for number, mark in ((1, "good"), (2, "bad"), (3, "good"), (3, None)):
-        assert client("POST", f"pictures/{number}/mark", {"mark": mark}).json["mark"] == mark
+        assert client("POST", f"images/{number}/mark", {"mark": mark}).json["mark"] == mark
     request = {"name": "plate-2.vlmad", "replace": False, "words": False}
     assert client("GET", "state").json["suggested"] == "plate-2.vlmad"
     answer = client("POST", "refit", request)
@@ -107,7 +105,7 @@ def test_a_refit_knows_what_was_marked_good(client: Client, saved: Path, good: P
     assert len(answer.json["good"]) == 15
     assert fitted.threshold != load_detector(saved).threshold
     assert fitted.threshold == answer.json["decision"]["threshold"]
-    first, second, third = client("GET", "state").json["pictures"]
+    first, second, third = client("GET", "state").json["images"]
     assert (first["reference"], first["mark"], second["mark"], third["reference"]) == (
         True,
         None,
@@ -118,7 +116,7 @@ def test_a_refit_knows_what_was_marked_good(client: Client, saved: Path, good: P
 
     again = client("POST", "refit", request | {"name": "plate-3.vlmad"})
     assert again.error.startswith("nothing was changed")
-    client("POST", "pictures/3/mark", {"mark": "good"})
+    client("POST", "images/3/mark", {"mark": "good"})
     assert "is there already" in client("POST", "refit", request).error
     assert client("POST", "refit", request | {"replace": True}).status == 200
     assert len(load_detector(out / "plate-2.vlmad").description["references"]) == 6
@@ -129,13 +127,13 @@ def test_a_refit_knows_what_was_marked_good(client: Client, saved: Path, good: P
 )
 def test_nothing_is_written_elsewhere(client: Client, tmp_path: Path, name: str):
     client.drop(part(20))
-    client("POST", "pictures/1/mark", {"mark": "good"})
+    client("POST", "images/1/mark", {"mark": "good"})
     answer = client("POST", "refit", {"name": name, "replace": True, "words": False})
     assert (answer.status, "is no name for a detector" in answer.error) == (400, True)
     assert not (tmp_path / "out").exists()
 
 
-def test_a_refit_needs_a_folder_and_the_good_pictures(
+def test_a_refit_needs_a_folder_and_the_good_images(
     config: FitConfig, saved: Path, loaded: FittedDetector, tmp_path: Path
 ):
     request = {"name": "x.vlmad", "replace": False, "words": False}
@@ -152,7 +150,7 @@ def test_a_refit_needs_a_folder_and_the_good_pictures(
     with serving(tmp_path / "lone.vlmad", tmp_path / "out") as server:
         client = Client(server.url)
         client.drop(part(2))
-        client("POST", "pictures/1/mark", {"mark": "good"})
+        client("POST", "images/1/mark", {"mark": "good"})
         reason = client("POST", "refit", request).error
         assert reason.startswith(f"{lone}: ")
         assert "--references" in reason
@@ -166,7 +164,7 @@ def test_a_refit_needs_a_folder_and_the_good_pictures(
     with serving(tmp_path / "lone.vlmad", tmp_path / "out", references=tmp_path / "moved") as server:
         client = Client(server.url)
         client.drop(part(2))
-        client("POST", "pictures/1/mark", {"mark": "good"})
+        client("POST", "images/1/mark", {"mark": "good"})
         assert client("POST", "refit", request).status == 200
     made = load_detector(tmp_path / "out/x.vlmad").description["references"]
     assert made[0] == str(tmp_path / "moved/of another name.png")
@@ -181,15 +179,15 @@ def test_other_words_give_other_scores_and_the_own_ones_stay(speaking: Client, t
     state = speaking("POST", "words", words).json
     assert state["words"] == own
     assert state["trial"] == {"good": ["clean {}"], "bad": ["noisy {}", "{} with a spot"]}
-    (shown,) = state["pictures"]
+    (shown,) = state["images"]
     expected = reworded(talker, Words.from_json(words))(part(9, spot=True))
     assert shown["own"] == before["own"]
     assert np.float32(shown["trial"]["score"]) == np.float32(expected.image)
     assert abs(shown["trial"]["score"] - shown["own"]["score"]) > 1e-4
-    assert speaking("GET", "pictures/1/trial").content != speaking("GET", "pictures/1/own").content
+    assert speaking("GET", "images/1/trial").content != speaking("GET", "images/1/own").content
     assert speaking.drop(part(3)).json["trial"] is not None
     state = speaking("POST", "words", {}).json
-    assert [state["trial"], *(picture["trial"] for picture in state["pictures"])] == [None] * 3
+    assert [state["trial"], *(image["trial"] for image in state["images"])] == [None] * 3
 
 
 def test_words_that_are_tried_can_be_kept(speaking: Client, tmp_path: Path):
@@ -225,22 +223,22 @@ def test_methods_without_words_say_so(client: Client):
     state = client("GET", "state").json
     assert (state["words"], state["why_no_words"]) == (
         None,
-        "padim has no words to edit: it knows good pictures alone",
+        "padim has no words to edit: it knows good images alone",
     )
     answer = client("POST", "words", {"good": ["{}"], "bad": ["bad {}"]})
     assert answer.error == state["why_no_words"]
 
 
 def test_many_at_once_are_all_judged(client: Client):
-    """Pictures that come from several threads while the state is read."""
+    """Images that come from several threads while the state is read."""
     threads = [threading.Thread(target=client.drop, args=(part(seed), f"{seed}.png")) for seed in range(12)]
     for thread in threads:
         thread.start()
     while any(thread.is_alive() for thread in threads):
         assert client("GET", "state").status == 200
-    pictures = client("GET", "state").json["pictures"]
-    assert sorted(picture["name"] for picture in pictures) == sorted(f"{seed}.png" for seed in range(12))
-    assert json.dumps(pictures).count('"own"') == 12
+    images = client("GET", "state").json["images"]
+    assert sorted(image["name"] for image in images) == sorted(f"{seed}.png" for seed in range(12))
+    assert json.dumps(images).count('"own"') == 12
 
 
 def test_a_detector_in_a_folder_of_any_name(loaded: FittedDetector):
@@ -256,11 +254,11 @@ def test_a_threshold_is_saved_into_the_detector(saved: Path, tmp_path: Path):
     with serving(own, None) as server:
         client = Client(server.url)
         client.drop(part(9, spot=True))
-        score = client("GET", "state").json["pictures"][0]["own"]["score"]
+        score = client("GET", "state").json["images"][0]["own"]["score"]
         for threshold in (score * 1.5, score * 2):
             answer = client("POST", "threshold", {"threshold": threshold})
             assert (answer.status, answer.json["decision"]["threshold"]) == (200, threshold)
-            assert answer.json["pictures"][0]["own"]["decision"] == "good"
+            assert answer.json["images"][0]["own"]["decision"] == "good"
         after = load_detector(own)
         assert after.threshold == after.with_threshold(score * 2).threshold == score * 2
         assert after.checksum != before.checksum

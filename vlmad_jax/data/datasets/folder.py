@@ -1,4 +1,4 @@
-"""Anybody's own pictures in the MVTec layout (see `vlmad_jax.data.layout`)."""
+"""Anybody's own images in the MVTec layout (see `vlmad_jax.data.layout`)."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""MVTec AD: 5,354 pictures of 15 categories, with masks (Bergmann et al., CVPR 2019)."""
+"""MVTec AD: 5,354 images of 15 categories, with masks (Bergmann et al., CVPR 2019)."""
 
 from pathlib import Path
 

@@ -1,12 +1,12 @@
 """The synthetic sets: procedurally rendered products of families that pretraining sees, or never does.
 
 Rendered once into the cache, in the MVTec layout: for each family one product (a category) with good and
-defective pictures at 256 x 256 pixels, with masks.
+defective images at 256 x 256 pixels, with masks.
 
-- `synthetic`: eight unseen families, each with 16 good pictures to train, and 20 good and 40 defective ones
+- `synthetic`: eight unseen families, each with 16 good images to train, and 20 good and 40 defective ones
   to test;
 - `synthetic_train`: the 84 families of pretraining that have a name, each with 20 good and 20 defective
-  pictures, to learn prompts from.
+  images, to learn prompts from.
 
 The folder is named by all that decides the pixels: what is rendered, and the versions of the package and of
 the libraries.

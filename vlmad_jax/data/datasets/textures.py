@@ -1,6 +1,6 @@
 """Real surfaces with rendered defects: three of scikit-image's photographs (brick, grass, gravel).
 
-Each photograph, 512 x 512 pixels and grey, is a category: squares of its left half are the good pictures to
+Each photograph, 512 x 512 pixels and grey, is a category: squares of its left half are the good images to
 train with, squares of its right half those to test on, of which some get a defect of a surface, with a mask.
 They are made once, into the cache, in the MVTec layout.
 """
@@ -49,13 +49,13 @@ def _locate(data_dir: Path | None) -> Path:
 
 
 def make(photographs: Path, plan: Plan, folder: Path) -> None:
-    """Make all pictures and masks of a plan below `folder`, with a progress bar."""
+    """Make all images and masks of a plan below `folder`, with a progress bar."""
     from vlmad_jax.synthetic import SURFACE_DEFECTS, spoil_photograph
     from vlmad_jax.synthetic.dataset_images import save
 
     parts = (("train", plan.train, False), ("test", plan.good, False), ("test", plan.defective, True))
-    pictures = len(plan.photographs) * sum(count for _, count, _ in parts)
-    with tqdm(total=pictures, desc="drawing defects", unit=" pictures", disable=None) as bar:
+    images = len(plan.photographs) * sum(count for _, count, _ in parts)
+    with tqdm(total=images, desc="drawing defects", unit=" images", disable=None) as bar:
         for name in plan.photographs:
             whole = np.asarray(Image.open(photographs / f"{name}.png").convert("RGB"))
             for part, (split, count, spoiled) in enumerate(parts):

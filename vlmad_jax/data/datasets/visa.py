@@ -1,4 +1,4 @@
-"""VisA: 10,821 pictures of 12 categories, with class-indexed masks (Zou et al., ECCV 2022).
+"""VisA: 10,821 images of 12 categories, with class-indexed masks (Zou et al., ECCV 2022).
 
 The official layout, split by `split_csv/1cls.csv` (columns object, split, label, image, mask). That file
 gives no names of defects: they are all called "anomaly".
@@ -43,11 +43,11 @@ def _sample(root: Path, row: dict[str, str], line: int, listings: dict[str, dict
     for name in filter(None, (row["image"], row["mask"])):
         path = found(root, name, listings)
         if path is None or not os.path.isfile(path):
-            of_mask = f" (the picture of {row['mask']})" if not paths and row["mask"] else ""
+            of_mask = f" (the image of {row['mask']})" if not paths and row["mask"] else ""
             raise InputError(f"{root / name}{of_mask} is missing, but {where} names it; extract VisA again")
         paths.append(path)
-    picture, *masks = paths
-    return Sample(picture, row["object"], row["split"], DEFECTS[row["label"]], tuple(masks))
+    image, *masks = paths
+    return Sample(image, row["object"], row["split"], DEFECTS[row["label"]], tuple(masks))
 
 
 VISA = Source(

@@ -1,7 +1,7 @@
-"""A local page on which people look at what a detector says of pictures, and put it right.
+"""A local page on which people look at what a detector says of images, and put it right.
 
-session     the pictures and what is said of them
-refit       a detector made anew with pictures that people marked
+session     the images and what is said of them
+refit       a detector made anew with images that people marked
 guard       who may ask, and how much
 app         what can be asked
 server      listening on 127.0.0.1

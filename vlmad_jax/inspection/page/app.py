@@ -17,16 +17,16 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Mount, Route
 
-from vlmad_jax.data.images import picture_suffixes
+from vlmad_jax.data.images import image_suffixes
 from vlmad_jax.errors import InputError
 from vlmad_jax.inspection.page.desk import Desk
 from vlmad_jax.inspection.page.guard import Guard, Refused, body, told
 from vlmad_jax.inspection.page.session import Shown
 from vlmad_jax.inspection.words import Words
 
-LARGEST_FILE = 64 * 2**20  # bytes of a picture's file
+LARGEST_FILE = 64 * 2**20  # bytes of an image's file
 _LARGEST_FORM = 2**16  # bytes of what is typed or clicked
-_AT_ONCE = 2  # pictures that are received and judged together
+_AT_ONCE = 2  # images that are received and judged together
 # The looks and the switch of dark and light are those of the report.
 _ASSETS = {
     "page.css": ("vlmad_jax.report", "text/css"),
@@ -44,10 +44,10 @@ def application(desk: Desk, port: int, token: str) -> Guard:
         Route("/", handlers.page),
         Route("/assets/{name}", handlers.asset),
         Route("/state", handlers.state),
-        Route("/pictures", handlers.add, methods=["POST"]),
-        Route("/pictures/{number:int}", handlers.remove, methods=["DELETE"]),
-        Route("/pictures/{number:int}/mark", handlers.mark, methods=["POST"]),
-        Route("/pictures/{number:int}/{layer}", handlers.layer),
+        Route("/images", handlers.add, methods=["POST"]),
+        Route("/images/{number:int}", handlers.remove, methods=["DELETE"]),
+        Route("/images/{number:int}/mark", handlers.mark, methods=["POST"]),
+        Route("/images/{number:int}/{layer}", handlers.layer),
         Route("/words", handlers.words, methods=["POST"]),
         Route("/threshold", handlers.threshold, methods=["POST"]),
         Route("/refit", handlers.refit, methods=["POST"]),
@@ -72,7 +72,7 @@ class Handlers:
 
     async def page(self, request: Request) -> Response:
         """The page."""
-        suffixes = ",".join(sorted(picture_suffixes()))
+        suffixes = ",".join(sorted(image_suffixes()))
         description = await run_in_threadpool(self.desk.describe)
         return HTMLResponse(_template().render(state=description, suffixes=suffixes, most=LARGEST_FILE))
 
@@ -89,7 +89,7 @@ class Handlers:
         return JSONResponse(await run_in_threadpool(self.desk.describe))
 
     async def add(self, request: Request) -> Response:
-        """One picture, its file as the body and its name as ?name=."""
+        """One image, its file as the body and its name as ?name=."""
         name = _shown_name(request.query_params.get("name", ""))
         async with self._turns:  # not all are in memory at once
             content = await body(request, LARGEST_FILE)
@@ -97,7 +97,7 @@ class Handlers:
         return JSONResponse(shown.describe(), 201)
 
     async def remove(self, request: Request) -> Response:
-        """Forgets a picture."""
+        """Forgets an image."""
         self.desk.session.remove(request.path_params["number"])
         return JSONResponse({})
 
@@ -110,7 +110,7 @@ class Handlers:
         return JSONResponse(shown.describe())
 
     async def layer(self, request: Request) -> Response:
-        """A picture as people see it, or a heat map to lay over it."""
+        """An image as people see it, or a heat map to lay over it."""
         shown = self.desk.session.get(request.path_params["number"])
         content, kind = _layers(shown).get(request.path_params["layer"], (None, ""))
         if content is None:
@@ -145,7 +145,7 @@ class Handlers:
 def _layers(shown: Shown) -> dict[str, tuple[bytes | None, str]]:
     trial = None if shown.trial is None else shown.trial.heat
     return {
-        "picture": (shown.picture, "image/jpeg"),
+        "image": (shown.image, "image/jpeg"),
         "own": (shown.own.heat, "image/png"),
         "trial": (trial, "image/png"),
     }
@@ -154,7 +154,7 @@ def _layers(shown: Shown) -> dict[str, tuple[bytes | None, str]]:
 def _shown_name(name: str) -> str:
     """The last part of a file's name, on one line; it is shown, and never opened."""
     last = PurePosixPath(name.replace("\\", "/")).name
-    return "".join(letter if letter.isprintable() else "?" for letter in last)[-200:] or "picture"
+    return "".join(letter if letter.isprintable() else "?" for letter in last)[-200:] or "image"
 
 
 async def _form(request: Request) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from vlmad_jax.runtime import names
 
 
 class Desk:
-    """A saved detector, the pictures it is shown, and where it is refitted, if anywhere."""
+    """A saved detector, the images it is shown, and where it is refitted, if anywhere."""
 
     def __init__(self, detector: FittedDetector, saved: Path, workshop: Workshop | None) -> None:
         self.session = Session(detector)
@@ -43,7 +43,7 @@ class Desk:
             "why_no_words": why_none(method) if words is None else "",
             "out": None if self.workshop is None else names.shown(str(self.workshop.out)),
             "suggested": None if self.workshop is None else self.workshop.suggested(self.saved),
-            "pictures": [shown.describe() for shown in list(self.session.pictures.values())],
+            "images": [shown.describe() for shown in list(self.session.images.values())],
         }
 
     def save_threshold(self, threshold: float) -> None:
@@ -62,7 +62,7 @@ class Desk:
             self._refitting.release()
 
     def refit(self, name: str, overwrite: bool, with_trial_words: bool) -> list[str]:
-        """Makes a detector with the pictures that were marked good; from then on it judges.
+        """Makes a detector with the images that were marked good; from then on it judges.
 
         Args:
           name: of the directory to write, in the folder of the workshop.

@@ -1,4 +1,4 @@
-"""A detector made anew: its good pictures, those that people call good, and a threshold chosen again."""
+"""A detector made anew: its good images, those that people call good, and a threshold chosen again."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from vlmad_jax.runtime.contents import digests_of
 from vlmad_jax.runtime.files import write_atomically
 
 SUFFIX = ".vlmad"
-KEPT = "good"  # the folder of the pictures that people called good
+KEPT = "good"  # the folder of the images that people called good
 _NAME = re.compile(r"\w[\w-]{0,59}(\.\w[\w-]{0,19})?", re.ASCII)
 
 
@@ -32,8 +32,8 @@ class Workshop:
     """Where refitted detectors are made.
 
     Attributes:
-      out: the folder that they, and the pictures they are made of, are written to.
-      references: where the good pictures of the first are now, if they were moved.
+      out: the folder that they, and the images they are made of, are written to.
+      references: where the good images of the first are now, if they were moved.
     """
 
     out: Path
@@ -68,7 +68,7 @@ class Workshop:
         Args:
           detector: the one to begin with.
           saved: where that is.
-          marked: pictures that people call good; kept in the folder, for the next time.
+          marked: images that people call good; kept in the folder, for the next time.
           name: of the directory to write.
           overwrite: replace a detector of that name.
           words: to be used from now on; None keeps those it has.
@@ -77,12 +77,12 @@ class Workshop:
           The detector, and what was left out, with the reason.
 
         Raises:
-          InputError: a good picture is not where it was, nothing was changed, or what `fit` refuses.
+          InputError: a good image is not where it was, nothing was changed, or what `fit` refuses.
         """
         out = self.path(name)
         check_out(out, overwrite)
         if not marked and words is None:
-            raise InputError("nothing was changed; mark a good picture as good first, or use other words")
+            raise InputError("nothing was changed; mark a good image as good first, or use other words")
         config = config_of(detector)
         method = detector.scorer.detector
         scorer = Scorer(
@@ -93,7 +93,7 @@ class Workshop:
         files = GoodFiles.of(str(self.out), paths) if paths else None
         for lost in files.left_out if files else ():
             raise InputError(
-                f"{lost.path}: {lost.error}; the good pictures must be where they were, or --references "
+                f"{lost.path}: {lost.error}; the good images must be where they were, or --references "
                 "say where"
             )
         fitted = fit_scorer(config, scorer, saved_params(saved), files, out, overwrite)
@@ -125,7 +125,7 @@ class Workshop:
         return [by_content.get(digest, Found(str(path))) for path, digest in zip(paths, digests, strict=True)]
 
     def _keep(self, shown: Shown) -> str:
-        """Writes a picture's file, named by its content, if it is not there; returns its path."""
+        """Writes an image's file, named by its content, if it is not there; returns its path."""
         digest = hashlib.sha256(shown.content).hexdigest()[:16]
         path = (self.out / KEPT / digest).with_suffix(Path(shown.name).suffix.lower()).absolute()
         if not path.exists():

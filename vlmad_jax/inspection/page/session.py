@@ -1,4 +1,4 @@
-"""The pictures that were dropped on the page, and what a detector says of them; for any number of threads."""
+"""The images that were dropped on the page, and what a detector says of them; for any number of threads."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 from PIL import Image
 
-from vlmad_jax.data.images import decode_picture, is_picture, resize_picture
+from vlmad_jax.data.images import decode_image, is_image, resize_image
 from vlmad_jax.errors import InputError
 from vlmad_jax.inspection.detector import FittedDetector
 from vlmad_jax.inspection.heat_maps import heat_layer
@@ -23,7 +23,7 @@ from vlmad_jax.inspection.judged import Judged, Key
 from vlmad_jax.inspection.rows import Row
 from vlmad_jax.inspection.words import Words, reworded
 
-MOST_PICTURES = 100
+MOST_IMAGES = 100
 MOST_BYTES = 2**30  # of all files together
 SIDE = 1200  # pixels of the longer side as shown
 
@@ -39,7 +39,7 @@ class Judges(NamedTuple):
 
 
 class Opinion(NamedTuple):
-    """What a detector says of a picture, and its heat map as a PNG file."""
+    """What a detector says of an image, and its heat map as a PNG file."""
 
     row: Row
     heat: bytes
@@ -47,7 +47,7 @@ class Opinion(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Shown:
-    """A picture on the page.
+    """An image on the page.
 
     Attributes:
       number: its own, never given again.
@@ -55,7 +55,7 @@ class Shown:
       content: the file as it came.
       canvas: as detectors see it, uint8 (*canvas, 3).
       size: (height, width).
-      picture: as people see it, a JPEG file.
+      image: as people see it, a JPEG file.
       own: what the detector says.
       trial: what it says with the words that are tried.
       mark: what people say.
@@ -67,7 +67,7 @@ class Shown:
     content: bytes
     canvas: np.ndarray
     size: tuple[int, int]
-    picture: bytes
+    image: bytes
     own: Opinion
     trial: Opinion | None
     mark: Mark | None = None
@@ -87,27 +87,27 @@ class Shown:
 
 
 class Session:
-    """Pictures, and who judges them. What is slow is done outside of the lock."""
+    """Images, and who judges them. What is slow is done outside of the lock."""
 
     def __init__(self, detector: FittedDetector) -> None:
         self.judges = Judges(detector)
-        self.pictures: dict[int, Shown] = {}
+        self.images: dict[int, Shown] = {}
         self._numbers = itertools.count(1)
         self._lock = threading.Lock()
         self._changing = threading.Lock()
 
     def add(self, name: str, content: bytes) -> Shown:
-        """A picture judged and kept.
+        """An image judged and kept.
 
         Raises:
           InputError: it does not decode, or there are too many.
         """
-        if not is_picture(Path("x" + Path(name).suffix)):
-            raise InputError(f"{name}: is no picture by its name ({Path(name).suffix or 'no suffix'})")
+        if not is_image(Path("x" + Path(name).suffix)):
+            raise InputError(f"{name}: is no image by its name ({Path(name).suffix or 'no suffix'})")
         self._check_room(name, content)
-        picture = decode_picture(content, name)
-        canvas, size = resize_picture(picture, self.judges.own.canvas), (picture.height, picture.width)
-        shown = _as_shown(picture)
+        image = decode_image(content, name)
+        canvas, size = resize_image(image, self.judges.own.canvas), (image.height, image.width)
+        shown = _as_shown(image)
         while True:
             judges = self.judges
             own = _opinion(judges.own, name, canvas, size)
@@ -116,61 +116,61 @@ class Session:
                 if self.judges is judges:  # else they were replaced meanwhile
                     self._check_room(name, content)
                     added = Shown(next(self._numbers), name, content, canvas, size, shown, own, trial)
-                    self.pictures[added.number] = added
+                    self.images[added.number] = added
                     return added
 
     def _check_room(self, name: str, content: bytes) -> None:
-        held = sum(len(shown.content) for shown in list(self.pictures.values()))
-        if len(self.pictures) >= MOST_PICTURES or held + len(content) > MOST_BYTES:
+        held = sum(len(shown.content) for shown in list(self.images.values()))
+        if len(self.images) >= MOST_IMAGES or held + len(content) > MOST_BYTES:
             raise InputError(
-                f"{name}: there are {len(self.pictures)} pictures of {held / 2**20:.0f} MB already; "
+                f"{name}: there are {len(self.images)} images of {held / 2**20:.0f} MB already; "
                 "remove some, or judge folders with experiments.predict"
             )
 
     def get(self, number: int) -> Shown:
-        """A picture; raises InputError if there is none of that number."""
-        if shown := self.pictures.get(number):
+        """An image; raises InputError if there is none of that number."""
+        if shown := self.images.get(number):
             return shown
-        raise InputError(f"picture {number} is not there any more; load the page again")
+        raise InputError(f"image {number} is not there any more; load the page again")
 
     def remove(self, number: int) -> None:
-        """Forgets a picture, if it is there."""
+        """Forgets an image, if it is there."""
         with self._lock:
-            self.pictures.pop(number, None)
+            self.images.pop(number, None)
 
     def mark(self, number: int, mark: Mark | None) -> Shown:
-        """Keeps what people say of a picture; None takes it back."""
+        """Keeps what people say of an image; None takes it back."""
         with self._lock:
-            marked = self.pictures[number] = dataclasses.replace(self.get(number), mark=mark)
+            marked = self.images[number] = dataclasses.replace(self.get(number), mark=mark)
             return marked
 
     def marked(self, mark: Mark) -> list[Shown]:
-        """The pictures that were marked so."""
+        """The images that were marked so."""
         with self._lock:
-            return [shown for shown in self.pictures.values() if shown.mark == mark]
+            return [shown for shown in self.images.values() if shown.mark == mark]
 
     def try_words(self, words: Words | None) -> None:
-        """Judges all pictures with other words too; None ends that."""
+        """Judges all images with other words too; None ends that."""
         with self._changing:
             own = self.judges.own
             trial = None if words is None else reworded(own, words)
             self._adopt(Judges(own, trial, words), lambda shown: shown)
 
     def replace(self, detector: FittedDetector, references: set[int]) -> None:
-        """Judges all pictures by another detector, which was made with some of them."""
+        """Judges all images by another detector, which was made with some of them."""
         with self._changing:
             self._adopt(Judges(detector), lambda shown: _told(shown, detector, references))
 
     def _adopt(self, judges: Judges, told: Callable[[Shown], Shown]) -> None:
-        """Puts judges in place once they have judged all pictures, those that came meanwhile too."""
+        """Puts judges in place once they have judged all images, those that came meanwhile too."""
         seen: dict[int, tuple[Opinion, Opinion | None]] = {}
         while True:
             with self._lock:
-                waiting = [shown for number, shown in self.pictures.items() if number not in seen]
+                waiting = [shown for number, shown in self.images.items() if number not in seen]
                 if not waiting:
-                    for number, shown in self.pictures.items():
+                    for number, shown in self.images.items():
                         own, trial = seen[number]
-                        self.pictures[number] = dataclasses.replace(told(shown), own=own, trial=trial)
+                        self.images[number] = dataclasses.replace(told(shown), own=own, trial=trial)
                     self.judges = judges
                     return
             for shown in waiting:
@@ -180,7 +180,7 @@ class Session:
 
 
 def _told(shown: Shown, detector: FittedDetector, references: set[int]) -> Shown:
-    """A picture after a refit: what it was made with is no longer there to be put right."""
+    """An image after a refit: what it was made with is no longer there to be put right."""
     if shown.number not in references:
         return shown
     return dataclasses.replace(shown, mark=None, reference=True)
@@ -198,9 +198,9 @@ def _trial(judges: Judges, name: str, canvas: np.ndarray, size: tuple[int, int])
     return None if judges.trial is None else _opinion(judges.trial, name, canvas, size)
 
 
-def _as_shown(picture: Image.Image) -> bytes:
+def _as_shown(image: Image.Image) -> bytes:
     """A JPEG file of at most `SIDE` pixels a side."""
-    small = picture.copy()
+    small = image.copy()
     small.thumbnail((SIDE, SIDE))
     data = io.BytesIO()
     small.save(data, "JPEG", quality=90)

@@ -18,11 +18,11 @@ class Family:
     """Products of one kind.
 
     Attributes:
-        design: (fixed, varied) -> parts from back to front. `fixed` draws what all pictures of a product
-            share, `varied` what differs from picture to picture.
+        design: (fixed, varied) -> parts from back to front. `fixed` draws what all images of a product
+            share, `varied` what differs from image to image.
         defects: names of the defects that make sense here.
-        fills: whether it fills the picture, as a texture does, or lies on a backdrop.
-        turn: the largest turn from picture to picture, radians.
+        fills: whether it fills the image, as a texture does, or lies on a backdrop.
+        turn: the largest turn from image to image, radians.
     """
 
     design: Design

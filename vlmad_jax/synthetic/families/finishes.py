@@ -13,7 +13,7 @@ from vlmad_jax.synthetic.shapes import (
 
 
 def sheet(material: Material) -> tuple[Part, ...]:
-    """One surface that fills the picture."""
+    """One surface that fills the image."""
     return (Part("surface", everywhere, material, reach=4.0),)
 
 

@@ -1,4 +1,4 @@
-"""Sheets, cloths and floors that fill the picture."""
+"""Sheets, cloths and floors that fill the image."""
 
 from __future__ import annotations
 

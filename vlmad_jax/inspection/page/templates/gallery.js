@@ -1,17 +1,17 @@
 "use strict";
 
-// The pictures of the page: in which order, which of them, one of them large, all of them as a table.
+// The images of the page: in which order, which of them, one of them large, all of them as a table.
 const CHOSEN = {
   all: () => true,
-  bad: (picture) => isBad(opinion(picture).score),
-  good: (picture) => !isBad(opinion(picture).score),
-  marked: (picture) => picture.mark !== null,
+  bad: (image) => isBad(opinion(image).score),
+  good: (image) => !isBad(opinion(image).score),
+  marked: (image) => image.mark !== null,
 };
 
 function arranged() {
   const way = { came: 0, worst: -1, best: 1 }[byId("order").value];
-  const pictures = state.pictures.filter(CHOSEN[byId("filter").value]);
-  return way ? pictures.sort((one, other) => way * (opinion(one).score - opinion(other).score)) : pictures;
+  const images = state.images.filter(CHOSEN[byId("filter").value]);
+  return way ? images.sort((one, other) => way * (opinion(one).score - opinion(other).score)) : images;
 }
 
 let waiting = false;
@@ -22,14 +22,14 @@ function arrange() {
   waiting = true;
   queueMicrotask(() => {
     waiting = false;
-    const pictures = arranged();
-    const wanted = new Set(pictures.map((picture) => picture.number));
+    const images = arranged();
+    const wanted = new Set(images.map((image) => image.number));
     for (const [number, card] of cards) card.hidden = !wanted.has(number);
     let before = null;
-    for (const { number } of pictures) {
+    for (const { number } of images) {
       const card = cards.get(number);
-      const next = before ? before.nextElementSibling : byId("pictures").firstElementChild;
-      if (card && card !== next) byId("pictures").insertBefore(card, next);
+      const next = before ? before.nextElementSibling : byId("images").firstElementChild;
+      if (card && card !== next) byId("images").insertBefore(card, next);
       before = card;
     }
   });
@@ -66,9 +66,9 @@ function cell(value) {
 // What is shown, in the order in which it is shown.
 function table() {
   const heading = ["name", "score", "probability", "decision", "threshold", "boxes", "mark"];
-  const rows = arranged().map((picture) => {
-    const { score, boxes } = opinion(picture);
-    return [picture.name, score, probability(score), decision(score), threshold, boxes.length, picture.mark];
+  const rows = arranged().map((image) => {
+    const { score, boxes } = opinion(image);
+    return [image.name, score, probability(score), decision(score), threshold, boxes.length, image.mark];
   });
   return [heading, ...rows].map((row) => row.map(cell).join(",") + "\r\n").join("");
 }

@@ -1,6 +1,6 @@
 "use strict";
 
-// The server says what it thinks of each picture; all that hangs on the threshold is worked out here, so that
+// The server says what it thinks of each image; all that hangs on the threshold is worked out here, so that
 // every decision follows the slider at once.
 const byId = (id) => document.getElementById(id);
 const SVG = "http://www.w3.org/2000/svg";
@@ -10,7 +10,7 @@ let state = null; // as GET state has it
 let threshold = 0;
 let judge = "own"; // or "trial": the words that are tried
 let version = 0; // of heat maps, which a browser would else take from its memory
-const cards = new Map(); // by the picture's number
+const cards = new Map(); // by the image's number
 
 // Asking the server
 
@@ -70,10 +70,10 @@ const shown = (number) => String(Number(Number(number).toPrecision(4)));
 const isBad = (score) => score > threshold;
 const decision = (score) => (isBad(score) ? "bad" : "good");
 const probability = (score) => 1 / (1 + Math.exp((threshold - score) / state.decision.scale));
-const opinion = (picture) => picture[judge] ?? picture.own;
+const opinion = (image) => image[judge] ?? image.own;
 const share = (part, whole) => (whole ? `${part} of ${whole} (${((100 * part) / whole).toFixed(1)}%)` : "none yet");
 
-// The first version of a good picture is itself; of one picture alone there are only variations.
+// The first version of a good image is itself; of one image alone there are only variations.
 function goodScores() {
   const own = state.good.filter(([number]) => number === 0);
   return (own.length ? own : state.good).map(([, score]) => score);
@@ -95,11 +95,11 @@ function setThreshold(value) {
   if (!Number.isFinite(value)) return;
   threshold = value;
   showThreshold();
-  state.pictures.forEach(showDecision);
+  state.images.forEach(showDecision);
 }
 
 function showThreshold() {
-  const scores = state.pictures.map((picture) => opinion(picture).score);
+  const scores = state.images.map((image) => opinion(image).score);
   const good = goodScores();
   const all = [...scores, ...good, state.decision.threshold, threshold];
   const [least, most] = [Math.min(...all), Math.max(...all)];
@@ -113,10 +113,10 @@ function showThreshold() {
   byId("high").textContent = shown(high);
   drawHistogram(good, scores, low, high);
 
-  const marked = (mark) => state.pictures.filter((picture) => picture.mark === mark);
-  const count = (pictures, bad) => pictures.filter((picture) => isBad(opinion(picture).score) === bad).length;
+  const marked = (mark) => state.images.filter((image) => image.mark === mark);
+  const count = (images, bad) => images.filter((image) => isBad(opinion(image).score) === bad).length;
   const references = goodScores();
-  byId("called-bad").textContent = share(count(state.pictures, true), state.pictures.length);
+  byId("called-bad").textContent = share(count(state.images, true), state.images.length);
   byId("false-alarms").textContent = share(references.filter(isBad).length, references.length);
   byId("missed").textContent = share(count(marked("bad"), false), marked("bad").length);
   byId("alarmed").textContent = share(count(marked("good"), true), marked("good").length);
@@ -143,72 +143,72 @@ function drawHistogram(good, dropped, low, high) {
     ...dropped.map((score) => line(at(score), 80, 100, "dropped")),
     line(at(threshold), 0, 100, "threshold")
   );
-  const what = `${good.length} good images and ${dropped.length} pictures from ${shown(low)} to ${shown(high)}`;
+  const what = `${good.length} good images and ${dropped.length} images from ${shown(low)} to ${shown(high)}`;
   byId("histogram").setAttribute("aria-label", `${what}, the threshold at ${shown(threshold)}`);
 }
 
 function showEffect() {
-  const both = state.pictures.filter((picture) => picture.trial);
-  const other = both.filter((picture) => isBad(picture.own.score) !== isBad(picture.trial.score)).length;
+  const both = state.images.filter((image) => image.trial);
+  const other = both.filter((image) => isBad(image.own.score) !== isBad(image.trial.score)).length;
   byId("words-effect").textContent = state.trial ? `${other} of ${both.length} decisions differ.` : "";
 }
 
 // Cards
 
-function addCard(picture) {
+function addCard(image) {
   const card = byId("card").content.firstElementChild.cloneNode(true);
-  const { name, number } = picture;
-  card.querySelector(".picture").src = `pictures/${number}/picture`;
-  card.querySelector(".picture").alt = name;
+  const { name, number } = image;
+  card.querySelector(".image").src = `images/${number}/image`;
+  card.querySelector(".image").alt = name;
   card.querySelector(".name").textContent = name;
-  card.querySelector(".found").setAttribute("viewBox", `0 0 ${picture.size[1]} ${picture.size[0]}`);
+  card.querySelector(".found").setAttribute("viewBox", `0 0 ${image.size[1]} ${image.size[0]}`);
   card.querySelector(".found").setAttribute("preserveAspectRatio", "none");
   for (const button of card.querySelectorAll("[data-mark]")) {
     button.addEventListener("click", () => attempt([], () => mark(number, button.dataset.mark)));
   }
   const remove = card.querySelector(".remove");
   remove.setAttribute("aria-label", `Remove ${name}`);
-  remove.addEventListener("click", () => attempt([remove], () => removePicture(number)));
+  remove.addEventListener("click", () => attempt([remove], () => removeImage(number)));
   cards.set(number, card);
   card.querySelector(".stack").setAttribute("aria-label", `Enlarge ${name}`);
   enlargeable(card, number);
-  byId("pictures").append(card);
+  byId("images").append(card);
 }
 
-function showPicture(picture) {
-  if (!cards.has(picture.number)) addCard(picture);
-  const card = cards.get(picture.number);
-  const layer = judge === "trial" && picture.trial ? "trial" : "own";
-  card.querySelector(".heat").src = `pictures/${picture.number}/${layer}?v=${version}`;
+function showImage(image) {
+  if (!cards.has(image.number)) addCard(image);
+  const card = cards.get(image.number);
+  const layer = judge === "trial" && image.trial ? "trial" : "own";
+  card.querySelector(".heat").src = `images/${image.number}/${layer}?v=${version}`;
   card.querySelector(".found").replaceChildren(
-    ...opinion(picture).boxes.map(({ x, y, width, height }) => drawn("rect", { x, y, width, height }))
+    ...opinion(image).boxes.map(({ x, y, width, height }) => drawn("rect", { x, y, width, height }))
   );
   for (const button of card.querySelectorAll("[data-mark]")) {
-    button.setAttribute("aria-pressed", String(picture.mark === button.dataset.mark));
+    button.setAttribute("aria-pressed", String(image.mark === button.dataset.mark));
   }
-  showDecision(picture);
+  showDecision(image);
 }
 
-function showDecision(picture) {
-  const card = cards.get(picture.number);
-  const { score, boxes } = opinion(picture);
+function showDecision(image) {
+  const card = cards.get(image.number);
+  const { score, boxes } = opinion(image);
   card.classList.toggle("bad", isBad(score));
   card.querySelector(".decision").textContent = decision(score);
   const regions = boxes.length === 1 ? "1 box" : `${boxes.length} boxes`;
   const sure = `probability ${(100 * probability(score)).toFixed(1)}%`;
   card.querySelector(".numbers").textContent = `score ${shown(score)}, ${sure}, ${regions}`;
   const other = card.querySelector(".other");
-  other.hidden = !picture.trial;
-  if (picture.trial) {
-    const said = ["own", "trial"].map((who) => `${shown(picture[who].score)} ${decision(picture[who].score)}`);
+  other.hidden = !image.trial;
+  if (image.trial) {
+    const said = ["own", "trial"].map((who) => `${shown(image[who].score)} ${decision(image[who].score)}`);
     other.textContent = `its own words: ${said[0]}; these: ${said[1]}`;
   }
   const verdict = card.querySelector(".verdict");
-  const wrong = picture.mark && picture.mark !== decision(score);
-  verdict.textContent = picture.reference
+  const wrong = image.mark && image.mark !== decision(score);
+  verdict.textContent = image.reference
     ? "A reference now: the detector knows it."
-    : wrong && (picture.mark === "bad" ? "Missed: it is bad." : "False alarm: it is good.");
-  verdict.hidden = !picture.reference && !wrong;
+    : wrong && (image.mark === "bad" ? "Missed: it is bad." : "False alarm: it is good.");
+  verdict.hidden = !image.reference && !wrong;
   arrange();
 }
 
@@ -233,33 +233,33 @@ function showAll(fresh) {
   byId("refit-name").value = state.suggested ?? "";
   byId("refit-words").checked = false;
   byId("refit-words").disabled = !state.trial;
-  showPictures();
+  showImages();
 }
 
 function fillWords(words) {
   for (const kind of ["good", "bad"]) byId(`words-${kind}`).value = words?.[kind].join("\n") ?? "";
 }
 
-function showPictures() {
-  const numbers = new Set(state.pictures.map((picture) => picture.number));
+function showImages() {
+  const numbers = new Set(state.images.map((image) => image.number));
   for (const [number, card] of cards) {
     if (!numbers.has(number)) {
       card.remove();
       cards.delete(number);
     }
   }
-  state.pictures.forEach(showPicture);
-  byId("empty").hidden = state.pictures.length > 0;
+  state.images.forEach(showImage);
+  byId("empty").hidden = state.images.length > 0;
   showThreshold();
 }
 
 // What people do
 
-function put(picture) {
-  const before = state.pictures.findIndex((other) => other.number === picture.number);
-  if (before < 0) state.pictures.push(picture);
-  else state.pictures[before] = picture;
-  showPicture(picture);
+function put(image) {
+  const before = state.images.findIndex((other) => other.number === image.number);
+  if (before < 0) state.images.push(image);
+  else state.images[before] = image;
+  showImage(image);
   byId("empty").hidden = true;
   showThreshold();
 }
@@ -272,7 +272,7 @@ async function addFiles(files) {
     tell(`Judging ${file.name}, ${n + 1} of ${files.length} ...`);
     try {
       if (file.size > most) throw new Error(`${file.name}: has more than ${most / 2 ** 20} MB; make it smaller`);
-      put(await ask(`pictures?name=${encodeURIComponent(file.name)}`, { method: "POST", body: file }));
+      put(await ask(`images?name=${encodeURIComponent(file.name)}`, { method: "POST", body: file }));
     } catch (error) {
       problems.push(error.message);
     }
@@ -282,14 +282,14 @@ async function addFiles(files) {
 }
 
 async function mark(number, kind) {
-  const before = state.pictures.find((picture) => picture.number === number).mark;
-  put(await post(`pictures/${number}/mark`, { mark: before === kind ? null : kind }));
+  const before = state.images.find((image) => image.number === number).mark;
+  put(await post(`images/${number}/mark`, { mark: before === kind ? null : kind }));
 }
 
-async function removePicture(number) {
-  await ask(`pictures/${number}`, { method: "DELETE" });
-  state.pictures = state.pictures.filter((picture) => picture.number !== number);
-  showPictures();
+async function removeImage(number) {
+  await ask(`images/${number}`, { method: "DELETE" });
+  state.images = state.images.filter((image) => image.number !== number);
+  showImages();
   byId("files").focus();
 }
 
@@ -371,7 +371,7 @@ function start() {
   });
   byId("judge").addEventListener("change", (event) => {
     judge = event.target.value;
-    showPictures();
+    showImages();
   });
   byId("words").addEventListener("submit", (event) => {
     event.preventDefault();
@@ -386,7 +386,7 @@ function start() {
     showAll(await ask("state"));
     if (state.trial) judge = "trial";
     fillWords(state.trial ?? state.words);
-    showPictures();
+    showImages();
     document.querySelector(`[name=judge][value=${judge}]`).checked = true;
   });
 }

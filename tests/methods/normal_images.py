@@ -1,4 +1,4 @@
-"""What the papers that know good pictures alone have in common, again, in NumPy and float64."""
+"""What the papers that know good images alone have in common, again, in NumPy and float64."""
 
 import functools
 
@@ -24,11 +24,11 @@ def features() -> dict[str, np.ndarray]:
 
     "good images" (4, E), "good" (4, P, 2 D), layer beside layer, "images" (3, E) and "patches" (3, P, 2 D).
     """
-    clip, pictures = golden_clip("winclip"), np.concatenate([GOOD, IMAGES])
+    clip, batch = golden_clip("winclip"), np.concatenate([GOOD, IMAGES])
     vision = clip.vision().bind({"params": clip.params["vision"]})
-    _, hidden = jax.jit(lambda pictures: vision.transform(vision.embed(pictures)))(pictures)
+    _, hidden = jax.jit(lambda images: vision.transform(vision.embed(images)))(batch)
     patches = np.concatenate([hidden[f"layer{n:02d}"][:, 1:] for n in LAYERS], axis=-1).astype(np.float64)
-    images = np.asarray(clip.encode_image(pictures), np.float64)
+    images = np.asarray(clip.encode_image(batch), np.float64)
     return {"good images": images[:4], "good": patches[:4], "images": images[4:], "patches": patches[4:]}
 
 
@@ -47,9 +47,9 @@ def pixel_map(patch_scores: np.ndarray, size: int) -> np.ndarray:
 
 
 def states_have_one_shape(detector: ReferenceDetector) -> bool:
-    """Whether two kinds of object, known by as many pictures, have states of one shape, float32."""
+    """Whether two kinds of object, known by as many images, have states of one shape, float32."""
     shapes = [
-        {name: (x.shape, str(x.dtype)) for name, x in detector.prepare(str(k), pictures).items()}
-        for k, pictures in enumerate((GOOD[:2], IMAGES[:2]))
+        {name: (x.shape, str(x.dtype)) for name, x in detector.prepare(str(k), images).items()}
+        for k, images in enumerate((GOOD[:2], IMAGES[:2]))
     ]
     return shapes[0] == shapes[1] and all(dtype == "float32" for _, dtype in shapes[0].values())
