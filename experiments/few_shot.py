@@ -6,7 +6,7 @@ Needs no download. On two cores of an AMD EPYC it takes 25 s and ends with a mea
 pixel AUROC of 0.967.
 
 The samples are drawn from the good training images by `--seed`; which they were is written to
-`references.json` of the results, and `--references` takes such a file instead of drawing.
+`references.json` of the results, and `--reference_list` takes such a file instead of drawing.
 """
 
 from absl import flags
@@ -22,8 +22,8 @@ def main() -> None:
     shots = common.shots_from(flags.FLAGS.shots)
     if shots == 0:
         raise InputError("--shots=0 is zero-shot; give 1 or more, or use experiments.zero_shot")
-    config = common.config_from_flags(shots, flags.FLAGS.references)
-    common.run(config, common.out_from_flags("few_shot", config), common.part_from_flags())
+    config = common.config_from_flags(shots, flags.FLAGS.reference_list)
+    common.run(config, common.out_from_flags("few_shot", config), common.shard_from_flags())
 
 
 if __name__ == "__main__":

@@ -32,7 +32,9 @@ SCHEDULE = flags.DEFINE_integer(
 PAIRS = flags.DEFINE_integer("pairs", DEFAULT.pairs, "Pairs of images in a batch.", lower_bound=1)
 POOL = flags.DEFINE_integer("pool", DEFAULT.pool, "Number of different pairs.", lower_bound=1)
 RATE = flags.DEFINE_float("learning_rate", DEFAULT.learning_rate, "Adam's, at most.", lower_bound=0.0)
-KERNEL_RATE = flags.DEFINE_float("kernel_rate", DEFAULT.kernel_rate, "Muon's, at most.", lower_bound=0.0)
+MUON_LEARNING_RATE = flags.DEFINE_float(
+    "muon_learning_rate", DEFAULT.muon_learning_rate, "Muon's, at most.", lower_bound=0.0
+)
 SEED = flags.DEFINE_integer(
     "seed", DEFAULT.seed, "Of the images, captions and first parameters.", lower_bound=0
 )
@@ -75,7 +77,7 @@ def run() -> None:
         pairs=PAIRS.value,
         pool=POOL.value,
         learning_rate=RATE.value,
-        kernel_rate=KERNEL_RATE.value,
+        muon_learning_rate=MUON_LEARNING_RATE.value,
         seed=SEED.value,
         dtype=DTYPE.value,
         leave_out=tuple(LEAVE_OUT.value),

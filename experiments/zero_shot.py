@@ -17,7 +17,7 @@ common.define_flags()
 def main() -> None:
     """Flags in, a table and files out."""
     config = common.config_from_flags()
-    common.run(config, common.out_from_flags("zero_shot", config), common.part_from_flags())
+    common.run(config, common.out_from_flags("zero_shot", config), common.shard_from_flags())
 
 
 if __name__ == "__main__":

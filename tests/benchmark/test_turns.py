@@ -38,7 +38,7 @@ def test_measurement(results):
         "window_sizes": [2, 3],
         "window_stride": 1,
         "merge_tokens": None,
-        "view_sizes": None,
+        "multi_scale_sizes": None,
         "shots": 1,
         "work": "score",
     }
@@ -59,9 +59,9 @@ def test_table(results):
     figures = results["contenders"]["bfloat16"]
     lines = table(results | {"contenders": {"float32": figures, "bfloat16": figures}}).splitlines()
     assert lines[0] == "winclip 1-shot, small, windows 2,3, window stride 1, batch 2"
-    views = results["setting"] | {"view_sizes": [16, 40], "window_stride": None}
+    views = results["setting"] | {"multi_scale_sizes": [16, 40], "window_stride": None}
     assert table(results | {"setting": views}).startswith(
-        "winclip 1-shot, small, windows 2,3, view sizes 16,40,"
+        "winclip 1-shot, small, windows 2,3, multi-scale sizes 16,40,"
     )
     training = results["setting"] | {"work": "train_cached", "window_sizes": None, "window_stride": None}
     assert table(results | {"setting": training}).startswith(

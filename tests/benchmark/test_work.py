@@ -115,9 +115,9 @@ def test_what_is_traded_changes_nothing_of_the_published_work():
         False,
         False,
     ]
-    assert not small(view_sizes=(16,)).is_published
-    assert small(view_sizes=(16,)).published_flop == PUBLISHED
-    assert small(view_sizes=(16,)).detector(clip()).view_sizes == (16,)
+    assert not small(multi_scale_sizes=(16,)).is_published
+    assert small(multi_scale_sizes=(16,)).published_flop == PUBLISHED
+    assert small(multi_scale_sizes=(16,)).detector(clip()).multi_scale_sizes == (16,)
     faster = small(window_stride=2, merge_tokens=1).detector(clip())
     assert (faster.window_stride, faster.merge_tokens) == (2, 1)
 

@@ -105,13 +105,13 @@ def test_a_command_on_devices_and_in_parts(
         assert row == other
 
     def part(process: int, *more: str) -> tuple[int, str]:
-        shared = [f"--out={tmp_path / 'shared'}", "--processes=2", f"--process={process}", *more]
+        shared = [f"--out={tmp_path / 'shared'}", "--shards=2", f"--shard={process}", *more]
         done = here(capsys, "zero_shot", *flags, *shared)
         return done.code, done.stdout + done.stderr[-200:]
 
     code, said = part(1)
     assert code == 0
-    assert "the last of the processes to end writes" in said
+    assert "the last shard to end writes" in said
     finished = sorted(path.name for path in (tmp_path / "shared/categories").iterdir())
     assert finished == ["metal_nut.csv", "metal_nut.json"]
     assert not (tmp_path / "shared/metrics.json").exists()
@@ -121,8 +121,8 @@ def test_a_command_on_devices_and_in_parts(
 
     assert part(2) == (
         1,
-        "error: --process=2 --processes=2: give both, the first from 0 and below the second\n",
+        "error: --shard=2 --shards=2: give both, the first from 0 and below the second\n",
     )
     code, said = part(0, "--noresume")
     assert code == 1
-    assert said.endswith("--noresume would remove what the other processes write; remove --out beforehand\n")
+    assert said.endswith("--noresume would remove what the other shards write; remove --out beforehand\n")

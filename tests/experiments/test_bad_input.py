@@ -72,7 +72,7 @@ FLAGS = {
         "--shots=6",
         "--shots=6: category 'bottle' has 5 good training images; give 1 to 5",
     ),
-    "a missing manifest": ("--references=/no/refs.json", "/no/refs.json: cannot be read (No such file"),
+    "a missing manifest": ("--reference_list=/no/refs.json", "/no/refs.json: cannot be read (No such file"),
     "a window beyond the grid": (
         "--window_sizes=2,9",
         "--window_sizes=2,9: window size 9 does not fit a grid of 8 x 8 patches; give sizes from 1 to 8",
@@ -83,8 +83,8 @@ FLAGS = {
     ),
     "fewer than no tokens": ("--merge_tokens=-1", "--merge_tokens=-1: merge_tokens -1 is below 0; give 0"),
     "a view that patches do not divide": (
-        "--view_sizes=44",
-        "--view_sizes=44: view size 44 is not a multiple of a patch's 8 pixels; give for example 32",
+        "--multi_scale_sizes=44",
+        "--multi_scale_sizes=44: multi-scale size 44 is not a multiple of a patch's 8 pixels",
     ),
     "no window": ("--window_sizes=", "--window_sizes=: no window size; give at least one"),
     "windows that are no numbers": (
@@ -236,7 +236,7 @@ def test_manifests(place: Workplace, capsys: pytest.CaptureFixture[str]) -> None
         ({"bottle": ["000.png", "001.png"]}, "lists 2 images of bottle, not --shots=1; give --shots=2"),
     ):
         manifest.write_text(json.dumps(listed))
-        check(place, capsys, expected, f"--references={manifest}")
+        check(place, capsys, expected, f"--reference_list={manifest}")
 
 
 def test_out_that_cannot_be_written(place: Workplace, capsys: pytest.CaptureFixture[str]) -> None:

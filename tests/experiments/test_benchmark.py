@@ -12,7 +12,7 @@ EVERY_FLAG = {
     "window_sizes": "2,4",
     "window_stride": "2",
     "merge_tokens": "1",
-    "view_sizes": "96,160",
+    "multi_scale_sizes": "96,160",
     "shots": "5",
     "repeats": "7",
     "seconds": "8.5",
@@ -25,7 +25,7 @@ from experiments import benchmark
 from vlmad_jax.commands import common
 def measure(setting, dtypes, repeats, seconds, against):
     named = (setting.method, setting.arch, setting.config.vision.patch_size, setting.batch_size)
-    windows = (setting.window_sizes, setting.window_stride, setting.merge_tokens, setting.view_sizes)
+    windows = (setting.window_sizes, setting.window_stride, setting.merge_tokens, setting.multi_scale_sizes)
     flags = (*windows, setting.shots, setting.work, dtypes, repeats, seconds, against)
     return {"seen": [*named, *flags]}
 benchmark.benchmark.run, benchmark.benchmark.table = measure, str

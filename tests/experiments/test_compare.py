@@ -38,7 +38,7 @@ def test_cells_are_what_makes_sense():
         window_sizes=(2,),
         window_stride=2,
         merge_tokens=1,
-        view_sizes=(32,),
+        multi_scale_sizes=(32,),
         params={"anomalyclip": "p"},
     ).cells
     assert list(cells) == [
@@ -51,7 +51,7 @@ def test_cells_are_what_makes_sense():
     assert [cells[name].window_sizes for name in list(cells)[-2:]] == [(2,), None]
     assert [cells[name].window_stride for name in list(cells)[-2:]] == [2, None]
     assert [cells[name].merge_tokens for name in list(cells)[-2:]] == [1, None]
-    assert [cells[name].view_sizes for name in list(cells)[-2:]] == [(32,), None]
+    assert [cells[name].multi_scale_sizes for name in list(cells)[-2:]] == [(32,), None]
     assert [cells[name].params for name in list(cells)[-2:]] == [None, "p"]
 
 

@@ -147,7 +147,7 @@ CHANGES: dict[str, tuple[str, Any]] = {
     "window_sizes": ("2,4", (2, 4)),
     "window_stride": ("2", 2),
     "merge_tokens": ("1", 1),
-    "view_sizes": ("32,48", (32, 48)),
+    "multi_scale_sizes": ("32,48", (32, 48)),
     "params": ("b.pth", "b.pth"),
     "out": ("place", Path("place")),
     "resume": ("false", False),
@@ -203,7 +203,7 @@ def test_help_lists_the_flags(capsys: pytest.CaptureFixture[str]) -> None:
         flags = {line.strip().split(":")[0] for line in text.stdout.splitlines() if line.startswith("  --")}
         wanted = {"--method", "--out", "--[no]resume", "--window_sizes"}
         assert wanted < flags
-        assert ({"--shots", "--references"} < flags) == own
+        assert ({"--shots", "--reference_list"} < flags) == own
         assert not flags & {"--verbosity", "--logtostderr", "--helpfull"}
 
 

@@ -112,7 +112,7 @@ def test_a_name_alone_gives_a_guess(
 ) -> None:
     out = tmp_path / "zero.vlmad"
     flags = ["--object=plate", f"--weights={weights}", f"--out={out}"]
-    faster = ["--window_sizes=2", "--window_stride=2", "--merge_tokens=1", "--view_sizes=32"]
+    faster = ["--window_sizes=2", "--window_stride=2", "--merge_tokens=1", "--multi_scale_sizes=32"]
     done = here(capsys, "fit", *faster, "--dtype=int8", *flags)
     why, rest = done.stdout.split("\n", 1)
     assert why.startswith("method winclip, as no --method is given: it works from words alone")
@@ -122,7 +122,7 @@ def test_a_name_alone_gives_a_guess(
     assert detector.description["threshold"]["rule"] == "guess"
     assert 0 < detector(new / "fine.png").image < 1
     made = detector.scorer.detector
-    assert (made.window_stride, made.merge_tokens, made.view_sizes) == (2, 1, (32,))
+    assert (made.window_stride, made.merge_tokens, made.multi_scale_sizes) == (2, 1, (32,))
     assert made.clip.dtype == "int8"
 
 

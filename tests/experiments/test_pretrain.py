@@ -13,7 +13,7 @@ EVERY_FLAG = {
     "pairs": 4,
     "pool": 8,
     "learning_rate": 0.25,
-    "kernel_rate": 0.5,
+    "muon_learning_rate": 0.5,
     "seed": 7,
     "dtype": "bfloat16",
     "leave_out": "window,pair",

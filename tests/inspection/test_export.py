@@ -53,7 +53,7 @@ def fitted(chosen: Detector, good: Any = None, columns: int = 1) -> FittedDetect
 def test_another_process_scores_alike(weights: Path, tmp_path: Path):
     winclip = WinCLIP(load_clip(weights), window_sizes=(2,))
     detectors = {
-        "words": fitted(dataclasses.replace(winclip, view_sizes=(32,))),
+        "words": fitted(dataclasses.replace(winclip, multi_scale_sizes=(32,))),
         "good": fitted(winclip, GOOD),
     }
     for name, detector in detectors.items():

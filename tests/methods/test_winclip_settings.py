@@ -79,8 +79,12 @@ def test_what_goes_beyond_the_papers_is_part_of_the_setting_where_it_is_used():
     clip = golden_clip("winclip")
     published = {"window_sizes": [2, 3], "image_size": 64, "temperature": 0.07}
     assert WinCLIP(clip).setting == published
-    beyond = WinCLIP(clip, window_stride=2, merge_tokens=1, view_sizes=(32, 48))
-    assert beyond.setting == published | {"window_stride": 2, "merge_tokens": 1, "view_sizes": [32, 48]}
+    beyond = WinCLIP(clip, window_stride=2, merge_tokens=1, multi_scale_sizes=(32, 48))
+    assert beyond.setting == published | {
+        "window_stride": 2,
+        "merge_tokens": 1,
+        "multi_scale_sizes": [32, 48],
+    }
     for setting in (published, beyond.setting):
         assert WinCLIP.with_setting(clip, setting).setting == setting
 
@@ -97,7 +101,7 @@ def test_a_stride_is_that_of_memory_and_map():
 def test_whole_images_are_also_read_at_other_sizes():
     """The image score is of the mean of unit embeddings; windows and patches are what they were."""
     clip, images = shallow_clip("winclip"), IMAGES[:2]
-    detector, plain = WinCLIP(clip, (3,), view_sizes=(32, 80)), WinCLIP(clip, (3,))
+    detector, plain = WinCLIP(clip, (3,), multi_scale_sizes=(32, 80)), WinCLIP(clip, (3,))
     encode = jax.jit(lambda batch: clip.vision().apply({"params": clip.params["vision"]}, batch)[0])
     views = [np.asarray(clip.encode_image(images))]
     for size in (32, 80):
@@ -137,9 +141,9 @@ def test_tokens_are_merged_where_only_a_class_token_is_read():
 
 def test_the_remedy_of_a_view_size_is_one_that_patches_divide():
     """Also of a grid with an odd side, here 5."""
-    refused = refusal(WinCLIP, golden_clip("winclip"), image_size=40, view_sizes=(20,))
+    refused = refusal(WinCLIP, golden_clip("winclip"), image_size=40, multi_scale_sizes=(20,))
     assert refused.endswith("give for example 16")
-    WinCLIP(golden_clip("winclip"), image_size=40, view_sizes=(16,))
+    WinCLIP(golden_clip("winclip"), image_size=40, multi_scale_sizes=(16,))
 
 
 @pytest.mark.parametrize(
@@ -148,10 +152,16 @@ def test_the_remedy_of_a_view_size_is_one_that_patches_divide():
         ({"window_stride": 3}, "window stride 3 does not cover every patch with windows of 2 x 2; give 1 to"),
         ({"window_stride": 0}, "window stride 0 does not cover every patch"),
         ({"merge_tokens": -1}, "merge_tokens -1 is below 0; give 0 to merge none"),
-        ({"view_sizes": (44,)}, "view size 44 is not a multiple of a patch's 8 pixels; give for example 32"),
-        ({"view_sizes": (0,)}, "view size 0 is not a multiple"),
-        ({"view_sizes": (32, 48, 32)}, "view sizes (32, 48, 32) repeat, or hold 64; give others, each once"),
-        ({"view_sizes": (32, 64)}, "view sizes (32, 64) repeat, or hold 64"),
+        (
+            {"multi_scale_sizes": (44,)},
+            "multi-scale size 44 is not a multiple of a patch's 8 pixels",
+        ),
+        ({"multi_scale_sizes": (0,)}, "multi-scale size 0 is not a multiple"),
+        (
+            {"multi_scale_sizes": (32, 48, 32)},
+            "multi-scale sizes (32, 48, 32) repeat, or hold 64",
+        ),
+        ({"multi_scale_sizes": (32, 64)}, "multi-scale sizes (32, 64) repeat, or hold 64"),
     ],
 )
 def test_trades_that_are_refused(options, message):

@@ -62,7 +62,7 @@ def test_a_run_goes_on_from_weights_with_larger_images(small, tmp_path):
         references=True,
         scale=50.0,
         learning_rate=0,
-        kernel_rate=0,
+        muon_learning_rate=0,
     )
     second = pretrain(more, tmp_path / "second", 1, workers=0)
     assert set(read_log(tmp_path / "second/log.jsonl")[0]) == {"step", "loss", *WEIGHTS}
@@ -112,7 +112,7 @@ def test_learning_rates_rise_stay_and_fall():
 
 def test_muon_moves_the_kernels_and_adam_the_rest():
     """A kernel's first step has the same size in every direction: sqrt(its larger side) x 0.2 x the rate."""
-    config = PretrainConfig(warmup_steps=1, kernel_rate=0.5, learning_rate=0.25, weight_decay=0.1)
+    config = PretrainConfig(warmup_steps=1, muon_learning_rate=0.5, learning_rate=0.25, weight_decay=0.1)
     optimizer = config.optimizer()
     rng = np.random.default_rng(0)
     params = {

@@ -41,7 +41,7 @@ class Setting:
       work: "score"; "train", a step of training on images; or "train_cached", one on cached features.
       window_stride: of winclip, patches between windows; above 1 it trades accuracy for speed.
       merge_tokens: of winclip, tokens merged in each layer; above 0 it trades accuracy for speed.
-      view_sizes: of winclip, other sides in pixels at which it also reads the whole image.
+      multi_scale_sizes: of winclip, other sides in pixels at which it also reads the whole image.
 
     Raises:
       InputError: an unknown method or work, training of a method that learns nothing, a window or stride that
@@ -57,7 +57,7 @@ class Setting:
     work: str = "score"
     window_stride: int | None = None
     merge_tokens: int | None = None
-    view_sizes: tuple[int, ...] | None = None
+    multi_scale_sizes: tuple[int, ...] | None = None
 
     def __post_init__(self) -> None:
         if self.work not in WORKS:
@@ -78,7 +78,9 @@ class Setting:
             raise InputError("--window_sizes is empty; give at least one, for example 2,3")
         self.published_flop  # noqa: B018  a window that does not fit is refused now
         trades = Options(
-            window_stride=self.window_stride, merge_tokens=self.merge_tokens, view_sizes=self.view_sizes
+            window_stride=self.window_stride,
+            merge_tokens=self.merge_tokens,
+            multi_scale_sizes=self.multi_scale_sizes,
         )
         trades.only(self.method, *method(self.method).options)
         self.detector(CLIP(self.config, {}, None))  # and so is a stride
@@ -86,13 +88,13 @@ class Setting:
     @property
     def is_published(self) -> bool:
         """Whether what is measured is the method as published, with nothing traded for speed or accuracy."""
-        return self.window_stride in (None, 1) and not self.merge_tokens and not self.view_sizes
+        return self.window_stride in (None, 1) and not self.merge_tokens and not self.multi_scale_sizes
 
     def detector(self, clip: CLIP) -> Detector:
         """The method on that backbone, as it would be used."""
         if self.method in LEARNING:
             return LEARNING[self.method].scaled(clip)
-        options = Options(self.window_sizes, self.window_stride, self.merge_tokens, self.view_sizes)
+        options = Options(self.window_sizes, self.window_stride, self.merge_tokens, self.multi_scale_sizes)
         return WinCLIP.chosen(clip, options)[0]
 
     @property

@@ -25,7 +25,7 @@ def table(results: dict[str, Any]) -> str:
     windows = f"windows {listed(setting['window_sizes'])}, " if setting["window_sizes"] else ""
     trades = "".join(
         f"{name.replace('_', ' ')} {listed(setting[name])}, "
-        for name in ("window_stride", "merge_tokens", "view_sizes")
+        for name in ("window_stride", "merge_tokens", "multi_scale_sizes")
         if setting[name] is not None
     )
     work_names = {"train": "training step", "train_cached": "training step on cached features"}

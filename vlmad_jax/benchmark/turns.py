@@ -75,7 +75,7 @@ def run(
             "window_sizes": setting.window_sizes and list(setting.window_sizes),
             "window_stride": setting.window_stride,
             "merge_tokens": setting.merge_tokens,
-            "view_sizes": setting.view_sizes and list(setting.view_sizes),
+            "multi_scale_sizes": setting.multi_scale_sizes and list(setting.multi_scale_sizes),
             "shots": setting.shots,
         },
         "gflop_per_image": {
@@ -140,7 +140,7 @@ def peers_of(against: str, setting: Setting, dtypes: Sequence[str]) -> dict[str,
     if not setting.is_published or "int8" in dtypes:
         raise InputError(
             f"--against={against} does what is published; leave --window_stride, --merge_tokens, "
-            "--view_sizes and int8 out"
+            "--multi_scale_sizes and int8 out"
         )
     return {f"{against} {dtype}": (Peer, dtype) for dtype in dtypes}
 

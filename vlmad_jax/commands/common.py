@@ -15,7 +15,7 @@ from vlmad_jax.backbones.checkpoints.hub import BUNDLED, is_bundled
 from vlmad_jax.commands import calling
 from vlmad_jax.commands.paths import define_path, expanded
 from vlmad_jax.errors import InputError
-from vlmad_jax.evaluation.evaluate import EvaluationConfig, Part, evaluate
+from vlmad_jax.evaluation.evaluate import EvaluationConfig, Shard, evaluate
 from vlmad_jax.methods import METHODS, method
 from vlmad_jax.report import metrics_table, published
 from vlmad_jax.runtime.about import citation, version
@@ -56,7 +56,9 @@ def define_window_flags() -> None:
     flags.DEFINE_integer(
         "merge_tokens", None, "Tokens winclip merges in each layer; above 0 it trades accuracy for speed."
     )
-    flags.DEFINE_list("view_sizes", None, "Other sides in pixels at which winclip also reads whole images.")
+    flags.DEFINE_list(
+        "multi_scale_sizes", None, "Other sides in pixels at which winclip also reads whole images."
+    )
 
 
 def define_workers_flag() -> None:
@@ -85,14 +87,14 @@ def define_flags(sample_flags: bool = False) -> None:
     flags.DEFINE_integer("seed", 0, "Of the draw of good samples.", lower_bound=0)
     define_path("params", None, "What was learned: a folder of experiments.train, or a .pth file.")
     flags.DEFINE_bool("save_maps", False, "Also write an image of each anomaly map.")
-    flags.DEFINE_integer("processes", None, "How many of this command share --out, perhaps on other hosts.")
+    flags.DEFINE_integer("shards", None, "How many runs of this command share --out, perhaps on other hosts.")
     flags.DEFINE_integer(
-        "process", None, "Which of them this is, from 0: it does its share of the categories."
+        "shard", None, "Which of them this is, from 0: it evaluates its share of the categories."
     )
     define_path("trace", None, "Folder of a trace of the run, for https://ui.perfetto.dev or xprof.")
     if sample_flags:
         flags.DEFINE_string("shots", "4", "Good samples of each category, or all.")
-        define_path("references", None, "A references.json to use again instead of drawing.")
+        define_path("reference_list", None, "A references.json, whose images are used instead of drawn ones.")
 
 
 def shots_from(value: str) -> int | Literal["all"]:
@@ -120,7 +122,7 @@ def window_settings() -> dict[str, Any]:
         "window_sizes": sizes_from("window_sizes", "2,3"),
         "window_stride": values.window_stride,
         "merge_tokens": values.merge_tokens,
-        "view_sizes": sizes_from("view_sizes", "128,192"),
+        "multi_scale_sizes": sizes_from("multi_scale_sizes", "128,192"),
     }
 
 
@@ -163,16 +165,16 @@ def config_from_flags(shots: int | Literal["all"] = 0, references: str | None = 
     )
 
 
-def part_from_flags() -> Part | None:
+def shard_from_flags() -> Shard | None:
     """The share of this process in an evaluation; None if it does all."""
-    process, processes = flags.FLAGS.process, flags.FLAGS.processes
-    if process is None and processes is None:
+    shard, shards = flags.FLAGS.shard, flags.FLAGS.shards
+    if shard is None and shards is None:
         return None
-    if process is None or processes is None or not 0 <= process < processes:
+    if shard is None or shards is None or not 0 <= shard < shards:
         raise InputError(
-            f"--process={process} --processes={processes}: give both, the first from 0 and below the second"
+            f"--shard={shard} --shards={shards}: give both, the first from 0 and below the second"
         )
-    return Part(process, processes)
+    return Shard(shard, shards)
 
 
 def out_from_flags(experiment: str, config: EvaluationConfig) -> Path:
@@ -188,15 +190,15 @@ def folder(experiment: str, config: Any, *names: str) -> Path:
     return Path("results") / experiment / "-".join([*names, digest])
 
 
-def run(config: EvaluationConfig, out: Path, part: Part | None = None) -> None:
+def run(config: EvaluationConfig, out: Path, shard: Shard | None = None) -> None:
     """Runs an evaluation, or this process's part of it, and prints its table."""
     values = flags.FLAGS
     trace = values.trace if "trace" in values else None
     with traced(trace) if trace else contextlib.nullcontext():
-        results = evaluate(config, out, values.resume, values.save_maps, values.workers, part=part)
+        results = evaluate(config, out, values.resume, values.save_maps, values.workers, shard=shard)
     if not results:
         print(
-            f"done with this part; the last of the processes to end writes {out / 'metrics.json'}, "
+            f"done with this shard; the last shard to end writes {out / 'metrics.json'}, "
             "or any that is run again"
         )
         return

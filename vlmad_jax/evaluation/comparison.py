@@ -38,7 +38,7 @@ Shots = int | Literal["all"]
 Figures = dict[str, Any]
 
 # Options that several methods may have in common; the others have none of them.
-WINDOW_OPTIONS = ("window_sizes", "window_stride", "merge_tokens", "view_sizes")
+WINDOW_OPTIONS = ("window_sizes", "window_stride", "merge_tokens", "multi_scale_sizes")
 SHOWN = ("image_auroc", "image_ap", "pixel_auroc", "pixel_aupro")
 
 

@@ -55,7 +55,7 @@ class EvaluationConfig:
       window_sizes: of winclip, sides of the windows in patches; None is its own choice.
       window_stride: of winclip, patches between windows; above 1 it trades accuracy for speed.
       merge_tokens: of winclip, tokens merged in each layer; above 0 it trades accuracy for speed.
-      view_sizes: of winclip, other sides in pixels at which it also reads the whole image.
+      multi_scale_sizes: of winclip, other sides in pixels at which it also reads the whole image.
       params: of methods that learn, where what they learned is; None is what is bundled with the weights.
       shots: good samples of each category, or "all"; 0 is zero-shot.
       references: a manifest that names the good samples instead of drawing them.
@@ -72,22 +72,22 @@ class EvaluationConfig:
     window_sizes: tuple[int, ...] | None = None
     window_stride: int | None = None
     merge_tokens: int | None = None
-    view_sizes: tuple[int, ...] | None = None
+    multi_scale_sizes: tuple[int, ...] | None = None
     params: str | None = None
     shots: int | Literal["all"] = 0
     references: str | None = None
 
 
 @dataclass(frozen=True)
-class Part:
-    """The share of process `process`, from 0, of `processes` that run the same evaluation."""
+class Shard:
+    """Shard `index`, from 0, of the `count` runs that share an evaluation."""
 
-    process: int
-    processes: int
+    index: int
+    count: int
 
     def of(self, categories: Sequence[str]) -> Sequence[str]:
-        """Every so manieth category."""
-        return categories[self.process :: self.processes]
+        """Return every `count`-th category, from number `index` on."""
+        return categories[self.index :: self.count]
 
 
 def evaluate(
@@ -98,7 +98,7 @@ def evaluate(
     workers: int = 0,
     compared: bool = False,
     observe: Observe | None = None,
-    part: Part | None = None,
+    shard: Shard | None = None,
 ) -> dict[str, Any]:
     """Runs an evaluation on all devices of this process and writes its files to `out`.
 
@@ -111,10 +111,10 @@ def evaluate(
       compared: as one of several: also notes how long each category takes to prepare and an image to score,
         for `Results.timing`, and its progress bar stands below another.
       observe: is shown each category with its maps before it is noted as finished.
-      part: the categories of this process, where several share `out`; None is all.
+      shard: the categories of this run, where several share `out`; None is all.
 
     Returns:
-      The contents of `metrics.json`; {} where categories of other processes are missing, the last of which to
+      The contents of `metrics.json`; {} where categories of other shards are missing, the last of which to
       end writes it.
 
     Raises:
@@ -122,19 +122,19 @@ def evaluate(
         images cannot be read.
     """
     out = Path(out).expanduser()
-    if part and not resume:
-        raise InputError("--noresume would remove what the other processes write; remove --out beforehand")
+    if shard and not resume:
+        raise InputError("--noresume would remove what the other shards write; remove --out beforehand")
     kind = method(config.method)  # before the slow things, so that a misspelt name is told at once
     kind.check_references(given=config.shots != 0)
     dtype_of(config.dtype)
     check_named(config.weights, config.params)
     dataset = load_dataset(config.dataset, config.data_dir, config.categories)
-    if not compared and (part is None or part.process == 0):  # else others tell it
+    if not compared and (shard is None or shard.index == 0):  # else others tell it
         tell(dataset)
     references = choose_references(config, dataset)
     clip = load_clip(config.weights, config.dtype)
     detector, params = kind.chosen(clip, Options.of(config))
-    if "params" in kind.options and not compared and (part is None or part.process == 0):
+    if "params" in kind.options and not compared and (shard is None or shard.index == 0):
         tell_training(config.method, config.weights, config.params, dataset)
     described = {
         **{key: list(x) if isinstance(x, tuple) else x for key, x in dataclasses.asdict(config).items()},
@@ -150,7 +150,7 @@ def evaluate(
     if references:
         write_manifest(out / "references.json", references)
     maps_out = out if save_maps else None
-    mine = part.of(dataset.categories) if part else dataset.categories
+    mine = shard.of(dataset.categories) if shard else dataset.categories
     todo = [name for name in mine if not is_finished(name, results, maps_out)]
     evaluator = Evaluator(detector, params, dataset, references, results, maps_out, compared, observe)
     evaluator.run(todo, config.batch_size, workers)

@@ -42,7 +42,7 @@ class FitConfig:
       window_sizes: of winclip, sides of the windows in patches; None is its own choice.
       window_stride: of winclip, patches between windows; above 1 it trades accuracy for speed.
       merge_tokens: of winclip, tokens merged in each layer; above 0 it trades accuracy for speed.
-      view_sizes: of winclip, other sides in pixels at which it also reads the whole image.
+      multi_scale_sizes: of winclip, other sides in pixels at which it also reads the whole image.
       params: of methods that learn, where what they learned is; None is what is bundled with the weights.
       dtype: "float32", "bfloat16", or "int8", which trades accuracy for speed.
       augmentations: of each good image, for the threshold.
@@ -62,7 +62,7 @@ class FitConfig:
     window_sizes: tuple[int, ...] | None = None
     window_stride: int | None = None
     merge_tokens: int | None = None
-    view_sizes: tuple[int, ...] | None = None
+    multi_scale_sizes: tuple[int, ...] | None = None
     params: str | None = None
     dtype: str = "float32"
     augmentations: int = 8

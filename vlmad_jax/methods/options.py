@@ -19,14 +19,14 @@ class Options:
       window_sizes: of methods with windows, their sides in patches.
       window_stride: patches between windows; more than 1 trades accuracy for speed.
       merge_tokens: tokens merged in each layer; more than 0 trades accuracy for speed.
-      view_sizes: other sides in pixels at which the whole image is also read.
+      multi_scale_sizes: other sides in pixels at which the whole image is also read.
       params: of methods that learn, where what they learned is.
     """
 
     window_sizes: tuple[int, ...] | None = None
     window_stride: int | None = None
     merge_tokens: int | None = None
-    view_sizes: tuple[int, ...] | None = None
+    multi_scale_sizes: tuple[int, ...] | None = None
     params: str | None = None
 
     @classmethod

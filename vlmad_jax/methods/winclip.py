@@ -9,8 +9,8 @@ distance to the nearest averaged over scales; the two maps are averaged, and the
 of the reference map.
 
 The numbers equal anomalib 2.7.0's to float32 rounding. Three settings go beyond the papers and are off
-unless asked for: `window_stride` and `merge_tokens` trade accuracy for speed, `view_sizes` some speed for
-accuracy.
+unless asked for: `window_stride` and `merge_tokens` trade accuracy for speed, `multi_scale_sizes` trade some
+speed for accuracy.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ State = dict[str, Any]
 Features = dict[str, Any]
 
 # The values of what goes beyond the papers that leave the published method as it is.
-UNUSED: dict[str, Any] = {"window_stride": 1, "merge_tokens": 0, "view_sizes": []}
+UNUSED: dict[str, Any] = {"window_stride": 1, "merge_tokens": 0, "multi_scale_sizes": []}
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,8 +53,9 @@ class WinCLIP(Detector):
       prompts: the sentences.
       window_stride: patches from one window to the next; above 1 it trades accuracy for speed.
       merge_tokens: tokens merged in each layer where a class token is read (`backbones.merging`): of windows,
-        and of the whole image in zero-shot, and at `view_sizes`; above 0 it trades accuracy for speed.
-      view_sizes: other sides in pixels at which the whole image is also read; see `view_embeddings`.
+        and of the whole image in zero-shot, and at `multi_scale_sizes`; above 0 it trades accuracy for speed.
+      multi_scale_sizes: other sides in pixels at which the whole image is also encoded; see
+        `multi_scale_embeddings`.
 
     Raises:
       InputError: no window size, or one larger than the grid; images smaller than a patch; a temperature
@@ -69,11 +70,16 @@ class WinCLIP(Detector):
     prompts: PromptEnsemble = WINCLIP
     window_stride: int = 1
     merge_tokens: int = 0
-    view_sizes: tuple[int, ...] = ()
+    multi_scale_sizes: tuple[int, ...] = ()
 
     name: ClassVar[str] = "winclip"
     references: ClassVar = "if given"
-    options: ClassVar[tuple[str, ...]] = ("window_sizes", "window_stride", "merge_tokens", "view_sizes")
+    options: ClassVar[tuple[str, ...]] = (
+        "window_sizes",
+        "window_stride",
+        "merge_tokens",
+        "multi_scale_sizes",
+    )
 
     def __post_init__(self) -> None:
         patch_size = self.clip.config.vision.patch_size
@@ -87,18 +93,19 @@ class WinCLIP(Detector):
             raise InputError(f"window sizes {self.window_sizes} repeat; give each once")
         if self.merge_tokens < 0:
             raise InputError(f"merge_tokens {self.merge_tokens} is below 0; give 0 to merge none")
-        for size in self.view_sizes:
+        for size in self.multi_scale_sizes:
             if size < 1 or size % patch_size:
                 raise InputError(
-                    f"view size {size} is not a multiple of a patch's {patch_size} pixels; "
+                    f"multi-scale size {size} is not a multiple of a patch's {patch_size} pixels; "
                     f"give for example {patch_size * max(1, self.size // patch_size // 2)}"
                 )
-        if len({self.size, *self.view_sizes}) <= len(self.view_sizes):
+        if len({self.size, *self.multi_scale_sizes}) <= len(self.multi_scale_sizes):
             raise InputError(
-                f"view sizes {self.view_sizes} repeat, or hold {self.size}; give others, each once"
+                f"multi-scale sizes {self.multi_scale_sizes} repeat, or hold {self.size}; "
+                "give others, each once"
             )
         object.__setattr__(self, "window_sizes", tuple(self.window_sizes))
-        object.__setattr__(self, "view_sizes", tuple(self.view_sizes))
+        object.__setattr__(self, "multi_scale_sizes", tuple(self.multi_scale_sizes))
         self.windows  # noqa: B018  a window that does not fit is refused now, not at the first image
 
     @classmethod
@@ -204,12 +211,14 @@ class WinCLIP(Detector):
         encode = functools.partial(vision.encode_tokens, merge=self.merge_tokens)
         tokens = vision.embed(images)  # (B, 1 + P, D)
         windows = tuple(map_windows(encode, tokens, windows) for windows in self.windows)
-        views = [view_embeddings(encode, vision.embed, images, size) for size in self.view_sizes]
+        views = [
+            multi_scale_embeddings(encode, vision.embed, images, size) for size in self.multi_scale_sizes
+        ]
         if not patches:
-            return {"image": mean_view([encode(tokens), *views])[:, None], "windows": windows}
+            return {"image": mean_embedding([encode(tokens), *views])[:, None], "windows": windows}
         hidden, _ = vision.transform(tokens)
         return {
-            "image": mean_view([vision.project(hidden[:, 0]), *views])[:, None],
+            "image": mean_embedding([vision.project(hidden[:, 0]), *views])[:, None],
             "windows": windows,
             "patches": vision.norm(hidden[:, 1:]),
         }
@@ -239,7 +248,7 @@ class WinCLIP(Detector):
         return jnp.stack(scales).mean(axis=0)
 
 
-def view_embeddings(
+def multi_scale_embeddings(
     encode: Callable[[jax.Array], jax.Array],
     embed: Callable[[jax.Array], jax.Array],
     images: jax.Array,
@@ -256,7 +265,7 @@ def view_embeddings(
     return encode(embed(resized.clip(0, 255)))
 
 
-def mean_view(embeddings: Sequence[jax.Array]) -> jax.Array:
+def mean_embedding(embeddings: Sequence[jax.Array]) -> jax.Array:
     """The mean of unit embeddings of several views, (B, E) each; a single one as it is."""
     if len(embeddings) == 1:
         return embeddings[0]

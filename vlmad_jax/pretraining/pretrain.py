@@ -40,8 +40,8 @@ class PretrainConfig:
 
     Only `schedule_steps` may change on the way: there the learning rates reach zero. They rise for
     `warmup_steps`, stay, and fall over the second half. `pairs` images with and as many without a defect
-    make a batch; `pool` is the number of different pairs. `learning_rate` is Adam's, `kernel_rate` Muon's.
-    `leave_out` names terms of the loss to do without, to see what each is worth. `image_size` is the side of
+    make a batch; `pool` is the number of different pairs. `learning_rate` is Adam's, `muon_learning_rate`
+    Muon's. `leave_out` names terms of the loss to do without, to see what each is worth. `image_size` is the side of
     the images in pixels. `start` is a directory of weights to begin with instead of fresh ones, or several
     with commas between them, for their mean. With `references` every pair has another good image of its
     product. `scale`, of cosines, is learned if None; OpenAI's CLIPs have 100. `even_distance`, above 0 to 1,
@@ -53,7 +53,7 @@ class PretrainConfig:
     pairs: int = 64
     pool: int = 65536
     learning_rate: float = 1e-3
-    kernel_rate: float = 3e-3
+    muon_learning_rate: float = 3e-3
     warmup_steps: int = 100
     weight_decay: float = 0.05
     seed: int = 0
@@ -85,7 +85,7 @@ class PretrainConfig:
         here in less than half the steps. Its steps have the size of Adam's (Liu et al. 2025, equation 4).
         """
         muon = optax.contrib.muon(
-            self.schedule(self.kernel_rate),
+            self.schedule(self.muon_learning_rate),
             weight_decay=self.weight_decay,
             consistent_rms=0.2,
             muon_weight_dimension_numbers=kernels,
