@@ -25,7 +25,7 @@ from vlmad_jax.commands import common
 from vlmad_jax.commands.paths import define_path
 from vlmad_jax.errors import InputError
 from vlmad_jax.inspection.export import PLATFORMS, check_export, export_detector
-from vlmad_jax.inspection.store import load_detector
+from vlmad_jax.inspection.saved import load_detector
 
 OUT = define_path("out", None, "The file to write, for example nut.stablehlo.")
 TARGETS = flags.DEFINE_list("platforms", list(PLATFORMS), f"Some of {', '.join(PLATFORMS)}.")

@@ -23,8 +23,8 @@ from absl import flags
 from vlmad_jax.commands import common
 from vlmad_jax.commands.paths import define_path
 from vlmad_jax.errors import InputError
-from vlmad_jax.inspection.deciding import SOURCES
 from vlmad_jax.inspection.fit import FitConfig, fit
+from vlmad_jax.inspection.threshold import SOURCES
 from vlmad_jax.methods import METHODS
 from vlmad_jax.runtime.names import readable, shown
 

@@ -34,9 +34,10 @@ from vlmad_jax.commands import cluster, common
 from vlmad_jax.commands.paths import define_path
 from vlmad_jax.errors import InputError
 from vlmad_jax.inspection.detector import FittedDetector
-from vlmad_jax.inspection.predict import PredictConfig, predict, predict_live
-from vlmad_jax.inspection.smoothing import Smoothing
-from vlmad_jax.inspection.store import load_detector
+from vlmad_jax.inspection.live import predict_live
+from vlmad_jax.inspection.predict import PredictConfig, predict
+from vlmad_jax.inspection.saved import load_detector
+from vlmad_jax.inspection.sequences import Smoothing
 
 common.define_workers_flag()
 cluster.define()

@@ -24,7 +24,7 @@ from absl import flags
 from vlmad_jax.commands import common
 from vlmad_jax.commands.paths import define_path
 from vlmad_jax.errors import InputError
-from vlmad_jax.inspection.store import load_detector
+from vlmad_jax.inspection.saved import load_detector
 
 PORT = flags.DEFINE_integer("port", 0, "To listen at; 0 picks a free one.", lower_bound=0, upper_bound=65535)
 OPEN = flags.DEFINE_bool("open", False, "Open the page in the browser.")
@@ -36,9 +36,9 @@ WEIGHTS = define_path("weights", None, "Where the detector's weights are now, if
 def main(name: str) -> None:
     """A detector in, a page until it is interrupted."""
     try:
+        from vlmad_jax.inspection.page.app import Server
         from vlmad_jax.inspection.page.desk import Desk
         from vlmad_jax.inspection.page.refit import Workshop
-        from vlmad_jax.inspection.page.server import Server
     except ModuleNotFoundError as error:
         raise InputError(f"the page needs the package {error.name}; pip install 'vlmad-jax[page]'") from None
     references = None if REFERENCES.value is None else Path(REFERENCES.value)

@@ -13,7 +13,7 @@ import numpy as np
 from PIL import Image
 
 from vlmad_jax.inspection import FittedDetector
-from vlmad_jax.inspection.decision import Decision
+from vlmad_jax.inspection.detector import Decision
 from vlmad_jax.inspection.scorer import Scorer
 from vlmad_jax.inspection.tiles import Tiling
 from vlmad_jax.methods import Detector, Scores

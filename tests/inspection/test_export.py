@@ -13,7 +13,7 @@ from tests.experiments.command import there
 from tests.golden import difference
 from vlmad_jax import AnomalyCLIP, InputError, Scores, WinCLIP, load_clip
 from vlmad_jax.inspection import FittedDetector, export, exported_detector
-from vlmad_jax.inspection.decision import Decision
+from vlmad_jax.inspection.detector import Decision
 from vlmad_jax.inspection.export import export_detector
 from vlmad_jax.inspection.scorer import Scorer
 from vlmad_jax.inspection.tiles import Tiling

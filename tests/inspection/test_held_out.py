@@ -8,10 +8,9 @@ import pytest
 from tests.inspection.brightness import SIDE, grey, scorer
 from vlmad_jax import InputError
 from vlmad_jax.inspection import held_out
-from vlmad_jax.inspection.augment import augmented
-from vlmad_jax.inspection.good import GoodFiles
-from vlmad_jax.inspection.held_out import GoodScores, fixed_scores, folds_of, held_out_scores
-from vlmad_jax.inspection.judged import Key
+from vlmad_jax.inspection.fit import GoodFiles
+from vlmad_jax.inspection.held_out import GoodScores, augmented, fixed_scores, folds_of, held_out_scores
+from vlmad_jax.inspection.stream import Key
 from vlmad_jax.runtime.contents import digest
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (5, SIDE, SIDE, 3), np.uint8)

@@ -13,8 +13,8 @@ from tests.inspection.brightness import SIDE, detector, grey
 from vlmad_jax import InputError
 from vlmad_jax.data.pipeline import ReadImage
 from vlmad_jax.inspection import live
-from vlmad_jax.inspection.judged import Judged
 from vlmad_jax.inspection.live import judge_live, named, watch
+from vlmad_jax.inspection.stream import Judged
 from vlmad_jax.runtime.contents import digest
 
 READ = ReadImage((SIDE, SIDE))

@@ -14,12 +14,11 @@ from tests.inspection.brightness import detector, grey
 from tests.inspection.test_journal import rows
 from vlmad_jax import InputError
 from vlmad_jax.data.images import LARGEST_IMAGE
-from vlmad_jax.inspection.answers import Counts
-from vlmad_jax.inspection.judged import Judged, judge_paths
+from vlmad_jax.inspection.journal import score_paths
+from vlmad_jax.inspection.outputs import Counts
 from vlmad_jax.inspection.predict import PredictConfig, predict
-from vlmad_jax.inspection.rows import score_paths
-from vlmad_jax.inspection.smoothing import Smoothing
-from vlmad_jax.inspection.sources import find
+from vlmad_jax.inspection.sequences import Smoothing
+from vlmad_jax.inspection.stream import Judged, find, judge_paths
 
 
 def bomb(path: Path, width: int = 30_000, height: int = 30_000) -> None:

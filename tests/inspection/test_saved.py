@@ -14,10 +14,10 @@ from tests.golden import golden_clip
 from tests.inspection.conftest import part
 from vlmad_jax import InputError, load_detector
 from vlmad_jax.backbones.checkpoints.tensors import read_tensors
-from vlmad_jax.inspection import FitConfig, fit, store
-from vlmad_jax.inspection.saved import verify, write_saved
-from vlmad_jax.inspection.store import describe_weights
-from vlmad_jax.inspection.trees import flatten, unflatten
+from vlmad_jax.inspection import FitConfig, fit
+from vlmad_jax.inspection import saved as saved_module
+from vlmad_jax.inspection.manifest import verify, write_saved
+from vlmad_jax.inspection.saved import describe_weights, flatten, unflatten
 from vlmad_jax.methods import METHODS
 from vlmad_jax.runtime.contents import digest
 
@@ -54,7 +54,7 @@ def test_a_detector_of_other_numbers_is_told(
 ):
     load_detector(saved)
     assert capsys.readouterr().err == ""
-    monkeypatch.setattr(store, "CACHE_VERSION", 0)
+    monkeypatch.setattr(saved_module, "CACHE_VERSION", 0)
     load_detector(saved)
     told = f"{saved}: was fitted by a version that computes other scores; fit again for a right threshold\n"
     assert capsys.readouterr().err == told

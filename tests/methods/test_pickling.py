@@ -9,7 +9,7 @@ import pytest
 from tests.golden import golden_clip
 from tests.methods.detectors import IMAGES, REFERENCES, shallow_winclip
 from vlmad_jax.inspection import FittedDetector
-from vlmad_jax.inspection.decision import Decision
+from vlmad_jax.inspection.detector import Decision
 from vlmad_jax.inspection.scorer import Scorer
 from vlmad_jax.inspection.tiles import Tiling
 from vlmad_jax.methods import METHODS

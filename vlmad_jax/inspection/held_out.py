@@ -1,7 +1,10 @@
-"""Scores of good images by a memory that does not hold them.
+"""Scores of reference images by a state that was made without them.
 
-An image in memory is at no distance from itself, so its own score says nothing of the next good image.
-Each is therefore scored, with all of its augmentations, by a state made of other images alone.
+The distance of an image in memory from itself is 0, so its own score says nothing about the next normal
+image. Each image is therefore scored, together with its augmentations, by a state made of the other images.
+
+The augmentations model how one image of a normal part differs from the next on a line with a fixed camera and
+a part that a machine feeds. They measure the spread of normal scores; nothing is trained on them.
 """
 
 from __future__ import annotations
@@ -13,8 +16,47 @@ import numpy as np
 from tqdm import tqdm
 
 from vlmad_jax.errors import InputError
-from vlmad_jax.inspection.augment import augmented
 from vlmad_jax.inspection.scorer import Scorer
+
+SHIFT = 0.02  # of the side, either way
+ROTATION = 2.0  # degrees, either way
+EXPOSURE = 0.10  # of the light, either way
+GAMMA = 0.10  # of the exponent, either way
+BLUR = 0.7  # pixels, standard deviation at most
+NOISE = 3.0  # grey levels of 255, standard deviation at most
+
+
+def augmented(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """An image uint8 (rows, columns, 3), shifted, turned, lit, blurred and with noise, each at random.
+
+    What comes into view at the border repeats the border's pixels.
+    """
+    from scipy import ndimage  # takes a quarter of a second to import
+
+    pixels = _moved(image.astype(np.float32), rng)
+    light = 1 + rng.uniform(-EXPOSURE, EXPOSURE)
+    exponent = 1 + rng.uniform(-GAMMA, GAMMA)
+    pixels = 255 * np.clip(light * pixels / 255, 0, 1) ** exponent
+    blur = rng.uniform(0, BLUR)
+    pixels = ndimage.gaussian_filter(pixels, (blur, blur, 0), mode="nearest")
+    pixels += rng.normal(0, rng.uniform(0, NOISE), pixels.shape)
+    return np.rint(np.clip(pixels, 0, 255)).astype(np.uint8)
+
+
+def _moved(pixels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    from scipy import ndimage
+
+    sides = np.array(pixels.shape[:2])
+    angle = np.deg2rad(rng.uniform(-ROTATION, ROTATION))
+    turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+    centre = (sides - 1) / 2
+    offset = centre - turn @ centre + rng.uniform(-SHIFT, SHIFT, 2) * sides
+    channels = [
+        ndimage.affine_transform(pixels[..., channel], turn, offset, order=1, mode="nearest")
+        for channel in range(pixels.shape[-1])
+    ]
+    return np.stack(channels, axis=-1)
+
 
 # Images up to which each is held out by itself; more are held out in so many blocks.
 MOST_FOLDS = 16

@@ -2,25 +2,75 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO, TextIO
 
+from vlmad_jax.data.images import read_pages
 from vlmad_jax.data.pipeline import ReadImage, seen_in
 from vlmad_jax.errors import InputError
 from vlmad_jax.inspection.detector import FittedDetector
-from vlmad_jax.inspection.judged import Judged, Key, judge, stacked
-from vlmad_jax.inspection.sources import Found, find
-from vlmad_jax.inspection.video import frames_of
-from vlmad_jax.runtime.contents import Signature, digests, signature
+from vlmad_jax.inspection.outputs import Answers, Counts, MapPlaces, absolute
+from vlmad_jax.inspection.predict import PredictConfig, check_apart, open_journal
+from vlmad_jax.inspection.stream import Found, Judged, Key, find, judge, stacked
+from vlmad_jax.runtime.contents import Signature, digests, remembered, signature
 
 POLL = 0.2  # seconds between two looks at a folder, at least
 # A file that does not decode is given up when it has not changed for so many seconds.
 PATIENCE = 2.0
 
 Arrival = tuple[Key, dict[str, Any]]
+
+
+def predict_live(
+    detector: FittedDetector,
+    source: BinaryIO | Path,
+    stream: TextIO,
+    out: Path | None,
+    config: PredictConfig,
+    idle_seconds: float | None = None,
+) -> Counts:
+    """Judges images as they come, and answers each at once by a line of JSON on `stream`.
+
+    Args:
+      detector: scores single images quickest with a batch size of 1.
+      source: lines with paths, or a folder to watch; watching ends by an interrupt too.
+      stream: of the answers.
+      out: rows are also written there, if given, those of a file that is written again beside those of
+        before; files of a watched folder that are in it, and did not change, are passed over.
+      config: all images together are the sequence, if they are one.
+      idle_seconds: watching ends when no image came for so long.
+
+    Raises:
+      InputError: see `watch` and `Journal`; or an answer cannot be written.
+    """
+    read = ReadImage(detector.canvas)
+    detector.scorer.warm_up(detector.state)  # so that the first image need not wait
+    if isinstance(source, Path) and out is not None:
+        check_apart([str(source)], out)
+    journal = None if out is None else open_journal(detector, out, config)
+    unchanged = journal.unchanged() if journal is not None and isinstance(source, Path) else {}
+    with contextlib.ExitStack() as stack:
+        memory = stack.enter_context(remembered())
+        if journal is not None:
+            stack.enter_context(journal)
+        base = source if isinstance(source, Path) else Path.cwd()
+        maps = MapPlaces.taken(out, absolute(base)) if out is not None and config.save_maps else None
+        answers = Answers(journal, maps, stream, memory, unchanged)
+        arrivals: Iterator[Arrival]
+        if isinstance(source, Path):
+            done = {key.path: str(row.content) for key, row in unchanged.items()}
+            arrivals = watch(source, read, done, out, idle_seconds)
+            stack.enter_context(contextlib.suppress(KeyboardInterrupt))
+        else:
+            arrivals = named(source, read)
+        judged = judge_live(detector, arrivals)
+        for answer in config.smoothing.apply(judged) if config.sequence else judged:
+            answers.add(answer)
+    return answers.counts
 
 
 def judge_live(detector: FittedDetector, arrivals: Iterable[Arrival]) -> Iterator[Judged]:
@@ -42,7 +92,7 @@ def _images(path: str, read: ReadImage) -> Iterator[Arrival]:
     if not row["several"]:
         yield Key(path), row
         return
-    for number, page in enumerate(read.each(path, frames_of(path))):
+    for number, page in enumerate(read.each(path, read_pages(path))):
         yield Key(path, number), page
 
 

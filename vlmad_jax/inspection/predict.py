@@ -2,28 +2,20 @@
 
 from __future__ import annotations
 
-import contextlib
 import itertools
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import BinaryIO, TextIO
 
 from tqdm import tqdm
 
-from vlmad_jax.data.pipeline import ReadImage
 from vlmad_jax.errors import InputError
-from vlmad_jax.inspection.answers import Answers, Counts
 from vlmad_jax.inspection.detector import FittedDetector
-from vlmad_jax.inspection.journal import Journal, Kept
-from vlmad_jax.inspection.judged import Judged, Key, judge_files, judge_frames, judge_paths
-from vlmad_jax.inspection.live import Arrival, judge_live, named, watch
-from vlmad_jax.inspection.map_places import MapPlaces, absolute, common_base
-from vlmad_jax.inspection.rows import Row
-from vlmad_jax.inspection.smoothing import Smoothing
-from vlmad_jax.inspection.sources import Found, find
-from vlmad_jax.inspection.video import frames_told, is_image_or_video, is_video
+from vlmad_jax.inspection.journal import Journal, Kept, Row
+from vlmad_jax.inspection.outputs import Answers, Counts, MapPlaces, common_base
+from vlmad_jax.inspection.sequences import Smoothing, frames_of, frames_told, is_image_or_video, is_video
+from vlmad_jax.inspection.stream import Found, Judged, Key, find, judge_files, judge_frames, judge_paths
 from vlmad_jax.runtime.cache import software
 from vlmad_jax.runtime.contents import remembered
 from vlmad_jax.runtime.notices import say
@@ -80,7 +72,7 @@ def predict(
     if engine and (config.save_maps or not sized):
         raise InputError("videos, --sequence and --save_maps are of --engine=local; leave them out")
     single, sequences = _split(paths, config.sequence)
-    journal = _journal(detector, out, config)
+    journal = open_journal(detector, out, config)
     journal.forget_changed(paths, sequences)
     asked = set(paths)
     kept = {key: row for key, row in journal.done.items() if key.path in asked}
@@ -105,54 +97,6 @@ def predict(
     return answers.counts
 
 
-def predict_live(
-    detector: FittedDetector,
-    source: BinaryIO | Path,
-    stream: TextIO,
-    out: Path | None,
-    config: PredictConfig,
-    idle_seconds: float | None = None,
-) -> Counts:
-    """Judges images as they come, and answers each at once by a line of JSON on `stream`.
-
-    Args:
-      detector: scores single images quickest with a batch size of 1.
-      source: lines with paths, or a folder to watch; watching ends by an interrupt too.
-      stream: of the answers.
-      out: rows are also written there, if given, those of a file that is written again beside those of
-        before; files of a watched folder that are in it, and did not change, are passed over.
-      config: all images together are the sequence, if they are one.
-      idle_seconds: watching ends when no image came for so long.
-
-    Raises:
-      InputError: see `watch` and `Journal`; or an answer cannot be written.
-    """
-    read = ReadImage(detector.canvas)
-    detector.scorer.warm_up(detector.state)  # so that the first image need not wait
-    if isinstance(source, Path) and out is not None:
-        check_apart([str(source)], out)
-    journal = None if out is None else _journal(detector, out, config)
-    unchanged = journal.unchanged() if journal is not None and isinstance(source, Path) else {}
-    with contextlib.ExitStack() as stack:
-        memory = stack.enter_context(remembered())
-        if journal is not None:
-            stack.enter_context(journal)
-        base = source if isinstance(source, Path) else Path.cwd()
-        maps = MapPlaces.taken(out, absolute(base)) if out is not None and config.save_maps else None
-        answers = Answers(journal, maps, stream, memory, unchanged)
-        arrivals: Iterator[Arrival]
-        if isinstance(source, Path):
-            done = {key.path: str(row.content) for key, row in unchanged.items()}
-            arrivals = watch(source, read, done, out, idle_seconds)
-            stack.enter_context(contextlib.suppress(KeyboardInterrupt))
-        else:
-            arrivals = named(source, read)
-        judged = judge_live(detector, arrivals)
-        for answer in config.smoothing.apply(judged) if config.sequence else judged:
-            answers.add(answer)
-    return answers.counts
-
-
 def check_apart(sources: Iterable[str], out: Path) -> None:
     """Raises InputError if results would be written among the images of a folder itself."""
     for source in sources:
@@ -160,7 +104,7 @@ def check_apart(sources: Iterable[str], out: Path) -> None:
             raise InputError(f"--out={out}: is the folder of the images; give another")
 
 
-def _journal(detector: FittedDetector, out: Path, config: PredictConfig) -> Journal:
+def open_journal(detector: FittedDetector, out: Path, config: PredictConfig) -> Journal:
     decides = {
         "detector": detector.checksum,
         "threshold": detector.threshold,
@@ -225,5 +169,9 @@ def _judged_sequences(
     for name, images in sequences.items():
         if all(Key(path) in kept for path in images) if images else _is_done(name, kept):
             continue
-        frames = judge_paths(detector, images, config.workers) if images else judge_frames(detector, [name])
+        frames = (
+            judge_paths(detector, images, config.workers)
+            if images
+            else judge_frames(detector, [name], frames_of)
+        )
         yield from config.smoothing.apply(frames)

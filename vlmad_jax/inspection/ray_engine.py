@@ -21,9 +21,9 @@ from typing import Any
 
 from vlmad_jax.errors import InputError
 from vlmad_jax.inspection.detector import FittedDetector
-from vlmad_jax.inspection.judged import batched
-from vlmad_jax.inspection.rows import Row, read_row, score_paths
-from vlmad_jax.inspection.store import describe_weights, load_detector
+from vlmad_jax.inspection.journal import Row, read_row, score_paths
+from vlmad_jax.inspection.saved import describe_weights, load_detector
+from vlmad_jax.inspection.stream import batched
 from vlmad_jax.runtime.names import shown
 from vlmad_jax.runtime.notices import say
 

@@ -13,12 +13,11 @@ from tqdm import tqdm
 from vlmad_jax.backbones.clip import load_clip
 from vlmad_jax.data import DataSet
 from vlmad_jax.data.references import draw_references
-from vlmad_jax.inspection.fit import FitConfig, fit_scorer
-from vlmad_jax.inspection.good import GoodFiles
-from vlmad_jax.inspection.rows import score_paths
+from vlmad_jax.inspection.fit import FitConfig, GoodFiles, fit_scorer
+from vlmad_jax.inspection.journal import score_paths
+from vlmad_jax.inspection.saved import load_detector
 from vlmad_jax.inspection.scorer import Scorer
-from vlmad_jax.inspection.sources import Found
-from vlmad_jax.inspection.store import load_detector
+from vlmad_jax.inspection.stream import Found
 from vlmad_jax.inspection.tiles import Tiling
 from vlmad_jax.methods import method
 from vlmad_jax.report.grid import markdown_grid

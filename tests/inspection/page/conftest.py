@@ -15,9 +15,9 @@ from PIL import Image
 
 from vlmad_jax import load_detector
 from vlmad_jax.inspection import FittedDetector
+from vlmad_jax.inspection.page.app import Server
 from vlmad_jax.inspection.page.desk import Desk
 from vlmad_jax.inspection.page.refit import Workshop
-from vlmad_jax.inspection.page.server import Server
 
 
 class Answer(NamedTuple):

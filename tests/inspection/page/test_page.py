@@ -20,7 +20,7 @@ from vlmad_jax import load_detector
 from vlmad_jax.inspection import FitConfig, FittedDetector, fit
 from vlmad_jax.inspection.page.desk import Desk
 from vlmad_jax.inspection.page.refit import Workshop
-from vlmad_jax.inspection.words import Words, reworded
+from vlmad_jax.inspection.prompts import Words, reworded
 from vlmad_jax.methods import MethodOptions
 
 MARKUP = "<img src=x onerror=alert(1)>.png"

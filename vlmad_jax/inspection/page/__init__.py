@@ -3,7 +3,6 @@
 session     the images and what is said of them
 refit       a detector made anew with images that people marked
 guard       who may ask, and how much
-app         what can be asked
-server      listening on 127.0.0.1
+app         the requests that are answered, and the server on 127.0.0.1
 templates   what the browser is given; it fetches nothing from elsewhere
 """

@@ -1,15 +1,18 @@
-"""What can be asked of the page's server; all of it below the token."""
+"""The requests that the page's server answers, all of them below the token, on 127.0.0.1 alone."""
 
 from __future__ import annotations
 
 import asyncio
 import json
+import secrets
+import socket
 from functools import cache
 from importlib import resources
 from pathlib import PurePosixPath
 from typing import Any
 
 import jinja2
+import uvicorn
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
@@ -22,7 +25,7 @@ from vlmad_jax.errors import InputError
 from vlmad_jax.inspection.page.desk import Desk
 from vlmad_jax.inspection.page.guard import Guard, Refused, body, told
 from vlmad_jax.inspection.page.session import Shown
-from vlmad_jax.inspection.words import Words
+from vlmad_jax.inspection.prompts import Words
 
 LARGEST_FILE = 64 * 2**20  # bytes of an image's file
 _LARGEST_FORM = 2**16  # bytes of what is typed or clicked
@@ -174,3 +177,56 @@ def _template() -> jinja2.Template:
     loader = jinja2.PackageLoader("vlmad_jax.inspection.page")
     environment = jinja2.Environment(loader=loader, autoescape=True, undefined=jinja2.StrictUndefined)
     return environment.get_template("inspect.html")
+
+
+HOST = "127.0.0.1"
+_CONNECTIONS = 64
+
+
+class Server:
+    """Listens from the start; answers once `run` is called.
+
+    Attributes:
+      port: that it listens at.
+      url: the address to open; whoever knows it can use the page.
+
+    Raises:
+      InputError: the port is taken.
+    """
+
+    def __init__(self, desk: Desk, port: int = 0) -> None:
+        self._socket = socket.socket()
+        try:
+            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            self._socket.bind((HOST, port))
+        except (OSError, OverflowError) as error:
+            self._socket.close()
+            raise InputError(
+                f"--port={port}: cannot be listened at ({error}); give 0 for a free one"
+            ) from None
+        self._socket.listen()
+        self.port: int = self._socket.getsockname()[1]
+        token = secrets.token_urlsafe(24)
+        self.url = f"http://{HOST}:{self.port}/{token}/"
+        self._server = uvicorn.Server(
+            uvicorn.Config(
+                application(desk, self.port, token),
+                log_level="warning",
+                access_log=False,
+                lifespan="off",
+                ws="none",
+                server_header=False,
+                proxy_headers=False,
+                limit_concurrency=_CONNECTIONS,
+                timeout_graceful_shutdown=3,
+            )
+        )
+
+    def run(self) -> None:
+        """Answers until it is stopped, or interrupted."""
+        with self._socket:
+            self._server.run(sockets=[self._socket])
+
+    def stop(self) -> None:
+        """Ends `run`, from another thread."""
+        self._server.should_exit = True

@@ -10,8 +10,8 @@ from vlmad_jax.errors import InputError
 from vlmad_jax.inspection.detector import FittedDetector
 from vlmad_jax.inspection.page.refit import Workshop
 from vlmad_jax.inspection.page.session import Session
-from vlmad_jax.inspection.store import good_scores, load_again, save_threshold
-from vlmad_jax.inspection.words import why_none, words_of
+from vlmad_jax.inspection.prompts import why_none, words_of
+from vlmad_jax.inspection.saved import good_scores, load_again, save_threshold
 from vlmad_jax.runtime import names
 
 

@@ -10,14 +10,13 @@ from pathlib import Path
 
 from vlmad_jax.errors import InputError
 from vlmad_jax.inspection.detector import FittedDetector
-from vlmad_jax.inspection.fit import FitConfig, fit_scorer
-from vlmad_jax.inspection.good import GoodFiles
+from vlmad_jax.inspection.fit import FitConfig, GoodFiles, fit_scorer
+from vlmad_jax.inspection.manifest import check_out
 from vlmad_jax.inspection.page.session import Shown
-from vlmad_jax.inspection.saved import check_out
+from vlmad_jax.inspection.prompts import Words, with_words
+from vlmad_jax.inspection.saved import load_again, saved_params
 from vlmad_jax.inspection.scorer import Scorer
-from vlmad_jax.inspection.sources import Found, find
-from vlmad_jax.inspection.store import load_again, saved_params
-from vlmad_jax.inspection.words import Words, with_words
+from vlmad_jax.inspection.stream import Found, find
 from vlmad_jax.methods.options import unflattened
 from vlmad_jax.runtime.contents import digests_of
 from vlmad_jax.runtime.files import write_atomically

@@ -18,10 +18,10 @@ from PIL import Image
 from vlmad_jax.data.images import decode_image, is_image, resize_image
 from vlmad_jax.errors import InputError
 from vlmad_jax.inspection.detector import FittedDetector
-from vlmad_jax.inspection.heat_maps import heat_layer
-from vlmad_jax.inspection.judged import Judged, Key
-from vlmad_jax.inspection.rows import Row
-from vlmad_jax.inspection.words import Words, reworded
+from vlmad_jax.inspection.journal import Row
+from vlmad_jax.inspection.outputs import heat_layer
+from vlmad_jax.inspection.prompts import Words, reworded
+from vlmad_jax.inspection.stream import Judged, Key
 
 MOST_IMAGES = 100
 MOST_BYTES = 2**30  # of all files together

@@ -1,4 +1,4 @@
-"""The words of methods that compare images with sentences: phrases of a good and of a bad object."""
+"""The prompts of methods that compare images with text: states of a normal and of an anomalous object."""
 
 from __future__ import annotations
 
