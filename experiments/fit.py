@@ -54,7 +54,7 @@ WITH_REFERENCES = (
     "method winclip, as no --method is given: with 4 reference images its image AUROC is 0.958 and 0.767 on "
     "the two data sets of docs/results.md; patchcore, which is faster, has 0.913 and 0.784"
 )
-WITHOUT = "method winclip, as no --method is given: it works from words alone and needs no training"
+WITHOUT = "method winclip, as no --method is given: it works from prompts alone and needs no training"
 
 
 def main() -> None:
@@ -79,7 +79,7 @@ def main() -> None:
         seed=SEED.value,
     )
     fitted = fit(config, Path(OUT.value), OVERWRITE.value, values.workers)
-    for path, error in fitted.good.left_out if fitted.good else ():
+    for path, error in fitted.good.skipped if fitted.good else ():
         print(shown(f"left out: {path}: {error}"), file=sys.stderr)
     if METHOD.value is None:
         print(WITH_REFERENCES if REFERENCES.value else WITHOUT)

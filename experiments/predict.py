@@ -5,10 +5,10 @@
     python -m experiments.predict nut.vlmad camera --watch          # answers each image as it comes
     python -m experiments.predict nut.vlmad new --engine=ray        # on all machines of a Ray cluster
 
-Writes OUT/scores.jsonl and OUT/scores.csv, a row an image as it is judged: path, frame (of a video or a file
+Writes OUT/scores.jsonl and OUT/scores.csv, a row an image as it is scored: path, frame (of a video or a file
 of several images), score, probability, decision (good or bad), boxes of the defects (x, y, width, height in
 pixels, and the map's peak; as a table they are OUT/boxes.csv), milliseconds, or the error that kept it from
-being judged; and a digest of the file's content. What was written stays, however a run ends, and the next run
+being scored; and a digest of the file's content. What was written stays, however a run ends, and the next run
 with the same --out goes on: it judges what is new, and again what changed; what is gone no longer counts.
 --save_maps adds a heat map of each image, OUT/maps/<its path below the folder that was given>.png. `-` and
 --watch also answer by a line of JSON on standard output; `-` writes files only with --out. Videos, and with
@@ -18,8 +18,8 @@ until it is clear.
 --engine=ray (extra: ray) scores single images on the cluster of --ray_address or RAY_ADDRESS, or on one
 that it starts here. All machines see images, detector and weights under the same paths.
 
-The last lines count what this call judged, say how many rows were kept from before, and name the bad images.
-Exit code: 0 if none is bad, 2 if any is, judged now or kept, 1 for errors, also if nothing could be judged.
+The last lines count what this call scored, say how many rows were kept from before, and name the bad images.
+Exit code: 0 if none is bad, 2 if any is, scored now or kept, 1 for errors, also if nothing could be scored.
 """
 
 from __future__ import annotations
@@ -96,7 +96,7 @@ def main(name: str, *sources: str) -> int:
     kept = f"; results are in {out}" if out else ""
     print(f"{counts}{kept}", *counts.told(), sep="\n", file=sys.stderr if live else sys.stdout)
     if counts.failed and not counts.good + counts.bad + counts.kept + counts.kept_bad:
-        raise InputError(f"none of {counts.failed} images could be judged; their rows say why")
+        raise InputError(f"none of {counts.failed} images could be scored; their rows say why")
     return 2 if counts.any_bad else 0
 
 

@@ -5,8 +5,8 @@
 
 Drop images on it: each is shown with its heat map, score, probability and boxes. Move the threshold beside
 the good scores and all decisions follow. Mark mistakes and refit: images marked good join the good ones and
-the threshold is chosen anew; of those marked bad it says how many a threshold misses. Try other words for
-good and bad, where the method has words. A refitted detector is saved under a name of its own in --out, with
+the threshold is chosen anew; of those marked bad it says how many a threshold misses. Try other prompts for
+good and bad, where the method has prompts. A refitted detector is saved under a name of its own in --out, with
 the images that were marked good; the good images of the first must still be where they were, or
 --references says where they are now.
 
@@ -37,13 +37,13 @@ def main(name: str) -> None:
     """A detector in, a page until it is interrupted."""
     try:
         from vlmad_jax.inspection.page.app import Server
-        from vlmad_jax.inspection.page.desk import Desk
-        from vlmad_jax.inspection.page.refit import Workshop
+        from vlmad_jax.inspection.page.refit import Refitter
+        from vlmad_jax.inspection.page.review import Review
     except ModuleNotFoundError as error:
         raise InputError(f"the page needs the package {error.name}; pip install 'vlmad-jax[page]'") from None
     references = None if REFERENCES.value is None else Path(REFERENCES.value)
-    workshop = None if OUT.value is None else Workshop(Path(OUT.value), references)
-    server = Server(Desk(load_detector(name, WEIGHTS.value), Path(name), workshop), PORT.value)
+    refitter = None if OUT.value is None else Refitter(Path(OUT.value), references)
+    server = Server(Review(load_detector(name, WEIGHTS.value), Path(name), refitter), PORT.value)
     print(f"the page is {server.url}\nCtrl-C ends it", flush=True)
     if OPEN.value:
         webbrowser.open(server.url)

@@ -97,7 +97,7 @@ def test_a_detector_from_good_images(
         1, "", f"error: --out={out}: is there already; give another name, or --overwrite to replace it\n"
     )
     done = here(capsys, "predict", str(out), str(new / "fine.png"), f"--out={tmp_path / 'out'}")
-    assert done == Done(0, f"1 good, 0 bad, 0 could not be judged; results are in {tmp_path / 'out'}\n", "")
+    assert done == Done(0, f"1 good, 0 bad, 0 could not be scored; results are in {tmp_path / 'out'}\n", "")
     tiled = here(capsys, "fit", "--method=padim", *flags[:3], f"--out={out}", "--overwrite", "--tiles=1x2")
     assert "tiles: 1 x 2 of 64 x 64 pixels, of images resized to 112 x 64\n" in tiled.stdout
     assert (
@@ -115,7 +115,7 @@ def test_a_name_alone_gives_a_guess(
     faster = ["--window_sizes=2", "--window_stride=2", "--merge_tokens=1", "--multi_scale_sizes=32"]
     done = here(capsys, "fit", *faster, "--dtype=int8", *flags)
     why, rest = done.stdout.split("\n", 1)
-    assert why.startswith("method winclip, as no --method is given: it works from words alone")
+    assert why.startswith("method winclip, as no --method is given: it works from prompts alone")
     assert "\nthreshold: 0.5, a guess, halfway between good and bad\n" in rest
     detector = load_detector(out)
     assert (detector.threshold, detector.decision.pixel_threshold) == (0.5, 0.5)
@@ -148,7 +148,7 @@ def test_answers_and_exit_codes(
     done = here(capsys, "predict", str(plate), str(new), f"--out={out}", "--save_maps")
     assert done.code == 2
     assert done.stdout.splitlines() == [
-        f"1 good, 1 bad, 1 could not be judged; results are in {out}",
+        f"1 good, 1 bad, 1 could not be scored; results are in {out}",
         f"bad: {new / 'spotted.png'}",
     ]
     assert "left out: " in done.stderr
@@ -163,7 +163,7 @@ def test_answers_and_exit_codes(
     again = here(capsys, "predict", str(plate), str(new), f"--out={out}", "--save_maps")
     assert again.code == 2  # of what the first run found
     assert again.stdout.splitlines() == [
-        f"0 good, 0 bad, 1 could not be judged; results are in {out}",
+        f"0 good, 0 bad, 1 could not be scored; results are in {out}",
         "2 rows kept from before, and not counted above: 1 good, 1 bad",
         f"bad: {new / 'spotted.png'} (kept from before)",
     ]
@@ -171,7 +171,7 @@ def test_answers_and_exit_codes(
     assert (kinder.code, kinder.stdout[:13]) == (0, "2 good, 0 bad")
     nothing = here(capsys, "predict", str(plate), str(new / "broken.png"), f"--out={out}3")
     assert nothing.code == 1
-    assert nothing.stderr.endswith("error: none of 1 images could be judged; their rows say why\n")
+    assert nothing.stderr.endswith("error: none of 1 images could be scored; their rows say why\n")
 
 
 def test_standard_input_is_answered_on_standard_output(
@@ -181,7 +181,7 @@ def test_standard_input_is_answered_on_standard_output(
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(asked.encode())))
     done = here(capsys, "predict", str(plate), "-")
     spotted = f"bad: {new / 'spotted.png'}\n"
-    assert (done.code, done.stderr) == (2, f"1 good, 2 bad, 1 could not be judged\n{spotted}{spotted}")
+    assert (done.code, done.stderr) == (2, f"1 good, 2 bad, 1 could not be scored\n{spotted}{spotted}")
     assert [json.loads(line)["decision"] for line in done.stdout.splitlines()] == ["bad", None, "good", "bad"]
 
 

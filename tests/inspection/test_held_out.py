@@ -8,8 +8,8 @@ import pytest
 from tests.inspection.brightness import SIDE, grey, scorer
 from vlmad_jax import InputError
 from vlmad_jax.inspection import held_out
-from vlmad_jax.inspection.fit import GoodFiles
-from vlmad_jax.inspection.held_out import GoodScores, augmented, fixed_scores, folds_of, held_out_scores
+from vlmad_jax.inspection.fit import ReferenceFiles
+from vlmad_jax.inspection.held_out import ReferenceScores, augmented, fixed_scores, folds_of, held_out_scores
 from vlmad_jax.inspection.stream import Key
 from vlmad_jax.runtime.contents import digest
 
@@ -29,9 +29,9 @@ class Spy:
         self.memories.append(memory)
         return memory
 
-    def score(self, scorer: object, state: list[int], canvases: np.ndarray) -> GoodScores:
+    def score(self, scorer: object, state: list[int], canvases: np.ndarray) -> ReferenceScores:
         self.scored.append((state, canvases))
-        return GoodScores(*(np.arange(len(canvases), dtype=float) for _ in range(3)))
+        return ReferenceScores(*(np.arange(len(canvases), dtype=float) for _ in range(3)))
 
 
 @pytest.fixture
@@ -101,11 +101,11 @@ def test_good_images_are_read_and_named(tmp_path: Path):
         grey(level, tmp_path / f"{number}.png")
     (tmp_path / "broken.png").write_bytes(b"")
     (tmp_path / "notes.txt").write_text("of good parts")
-    files = GoodFiles.below(str(tmp_path))
+    files = ReferenceFiles.below(str(tmp_path))
     assert files.sizes == {Key(str(tmp_path / f"{k}.png")): (20, 10) for k in range(3)}
     good = files.read((SIDE, SIDE), workers=0)
     assert good.canvases[:, 0, 0, 0].tolist() == [10, 20]
-    assert [(Path(path).name, error[:40]) for path, error in good.left_out] == [
+    assert [(Path(path).name, error[:40]) for path, error in good.skipped] == [
         ("broken.png", "does not decode (cannot identify image f"),
         ("notes.txt", "is no image by its name (.txt)"),
         ("2.png", f"is the same image as {tmp_path}/0.png"[:40]),
@@ -114,16 +114,16 @@ def test_good_images_are_read_and_named(tmp_path: Path):
     pages = [grey(level) for level in (30, 40, 30)]
     pages[0].save(tmp_path / "a.tif", save_all=True, append_images=pages[1:])
     stack = str(tmp_path / "a.tif")
-    files = GoodFiles.below(str(tmp_path))
+    files = ReferenceFiles.below(str(tmp_path))
     assert list(files.sizes)[-3:] != [Key(stack, k) for k in range(3)]  # by name, among the others
     good = files.read((SIDE, SIDE), workers=0)
     assert good.canvases[:, 0, 0, 0].tolist() == [10, 20, 30, 40]
     assert good.keys[2:] == [Key(stack, 0), Key(stack, 1)]
-    assert good.left_out[-1] == (f"{stack} (image 2)", f"is the same image as {stack} (image 0)")
+    assert good.skipped[-1] == (f"{stack} (image 2)", f"is the same image as {stack} (image 0)")
     assert good.files == {
         path: digest(path) for path in (*(str(tmp_path / f"{k}.png") for k in (0, 1)), stack)
     }
     with pytest.raises(InputError, match=r"holds no image that can be read \(.*notes.txt"):
-        GoodFiles.below(str(tmp_path / "notes.txt")).read((SIDE, SIDE), workers=0)
+        ReferenceFiles.below(str(tmp_path / "notes.txt")).read((SIDE, SIDE), workers=0)
     with pytest.raises(InputError, match="nowhere: no such file or folder"):
-        GoodFiles.below(str(tmp_path / "nowhere"))
+        ReferenceFiles.below(str(tmp_path / "nowhere"))

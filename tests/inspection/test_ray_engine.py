@@ -96,8 +96,8 @@ def test_a_worker_is_killed_and_every_image_is_scored_once(
     assert len(scored) == len(set(scored)) == IMAGES + 1
     local = predict(detector, [new.name], tmp_path / "local", PredictConfig())
     for found in (counts, local):
-        assert len(found.bad_ones) == 10
-        assert dataclasses.replace(found, bad_ones=[]) == Counts(good=30, bad=30, failed=2)
+        assert len(found.bad_images) == 10
+        assert dataclasses.replace(found, bad_images=[]) == Counts(good=30, bad=30, failed=2)
     assert rows(tmp_path / "ray") == rows(tmp_path / "local")
 
 

@@ -11,7 +11,7 @@ from tests.experiments.command import here
 from tests.golden import golden_clip, shallow_clip
 from vlmad_jax import AprilGAN, CoOp, InputError, WinCLIP, load_clip
 from vlmad_jax.backbones.tokenizer import cut_sentences, most_tokens, shortened
-from vlmad_jax.inspection.prompts import Words, with_words
+from vlmad_jax.inspection.prompts import Prompts, with_prompts
 from vlmad_jax.methods.sentences import check_told_apart
 from vlmad_jax.scoring.prompts import PromptEnsemble
 
@@ -60,8 +60,8 @@ def test_the_same_though_not_by_being_cut_is_the_users_own_choice():
 
 def test_words_of_the_page_that_are_the_same_once_cut():
     long = f"{'7' * 72} {{}}"
-    words = Words((f"{long} without a scratch",), (f"{long} with a scratch",))
-    detector = with_words(WinCLIP(shallow_clip("winclip"), (3,)), words)
+    prompts = Prompts((f"{long} without a scratch",), (f"{long} with a scratch",))
+    detector = with_prompts(WinCLIP(shallow_clip("winclip"), (3,)), prompts)
     assert "are the same once they are cut" in refusal(detector.text_features, "a metal nut")
 
 

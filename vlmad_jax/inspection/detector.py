@@ -114,7 +114,7 @@ class Result:
       bad: whether the score is above the threshold.
       canvas_map: float32, the map at the size at which it was computed.
       size: (height, width) of the image.
-      decision: the thresholds that it was judged by.
+      decision: the thresholds that it was scored by.
     """
 
     image: float
@@ -125,9 +125,7 @@ class Result:
     decision: Decision
 
     @classmethod
-    def judged(
-        cls, score: float, canvas_map: np.ndarray, size: tuple[int, int], decision: Decision
-    ) -> Result:
+    def of(cls, score: float, canvas_map: np.ndarray, size: tuple[int, int], decision: Decision) -> Result:
         """The result of a score and a map."""
         probability, bad = decision.probability(score), decision.bad(score)
         return cls(float(score), probability, bad, canvas_map, size, decision)
@@ -225,14 +223,14 @@ class FittedDetector:
         for first in range(0, len(images), self.batch_size):  # large images are let go of soon
             shown = [as_image(image) for image in images[first : first + self.batch_size]]
             canvases = np.stack([resize_image(image, self.canvas) for image in shown])
-            results += self.judge(canvases, [(image.height, image.width) for image in shown])
+            results += self.score(canvases, [(image.height, image.width) for image in shown])
         return results
 
-    def judge(self, canvases: np.ndarray, sizes: Sequence[tuple[int, int]]) -> list[Result]:
+    def score(self, canvases: np.ndarray, sizes: Sequence[tuple[int, int]]) -> list[Result]:
         """What it says of images resized to `canvas`, uint8 (N, *canvas, 3), (height, width) before."""
         scores = self.scorer.score(self.state, canvases)
         rows = zip(scores.image, scores.map, sizes, strict=True)
-        return [Result.judged(float(image), map, size, self.decision) for image, map, size in rows]
+        return [Result.of(float(image), map, size, self.decision) for image, map, size in rows]
 
     @property
     def canvas(self) -> tuple[int, int]:

@@ -21,9 +21,9 @@ from vlmad_jax.data.images import page_sizes, read_pages
 from vlmad_jax.data.pipeline import ReadImage, prefetch, read_batches, seen_in
 from vlmad_jax.errors import InputError
 from vlmad_jax.inspection.detector import Decision
-from vlmad_jax.inspection.held_out import GoodScores, fixed_scores, folds_of, held_out_scores
+from vlmad_jax.inspection.held_out import ReferenceScores, fixed_scores, folds_of, held_out_scores
 from vlmad_jax.inspection.manifest import check_out
-from vlmad_jax.inspection.saved import GOOD_SCORES, save_detector
+from vlmad_jax.inspection.saved import REFERENCE_SCORES, save_detector
 from vlmad_jax.inspection.scorer import Scorer
 from vlmad_jax.inspection.stream import Found, Key, find
 from vlmad_jax.inspection.threshold import SOURCES, Rule, check_rate, decide
@@ -38,15 +38,15 @@ _TOGETHER = 8  # images read at a time
 
 
 @dataclass(frozen=True)
-class GoodFiles:
+class ReferenceFiles:
     """Good images by key, with their (width, height), and what is none, with the reason."""
 
     source: str
     sizes: dict[Key, tuple[int, int]]
-    left_out: list[Found]
+    skipped: list[Found]
 
     @classmethod
-    def below(cls, source: str) -> GoodFiles:
+    def below(cls, source: str) -> ReferenceFiles:
         """Those in a folder and below it, or in one file; their headers are read.
 
         Raises InputError when there is nothing at that path.
@@ -54,10 +54,10 @@ class GoodFiles:
         return cls.of(source, find(source))
 
     @classmethod
-    def of(cls, source: str, found: Iterable[Found]) -> GoodFiles:
+    def of(cls, source: str, found: Iterable[Found]) -> ReferenceFiles:
         """Those among what was found at a source, which is named to people; every page of a file is one."""
         sizes: dict[Key, tuple[int, int]] = {}
-        left_out = []
+        skipped = []
         for path, error in found:
             try:
                 if error:
@@ -66,15 +66,15 @@ class GoodFiles:
                 keys = [Key(path)] if len(pages) == 1 else [Key(path, number) for number in range(len(pages))]
                 sizes.update(zip(keys, pages, strict=True))
             except InputError as reason:
-                left_out.append(Found(path, str(reason).removeprefix(f"{path}: ")))
-        return cls(source, sizes, left_out)
+                skipped.append(Found(path, str(reason).removeprefix(f"{path}: ")))
+        return cls(source, sizes, skipped)
 
-    def read(self, canvas: tuple[int, int], workers: int) -> GoodImages:
+    def read(self, canvas: tuple[int, int], workers: int) -> ReferenceImages:
         """The images resized to a canvas; those that do not decode, or come twice, are left out too.
 
         Raises InputError when none is left.
         """
-        keys, canvases, left_out = [], [], list(self.left_out)
+        keys, canvases, skipped = [], [], list(self.skipped)
         first_seen: dict[bytes, Key] = {}
         digests: dict[str, str] = {}
         read = self._rows(ReadImage(canvas), workers)
@@ -82,15 +82,15 @@ class GoodFiles:
             image, error = row["image"], row["error"].item().decode(errors="ignore")
             twin = first_seen.setdefault(hashlib.sha256(image.tobytes()).digest(), key)
             if error or twin != key:
-                left_out.append(Found(str(key), error or f"is the same image as {twin}"))
+                skipped.append(Found(str(key), error or f"is the same image as {twin}"))
                 continue
             keys.append(key)
             canvases.append(image)
             digests[key.path] = seen_in(row).digest
         if not keys:
-            reason = f" ({left_out[0].path}: {left_out[0].error})" if left_out else ""
+            reason = f" ({skipped[0].path}: {skipped[0].error})" if skipped else ""
             raise InputError(f"--references={self.source}: holds no image that can be read{reason}")
-        return GoodImages(keys, np.stack(canvases), left_out, digests)
+        return ReferenceImages(keys, np.stack(canvases), skipped, digests)
 
     def _rows(self, read: ReadImage, workers: int) -> Iterator[tuple[Key, dict[str, Any]]]:
         """What `read` makes of files of one image, then of the pages of the others."""
@@ -104,19 +104,19 @@ class GoodFiles:
 
 
 @dataclass(frozen=True)
-class GoodImages:
+class ReferenceImages:
     """Good images, all different.
 
     Attributes:
       keys: which they are.
       canvases: uint8 (K, *canvas, 3).
-      left_out: what was left out, with the reason.
+      skipped: what was left out, with the reason.
       digests: of what each file held, by its path.
     """
 
     keys: list[Key]
     canvases: np.ndarray
-    left_out: list[Found]
+    skipped: list[Found]
     digests: dict[str, str]
 
     def thumbnails(self, sizes: dict[Key, tuple[int, int]]) -> dict[str, bytes]:
@@ -181,7 +181,7 @@ class Fitted:
 
     decision: Decision
     threshold: dict[str, Any]
-    good: GoodImages | None
+    good: ReferenceImages | None
     tiling: Tiling
 
 
@@ -201,7 +201,7 @@ def fit(config: FitConfig, out: str | Path, overwrite: bool = False, workers: in
     kind = method(config.method)  # before the slow things, so that a misspelt name is told at once
     check(config, kind)
     check_out(out, overwrite)
-    found = None if config.references is None else GoodFiles.below(config.references)
+    found = None if config.references is None else ReferenceFiles.below(config.references)
     clip = load_clip(config.weights, config.dtype)
     detector, params = kind.from_options(clip, config.options)
     tiling = Tiling.chosen(config.tiles, detector.size, [] if found is None else list(found.sizes.values()))
@@ -214,7 +214,7 @@ def fit_scorer(
     config: FitConfig,
     scorer: Scorer,
     params: dict[str, Any],
-    found: GoodFiles | None,
+    found: ReferenceFiles | None,
     out: Path,
     overwrite: bool = False,
     workers: int = 0,
@@ -230,7 +230,7 @@ def fit_scorer(
     if good is not None:
         say(plan(config, detector, len(good.keys)))
     state = prepare(None if good is None else good.canvases)
-    scores = None if good is None else scores_of_good(config, scorer, prepare, state, good)
+    scores = None if good is None else reference_scores(config, scorer, prepare, state, good)
     folds = (
         0 if scores is None or detector.references == "never" else folds_of(len(scores.image), config.folds)
     )
@@ -238,7 +238,7 @@ def fit_scorer(
     fitted = Fitted(*decide(rule, detector, scores), good, tiling)
     files = {}
     if found is not None and good is not None and scores is not None:
-        files = {GOOD_SCORES: table(good, scores), **good.thumbnails(found.sizes)}
+        files = {REFERENCE_SCORES: table(good, scores), **good.thumbnails(found.sizes)}
     save_detector(out, scorer, state, params, fitted.decision, about(config, fitted), files, overwrite)
     return fitted
 
@@ -269,9 +269,9 @@ def plan(config: FitConfig, detector: Detector, images: int) -> str:
     return f"{detector.name} learns from {images} reference images, {memories}scores {images * copies} images"
 
 
-def scores_of_good(
-    config: FitConfig, scorer: Scorer, prepare: Callable[[np.ndarray], Any], state: Any, good: GoodImages
-) -> GoodScores:
+def reference_scores(
+    config: FitConfig, scorer: Scorer, prepare: Callable[[np.ndarray], Any], state: Any, good: ReferenceImages
+) -> ReferenceScores:
     """Of each good image and its augmentations, by a state that does not hold it."""
     if scorer.detector.references == "never":
         return fixed_scores(scorer, state, good.canvases, config.augmentations, config.seed)
@@ -288,11 +288,11 @@ def about(config: FitConfig, fitted: Fitted) -> dict[str, Any]:
         "threshold": fitted.threshold,
         "references": list(fitted.good.files) if fitted.good else [],
         "reference_digests": list(fitted.good.files.values()) if fitted.good else [],
-        "left_out": [entry._asdict() for entry in fitted.good.left_out] if fitted.good else [],
+        "left_out": [entry._asdict() for entry in fitted.good.skipped] if fitted.good else [],
     }
 
 
-def table(good: GoodImages, scores: GoodScores) -> bytes:
+def table(good: ReferenceImages, scores: ReferenceScores) -> bytes:
     """The good scores as CSV: path, frame (of a file of several), version (0 is the image), score, peak."""
     lines = [csv_line(("path", "frame", "version", "score", "peak"))]
     first = 1 if len(good.keys) == 1 else 0

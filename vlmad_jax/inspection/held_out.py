@@ -59,12 +59,12 @@ def _moved(pixels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 
 # Images up to which each is held out by itself; more are held out in so many blocks.
-MOST_FOLDS = 16
+MAX_FOLDS = 16
 
 Prepare = Callable[[np.ndarray], Any]
 
 
-class GoodScores(NamedTuple):
+class ReferenceScores(NamedTuple):
     """Of K good images, n versions of each: itself, unless there is only one, and its augmentations."""
 
     image: np.ndarray  # (K, n)
@@ -72,14 +72,14 @@ class GoodScores(NamedTuple):
     level: np.ndarray  # (K, n), the mean of the map
 
     @property
-    def own(self) -> GoodScores:
+    def own(self) -> ReferenceScores:
         """Those of the images themselves, n = 1; of one image alone, of which there are none, all."""
-        return self if len(self.image) == 1 else GoodScores(*(x[:, :1] for x in self))
+        return self if len(self.image) == 1 else ReferenceScores(*(x[:, :1] for x in self))
 
 
 def held_out_scores(
     scorer: Scorer, prepare: Prepare, canvases: np.ndarray, augmentations: int, folds: int, seed: int
-) -> GoodScores:
+) -> ReferenceScores:
     """Scores of good images, each by a state made without it.
 
     Args:
@@ -114,7 +114,7 @@ def held_out_scores(
 
 def fixed_scores(
     scorer: Scorer, state: Any, canvases: np.ndarray, augmentations: int, seed: int
-) -> GoodScores:
+) -> ReferenceScores:
     """Scores of good images by a state that holds none of them."""
     found = []
     with _bar(len(canvases), augmentations) as bar:
@@ -132,7 +132,7 @@ def _bar(images: int, augmentations: int) -> tqdm[Any]:
 
 def folds_of(images: int, wanted: int) -> int:
     """How many blocks are held out: `wanted`, or of 0 each image by itself, as long as they are few."""
-    return min(images, wanted or MOST_FOLDS)
+    return min(images, wanted or MAX_FOLDS)
 
 
 def _versions(canvas: np.ndarray, number: int, augmentations: int, seed: int) -> np.ndarray:
@@ -140,13 +140,13 @@ def _versions(canvas: np.ndarray, number: int, augmentations: int, seed: int) ->
     return np.stack([canvas, *(augmented(canvas, rng) for _ in range(augmentations))])
 
 
-def _scores(scorer: Scorer, state: Any, canvases: np.ndarray) -> GoodScores:
+def _scores(scorer: Scorer, state: Any, canvases: np.ndarray) -> ReferenceScores:
     scores = scorer.score(state, canvases)
     if not (np.isfinite(scores.image).all() and np.isfinite(scores.map).all()):
         raise InputError(f"{scorer.detector.name} gives scores that are no numbers; give other weights")
     images, maps = np.asarray(scores.image), np.asarray(scores.map)
-    return GoodScores(images, maps.max(axis=(1, 2)), maps.mean(axis=(1, 2)))
+    return ReferenceScores(images, maps.max(axis=(1, 2)), maps.mean(axis=(1, 2)))
 
 
-def _stacked(found: list[GoodScores]) -> GoodScores:
-    return GoodScores(*(np.stack(x) for x in zip(*found, strict=True)))
+def _stacked(found: list[ReferenceScores]) -> ReferenceScores:
+    return ReferenceScores(*(np.stack(x) for x in zip(*found, strict=True)))

@@ -25,7 +25,7 @@ import numpy as np
 
 from vlmad_jax.errors import InputError
 from vlmad_jax.inspection.detector import Box, FittedDetector
-from vlmad_jax.inspection.stream import Judged, Key, judge_files
+from vlmad_jax.inspection.stream import Key, ScoredImage, score_files
 from vlmad_jax.runtime.contents import digests_of
 from vlmad_jax.runtime.environment import FILE, write_environment
 from vlmad_jax.runtime.files import csv_line, write_atomically
@@ -38,7 +38,7 @@ COLUMNS = ("path", "frame", "score", "probability", "decision", "boxes", "millis
 
 @dataclass(frozen=True)
 class Row:
-    """An image judged: `decision` is "good" or "bad"; all is None but the path and the error if it failed.
+    """An image scored: `decision` is "good" or "bad"; all is None but the path and the error if it failed.
 
     Attributes:
       path: of the image or the video.
@@ -48,7 +48,7 @@ class Row:
       decision: "good" or "bad".
       boxes: of the defects, in pixels of the image, worst first.
       milliseconds: for decoding, and its share of the batch's computing.
-      error: why it could not be judged.
+      error: why it could not be scored.
       content: 32 hexadecimal digits that change with the content of the file; None if it changed meanwhile.
     """
 
@@ -63,19 +63,19 @@ class Row:
     content: str | None = None
 
     @classmethod
-    def of(cls, judged: Judged) -> Row:
+    def of(cls, scored: ScoredImage) -> Row:
         """The row of an image."""
-        result = judged.result
+        result = scored.result
         if result is None:
-            return cls(*judged.key, error=judged.error)
+            return cls(*scored.key, error=scored.error)
         return cls(
-            *judged.key,
+            *scored.key,
             score=_shortest(result.image),
             probability=round(result.probability, 6),
             decision="bad" if result.bad else "good",
             boxes=tuple(box._replace(peak=_shortest(box.peak)) for box in result.boxes),
-            milliseconds=round(judged.milliseconds, 2),
-            content=judged.file.digest or None,
+            milliseconds=round(scored.milliseconds, 2),
+            content=scored.file.digest or None,
         )
 
     @property
@@ -110,9 +110,9 @@ def read_row(line: str) -> Row:
     return Row(**(values | {"boxes": None if boxes is None else tuple(Box(**box) for box in boxes)}))
 
 
-def score_paths(detector: FittedDetector, paths: Sequence[str], workers: int = 0) -> Iterator[Row]:
+def rows_of_files(detector: FittedDetector, paths: Sequence[str], workers: int = 0) -> Iterator[Row]:
     """The rows of every image in some files, as they are scored: of a detector and paths alone."""
-    return map(Row.of, judge_files(detector, paths, workers))
+    return map(Row.of, score_files(detector, paths, workers))
 
 
 def _shortest(value: float) -> float:
@@ -156,7 +156,7 @@ class Journal:
         self._rewrite(lambda row: row.key not in keys)
 
     def forget_changed(self, paths: Iterable[str], sequences: Mapping[str, Sequence[str]]) -> None:
-        """Removes the rows of files whose content is another than when they were judged, and says so.
+        """Removes the rows of files whose content is another than when they were scored, and says so.
 
         Args:
           paths: the files that are there.
@@ -177,11 +177,11 @@ class Journal:
             if frames and (changed.intersection(frames) or before != list(frames[: len(before)])):
                 changed.update(before)
         if changed:
-            say(f"files judged again, because their content changed: {len(changed)}")
+            say(f"files scored again, because their content changed: {len(changed)}")
             self.forget({key for key in self.done if key.path in changed})
 
     def unchanged(self) -> dict[Key, Kept]:
-        """The rows of files that hold what they held when they were judged."""
+        """The rows of files that hold what they held when they were scored."""
         contents = digests_of(key.path for key in self.done)
         return {key: row for key, row in self.done.items() if row.content == contents[key.path] != ""}
 

@@ -13,9 +13,9 @@ from vlmad_jax.data.images import read_pages
 from vlmad_jax.data.pipeline import ReadImage, seen_in
 from vlmad_jax.errors import InputError
 from vlmad_jax.inspection.detector import FittedDetector
-from vlmad_jax.inspection.outputs import Answers, Counts, MapPlaces, absolute
+from vlmad_jax.inspection.outputs import Counts, HeatMapPaths, OutputWriter, absolute
 from vlmad_jax.inspection.predict import PredictConfig, check_apart, open_journal
-from vlmad_jax.inspection.stream import Found, Judged, Key, find, judge, stacked
+from vlmad_jax.inspection.stream import Found, Key, ScoredImage, find, score_batch, stacked
 from vlmad_jax.runtime.contents import Signature, digests, remembered, signature
 
 POLL = 0.2  # seconds between two looks at a folder, at least
@@ -58,28 +58,28 @@ def predict_live(
         if journal is not None:
             stack.enter_context(journal)
         base = source if isinstance(source, Path) else Path.cwd()
-        maps = MapPlaces.taken(out, absolute(base)) if out is not None and config.save_maps else None
-        answers = Answers(journal, maps, stream, memory, unchanged)
+        maps = HeatMapPaths.taken(out, absolute(base)) if out is not None and config.save_maps else None
+        answers = OutputWriter(journal, maps, stream, memory, unchanged)
         arrivals: Iterator[Arrival]
         if isinstance(source, Path):
             done = {key.path: str(row.content) for key, row in unchanged.items()}
             arrivals = watch(source, read, done, out, idle_seconds)
             stack.enter_context(contextlib.suppress(KeyboardInterrupt))
         else:
-            arrivals = named(source, read)
-        judged = judge_live(detector, arrivals)
-        for answer in config.smoothing.apply(judged) if config.sequence else judged:
+            arrivals = images_from_lines(source, read)
+        scored = score_live(detector, arrivals)
+        for answer in config.smoothing.apply(scored) if config.sequence else scored:
             answers.add(answer)
     return answers.counts
 
 
-def judge_live(detector: FittedDetector, arrivals: Iterable[Arrival]) -> Iterator[Judged]:
+def score_live(detector: FittedDetector, arrivals: Iterable[Arrival]) -> Iterator[ScoredImage]:
     """Each image as it arrives, read by `ReadImage`."""
     for key, row in arrivals:
-        yield from judge(detector, [key], stacked([row]))
+        yield from score_batch(detector, [key], stacked([row]))
 
 
-def named(lines: Iterable[bytes], read: ReadImage) -> Iterator[Arrival]:
+def images_from_lines(lines: Iterable[bytes], read: ReadImage) -> Iterator[Arrival]:
     """The images in the files whose paths come as lines; empty lines are passed over."""
     for line in lines:
         if path := os.fsdecode(line.rstrip(b"\r\n")):
@@ -138,8 +138,8 @@ class _Files:
     """The files of a folder that is watched.
 
     Attributes:
-      contents: by path, the digest of what was judged last.
-      judged: by path, the signature of the file when that was.
+      contents: by path, the digest of what was scored last.
+      scored: by path, the signature of the file when that was.
       refused: what is no image by its name, which is told once.
       waiting: files that are not settled, with their signature, and since when it is what it is.
     """
@@ -151,7 +151,7 @@ class _Files:
         self.waiting: dict[str, tuple[Signature | None, float]] = {}
 
     def changed(self, listed: Iterable[Found]) -> list[tuple[Found, Signature | None]]:
-        """Those that are not as they were when they were judged, with their signatures; oldest first."""
+        """Those that are not as they were when they were scored, with their signatures; oldest first."""
         found = []
         for file in listed:
             if file.path in self.refused:
@@ -186,5 +186,5 @@ class _Files:
                     yield from images
 
     def _is_known(self, path: str) -> bool:
-        """Whether a file that was written again holds what was judged."""
+        """Whether a file that was written again holds what was scored."""
         return bool(self.contents.get(path)) and digests([path])[0] == self.contents[path]

@@ -22,7 +22,7 @@ from PIL import Image
 from vlmad_jax.errors import InputError
 from vlmad_jax.inspection.detector import Result
 from vlmad_jax.inspection.journal import MAPS, Journal, Kept, Row
-from vlmad_jax.inspection.stream import Judged, Key
+from vlmad_jax.inspection.stream import Key, ScoredImage
 from vlmad_jax.report import captioned, draw_map, enlarged, heat_colours, in_proportion, number
 from vlmad_jax.runtime.contents import Memory
 from vlmad_jax.runtime.files import write_atomically, write_json
@@ -30,23 +30,23 @@ from vlmad_jax.runtime.names import shown
 from vlmad_jax.runtime.run_folder import read_json
 
 
-def write_heat_map(path: Path, judged: Judged) -> None:
+def write_heat_map(path: Path, scored: ScoredImage) -> None:
     """Writes the image, its heat map and the outline of what is above the pixel threshold, side by side.
 
     They have the proportions of the image; beneath them stand its name, its score, the decision, and the
     scale of colours, which is one for all heat maps of a detector, see `Decision.colours`. Nothing is written
     of an image without a result.
     """
-    result = judged.result
-    if result is None or judged.canvas is None:
+    result = scored.result
+    if result is None or scored.canvas is None:
         return
     decision = result.decision
-    shown, heat, _ = in_proportion(judged.canvas, result.canvas_map, None, result.size)
+    shown, heat, _ = in_proportion(scored.canvas, result.canvas_map, None, result.size)
     panels = enlarged(draw_map(shown, heat, heat > decision.pixel_threshold, *decision.colours))
     decided = "bad" if result.bad else "good"
     said = f"{decided}: score {number(result.image)}, threshold {number(decision.threshold)}"
     marks = {"outlined above": decision.pixel_threshold}
-    write_atomically(path, _png(captioned(panels, str(judged.key), said, decision.colours, marks)))
+    write_atomically(path, _png(captioned(panels, str(scored.key), said, decision.colours, marks)))
 
 
 def heat_layer(result: Result) -> bytes:
@@ -66,7 +66,7 @@ ELSEWHERE = "elsewhere"  # of images that do not lie below the base
 
 
 @dataclass(frozen=True)
-class MapPlaces:
+class HeatMapPaths:
     """Paths of heat maps.
 
     Attributes:
@@ -78,7 +78,7 @@ class MapPlaces:
     folder: Path
 
     @classmethod
-    def taken(cls, out: Path, base: Path) -> MapPlaces:
+    def taken(cls, out: Path, base: Path) -> HeatMapPaths:
         """The places of images below `base`, the same each time, and those of no other base.
 
         Raises InputError where the list of bases is damaged or cannot be written.
@@ -126,20 +126,20 @@ def absolute(path: str | Path) -> Path:
     return Path(*path.parts[:end]).resolve().joinpath(*path.parts[end:])
 
 
-MOST_NAMED = 10  # bad images that a summary names
+MAX_NAMED = 10  # bad images that a summary names
 
 
 @dataclass
 class Counts:
-    """What a call judged, and what it found of an earlier one.
+    """What a call scored, and what it found of an earlier one.
 
     Attributes:
-      good: images that this call judged good.
-      bad: those that it judged bad.
+      good: images that this call scored good.
+      bad: those that it scored bad.
       failed: those that it could not judge.
-      kept: images that it passed over, because an earlier run judged the same content good.
-      kept_bad: those that the earlier run judged bad.
-      bad_ones: the first bad ones, at most `MOST_NAMED`: those of this call before those that were kept.
+      kept: images that it passed over, because an earlier run scored the same content good.
+      kept_bad: those that the earlier run scored bad.
+      bad_images: the first bad ones, at most `MAX_NAMED`: those of this call before those that were kept.
     """
 
     good: int = 0
@@ -147,7 +147,7 @@ class Counts:
     failed: int = 0
     kept: int = 0
     kept_bad: int = 0
-    bad_ones: list[str] = field(default_factory=list)
+    bad_images: list[str] = field(default_factory=list)
 
     @property
     def any_bad(self) -> bool:
@@ -163,14 +163,14 @@ class Counts:
         if both := self.kept + self.kept_bad:
             rows = f"{both} row{'s' * (both > 1)} kept from before"
             lines.append(f"{rows}, and not counted above: {self.kept} good, {self.kept_bad} bad")
-        lines += [f"bad: {shown(name)}" for name in self.bad_ones]
-        if more := self.bad + self.kept_bad - len(self.bad_ones):
+        lines += [f"bad: {shown(name)}" for name in self.bad_images]
+        if more := self.bad + self.kept_bad - len(self.bad_images):
             lines.append(f"bad: {more} more")
         return lines
 
 
-class Answers:
-    """Takes judged images one by one: a row in the journal, a heat map, a line on a stream.
+class OutputWriter:
+    """Takes scored images one by one: a row in the journal, a heat map, a line on a stream.
 
     Attributes:
       journal: of the rows, if they are kept.
@@ -180,7 +180,7 @@ class Answers:
     def __init__(
         self,
         journal: Journal | None,
-        maps: MapPlaces | None,
+        maps: HeatMapPaths | None,
         stream: TextIO | None,
         memory: Memory,
         kept: Mapping[Key, Kept],
@@ -192,28 +192,28 @@ class Answers:
         self.memory = memory
         bad = [key for key, row in kept.items() if row.bad]
         self.counts = Counts(kept=len(kept) - len(bad), kept_bad=len(bad))
-        self._kept_bad = [f"{key} (kept from before)" for key in bad[:MOST_NAMED]]
-        self.counts.bad_ones = self._kept_bad
+        self._kept_bad = [f"{key} (kept from before)" for key in bad[:MAX_NAMED]]
+        self.counts.bad_images = self._kept_bad
 
-    def add(self, judged: Judged | Row) -> None:
+    def add(self, scored: ScoredImage | Row) -> None:
         """Answers for an image; raises InputError where an answer cannot be written.
 
-        Of an image that was judged elsewhere there is but the row, and no heat map.
+        Of an image that was scored elsewhere there is but the row, and no heat map.
         """
-        row = Row.of(judged) if isinstance(judged, Judged) else judged
-        if self.maps is not None and isinstance(judged, Judged):
-            write_heat_map(self.maps.path(judged.key), judged)  # before the row, which says that all is done
+        row = Row.of(scored) if isinstance(scored, ScoredImage) else scored
+        if self.maps is not None and isinstance(scored, ScoredImage):
+            write_heat_map(self.maps.path(scored.key), scored)  # before the row, which says that all is done
         if self.journal is not None:
             self.journal.add(row)
         if self.stream is not None:
             self._tell(self.stream, row.as_json())
-        if isinstance(judged, Judged):
-            self.memory.remember(row.path, judged.file.signature, judged.file.digest)
+        if isinstance(scored, ScoredImage):
+            self.memory.remember(row.path, scored.file.signature, scored.file.digest)
         kind = "failed" if row.decision is None else row.decision
         setattr(self.counts, kind, getattr(self.counts, kind) + 1)
-        if kind == "bad" and self.counts.bad <= MOST_NAMED:
-            new = self.counts.bad_ones[: self.counts.bad - 1]
-            self.counts.bad_ones = [*new, str(row.key), *self._kept_bad][:MOST_NAMED]
+        if kind == "bad" and self.counts.bad <= MAX_NAMED:
+            new = self.counts.bad_images[: self.counts.bad - 1]
+            self.counts.bad_images = [*new, str(row.key), *self._kept_bad][:MAX_NAMED]
 
     @staticmethod
     def _tell(stream: TextIO, line: str) -> None:

@@ -13,9 +13,9 @@ from tqdm import tqdm
 from vlmad_jax.errors import InputError
 from vlmad_jax.inspection.detector import FittedDetector
 from vlmad_jax.inspection.journal import Journal, Kept, Row
-from vlmad_jax.inspection.outputs import Answers, Counts, MapPlaces, common_base
-from vlmad_jax.inspection.sequences import Smoothing, frames_of, frames_told, is_image_or_video, is_video
-from vlmad_jax.inspection.stream import Found, Judged, Key, find, judge_files, judge_frames, judge_paths
+from vlmad_jax.inspection.outputs import Counts, HeatMapPaths, OutputWriter, common_base
+from vlmad_jax.inspection.sequences import Smoothing, frame_count, frames_of, is_image_or_video, is_video
+from vlmad_jax.inspection.stream import Found, Key, ScoredImage, find, score_each, score_files, score_frames
 from vlmad_jax.runtime.cache import software
 from vlmad_jax.runtime.contents import remembered
 from vlmad_jax.runtime.notices import say
@@ -26,7 +26,7 @@ Engine = Callable[[Sequence[str]], Iterator[Row]]
 
 @dataclass(frozen=True)
 class PredictConfig:
-    """How images are judged.
+    """How images are scored.
 
     Attributes:
       sequence: each folder's images, in the order of their names, are frames of a sequence, and a file of
@@ -57,10 +57,10 @@ def predict(
       detector: judges.
       sources: files and folders.
       out: folder of the rows. The rows of an earlier run are kept, but those of files whose content changed.
-      config: how they are judged.
+      config: how they are scored.
       engine: judges with that detector elsewhere: images, not sequences, and makes no heat maps.
 
-    Returns the counts of what this call judged, and apart, of what an earlier run left of these sources.
+    Returns the counts of what this call scored, and apart, of what an earlier run left of these sources.
 
     Raises:
       InputError: nothing at one of the sources, `out` is one of them or holds something else, or it cannot
@@ -80,19 +80,19 @@ def predict(
         told = f"rows in {out} not counted, because their files are gone or belong to other sources: {others}"
         say(told)
     with journal, remembered() as memory:
-        maps = MapPlaces.taken(out, common_base(sources)) if config.save_maps else None
-        answers = Answers(journal, maps, None, memory, kept)
+        maps = HeatMapPaths.taken(out, common_base(sources)) if config.save_maps else None
+        answers = OutputWriter(journal, maps, None, memory, kept)
         for path, error in refused:
-            _add(answers, Judged.failed(Key(path), error))
+            _add(answers, ScoredImage.failed(Key(path), error))
         todo = [path for path in single if not _is_done(path, kept)]
         with tqdm(total=len(paths) if sized else None, unit=" images", disable=None) as bar:
             bar.update(len(single) - len(todo))
-            found: Iterator[Judged | Row] = (
-                engine(todo) if engine else judge_files(detector, todo, config.workers)
+            found: Iterator[ScoredImage | Row] = (
+                engine(todo) if engine else score_files(detector, todo, config.workers)
             )
-            for judged in itertools.chain(found, _judged_sequences(detector, sequences, kept, config)):
-                if judged.key not in kept:
-                    _add(answers, judged)
+            for scored in itertools.chain(found, _scored_sequences(detector, sequences, kept, config)):
+                if scored.key not in kept:
+                    _add(answers, scored)
                     bar.update()
     return answers.counts
 
@@ -131,11 +131,11 @@ def _found(sources: Iterable[str], out: Path) -> tuple[list[str], list[Found]]:
 
 
 def _split(paths: Sequence[str], sequence: bool) -> tuple[list[str], dict[str, list[str]]]:
-    """Files whose images are judged by themselves; and sequences: a folder with its files, or a file."""
+    """Files whose images are scored by themselves; and sequences: a folder with its files, or a file."""
     single: list[str] = []
     sequences: dict[str, list[str]] = {}
     for path in paths:
-        if is_video(Path(path)) or (sequence and (frames_told(path) or 1) > 1):
+        if is_video(Path(path)) or (sequence and (frame_count(path) or 1) > 1):
             sequences[path] = []
         elif sequence:
             sequences.setdefault(os.path.dirname(path), []).append(path)
@@ -148,30 +148,30 @@ def _is_done(path: str, kept: Mapping[Key, Kept]) -> bool:
     """Whether there are rows of all images in a file."""
     if Key(path) in kept:
         return True
-    if Key(path, 0) not in kept or (told := frames_told(path)) is None:
+    if Key(path, 0) not in kept or (told := frame_count(path)) is None:
         return False
     return all(Key(path, number) in kept for number in range(told))
 
 
-def _add(answers: Answers, judged: Judged | Row) -> None:
-    if judged.error:
-        say(f"left out: {judged.key.path}: {judged.error}")
-    answers.add(judged)
+def _add(answers: OutputWriter, scored: ScoredImage | Row) -> None:
+    if scored.error:
+        say(f"left out: {scored.key.path}: {scored.error}")
+    answers.add(scored)
 
 
-def _judged_sequences(
+def _scored_sequences(
     detector: FittedDetector,
     sequences: Mapping[str, Sequence[str]],
     kept: Mapping[Key, Kept],
     config: PredictConfig,
-) -> Iterator[Judged]:
+) -> Iterator[ScoredImage]:
     """Each from its start unless it is done, for what came before counts."""
     for name, images in sequences.items():
         if all(Key(path) in kept for path in images) if images else _is_done(name, kept):
             continue
         frames = (
-            judge_paths(detector, images, config.workers)
+            score_each(detector, images, config.workers)
             if images
-            else judge_frames(detector, [name], frames_of)
+            else score_frames(detector, [name], frames_of)
         )
         yield from config.smoothing.apply(frames)

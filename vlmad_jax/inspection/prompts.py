@@ -14,12 +14,12 @@ from vlmad_jax.inspection.detector import FittedDetector
 from vlmad_jax.methods import Detector
 from vlmad_jax.scoring.prompts import PromptEnsemble
 
-MOST_PHRASES = 32  # of a kind; each is put into every template
-LONGEST = 120  # characters
+MAX_PHRASES = 32  # of a kind; each is put into every template
+MAX_LENGTH = 120  # characters
 
 
 @runtime_checkable
-class Worded(Protocol):
+class PromptedDetector(Protocol):
     """A method whose state holds the embeddings of sentences as "text", and can be given others."""
 
     prompts: PromptEnsemble
@@ -29,7 +29,7 @@ class Worded(Protocol):
 
 
 @dataclass(frozen=True)
-class Words:
+class Prompts:
     """Phrases in which "{}" is the object: "flawless {}", "{} with a scratch".
 
     Raises:
@@ -41,13 +41,13 @@ class Words:
 
     def __post_init__(self) -> None:
         for kind, phrases in (("good", self.good), ("bad", self.bad)):
-            if not 1 <= len(phrases) <= MOST_PHRASES:
-                raise InputError(f"the words for {kind}: {len(phrases)} phrases; give 1 to {MOST_PHRASES}")
+            if not 1 <= len(phrases) <= MAX_PHRASES:
+                raise InputError(f"the prompts for {kind}: {len(phrases)} phrases; give 1 to {MAX_PHRASES}")
             for phrase in phrases:
                 check_phrase(phrase)
 
     @classmethod
-    def from_json(cls, value: Any) -> Words:
+    def from_json(cls, value: Any) -> Prompts:
         """{"good": [...], "bad": [...]}; raises InputError for anything else."""
         given = value if isinstance(value, Mapping) else {}
         return cls(_phrases(given.get("good")), _phrases(given.get("bad")))
@@ -59,7 +59,7 @@ class Words:
 
 def _phrases(value: Any) -> tuple[str, ...]:
     if not isinstance(value, list) or not all(isinstance(phrase, str) for phrase in value):
-        raise InputError("the words are two lists of phrases, good and bad; give both")
+        raise InputError("the prompts are two lists of phrases, good and bad; give both")
     return tuple(phrase.strip() for phrase in value if phrase.strip())
 
 
@@ -68,35 +68,35 @@ def check_phrase(phrase: str) -> None:
     before, _, after = phrase.partition("{}")
     if "{}" not in phrase or set("{}") & set(before + after):
         raise InputError(f"{phrase!r}: write {{}} once, where the object stands, and no other braces")
-    if len(phrase) > LONGEST or not phrase.isprintable():
-        raise InputError(f"{phrase[:40]!r}...: give at most {LONGEST} characters that can be printed")
+    if len(phrase) > MAX_LENGTH or not phrase.isprintable():
+        raise InputError(f"{phrase[:40]!r}...: give at most {MAX_LENGTH} characters that can be printed")
 
 
-def words_of(detector: Detector) -> Words | None:
-    """The words of a method; None if it has none, or learned ones."""
-    if not isinstance(detector, Worded):
+def prompts_of(detector: Detector) -> Prompts | None:
+    """The prompts of a method; None if it has none, or learned ones."""
+    if not isinstance(detector, PromptedDetector):
         return None
-    return Words(detector.prompts.normal_states, detector.prompts.anomalous_states)
+    return Prompts(detector.prompts.normal_states, detector.prompts.anomalous_states)
 
 
-def with_words(detector: Detector, words: Words) -> Detector:
-    """The same method with other words, in its own templates; raises InputError if it has none."""
-    if not isinstance(detector, Worded):
-        raise InputError(why_none(detector))
-    prompts = dataclasses.replace(detector.prompts, normal_states=words.good, anomalous_states=words.bad)
-    return dataclasses.replace(detector, prompts=prompts)  # type: ignore[type-var]
+def with_prompts(detector: Detector, prompts: Prompts) -> Detector:
+    """The same method with other prompts, in its own templates; raises InputError if it has none."""
+    if not isinstance(detector, PromptedDetector):
+        raise InputError(why_no_prompts(detector))
+    ensemble = dataclasses.replace(detector.prompts, normal_states=prompts.good, anomalous_states=prompts.bad)
+    return dataclasses.replace(detector, prompts=ensemble)  # type: ignore[type-var]
 
 
-def reworded(fitted: FittedDetector, words: Words) -> FittedDetector:
-    """A fitted detector with other words; its good images and thresholds stay what they are."""
-    changed = with_words(fitted.scorer.detector, words)
-    assert isinstance(changed, Worded)
+def reworded(fitted: FittedDetector, prompts: Prompts) -> FittedDetector:
+    """A fitted detector with other prompts; its good images and thresholds stay what they are."""
+    changed = with_prompts(fitted.scorer.detector, prompts)
+    assert isinstance(changed, PromptedDetector)
     state = fitted.state | {"text": changed.text_features(fitted.object_name)}
-    return dataclasses.replace(fitted, state=state)  # the scorer takes the words from the state
+    return dataclasses.replace(fitted, state=state)  # the scorer takes the prompts from the state
 
 
-def why_none(detector: Detector) -> str:
-    """Why a method has no words that could be edited."""
+def why_no_prompts(detector: Detector) -> str:
+    """Why a method has no prompts that could be edited."""
     without = detector.references == "always"
-    reason = "knows good images alone" if without else "learned its words from images"
-    return f"{detector.name} has no words to edit: it {reason}"
+    reason = "knows good images alone" if without else "learned its prompts from images"
+    return f"{detector.name} has no prompts to edit: it {reason}"

@@ -21,7 +21,7 @@ from typing import Any
 
 from vlmad_jax.errors import InputError
 from vlmad_jax.inspection.detector import FittedDetector
-from vlmad_jax.inspection.journal import Row, read_row, score_paths
+from vlmad_jax.inspection.journal import Row, read_row, rows_of_files
 from vlmad_jax.inspection.saved import describe_weights, load_detector
 from vlmad_jax.inspection.stream import batched
 from vlmad_jax.runtime.names import shown
@@ -144,7 +144,7 @@ class _ScoreShard:
         paths = [os.fsdecode(path) for path in shard["path"].to_pylist()]
         told = {os.path.join(self.folder, path): path for path in paths}
         rows = (
-            dataclasses.replace(row, path=told[row.path]) for row in score_paths(self.detector, list(told))
+            dataclasses.replace(row, path=told[row.path]) for row in rows_of_files(self.detector, list(told))
         )
         return pyarrow.table({"row": [row.as_json() for row in rows]})
 

@@ -28,7 +28,7 @@ from vlmad_jax.backbones.clip import CLIP, load_clip
 from vlmad_jax.errors import InputError
 from vlmad_jax.inspection.detector import Decision, FittedDetector
 from vlmad_jax.inspection.manifest import MANIFEST, verify, write_saved
-from vlmad_jax.inspection.prompts import Words, with_words, words_of
+from vlmad_jax.inspection.prompts import Prompts, prompts_of, with_prompts
 from vlmad_jax.inspection.scorer import Scorer
 from vlmad_jax.inspection.tiles import Tiling
 from vlmad_jax.methods import method
@@ -79,7 +79,7 @@ def _joined(parts: Any) -> Arrays:
 
 DESCRIPTION = "detector.json"
 ARRAYS = "arrays.safetensors"
-GOOD_SCORES = "good_scores.csv"
+REFERENCE_SCORES = "good_scores.csv"
 
 
 def save_detector(
@@ -115,7 +115,7 @@ def save_detector(
         "method": detector.name,
         **about,
         "setting": detector.setting,
-        "words": None if (words := words_of(detector)) is None else words.describe(),
+        "words": None if (prompts := prompts_of(detector)) is None else prompts.describe(),
         "tiles": scorer.tiling.describe(),
         "weights": describe_weights(detector.clip),
         "decision": decision.describe(),
@@ -150,7 +150,7 @@ def load_detector(path: str | Path, weights: str | Path | None = None, batch_siz
         raise InputError(f"batch_size {batch_size} is less than 1; give 1 or more")
     checksum = verify(path)
     description = _described(path)
-    tell_of_version(path, description)
+    warn_of_version(path, description)
     clip = _load_weights(path, description["weights"], None if weights is None else str(weights))
     return _restored(path, clip, batch_size, description, checksum)
 
@@ -188,9 +188,9 @@ def saved_params(path: Path) -> dict[str, Any]:
     return unflatten(_described(path)["params"], read_tensors(path / ARRAYS))
 
 
-def good_scores(path: Path) -> list[tuple[int, float]]:
+def read_reference_scores(path: Path) -> list[tuple[int, float]]:
     """Of a saved detector's good images, as `good_scores.csv` has them: version (0 is itself), score."""
-    file = path / GOOD_SCORES
+    file = path / REFERENCE_SCORES
     if not file.exists():
         return []
     with open(file, newline="", encoding="utf-8", errors="surrogateescape") as lines:
@@ -215,7 +215,7 @@ def versions() -> dict[str, Any]:
     return own | {name: importlib.metadata.version(name) for name in ("jax", "numpy", "pillow")}
 
 
-def tell_of_version(path: Path, description: dict[str, Any]) -> None:
+def warn_of_version(path: Path, description: dict[str, Any]) -> None:
     """Says on stderr if the threshold was fitted to scores that this version may compute otherwise."""
     if description["versions"].get("numbers", CACHE_VERSION) != CACHE_VERSION:
         told = f"{path}: was fitted by a version that computes other scores; fit again for a right threshold"
@@ -231,7 +231,7 @@ def _restored(
 ) -> FittedDetector:
     detector = method(description["method"]).with_setting(clip, description["setting"])
     if description.get("words") is not None:
-        detector = with_words(detector, Words.from_json(description["words"]))
+        detector = with_prompts(detector, Prompts.from_json(description["words"]))
     state = unflatten(description["state"], read_tensors(path / ARRAYS))
     return FittedDetector(
         Scorer(detector, Tiling(**description["tiles"]), batch_size),

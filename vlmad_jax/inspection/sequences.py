@@ -16,7 +16,7 @@ from PIL.Image import Transpose
 from vlmad_jax.data.images import LARGEST_IMAGE, is_image, page_sizes, read_pages
 from vlmad_jax.errors import InputError
 from vlmad_jax.inspection.detector import Result
-from vlmad_jax.inspection.stream import Judged
+from vlmad_jax.inspection.stream import ScoredImage
 
 VIDEOS = frozenset((".avi", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".webm", ".wmv"))
 SKEW = 0.01  # of the display matrix, by which it may miss a quarter turn
@@ -52,7 +52,7 @@ def frames_of(path: str) -> Iterator[Image.Image]:
     return _video_frames(path) if is_video(Path(path)) else read_pages(path)
 
 
-def frames_told(path: str) -> int | None:
+def frame_count(path: str) -> int | None:
     """How many frames a file says it has, if it does; that may be wrong for a video that was cut short."""
     with contextlib.suppress(InputError):
         if not is_video(Path(path)):
@@ -105,7 +105,7 @@ def _opened(path: str) -> Iterator[Any]:
 
 @dataclass(frozen=True)
 class Smoothing:
-    """How a sequence is judged.
+    """How a sequence is scored.
 
     Attributes:
       weight: of the newest frame, above 0 and at most 1: map(t) = weight x new + (1 - weight) x map(t - 1),
@@ -126,15 +126,15 @@ class Smoothing:
         if not 0 <= self.release <= 0.5:
             raise InputError(f"--release={self.release}: give 0 to 0.5; 0.5 is none")
 
-    def apply(self, sequence: Iterable[Judged]) -> Iterator[Judged]:
+    def apply(self, sequence: Iterable[ScoredImage]) -> Iterator[ScoredImage]:
         """The frames of one sequence, in order; one that could not be read changes nothing."""
         before: Result | None = None
-        for judged in sequence:
-            if judged.result is None:
-                yield judged
+        for scored in sequence:
+            if scored.result is None:
+                yield scored
                 continue
-            before = self.follow(before, judged.result)
-            yield judged.with_result(before)
+            before = self.follow(before, scored.result)
+            yield scored.with_result(before)
 
     def follow(self, before: Result | None, new: Result) -> Result:
         """The result of a frame, given that of the one before."""
@@ -142,6 +142,6 @@ class Smoothing:
             return new
         score = self.weight * new.image + (1 - self.weight) * before.image
         maps = self.weight * new.canvas_map + (1 - self.weight) * before.canvas_map
-        smooth = Result.judged(score, maps.astype(new.canvas_map.dtype), new.size, new.decision)
+        smooth = Result.of(score, maps.astype(new.canvas_map.dtype), new.size, new.decision)
         held = before.bad and smooth.probability >= self.release
         return dataclasses.replace(smooth, bad=smooth.bad or held)

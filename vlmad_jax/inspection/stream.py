@@ -58,16 +58,16 @@ def find(
         if names is None:
             yield Found(folder, "leads to a folder that was seen before; it is passed over")
             continue
-        shown = sorted((name for name in names if not name.startswith(".")), key=natural)
+        shown = sorted((name for name in names if not name.startswith(".")), key=natural_key)
         for path in (Path(folder, name) for name in shown):
             yield Found(str(path), "" if wanted(path) else _no_image(path))
     yield from refused
 
 
-def natural(name: str) -> list[tuple[int, str]]:
+def natural_key(name: str) -> list[tuple[int, str]]:
     """A key that sorts numbers in names by their value.
 
-    >>> sorted(["frame10.png", "frame2.png"], key=natural)
+    >>> sorted(["frame10.png", "frame2.png"], key=natural_key)
     ['frame2.png', 'frame10.png']
     """
     return [(int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"(\d+)", name) if part]
@@ -92,7 +92,7 @@ class Key(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Judged:
+class ScoredImage:
     """An image with its result, or the reason why there is none.
 
     Attributes:
@@ -114,11 +114,11 @@ class Judged:
     several: bool = False
 
     @classmethod
-    def failed(cls, key: Key, error: str) -> Judged:
+    def failed(cls, key: Key, error: str) -> ScoredImage:
         """That of something that cannot be read."""
         return cls(key, None, None, 0.0, error)
 
-    def with_result(self, result: Result) -> Judged:
+    def with_result(self, result: Result) -> ScoredImage:
         """The same with another result."""
         return dataclasses.replace(self, result=result)
 
@@ -127,26 +127,26 @@ class Judged:
 Read = tuple[Sequence[Key], dict[str, np.ndarray]]
 
 
-def judge_files(detector: FittedDetector, paths: Sequence[str], workers: int = 0) -> Iterator[Judged]:
+def score_files(detector: FittedDetector, paths: Sequence[str], workers: int = 0) -> Iterator[ScoredImage]:
     """Every image in some files: those of files that hold one, then the pages of those that hold several.
 
     Each kind is in order; decoding, computing and what is done with the results overlap. `workers` processes
     decode files of one image; 0 decodes in threads of this one.
     """
     several: list[str] = []
-    for judged in judge_paths(detector, paths, workers):
-        if judged.several:
-            several.append(judged.key.path)
+    for scored in score_each(detector, paths, workers):
+        if scored.several:
+            several.append(scored.key.path)
         else:
-            yield judged
-    yield from judge_frames(detector, several)
+            yield scored
+    yield from score_frames(detector, several)
 
 
-def judge_frames(
+def score_frames(
     detector: FittedDetector,
     paths: Iterable[str],
     frames_of: Callable[[str], Iterator[Image.Image]] = read_pages,
-) -> Iterator[Judged]:
+) -> Iterator[ScoredImage]:
     """Score the images in files of several, which `frames_of` reads, in order.
 
     An image that does not decode is the last of its file, with the reason.
@@ -161,40 +161,42 @@ def judge_frames(
         ([key for key, _ in batch], stacked([row for _, row in batch]))
         for batch in batched(frames, detector.batch_size)
     )
-    return judge_ahead(detector, prefetch(batches, lambda batch: batch))
+    return score_ahead(detector, prefetch(batches, lambda batch: batch))
 
 
-def judge_paths(detector: FittedDetector, paths: Sequence[str], workers: int = 0) -> Iterator[Judged]:
+def score_each(detector: FittedDetector, paths: Sequence[str], workers: int = 0) -> Iterator[ScoredImage]:
     """One for each file, in order: that of its image, or one that says that the file holds several."""
     read = read_batches(paths, ReadImage(detector.canvas), detector.batch_size, workers)
     keys = (list(map(Key, part)) for part in batched(paths, detector.batch_size))
-    return judge_ahead(detector, _paired(keys, read))
+    return score_ahead(detector, _paired(keys, read))
 
 
-def judge_ahead(detector: FittedDetector, read: Iterable[Read]) -> Iterator[Judged]:
+def score_ahead(detector: FittedDetector, read: Iterable[Read]) -> Iterator[ScoredImage]:
     """`judge` of batches, in a thread that runs ahead."""
-    with contextlib.closing(prefetch(read, lambda batch: judge(detector, *batch))) as judged:  # type: ignore[type-var]
-        yield from itertools.chain.from_iterable(judged)
+    with contextlib.closing(prefetch(read, lambda batch: score_batch(detector, *batch))) as scored:  # type: ignore[type-var]
+        yield from itertools.chain.from_iterable(scored)
 
 
-def judge(detector: FittedDetector, keys: Sequence[Key], read: dict[str, np.ndarray]) -> list[Judged]:
+def score_batch(
+    detector: FittedDetector, keys: Sequence[Key], read: dict[str, np.ndarray]
+) -> list[ScoredImage]:
     """Images that were read, at most a batch of them, as `ReadImage` gives them, stacked."""
     detector.scorer.warm_up(detector.state)  # not to be counted as the first image's
     began = time.perf_counter()
     readable = read["error"] == b""
     sizes = [(int(height), int(width)) for height, width in read["size"][readable]]
-    results = iter(detector.judge(read["image"][readable], sizes) if sizes else [])
+    results = iter(detector.score(read["image"][readable], sizes) if sizes else [])
     share = 1000 * (time.perf_counter() - began) / max(len(sizes), 1)
-    judged = []
+    scored = []
     rows = zip(keys, read["image"], read["error"], read["milliseconds"], strict=True)
     for number, (key, image, error, milliseconds) in enumerate(rows):
         file = seen_in({name: read[name][number] for name in ("digest", "signature")})
         if error:
-            failed = Judged.failed(key, error.decode("utf-8", "ignore"))
-            judged.append(dataclasses.replace(failed, several=bool(read["several"][number])))
+            failed = ScoredImage.failed(key, error.decode("utf-8", "ignore"))
+            scored.append(dataclasses.replace(failed, several=bool(read["several"][number])))
         else:
-            judged.append(Judged(key, image, next(results), float(milliseconds) + share, file=file))
-    return judged
+            scored.append(ScoredImage(key, image, next(results), float(milliseconds) + share, file=file))
+    return scored
 
 
 def stacked(rows: Sequence[dict[str, Any]]) -> dict[str, np.ndarray]:

@@ -30,7 +30,7 @@ import numpy as np
 
 from vlmad_jax.errors import InputError
 from vlmad_jax.inspection.detector import Decision
-from vlmad_jax.inspection.held_out import GoodScores
+from vlmad_jax.inspection.held_out import ReferenceScores
 from vlmad_jax.methods import Detector
 
 # A logistic distribution with this scale has the standard deviation 1.
@@ -42,7 +42,7 @@ LEAST_SHARE = 1e-6
 
 
 @dataclass(frozen=True)
-class Limit:
+class Threshold:
     """Where good scores end.
 
     Attributes:
@@ -73,7 +73,7 @@ def needed(rate: float) -> int:
     return math.ceil(round(1 / rate, 9)) - 1
 
 
-def limit_of(scores: np.ndarray, rate: float, largest: float = math.inf) -> Limit:
+def threshold_of(scores: np.ndarray, rate: float, largest: float = math.inf) -> Threshold:
     """The threshold that good images exceed at `rate`.
 
     Args:
@@ -91,7 +91,7 @@ def limit_of(scores: np.ndarray, rate: float, largest: float = math.inf) -> Limi
         value = max(_tail(values, rate, largest), float(seen))
         rule = "normal tail" if images > 1 else "one image"
     scale = max(math.sqrt(_variance(values)[0]) * LOGISTIC, LEAST_SCALE * max(abs(value), LEAST_SCALE))
-    return Limit(value, scale, rule, 1 / (images + 1))
+    return Threshold(value, scale, rule, 1 / (images + 1))
 
 
 def _tail(values: np.ndarray, rate: float, largest: float) -> float:
@@ -149,7 +149,7 @@ class Rule:
     folds: int
 
 
-def decide(rule: Rule, detector: Detector, scores: GoodScores | None) -> tuple[Decision, dict[str, Any]]:
+def decide(rule: Rule, detector: Detector, scores: ReferenceScores | None) -> tuple[Decision, dict[str, Any]]:
     """The thresholds, and how they were made, as `detector.json` has it.
 
     "thresholds" are the one of each source, "above" the shares of the images and of their augmented copies
@@ -163,7 +163,10 @@ def decide(rule: Rule, detector: Detector, scores: GoodScores | None) -> tuple[D
         ]
         return Decision(most[0] / 2, GUESSED_SCALE, most[1] / 2, 0.0), {"rule": "guess", **_told(lines)}
     limits = {
-        name: (limit_of(x.image, rule.false_alarms, most[0]), limit_of(x.peak, rule.false_alarms, most[1]))
+        name: (
+            threshold_of(x.image, rule.false_alarms, most[0]),
+            threshold_of(x.peak, rule.false_alarms, most[1]),
+        )
         for name, x in (("own", scores.own), ("augmented", scores))
     }
     limit, peak = limits[rule.source]
@@ -197,7 +200,7 @@ def _told(lines: list[str]) -> dict[str, Any]:
 def _lines(
     rule: Rule,
     method: str,
-    limit: Limit,
+    limit: Threshold,
     thresholds: dict[str, float],
     shares: dict[str, float | None],
     images: int,
@@ -227,7 +230,7 @@ def _scored(rule: Rule, method: str, images: int) -> str:
     return f"each was held out of the memory{blocks}"
 
 
-def _basis(rule: Rule, limit: Limit, images: int) -> list[str]:
+def _basis(rule: Rule, limit: Threshold, images: int) -> list[str]:
     """What the wanted rate rests on."""
     if limit.rule == "rank":
         return [f"rests on: the rank among {images} images, whatever the distribution of scores"]

@@ -29,7 +29,7 @@ from vlmad_jax.methods import Scores
 OVERLAP = 0.25
 # `auto` gives an image one more tile a side for every so many times that it is larger than the detector's.
 SHRINKING = 4
-MOST = 8  # tiles a side
+MAX_TILES = 8  # tiles a side
 
 
 @dataclass(frozen=True)
@@ -60,14 +60,14 @@ class Tiling:
         """
         if wanted == "auto":
             width, height = np.median(images, axis=0) if images else (size, size)
-            rows, columns = (min(max(round(x / (SHRINKING * size)), 1), MOST) for x in (height, width))
+            rows, columns = (min(max(round(x / (SHRINKING * size)), 1), MAX_TILES) for x in (height, width))
             return cls.of(rows, columns, size)
         found = re.fullmatch(r"(\d{1,3})(?:x(\d{1,3}))?", wanted)
         if not found:
             raise InputError(f"--tiles={wanted}: give auto, a number, or rows and columns, for example 2x5")
         rows, columns = int(found[1]), int(found[2] or found[1])
-        if not (1 <= rows <= MOST and 1 <= columns <= MOST):
-            raise InputError(f"--tiles={wanted}: give 1 to {MOST} a side")
+        if not (1 <= rows <= MAX_TILES and 1 <= columns <= MAX_TILES):
+            raise InputError(f"--tiles={wanted}: give 1 to {MAX_TILES} a side")
         return cls.of(rows, columns, size)
 
     def __str__(self) -> str:

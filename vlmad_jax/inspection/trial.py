@@ -13,8 +13,8 @@ from tqdm import tqdm
 from vlmad_jax.backbones.clip import load_clip
 from vlmad_jax.data import DataSet
 from vlmad_jax.data.references import draw_references
-from vlmad_jax.inspection.fit import FitConfig, GoodFiles, fit_scorer
-from vlmad_jax.inspection.journal import score_paths
+from vlmad_jax.inspection.fit import FitConfig, ReferenceFiles, fit_scorer
+from vlmad_jax.inspection.journal import rows_of_files
 from vlmad_jax.inspection.saved import load_detector
 from vlmad_jax.inspection.scorer import Scorer
 from vlmad_jax.inspection.stream import Found
@@ -59,7 +59,7 @@ def trials(
     """Fits detectors of every category from drawn good images, saves them in `out`, and tries them.
 
     Args:
-      dataset: references come from its training images, what is judged are its test images.
+      dataset: references come from its training images, what is scored are its test images.
       config: how to fit; its object and references are those of each category.
       shots: good images, one number after another.
       seeds: of their draw.
@@ -74,7 +74,7 @@ def trials(
     cells = list(itertools.product(dataset.categories, shots, seeds))
     for category, count, seed in tqdm(cells, desc="trials", unit=" detectors", dynamic_ncols=True):
         references = draw_references(dataset, category, count, seed)
-        files = GoodFiles.of(category, [Found(str(sample.path), "") for sample in references])
+        files = ReferenceFiles.of(category, [Found(str(sample.path), "") for sample in references])
         tiling = Tiling.chosen(config.tiles, detector.size, list(files.sizes.values()))
         scorer = Scorer(detector, tiling, config.batch_size)
         named = replace(config, object_name=dataset.object_name(category), seed=seed)
@@ -84,7 +84,7 @@ def trials(
         loaded = load_detector(saved, batch_size=config.batch_size)
         labels = {sample.path: sample.label for sample in tested}
         scored = {0: list[float](), 1: list[float]()}
-        for row in score_paths(loaded, list(labels), workers):
+        for row in rows_of_files(loaded, list(labels), workers):
             if row.score is not None:
                 scored[labels[row.path]].append(row.score)
         thresholds = fitted.threshold["thresholds"]

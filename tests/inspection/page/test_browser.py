@@ -169,17 +169,17 @@ def test_from_dropping_to_a_refit(page: Page, tiny: Path, tmp_path: Path):
     assert load_detector(tiny).threshold == pytest.approx(between, abs=1e-6)
 
     before = page.score(0)
-    page.press("#words-panel summary")
-    page.one("#words-bad").clear()
-    page.one("#words-bad").send_keys("spotted {}\n{} with noise")
-    page.press("#words .primary")
-    page.told("Judged with these words too")
+    page.press("#prompts-panel summary")
+    page.one("#prompts-bad").clear()
+    page.one("#prompts-bad").send_keys("spotted {}\n{} with noise")
+    page.press("#prompts .primary")
+    page.told("Judged with these prompts too")
     assert page.score(0) != before
-    assert page.texts(".card .other")[0].startswith(f"its own words: {before} bad; these: ")
+    assert page.texts(".card .other")[0].startswith(f"its own prompts: {before} bad; these: ")
     page.press("[name=judge][value=own]")
     assert page.score(0) == before
-    page.one("#words-bad").send_keys("\nno braces")
-    page.press("#words .primary")
+    page.one("#prompts-bad").send_keys("\nno braces")
+    page.press("#prompts .primary")
     page.until(
         lambda: (
             page.texts("#problems p")
@@ -190,7 +190,7 @@ def test_from_dropping_to_a_refit(page: Page, tiny: Path, tmp_path: Path):
     assert "/words - Failed to load resource: the server responded with a status of 400" in refusal["message"]
     page.press("#own-words")
     page.told("Judged by its own words")
-    assert "no braces" not in page.one("#words-bad").get_property("value")
+    assert "no braces" not in page.one("#prompts-bad").get_property("value")
 
     page.press("#refit-panel summary")
     page.press("#refit-start")

@@ -18,9 +18,9 @@ from tests.inspection.conftest import part
 from tests.inspection.page.conftest import Client, serving
 from vlmad_jax import load_detector
 from vlmad_jax.inspection import FitConfig, FittedDetector, fit
-from vlmad_jax.inspection.page.desk import Desk
-from vlmad_jax.inspection.page.refit import Workshop
-from vlmad_jax.inspection.prompts import Words, reworded
+from vlmad_jax.inspection.page.refit import Refitter
+from vlmad_jax.inspection.page.review import Review
+from vlmad_jax.inspection.prompts import Prompts, reworded
 from vlmad_jax.methods import MethodOptions
 
 MARKUP = "<img src=x onerror=alert(1)>.png"
@@ -28,7 +28,7 @@ MARKUP = "<img src=x onerror=alert(1)>.png"
 
 @pytest.fixture(scope="module")
 def worded(good: Path, weights: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """WinCLIP, which has words, without good images."""
+    """WinCLIP, which has prompts, without good images."""
     out = tmp_path_factory.mktemp("worded") / "plate.vlmad"
     fit(FitConfig("winclip", "plate", weights=str(weights), options=MethodOptions(window_sizes=(2,))), out)
     return out
@@ -176,12 +176,12 @@ def test_other_words_give_other_scores_and_the_own_ones_stay(speaking: Client, t
     before = speaking.drop(part(9, spot=True)).json
     own = speaking("GET", "state").json["words"]
     assert own["bad"][0] == "damaged {}"
-    words = {"good": ["clean {}"], "bad": ["noisy {}", " {} with a spot "]}
-    state = speaking("POST", "words", words).json
+    prompts = {"good": ["clean {}"], "bad": ["noisy {}", " {} with a spot "]}
+    state = speaking("POST", "words", prompts).json
     assert state["words"] == own
     assert state["trial"] == {"good": ["clean {}"], "bad": ["noisy {}", "{} with a spot"]}
     (shown,) = state["images"]
-    expected = reworded(talker, Words.from_json(words))(part(9, spot=True))
+    expected = reworded(talker, Prompts.from_json(prompts))(part(9, spot=True))
     assert shown["own"] == before["own"]
     assert np.float32(shown["trial"]["score"]) == np.float32(expected.image)
     assert abs(shown["trial"]["score"] - shown["own"]["score"]) > 1e-4
@@ -192,11 +192,11 @@ def test_other_words_give_other_scores_and_the_own_ones_stay(speaking: Client, t
 
 
 def test_words_that_are_tried_can_be_kept(speaking: Client, tmp_path: Path):
-    words = {"good": ["clean {}"], "bad": ["noisy {}"]}
-    speaking("POST", "words", words)
+    prompts = {"good": ["clean {}"], "bad": ["noisy {}"]}
+    speaking("POST", "words", prompts)
     scored = speaking.drop(part(9, spot=True)).json["trial"]["score"]
     state = speaking("POST", "refit", {"name": "said.vlmad", "replace": False, "words": True}).json
-    assert (state["words"], state["trial"]) == (words, None)
+    assert (state["words"], state["trial"]) == (prompts, None)
     fitted = load_detector(tmp_path / "out/said.vlmad")
     assert np.float32(fitted(part(9, spot=True)).image) == np.float32(scored)
     assert fitted.scorer.detector.prompts.anomalous_states == ("noisy {}",)
@@ -205,18 +205,18 @@ def test_words_that_are_tried_can_be_kept(speaking: Client, tmp_path: Path):
 @pytest.mark.parametrize(
     ("words", "reason"),
     [
-        ({"good": [], "bad": ["{}"]}, "the words for good: 0 phrases"),
+        ({"good": [], "bad": ["{}"]}, "the prompts for good: 0 phrases"),
         ({"good": ["{}"], "bad": ["a scratch"]}, "'a scratch': write {} once"),
         ({"good": ["{0.__class__}"], "bad": ["{}"]}, "'{0.__class__}': write {} once"),
         ({"good": ["{} {}"], "bad": ["{}"]}, "'{} {}': write {} once"),
         ({"good": ["{}" + "x" * 200], "bad": ["{}"]}, "'{}xxx"),
-        ({"good": ["{}"] * 33, "bad": ["{}"]}, "the words for good: 33 phrases"),
-        ({"good": "{}", "bad": ["{}"]}, "the words are two lists"),
-        ({"good": [1], "bad": ["{}"]}, "the words are two lists"),
+        ({"good": ["{}"] * 33, "bad": ["{}"]}, "the prompts for good: 33 phrases"),
+        ({"good": "{}", "bad": ["{}"]}, "the prompts are two lists"),
+        ({"good": [1], "bad": ["{}"]}, "the prompts are two lists"),
     ],
 )
-def test_words_that_are_none_are_told_in_a_line(speaking: Client, words: dict, reason: str):
-    assert speaking("POST", "words", words).error.startswith(reason)
+def test_words_that_are_none_are_told_in_a_line(speaking: Client, prompts: dict, reason: str):
+    assert speaking("POST", "words", prompts).error.startswith(reason)
     assert speaking("GET", "state").json["trial"] is None
 
 
@@ -224,7 +224,7 @@ def test_methods_without_words_say_so(client: Client):
     state = client("GET", "state").json
     assert (state["words"], state["why_no_words"]) == (
         None,
-        "padim has no words to edit: it knows good images alone",
+        "padim has no prompts to edit: it knows good images alone",
     )
     answer = client("POST", "words", {"good": ["{}"], "bad": ["bad {}"]})
     assert answer.error == state["why_no_words"]
@@ -244,7 +244,7 @@ def test_many_at_once_are_all_judged(client: Client):
 
 def test_a_detector_in_a_folder_of_any_name(loaded: FittedDetector):
     name = Path(os.fsdecode(b"pi\xe8ce.vlmad"))
-    told = Desk(loaded, name, Workshop(name)).describe()
+    told = Review(loaded, name, Refitter(name)).describe()
     assert (told["name"], told["out"]) == ("pi\\xe8ce.vlmad", "pi\\xe8ce.vlmad")
     json.dumps(told, ensure_ascii=False).encode()  # as it is sent
 

@@ -22,14 +22,14 @@ from starlette.routing import Mount, Route
 
 from vlmad_jax.data.images import image_suffixes
 from vlmad_jax.errors import InputError
-from vlmad_jax.inspection.page.desk import Desk
-from vlmad_jax.inspection.page.guard import Guard, Refused, body, told
-from vlmad_jax.inspection.page.session import Shown
-from vlmad_jax.inspection.prompts import Words
+from vlmad_jax.inspection.page.guard import Guard, RefusedRequest, body, told
+from vlmad_jax.inspection.page.review import Review
+from vlmad_jax.inspection.page.session import PageImage
+from vlmad_jax.inspection.prompts import Prompts
 
-LARGEST_FILE = 64 * 2**20  # bytes of an image's file
-_LARGEST_FORM = 2**16  # bytes of what is typed or clicked
-_AT_ONCE = 2  # images that are received and judged together
+MAX_FILE = 64 * 2**20  # bytes of an image's file
+_MAX_FORM = 2**16  # bytes of what is typed or clicked
+_AT_ONCE = 2  # images that are received and scored together
 # The looks and the switch of dark and light are those of the report.
 _ASSETS = {
     "page.css": ("vlmad_jax.report", "text/css"),
@@ -40,9 +40,9 @@ _ASSETS = {
 }
 
 
-def application(desk: Desk, port: int, token: str) -> Guard:
-    """The ASGI application of a desk, guarded."""
-    handlers = Handlers(desk)
+def application(review: Review, port: int, token: str) -> Guard:
+    """The ASGI application of a review, guarded."""
+    handlers = Handlers(review)
     routes = [
         Route("/", handlers.page),
         Route("/assets/{name}", handlers.asset),
@@ -51,15 +51,17 @@ def application(desk: Desk, port: int, token: str) -> Guard:
         Route("/images/{number:int}", handlers.remove, methods=["DELETE"]),
         Route("/images/{number:int}/mark", handlers.mark, methods=["POST"]),
         Route("/images/{number:int}/{layer}", handlers.layer),
-        Route("/words", handlers.words, methods=["POST"]),
+        Route("/words", handlers.prompts, methods=["POST"]),
         Route("/threshold", handlers.threshold, methods=["POST"]),
         Route("/refit", handlers.refit, methods=["POST"]),
     ]
     problems: dict[Any, Any] = {
         InputError: lambda request, error: told(error),
-        HTTPException: lambda request, error: told(Refused(error.status_code, error.detail)),
+        HTTPException: lambda request, error: told(RefusedRequest(error.status_code, error.detail)),
         ClientDisconnect: lambda request, error: Response(status_code=400),  # nobody is there to read it
-        Exception: lambda request, error: told(Refused(500, "something broke; the terminal says what")),
+        Exception: lambda request, error: told(
+            RefusedRequest(500, "something broke; the terminal says what")
+        ),
     }
     return Guard(
         Starlette(routes=[Mount(f"/{token}", routes=routes)], exception_handlers=problems), port, token
@@ -67,17 +69,17 @@ def application(desk: Desk, port: int, token: str) -> Guard:
 
 
 class Handlers:
-    """Requests in, a desk asked in a thread, answers out."""
+    """Requests in, a review asked in a thread, answers out."""
 
-    def __init__(self, desk: Desk) -> None:
-        self.desk = desk
+    def __init__(self, review: Review) -> None:
+        self.review = review
         self._turns = asyncio.Semaphore(_AT_ONCE)
 
     async def page(self, request: Request) -> Response:
         """The page."""
         suffixes = ",".join(sorted(image_suffixes()))
-        description = await run_in_threadpool(self.desk.describe)
-        return HTMLResponse(_template().render(state=description, suffixes=suffixes, most=LARGEST_FILE))
+        description = await run_in_threadpool(self.review.describe)
+        return HTMLResponse(_template().render(state=description, suffixes=suffixes, most=MAX_FILE))
 
     async def asset(self, request: Request) -> Response:
         """Looks and behaviour of the page."""
@@ -89,19 +91,19 @@ class Handlers:
 
     async def state(self, request: Request) -> Response:
         """All that the page shows."""
-        return JSONResponse(await run_in_threadpool(self.desk.describe))
+        return JSONResponse(await run_in_threadpool(self.review.describe))
 
     async def add(self, request: Request) -> Response:
         """One image, its file as the body and its name as ?name=."""
         name = _shown_name(request.query_params.get("name", ""))
         async with self._turns:  # not all are in memory at once
-            content = await body(request, LARGEST_FILE)
-            shown = await run_in_threadpool(self.desk.session.add, name, content)
+            content = await body(request, MAX_FILE)
+            shown = await run_in_threadpool(self.review.session.add, name, content)
         return JSONResponse(shown.describe(), 201)
 
     async def remove(self, request: Request) -> Response:
         """Forgets an image."""
-        self.desk.session.remove(request.path_params["number"])
+        self.review.session.remove(request.path_params["number"])
         return JSONResponse({})
 
     async def mark(self, request: Request) -> Response:
@@ -109,21 +111,21 @@ class Handlers:
         mark = (await _form(request)).get("mark")
         if mark not in ("good", "bad", None):
             raise InputError("a mark is good, bad or null")
-        shown = self.desk.session.mark(request.path_params["number"], mark)
+        shown = self.review.session.mark(request.path_params["number"], mark)
         return JSONResponse(shown.describe())
 
     async def layer(self, request: Request) -> Response:
         """An image as people see it, or a heat map to lay over it."""
-        shown = self.desk.session.get(request.path_params["number"])
+        shown = self.review.session.get(request.path_params["number"])
         content, kind = _layers(shown).get(request.path_params["layer"], (None, ""))
         if content is None:
             raise HTTPException(404)
         return Response(content, media_type=kind)
 
-    async def words(self, request: Request) -> Response:
+    async def prompts(self, request: Request) -> Response:
         """{"good": [phrases], "bad": [phrases]} are tried; {} ends that."""
         form = await _form(request)
-        await run_in_threadpool(self.desk.session.try_words, Words.from_json(form) if form else None)
+        await run_in_threadpool(self.review.session.try_prompts, Prompts.from_json(form) if form else None)
         return await self.state(request)
 
     async def threshold(self, request: Request) -> Response:
@@ -131,21 +133,21 @@ class Handlers:
         value = (await _form(request)).get("threshold")
         if isinstance(value, bool) or not isinstance(value, (int, float)):
             raise InputError("a threshold is a number")
-        await run_in_threadpool(self.desk.save_threshold, value)
+        await run_in_threadpool(self.review.save_threshold, value)
         return await self.state(request)
 
     async def refit(self, request: Request) -> Response:
         """{"name": "nut-2.vlmad", "replace": false, "words": false}."""
         form = await _form(request)
-        name, replace, words = (form.get(key) for key in ("name", "replace", "words"))
-        if not (isinstance(name, str) and isinstance(replace, bool) and isinstance(words, bool)):
+        name, replace, prompts = (form.get(key) for key in ("name", "replace", "words"))
+        if not (isinstance(name, str) and isinstance(replace, bool) and isinstance(prompts, bool)):
             raise InputError("a refit takes a name, and true or false for replace and words")
-        left_out = await run_in_threadpool(self.desk.refit, name, replace, words)
-        description = await run_in_threadpool(self.desk.describe)
-        return JSONResponse(description | {"left_out": left_out})
+        skipped = await run_in_threadpool(self.review.refit, name, replace, prompts)
+        description = await run_in_threadpool(self.review.describe)
+        return JSONResponse(description | {"left_out": skipped})
 
 
-def _layers(shown: Shown) -> dict[str, tuple[bytes | None, str]]:
+def _layers(shown: PageImage) -> dict[str, tuple[bytes | None, str]]:
     trial = None if shown.trial is None else shown.trial.heat
     return {
         "image": (shown.image, "image/jpeg"),
@@ -162,9 +164,9 @@ def _shown_name(name: str) -> str:
 
 async def _form(request: Request) -> dict[str, Any]:
     try:
-        form = json.loads(await body(request, _LARGEST_FORM))
+        form = json.loads(await body(request, _MAX_FORM))
     except (ValueError, RecursionError) as error:
-        if isinstance(error, Refused):
+        if isinstance(error, RefusedRequest):
             raise
         raise InputError("the request is no JSON; load the page again") from None
     if not isinstance(form, dict):
@@ -194,7 +196,7 @@ class Server:
       InputError: the port is taken.
     """
 
-    def __init__(self, desk: Desk, port: int = 0) -> None:
+    def __init__(self, review: Review, port: int = 0) -> None:
         self._socket = socket.socket()
         try:
             self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -210,7 +212,7 @@ class Server:
         self.url = f"http://{HOST}:{self.port}/{token}/"
         self._server = uvicorn.Server(
             uvicorn.Config(
-                application(desk, self.port, token),
+                application(review, self.port, token),
                 log_level="warning",
                 access_log=False,
                 lifespan="off",

@@ -32,7 +32,7 @@ HEADERS = {
 _ASKING = frozenset(("GET", "HEAD"))  # methods that change nothing
 
 
-class Refused(InputError):
+class RefusedRequest(InputError):
     """A request that is not answered, with its HTTP status."""
 
     def __init__(self, status: int, reason: str) -> None:
@@ -64,33 +64,37 @@ class Guard:
 
         try:
             self.check(scope["method"], scope["path"], Headers(scope=scope))
-        except Refused as reason:
+        except RefusedRequest as reason:
             await told(reason)(scope, receive, send_guarded)
             return
         await self.app(scope, receive, send_guarded)
 
     def check(self, method: str, path: str, headers: Mapping[str, str]) -> None:
-        """Raises Refused unless a request is one of the page's own."""
+        """Raises RefusedRequest unless a request is one of the page's own."""
         hosts = [f"{name}:{self.port}" for name in ("127.0.0.1", "localhost")]
         if headers.get("host") not in hosts:
-            raise Refused(421, f"this is only answered at {hosts[0]}; open the address that was printed")
+            raise RefusedRequest(
+                421, f"this is only answered at {hosts[0]}; open the address that was printed"
+            )
         if not secrets.compare_digest(path.split("/")[1].encode(), self.token.encode()):
-            raise Refused(403, "the address lacks its token; open the one that was printed at the start")
+            raise RefusedRequest(
+                403, "the address lacks its token; open the one that was printed at the start"
+            )
         if method in _ASKING:
             return
         if headers.get("origin", "http://" + headers["host"]) != "http://" + headers["host"]:
-            raise Refused(403, "another page asked; use the page at the address that was printed")
+            raise RefusedRequest(403, "another page asked; use the page at the address that was printed")
 
 
 def told(error: InputError) -> JSONResponse:
     """An error as one line of JSON."""
-    status = error.status if isinstance(error, Refused) else 400
+    status = error.status if isinstance(error, RefusedRequest) else 400
     return JSONResponse({"error": shown(" ".join(str(error).split()))}, status)
 
 
 async def body(request: Request, most: int) -> bytes:
-    """The body of a request; raises Refused once it has more than `most` bytes, whatever it says."""
-    refused = Refused(413, f"more than {most / 2**20:.3g} MB were sent; send less at a time")
+    """The body of a request; raises RefusedRequest once it has more than `most` bytes, whatever it says."""
+    refused = RefusedRequest(413, f"more than {most / 2**20:.3g} MB were sent; send less at a time")
     length = request.headers.get("content-length", "0")
     if not length.isdecimal() or int(length) > most:
         raise refused

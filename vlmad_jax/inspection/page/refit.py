@@ -10,10 +10,10 @@ from pathlib import Path
 
 from vlmad_jax.errors import InputError
 from vlmad_jax.inspection.detector import FittedDetector
-from vlmad_jax.inspection.fit import FitConfig, GoodFiles, fit_scorer
+from vlmad_jax.inspection.fit import FitConfig, ReferenceFiles, fit_scorer
 from vlmad_jax.inspection.manifest import check_out
-from vlmad_jax.inspection.page.session import Shown
-from vlmad_jax.inspection.prompts import Words, with_words
+from vlmad_jax.inspection.page.session import PageImage
+from vlmad_jax.inspection.prompts import Prompts, with_prompts
 from vlmad_jax.inspection.saved import load_again, saved_params
 from vlmad_jax.inspection.scorer import Scorer
 from vlmad_jax.inspection.stream import Found, find
@@ -27,7 +27,7 @@ _NAME = re.compile(r"\w[\w-]{0,59}(\.\w[\w-]{0,19})?", re.ASCII)
 
 
 @dataclass(frozen=True)
-class Workshop:
+class Refitter:
     """Where refitted detectors are made.
 
     Attributes:
@@ -57,10 +57,10 @@ class Workshop:
         self,
         detector: FittedDetector,
         saved: Path,
-        marked: Sequence[Shown],
+        marked: Sequence[PageImage],
         name: str,
         overwrite: bool,
-        words: Words | None,
+        prompts: Prompts | None,
     ) -> tuple[FittedDetector, list[Found]]:
         """Makes a detector and saves it.
 
@@ -70,7 +70,7 @@ class Workshop:
           marked: images that people call good; kept in the folder, for the next time.
           name: of the directory to write.
           overwrite: replace a detector of that name.
-          words: to be used from now on; None keeps those it has.
+          prompts: to be used from now on; None keeps those it has.
 
         Returns:
           The detector, and what was left out, with the reason.
@@ -80,24 +80,26 @@ class Workshop:
         """
         out = self.path(name)
         check_out(out, overwrite)
-        if not marked and words is None:
+        if not marked and prompts is None:
             raise InputError("nothing was changed; mark a good image as good first, or use other words")
         config = config_of(detector)
         method = detector.scorer.detector
         scorer = Scorer(
-            method if words is None else with_words(method, words), detector.scorer.tiling, config.batch_size
+            method if prompts is None else with_prompts(method, prompts),
+            detector.scorer.tiling,
+            config.batch_size,
         )
         before = self._before(detector)
         paths = before + [Found(self._keep(shown)) for shown in marked]
-        files = GoodFiles.of(str(self.out), paths) if paths else None
-        for lost in files.left_out if files else ():
+        files = ReferenceFiles.of(str(self.out), paths) if paths else None
+        for lost in files.skipped if files else ():
             raise InputError(
                 f"{lost.path}: {lost.error}; the good images must be where they were, or --references "
                 "say where"
             )
         fitted = fit_scorer(config, scorer, saved_params(saved), files, out, overwrite)
-        left_out = fitted.good.left_out if fitted.good else []
-        return load_again(out, method.clip, detector.batch_size), left_out
+        skipped = fitted.good.skipped if fitted.good else []
+        return load_again(out, method.clip, detector.batch_size), skipped
 
     def _before(self, detector: FittedDetector) -> list[Found]:
         """The good images that a detector was made of, where they are now.
@@ -123,7 +125,7 @@ class Workshop:
                 )
         return [by_content.get(digest, Found(str(path))) for path, digest in zip(paths, digests, strict=True)]
 
-    def _keep(self, shown: Shown) -> str:
+    def _keep(self, shown: PageImage) -> str:
         """Writes an image's file, named by its content, if it is not there; returns its path."""
         digest = hashlib.sha256(shown.content).hexdigest()[:16]
         path = (self.out / KEPT / digest).with_suffix(Path(shown.name).suffix.lower()).absolute()
