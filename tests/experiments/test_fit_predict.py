@@ -77,7 +77,7 @@ def test_a_detector_from_good_images(
     assert lines == [
         "tiles: 1 x 1 of 64 x 64 pixels, of images resized to 64 x 64",
         f"threshold: {detector.threshold:.6g}, from {named[source]}",
-        f"the other: {told['thresholds'][other]:.6g}, from {named[other]} (--threshold_from={other})",
+        f"alternative: {told['thresholds'][other]:.6g}, from {named[other]} (--threshold_from={other})",
         f"above it: {above[0]:.1%} of 4 reference images, {above[1]:.1%} of 4 augmented copies; "
         "each was held out of the memory",
         "wanted: 20% false alarms",
@@ -85,8 +85,7 @@ def test_a_detector_from_good_images(
         f"the detector is {out}",
     ]
     assert done.stderr == (
-        "winclip learns from 4 reference images, makes 4 memories that each lack some of them, "
-        "and scores 8 images\n"
+        "fitting winclip to 4 reference images: scoring 8 images by 4 memories that each lack some of them\n"
     )
     assert told["thresholds"]["own"] == max(x for copy, x in scores if not copy)  # rank 4 of 4
     assert told["thresholds"]["augmented"] >= told["thresholds"]["own"]
@@ -101,9 +100,9 @@ def test_a_detector_from_good_images(
     tiled = here(capsys, "fit", "--method=padim", *flags[:3], f"--out={out}", "--overwrite", "--tiles=1x2")
     assert "tiles: 1 x 2 of 64 x 64 pixels, of images resized to 112 x 64\n" in tiled.stdout
     assert (
-        "\nwanted: 1% false alarms\nrests on: a normal tail of the scores, which is assumed\n" in tiled.stdout
+        "\nwanted: 1% false alarms\nrests on: the assumption that scores have a normal tail\n" in tiled.stdout
     )
-    assert "\nwithout it: 4 images support 20%; 99 support what is wanted\n" in tiled.stdout
+    assert "\nwithout it: 4 images support 20%; 99 support the wanted rate\n" in tiled.stdout
     assert load_detector(out).canvas == (64, 112)
 
 
@@ -116,7 +115,7 @@ def test_a_name_alone_gives_a_guess(
     done = here(capsys, "fit", *faster, "--dtype=int8", *flags)
     why, rest = done.stdout.split("\n", 1)
     assert why.startswith("method winclip, as no --method is given: it works from prompts alone")
-    assert "\nthreshold: 0.5, a guess, halfway between good and bad\n" in rest
+    assert "\nthreshold: 0.5, a guess halfway between good and bad\n" in rest
     detector = load_detector(out)
     assert (detector.threshold, detector.decision.pixel_threshold) == (0.5, 0.5)
     assert detector.description["threshold"]["rule"] == "guess"
@@ -164,8 +163,8 @@ def test_answers_and_exit_codes(
     assert again.code == 2  # of what the first run found
     assert again.stdout.splitlines() == [
         f"0 good, 0 bad, 1 could not be scored; results are in {out}",
-        "2 rows kept from before, and not counted above: 1 good, 1 bad",
-        f"bad: {new / 'spotted.png'} (kept from before)",
+        "2 rows kept from an earlier run and not counted above: 1 good, 1 bad",
+        f"bad: {new / 'spotted.png'} (from an earlier run)",
     ]
     kinder = here(capsys, "predict", str(plate), str(new), f"--out={out}2", "--threshold=1e9")
     assert (kinder.code, kinder.stdout[:13]) == (0, "2 good, 0 bad")
@@ -260,8 +259,10 @@ def test_a_run_that_is_killed_goes_on(
     done = here(capsys, "predict", *flags)
     assert done.code == 0
     before = kept.count(b"\n")
-    assert done.stdout.startswith(f"{160 - before} good, 0 bad, 0 could not be judged")
-    assert f"{before} rows kept from before, and not counted above: {before} good, 0 bad" in done.stdout
+    assert done.stdout.startswith(f"{160 - before} good, 0 bad, 0 could not be scored")
+    assert (
+        f"{before} rows kept from an earlier run and not counted above: {before} good, 0 bad" in done.stdout
+    )
     content = (out / "scores.jsonl").read_bytes()
     assert content.startswith(kept)
     assert len(lines(content.decode())) == content.count(b"\n") == 160

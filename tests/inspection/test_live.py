@@ -86,7 +86,7 @@ def test_a_folder_is_followed_while_it_fills(tmp_path: Path):
     found = names(score_live(detector(batch_size=1), arrivals))
     writer.join()
     assert found["never.png"].startswith("does not decode")
-    assert found["notes.txt"] == "is no image by its name (.txt)"
+    assert found["notes.txt"] == "is not an image by its name (.txt)"
     assert {k: x for k, x in found.items() if k not in ("never.png", "notes.txt")} == {
         "first.png": False,
         "second.png": True,

@@ -57,12 +57,12 @@ EXPECTED = {
     "empty.png": "does not decode (cannot identify image file",
     "text.jpg": "does not decode (cannot identify image file",
     "cut.png": "does not decode (",
-    "notes.txt": "is no image by its name (.txt)",
+    "notes.txt": "is not an image by its name (.txt)",
     "bomb.png": "has 30,000 x 30,000 pixels, more than 200 million",
     "pipe.png": "is no file",
     "self.png": "does not decode ([Errno 40] Too many levels of symbolic links",
     "gone.png": "no such image",
-    "sub/loop": "leads to a folder that was seen before",
+    "sub/loop": "leads to a folder that was listed already",
 }
 
 
@@ -130,7 +130,7 @@ def test_a_second_run_does_what_is_missing(tmp_path: Path, monkeypatch: pytest.M
     before = (out / "scores.jsonl").read_text().splitlines()[:2]
     grey(20, folder / "late.png")
     counts = predict(model, [str(folder)], out, PredictConfig())
-    assert counts == Counts(1, 0, 0, kept=1, kept_bad=1, bad_images=[f"{bad_one} (kept from before)"])
+    assert counts == Counts(1, 0, 0, kept=1, kept_bad=1, bad_images=[f"{bad_one} (from an earlier run)"])
     assert counts.any_bad
     lines = (out / "scores.jsonl").read_text().splitlines()
     assert lines[:2] == before
@@ -160,7 +160,7 @@ def test_a_file_that_changed_is_judged_again(tmp_path: Path, capsys: pytest.Capt
     os.utime(folder / "a.bmp")
     counts = predict(detector(), [str(folder)], out, PredictConfig(save_maps=True))
     assert counts == Counts(bad=1, kept=2, bad_images=[str(folder / "b.bmp")])
-    assert "files scored again, because their content changed: 1\n" in capsys.readouterr().err
+    assert "files scored again because their content changed: 1\n" in capsys.readouterr().err
     assert bad(out) == [("a.bmp", "good"), ("c.bmp", "good"), ("b.bmp", "bad")]
     assert (out / "scores.jsonl").read_text().splitlines()[:2] == kept
     assert next((out / "maps").rglob("b.bmp.png")).read_bytes() != map_before
@@ -231,7 +231,7 @@ def test_every_page_is_judged(tmp_path: Path):
     lines = (out / "scores.jsonl").read_text().splitlines(keepends=True)
     (out / "scores.jsonl").write_text("".join(lines[:3]))
     counts = predict(detector(), [str(folder)], out, PredictConfig(save_maps=True))
-    assert counts == Counts(1, 0, 0, kept=2, kept_bad=1, bad_images=[f"{bad_one} (kept from before)"])
+    assert counts == Counts(1, 0, 0, kept=2, kept_bad=1, bad_images=[f"{bad_one} (from an earlier run)"])
     assert [(Path(row["path"]).name, row["frame"], row["decision"]) for row in rows(out)] == expected
     assert (out / "scores.jsonl").read_text().splitlines(keepends=True)[:3] == lines[:3]
     with pytest.raises(InputError, match=r"a\.tif: holds 3 images where one is read; save each as a file"):
@@ -265,19 +265,19 @@ def test_the_summary_names_the_bad_ones_up_to_ten(tmp_path: Path):
     for number in range(8):
         grey(250, folder / f"{number}.png")
     counts = predict(detector(), [str(folder)], out, PredictConfig())
-    assert (str(counts), counts.told()) == (
-        "0 good, 8 bad, 0 could not be judged",
+    assert (str(counts), counts.lines()) == (
+        "0 good, 8 bad, 0 could not be scored",
         [f"bad: {folder / f'{number}.png'}" for number in range(8)],
     )
     for number in range(8, 12):
         grey(250 if number > 8 else 10, folder / f"{number}.png")
     counts = predict(detector(), [str(folder)], out, PredictConfig())
-    assert (str(counts), counts.told()) == (
-        "1 good, 3 bad, 0 could not be judged",
+    assert (str(counts), counts.lines()) == (
+        "1 good, 3 bad, 0 could not be scored",
         [
-            "8 rows kept from before, and not counted above: 0 good, 8 bad",
+            "8 rows kept from an earlier run and not counted above: 0 good, 8 bad",
             *(f"bad: {folder / f'{number}.png'}" for number in range(9, 12)),
-            *(f"bad: {folder / f'{number}.png'} (kept from before)" for number in range(7)),
+            *(f"bad: {folder / f'{number}.png'} (from an earlier run)" for number in range(7)),
             "bad: 1 more",
         ],
     )

@@ -17,8 +17,12 @@ RNG = np.random.default_rng(0)
 
 def test_with_enough_images_it_is_the_conformal_rank():
     scores = RNG.permutation(np.arange(1.0, 200.0))[:, None]  # 199 of them
-    limit = threshold_of(scores, 0.01)
-    assert (limit.value, limit.rule, limit.supported) == (198, "rank", 1 / 200)  # ceil(200 x 0.99)
+    threshold = threshold_of(scores, 0.01)
+    assert (threshold.value, threshold.rule, threshold.supported) == (
+        198,
+        "rank",
+        1 / 200,
+    )  # ceil(200 x 0.99)
     assert threshold_of(scores, 0.1).value == 180
     assert [needed(rate) for rate in (0.5, 0.1, 0.05, 0.01, 0.001)] == [1, 9, 19, 99, 999]
     assert threshold_of(scores[:99], 0.01).value == scores[:99].max()
@@ -34,13 +38,13 @@ def test_augmentations_that_score_higher_raise_the_rank():
 def test_with_few_it_is_the_prediction_limit_of_a_normal_sample():
     scores = np.array([[3.0], [4.0], [8.0], [5.0]])
     expected = scores.mean() + stats.t.ppf(0.99, 3) * scores.std(ddof=1) * math.sqrt(1 + 1 / 4)
-    limit = threshold_of(scores, 0.01)
-    assert limit.value == pytest.approx(expected)
-    assert (limit.rule, limit.supported) == ("normal tail", 0.2)
-    assert limit.scale == pytest.approx(scores.std(ddof=1) * math.sqrt(3) / math.pi)
+    threshold = threshold_of(scores, 0.01)
+    assert threshold.value == pytest.approx(expected)
+    assert (threshold.rule, threshold.supported) == ("normal tail", 0.2)
+    assert threshold.scale == pytest.approx(scores.std(ddof=1) * math.sqrt(3) / math.pi)
 
 
-def test_augmentations_are_no_images_of_their_own():
+def test_augmentations_do_not_count_as_images():
     own = np.array([[3.0], [4.0], [8.0], [5.0]])
     alone = threshold_of(own, 0.01).value
     assert threshold_of(np.repeat(own, 9, axis=1), 0.01).value == pytest.approx(alone)  # copies add nothing
@@ -66,7 +70,7 @@ def test_the_wanted_rate_is_kept():
         assert 0.025 < np.mean(exceeded) < 0.06, (images, largest)
 
 
-def test_it_stays_above_what_was_seen_and_below_what_there_can_be():
+def test_it_stays_above_the_scores_and_below_their_bound():
     skewed = np.array([[0.1], [0.1], [0.1], [0.1], [0.1], [0.1], [0.1], [0.1], [0.1], [9.0]])
     assert threshold_of(skewed, 0.45).value == 9.0 or threshold_of(skewed, 0.45).rule == "rank"
     assert threshold_of(skewed, 0.08).value >= 9.0
@@ -77,16 +81,16 @@ def test_it_stays_above_what_was_seen_and_below_what_there_can_be():
 
 def test_one_image_and_no_spread():
     one = np.array([[1.0, 2.0, 3.0]])
-    limit = threshold_of(one, 0.01)
-    assert limit.value == pytest.approx(2 + stats.t.ppf(0.99, 2) * math.sqrt(1 + 1 / 3))
-    assert (limit.rule, limit.supported) == ("one image", 0.5)
+    threshold = threshold_of(one, 0.01)
+    assert threshold.value == pytest.approx(2 + stats.t.ppf(0.99, 2) * math.sqrt(1 + 1 / 3))
+    assert (threshold.rule, threshold.supported) == ("one image", 0.5)
     still = threshold_of(np.full((4, 3), 0.25), 0.01)
     assert still.value == 0.25
     assert still.scale > 0
 
 
 @pytest.mark.parametrize("rate", [0, -1, 0.6, float("nan")])
-def test_a_rate_that_is_none_is_refused(rate: float):
+def test_a_rate_out_of_range_is_refused(rate: float):
     with pytest.raises(InputError, match=r"give a share above 0 and at most 0\.5"):
         check_rate(rate)
 
@@ -109,31 +113,31 @@ ALL = ReferenceScores(SCORES, SCORES / 2, SCORES / 4)
 
 
 @pytest.mark.parametrize(("source", "used"), [("own", OWN), ("augmented", SCORES)])
-def test_the_threshold_is_made_of_the_scores_that_are_asked_for(source: str, used: np.ndarray) -> None:
-    decision, told = decide(Rule(0.1, source, 2, 10), Brightness(NoClip()), ALL)
+def test_the_threshold_is_made_from_the_chosen_scores(source: str, used: np.ndarray) -> None:
+    decision, described = decide(Rule(0.1, source, 2, 10), Brightness(NoClip()), ALL)
     expected = {
         "own": threshold_of(OWN, 0.1, 1.0).value,
         "augmented": threshold_of(SCORES, 0.1, 1.0).value,
     }
-    assert told["thresholds"] == expected
+    assert described["thresholds"] == expected
     assert expected["own"] < expected["augmented"]
     assert decision.threshold == expected[source]
     assert decision.pixel_threshold == threshold_of(used / 2, 0.1, 1.0).value
     assert decision.pixel_low == pytest.approx(SCORES.mean() / 4)
     shares = {"own": {"own": 0.0, "augmented": 0.75}, "augmented": {"own": 0.0, "augmented": 0.15}}
-    assert told["above"] == shares[source]  # of 10 images, and of their 20 copies
-    assert told["text"] == "; ".join(told["lines"])
+    assert described["above"] == shares[source]  # of 10 images, and of their 20 copies
+    assert described["text"] == "; ".join(described["lines"])
 
 
-def test_of_one_image_there_are_only_copies() -> None:
+def test_one_image_has_only_copies() -> None:
     one = ReferenceScores(*(x[:1] for x in ALL))
-    decision, told = decide(Rule(0.1, "own", 3, 1), Brightness(NoClip()), one)
-    assert told["thresholds"]["own"] == told["thresholds"]["augmented"] == decision.threshold
-    assert told["above"]["own"] is None
-    assert [line.partition(":")[0] for line in told["lines"]] == [
+    decision, described = decide(Rule(0.1, "own", 3, 1), Brightness(NoClip()), one)
+    assert described["thresholds"]["own"] == described["thresholds"]["augmented"] == decision.threshold
+    assert described["above"]["own"] is None
+    assert [line.partition(":")[0] for line in described["lines"]] == [
         "threshold",
         "above it",
         "wanted",
         "rests on",
     ]
-    assert "; scored by a memory of the one image" in told["lines"][1]
+    assert "; scored by a memory of that image" in described["lines"][1]

@@ -26,7 +26,7 @@ _EIGHT_NEIGHBOURS = np.ones((3, 3))
 
 
 class Box(NamedTuple):
-    """A region, in pixels of the image: its left upper corner, its size, and the map's maximum in it."""
+    """A region in pixels of the image: its upper left corner, its size, and the map's maximum inside it."""
 
     x: int
     y: int
@@ -36,12 +36,14 @@ class Box(NamedTuple):
 
 
 def boxes_of(anomaly_map: np.ndarray, threshold: float, size: tuple[int, int]) -> tuple[Box, ...]:
-    """The regions above a threshold, from the highest peak down; pixels that touch, corners too, are one.
+    """Return the boxes of the regions above a threshold, highest peak first.
+
+    Pixels that touch, even at a corner, belong to one region.
 
     Args:
       anomaly_map: (rows, columns) of any size, which covers the image.
-      threshold: pixels above it count.
-      size: (height, width) of the image, in whose pixels boxes are, rounded outwards.
+      threshold: pixels above it belong to a region.
+      size: (height, width) of the image. Boxes are in its pixels, rounded outwards.
 
     >>> boxes_of(np.array([[0, 0, 0, 0], [0, 0, 2, 3]]), 1, (20, 80))
     (Box(x=40, y=10, width=40, height=10, peak=3.0),)
@@ -63,13 +65,13 @@ def boxes_of(anomaly_map: np.ndarray, threshold: float, size: tuple[int, int]) -
 
 @dataclass(frozen=True)
 class Decision:
-    """Where good ends.
+    """The thresholds that turn scores into decisions.
 
     Attributes:
-      threshold: image scores above it are bad.
-      scale: of the logistic function that makes a probability of a score, above 0.
-      pixel_threshold: pixels of the map above it belong to a defect.
-      pixel_low: the map's value on good images, the dark end of heat maps.
+      threshold: an image with a score above it is bad.
+      scale: scale of the logistic function that turns a score into a probability, above 0.
+      pixel_threshold: map values above it belong to a defect.
+      pixel_low: mean map value of normal images, the dark end of heat maps.
     """
 
     threshold: float
@@ -78,14 +80,14 @@ class Decision:
     pixel_low: float
 
     def bad(self, score: float) -> bool:
-        """Whether an image with that score is bad."""
+        """Return whether an image with that score is bad."""
         return score > self.threshold
 
     def probability(self, score: float) -> float:
-        """How sure it is that the image is bad: 0 to 1, rising with the score, 0.5 at the threshold.
+        """Return 1 / (1 + exp((threshold - score) / scale)): 0 to 1, 0.5 at the threshold.
 
-        1 / (1 + exp((threshold - score) / scale)). No defective image was seen, so it is no frequency of
-        defects; it says how far from the threshold a score lies, measured by the spread of good ones.
+        Fitting sees no defective image, so this is not a frequency of defects. It tells how far a score lies
+        from the threshold, in units of the spread of normal scores.
         """
         from scipy.special import expit  # slow to import
 
@@ -93,28 +95,28 @@ class Decision:
 
     @property
     def colours(self) -> tuple[float, float]:
-        """Values of a map at the ends of the scale of colours, the same for all images.
+        """Map values at the two ends of the colour scale, the same for all images.
 
-        Black is what good images have on average, the middle is at the pixel threshold.
+        Black is the mean of normal images; the middle of the scale is the pixel threshold.
         """
         return self.pixel_low, max(self.pixel_low, 2 * self.pixel_threshold - self.pixel_low)
 
     def describe(self) -> dict[str, Any]:
-        """The fields by name."""
+        """Return the fields by name."""
         return asdict(self)
 
 
 @dataclass(frozen=True, eq=False)
 class Result:
-    """Good or not, where, how sure.
+    """The scores of one image and the decision on it.
 
     Attributes:
-      image: the score of the image, higher is worse.
-      probability: how sure it is that the image is bad, 0 to 1; 0.5 at the threshold.
+      image: score of the image, higher is more anomalous.
+      probability: probability that the image is bad, 0 to 1, see `Decision.probability`.
       bad: whether the score is above the threshold.
-      canvas_map: float32, the map at the size at which it was computed.
+      canvas_map: float32 anomaly map at the size at which it was computed.
       size: (height, width) of the image.
-      decision: the thresholds that it was scored by.
+      decision: the thresholds that were applied.
     """
 
     image: float
@@ -126,15 +128,15 @@ class Result:
 
     @classmethod
     def of(cls, score: float, canvas_map: np.ndarray, size: tuple[int, int], decision: Decision) -> Result:
-        """The result of a score and a map."""
+        """Apply thresholds to a score and a map."""
         probability, bad = decision.probability(score), decision.bad(score)
         return cls(float(score), probability, bad, canvas_map, size, decision)
 
     @functools.cached_property
     def map(self) -> np.ndarray:
-        """float32 (height, width): a score for each pixel of the image, higher is worse.
+        """Anomaly map of the image, float32 (height, width), higher is more anomalous.
 
-        Interpolated bilinearly from `canvas_map` when first asked for.
+        It is interpolated bilinearly from `canvas_map` when it is first used.
         """
         height, width = self.size
         whole = Image.fromarray(self.canvas_map).resize((width, height), Image.Resampling.BILINEAR)
@@ -142,9 +144,9 @@ class Result:
 
     @functools.cached_property
     def boxes(self) -> tuple[Box, ...]:
-        """The regions of the map above the pixel threshold, worst first, in pixels of the image.
+        """Boxes of the regions of `canvas_map` above the pixel threshold, highest peak first.
 
-        Taken from `canvas_map`. An image can be bad without any: the two thresholds are of their own.
+        They are in pixels of the image. A bad image can have none, because the two thresholds are separate.
         """
         return boxes_of(self.canvas_map, self.decision.pixel_threshold, self.size)
 
@@ -153,14 +155,13 @@ AnyImage = str | Path | np.ndarray | Image.Image
 
 
 def as_image(image: AnyImage) -> Image.Image:
-    """An image as RGB with 8 bits.
+    """Return an image as 8-bit RGB.
 
     Args:
-      image: a path, which is read as `open_image` does; a PIL image, likewise; an array uint8 (height,
-        width), grey, or (height, width, 3).
+      image: a path; a PIL image; or an array uint8 (height, width), which is grey, or (height, width, 3).
 
     Raises:
-      InputError: anything else, or an image that does not decode.
+      InputError: the image is of another kind, or does not decode.
     """
     if isinstance(image, (str, Path)):
         return open_image(image)
@@ -170,24 +171,24 @@ def as_image(image: AnyImage) -> Image.Image:
     if pixels.dtype != np.uint8 or pixels.ndim not in (2, 3) or pixels.shape[2:] not in ((), (1,), (3,)):
         raise InputError(
             f"the image is {pixels.dtype} {list(pixels.shape)}; give uint8 [height, width, 3] or "
-            "[height, width], a path, or a PIL image; of several, a list"
+            "[height, width], a path, or a PIL image; give several images as a list"
         )
     if not pixels.size:
-        raise InputError(f"the image is empty, {list(pixels.shape)}; give one with pixels")
+        raise InputError(f"the image is empty, {list(pixels.shape)}; give an image with pixels")
     grey = pixels.shape[2:] == (1,)
     return Image.fromarray(pixels[..., 0] if grey else pixels).convert("RGB")
 
 
 @dataclass(frozen=True, eq=False)
 class FittedDetector:
-    """A method, its state for one product, and the thresholds; can be called from any thread.
+    """A method, its state for one category, and its thresholds; any thread may call it.
 
     Attributes:
-      scorer: the method on canvases of images.
-      state: what `Detector.prepare` made of the good images and the product's name.
+      scorer: scores canvases, which are images resized to `canvas`.
+      state: the result of `Detector.prepare` for the reference images and the object's name.
       decision: the thresholds.
-      description: all that is known of how it was made, as `detector.json` has it.
-      checksum: of the saved directory; changes with anything in it.
+      description: the contents of `detector.json`, which tell how the detector was fitted.
+      checksum: checksum of the saved directory, which changes with every file in it.
     """
 
     scorer: Scorer
@@ -210,62 +211,64 @@ class FittedDetector:
     def __call__(self, images: list[Any] | tuple[Any, ...]) -> list[Result]: ...
 
     def __call__(self, images: AnyImage | list[Any] | tuple[Any, ...]) -> Result | list[Result]:
-        """What it says of an image, or of each of a list.
+        """Return the result of an image, or a list with the result of each image of a list.
 
-        An image is a path, a PIL image, or uint8 (height, width, 3) or (height, width), of any size.
+        An image is a path, a PIL image, or an array uint8 (height, width, 3) or (height, width), of any size.
 
         Raises:
-          InputError: something else, or an image that does not decode.
+          InputError: an image is of another kind, or does not decode.
         """
         if not isinstance(images, (list, tuple)):
             return self([images])[0]
         results: list[Result] = []
-        for first in range(0, len(images), self.batch_size):  # large images are let go of soon
+        for first in range(0, len(images), self.batch_size):  # large images are freed soon
             shown = [as_image(image) for image in images[first : first + self.batch_size]]
             canvases = np.stack([resize_image(image, self.canvas) for image in shown])
             results += self.score(canvases, [(image.height, image.width) for image in shown])
         return results
 
     def score(self, canvases: np.ndarray, sizes: Sequence[tuple[int, int]]) -> list[Result]:
-        """What it says of images resized to `canvas`, uint8 (N, *canvas, 3), (height, width) before."""
+        """Return the results of canvases uint8 (N, *canvas, 3), whose images had these (height, width)."""
         scores = self.scorer.score(self.state, canvases)
         rows = zip(scores.image, scores.map, sizes, strict=True)
         return [Result.of(float(image), map, size, self.decision) for image, map, size in rows]
 
     @property
     def canvas(self) -> tuple[int, int]:
-        """Rows and columns of pixels that images are resized to."""
+        """(height, width) in pixels to which images are resized."""
         return self.scorer.tiling.canvas
 
     @property
     def batch_size(self) -> int:
-        """Images scored together."""
+        """Number of images that are scored together."""
         return self.scorer.batch_size
 
     @property
     def threshold(self) -> float:
-        """Image scores above it are bad."""
+        """Image score above which an image is bad."""
         return self.decision.threshold
 
     @property
     def object_name(self) -> str:
-        """What it looks at."""
+        """Name of the object that the images show."""
         return self.description["object"]
 
     def with_batch_size(self, batch_size: int) -> FittedDetector:
-        """The same, so many images scored together; compiled anew."""
+        """Return the same detector with another batch size, which compiles again."""
         scorer = Scorer(self.scorer.detector, self.scorer.tiling, batch_size)
         return dataclasses.replace(self, scorer=scorer)
 
     def with_threshold(self, threshold: float, pixel_threshold: float | None = None) -> FittedDetector:
-        """The same with another threshold of images and, if given, of pixels; probabilities follow.
+        """Return the same detector with another image threshold and, if given, another pixel threshold.
+
+        Probabilities follow the image threshold.
 
         Raises:
-          InputError: a threshold that is not a finite number.
+          InputError: a threshold is not a finite number.
         """
         pixels = self.decision.pixel_threshold if pixel_threshold is None else pixel_threshold
         if not np.isfinite([threshold, pixels]).all():
-            raise InputError(f"threshold {threshold}, of pixels {pixels}: give finite numbers")
+            raise InputError(f"threshold {threshold}, pixel threshold {pixels}: give finite numbers")
         changed = dataclasses.replace(
             self.decision, threshold=float(threshold), pixel_threshold=float(pixels)
         )

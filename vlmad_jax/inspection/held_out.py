@@ -9,7 +9,7 @@ a part that a machine feeds. They measure the spread of normal scores; nothing i
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -18,18 +18,24 @@ from tqdm import tqdm
 from vlmad_jax.errors import InputError
 from vlmad_jax.inspection.scorer import Scorer
 
-SHIFT = 0.02  # of the side, either way
-ROTATION = 2.0  # degrees, either way
-EXPOSURE = 0.10  # of the light, either way
-GAMMA = 0.10  # of the exponent, either way
-BLUR = 0.7  # pixels, standard deviation at most
-NOISE = 3.0  # grey levels of 255, standard deviation at most
+SHIFT = 0.02  # largest shift, as a share of the side
+ROTATION = 2.0  # largest rotation in degrees
+EXPOSURE = 0.10  # largest relative change of the light
+GAMMA = 0.10  # largest change of the exponent
+BLUR = 0.7  # largest standard deviation in pixels
+NOISE = 3.0  # largest standard deviation in grey levels of 255
+# Up to so many images each is held out by itself; more images are held out in so many blocks.
+MAX_FOLDS = 16
+
+Prepare = Callable[[np.ndarray], Any]
+Progress = Callable[[int, int], None]  # receives how many images are scored, and of how many
 
 
 def augmented(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """An image uint8 (rows, columns, 3), shifted, turned, lit, blurred and with noise, each at random.
+    """Return a random variation of an image uint8 (height, width, 3).
 
-    What comes into view at the border repeats the border's pixels.
+    The image is shifted, rotated, lit differently, blurred and given noise, each by a random amount. The
+    pixels of the border are repeated outwards.
     """
     from scipy import ndimage  # takes a quarter of a second to import
 
@@ -58,81 +64,100 @@ def _moved(pixels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     return np.stack(channels, axis=-1)
 
 
-# Images up to which each is held out by itself; more are held out in so many blocks.
-MAX_FOLDS = 16
-
-Prepare = Callable[[np.ndarray], Any]
-
-
 class ReferenceScores(NamedTuple):
-    """Of K good images, n versions of each: itself, unless there is only one, and its augmentations."""
+    """Scores of n versions of each of K reference images.
 
-    image: np.ndarray  # (K, n)
-    peak: np.ndarray  # (K, n), the maximum of the map
-    level: np.ndarray  # (K, n), the mean of the map
+    The versions are the image itself, except where it is the only one, and its augmentations.
+
+    Attributes:
+      image: (K, n) image scores.
+      peak: (K, n) maxima of the maps.
+      level: (K, n) means of the maps.
+    """
+
+    image: np.ndarray
+    peak: np.ndarray
+    level: np.ndarray
 
     @property
     def own(self) -> ReferenceScores:
-        """Those of the images themselves, n = 1; of one image alone, of which there are none, all."""
+        """The scores of the images themselves, n = 1; a single image has none, so all of its scores."""
         return self if len(self.image) == 1 else ReferenceScores(*(x[:, :1] for x in self))
 
 
 def held_out_scores(
-    scorer: Scorer, prepare: Prepare, canvases: np.ndarray, augmentations: int, folds: int, seed: int
+    scorer: Scorer,
+    prepare: Prepare,
+    canvases: np.ndarray,
+    augmentations: int,
+    folds: int,
+    seed: int,
+    progress: Progress | None = None,
 ) -> ReferenceScores:
-    """Scores of good images, each by a state made without it.
+    """Score each reference image by a state that was made without it.
+
+    A single image cannot be held out: its augmentations are scored by a state made of the image itself.
 
     Args:
       scorer: the method.
-      prepare: images (N, *canvas, 3) -> a state.
+      prepare: makes a state of images (N, *canvas, 3).
       canvases: uint8 (K, *canvas, 3).
-      augmentations: of each image.
-      folds: blocks of images that are held out together, 2 to K; K is leave-one-out.
-      seed: of the augmentations.
-
-    One image alone has no others: its augmentations are scored by a state made of itself.
+      augmentations: number of augmentations of each image.
+      folds: number of blocks that are held out one after another, 2 to K; K is leave-one-out.
+      seed: seed of the augmentations.
+      progress: is called after each image.
 
     Raises:
-      InputError: one image and no augmentations.
+      InputError: there is one image and no augmentation.
     """
     if len(canvases) == 1:
         if not augmentations:
-            raise InputError("--augmentations=0: of one good image nothing can be held out; give 2 or more")
+            raise InputError("--augmentations=0: a single image cannot be held out; give 2 or more")
         state = prepare(canvases)
         return _stacked([_scores(scorer, state, _versions(canvases[0], 0, augmentations, seed)[1:])])
-    # Blocks of neighbours: images taken one after another are alike, and would vouch for each other.
+    # A block holds neighbours, because images taken one after another are alike.
     blocks = np.array_split(np.arange(len(canvases)), folds)
-    found = []
-    with _bar(len(canvases), augmentations) as bar:
-        for block in blocks:
-            state = prepare(np.delete(canvases, block, axis=0))
-            for k in block:
-                found.append(_scores(scorer, state, _versions(canvases[k], k, augmentations, seed)))
-                bar.update(1 + augmentations)
-    return _stacked(found)
+    states = ((k, state) for x in blocks for state in [prepare(np.delete(canvases, x, axis=0))] for k in x)
+    return _score_each(scorer, states, canvases, augmentations, seed, progress)
 
 
 def fixed_scores(
-    scorer: Scorer, state: Any, canvases: np.ndarray, augmentations: int, seed: int
+    scorer: Scorer,
+    state: Any,
+    canvases: np.ndarray,
+    augmentations: int,
+    seed: int,
+    progress: Progress | None = None,
 ) -> ReferenceScores:
-    """Scores of good images by a state that holds none of them."""
-    found = []
-    with _bar(len(canvases), augmentations) as bar:
-        for k, canvas in enumerate(canvases):
-            found.append(_scores(scorer, state, _versions(canvas, k, augmentations, seed)))
-            bar.update(1 + augmentations)
-    return _stacked(found)
-
-
-def _bar(images: int, augmentations: int) -> tqdm[Any]:
-    """Shows how many images a second are scored, and how long the rest takes."""
-    total = images * (1 + augmentations)
-    return tqdm(desc="scoring reference images", total=total, unit=" images", disable=None)
+    """Score reference images by one state that holds none of them."""
+    states = ((k, state) for k in range(len(canvases)))
+    return _score_each(scorer, states, canvases, augmentations, seed, progress)
 
 
 def folds_of(images: int, wanted: int) -> int:
-    """How many blocks are held out: `wanted`, or of 0 each image by itself, as long as they are few."""
+    """Return the number of blocks: `wanted`, or if that is 0 one per image, at most `MAX_FOLDS`."""
     return min(images, wanted or MAX_FOLDS)
+
+
+def _score_each(
+    scorer: Scorer,
+    states: Iterable[tuple[int, Any]],
+    canvases: np.ndarray,
+    augmentations: int,
+    seed: int,
+    progress: Progress | None,
+) -> ReferenceScores:
+    """Score the versions of each canvas, by its number, by the state that comes with it."""
+    found: list[ReferenceScores] = []
+    versions = 1 + augmentations
+    total = versions * len(canvases)
+    with tqdm(desc="scoring reference images", total=total, unit=" images", disable=None) as bar:
+        for k, state in states:
+            found.append(_scores(scorer, state, _versions(canvases[k], k, augmentations, seed)))
+            bar.update(versions)
+            if progress:
+                progress(versions * len(found), total)
+    return _stacked(found)
 
 
 def _versions(canvas: np.ndarray, number: int, augmentations: int, seed: int) -> np.ndarray:
@@ -142,8 +167,6 @@ def _versions(canvas: np.ndarray, number: int, augmentations: int, seed: int) ->
 
 def _scores(scorer: Scorer, state: Any, canvases: np.ndarray) -> ReferenceScores:
     scores = scorer.score(state, canvases)
-    if not (np.isfinite(scores.image).all() and np.isfinite(scores.map).all()):
-        raise InputError(f"{scorer.detector.name} gives scores that are no numbers; give other weights")
     images, maps = np.asarray(scores.image), np.asarray(scores.map)
     return ReferenceScores(images, maps.max(axis=(1, 2)), maps.mean(axis=(1, 2)))
 

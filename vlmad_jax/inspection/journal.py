@@ -38,18 +38,19 @@ COLUMNS = ("path", "frame", "score", "probability", "decision", "boxes", "millis
 
 @dataclass(frozen=True)
 class Row:
-    """An image scored: `decision` is "good" or "bad"; all is None but the path and the error if it failed.
+    """The result of an image as it is written; an image that failed has only its key and the error.
 
     Attributes:
-      path: of the image or the video.
-      frame: of a video or of a file of several images, from 0.
-      score: as the detector gives it.
-      probability: that it is bad, 0 to 1.
+      path: path of the image or the video.
+      frame: frame in a video or in a file of several images, from 0.
+      score: image score.
+      probability: probability that the image is bad, 0 to 1.
       decision: "good" or "bad".
-      boxes: of the defects, in pixels of the image, worst first.
-      milliseconds: for decoding, and its share of the batch's computing.
-      error: why it could not be scored.
-      content: 32 hexadecimal digits that change with the content of the file; None if it changed meanwhile.
+      boxes: boxes of the defects in pixels of the image, highest peak first.
+      milliseconds: time of decoding, and the image's share of the time in which its batch was scored.
+      error: why the image could not be scored.
+      content: 32 hexadecimal digits that change with the content of the file; None if the file changed while
+        it was read.
     """
 
     path: str
@@ -64,7 +65,7 @@ class Row:
 
     @classmethod
     def of(cls, scored: ScoredImage) -> Row:
-        """The row of an image."""
+        """Return the row of an image."""
         result = scored.result
         if result is None:
             return cls(*scored.key, error=scored.error)
@@ -80,43 +81,43 @@ class Row:
 
     @property
     def key(self) -> Key:
-        """Which image it is of."""
+        """The image."""
         return Key(self.path, self.frame)
 
     def as_dict(self) -> dict[str, Any]:
-        """The fields by name; a box is {"x", "y", "width", "height", "peak"}."""
+        """Return the fields by name; a box is {"x", "y", "width", "height", "peak"}."""
         boxes = None if self.boxes is None else [box._asdict() for box in self.boxes]
         return {name: getattr(self, name) for name in COLUMNS} | {"boxes": boxes}
 
     def as_json(self) -> str:
-        """A line of JSON."""
+        """Return a line of JSON."""
         return json.dumps(self.as_dict(), allow_nan=False) + "\n"
 
     def as_csv(self) -> str:
-        """A row of CSV, of the boxes how many there are, empty where there is nothing."""
+        """Return a row of CSV, with the number of boxes, and empty cells for None."""
         count = None if self.boxes is None else len(self.boxes)
         return csv_line(["" if x is None else x for x in (self.as_dict() | {"boxes": count}).values()])
 
     def boxes_as_csv(self) -> str:
-        """A row of CSV for each box, by `BOX_COLUMNS`."""
+        """Return a row of CSV for each box, in the order of `BOX_COLUMNS`."""
         frame = "" if self.frame is None else self.frame
         return "".join(csv_line((self.path, frame, *box)) for box in self.boxes or ())
 
 
 def read_row(line: str) -> Row:
-    """The row of a line of JSON; raises ValueError, KeyError or TypeError for any other line."""
+    """Read the row in a line of JSON; raise ValueError, KeyError or TypeError for any other line."""
     values = json.loads(line)
     boxes = values["boxes"]
     return Row(**(values | {"boxes": None if boxes is None else tuple(Box(**box) for box in boxes)}))
 
 
 def rows_of_files(detector: FittedDetector, paths: Sequence[str], workers: int = 0) -> Iterator[Row]:
-    """The rows of every image in some files, as they are scored: of a detector and paths alone."""
+    """Score the images in files, see `score_files`, and yield their rows."""
     return map(Row.of, score_files(detector, paths, workers))
 
 
 def _shortest(value: float) -> float:
-    """A float32 as the shortest decimal that reads back as it."""
+    """Round a float32 to the shortest decimal that reads back as the same float32."""
     return float(str(np.float32(value)))
 
 
@@ -128,17 +129,20 @@ OUTPUTS = (LINES, TABLE, BOXES, MAPS, FILE)
 
 
 class Kept(NamedTuple):
-    """What is known of an image from its row: the digest of its file's content, and the decision."""
+    """The part of a stored row that a later run needs: the digest of the file's content, and the decision."""
 
     content: str | None
     bad: bool
 
 
 class Journal:
-    """Rows in `out`, those of an earlier run of the same `config` first; a context manager.
+    """The rows in `out`, which follow those of an earlier run of the same `config`; a context manager.
 
-    Rows of images that failed are forgotten, so that they are tried again. `done` are the images that the
-    earlier run left, by their keys in the order of their rows; of an image with several, the last.
+    Rows of images that failed are removed, so that these images are tried again.
+
+    Attributes:
+      out: the folder.
+      done: images that have a row from an earlier run, in the order of their rows; the last row counts.
 
     Raises:
       InputError: `out` holds something else or another run, or cannot be written.
@@ -152,16 +156,16 @@ class Journal:
         self._rewrite(lambda row: row.error is None)
 
     def forget(self, keys: Collection[Key]) -> None:
-        """Removes the rows of some images; before the first is added."""
+        """Remove the rows of images; only before the first row is added."""
         self._rewrite(lambda row: row.key not in keys)
 
     def forget_changed(self, paths: Iterable[str], sequences: Mapping[str, Sequence[str]]) -> None:
-        """Removes the rows of files whose content is another than when they were scored, and says so.
+        """Remove the rows of files whose content changed since they were scored, and say how many.
 
         Args:
-          paths: the files that are there.
-          sequences: by folder, in order, those whose decision depends on the ones before; where one changed,
-            came in between or is gone, the rows of all go.
+          paths: the files that exist now.
+          sequences: folders with their files in order, whose decisions depend on the files before. Where one
+            changed, was inserted or was removed, the rows of the whole sequence are removed.
         """
         contents = digests_of(set(paths).intersection(key.path for key in self.done))
         changed = {
@@ -177,11 +181,11 @@ class Journal:
             if frames and (changed.intersection(frames) or before != list(frames[: len(before)])):
                 changed.update(before)
         if changed:
-            say(f"files scored again, because their content changed: {len(changed)}")
+            say(f"files scored again because their content changed: {len(changed)}")
             self.forget({key for key in self.done if key.path in changed})
 
     def unchanged(self) -> dict[Key, Kept]:
-        """The rows of files that hold what they held when they were scored."""
+        """Return the rows of files whose content is the same as when they were scored."""
         contents = digests_of(key.path for key in self.done)
         return {key: row for key, row in self.done.items() if row.content == contents[key.path] != ""}
 
@@ -205,7 +209,7 @@ class Journal:
             yield _bytes(row.boxes_as_csv())
 
     def __enter__(self) -> Self:
-        # Unbuffered: a line is with the operating system, whole, before the next image is begun.
+        # Unbuffered, so that the operating system has a line whole before the next image is scored.
         self._files = [open(self.out / name, "ab", buffering=0) for name in (LINES, TABLE, BOXES)]  # noqa: SIM115
         return self
 
@@ -214,7 +218,7 @@ class Journal:
             file.close()
 
     def add(self, row: Row) -> None:
-        """Writes a row to all files; raises InputError, and leaves no part of it, where there is no room."""
+        """Write a row to all files, or to none and raise InputError if the disk refuses."""
         ends = [os.fstat(file.fileno()).st_size for file in self._files]
         written = row.as_json(), row.as_csv(), row.boxes_as_csv()
         try:
@@ -224,12 +228,13 @@ class Journal:
             for file, end in zip(self._files, ends, strict=True):
                 os.ftruncate(file.fileno(), end)
             raise InputError(
-                f"{self.out}: cannot be written ({error.strerror}); what is done is kept, mend it and go on"
+                f"{self.out}: cannot be written ({error.strerror}); "
+                "finished rows are kept: make room, and run the same command again"
             ) from error
 
 
 def _rows(path: Path) -> Iterator[Row]:
-    """The rows of an earlier run, without a last line that was cut short."""
+    """Yield the rows of an earlier run, without a last line that was cut short."""
     if not path.exists():
         return
     with open(path, encoding="utf-8") as file:
@@ -239,7 +244,7 @@ def _rows(path: Path) -> Iterator[Row]:
 
 
 def _write(file: Any, data: bytes) -> None:
-    """All of it: a disk that fills up takes a part, and refuses at the next try."""
+    """Write all data: a disk that fills up takes a part of it, and refuses the next write."""
     while data:
         data = data[file.write(data) :]
 

@@ -1,4 +1,4 @@
-"""Images that arrive one by one: named on standard input, or put into a folder by a camera."""
+"""Score images as they arrive: named on standard input, or written to a folder by a camera."""
 
 from __future__ import annotations
 
@@ -18,9 +18,8 @@ from vlmad_jax.inspection.predict import PredictConfig, check_apart, open_journa
 from vlmad_jax.inspection.stream import Found, Key, ScoredImage, find, score_batch, stacked
 from vlmad_jax.runtime.contents import Signature, digests, remembered, signature
 
-POLL = 0.2  # seconds between two looks at a folder, at least
-# A file that does not decode is given up when it has not changed for so many seconds.
-PATIENCE = 2.0
+POLL = 0.2  # least number of seconds between two listings of a folder
+PATIENCE = 2.0  # seconds without a change after which a file that does not decode is given up
 
 Arrival = tuple[Key, dict[str, Any]]
 
@@ -33,22 +32,22 @@ def predict_live(
     config: PredictConfig,
     idle_seconds: float | None = None,
 ) -> Counts:
-    """Judges images as they come, and answers each at once by a line of JSON on `stream`.
+    """Score images as they arrive, and write a line of JSON for each to `stream` at once.
 
     Args:
-      detector: scores single images quickest with a batch size of 1.
-      source: lines with paths, or a folder to watch; watching ends by an interrupt too.
-      stream: of the answers.
-      out: rows are also written there, if given, those of a file that is written again beside those of
-        before; files of a watched folder that are in it, and did not change, are passed over.
-      config: all images together are the sequence, if they are one.
-      idle_seconds: watching ends when no image came for so long.
+      detector: the detector; with a batch size of 1 it scores single images fastest.
+      source: lines with paths, or a folder to watch, which an interrupt also ends.
+      stream: takes the lines.
+      out: folder that rows are also written to, or None. A file that is written again gets another row. Files
+        of a watched folder that have a row and have not changed are skipped.
+      config: how images are scored; a sequence holds all of them.
+      idle_seconds: ends watching after so many seconds without an image.
 
     Raises:
-      InputError: see `watch` and `Journal`; or an answer cannot be written.
+      InputError: `watch` or `Journal` raises it, or a line cannot be written.
     """
     read = ReadImage(detector.canvas)
-    detector.scorer.warm_up(detector.state)  # so that the first image need not wait
+    detector.scorer.warm_up(detector.state)  # so that the first image does not wait for compiling
     if isinstance(source, Path) and out is not None:
         check_apart([str(source)], out)
     journal = None if out is None else open_journal(detector, out, config)
@@ -58,8 +57,8 @@ def predict_live(
         if journal is not None:
             stack.enter_context(journal)
         base = source if isinstance(source, Path) else Path.cwd()
-        maps = HeatMapPaths.taken(out, absolute(base)) if out is not None and config.save_maps else None
-        answers = OutputWriter(journal, maps, stream, memory, unchanged)
+        maps = HeatMapPaths.below(out, absolute(base)) if out is not None and config.save_maps else None
+        writer = OutputWriter(journal, maps, stream, memory, unchanged)
         arrivals: Iterator[Arrival]
         if isinstance(source, Path):
             done = {key.path: str(row.content) for key, row in unchanged.items()}
@@ -69,25 +68,25 @@ def predict_live(
             arrivals = images_from_lines(source, read)
         scored = score_live(detector, arrivals)
         for answer in config.smoothing.apply(scored) if config.sequence else scored:
-            answers.add(answer)
-    return answers.counts
+            writer.add(answer)
+    return writer.counts
 
 
 def score_live(detector: FittedDetector, arrivals: Iterable[Arrival]) -> Iterator[ScoredImage]:
-    """Each image as it arrives, read by `ReadImage`."""
+    """Score each image as it arrives."""
     for key, row in arrivals:
         yield from score_batch(detector, [key], stacked([row]))
 
 
 def images_from_lines(lines: Iterable[bytes], read: ReadImage) -> Iterator[Arrival]:
-    """The images in the files whose paths come as lines; empty lines are passed over."""
+    """Read the images in the files whose paths come as lines; skip empty lines."""
     for line in lines:
         if path := os.fsdecode(line.rstrip(b"\r\n")):
             yield from _images(path, read)
 
 
 def _images(path: str, read: ReadImage) -> Iterator[Arrival]:
-    """The image in a file, or each of several with its number."""
+    """Read the image in a file, or each of several images with its number."""
     row = read(path)
     if not row["several"]:
         yield Key(path), row
@@ -103,29 +102,30 @@ def watch(
     without: Path | None = None,
     idle_seconds: float | None = None,
 ) -> Iterator[Arrival]:
-    """The images in a folder and below it: those that are there, those that come, and those that change.
+    """Read the images in a folder and its subfolders: those that exist, those that arrive, those that change.
 
-    A file that is being written is waited for: it is read once two looks find it unchanged, and if it does
-    not decode then, read again until it has not changed for `PATIENCE` seconds. A file that is written again
-    comes again once it is whole, if its content is another.
+    A file is read when two listings find it unchanged. If it does not decode, it is read again until it has
+    not changed for `PATIENCE` seconds. A file that is written again with another content is read again.
 
     Args:
-      folder: is looked at every `POLL` seconds, less often if looking takes long.
-      read: decodes.
-      done: the digests of the contents, by path, of files to pass over.
-      without: a folder to pass over.
-      idle_seconds: ends when no image came for so long; None never ends.
+      folder: the folder, which is listed every `POLL` seconds, less often if listing it takes long.
+      read: decodes an image.
+      done: digests of the contents of files to skip, by path.
+      without: a folder to skip.
+      idle_seconds: ends after so many seconds without an image; None never ends.
 
     Raises:
-      InputError: there is no such folder.
+      InputError: the folder does not exist.
     """
     if not folder.is_dir():
-        raise InputError(f"{folder}: no such folder; give one to watch")
+        raise InputError(f"{folder}: no such folder; give a folder that exists")
     files = _Files(done or {})
     latest = time.monotonic()
     while idle_seconds is None or files.waiting or time.monotonic() - latest < idle_seconds:
         began = time.monotonic()
-        listed = find(folder, without=without) if folder.is_dir() else ()  # a share may be away for a while
+        listed = (
+            find(folder, without=without) if folder.is_dir() else ()
+        )  # a network folder may be absent for a while
         changed = files.changed(listed)
         looked = time.monotonic() - began
         for arrival in files.settled(changed, read):
@@ -135,13 +135,13 @@ def watch(
 
 
 class _Files:
-    """The files of a folder that is watched.
+    """The state of the files in a watched folder.
 
     Attributes:
-      contents: by path, the digest of what was scored last.
-      scored: by path, the signature of the file when that was.
-      refused: what is no image by its name, which is told once.
-      waiting: files that are not settled, with their signature, and since when it is what it is.
+      contents: digest of the content that was scored last, by path.
+      scored: signature of the file at that time, by path.
+      refused: files that are not images by their name, which are reported once.
+      waiting: files that are not settled, with their signature and the time since when they have it.
     """
 
     def __init__(self, done: Mapping[str, str]) -> None:
@@ -151,7 +151,7 @@ class _Files:
         self.waiting: dict[str, tuple[Signature | None, float]] = {}
 
     def changed(self, listed: Iterable[Found]) -> list[tuple[Found, Signature | None]]:
-        """Those that are not as they were when they were scored, with their signatures; oldest first."""
+        """Return the files that changed since they were scored, with their signatures, oldest first."""
         found = []
         for file in listed:
             if file.path in self.refused:
@@ -164,7 +164,7 @@ class _Files:
     def settled(
         self, changed: Sequence[tuple[Found, Signature | None]], read: ReadImage
     ) -> Iterator[Arrival]:
-        """The images in those that are whole, or that never will be; the others are waited for."""
+        """Read the images in files that are settled; keep the others waiting."""
         before, self.waiting = self.waiting, {}
         for (path, error), state in changed:
             now = time.monotonic()
@@ -186,5 +186,5 @@ class _Files:
                     yield from images
 
     def _is_known(self, path: str) -> bool:
-        """Whether a file that was written again holds what was scored."""
+        """Return whether a file that was written again has the content that was scored."""
         return bool(self.contents.get(path)) and digests([path])[0] == self.contents[path]

@@ -1,7 +1,8 @@
 """A directory with a manifest: written whole or not at all, and refused when a file was cut short or altered.
 
-manifest.json   every other file with its size and sha256, and the sha256 of that list
-anything else   the files that `write_saved` was given
+manifest.json      the files with their sizes and sha256, and the sha256 of that list
+environment.json   versions and machine; not in the list, so that equal detectors have equal checksums
+anything else      the files that `write_saved` was given
 
 Reading executes nothing: arrays are safetensors, everything else is JSON, text or an image.
 """
@@ -19,36 +20,43 @@ from pathlib import Path
 from typing import Any
 
 from vlmad_jax.errors import InputError
+from vlmad_jax.runtime.environment import FILE as ENVIRONMENT
 from vlmad_jax.runtime.files import write_atomically, write_json
 
 MANIFEST = "manifest.json"
 KIND = "vlmad_jax detector"
 FORMAT = 1
-_NAME = re.compile(r"[\w-][\w.-]*(/[\w-][\w.-]*)?")  # a file, or one in a folder, never outside
+_NAME = re.compile(r"[\w-][\w.-]*(/[\w-][\w.-]*)?")  # a file in the directory, or in a folder of it
 
 
 def check_out(out: Path, overwrite: bool) -> None:
-    """Raises InputError unless a detector may be written to `out`.
+    """Raise InputError unless a detector may be written to `out`.
 
-    What is there already is only replaced if it is a saved detector, and that was asked for.
+    Only a saved detector is replaced, and only with `overwrite`.
     """
     if not out.exists() and not out.is_symlink():
         return
     if not _is_ours(out):
-        raise InputError(f"--out={out}: is there and is no saved detector; give another name")
+        raise InputError(f"--out={out}: exists and is not a saved detector; give another name")
     if not overwrite:
-        raise InputError(f"--out={out}: is there already; give another name, or --overwrite to replace it")
+        raise InputError(f"--out={out}: exists already; give another name, or --overwrite to replace it")
 
 
 def write_saved(out: Path, files: Mapping[str, bytes], overwrite: bool = False) -> str:
-    """Writes a directory of these files, by name, and its manifest; returns its checksum.
+    """Write a directory of files, by name, with a manifest, and return its checksum.
 
-    It is written under a temporary name and renamed, so that `out` is whole or not there. Raises InputError
-    where `check_out` does, or the operating system refuses.
+    The directory is written under a temporary name and renamed, so that `out` is whole or absent.
+
+    Raises:
+      InputError: `check_out` refuses `out`, or it cannot be written.
     """
     check_out(out, overwrite)
     temporary = out.with_name(f".{out.name}.{secrets.token_hex(8)}.tmp")
-    listed = {name: {"bytes": len(data), "sha256": _sha256(data)} for name, data in sorted(files.items())}
+    listed = {
+        name: {"bytes": len(data), "sha256": _sha256(data)}
+        for name, data in sorted(files.items())
+        if name != ENVIRONMENT
+    }
     checksum = _checksum(listed)
     try:
         for name, data in files.items():
@@ -65,15 +73,16 @@ def write_saved(out: Path, files: Mapping[str, bytes], overwrite: bool = False) 
 
 
 def verify(path: Path) -> str:
-    """The checksum of a saved detector whose files are all there and unchanged.
+    """Return the checksum of a saved detector after checking that its files are present and unchanged.
 
-    Raises InputError, naming the first file that was cut short, altered or lost.
+    Raises:
+      InputError: a file was cut short, altered or lost; the message names the first.
     """
     manifest = _manifest(path)
     files, checksum = manifest["files"], manifest["sha256"]
     remedy = "copy the directory again, or fit again"
     if manifest["format"] != FORMAT:
-        raise InputError(f"{path}: is of format {manifest['format']}, not {FORMAT}; fit again")
+        raise InputError(f"{path}: has format {manifest['format']}, not {FORMAT}; fit again")
     if _checksum(files) != checksum:
         raise InputError(f"{path / MANIFEST}: was altered (its checksum differs); {remedy}")
     for name, entry in files.items():
@@ -91,7 +100,7 @@ def verify(path: Path) -> str:
 
 def _manifest(path: Path) -> dict[str, Any]:
     if not path.is_dir():
-        raise InputError(f"{path}: no such saved detector; make one with experiments.fit")
+        raise InputError(f"{path}: no such detector; make one with experiments.fit")
     try:
         manifest = json.loads((path / MANIFEST).read_text(encoding="utf-8"))
         if (
@@ -103,7 +112,7 @@ def _manifest(path: Path) -> dict[str, Any]:
             return manifest
     except FileNotFoundError:
         raise InputError(
-            f"{path}: is no saved detector (it has no {MANIFEST}); make one with experiments.fit"
+            f"{path}: is not a saved detector (it has no {MANIFEST}); make one with experiments.fit"
         ) from None
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         pass
@@ -118,7 +127,7 @@ def _is_ours(path: Path) -> bool:
 
 @contextlib.contextmanager
 def _set_aside(out: Path):
-    """Moves what is at `out` away; gone once the block is through, back in its place if that fails."""
+    """Move `out` aside during a block; delete it when the block succeeds, restore it when the block fails."""
     if not out.exists():
         yield
         return

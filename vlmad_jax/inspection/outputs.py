@@ -31,11 +31,11 @@ from vlmad_jax.runtime.run_folder import read_json
 
 
 def write_heat_map(path: Path, scored: ScoredImage) -> None:
-    """Writes the image, its heat map and the outline of what is above the pixel threshold, side by side.
+    """Write the image, its heat map and the outline of the regions above the pixel threshold, side by side.
 
-    They have the proportions of the image; beneath them stand its name, its score, the decision, and the
-    scale of colours, which is one for all heat maps of a detector, see `Decision.colours`. Nothing is written
-    of an image without a result.
+    The panels have the proportions of the image. The caption gives its name, its score, the decision and the
+    colour scale, which is the same for all heat maps of a detector, see `Decision.colours`. An image without
+    a result is skipped.
     """
     result = scored.result
     if result is None or scored.canvas is None:
@@ -50,7 +50,7 @@ def write_heat_map(path: Path, scored: ScoredImage) -> None:
 
 
 def heat_layer(result: Result) -> bytes:
-    """A map alone in the colours of `write_heat_map`, a PNG file, to be laid over the image."""
+    """Return the heat map alone as a PNG file, in the colours of `write_heat_map`."""
     colours = heat_colours(result.canvas_map, *result.decision.colours)
     return _png(Image.fromarray(np.rint(colours).astype(np.uint8)))
 
@@ -61,27 +61,29 @@ def _png(image: Image.Image) -> bytes:
     return data.getvalue()
 
 
+MAX_NAMED = 10  # number of bad images that a summary names
 BASES = "bases.json"
-ELSEWHERE = "elsewhere"  # of images that do not lie below the base
+ELSEWHERE = "elsewhere"  # folder for the maps of images that do not lie below the base
 
 
 @dataclass(frozen=True)
 class HeatMapPaths:
-    """Paths of heat maps.
+    """The paths of heat maps.
 
     Attributes:
-      base: absolute; paths are relative to it.
-      folder: the heat maps of images below the base are below it.
+      base: absolute path of the folder that images lie below.
+      folder: folder that the heat maps of these images lie below.
     """
 
     base: Path
     folder: Path
 
     @classmethod
-    def taken(cls, out: Path, base: Path) -> HeatMapPaths:
-        """The places of images below `base`, the same each time, and those of no other base.
+    def below(cls, out: Path, base: Path) -> HeatMapPaths:
+        """Return the paths for a base, which are the same in every run and differ from those of other bases.
 
-        Raises InputError where the list of bases is damaged or cannot be written.
+        Raises:
+          InputError: the list of bases is damaged or cannot be written.
         """
         listed = out / MAPS / BASES
         folders: dict[str, str] = read_json(listed) if listed.exists() else {}
@@ -91,7 +93,7 @@ class HeatMapPaths:
         return cls(base, out / MAPS / folders[str(base)])
 
     def path(self, key: Key) -> Path:
-        """Where the heat map of an image is: its own path below the base, with ".png" added."""
+        """Return the path of an image's heat map: the image's path below the base with ".png" added."""
         place = absolute(key.path)
         below = place.is_relative_to(self.base)
         start = self.base if below else Path(place.anchor)
@@ -102,23 +104,23 @@ class HeatMapPaths:
 
 
 def _free(folders: dict[str, str], name: str) -> str:
-    """A name that no other base has, and no folder in the first one."""
+    """Return a folder name that no other base uses and that does not exist in the first base."""
     first = Path(next(iter(folders)))
     names = itertools.chain([name or "root"], (f"{name}-{number}" for number in itertools.count(2)))
     return next(x for x in names if x not in folders.values() and not os.path.lexists(first / x))
 
 
 def common_base(sources: Sequence[str]) -> Path:
-    """The folder that lies deepest of those that hold all the sources; of one folder, itself."""
+    """Return the deepest folder that holds all the sources; a single folder is its own base."""
     folders = [absolute(source) if Path(source).is_dir() else absolute(source).parent for source in sources]
     try:
         return Path(os.path.commonpath(folders))
-    except ValueError:  # drives of Windows have none in common
+    except ValueError:  # on different drives of Windows
         return Path(folders[0].anchor)
 
 
 def absolute(path: str | Path) -> Path:
-    """A path from the root; "..", and what comes before it, is resolved, links after it are not."""
+    """Return an absolute path; it is resolved up to the last "..", and links after that stay."""
     path = Path(path).absolute()
     if ".." not in path.parts:
         return path
@@ -126,20 +128,17 @@ def absolute(path: str | Path) -> Path:
     return Path(*path.parts[:end]).resolve().joinpath(*path.parts[end:])
 
 
-MAX_NAMED = 10  # bad images that a summary names
-
-
 @dataclass
 class Counts:
-    """What a call scored, and what it found of an earlier one.
+    """The decisions of a call, and those of an earlier run whose rows it kept.
 
     Attributes:
-      good: images that this call scored good.
-      bad: those that it scored bad.
-      failed: those that it could not judge.
-      kept: images that it passed over, because an earlier run scored the same content good.
-      kept_bad: those that the earlier run scored bad.
-      bad_images: the first bad ones, at most `MAX_NAMED`: those of this call before those that were kept.
+      good: number of images that this call found good.
+      bad: number of images that this call found bad.
+      failed: number of images that this call could not score.
+      kept: number of images that an earlier run found good, and that have not changed.
+      kept_bad: number of images that an earlier run found bad, and that have not changed.
+      bad_images: the first bad images, at most `MAX_NAMED`, those of this call first.
     """
 
     good: int = 0
@@ -151,18 +150,18 @@ class Counts:
 
     @property
     def any_bad(self) -> bool:
-        """Whether any image is bad, by this call or by an earlier one."""
+        """Whether this call or an earlier run found an image bad."""
         return self.bad + self.kept_bad > 0
 
     def __str__(self) -> str:
-        return f"{self.good} good, {self.bad} bad, {self.failed} could not be judged"
+        return f"{self.good} good, {self.bad} bad, {self.failed} could not be scored"
 
-    def told(self) -> list[str]:
-        """Lines for people after the first: what was kept, and which images are bad."""
+    def lines(self) -> list[str]:
+        """Return the lines of a summary after the first: the rows that were kept, and the bad images."""
         lines = []
         if both := self.kept + self.kept_bad:
-            rows = f"{both} row{'s' * (both > 1)} kept from before"
-            lines.append(f"{rows}, and not counted above: {self.kept} good, {self.kept_bad} bad")
+            rows = f"{both} row{'s' * (both > 1)} kept from an earlier run"
+            lines.append(f"{rows} and not counted above: {self.kept} good, {self.kept_bad} bad")
         lines += [f"bad: {shown(name)}" for name in self.bad_images]
         if more := self.bad + self.kept_bad - len(self.bad_images):
             lines.append(f"bad: {more} more")
@@ -170,11 +169,11 @@ class Counts:
 
 
 class OutputWriter:
-    """Takes scored images one by one: a row in the journal, a heat map, a line on a stream.
+    """Writes the outputs of images one by one: a heat map, a row in the journal, a line on a stream.
 
     Attributes:
-      journal: of the rows, if they are kept.
-      counts: what was answered; and apart, what an earlier run left of the images that are looked at.
+      journal: takes the rows, if there is one.
+      counts: the decisions so far, and those of an earlier run.
     """
 
     def __init__(
@@ -185,28 +184,39 @@ class OutputWriter:
         memory: Memory,
         kept: Mapping[Key, Kept],
     ) -> None:
-        """`maps` are the places of heat maps, if they are wanted; `memory` is told what files held."""
+        """Create a writer.
+
+        Args:
+          journal: takes the rows; None keeps no rows.
+          maps: paths of heat maps; None writes no heat maps.
+          stream: takes a line of JSON for each image; None writes no lines.
+          memory: remembers the digests of files.
+          kept: rows of an earlier run that stay.
+        """
         self.journal = journal
         self.maps = maps
         self.stream = stream
         self.memory = memory
         bad = [key for key, row in kept.items() if row.bad]
         self.counts = Counts(kept=len(kept) - len(bad), kept_bad=len(bad))
-        self._kept_bad = [f"{key} (kept from before)" for key in bad[:MAX_NAMED]]
+        self._kept_bad = [f"{key} (from an earlier run)" for key in bad[:MAX_NAMED]]
         self.counts.bad_images = self._kept_bad
 
     def add(self, scored: ScoredImage | Row) -> None:
-        """Answers for an image; raises InputError where an answer cannot be written.
+        """Write the outputs of an image; an image that was scored elsewhere comes as a row, without a map.
 
-        Of an image that was scored elsewhere there is but the row, and no heat map.
+        Raises:
+          InputError: an output cannot be written.
         """
         row = Row.of(scored) if isinstance(scored, ScoredImage) else scored
         if self.maps is not None and isinstance(scored, ScoredImage):
-            write_heat_map(self.maps.path(scored.key), scored)  # before the row, which says that all is done
+            write_heat_map(
+                self.maps.path(scored.key), scored
+            )  # before the row, which marks the image as done
         if self.journal is not None:
             self.journal.add(row)
         if self.stream is not None:
-            self._tell(self.stream, row.as_json())
+            self._print(self.stream, row.as_json())
         if isinstance(scored, ScoredImage):
             self.memory.remember(row.path, scored.file.signature, scored.file.digest)
         kind = "failed" if row.decision is None else row.decision
@@ -216,12 +226,12 @@ class OutputWriter:
             self.counts.bad_images = [*new, str(row.key), *self._kept_bad][:MAX_NAMED]
 
     @staticmethod
-    def _tell(stream: TextIO, line: str) -> None:
+    def _print(stream: TextIO, line: str) -> None:
         try:
             print(line, end="", file=stream, flush=True)
         except OSError as error:
-            with contextlib.suppress(OSError):  # what is left in the buffer would fail once more at the exit
+            with contextlib.suppress(OSError):  # else the rest of the buffer would fail again at exit
                 os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
             raise InputError(
-                f"the answers cannot be written ({error.strerror}); what is done is kept"
+                f"results cannot be written to standard output ({error.strerror}); finished rows are kept"
             ) from None

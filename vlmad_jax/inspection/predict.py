@@ -1,4 +1,4 @@
-"""Judging images, frames and what a camera leaves, and keeping the answers."""
+"""Score files and folders with a fitted detector, and write the results."""
 
 from __future__ import annotations
 
@@ -20,8 +20,7 @@ from vlmad_jax.runtime.cache import software
 from vlmad_jax.runtime.contents import remembered
 from vlmad_jax.runtime.notices import say
 
-# The rows of images by their paths, each once, in any order.
-Engine = Callable[[Sequence[str]], Iterator[Row]]
+Engine = Callable[[Sequence[str]], Iterator[Row]]  # yields the rows of the images in files, in any order
 
 
 @dataclass(frozen=True)
@@ -29,12 +28,12 @@ class PredictConfig:
     """How images are scored.
 
     Attributes:
-      sequence: each folder's images, in the order of their names, are frames of a sequence, and a file of
-        several images is a sequence of its own. Videos always are.
-      smoothing: of sequences.
+      sequence: the images of each folder, in the order of their names, are frames of a sequence, and a file
+        of several images is a sequence of its own. A video always is a sequence.
+      smoothing: smoothing of sequences.
       save_maps: also write a heat map of each image.
-      workers: processes that decode; 0 decodes in threads of this one.
-      resume: keep what an earlier run in the same folder did.
+      workers: number of processes that decode; 0 decodes in threads of this process.
+      resume: keep the rows of an earlier run in the same folder.
     """
 
     sequence: bool = False
@@ -51,39 +50,39 @@ def predict(
     config: PredictConfig,
     engine: Engine | None = None,
 ) -> Counts:
-    """Judges images and videos, files or folders with all that is below them, and writes rows to `out`.
+    """Score the images and videos in files and folders, and write their rows to `out`.
 
     Args:
-      detector: judges.
-      sources: files and folders.
-      out: folder of the rows. The rows of an earlier run are kept, but those of files whose content changed.
-      config: how they are scored.
-      engine: judges with that detector elsewhere: images, not sequences, and makes no heat maps.
+      detector: the detector.
+      sources: files, and folders with their subfolders.
+      out: folder of the rows. Rows of an earlier run stay, except those of files whose content changed.
+      config: how images are scored.
+      engine: scores the files elsewhere with this detector, without sequences and heat maps.
 
-    Returns the counts of what this call scored, and apart, of what an earlier run left of these sources.
+    Returns:
+      The counts of this call and, apart from them, of the rows of these sources from an earlier run.
 
     Raises:
-      InputError: nothing at one of the sources, `out` is one of them or holds something else, or it cannot
-        be written; or sequences or heat maps where there is an engine.
+      InputError: a source does not exist; `out` is a source, holds something else or cannot be written; or
+        sequences or heat maps are asked for together with an engine.
     """
     check_apart(sources, out)
     paths, refused = _found(sources, out)
     sized = not config.sequence and not any(is_video(Path(path)) for path in paths)
     if engine and (config.save_maps or not sized):
-        raise InputError("videos, --sequence and --save_maps are of --engine=local; leave them out")
+        raise InputError("videos, --sequence and --save_maps need --engine=local; leave them out")
     single, sequences = _split(paths, config.sequence)
     journal = open_journal(detector, out, config)
     journal.forget_changed(paths, sequences)
     asked = set(paths)
     kept = {key: row for key, row in journal.done.items() if key.path in asked}
     if others := len(journal.done) - len(kept):
-        told = f"rows in {out} not counted, because their files are gone or belong to other sources: {others}"
-        say(told)
+        say(f"rows in {out} not counted because their files are gone or belong to other sources: {others}")
     with journal, remembered() as memory:
-        maps = HeatMapPaths.taken(out, common_base(sources)) if config.save_maps else None
-        answers = OutputWriter(journal, maps, None, memory, kept)
+        maps = HeatMapPaths.below(out, common_base(sources)) if config.save_maps else None
+        writer = OutputWriter(journal, maps, None, memory, kept)
         for path, error in refused:
-            _add(answers, ScoredImage.failed(Key(path), error))
+            _add(writer, ScoredImage.failed(Key(path), error))
         todo = [path for path in single if not _is_done(path, kept)]
         with tqdm(total=len(paths) if sized else None, unit=" images", disable=None) as bar:
             bar.update(len(single) - len(todo))
@@ -92,20 +91,21 @@ def predict(
             )
             for scored in itertools.chain(found, _scored_sequences(detector, sequences, kept, config)):
                 if scored.key not in kept:
-                    _add(answers, scored)
+                    _add(writer, scored)
                     bar.update()
-    return answers.counts
+    return writer.counts
 
 
 def check_apart(sources: Iterable[str], out: Path) -> None:
-    """Raises InputError if results would be written among the images of a folder itself."""
+    """Raise InputError if `out` is one of the sources."""
     for source in sources:
         if Path(source).resolve() == out.resolve():
-            raise InputError(f"--out={out}: is the folder of the images; give another")
+            raise InputError(f"--out={out}: is the folder of the images; give another folder")
 
 
 def open_journal(detector: FittedDetector, out: Path, config: PredictConfig) -> Journal:
-    decides = {
+    """Open the journal in `out`, whose configuration is everything that the results depend on."""
+    depends_on = {
         "detector": detector.checksum,
         "threshold": detector.threshold,
         "pixel_threshold": detector.decision.pixel_threshold,
@@ -115,11 +115,11 @@ def open_journal(detector: FittedDetector, out: Path, config: PredictConfig) -> 
         "save_maps": config.save_maps,
         "software": software(),
     }
-    return Journal(out, decides, config.resume)
+    return Journal(out, depends_on, config.resume)
 
 
 def _found(sources: Iterable[str], out: Path) -> tuple[list[str], list[Found]]:
-    """Paths of images and videos, and apart what is none; there may be millions of the former."""
+    """Return the paths of images and videos, of which there may be millions, and the other files."""
     paths: dict[str, None] = {}
     refused: list[Found] = []
     for found in (found for source in sources for found in find(source, is_image_or_video, out)):
@@ -131,7 +131,7 @@ def _found(sources: Iterable[str], out: Path) -> tuple[list[str], list[Found]]:
 
 
 def _split(paths: Sequence[str], sequence: bool) -> tuple[list[str], dict[str, list[str]]]:
-    """Files whose images are scored by themselves; and sequences: a folder with its files, or a file."""
+    """Return the files whose images stand alone, and the sequences: a folder with its files, or a file."""
     single: list[str] = []
     sequences: dict[str, list[str]] = {}
     for path in paths:
@@ -145,7 +145,7 @@ def _split(paths: Sequence[str], sequence: bool) -> tuple[list[str], dict[str, l
 
 
 def _is_done(path: str, kept: Mapping[Key, Kept]) -> bool:
-    """Whether there are rows of all images in a file."""
+    """Return whether all images in a file have rows."""
     if Key(path) in kept:
         return True
     if Key(path, 0) not in kept or (told := frame_count(path)) is None:
@@ -153,10 +153,10 @@ def _is_done(path: str, kept: Mapping[Key, Kept]) -> bool:
     return all(Key(path, number) in kept for number in range(told))
 
 
-def _add(answers: OutputWriter, scored: ScoredImage | Row) -> None:
+def _add(writer: OutputWriter, scored: ScoredImage | Row) -> None:
     if scored.error:
         say(f"left out: {scored.key.path}: {scored.error}")
-    answers.add(scored)
+    writer.add(scored)
 
 
 def _scored_sequences(
@@ -165,7 +165,7 @@ def _scored_sequences(
     kept: Mapping[Key, Kept],
     config: PredictConfig,
 ) -> Iterator[ScoredImage]:
-    """Each from its start unless it is done, for what came before counts."""
+    """Score each sequence that is not done, from its start, because decisions depend on earlier frames."""
     for name, images in sequences.items():
         if all(Key(path) in kept for path in images) if images else _is_done(name, kept):
             continue

@@ -14,89 +14,94 @@ from vlmad_jax.inspection.detector import FittedDetector
 from vlmad_jax.methods import Detector
 from vlmad_jax.scoring.prompts import PromptEnsemble
 
-MAX_PHRASES = 32  # of a kind; each is put into every template
-MAX_LENGTH = 120  # characters
+MAX_PHRASES = 32  # phrases of a kind, each of which is put into every template
+MAX_LENGTH = 120  # characters of a phrase
 
 
 @runtime_checkable
 class PromptedDetector(Protocol):
-    """A method whose state holds the embeddings of sentences as "text", and can be given others."""
+    """A method with a prompt ensemble, whose state holds the text features as "text"."""
 
     prompts: PromptEnsemble
 
     def text_features(self, object_name: str) -> jax.Array:
-        """Embeddings of a good and a defective object, (2, E)."""
+        """Return the text features of a normal and an anomalous object, (2, E)."""
 
 
 @dataclass(frozen=True)
 class Prompts:
-    """Phrases in which "{}" is the object: "flawless {}", "{} with a scratch".
+    """The phrases of a normal and an anomalous object, such as "flawless {}" and "{} with a scratch".
+
+    Attributes:
+      normal: phrases of a normal object, in which "{}" stands for the object.
+      anomalous: phrases of an anomalous object.
 
     Raises:
-      InputError: none, too many, one without "{}", or with other braces, or too long.
+      InputError: there are no phrases or too many, or `check_phrase` refuses one.
     """
 
-    good: tuple[str, ...]
-    bad: tuple[str, ...]
+    normal: tuple[str, ...]
+    anomalous: tuple[str, ...]
 
     def __post_init__(self) -> None:
-        for kind, phrases in (("good", self.good), ("bad", self.bad)):
+        for kind, phrases in (("good", self.normal), ("bad", self.anomalous)):
             if not 1 <= len(phrases) <= MAX_PHRASES:
-                raise InputError(f"the prompts for {kind}: {len(phrases)} phrases; give 1 to {MAX_PHRASES}")
+                raise InputError(f"{len(phrases)} prompts for {kind}; give 1 to {MAX_PHRASES}")
             for phrase in phrases:
                 check_phrase(phrase)
 
     @classmethod
     def from_json(cls, value: Any) -> Prompts:
-        """{"good": [...], "bad": [...]}; raises InputError for anything else."""
+        """Read {"good": [...], "bad": [...]}; raise InputError for anything else."""
         given = value if isinstance(value, Mapping) else {}
         return cls(_phrases(given.get("good")), _phrases(given.get("bad")))
 
     def describe(self) -> dict[str, Sequence[str]]:
-        """What `from_json` takes."""
-        return {"good": list(self.good), "bad": list(self.bad)}
+        """Return the value that `from_json` reads."""
+        return {"good": list(self.normal), "bad": list(self.anomalous)}
 
 
 def _phrases(value: Any) -> tuple[str, ...]:
     if not isinstance(value, list) or not all(isinstance(phrase, str) for phrase in value):
-        raise InputError("the prompts are two lists of phrases, good and bad; give both")
+        raise InputError("prompts are two lists of phrases, good and bad; give both")
     return tuple(phrase.strip() for phrase in value if phrase.strip())
 
 
 def check_phrase(phrase: str) -> None:
-    """Raises InputError unless a phrase holds "{}" once, and nothing else that formatting would act on."""
+    """Raise InputError unless a phrase holds "{}" once, no other brace, and few enough characters."""
     before, _, after = phrase.partition("{}")
     if "{}" not in phrase or set("{}") & set(before + after):
-        raise InputError(f"{phrase!r}: write {{}} once, where the object stands, and no other braces")
+        raise InputError(f"{phrase!r}: write {{}} once, in the place of the object, and no other braces")
     if len(phrase) > MAX_LENGTH or not phrase.isprintable():
-        raise InputError(f"{phrase[:40]!r}...: give at most {MAX_LENGTH} characters that can be printed")
+        raise InputError(f"{phrase[:40]!r}...: give at most {MAX_LENGTH} printable characters")
 
 
 def prompts_of(detector: Detector) -> Prompts | None:
-    """The prompts of a method; None if it has none, or learned ones."""
+    """Return the prompts of a method, or None if it has none or has learned them."""
     if not isinstance(detector, PromptedDetector):
         return None
     return Prompts(detector.prompts.normal_states, detector.prompts.anomalous_states)
 
 
 def with_prompts(detector: Detector, prompts: Prompts) -> Detector:
-    """The same method with other prompts, in its own templates; raises InputError if it has none."""
+    """Return a method with other prompts in its own templates; raise InputError if it has no prompts."""
     if not isinstance(detector, PromptedDetector):
         raise InputError(why_no_prompts(detector))
-    ensemble = dataclasses.replace(detector.prompts, normal_states=prompts.good, anomalous_states=prompts.bad)
+    states = {"normal_states": prompts.normal, "anomalous_states": prompts.anomalous}
+    ensemble = dataclasses.replace(detector.prompts, **states)
     return dataclasses.replace(detector, prompts=ensemble)  # type: ignore[type-var]
 
 
-def reworded(fitted: FittedDetector, prompts: Prompts) -> FittedDetector:
-    """A fitted detector with other prompts; its good images and thresholds stay what they are."""
+def with_other_prompts(fitted: FittedDetector, prompts: Prompts) -> FittedDetector:
+    """Return a fitted detector with other prompts, and the same reference images and thresholds."""
     changed = with_prompts(fitted.scorer.detector, prompts)
     assert isinstance(changed, PromptedDetector)
     state = fitted.state | {"text": changed.text_features(fitted.object_name)}
-    return dataclasses.replace(fitted, state=state)  # the scorer takes the prompts from the state
+    return dataclasses.replace(fitted, state=state)  # the scorer reads the text features in the state
 
 
 def why_no_prompts(detector: Detector) -> str:
-    """Why a method has no prompts that could be edited."""
+    """Return why a method has no prompts that can be edited."""
     without = detector.references == "always"
-    reason = "knows good images alone" if without else "learned its prompts from images"
+    reason = "uses reference images alone" if without else "has learned its prompts from images"
     return f"{detector.name} has no prompts to edit: it {reason}"

@@ -3,6 +3,7 @@
 manifest.json              checksums, see `manifest`
 detector.json              method, setting, object, weights, tiles, thresholds and their origin, versions
 arrays.safetensors         the state and the learned parameters, by name, see `flatten`
+environment.json           versions, commit and machine that fitted it
 good_scores.csv            the scores of the reference images that the threshold was made from
 references/0000.jpg ...    thumbnails of the reference images
 """
@@ -34,21 +35,28 @@ from vlmad_jax.inspection.tiles import Tiling
 from vlmad_jax.methods import method
 from vlmad_jax.runtime.about import version
 from vlmad_jax.runtime.cache import CACHE_VERSION
+from vlmad_jax.runtime.environment import FILE as ENVIRONMENT
+from vlmad_jax.runtime.environment import environment
 from vlmad_jax.runtime.notices import say
 
 Arrays = dict[str, np.ndarray]
 
 
 def flatten(tree: Any, name: str) -> tuple[Any, Arrays]:
-    """The description of a tree, and its arrays by names that begin with `name`.
+    """Take a tree of arrays apart into a description, which JSON can hold, and named arrays.
 
-    Raises TypeError for anything in it but dicts with texts for keys, tuples, lists, None and arrays.
+    {"text": a, "windows": (b, c)} becomes the arrays "text", "windows/0" and "windows/1", and the description
+    {"dict": {"text": "text", "windows": {"tuple": ["windows/0", "windows/1"]}}}, with `name` in front of each
+    name.
+
+    Raises:
+      TypeError: the tree holds anything but dicts with strings as keys, tuples, lists, None and arrays.
     """
     if tree is None:
         return None, {}
     if isinstance(tree, Mapping):
         if not all(isinstance(key, str) and "/" not in key for key in tree):
-            raise TypeError(f"{name}: has keys that are no plain texts: {list(tree)}")
+            raise TypeError(f"{name}: has keys that are not plain strings: {list(tree)}")
         parts = {key: flatten(branch, f"{name}/{key}") for key, branch in tree.items()}
         return {"dict": {key: part for key, (part, _) in parts.items()}}, _joined(parts.values())
     if type(tree) in (tuple, list):
@@ -56,12 +64,12 @@ def flatten(tree: Any, name: str) -> tuple[Any, Arrays]:
         return {type(tree).__name__: [part for part, _ in found]}, _joined(found)
     array = np.asarray(tree)
     if array.dtype == object:
-        raise TypeError(f"{name}: a {type(tree).__name__} is no array")
+        raise TypeError(f"{name}: a {type(tree).__name__} is not an array")
     return name, {name: array}
 
 
 def unflatten(description: Any, arrays: Mapping[str, np.ndarray]) -> Any:
-    """The tree that `flatten` took apart; raises KeyError for an array that is not there."""
+    """Return the tree that `flatten` took apart; raise KeyError for a missing array."""
     if description is None:
         return None
     if isinstance(description, str):
@@ -80,6 +88,8 @@ def _joined(parts: Any) -> Arrays:
 DESCRIPTION = "detector.json"
 ARRAYS = "arrays.safetensors"
 REFERENCE_SCORES = "good_scores.csv"
+# Names in detectors that an earlier version saved, with their names of today.
+RENAMED = {"view_sizes": "multi_scale_sizes", "pictures": "images"}
 
 
 def save_detector(
@@ -92,20 +102,20 @@ def save_detector(
     files: Mapping[str, bytes],
     overwrite: bool = False,
 ) -> None:
-    """Writes a detector that `load_detector` reads.
+    """Write a detector that `load_detector` reads.
 
     Args:
-      out: the directory, written whole or not at all.
+      out: directory, which is written whole or not at all.
       scorer: the method and its tiles.
-      state: of the product.
-      params: what was learned that the state was made with; {} if nothing.
+      state: state of the category.
+      params: learned parameters that the state was made with; {} if there are none.
       decision: the thresholds.
-      about: how it came to be, for `detector.json`; "object" at least.
-      files: others to keep, by name.
-      overwrite: replace a detector that is there.
+      about: entries of `detector.json` that tell how it was fitted; "object" at least.
+      files: other files to store, by name.
+      overwrite: replace a detector that exists there.
 
     Raises:
-      InputError: `out` is something else, or cannot be written.
+      InputError: `out` is not a detector that may be replaced, or cannot be written.
     """
     detector = scorer.detector
     (state_tree, state_arrays), (params_tree, params_arrays) = (
@@ -123,27 +133,29 @@ def save_detector(
         "state": state_tree,
         "params": params_tree,
     }
-    # The library writes raw memory: views must be made contiguous, scalars must stay zero-dimensional.
+    # safetensors writes raw memory: views must become contiguous, and scalars must stay zero-dimensional.
     arrays = {name: np.asarray(x, order="C") for name, x in (state_arrays | params_arrays).items()}
     own = {
         DESCRIPTION: json.dumps(description, indent=2, allow_nan=False).encode() + b"\n",
         ARRAYS: save(arrays),
+        ENVIRONMENT: json.dumps(environment(), indent=2).encode() + b"\n",
     }
     write_saved(out, {**own, **files}, overwrite)
 
 
 def load_detector(path: str | Path, weights: str | Path | None = None, batch_size: int = 1) -> FittedDetector:
-    """Loads what `experiments.fit` saved; nothing in it is executed.
+    """Load a detector that `fit` saved; nothing in it is executed.
+
+    A line on stderr warns if it was fitted by a version that computes other scores.
 
     Args:
       path: the saved directory.
-      weights: where the backbone is, if it was moved; the same weights, by their fingerprint.
-      batch_size: images scored together; fewer are filled up to as many, so that all compile once.
-
-    One that was fitted by a version that computes other scores is loaded, and that is said on stderr.
+      weights: directory of the backbone if it was moved; its fingerprint must be the same.
+      batch_size: number of images that are scored together; a smaller batch is filled up to this number, so
+        that the program compiles once.
 
     Raises:
-      InputError: no saved detector, one that was cut short or altered, or other weights.
+      InputError: the directory is not a saved detector, was cut short or altered, or the weights differ.
     """
     path = Path(path)
     if batch_size < 1:
@@ -156,26 +168,26 @@ def load_detector(path: str | Path, weights: str | Path | None = None, batch_siz
 
 
 def load_again(path: Path, clip: CLIP, batch_size: int) -> FittedDetector:
-    """What was saved with a backbone that is loaded already; raises InputError as `load_detector` does."""
+    """Load a detector whose backbone is loaded already; raise InputError as `load_detector` does."""
     checksum = verify(path)
     return _restored(path, clip, batch_size, _described(path), checksum)
 
 
 def save_threshold(path: Path, detector: FittedDetector, threshold: float) -> None:
-    """Replaces a saved detector by the same with another threshold, and another checksum.
+    """Replace the threshold in a saved detector, which changes its checksum.
 
     Raises:
-      InputError: the threshold is not finite; the directory is damaged, or not what `detector` was loaded
-        from; or it cannot be written.
+      InputError: the threshold is not finite; the directory is damaged or not the one that `detector` was
+        loaded from; or it cannot be written.
     """
     changed = detector.with_threshold(threshold)
     if verify(path) != detector.checksum:
-        raise InputError(f"{path}: was replaced since it was loaded; start again with what is there now")
+        raise InputError(f"{path}: was replaced since it was loaded; start again to load the new one")
     described = _described(path)
     before = described["threshold"]
     fitted = before.get("fitted", before["text"])
-    told = f"threshold: {changed.threshold:.6g}, set by hand; as it was fitted: {fitted}"
-    by_hand = {"rule": "by hand", "fitted": fitted, "lines": [told], "text": told}
+    line = f"threshold: {changed.threshold:.6g}, set by hand; as fitted: {fitted}"
+    by_hand = {"rule": "by hand", "fitted": fitted, "lines": [line], "text": line}
     described |= {"decision": changed.decision.describe(), "threshold": before | by_hand}
     names = [file.relative_to(path).as_posix() for file in sorted(path.rglob("*")) if file.is_file()]
     files = {name: (path / name).read_bytes() for name in names if name != MANIFEST}
@@ -184,12 +196,12 @@ def save_threshold(path: Path, detector: FittedDetector, threshold: float) -> No
 
 
 def saved_params(path: Path) -> dict[str, Any]:
-    """What was learned that a saved detector was made with; {} if nothing."""
+    """Return the learned parameters that a saved detector was made with; {} if there are none."""
     return unflatten(_described(path)["params"], read_tensors(path / ARRAYS))
 
 
 def read_reference_scores(path: Path) -> list[tuple[int, float]]:
-    """Of a saved detector's good images, as `good_scores.csv` has them: version (0 is itself), score."""
+    """Return (version, score) of each row of `good_scores.csv`; version 0 is a reference image itself."""
     file = path / REFERENCE_SCORES
     if not file.exists():
         return []
@@ -198,7 +210,7 @@ def read_reference_scores(path: Path) -> list[tuple[int, float]]:
 
 
 def describe_weights(clip: CLIP) -> dict[str, Any]:
-    """The backbone by a name that is good from any folder, and its fingerprints."""
+    """Return the backbone's fingerprints, and its name, which is valid in any working directory."""
     directory = Path(clip.name).expanduser()
     name = str(directory.resolve()) if directory.is_dir() else clip.name
     return {
@@ -210,20 +222,25 @@ def describe_weights(clip: CLIP) -> dict[str, Any]:
 
 
 def versions() -> dict[str, Any]:
-    """What computed it; "numbers" is another where the package computes other scores."""
+    """Return the versions of the software; "numbers" changes when the package computes other scores."""
     own = {"python": platform.python_version(), "numbers": CACHE_VERSION, "vlmad-jax": version()}
     return own | {name: importlib.metadata.version(name) for name in ("jax", "numpy", "pillow")}
 
 
 def warn_of_version(path: Path, description: dict[str, Any]) -> None:
-    """Says on stderr if the threshold was fitted to scores that this version may compute otherwise."""
+    """Warn on stderr if the detector was fitted by a version that may compute other scores."""
     if description["versions"].get("numbers", CACHE_VERSION) != CACHE_VERSION:
-        told = f"{path}: was fitted by a version that computes other scores; fit again for a right threshold"
-        say(told)
+        say(f"{path}: was fitted by a version that computes other scores; fit again for a valid threshold")
 
 
 def _described(path: Path) -> dict[str, Any]:
-    return json.loads((path / DESCRIPTION).read_text(encoding="utf-8"))
+    """Return the contents of `detector.json`, with the names of today."""
+    described = json.loads((path / DESCRIPTION).read_text(encoding="utf-8"))
+    for part in ("setting", "options", "threshold"):
+        described[part] = {RENAMED.get(name, name): x for name, x in described[part].items()}
+    if described["threshold"]["rule"] == "one picture":
+        described["threshold"]["rule"] = "one image"
+    return described
 
 
 def _restored(
@@ -248,12 +265,13 @@ def _load_weights(path: Path, described: dict[str, Any], weights: str | None) ->
     except InputError as error:
         if weights is None:
             raise InputError(
-                f"{path}: its weights cannot be had ({error}); say where they are, by weights= or --weights="
+                f"{path}: its weights cannot be loaded ({error}); "
+                "give their directory by --weights= or weights="
             ) from error
         raise
     if clip.fingerprint != described["fingerprint"]:
         raise InputError(
             f"{path}: was fitted with the weights {described['name']} ({described['fingerprint']}), "
-            f"but {clip.name} are others ({clip.fingerprint}); give those, by weights= or --weights="
+            f"but {clip.name} differs ({clip.fingerprint}); give the former by --weights= or weights="
         )
     return clip

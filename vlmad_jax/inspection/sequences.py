@@ -19,9 +19,9 @@ from vlmad_jax.inspection.detector import Result
 from vlmad_jax.inspection.stream import ScoredImage
 
 VIDEOS = frozenset((".avi", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".webm", ".wmv"))
-SKEW = 0.01  # of the display matrix, by which it may miss a quarter turn
-# How a frame is turned and mirrored to be shown, by the display matrix (a, b, c, d) of its header: the pixel
-# at (x, y) is shown at (a x + c y, b x + d y). Telephones write it instead of turning the pixels.
+SKEW = 0.01  # largest difference of a display matrix from a quarter turn
+# How a frame is rotated and mirrored for display, by the display matrix (a, b, c, d) in its header: the pixel
+# at (x, y) is shown at (a x + c y, b x + d y). Telephones write the matrix instead of rotating the pixels.
 TURNS = {
     (1, 0, 0, 1): None,
     (-1, 0, 0, 1): Transpose.FLIP_LEFT_RIGHT,
@@ -35,25 +35,26 @@ TURNS = {
 
 
 def is_video(path: Path) -> bool:
-    """Whether the name is that of a video."""
+    """Return whether a name is that of a video."""
     return path.suffix.lower() in VIDEOS and not path.name.startswith(".")
 
 
 def is_image_or_video(path: Path) -> bool:
-    """Whether the name is that of an image or a video."""
+    """Return whether a name is that of an image or a video."""
     return is_image(path) or is_video(path)
 
 
 def frames_of(path: str) -> Iterator[Image.Image]:
-    """The frames of a video, or the images in another file, as a person sees them.
+    """Yield the frames of a video, or the images in another file, in the orientation of display.
 
-    Raises InputError for a file that does not decode.
+    Raises:
+      InputError: the file does not decode.
     """
     return _video_frames(path) if is_video(Path(path)) else read_pages(path)
 
 
 def frame_count(path: str) -> int | None:
-    """How many frames a file says it has, if it does; that may be wrong for a video that was cut short."""
+    """Return the number of frames by the header, or None; a video that was cut short holds fewer."""
     with contextlib.suppress(InputError):
         if not is_video(Path(path)):
             return len(page_sizes(path))
@@ -69,34 +70,36 @@ def _video_frames(path: str) -> Iterator[Image.Image]:
 
 
 def _as_shown(frame: Any, path: str) -> Image.Image:
-    """A frame of PyAV, turned and mirrored as its display matrix says."""
+    """Return a frame of PyAV, rotated and mirrored by its display matrix."""
     image, matrix = frame.to_image(), frame.side_data.get("DISPLAYMATRIX")
     if matrix is None:
         return image
     a, b, _, c, d, *_ = np.frombuffer(bytes(matrix), np.int32) / 2**16
     way = tuple(round(float(x)) for x in (a, b, c, d))
     if way not in TURNS or max(abs(np.subtract((a, b, c, d), way))) > SKEW:
-        raise InputError(f"{path}: its header turns it by an angle; turn it by quarters, or not at all")
+        raise InputError(
+            f"{path}: its header rotates it by an odd angle; encode it without, or by 90 degrees"
+        )
     turn = TURNS[way]
     return image if turn is None else image.transpose(turn)
 
 
 @contextlib.contextmanager
 def _opened(path: str) -> Iterator[Any]:
-    """The first video stream of a file; what goes wrong then or in the block is told as an InputError."""
+    """Open the first video stream of a file; an error here or in the block becomes an InputError."""
     try:
         import av
     except ImportError:
         raise InputError(
-            f"{path}: videos need the package av; install it by pip install 'vlmad-jax[video]'"
+            f"{path}: videos need the package av; install it with pip install 'vlmad-jax[video]'"
         ) from None
     try:
         with av.open(path) as container:
             if not container.streams.video:
-                raise InputError(f"{path}: holds no images; replace the file or remove it")
+                raise InputError(f"{path}: has no video stream; replace the file or remove it")
             stream = container.streams.video[0]
             if stream.width * stream.height > LARGEST_IMAGE:
-                raise InputError(f"{path}: has {stream.width:,} x {stream.height:,} pixels; make them fewer")
+                raise InputError(f"{path}: has {stream.width:,} x {stream.height:,} pixels; make it smaller")
             yield stream
     except av.FFmpegError as error:
         reason = error.strerror or type(error).__name__
@@ -105,16 +108,16 @@ def _opened(path: str) -> Iterator[Any]:
 
 @dataclass(frozen=True)
 class Smoothing:
-    """How a sequence is scored.
+    """Exponential smoothing of scores and maps, and hysteresis of decisions, over a sequence.
 
     Attributes:
-      weight: of the newest frame, above 0 and at most 1: map(t) = weight x new + (1 - weight) x map(t - 1),
-        and the score likewise; 1 is none. The first frame is taken as it is.
-      release: once a frame is bad, the next are too until the probability is below this: at most 0.5, which
-        is none.
+      weight: weight of the newest frame, above 0 and at most 1, which disables smoothing:
+        map(t) = weight x new + (1 - weight) x map(t - 1), and the score likewise.
+      release: after a bad frame, frames stay bad until their probability is below this; at most 0.5, which
+        disables it.
 
     Raises:
-      InputError: either is out of range.
+      InputError: a value is out of range.
     """
 
     weight: float = 0.5
@@ -122,12 +125,12 @@ class Smoothing:
 
     def __post_init__(self) -> None:
         if not 0 < self.weight <= 1:
-            raise InputError(f"--smoothing={self.weight}: give more than 0 and at most 1; 1 is none")
+            raise InputError(f"--smoothing={self.weight}: give more than 0 and at most 1; 1 disables it")
         if not 0 <= self.release <= 0.5:
-            raise InputError(f"--release={self.release}: give 0 to 0.5; 0.5 is none")
+            raise InputError(f"--release={self.release}: give 0 to 0.5; 0.5 disables it")
 
     def apply(self, sequence: Iterable[ScoredImage]) -> Iterator[ScoredImage]:
-        """The frames of one sequence, in order; one that could not be read changes nothing."""
+        """Smooth the frames of one sequence, in order; a frame that could not be read passes unchanged."""
         before: Result | None = None
         for scored in sequence:
             if scored.result is None:
@@ -137,7 +140,7 @@ class Smoothing:
             yield scored.with_result(before)
 
     def follow(self, before: Result | None, new: Result) -> Result:
-        """The result of a frame, given that of the one before."""
+        """Return the smoothed result of a frame, given that of the frame before."""
         if before is None:
             return new
         score = self.weight * new.image + (1 - self.weight) * before.image

@@ -25,7 +25,7 @@ from vlmad_jax.runtime.files import walk
 
 
 class Found(NamedTuple):
-    """A path, and why it is no image, if it is none."""
+    """A path, and the reason if it is not an image."""
 
     path: str
     error: str = ""
@@ -34,13 +34,18 @@ class Found(NamedTuple):
 def find(
     source: str | Path, wanted: Callable[[Path], bool] = is_image, without: Path | None = None
 ) -> Iterator[Found]:
-    """What is at a path: itself, or all files below it, folder by folder, frame 2 before frame 10.
+    """Yield a file, or the files of a folder and its subfolders, sorted by name with frame 2 before frame 10.
 
-    Hidden files are passed over, and what is in the folder `without`, where results are written. What is not
-    `wanted` by its name, a folder that cannot be listed, and a link back to one that was listed come with the
-    reason.
+    Hidden files are skipped. A file whose name is not `wanted`, a folder that cannot be listed, and a link to
+    a folder that was listed already come with the reason.
 
-    Raises InputError when there is nothing at that path.
+    Args:
+      source: a file or a folder.
+      wanted: tells by its name whether a file is an image.
+      without: a folder to skip, where results are written.
+
+    Raises:
+      InputError: nothing exists at that path.
     """
     source = Path(source)
     if not source.is_dir():
@@ -56,7 +61,7 @@ def find(
         if apart and Path(folder).resolve().is_relative_to(apart):
             continue
         if names is None:
-            yield Found(folder, "leads to a folder that was seen before; it is passed over")
+            yield Found(folder, "leads to a folder that was listed already; it is skipped")
             continue
         shown = sorted((name for name in names if not name.startswith(".")), key=natural_key)
         for path in (Path(folder, name) for name in shown):
@@ -65,7 +70,7 @@ def find(
 
 
 def natural_key(name: str) -> list[tuple[int, str]]:
-    """A key that sorts numbers in names by their value.
+    """Return a key that sorts numbers in names by their value.
 
     >>> sorted(["frame10.png", "frame2.png"], key=natural_key)
     ['frame2.png', 'frame10.png']
@@ -74,7 +79,7 @@ def natural_key(name: str) -> list[tuple[int, str]]:
 
 
 def _no_image(path: Path) -> str:
-    return f"is no image by its name ({path.suffix or 'no suffix'})"
+    return f"is not an image by its name ({path.suffix or 'no suffix'})"
 
 
 def _not_listed(error: OSError) -> Found:
@@ -82,7 +87,7 @@ def _not_listed(error: OSError) -> Found:
 
 
 class Key(NamedTuple):
-    """An image: its path, and in a video or another file of several the number of the frame, from 0."""
+    """An image: its path, and its frame from 0 where the file holds several images, such as a video."""
 
     path: str
     frame: int | None = None
@@ -93,16 +98,16 @@ class Key(NamedTuple):
 
 @dataclass(frozen=True)
 class ScoredImage:
-    """An image with its result, or the reason why there is none.
+    """An image with its result, or with the reason why it has none.
 
     Attributes:
-      key: which image it is.
-      canvas: the image as the detector saw it, uint8 (rows, columns, 3).
-      result: what the detector says.
-      milliseconds: for decoding, and its share of the batch's computing.
-      error: why there is no result.
-      file: what its file held.
-      several: whether that is that the file holds several images.
+      key: the image.
+      canvas: the resized image that was scored, uint8 (*canvas, 3).
+      result: the result.
+      milliseconds: time of decoding, and the image's share of the time in which its batch was scored.
+      error: why it has no result.
+      file: digest and signature of its file.
+      several: whether it has no result because its file holds several images.
     """
 
     key: Key
@@ -115,23 +120,22 @@ class ScoredImage:
 
     @classmethod
     def failed(cls, key: Key, error: str) -> ScoredImage:
-        """That of something that cannot be read."""
+        """Return an image without a result."""
         return cls(key, None, None, 0.0, error)
 
     def with_result(self, result: Result) -> ScoredImage:
-        """The same with another result."""
+        """Return the same image with another result."""
         return dataclasses.replace(self, result=result)
 
 
-# What `ReadImage` makes of images, stacked, and which they are.
-Read = tuple[Sequence[Key], dict[str, np.ndarray]]
+Read = tuple[Sequence[Key], dict[str, np.ndarray]]  # images, and their stacked rows of `ReadImage`
 
 
 def score_files(detector: FittedDetector, paths: Sequence[str], workers: int = 0) -> Iterator[ScoredImage]:
-    """Every image in some files: those of files that hold one, then the pages of those that hold several.
+    """Score the images in files: first files that hold one image, then the pages of files that hold several.
 
-    Each kind is in order; decoding, computing and what is done with the results overlap. `workers` processes
-    decode files of one image; 0 decodes in threads of this one.
+    Each kind is in order. Decoding, scoring and the use of the results overlap. `workers` processes decode
+    files of one image; 0 decodes in threads of this process.
     """
     several: list[str] = []
     for scored in score_each(detector, paths, workers):
@@ -165,14 +169,14 @@ def score_frames(
 
 
 def score_each(detector: FittedDetector, paths: Sequence[str], workers: int = 0) -> Iterator[ScoredImage]:
-    """One for each file, in order: that of its image, or one that says that the file holds several."""
+    """Score the image in each file, in order; a file that holds several has no result."""
     read = read_batches(paths, ReadImage(detector.canvas), detector.batch_size, workers)
     keys = (list(map(Key, part)) for part in batched(paths, detector.batch_size))
     return score_ahead(detector, _paired(keys, read))
 
 
 def score_ahead(detector: FittedDetector, read: Iterable[Read]) -> Iterator[ScoredImage]:
-    """`judge` of batches, in a thread that runs ahead."""
+    """Score batches in a thread that runs ahead."""
     with contextlib.closing(prefetch(read, lambda batch: score_batch(detector, *batch))) as scored:  # type: ignore[type-var]
         yield from itertools.chain.from_iterable(scored)
 
@@ -180,8 +184,8 @@ def score_ahead(detector: FittedDetector, read: Iterable[Read]) -> Iterator[Scor
 def score_batch(
     detector: FittedDetector, keys: Sequence[Key], read: dict[str, np.ndarray]
 ) -> list[ScoredImage]:
-    """Images that were read, at most a batch of them, as `ReadImage` gives them, stacked."""
-    detector.scorer.warm_up(detector.state)  # not to be counted as the first image's
+    """Score one batch of images, given by their stacked rows of `ReadImage`."""
+    detector.scorer.warm_up(detector.state)  # so that compiling is not part of the first image's time
     began = time.perf_counter()
     readable = read["error"] == b""
     sizes = [(int(height), int(width)) for height, width in read["size"][readable]]
@@ -200,12 +204,12 @@ def score_batch(
 
 
 def stacked(rows: Sequence[dict[str, Any]]) -> dict[str, np.ndarray]:
-    """Images that were read one by one as a batch."""
+    """Stack the rows of images to a batch."""
     return {name: np.stack([row[name] for row in rows]) for name in rows[0]}
 
 
 def batched(items: Iterable[Any], size: int) -> Iterator[list[Any]]:
-    """The items in lists of `size`, the last one maybe shorter."""
+    """Yield the items in lists of `size`; the last one may be shorter."""
     iterator = iter(items)
     while batch := list(itertools.islice(iterator, size)):
         yield batch

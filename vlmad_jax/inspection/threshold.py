@@ -37,19 +37,19 @@ from vlmad_jax.methods import Detector
 LOGISTIC = math.sqrt(3) / math.pi
 # Below this share of the threshold, differences of float32 scores are rounding.
 LEAST_SCALE = 1e-5
-# Bounded scores are taken to be at least this share of the range away from its ends: float32 rounds to these.
+# Bounded scores are clipped to this share of the range from its ends, to which float32 can round them.
 LEAST_SHARE = 1e-6
 
 
 @dataclass(frozen=True)
 class Threshold:
-    """Where good scores end.
+    """A threshold with the rule that it was made by.
 
     Attributes:
       value: the threshold.
-      scale: of the logistic function with the spread of good scores.
+      scale: scale of the logistic function with the spread of normal scores.
       rule: "rank", "normal tail" or "one image".
-      supported: the rate that so many images support whatever the distribution, 1 / (K + 1).
+      supported: rate of false alarms that K images support whatever the distribution, 1 / (K + 1).
     """
 
     value: float
@@ -59,13 +59,13 @@ class Threshold:
 
 
 def check_rate(rate: float) -> None:
-    """Raises InputError unless a rate of false alarms is one."""
+    """Raise InputError unless a rate of false alarms is above 0 and at most 0.5."""
     if not 0 < rate <= 0.5:
         raise InputError(f"--false_alarms={rate}: give a share above 0 and at most 0.5, for example 0.01")
 
 
 def needed(rate: float) -> int:
-    """Good images from which on a rank exists for the rate.
+    """Return the number of images from which a rank exists for a rate.
 
     >>> needed(0.01)
     99
@@ -74,12 +74,12 @@ def needed(rate: float) -> int:
 
 
 def threshold_of(scores: np.ndarray, rate: float, largest: float = math.inf) -> Threshold:
-    """The threshold that good images exceed at `rate`.
+    """Return the threshold that normal images exceed at a rate.
 
     Args:
-      scores: (K, n) of K images; if they are several, the first of each is its own.
-      rate: of false alarms.
-      largest: score that there can be; the least is then 0.
+      scores: (K, n), n scores of each of K images; with several images the first is the image's own.
+      rate: wanted rate of false alarms.
+      largest: upper bound of the scores, whose lower bound is then 0.
     """
     images, values = len(scores), scores.astype(np.float64)
     if images >= needed(rate):
@@ -95,7 +95,7 @@ def threshold_of(scores: np.ndarray, rate: float, largest: float = math.inf) -> 
 
 
 def _tail(values: np.ndarray, rate: float, largest: float) -> float:
-    """The prediction limit, for bounded scores on the scale of their log odds."""
+    """Return the prediction limit, which for bounded scores is computed on the scale of their log odds."""
     if math.isinf(largest):
         return _prediction_limit(values, rate)
     from scipy.special import expit, logit  # slow to import
@@ -105,7 +105,7 @@ def _tail(values: np.ndarray, rate: float, largest: float) -> float:
 
 
 def _variance(values: np.ndarray) -> tuple[float, float, float]:
-    """Of one more score: its variance v, Satterthwaite's degrees of freedom, and the variance of the mean."""
+    """Return the variance v of one more score, its degrees of freedom nu, and the variance of the mean."""
     images, each = values.shape
     within = float(values.var(axis=1, ddof=1).mean()) if each > 1 else 0.0
     if images == 1:  # how images differ cannot be known
@@ -126,9 +126,9 @@ def _prediction_limit(values: np.ndarray, rate: float) -> float:
     return float(values.mean() + stats.t.ppf(1 - rate, freedom) * math.sqrt(variance + of_mean))
 
 
-# Of zero-shot probabilities, for which nothing was measured.
+# Scale of zero-shot probabilities, whose spread was not measured.
 GUESSED_SCALE = 0.1
-# The scores that a threshold can be made of, with what they are called.
+# The scores that a threshold can be made from, and their names in messages.
 SOURCES = {"own": "the images' own scores", "augmented": "the scores of augmented copies too"}
 
 
@@ -137,10 +137,10 @@ class Rule:
     """How thresholds are made.
 
     Attributes:
-      false_alarms: the share of normal images that may be called bad.
+      false_alarms: wanted rate of false alarms, the share of normal images that may be called bad.
       source: a key of `SOURCES`.
-      augmentations: of each image.
-      folds: blocks of images that were held out together; 0 where the method keeps none in a memory.
+      augmentations: number of augmentations of each image.
+      folds: number of blocks that were held out; 0 where the method keeps no image in memory.
     """
 
     false_alarms: float
@@ -150,94 +150,99 @@ class Rule:
 
 
 def decide(rule: Rule, detector: Detector, scores: ReferenceScores | None) -> tuple[Decision, dict[str, Any]]:
-    """The thresholds, and how they were made, as `detector.json` has it.
+    """Return the thresholds, and the "threshold" entry of `detector.json`, which describes them.
 
-    "thresholds" are the one of each source, "above" the shares of the images and of their augmented copies
-    (None where there are none) that exceed the one that is used; "lines" say all of it.
+    In the entry, "thresholds" holds the threshold of each source, "above" the shares of the images and of
+    their augmented copies (None where there are none) that exceed the one in use, and "lines" the text.
     """
-    most = detector.score_bounds(scores is not None and detector.references != "never")
+    bounds = detector.score_bounds(scores is not None and detector.references != "never")
     if scores is None:
         lines = [
-            f"threshold: {most[0] / 2:.6g}, a guess, halfway between good and bad",
-            "rests on: nothing; give good images as --references to have it fitted",
+            f"threshold: {bounds[0] / 2:.6g}, a guess halfway between good and bad",
+            "rests on: nothing; give images of good parts as --references to fit it",
         ]
-        return Decision(most[0] / 2, GUESSED_SCALE, most[1] / 2, 0.0), {"rule": "guess", **_told(lines)}
-    limits = {
+        return Decision(bounds[0] / 2, GUESSED_SCALE, bounds[1] / 2, 0.0), {
+            "rule": "guess",
+            **_entries(lines),
+        }
+    made = {
         name: (
-            threshold_of(x.image, rule.false_alarms, most[0]),
-            threshold_of(x.peak, rule.false_alarms, most[1]),
+            threshold_of(x.image, rule.false_alarms, bounds[0]),
+            threshold_of(x.peak, rule.false_alarms, bounds[1]),
         )
         for name, x in (("own", scores.own), ("augmented", scores))
     }
-    limit, peak = limits[rule.source]
-    thresholds = {name: image.value for name, (image, _) in limits.items()}
+    threshold, peak = made[rule.source]
+    thresholds = {name: image.value for name, (image, _) in made.items()}
     images, versions = scores.image.shape
-    above = scores.image > limit.value
+    above = scores.image > threshold.value
     own, copies = (above[:, :0], above) if images == 1 else (above[:, :1], above[:, 1:])
     shares = {
         name: float(part.mean()) if part.size else None
         for name, part in (("own", own), ("augmented", copies))
     }
     described = {
-        "rule": limit.rule,
+        "rule": threshold.rule,
         "from": rule.source,
         "thresholds": thresholds,
         "above": shares,
         "false_alarms": rule.false_alarms,
-        "supported": limit.supported,
+        "supported": threshold.supported,
         "images": images,
         "versions": versions,
         "folds": rule.folds,
-        **_told(_lines(rule, detector.name, limit, thresholds, shares, images)),
+        **_entries(_lines(rule, detector.name, threshold, thresholds, shares, images)),
     }
-    return Decision(limit.value, limit.scale, peak.value, float(scores.level.mean())), described
+    return Decision(threshold.value, threshold.scale, peak.value, float(scores.level.mean())), described
 
 
-def _told(lines: list[str]) -> dict[str, Any]:
+def _entries(lines: list[str]) -> dict[str, Any]:
+    """Return the lines as the entries of `detector.json` that hold them."""
     return {"lines": lines, "text": "; ".join(lines)}
 
 
 def _lines(
     rule: Rule,
     method: str,
-    limit: Threshold,
+    threshold: Threshold,
     thresholds: dict[str, float],
     shares: dict[str, float | None],
     images: int,
 ) -> list[str]:
-    """Short lines: the threshold, the other one, what exceeds it, and what the rate rests on."""
+    """Return short lines: the threshold, the alternative, the shares above it, and the basis of the rate."""
     other = next(name for name in SOURCES if name != rule.source)
-    lines = [f"threshold: {limit.value:.6g}, from {SOURCES[rule.source]}"]
+    lines = [f"threshold: {threshold.value:.6g}, from {SOURCES[rule.source]}"]
     if images > 1:
         value = f"{thresholds[other]:.6g}"
-        lines.append(f"the other: {value}, from {SOURCES[other]} (--threshold_from={other})")
+        lines.append(f"alternative: {value}, from {SOURCES[other]} (--threshold_from={other})")
     names = {
         "own": f"{images} reference images",
         "augmented": f"{images * rule.augmentations} augmented copies",
     }
     exceed = [f"{share:.1%} of {names[name]}" for name, share in shares.items() if share is not None]
     lines.append(f"above it: {', '.join(exceed)}; {_scored(rule, method, images)}")
-    return [*lines, f"wanted: {100 * rule.false_alarms:.3g}% false alarms", *_basis(rule, limit, images)]
+    return [*lines, f"wanted: {100 * rule.false_alarms:.3g}% false alarms", *_basis(rule, threshold, images)]
 
 
 def _scored(rule: Rule, method: str, images: int) -> str:
-    """By what the images were scored."""
+    """Return how the images were scored."""
     if not rule.folds:
         return f"{method} keeps none of them in memory"
     if images == 1:
-        return "scored by a memory of the one image"
+        return "scored by a memory of that image"
     blocks = "" if rule.folds == images else f" in {rule.folds} blocks"
     return f"each was held out of the memory{blocks}"
 
 
-def _basis(rule: Rule, limit: Threshold, images: int) -> list[str]:
-    """What the wanted rate rests on."""
-    if limit.rule == "rank":
+def _basis(rule: Rule, threshold: Threshold, images: int) -> list[str]:
+    """Return what the wanted rate rests on."""
+    if threshold.rule == "rank":
         return [f"rests on: the rank among {images} images, whatever the distribution of scores"]
     more = needed(rule.false_alarms)
-    if limit.rule == "one image":
-        return [f"rests on: one image, which says nothing of how images differ; give more, at best {more}"]
+    if threshold.rule == "one image":
+        return [f"rests on: one image, which cannot show how images differ; give more, {more} if you can"]
     return [
-        "rests on: a normal tail of the scores, which is assumed",
-        f"without it: {images} images support {100 * limit.supported:.3g}%; {more} support what is wanted",
+        "rests on: the assumption that scores have a normal tail",
+        f"without it: {images} images support {100 * threshold.supported:.3g}%; "
+        f"{more} support the wanted rate",
     ]

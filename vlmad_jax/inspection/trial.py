@@ -75,7 +75,7 @@ def trials(
     for category, count, seed in tqdm(cells, desc="trials", unit=" detectors", dynamic_ncols=True):
         references = draw_references(dataset, category, count, seed)
         files = ReferenceFiles.of(category, [Found(str(sample.path), "") for sample in references])
-        tiling = Tiling.chosen(config.tiles, detector.size, list(files.sizes.values()))
+        tiling = Tiling.choose(config.tiles, detector.size, list(files.sizes.values()))
         scorer = Scorer(detector, tiling, config.batch_size)
         named = replace(config, object_name=dataset.object_name(category), seed=seed)
         saved = out / f"{category}-{count}-{seed}.vlmad"

@@ -1,8 +1,10 @@
-"""All that the page shows and can do, apart from HTTP."""
+"""The state and the actions of the page, without HTTP."""
 
 from __future__ import annotations
 
+import contextlib
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,17 +18,26 @@ from vlmad_jax.runtime import names
 
 
 class Review:
-    """A saved detector, the images it is shown, and where it is refitted, if anywhere."""
+    """The review of a saved detector.
+
+    Attributes:
+      session: the images on the page.
+      saved: directory of the detector.
+      reference_scores: see `read_reference_scores`.
+      refitter: makes detectors, if a folder was given for them.
+      progress: number of images that the last refit has scored, and that it scores in all.
+    """
 
     def __init__(self, detector: FittedDetector, saved: Path, refitter: Refitter | None) -> None:
         self.session = Session(detector)
         self.saved = saved
-        self.good = read_reference_scores(saved)
+        self.reference_scores = read_reference_scores(saved)
         self.refitter = refitter
-        self._refitting = threading.Lock()
+        self.progress = (0, 0)
+        self._saving = threading.Lock()
 
     def describe(self) -> dict[str, Any]:
-        """The whole state, as JSON has it."""
+        """Return the whole state as JSON has it."""
         detector, _, trial = self.session.detectors
         method, description = detector.scorer.detector, detector.description
         prompts = prompts_of(method)
@@ -37,57 +48,66 @@ class Review:
             "weights": names.shown(description["weights"]["name"]),
             "decision": detector.decision.describe(),
             "rule": description["threshold"]["text"],
-            "good": self.good,
-            "words": None if prompts is None else prompts.describe(),
+            "reference_scores": self.reference_scores,
+            "prompts": None if prompts is None else prompts.describe(),
             "trial": None if trial is None else trial.describe(),
-            "why_no_words": why_no_prompts(method) if prompts is None else "",
+            "why_no_prompts": why_no_prompts(method) if prompts is None else "",
             "out": None if self.refitter is None else names.shown(str(self.refitter.out)),
             "suggested": None if self.refitter is None else self.refitter.suggested(self.saved),
-            "images": [shown.describe() for shown in list(self.session.images.values())],
+            "images": [image.describe() for image in list(self.session.images.values())],
         }
 
     def save_threshold(self, threshold: float) -> None:
-        """Saves another threshold into the detector; from then on it judges by that.
-
-        Raises InputError for one that is not finite, while a refit is under way, or where the directory was
-        changed by somebody else or cannot be written.
-        """
-        if not self._refitting.acquire(blocking=False):
-            raise InputError("a refit is under way; wait until it is done")
-        try:
-            own = self.session.detectors.own
-            save_threshold(self.saved, own, threshold)
-            self.session.replace(load_again(self.saved, own.scorer.detector.clip, own.batch_size), set())
-        finally:
-            self._refitting.release()
-
-    def refit(self, name: str, overwrite: bool, with_trial_prompts: bool) -> list[str]:
-        """Makes a detector with the images that were marked good; from then on it detectors.
-
-        Args:
-          name: of the directory to write, in the folder of the refitter.
-          overwrite: replace a detector of that name.
-          with_trial_prompts: from now on use the prompts that are tried.
-
-        Returns:
-          What was left out, with the reason, a line each.
+        """Save another threshold into the detector, and apply it to all images.
 
         Raises:
-          InputError: there is no refitter, another refit is under way, or `Refitter.refit` refuses.
+          InputError: the threshold is not finite, a refit is running, or the directory was changed by
+            somebody else or cannot be written.
+        """
+        with self._alone():
+            own = self.session.detectors.own
+            save_threshold(self.saved, own, threshold)
+            self.session.replace(load_again(self.saved, own.scorer.detector.clip, own.batch_size), ())
+
+    def refit(self, name: str, overwrite: bool, with_trial_prompts: bool) -> list[str]:
+        """Fit a detector with the images that were marked good too, and score all images by it.
+
+        Args:
+          name: name of its directory in the folder of the refitter.
+          overwrite: replace a detector of that name.
+          with_trial_prompts: use the prompts on trial.
+
+        Returns:
+          One line for each file that was skipped, with the reason.
+
+        Raises:
+          InputError: there is no refitter, another refit is running, or `Refitter.refit` raises it.
         """
         if self.refitter is None:
-            raise InputError("there is no folder to write to; start again with --out=FOLDER")
-        if not self._refitting.acquire(blocking=False):
-            raise InputError("a refit is under way; wait until it is done")
-        try:
+            raise InputError("no folder to write to; start again with --out=FOLDER")
+        with self._alone():
+            self.progress = (0, 0)
             detectors, marked = self.session.detectors, self.session.marked("good")
             prompts = detectors.prompts if with_trial_prompts else None
             if with_trial_prompts and prompts is None:
-                raise InputError("no prompts are being tried; try some first, or refit without them")
-            fitted, skipped = self.refitter.refit(detectors.own, self.saved, marked, name, overwrite, prompts)
-            self.session.replace(fitted, {shown.number for shown in marked})
+                raise InputError("no prompts are on trial; try some first, or refit without them")
+            fitted, skipped = self.refitter.refit(
+                detectors.own, self.saved, marked, name, overwrite, prompts, self._set_progress
+            )
+            self.session.replace(fitted, {image.number for image in marked})
             self.saved = self.refitter.path(name)
-            self.good = read_reference_scores(self.saved)
-            return [names.shown(f"left out: {Path(path).name}: {error}") for path, error in skipped]
+            self.reference_scores = read_reference_scores(self.saved)
+            return [names.shown(f"skipped: {Path(path).name}: {error}") for path, error in skipped]
+
+    def _set_progress(self, scored: int, total: int) -> None:
+        self.progress = (scored, total)
+
+    @contextlib.contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Hold the lock of saving; raise InputError if another thread holds it."""
+        if not self._saving.acquire(blocking=False):
+            raise InputError("a refit is running; wait until it is done")
+        try:
+            yield
         finally:
-            self._refitting.release()
+            self._saving.release()

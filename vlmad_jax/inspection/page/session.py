@@ -1,4 +1,4 @@
-"""The images that were dropped on the page, and what a detector says of them; for any number of threads."""
+"""The images on the page and their predictions; any number of threads may use a session."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import io
 import itertools
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -20,18 +20,18 @@ from vlmad_jax.errors import InputError
 from vlmad_jax.inspection.detector import FittedDetector
 from vlmad_jax.inspection.journal import Row
 from vlmad_jax.inspection.outputs import heat_layer
-from vlmad_jax.inspection.prompts import Prompts, reworded
+from vlmad_jax.inspection.prompts import Prompts, with_other_prompts
 from vlmad_jax.inspection.stream import Key, ScoredImage
 
 MAX_IMAGES = 100
 MAX_BYTES = 2**30  # of all files together
-SIDE = 1200  # pixels of the longer side as shown
+SIDE = 1200  # longer side in pixels of an image on the page
 
 Mark = Literal["good", "bad"]
 
 
 class Detectors(NamedTuple):
-    """Who detectors: the detector, and the same with the prompts that are tried, if any."""
+    """The detector, and the same detector with the prompts on trial, if there are any."""
 
     own: FittedDetector
     trial: FittedDetector | None = None
@@ -39,7 +39,7 @@ class Detectors(NamedTuple):
 
 
 class Prediction(NamedTuple):
-    """What a detector says of an image, and its heat map as a PNG file."""
+    """The row of an image, and its heat map as a PNG file."""
 
     row: Row
     heat: bytes
@@ -50,16 +50,16 @@ class PageImage:
     """An image on the page.
 
     Attributes:
-      number: its own, never given again.
-      name: for people; nothing is ever opened by it.
-      content: the file as it came.
-      canvas: as detectors see it, uint8 (*canvas, 3).
+      number: its number, which is not used again.
+      name: its name for people; no file is opened by it.
+      content: the file as it was sent.
+      canvas: the resized image that is scored, uint8 (*canvas, 3).
       size: (height, width).
-      image: as people see it, a JPEG file.
-      own: what the detector says.
-      trial: what it says with the prompts that are tried.
-      mark: what people say.
-      reference: whether the detector was made with it.
+      image: the image as the page shows it, a JPEG file.
+      own: prediction of the detector.
+      trial: prediction with the prompts on trial, if there are any.
+      mark: "good" or "bad" if a person marked it.
+      reference: whether it is a reference image of the detector.
     """
 
     number: int
@@ -74,7 +74,7 @@ class PageImage:
     reference: bool = False
 
     def describe(self) -> dict[str, Any]:
-        """All but files and arrays."""
+        """Return the fields that JSON can hold, without files and arrays."""
         return {
             "number": self.number,
             "name": self.name,
@@ -87,7 +87,7 @@ class PageImage:
 
 
 class Session:
-    """Images, and who judges them. What is slow is done outside of the lock."""
+    """The images on the page and the detectors that score them. Slow work is done outside of the lock."""
 
     def __init__(self, detector: FittedDetector) -> None:
         self.detectors = Detectors(detector)
@@ -97,96 +97,105 @@ class Session:
         self._changing = threading.Lock()
 
     def add(self, name: str, content: bytes) -> PageImage:
-        """An image scored and kept.
+        """Score an image and keep it.
 
         Raises:
-          InputError: it does not decode, or there are too many.
+          InputError: the image does not decode, or there are too many images.
         """
         if not is_image(Path("x" + Path(name).suffix)):
-            raise InputError(f"{name}: is no image by its name ({Path(name).suffix or 'no suffix'})")
+            raise InputError(f"{name}: is not an image by its name ({Path(name).suffix or 'no suffix'})")
         self._check_room(name, content)
         image = decode_image(content, name)
         canvas, size = resize_image(image, self.detectors.own.canvas), (image.height, image.width)
-        shown = _as_shown(image)
+        jpeg = _as_jpeg(image)
         while True:
             detectors = self.detectors
-            own = _predicted(detectors.own, name, canvas, size)
-            trial = _trial(detectors, name, canvas, size)
+            own, trial = _predictions(detectors, name, canvas, size)
             with self._lock:
-                if self.detectors is detectors:  # else they were replaced meanwhile
+                if self.detectors is detectors:  # else they were replaced in the meantime
                     self._check_room(name, content)
-                    added = PageImage(next(self._numbers), name, content, canvas, size, shown, own, trial)
+                    added = PageImage(next(self._numbers), name, content, canvas, size, jpeg, own, trial)
                     self.images[added.number] = added
                     return added
 
     def _check_room(self, name: str, content: bytes) -> None:
-        held = sum(len(shown.content) for shown in list(self.images.values()))
+        held = sum(len(image.content) for image in list(self.images.values()))
         if len(self.images) >= MAX_IMAGES or held + len(content) > MAX_BYTES:
             raise InputError(
-                f"{name}: there are {len(self.images)} images of {held / 2**20:.0f} MB already; "
-                "remove some, or judge folders with experiments.predict"
+                f"{name}: the page holds {len(self.images)} images of {held / 2**20:.0f} MB already; "
+                "remove some, or score folders with experiments.predict"
             )
 
     def get(self, number: int) -> PageImage:
-        """An image; raises InputError if there is none of that number."""
-        if shown := self.images.get(number):
-            return shown
-        raise InputError(f"image {number} is not there any more; load the page again")
+        """Return an image; raise InputError if no image has that number."""
+        if image := self.images.get(number):
+            return image
+        raise InputError(f"image {number} was removed; load the page again")
 
     def remove(self, number: int) -> None:
-        """Forgets an image, if it is there."""
+        """Remove an image, if it exists."""
         with self._lock:
             self.images.pop(number, None)
 
     def mark(self, number: int, mark: Mark | None) -> PageImage:
-        """Keeps what people say of an image; None takes it back."""
+        """Mark an image; None removes the mark."""
         with self._lock:
             marked = self.images[number] = dataclasses.replace(self.get(number), mark=mark)
             return marked
 
     def marked(self, mark: Mark) -> list[PageImage]:
-        """The images that were marked so."""
+        """Return the images with a mark."""
         with self._lock:
-            return [shown for shown in self.images.values() if shown.mark == mark]
+            return [image for image in self.images.values() if image.mark == mark]
 
     def try_prompts(self, prompts: Prompts | None) -> None:
-        """Judges all images with other prompts too; None ends that."""
+        """Score all images with other prompts too; None ends the trial."""
         with self._changing:
             own = self.detectors.own
-            trial = None if prompts is None else reworded(own, prompts)
-            self._adopt(Detectors(own, trial, prompts), lambda shown: shown)
+            trial = None if prompts is None else with_other_prompts(own, prompts)
+            self._adopt(Detectors(own, trial, prompts), frozenset())
 
-    def replace(self, detector: FittedDetector, references: set[int]) -> None:
-        """Judges all images by another detector, which was made with some of them."""
+    def replace(self, detector: FittedDetector, references: Collection[int]) -> None:
+        """Score all images by another detector, whose reference images include some of them."""
         with self._changing:
-            self._adopt(Detectors(detector), lambda shown: _told(shown, detector, references))
+            self._adopt(Detectors(detector), references)
 
-    def _adopt(self, detectors: Detectors, told: Callable[[PageImage], PageImage]) -> None:
-        """Puts judges in place once they have scored all images, those that came meanwhile too."""
-        seen: dict[int, tuple[Prediction, Prediction | None]] = {}
+    def _adopt(self, detectors: Detectors, references: Collection[int]) -> None:
+        """Replace the detectors once the new ones have scored all images, also those that were added since.
+
+        Images among the new references lose their mark.
+        """
+        scored: dict[int, tuple[Prediction, Prediction | None]] = {}
         while True:
             with self._lock:
-                waiting = [shown for number, shown in self.images.items() if number not in seen]
+                waiting = [image for number, image in self.images.items() if number not in scored]
                 if not waiting:
-                    for number, shown in self.images.items():
-                        own, trial = seen[number]
-                        self.images[number] = dataclasses.replace(told(shown), own=own, trial=trial)
+                    for number, image in self.images.items():
+                        own, trial = scored[number]
+                        image = dataclasses.replace(image, own=own, trial=trial)
+                        if number in references:
+                            image = dataclasses.replace(image, mark=None, reference=True)
+                        self.images[number] = image
                     self.detectors = detectors
                     return
-            for shown in waiting:
-                same = detectors.own is self.detectors.own
-                own = shown.own if same else _predicted(detectors.own, shown.name, shown.canvas, shown.size)
-                seen[shown.number] = own, _trial(detectors, shown.name, shown.canvas, shown.size)
+            for image in waiting:
+                known = image.own if detectors.own is self.detectors.own else None
+                scored[image.number] = _predictions(detectors, image.name, image.canvas, image.size, known)
 
 
-def _told(shown: PageImage, detector: FittedDetector, references: set[int]) -> PageImage:
-    """An image after a refit: what it was made with is no longer there to be put right."""
-    if shown.number not in references:
-        return shown
-    return dataclasses.replace(shown, mark=None, reference=True)
+def _predictions(
+    detectors: Detectors,
+    name: str,
+    canvas: np.ndarray,
+    size: tuple[int, int],
+    own: Prediction | None = None,
+) -> tuple[Prediction, Prediction | None]:
+    """Score an image by the detector, unless its prediction is known, and by the one on trial."""
+    own = own or _predict(detectors.own, name, canvas, size)
+    return own, None if detectors.trial is None else _predict(detectors.trial, name, canvas, size)
 
 
-def _predicted(detector: FittedDetector, name: str, canvas: np.ndarray, size: tuple[int, int]) -> Prediction:
+def _predict(detector: FittedDetector, name: str, canvas: np.ndarray, size: tuple[int, int]) -> Prediction:
     detector.scorer.warm_up(detector.state)
     began = time.perf_counter()
     result = detector.score(canvas[None], [size])[0]
@@ -194,12 +203,8 @@ def _predicted(detector: FittedDetector, name: str, canvas: np.ndarray, size: tu
     return Prediction(Row.of(scored), heat_layer(result))
 
 
-def _trial(detectors: Detectors, name: str, canvas: np.ndarray, size: tuple[int, int]) -> Prediction | None:
-    return None if detectors.trial is None else _predicted(detectors.trial, name, canvas, size)
-
-
-def _as_shown(image: Image.Image) -> bytes:
-    """A JPEG file of at most `SIDE` pixels a side."""
+def _as_jpeg(image: Image.Image) -> bytes:
+    """Return a JPEG file of at most `SIDE` pixels a side."""
     small = image.copy()
     small.thumbnail((SIDE, SIDE))
     data = io.BytesIO()
