@@ -86,7 +86,7 @@ def main(name: str, *sources: str) -> int:
         detector = detector.with_threshold(THRESHOLD.value)
     live, out = WATCH.value or "-" in sources, Path(OUT.value) if OUT.value else None
     out = out_of(detector, name, sources) if out is None and "-" not in sources else out
-    several = 1 if live else max(1, 8 // detector.scorer.tiling.count)
+    several = 1 if live else max(1, 8 // detector.model.tiling.count)
     detector = detector.with_batch_size(BATCH_SIZE.value or several)
     if out is None or live:
         source = Path(sources[0]) if WATCH.value else sys.stdin.buffer

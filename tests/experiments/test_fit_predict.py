@@ -120,7 +120,7 @@ def test_a_name_alone_gives_a_guess(
     assert (detector.threshold, detector.decision.pixel_threshold) == (0.5, 0.5)
     assert detector.description["threshold"]["rule"] == "guess"
     assert 0 < detector(new / "fine.png").image < 1
-    made = detector.scorer.detector
+    made = detector.method
     assert (made.window_stride, made.merge_tokens, made.multi_scale_sizes) == (2, 1, (32,))
     assert made.clip.dtype == "int8"
 

@@ -12,11 +12,11 @@ import pytest
 from tests.experiments.command import there
 from tests.golden import difference
 from vlmad_jax import AnomalyCLIP, InputError, Scores, WinCLIP, load_clip
+from vlmad_jax.evaluation.scorer import Scorer
 from vlmad_jax.inspection import FittedDetector, export, exported_detector
 from vlmad_jax.inspection.detector import Decision
 from vlmad_jax.inspection.export import export_detector
-from vlmad_jax.inspection.scorer import Scorer
-from vlmad_jax.inspection.tiles import Tiling
+from vlmad_jax.inspection.tiles import TiledDetector, Tiling
 from vlmad_jax.methods import Detector
 
 SIDE = 64
@@ -46,7 +46,7 @@ for name, batch in (("words", 1), ("good", 3)):
 def fitted(chosen: Detector, good: Any = None, columns: int = 1) -> FittedDetector:
     """A detector of fresh parameters, its images cut in so many tiles."""
     state = chosen.prepare("nut", good, chosen.init(jax.random.key(0)))
-    scorer = Scorer(chosen, Tiling.of(1, columns, SIDE), batch_size=3)
+    scorer = Scorer(TiledDetector(chosen, Tiling.of(1, columns, SIDE)), batch_size=3)
     return FittedDetector(scorer, state, DECISION, {"object": "nut"}, "0" * 64)
 
 
@@ -73,7 +73,7 @@ def test_another_process_scores_alike(weights: Path, tmp_path: Path):
 
 
 def own_scores(detector: FittedDetector, images: np.ndarray) -> Scores:
-    return detector.scorer.score(detector.state, images)
+    return detector.scorer.score_all(detector.state, images)
 
 
 @pytest.fixture(scope="module")

@@ -74,7 +74,7 @@ def test_numbers():
     brightness = scorer()
 
     def prepare(canvases: np.ndarray) -> object:
-        return brightness.detector.prepare("lamp", canvases)
+        return brightness.model.detector.prepare("lamp", canvases)
 
     found = held_out_scores(brightness, prepare, images, 0, 3, 0)
     np.testing.assert_allclose(found.image[:, 0] * 255, [10 - 40, 20 - 35, 60 - 15], atol=1e-4)

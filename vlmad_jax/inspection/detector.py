@@ -20,7 +20,9 @@ from PIL import Image
 
 from vlmad_jax.data.images import open_image, resize_image, to_rgb
 from vlmad_jax.errors import InputError
-from vlmad_jax.inspection.scorer import Scorer
+from vlmad_jax.evaluation.scorer import Scorer
+from vlmad_jax.inspection.tiles import TiledDetector
+from vlmad_jax.methods import Detector
 
 _EIGHT_NEIGHBOURS = np.ones((3, 3))
 
@@ -184,7 +186,7 @@ class FittedDetector:
     """A method, its state for one category, and its thresholds; any thread may call it.
 
     Attributes:
-      scorer: scores canvases, which are images resized to `canvas`.
+      scorer: scores canvases, which are images resized to `canvas`; its model is a `TiledDetector`.
       state: the result of `Detector.prepare` for the reference images and the object's name.
       decision: the thresholds.
       description: the contents of `detector.json`, which tell how the detector was fitted.
@@ -198,7 +200,7 @@ class FittedDetector:
     checksum: str
 
     def __repr__(self) -> str:
-        detector, (rows, columns) = self.scorer.detector, self.canvas
+        detector, (rows, columns) = self.method, self.canvas
         return (
             f"FittedDetector({detector.name} of {self.object_name!r}, threshold {self.threshold:.6g}, "
             f"images of {rows} x {columns} pixels, {self.batch_size} together,\n  {detector!r})"
@@ -229,14 +231,34 @@ class FittedDetector:
 
     def score(self, canvases: np.ndarray, sizes: Sequence[tuple[int, int]]) -> list[Result]:
         """Return the results of canvases uint8 (N, *canvas, 3), whose images had these (height, width)."""
-        scores = self.scorer.score(self.state, canvases)
+        scores = self.scorer.score_all(self.state, canvases)
         rows = zip(scores.image, scores.map, sizes, strict=True)
         return [Result.of(float(image), map, size, self.decision) for image, map, size in rows]
+
+    def warm_up(self) -> None:
+        """Compile, if this was not done yet, so that the first image does not wait for it."""
+        _ = self._compiled
+
+    @functools.cached_property
+    def _compiled(self) -> bool:
+        self.scorer.score_all(self.state, np.zeros((1, *self.canvas, 3), np.uint8))
+        return True
+
+    @property
+    def model(self) -> TiledDetector:
+        """The method with its tiles."""
+        assert isinstance(self.scorer.model, TiledDetector)
+        return self.scorer.model
+
+    @property
+    def method(self) -> Detector:
+        """The method."""
+        return self.model.detector
 
     @property
     def canvas(self) -> tuple[int, int]:
         """(height, width) in pixels to which images are resized."""
-        return self.scorer.tiling.canvas
+        return self.model.tiling.canvas
 
     @property
     def batch_size(self) -> int:
@@ -255,8 +277,7 @@ class FittedDetector:
 
     def with_batch_size(self, batch_size: int) -> FittedDetector:
         """Return the same detector with another batch size, which compiles again."""
-        scorer = Scorer(self.scorer.detector, self.scorer.tiling, batch_size)
-        return dataclasses.replace(self, scorer=scorer)
+        return dataclasses.replace(self, scorer=Scorer(self.model, batch_size))
 
     def with_threshold(self, threshold: float, pixel_threshold: float | None = None) -> FittedDetector:
         """Return the same detector with another image threshold and, if given, another pixel threshold.

@@ -56,7 +56,7 @@ def export_detector(detector: FittedDetector, out: Path, platforms: Sequence[str
     check_export(out, platforms)
     program = lower(detector, platforms).serialize()
     about = {
-        "method": detector.scorer.detector.name,
+        "method": detector.method.name,
         "object": detector.object_name,
         "size": list(detector.canvas),
         **detector.decision.describe(),
@@ -78,8 +78,8 @@ def export_detector(detector: FittedDetector, out: Path, platforms: Sequence[str
 
 def lower(detector: FittedDetector, platforms: Sequence[str]) -> export.Exported:
     """The detector's program for each platform; raises InputError if its constants are too large."""
-    scorer, state = detector.scorer, detector.state
-    variables = {"params": scorer.detector.clip.params["vision"]}
+    model, state = detector.model, jax.tree.map(jnp.asarray, jax.device_get(detector.state))
+    variables = {"params": model.clip.params["vision"]}
     size = sum(leaf.nbytes for leaf in jax.tree.leaves((variables, state)))
     if size > LARGEST:
         raise InputError(
@@ -89,7 +89,7 @@ def lower(detector: FittedDetector, platforms: Sequence[str]) -> export.Exported
 
     def score_one(canvas: jax.Array) -> tuple[jax.Array, jax.Array]:
         # A batch of one, so that no size in the detector is symbolic.
-        scores = scorer.score_with(variables, state, canvas[None])
+        scores = model.score_with(variables, state, canvas[None])
         return jnp.asarray(scores.image)[0], jnp.asarray(scores.map)[0]
 
     def score(canvases: jax.Array) -> tuple[jax.Array, jax.Array]:

@@ -20,14 +20,14 @@ from vlmad_jax.backbones.precision import dtype_of
 from vlmad_jax.data.images import page_sizes, read_pages
 from vlmad_jax.data.pipeline import ReadImage, prefetch, read_batches, seen_in
 from vlmad_jax.errors import InputError
+from vlmad_jax.evaluation.scorer import Scorer
 from vlmad_jax.inspection.detector import Decision
 from vlmad_jax.inspection.held_out import Progress, ReferenceScores, fixed_scores, folds_of, held_out_scores
 from vlmad_jax.inspection.manifest import check_out
 from vlmad_jax.inspection.saved import REFERENCE_SCORES, save_detector
-from vlmad_jax.inspection.scorer import Scorer
 from vlmad_jax.inspection.stream import Found, Key, find
 from vlmad_jax.inspection.threshold import SOURCES, Rule, check_rate, decide
-from vlmad_jax.inspection.tiles import Tiling
+from vlmad_jax.inspection.tiles import TiledDetector, Tiling
 from vlmad_jax.methods import Detector, MethodOptions, method
 from vlmad_jax.methods.options import flattened
 from vlmad_jax.runtime.files import csv_line
@@ -220,14 +220,12 @@ def fit(config: FitConfig, out: str | Path, overwrite: bool = False, workers: in
     clip = load_clip(config.weights, config.dtype)
     detector, params = kind.from_options(clip, config.options)
     tiling = Tiling.choose(config.tiles, detector.size, [] if found is None else list(found.sizes.values()))
-    return fit_scorer(
-        config, Scorer(detector, tiling, config.batch_size), params, found, out, overwrite, workers
-    )
+    return fit_model(config, TiledDetector(detector, tiling), params, found, out, overwrite, workers)
 
 
-def fit_scorer(
+def fit_model(
     config: FitConfig,
-    scorer: Scorer,
+    model: TiledDetector,
     params: dict[str, Any],
     found: ReferenceFiles | None,
     out: Path,
@@ -239,7 +237,7 @@ def fit_scorer(
 
     `progress` is called after each image that is scored; for the rest see `fit`.
     """
-    detector, tiling = scorer.detector, scorer.tiling
+    detector, tiling = model.detector, model.tiling
     references = None if found is None else found.read(tiling.canvas, workers)
 
     def prepare(canvases: np.ndarray | None) -> Any:
@@ -251,7 +249,7 @@ def fit_scorer(
     state = prepare(None if references is None else references.canvases)
     scores = None
     if references is not None:
-        scores = reference_scores(config, scorer, prepare, state, references.canvases, progress)
+        scores = reference_scores(config, model, prepare, state, references.canvases, progress)
     folds = (
         0 if scores is None or detector.references == "never" else folds_of(len(scores.image), config.folds)
     )
@@ -260,7 +258,7 @@ def fit_scorer(
     files = {}
     if found is not None and references is not None and scores is not None:
         files = {REFERENCE_SCORES: table(references.keys, scores), **references.thumbnails(found.sizes)}
-    save_detector(out, scorer, state, params, fitted.decision, about(config, fitted), files, overwrite)
+    save_detector(out, model, state, params, fitted.decision, about(config, fitted), files, overwrite)
     return fitted
 
 
@@ -292,15 +290,16 @@ def plan(config: FitConfig, detector: Detector, images: int) -> str:
 
 def reference_scores(
     config: FitConfig,
-    scorer: Scorer,
+    model: TiledDetector,
     prepare: Callable[[np.ndarray], Any],
     state: Any,
     canvases: np.ndarray,
     progress: Progress | None = None,
 ) -> ReferenceScores:
     """Score each reference image and its augmentations by a state that does not hold the image."""
+    scorer = Scorer(model, config.batch_size)
     augmentations, seed = config.augmentations, config.seed
-    if scorer.detector.references == "never":
+    if model.detector.references == "never":
         return fixed_scores(scorer, state, canvases, augmentations, seed, progress)
     folds = folds_of(len(canvases), config.folds)
     return held_out_scores(scorer, prepare, canvases, augmentations, folds, seed, progress)

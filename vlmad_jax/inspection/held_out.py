@@ -16,7 +16,7 @@ import numpy as np
 from tqdm import tqdm
 
 from vlmad_jax.errors import InputError
-from vlmad_jax.inspection.scorer import Scorer
+from vlmad_jax.evaluation.scorer import Scorer
 
 SHIFT = 0.02  # largest shift, as a share of the side
 ROTATION = 2.0  # largest rotation in degrees
@@ -166,7 +166,7 @@ def _versions(canvas: np.ndarray, number: int, augmentations: int, seed: int) ->
 
 
 def _scores(scorer: Scorer, state: Any, canvases: np.ndarray) -> ReferenceScores:
-    scores = scorer.score(state, canvases)
+    scores = scorer.score_all(state, canvases)
     images, maps = np.asarray(scores.image), np.asarray(scores.map)
     return ReferenceScores(images, maps.max(axis=(1, 2)), maps.mean(axis=(1, 2)))
 

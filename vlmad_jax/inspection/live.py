@@ -47,7 +47,7 @@ def predict_live(
       InputError: `watch` or `Journal` raises it, or a line cannot be written.
     """
     read = ReadImage(detector.canvas)
-    detector.scorer.warm_up(detector.state)  # so that the first image does not wait for compiling
+    detector.warm_up()  # so that the first image does not wait for compiling
     if isinstance(source, Path) and out is not None:
         check_apart([str(source)], out)
     journal = None if out is None else open_journal(detector, out, config)

@@ -94,7 +94,7 @@ def with_prompts(detector: Detector, prompts: Prompts) -> Detector:
 
 def with_other_prompts(fitted: FittedDetector, prompts: Prompts) -> FittedDetector:
     """Return a fitted detector with other prompts, and the same reference images and thresholds."""
-    changed = with_prompts(fitted.scorer.detector, prompts)
+    changed = with_prompts(fitted.method, prompts)
     assert isinstance(changed, PromptedDetector)
     state = fitted.state | {"text": changed.text_features(fitted.object_name)}
     return dataclasses.replace(fitted, state=state)  # the scorer reads the text features in the state

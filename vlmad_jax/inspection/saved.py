@@ -19,7 +19,6 @@ from pathlib import Path
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from safetensors.numpy import save
 
@@ -27,11 +26,11 @@ from vlmad_jax.backbones.checkpoints.hub import BUNDLED, is_bundled
 from vlmad_jax.backbones.checkpoints.tensors import read_tensors
 from vlmad_jax.backbones.clip import CLIP, load_clip
 from vlmad_jax.errors import InputError
+from vlmad_jax.evaluation.scorer import Scorer
 from vlmad_jax.inspection.detector import Decision, FittedDetector
 from vlmad_jax.inspection.manifest import MANIFEST, verify, write_saved
 from vlmad_jax.inspection.prompts import Prompts, prompts_of, with_prompts
-from vlmad_jax.inspection.scorer import Scorer
-from vlmad_jax.inspection.tiles import Tiling
+from vlmad_jax.inspection.tiles import TiledDetector, Tiling
 from vlmad_jax.methods import method
 from vlmad_jax.runtime.about import version
 from vlmad_jax.runtime.cache import CACHE_VERSION
@@ -94,7 +93,7 @@ RENAMED = {"view_sizes": "multi_scale_sizes", "pictures": "images"}
 
 def save_detector(
     out: Path,
-    scorer: Scorer,
+    model: TiledDetector,
     state: Any,
     params: Mapping[str, Any],
     decision: Decision,
@@ -106,7 +105,7 @@ def save_detector(
 
     Args:
       out: directory, which is written whole or not at all.
-      scorer: the method and its tiles.
+      model: the method and its tiles.
       state: state of the category.
       params: learned parameters that the state was made with; {} if there are none.
       decision: the thresholds.
@@ -117,7 +116,7 @@ def save_detector(
     Raises:
       InputError: `out` is not a detector that may be replaced, or cannot be written.
     """
-    detector = scorer.detector
+    detector = model.detector
     (state_tree, state_arrays), (params_tree, params_arrays) = (
         flatten(jax.device_get(tree), name) for tree, name in ((state, "state"), (params, "params"))
     )
@@ -126,7 +125,7 @@ def save_detector(
         **about,
         "setting": detector.setting,
         "words": None if (prompts := prompts_of(detector)) is None else prompts.describe(),
-        "tiles": scorer.tiling.describe(),
+        "tiles": model.tiling.describe(),
         "weights": describe_weights(detector.clip),
         "decision": decision.describe(),
         "versions": versions(),
@@ -250,9 +249,10 @@ def _restored(
     if description.get("words") is not None:
         detector = with_prompts(detector, Prompts.from_json(description["words"]))
     state = unflatten(description["state"], read_tensors(path / ARRAYS))
+    scorer = Scorer(TiledDetector(detector, Tiling(**description["tiles"])), batch_size)
     return FittedDetector(
-        Scorer(detector, Tiling(**description["tiles"]), batch_size),
-        jax.tree.map(jnp.asarray, state),
+        scorer,
+        scorer.copy(state),
         Decision(**description["decision"]),
         description,
         checksum,

@@ -185,7 +185,7 @@ def score_batch(
     detector: FittedDetector, keys: Sequence[Key], read: dict[str, np.ndarray]
 ) -> list[ScoredImage]:
     """Score one batch of images, given by their stacked rows of `ReadImage`."""
-    detector.scorer.warm_up(detector.state)  # so that compiling is not part of the first image's time
+    detector.warm_up()  # so that compiling is not part of the first image's time
     began = time.perf_counter()
     readable = read["error"] == b""
     sizes = [(int(height), int(width)) for height, width in read["size"][readable]]

@@ -18,16 +18,20 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
+from vlmad_jax.backbones.chunking import map_chunks
+from vlmad_jax.backbones.clip import CLIP
 from vlmad_jax.backbones.images import Array
 from vlmad_jax.backbones.precision import einsum
 from vlmad_jax.errors import InputError
-from vlmad_jax.methods import Scores
+from vlmad_jax.methods import Detector, Scores
 
 OVERLAP = 0.25  # share of a tile's side that it has in common with its neighbour
 SHRINKING = 4  # `auto` cuts tiles so that images are resized by about this factor
 MAX_TILES = 8  # largest number of tiles along a side
+TILES_AT_ONCE = 16  # tiles that pass through the detector together
 
 
 @dataclass(frozen=True)
@@ -121,3 +125,32 @@ class Tiling:
         placed = np.zeros((*pixels.shape, pixels[-1, -1] + 1))
         np.put_along_axis(placed, pixels[..., None], np.tile(smooth, (count, 1))[..., None], axis=2)
         return (placed / placed.sum(axis=(0, 1))).astype(np.float32)
+
+
+@dataclass(frozen=True)
+class TiledDetector:
+    """A detector of canvases, which scores them tile by tile; a model of `evaluation.scorer.Scorer`.
+
+    Attributes:
+      detector: the detector of a tile.
+      tiling: the tiles.
+    """
+
+    detector: Detector
+    tiling: Tiling
+
+    @property
+    def clip(self) -> CLIP:
+        """The backbone."""
+        return self.detector.clip
+
+    def score_with(self, variables: dict[str, Any], state: Any, canvases: jax.Array) -> Scores:
+        """Score canvases uint8 (B, *canvas, 3) to image (B,) and map (B, *canvas), as a pure function."""
+
+        def score(tiles: jax.Array) -> Scores:
+            return self.detector.score_with(variables, state, tiles)
+
+        if self.tiling.count == 1:
+            return score(canvases)
+        tiles = jnp.asarray(self.tiling.cut(canvases))
+        return self.tiling.join(Scores(*map_chunks(score, tiles, TILES_AT_ONCE)))

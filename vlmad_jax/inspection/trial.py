@@ -13,12 +13,11 @@ from tqdm import tqdm
 from vlmad_jax.backbones.clip import load_clip
 from vlmad_jax.data import DataSet
 from vlmad_jax.data.references import draw_references
-from vlmad_jax.inspection.fit import FitConfig, ReferenceFiles, fit_scorer
+from vlmad_jax.inspection.fit import FitConfig, ReferenceFiles, fit_model
 from vlmad_jax.inspection.journal import rows_of_files
 from vlmad_jax.inspection.saved import load_detector
-from vlmad_jax.inspection.scorer import Scorer
 from vlmad_jax.inspection.stream import Found
-from vlmad_jax.inspection.tiles import Tiling
+from vlmad_jax.inspection.tiles import TiledDetector, Tiling
 from vlmad_jax.methods import method
 from vlmad_jax.report.grid import markdown_grid
 
@@ -76,10 +75,12 @@ def trials(
         references = draw_references(dataset, category, count, seed)
         files = ReferenceFiles.of(category, [Found(str(sample.path), "") for sample in references])
         tiling = Tiling.choose(config.tiles, detector.size, list(files.sizes.values()))
-        scorer = Scorer(detector, tiling, config.batch_size)
+        model = TiledDetector(detector, tiling)
         named = replace(config, object_name=dataset.object_name(category), seed=seed)
         saved = out / f"{category}-{count}-{seed}.vlmad"
-        fitted = fit_scorer(named, scorer, params, files, saved, overwrite=True, workers=workers)
+        fitted = fit_model(
+            named, TiledDetector(detector, tiling), params, files, saved, overwrite=True, workers=workers
+        )
         tested = dataset.select(category, "test")
         loaded = load_detector(saved, batch_size=config.batch_size)
         labels = {sample.path: sample.label for sample in tested}

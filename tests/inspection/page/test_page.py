@@ -203,7 +203,7 @@ def test_prompts_on_trial_can_be_kept(client_of_prompts: Client, tmp_path: Path)
     assert (state["prompts"], state["trial"]) == (prompts, None)
     fitted = load_detector(tmp_path / "out/said.vlmad")
     assert np.float32(fitted(part(9, spot=True)).image) == np.float32(scored)
-    assert fitted.scorer.detector.prompts.anomalous_states == ("noisy {}",)
+    assert fitted.method.prompts.anomalous_states == ("noisy {}",)
 
 
 @pytest.mark.parametrize(

@@ -10,14 +10,14 @@ from pathlib import Path
 
 from vlmad_jax.errors import InputError
 from vlmad_jax.inspection.detector import FittedDetector
-from vlmad_jax.inspection.fit import FitConfig, ReferenceFiles, fit_scorer
+from vlmad_jax.inspection.fit import FitConfig, ReferenceFiles, fit_model
 from vlmad_jax.inspection.held_out import Progress
 from vlmad_jax.inspection.manifest import check_out
 from vlmad_jax.inspection.page.session import PageImage
 from vlmad_jax.inspection.prompts import Prompts, with_prompts
 from vlmad_jax.inspection.saved import load_again, saved_params
-from vlmad_jax.inspection.scorer import Scorer
 from vlmad_jax.inspection.stream import Found, find
+from vlmad_jax.inspection.tiles import TiledDetector
 from vlmad_jax.methods.options import unflattened
 from vlmad_jax.runtime.contents import digests_of
 from vlmad_jax.runtime.files import write_atomically
@@ -73,7 +73,7 @@ class Refitter:
           name: name of the directory to write.
           overwrite: replace a detector of that name.
           prompts: other prompts; None keeps the prompts.
-          progress: see `fit_scorer`.
+          progress: see `fit_model`.
 
         Returns:
           The detector, and the files that were skipped, with the reason.
@@ -86,12 +86,9 @@ class Refitter:
         if not marked and prompts is None:
             raise InputError("nothing was changed; mark an image as good first, or use other prompts")
         config = config_of(detector)
-        method = detector.scorer.detector
-        scorer = Scorer(
-            method if prompts is None else with_prompts(method, prompts),
-            detector.scorer.tiling,
-            config.batch_size,
-        )
+        method = detector.method
+        changed = method if prompts is None else with_prompts(method, prompts)
+        model = TiledDetector(changed, detector.model.tiling)
         before = self._before(detector)
         paths = before + [Found(self._write(image)) for image in marked]
         files = ReferenceFiles.of(str(self.out), paths) if paths else None
@@ -99,7 +96,7 @@ class Refitter:
             raise InputError(
                 f"{lost.path}: {lost.error}; put the image back, or give --references=FOLDER if it was moved"
             )
-        fitted = fit_scorer(config, scorer, saved_params(saved), files, out, overwrite, progress=progress)
+        fitted = fit_model(config, model, saved_params(saved), files, out, overwrite, progress=progress)
         skipped = fitted.references.skipped if fitted.references else []
         return load_again(out, method.clip, detector.batch_size), skipped
 

@@ -196,7 +196,7 @@ def _predictions(
 
 
 def _predict(detector: FittedDetector, name: str, canvas: np.ndarray, size: tuple[int, int]) -> Prediction:
-    detector.scorer.warm_up(detector.state)
+    detector.warm_up()
     began = time.perf_counter()
     result = detector.score(canvas[None], [size])[0]
     scored = ScoredImage(Key(name), canvas, result, 1000 * (time.perf_counter() - began))
