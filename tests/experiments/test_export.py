@@ -93,4 +93,4 @@ def test_without_flatbuffers_it_says_how_to_get_it(
 
 def test_no_name_to_write_to_is_refused(nut: Path, capsys: pytest.CaptureFixture[str]):
     done = here(capsys, "export", str(nut))
-    assert (done.code, done.stderr) == (1, "error: --out is missing; give for example nut.stablehlo\n")
+    assert (done.code, done.stderr) == (1, "error: --out is missing; for example --out=nut.stablehlo\n")

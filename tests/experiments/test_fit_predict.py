@@ -1,4 +1,4 @@
-"""From a folder of good images to answers, by the two commands."""
+"""From a folder of reference images to decisions, by the two commands."""
 
 import _thread
 import io
@@ -71,9 +71,7 @@ def test_a_detector_from_good_images(
     source, other = told["from"], next(name for name in told["thresholds"] if name != told["from"])
     named = {"own": "the images' own scores", "augmented": "the scores of augmented copies too"}
     why, *lines = done.stdout.splitlines()
-    assert why.startswith(
-        "method winclip, as no --method is given: with 4 reference images its image AUROC is"
-    )
+    assert why.startswith("method winclip by default: with 4 reference images its image AUROC is")
     assert lines == [
         "tiles: 1 x 1 of 64 x 64 pixels, of images resized to 64 x 64",
         f"threshold: {detector.threshold:.6g}, from {named[source]}",
@@ -114,7 +112,7 @@ def test_a_name_alone_gives_a_guess(
     faster = ["--window_sizes=2", "--window_stride=2", "--merge_tokens=1", "--multi_scale_sizes=32"]
     done = here(capsys, "fit", *faster, "--dtype=int8", *flags)
     why, rest = done.stdout.split("\n", 1)
-    assert why.startswith("method winclip, as no --method is given: it works from prompts alone")
+    assert why.startswith("method winclip by default: it works from prompts alone")
     assert "\nthreshold: 0.5, a guess halfway between good and bad\n" in rest
     detector = load_detector(out)
     assert (detector.threshold, detector.decision.pixel_threshold) == (0.5, 0.5)
@@ -150,7 +148,7 @@ def test_answers_and_exit_codes(
         f"1 good, 1 bad, 1 could not be scored; results are in {out}",
         f"bad: {new / 'spotted.png'}",
     ]
-    assert "left out: " in done.stderr
+    assert "skipped: " in done.stderr
     rows = lines((out / "scores.jsonl").read_text())
     assert [rows[name]["decision"] for name in ("fine.png", "spotted.png", "broken.png")] == [
         "good",
@@ -269,13 +267,13 @@ def test_a_run_that_is_killed_goes_on(
 
 
 FIT = {
-    "no object": ([], "--object is missing; give for example metal nut"),
-    "no out": (["--method=padim", "--object=nut"], "--out is missing; give for example nut.vlmad"),
+    "no object": ([], "--object is missing; for example --object='metal nut'"),
+    "no out": (["--method=padim", "--object=nut"], "--out is missing; for example --out='nut.vlmad'"),
     "an unknown method": (["--method=x", "--object=nut", "--out=o"], "method 'x' is not one of winclip, "),
     "an argument": (["good"], "'good' is not a flag; flags are written --name=value"),
     "no references": (
         ["--method=padim", "--object=nut", "--out=o"],
-        "--references is missing: padim knows a product by good images of it alone; give a folder of them",
+        "--references is missing: padim knows a product only by images of good parts; give a folder of them",
     ),
     "no such folder": (
         ["--method=padim", "--object=nut", "--out=o", "--references=no/where"],
@@ -291,9 +289,9 @@ FIT = {
     ),
     "one block": (
         ["--method=winclip", "--object=nut", "--out=o", "--folds=1"],
-        "--folds=1: give 2 or more blocks, or 0 to hold out each by itself",
+        "--folds=1: give 2 or more blocks, or 0 to hold out image by image",
     ),
-    "an empty name": (["--method=winclip", "--object= ", "--out=o"], "--object is empty; name what"),
+    "an empty name": (["--method=winclip", "--object= ", "--out=o"], "--object is empty; name"),
     "an unknown precision": (
         ["--method=winclip", "--object=nut", "--out=o", "--dtype=float64"],
         "dtype 'float64' is not one of float32, bfloat16",
@@ -308,19 +306,19 @@ PREDICT = {
     "nothing": ([], f"DETECTOR is missing; {USAGE}"),
     "no images": (["nut.vlmad"], f"IMAGES is missing; {USAGE}"),
     "an unknown flag": (["a", "b", "--tresh=1"], "Unknown command line flag 'tresh'"),
-    "no detector": (["a", "b"], "a: no such saved detector; make one with experiments.fit"),
-    "a folder that is none": (["tests", "b"], "tests: is no saved detector (it has no manifest.json)"),
-    "two folders to watch": (["a", "b", "c", "--watch"], "--watch: b c is no folder; give the one"),
-    "no folder to watch": (["a", "b", "--watch"], "--watch: b is no folder; give the one that is filled"),
-    "idle without watching": (["a", "b", "--idle_seconds=1"], "--idle_seconds is of --watch; give both"),
-    "input and more": (["a", "-", "c"], "- takes paths from standard input and no other source"),
-    "maps without a place": (["a", "-", "--save_maps"], "--save_maps needs --out where paths come from"),
-    "input to Ray": (["a", "-", "--engine=ray"], "- is of --engine=local; leave one of the two out"),
-    "sequences on Ray": (["a", "b", "--engine=ray", "--sequence"], "--sequence is of --engine=local; leave"),
-    "maps on Ray": (["a", "b", "--engine=ray", "--save_maps"], "--save_maps is of --engine=local; leave"),
-    "watching by Ray": (["a", "tests", "--engine=ray", "--watch"], "--watch is of --engine=local; leave one"),
-    "workers beside Ray": (["a", "b", "--engine=ray", "--workers=1"], "--workers is of --engine=local"),
-    "actors without Ray": (["a", "b", "--actors=2"], "--actors is of --engine=ray; give both"),
+    "no detector": (["a", "b"], "a: no such detector; make one with experiments.fit"),
+    "a folder that is none": (["tests", "b"], "tests: is not a saved detector (it has no manifest.json)"),
+    "two folders to watch": (["a", "b", "c", "--watch"], "--watch: b c is not a folder; give the folder"),
+    "no folder to watch": (["a", "b", "--watch"], "--watch: b is not a folder; give the folder"),
+    "idle without watching": (["a", "b", "--idle_seconds=1"], "--idle_seconds needs --watch; give both"),
+    "input and more": (["a", "-", "c"], "- reads paths from standard input; give it as the only source"),
+    "maps without a place": (["a", "-", "--save_maps"], "--save_maps needs --out when paths come from"),
+    "input to Ray": (["a", "-", "--engine=ray"], "- needs --engine=local; leave one of the two out"),
+    "sequences on Ray": (["a", "b", "--engine=ray", "--sequence"], "--sequence needs --engine=local; leave"),
+    "maps on Ray": (["a", "b", "--engine=ray", "--save_maps"], "--save_maps needs --engine=local; leave"),
+    "watching by Ray": (["a", "tests", "--engine=ray", "--watch"], "--watch needs --engine=local; leave one"),
+    "workers beside Ray": (["a", "b", "--engine=ray", "--workers=1"], "--workers needs --engine=local"),
+    "actors without Ray": (["a", "b", "--actors=2"], "--actors needs --engine=ray; give both"),
     "no weight": (["a", "b", "--smoothing=0"], "--smoothing=0.0: give more than 0 and at most 1"),
     "no batch": (["a", "b", "--batch_size=0"], "flag --batch_size=0: 0 is not a positive integer"),
 }  # fmt: skip

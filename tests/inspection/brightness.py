@@ -30,7 +30,7 @@ class NoClip:
 
 @dataclass(frozen=True, eq=False)
 class Brightness(Detector):
-    """The map is the brightness, 0 to 1, less that of the good images; the score is its maximum."""
+    """The map is the brightness, 0 to 1, less that of the reference images; the score is its maximum."""
 
     clip: Any
     name: ClassVar[str] = "brightness"

@@ -49,7 +49,7 @@ def test_images_of_every_kind_say_the_same(detector: FittedDetector, tmp_path: P
     ("given", "told"),
     [
         (np.zeros((5, 5, 3)), r"the image is float64 \[5, 5, 3\]; give uint8 \[height, width, 3\]"),
-        (np.zeros((2, 5, 5, 3), np.uint8), "of several, a list"),
+        (np.zeros((2, 5, 5, 3), np.uint8), "give several images as a list"),
         (np.zeros((5, 5, 4), np.uint8), r"uint8 \[5, 5, 4\]"),
         (np.zeros((0, 5), np.uint8), "the image is empty"),
         ("no/image.png", r"no/image\.png: no such image"),

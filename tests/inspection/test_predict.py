@@ -77,7 +77,7 @@ def test_hostile_files_are_named_and_counted(
     for name, expected in EXPECTED.items():
         assert table[name]["error"].startswith(expected), name
         assert table[name]["decision"] == table[name]["score"] == ""
-        assert f"left out: {hostile / name}: {table[name]['error']}\n" in told
+        assert f"skipped: {hostile / name}: {table[name]['error']}\n" in told
     assert (table["fine.png"]["decision"], table["sub/bright.png"]["decision"]) == ("good", "bad")
     assert maps_in(tmp_path / "out") == ["fine.png.png", "sub/bright.png.png"]
 

@@ -1,4 +1,4 @@
-"""Tiles cover the canvas, and what is said of them is put together again."""
+"""Tiles cover the canvas, and their scores and maps are joined to those of the image."""
 
 import numpy as np
 import pytest

@@ -28,7 +28,8 @@ def test_a_copy_scores_the_same(way):
     assert "_score" not in vars(other)
     for one, two in zip(scores, other.score(other.prepare("nut", REFERENCES), IMAGES), strict=True):
         np.testing.assert_array_equal(one, two)
-    fitted = FittedDetector(Scorer(detector, Tiling.of(1, 1, 64), 2), state, Decision(0.5, 1, 0.5, 0), {}, "")
+    model = TiledDetector(detector, Tiling.of(1, 1, 64))
+    fitted = FittedDetector(Scorer(model, 2), state, Decision(0.5, 1, 0.5, 0), {}, "")
     result, again = (x(IMAGES[0]) for x in (fitted, COPIES[way](fitted)))
     assert (result.image, result.bad) == (again.image, again.bad)
     np.testing.assert_array_equal(result.map, again.map)

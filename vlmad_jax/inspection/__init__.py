@@ -1,4 +1,4 @@
-"""For the people on the line: from a folder of good parts to a decision on every new image.
+"""Inspection: fit a detector to a folder of images of good parts, and decide on every new image.
 
 fit(FitConfig("winclip", "metal nut", references="good"), Path("nut.vlmad"))
 result = load_detector("nut.vlmad")("new/0001.png")

@@ -155,7 +155,7 @@ def _is_done(path: str, kept: Mapping[Key, Kept]) -> bool:
 
 def _add(writer: OutputWriter, scored: ScoredImage | Row) -> None:
     if scored.error:
-        say(f"left out: {scored.key.path}: {scored.error}")
+        say(f"skipped: {scored.key.path}: {scored.error}")
     writer.add(scored)
 
 

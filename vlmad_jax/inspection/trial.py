@@ -1,4 +1,4 @@
-"""How often a fitted threshold is wrong: false alarms and misses on images whose labels are known."""
+"""Measure how often a fitted threshold is wrong: false alarms and misses on images with labels."""
 
 from __future__ import annotations
 
@@ -26,19 +26,19 @@ RULES = ("own", "augmented")
 
 @dataclass(frozen=True)
 class Trial:
-    """One detector on the test images of a category.
+    """The errors of one detector on the test images of a category.
 
     Attributes:
-      category: the product.
-      shots: good images that it was fitted from.
-      seed: of their draw.
-      supported: the rate of false alarms that so many support, whatever the scores' distribution.
-      good: test images that are good.
-      bad: test images that are defective.
-      thresholds: by what they are made of: "own", the scores of the good images themselves, or "augmented",
-        those of their augmentations too.
-      false_alarms: by the same, the share of the good ones that are called bad.
-      misses: by the same, the share of the bad ones that are called good.
+      category: the category.
+      shots: number of reference images.
+      seed: seed of their draw.
+      supported: rate of false alarms that so many images support, whatever the distribution of scores.
+      good: number of normal test images.
+      bad: number of anomalous test images.
+      thresholds: thresholds by their source: "own", the scores of the reference images themselves, or
+        "augmented", those of their augmentations too.
+      false_alarms: share of the normal test images that are above each threshold.
+      misses: share of the anomalous test images that are not above each threshold.
     """
 
     category: str
@@ -55,18 +55,18 @@ class Trial:
 def trials(
     dataset: DataSet, config: FitConfig, shots: Sequence[int], seeds: Sequence[int], out: Path, workers: int
 ) -> Iterator[Trial]:
-    """Fits detectors of every category from drawn good images, saves them in `out`, and tries them.
+    """Fit detectors of every category to drawn reference images, save them, and measure their errors.
 
     Args:
-      dataset: references come from its training images, what is scored are its test images.
-      config: how to fit; its object and references are those of each category.
-      shots: good images, one number after another.
-      seeds: of their draw.
-      out: a folder for the detectors; those of an earlier trial are replaced.
-      workers: processes that decode; 0 decodes in threads of this one.
+      dataset: gives reference images from its training images, and test images.
+      config: how to fit; the category replaces its object and references.
+      shots: numbers of reference images.
+      seeds: seeds of their draws.
+      out: folder for the detectors, which replace those of an earlier trial.
+      workers: number of processes that decode; 0 decodes in threads of this process.
 
     Raises:
-      InputError: whatever `fit` raises, or a category has fewer good images.
+      InputError: `fit` raises it, or a category has fewer normal training images.
     """
     clip = load_clip(config.weights, config.dtype)
     detector, params = method(config.method).from_options(clip, config.options)
@@ -78,9 +78,7 @@ def trials(
         model = TiledDetector(detector, tiling)
         named = replace(config, object_name=dataset.object_name(category), seed=seed)
         saved = out / f"{category}-{count}-{seed}.vlmad"
-        fitted = fit_model(
-            named, TiledDetector(detector, tiling), params, files, saved, overwrite=True, workers=workers
-        )
+        fitted = fit_model(named, model, params, files, saved, overwrite=True, workers=workers)
         tested = dataset.select(category, "test")
         loaded = load_detector(saved, batch_size=config.batch_size)
         labels = {sample.path: sample.label for sample in tested}
@@ -109,11 +107,11 @@ def trials(
 
 
 def table(done: Sequence[Trial], wanted: float) -> str:
-    """A line for each category and number of good images, rates averaged over draws; the means; as Markdown.
+    """Return a Markdown table with a row for each category and number of shots, and rows of means.
 
-    Rates stand twice: at the threshold of the images' own scores, and at that of their augmentations too.
+    Rates are averaged over draws, at the threshold of each source.
     """
-    heading = ["category", "good images", "wanted", "supported"]
+    heading = ["category", "reference images", "wanted", "supported"]
     heading += [f"{rate}, {rule}" for rate in ("false alarms", "misses") for rule in RULES]
     cells = [heading]
     for (category, shots), group in itertools.groupby(done, lambda trial: (trial.category, trial.shots)):
@@ -134,6 +132,6 @@ def _cells(draws: Sequence[Trial], shots: int, wanted: float, each: bool) -> lis
 
 
 def _rate(rates: Sequence[float], each: bool) -> str:
-    """The mean, and the rate of each draw if they are several and asked for."""
+    """Return the mean, and in brackets the rate of each draw if there are several and `each` is true."""
     draws = f" ({', '.join(f'{rate:.1%}' for rate in rates)})" if each and len(rates) > 1 else ""
     return f"{statistics.fmean(rates):.1%}{draws}"

@@ -28,7 +28,7 @@ MARKUP = "<img src=x onerror=alert(1)>.png"
 
 @pytest.fixture(scope="module")
 def prompted(good: Path, weights: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """WinCLIP, which has prompts, without good images."""
+    """WinCLIP, which has prompts, without reference images."""
     out = tmp_path_factory.mktemp("worded") / "plate.vlmad"
     fit(FitConfig("winclip", "plate", weights=str(weights), options=MethodOptions(window_sizes=(2,))), out)
     return out
@@ -48,18 +48,18 @@ def client_of_prompts(prompted: Path, zero_shot: FittedDetector, tmp_path: Path)
 def test_an_image_is_scored_as_by_predict(client: Client, loaded: FittedDetector):
     answer = client.drop(part(9, spot=True), "a/b\\c\n.png")
     assert answer.status == 201
-    said, expected = answer.json, loaded(part(9, spot=True))
-    assert said["name"] == "c?.png"
-    assert said["size"] == [50, 70]
-    assert np.float32(said["own"]["score"]) == np.float32(expected.image)
-    assert said["own"]["decision"] == "bad"
-    assert said["own"]["probability"] == pytest.approx(expected.probability, abs=1e-6)
-    boxes = [(box["x"], box["y"], box["width"], box["height"]) for box in said["own"]["boxes"]]
+    scored, expected = answer.json, loaded(part(9, spot=True))
+    assert scored["name"] == "c?.png"
+    assert scored["size"] == [50, 70]
+    assert np.float32(scored["own"]["score"]) == np.float32(expected.image)
+    assert scored["own"]["decision"] == "bad"
+    assert scored["own"]["probability"] == pytest.approx(expected.probability, abs=1e-6)
+    boxes = [(box["x"], box["y"], box["width"], box["height"]) for box in scored["own"]["boxes"]]
     assert boxes == [tuple(box[:4]) for box in expected.boxes]
     assert len(boxes) > 0
-    assert said["trial"] is None
+    assert scored["trial"] is None
     state = client("GET", "state").json
-    assert state["images"] == [said]
+    assert state["images"] == [scored]
     assert state["decision"]["threshold"] == expected.decision.threshold
     assert len(state["reference_scores"]) == 12
 
@@ -199,9 +199,11 @@ def test_prompts_on_trial_can_be_kept(client_of_prompts: Client, tmp_path: Path)
     prompts = {"good": ["clean {}"], "bad": ["noisy {}"]}
     client_of_prompts("POST", "prompts", prompts)
     scored = client_of_prompts.drop(part(9, spot=True)).json["trial"]["score"]
-    state = client_of_prompts("POST", "refit", {"name": "said.vlmad", "replace": False, "prompts": True}).json
+    state = client_of_prompts(
+        "POST", "refit", {"name": "prompts.vlmad", "replace": False, "prompts": True}
+    ).json
     assert (state["prompts"], state["trial"]) == (prompts, None)
-    fitted = load_detector(tmp_path / "out/said.vlmad")
+    fitted = load_detector(tmp_path / "out/prompts.vlmad")
     assert np.float32(fitted(part(9, spot=True)).image) == np.float32(scored)
     assert fitted.method.prompts.anomalous_states == ("noisy {}",)
 
