@@ -168,7 +168,7 @@ def test_answers_and_exit_codes(
     assert (kinder.code, kinder.stdout[:13]) == (0, "2 good, 0 bad")
     nothing = here(capsys, "predict", str(plate), str(new / "broken.png"), f"--out={out}3")
     assert nothing.code == 1
-    assert nothing.stderr.endswith("error: none of 1 images could be scored; their rows say why\n")
+    assert nothing.stderr.endswith("error: none of 1 images could be scored; their rows give the errors\n")
 
 
 def test_standard_input_is_answered_on_standard_output(

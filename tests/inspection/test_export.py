@@ -120,7 +120,7 @@ def test_a_program_that_is_not_of_its_json_file_is_refused(exported: Path, tmp_p
     copy = tmp_path / exported.name
     copy.write_bytes(exported.read_bytes()[:-1])
     Path(f"{copy}.json").write_bytes(Path(f"{exported}.json").read_bytes())
-    with pytest.raises(ValueError, match=r"nut\.stablehlo: is not the file that .*\.json tells of"):
+    with pytest.raises(ValueError, match=r"nut\.stablehlo: does not match .*\.json; copy both again"):
         exported_detector.load(copy)
 
 
@@ -128,6 +128,6 @@ def test_weights_that_do_not_fit_one_file_are_refused(
     tiled: FittedDetector, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setattr(export, "LARGEST", 2**16)
-    with pytest.raises(InputError, match=r"are \d\.\d\d GiB, and one file holds 0\.00; fit with --dtype=bfl"):
+    with pytest.raises(InputError, match=r"\d\.\d\d GiB.* 0\.00; fit with --dtype=bfl"):
         export_detector(tiled, tmp_path / "nut.stablehlo")
     assert not list(tmp_path.iterdir())

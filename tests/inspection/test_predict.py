@@ -188,7 +188,7 @@ def test_a_file_that_is_gone_is_not_counted(tmp_path: Path, capsys: pytest.Captu
     assert predict(detector(), [str(folder)], out, PredictConfig()).bad == 1
     (folder / "b.png").unlink()
     assert predict(detector(), [str(folder)], out, PredictConfig()) == Counts(kept=1)
-    assert f"rows in {out} not counted, because their files are gone or" in capsys.readouterr().err
+    assert f"rows in {out} not counted because their files are gone or" in capsys.readouterr().err
     assert bad(out) == [("a.png", "good"), ("b.png", "bad")]
 
 

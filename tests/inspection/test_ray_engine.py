@@ -139,7 +139,7 @@ def test_a_cluster_that_is_not_there_is_refused_at_once(saved: Path, monkeypatch
     ):
         next(RayEngine(saved, load_detector(saved), "node17")(["a.png"]))
     monkeypatch.setitem(sys.modules, "ray", None)
-    with pytest.raises(InputError, match=r"needs Ray; install it by pip install 'vlmad-jax\[ray\]'"):
+    with pytest.raises(InputError, match=r"needs Ray; install it with pip install 'vlmad-jax\[ray\]'"):
         next(RayEngine(saved, load_detector(saved))(["a.png"]))
 
 

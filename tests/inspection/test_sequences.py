@@ -54,7 +54,7 @@ def test_a_video_that_was_cut_tells_what_is_there(video: Path, tmp_path: Path):
 def test_a_video_without_the_library_is_told(video: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setitem(sys.modules, "av", None)
     (scored,) = score_frames(detector(), [str(video)], frames_of)
-    assert scored.error == "videos need the package av; install it by pip install 'vlmad-jax[video]'"
+    assert scored.error == "videos need the package av; install it with pip install 'vlmad-jax[video]'"
 
 
 @pytest.mark.parametrize("name", ["a.gif", "a.tif"])
@@ -157,7 +157,7 @@ def test_the_boxes_of_a_turned_video_are_in_its_frame_as_shown(corner: Path, tmp
 
 def test_a_video_turned_by_an_odd_angle_is_told(corner: Path, tmp_path: Path):
     (scored,) = score_frames(detector(), [str(turned(corner, (0.7, 0.7, -0.7, 0.7), tmp_path))], frames_of)
-    assert scored.error.startswith("its header turns it by an angle; turn it by quarters")
+    assert scored.error.startswith("its header rotates it by an odd angle; encode it")
 
 
 def test_a_page_that_is_broken_ends_it(tmp_path: Path):

@@ -1,4 +1,4 @@
-"""A fitted detector: thresholds, what it finds in an image, and how it is called.
+"""A fitted detector, its thresholds, and its results.
 
 detector = vlmad_jax.load_detector("nut.vlmad")
 result = detector("new/0001.png")

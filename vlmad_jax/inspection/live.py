@@ -67,8 +67,8 @@ def predict_live(
         else:
             arrivals = images_from_lines(source, read)
         scored = score_live(detector, arrivals)
-        for answer in config.smoothing.apply(scored) if config.sequence else scored:
-            writer.add(answer)
+        for image in config.smoothing.apply(scored) if config.sequence else scored:
+            writer.add(image)
     return writer.counts
 
 
@@ -123,9 +123,8 @@ def watch(
     latest = time.monotonic()
     while idle_seconds is None or files.waiting or time.monotonic() - latest < idle_seconds:
         began = time.monotonic()
-        listed = (
-            find(folder, without=without) if folder.is_dir() else ()
-        )  # a network folder may be absent for a while
+        # A network folder may be absent for a while.
+        listed = find(folder, without=without) if folder.is_dir() else ()
         changed = files.changed(listed)
         looked = time.monotonic() - began
         for arrival in files.settled(changed, read):
@@ -146,7 +145,7 @@ class _Files:
 
     def __init__(self, done: Mapping[str, str]) -> None:
         self.contents = dict(done)
-        self.judged: dict[str, Signature | None] = {}
+        self.scored: dict[str, Signature | None] = {}
         self.refused: set[str] = set()
         self.waiting: dict[str, tuple[Signature | None, float]] = {}
 
@@ -157,7 +156,7 @@ class _Files:
             if file.path in self.refused:
                 continue
             state = signature(file.path)
-            if file.path not in self.judged or self.judged[file.path] != state:
+            if file.path not in self.scored or self.scored[file.path] != state:
                 found.append((file, state))
         return sorted(found, key=lambda item: item[1].modified if item[1] else 0)
 
@@ -175,13 +174,13 @@ class _Files:
             elif state != known:
                 self.waiting[path] = state, now
             elif self._is_known(path):
-                self.judged[path] = state
+                self.scored[path] = state
             else:
                 images = list(_images(path, read))
                 if any(row["error"] for _, row in images) and now - since < PATIENCE:
                     self.waiting[path] = state, since
                 else:
-                    self.judged[path] = state
+                    self.scored[path] = state
                     self.contents[path] = seen_in(images[0][1]).digest
                     yield from images
 

@@ -41,12 +41,12 @@ def write_heat_map(path: Path, scored: ScoredImage) -> None:
     if result is None or scored.canvas is None:
         return
     decision = result.decision
-    shown, heat, _ = in_proportion(scored.canvas, result.canvas_map, None, result.size)
-    panels = enlarged(draw_map(shown, heat, heat > decision.pixel_threshold, *decision.colours))
+    image, heat, _ = in_proportion(scored.canvas, result.canvas_map, None, result.size)
+    panels = enlarged(draw_map(image, heat, heat > decision.pixel_threshold, *decision.colours))
     decided = "bad" if result.bad else "good"
-    said = f"{decided}: score {number(result.image)}, threshold {number(decision.threshold)}"
+    caption = f"{decided}: score {number(result.image)}, threshold {number(decision.threshold)}"
     marks = {"outlined above": decision.pixel_threshold}
-    write_atomically(path, _png(captioned(panels, str(scored.key), said, decision.colours, marks)))
+    write_atomically(path, _png(captioned(panels, str(scored.key), caption, decision.colours, marks)))
 
 
 def heat_layer(result: Result) -> bytes:

@@ -148,9 +148,9 @@ def _is_done(path: str, kept: Mapping[Key, Kept]) -> bool:
     """Return whether all images in a file have rows."""
     if Key(path) in kept:
         return True
-    if Key(path, 0) not in kept or (told := frame_count(path)) is None:
+    if Key(path, 0) not in kept or (frames := frame_count(path)) is None:
         return False
-    return all(Key(path, number) in kept for number in range(told))
+    return all(Key(path, number) in kept for number in range(frames))
 
 
 def _add(writer: OutputWriter, scored: ScoredImage | Row) -> None:

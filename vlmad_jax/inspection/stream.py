@@ -54,11 +54,11 @@ def find(
         yield Found(str(source))
         return
     refused: list[Found] = []
-    apart = None if without is None else without.resolve()
-    if apart is not None and source.resolve().is_relative_to(apart):
-        apart = None  # the images lie among the results
+    skipped = None if without is None else without.resolve()
+    if skipped is not None and source.resolve().is_relative_to(skipped):
+        skipped = None  # the images lie among the results
     for folder, names in walk(source, lambda error: refused.append(_not_listed(error))):
-        if apart and Path(folder).resolve().is_relative_to(apart):
+        if skipped and Path(folder).resolve().is_relative_to(skipped):
             continue
         if names is None:
             yield Found(folder, "leads to a folder that was listed already; it is skipped")

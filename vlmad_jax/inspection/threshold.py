@@ -87,8 +87,8 @@ def threshold_of(scores: np.ndarray, rate: float, largest: float = math.inf) -> 
         pooled = np.quantile(values, 1 - rate, method="inverted_cdf")
         value, rule = max(float(np.sort(values[:, 0])[rank - 1]), float(pooled)), "rank"
     else:
-        seen = values[:, 0].max() if images > 1 else values.max()
-        value = max(_tail(values, rate, largest), float(seen))
+        largest_own = values[:, 0].max() if images > 1 else values.max()
+        value = max(_tail(values, rate, largest), float(largest_own))
         rule = "normal tail" if images > 1 else "one image"
     scale = max(math.sqrt(_variance(values)[0]) * LOGISTIC, LEAST_SCALE * max(abs(value), LEAST_SCALE))
     return Threshold(value, scale, rule, 1 / (images + 1))
