@@ -131,7 +131,9 @@ def fill(out: Path, added: list[Row], room: int) -> None:
     with Journal(out, CONFIG, resume=True) as journal:
         resource.setrlimit(resource.RLIMIT_FSIZE, (room, before[1]))
         try:
-            with pytest.raises(InputError, match=r"cannot be written \(File too large\); finished rows are kept"):
+            with pytest.raises(
+                InputError, match=r"cannot be written \(File too large\); finished rows are kept"
+            ):
                 list(map(journal.add, added))
         finally:
             resource.setrlimit(resource.RLIMIT_FSIZE, before)
