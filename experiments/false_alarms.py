@@ -17,7 +17,7 @@ from absl import flags
 from vlmad_jax.commands import common
 from vlmad_jax.commands.paths import define_path
 from vlmad_jax.data import DATASETS, load_dataset
-from vlmad_jax.data.notices import tell
+from vlmad_jax.data.checks import tell
 from vlmad_jax.inspection.fit import FitConfig
 from vlmad_jax.inspection.trial import Trial, table, trials
 from vlmad_jax.methods import METHODS

@@ -8,14 +8,8 @@ import pytest
 from PIL import Image
 
 from tests.data.conftest import made_image, mask, save
-from vlmad_jax.data.images import (
-    image_suffixes,
-    open_image,
-    read_mask,
-    resize_image,
-    resize_mask,
-    shown_size,
-)
+from vlmad_jax.data.images import image_suffixes, open_image, resize_image, shown_size
+from vlmad_jax.data.masks import read_mask, resize_mask
 from vlmad_jax.errors import InputError
 
 

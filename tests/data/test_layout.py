@@ -11,7 +11,7 @@ from PIL import Image
 from tests.data.conftest import SIZE, made_image, make_category, make_visa, mask, save
 from tests.data.test_datasets import fails
 from vlmad_jax.data import DataSet, load_dataset
-from vlmad_jax.data.notices import UNTRAINED, notices_of_files, notices_of_masks, tell
+from vlmad_jax.data.checks import UNTRAINED, notices_of_files, notices_of_masks, tell
 from vlmad_jax.data.pipeline import batches
 from vlmad_jax.data.references import read_manifest, write_manifest
 

@@ -15,7 +15,8 @@ import pytest
 
 from tests.data.conftest import made_image, make_category, save
 from vlmad_jax.data import Sample, load_dataset
-from vlmad_jax.data.images import open_image, read_masks, resize_image, resize_mask
+from vlmad_jax.data.images import open_image, resize_image
+from vlmad_jax.data.masks import read_masks, resize_mask
 from vlmad_jax.data.pipeline import Batch, batches, prefetch, why_unreadable
 
 SIZE = 9

@@ -8,7 +8,8 @@ import pytest
 
 from vlmad_jax import synthetic as rendering
 from vlmad_jax.data import load_dataset
-from vlmad_jax.data.images import open_image, read_mask, read_masks
+from vlmad_jax.data.images import open_image
+from vlmad_jax.data.masks import read_mask, read_masks
 from vlmad_jax.runtime import cache as kept
 from vlmad_jax.runtime.cache import cache_key
 from vlmad_jax.synthetic import dataset_images as synthetic_images

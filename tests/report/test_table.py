@@ -62,4 +62,4 @@ def test_long_names_and_two_sources_fit_the_terminal():
 
 
 def test_examples_in_the_docstrings():
-    assert doctest.testmod(table) == (0, 2)
+    assert doctest.testmod(table) == (0, 3)

@@ -7,7 +7,7 @@ import io
 import numpy as np
 
 from tests.report.made_report import TABLE
-from vlmad_jax.report import grid, table_files
+from vlmad_jax.report import table_files
 from vlmad_jax.report.parts import Column, Table
 from vlmad_jax.report.table_files import exact, to_csv, to_markdown
 
@@ -68,5 +68,4 @@ def test_a_number_is_written_as_json_writes_it():
 
 
 def test_examples_in_the_docstrings():
-    assert doctest.testmod(grid) == (0, 1)
     assert doctest.testmod(table_files) == (0, 1)

@@ -1,12 +1,15 @@
 """Arrays that are kept between runs."""
 
+import doctest
+import hashlib
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from vlmad_jax.runtime.cache import cache_folder, is_kept, kept_array
+from vlmad_jax.runtime import cache
+from vlmad_jax.runtime.cache import cache_folder, fingerprint, is_kept, kept_array
 
 ROOMY = 2**20
 ARRAY = np.arange(6, dtype=np.float32).reshape(2, 3)
@@ -86,3 +89,12 @@ def test_the_folder_and_the_switch(monkeypatch, tmp_path):
     monkeypatch.delenv("VLMAD_JAX_CACHE")
     monkeypatch.setenv("HOME", str(tmp_path))
     assert cache_folder() == tmp_path / ".cache/vlmad_jax"
+
+
+def test_example_in_the_docstring():
+    assert doctest.testmod(cache).failed == 0
+
+
+def test_a_fingerprint_joins_its_parts():
+    expected = hashlib.sha256("größe".encode() + b"\0\xff").hexdigest()[:16]
+    assert fingerprint(["größe", b"\0\xff"]) == expected

@@ -12,10 +12,9 @@ import pytest
 from vlmad_jax.inspection.rows import Row
 from vlmad_jax.metrics import METRIC_NAMES
 from vlmad_jax.report import ScoreRow, metrics_table, read_scores_csv, write_scores_csv
-from vlmad_jax.runtime.files import write_json
-from vlmad_jax.runtime.fingerprint import fingerprint
+from vlmad_jax.runtime.cache import fingerprint
+from vlmad_jax.runtime.files import plain_path, write_json
 from vlmad_jax.runtime.names import json_text, named, one_line, print_any_name, readable, shown
-from vlmad_jax.runtime.paths import plain_path
 from vlmad_jax.runtime.run_folder import read_json
 
 LATIN_1 = os.fsdecode(b"pi\xe8ce")

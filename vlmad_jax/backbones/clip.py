@@ -32,10 +32,9 @@ from vlmad_jax.backbones.tokenizer import (
 )
 from vlmad_jax.backbones.vit import CLIPModule, TextTransformer, VisionTransformer
 from vlmad_jax.errors import InputError
-from vlmad_jax.runtime.cache import is_kept
+from vlmad_jax.runtime.cache import fingerprint, is_kept
 from vlmad_jax.runtime.compilation_cache import keep_programs
 from vlmad_jax.runtime.files import write_json
-from vlmad_jax.runtime.fingerprint import fingerprint
 from vlmad_jax.runtime.notices import notice
 from vlmad_jax.runtime.pickling import FieldsAlone
 

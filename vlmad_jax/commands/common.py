@@ -19,8 +19,8 @@ from vlmad_jax.evaluation.evaluate import EvaluationConfig, Shard, evaluate
 from vlmad_jax.methods import METHODS, method
 from vlmad_jax.report import metrics_table, published
 from vlmad_jax.runtime.about import citation, version
+from vlmad_jax.runtime.cache import fingerprint
 from vlmad_jax.runtime.compilation_cache import keep_programs
-from vlmad_jax.runtime.fingerprint import fingerprint
 from vlmad_jax.runtime.names import print_any_name, shown
 from vlmad_jax.runtime.tracing import traced
 

@@ -5,14 +5,13 @@ import io
 import os
 import stat
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageOps
 
-from vlmad_jax.data.mask_values import is_lossy, marked
 from vlmad_jax.errors import InputError
 
 # Formats that Pillow lists but that are no images of pixels, or that it only opens with outside help.
@@ -63,7 +62,7 @@ def open_image(path: str | Path) -> Image.Image:
       SeveralImages: the file holds more than one, see `read_pages`.
       InputError: the file is missing, does not decode, or has more than `LARGEST_IMAGE` pixels.
     """
-    with _opened(path, "image") as file:
+    with opened_file(path, "image") as file:
         return _only(file, path)
 
 
@@ -79,8 +78,8 @@ def read_pages(path: str | Path) -> Iterator[Image.Image]:
     Pages of a TIFF that are smaller copies or masks of others are passed over. Raises InputError as
     `open_image` does, but for files of several images.
     """
-    with _opened(path, "image") as file:
-        for number in _pages(file):
+    with opened_file(path, "image") as file:
+        for number in page_numbers(file):
             file.seek(number)
             _check_size(path, file)
             yield _as_rgb(ImageOps.exif_transpose(file))
@@ -92,8 +91,8 @@ def page_sizes(path: str | Path) -> list[tuple[int, int]]:
     Raises InputError when the file is missing or a header does not decode.
     """
     sizes = []
-    with _opened(path, "image") as file:
-        for number in _pages(file):
+    with opened_file(path, "image") as file:
+        for number in page_numbers(file):
             file.seek(number)
             sizes.append(_size_as_shown(file))
     return sizes
@@ -109,7 +108,7 @@ def to_rgb(image: Image.Image) -> Image.Image:
         return _as_rgb(ImageOps.exif_transpose(image))
 
 
-def _pages(file: Image.Image) -> list[int]:
+def page_numbers(file: Image.Image) -> list[int]:
     """The numbers of the images of equal rank in a file that is open."""
     count = getattr(file, "n_frames", 1) if file.format in _PAGED else 1
     if count == 1 or file.format != "TIFF":
@@ -123,7 +122,7 @@ def _pages(file: Image.Image) -> list[int]:
 
 
 def _only(file: Image.Image, name: str | Path) -> Image.Image:
-    pages = _pages(file)
+    pages = page_numbers(file)
     if len(pages) > 1:
         raise SeveralImages(
             f"{name}: holds {len(pages)} images where one is read; save each as a file of its own"
@@ -156,47 +155,12 @@ def read_image(path: str | Path, size: int | None = None) -> np.ndarray:
     return np.array(image) if size is None else np.array(resize_image(image, size))
 
 
-def read_mask(path: str | Path) -> np.ndarray:
-    """Read a mask as uint8 (height, width): 1 where it is above 0, else 0; see `mask_values`.
-
-    Several pages of a file are masks of one image, of which the union is taken.
-
-    Raises InputError when the file is missing or does not decode, or its pages differ in size.
-    """
-    with _opened(path, "mask") as file:
-        lossy, first, *others = is_lossy(file), *_pages(file)
-        file.seek(first)
-        mask = marked(ImageOps.exif_transpose(file), lossy)
-        for number in others:
-            file.seek(number)
-            page = marked(ImageOps.exif_transpose(file), lossy)
-            if page.shape != mask.shape:
-                raise InputError(f"{path}: the pages of this mask differ in size; save one mask a file")
-            mask = mask | page
-    return mask.astype(np.uint8)
-
-
-def read_masks(paths: Sequence[str | Path]) -> np.ndarray:
-    """The union of one or more masks of an image, uint8 (height, width), 0 or 1.
-
-    Raises InputError for what `read_mask` raises, and for masks of different sizes.
-    """
-    union = read_mask(paths[0])
-    for path in paths[1:]:
-        mask = read_mask(path)
-        if mask.shape != union.shape:
-            sizes = " and ".join(f"{width} x {height}" for height, width in (union.shape, mask.shape))
-            raise InputError(f"{path}: this mask and {paths[0]} are {sizes}; draw both at the image's size")
-        union |= mask
-    return union
-
-
 def shown_size(path: str | Path) -> tuple[int, int]:
     """Width and height as a person sees the image (EXIF rotation applied), from its header alone.
 
     Raises InputError when the file is missing or its header does not decode.
     """
-    with _opened(path, "image") as file:
+    with opened_file(path, "image") as file:
         return _size_as_shown(file)
 
 
@@ -214,19 +178,6 @@ def resize_image(image: Image.Image, size: int | tuple[int, int]) -> np.ndarray:
     return np.asarray(image.resize((columns, rows), Image.Resampling.BICUBIC))
 
 
-def resize_mask(mask: np.ndarray, size: int) -> np.ndarray:
-    """Nearest-neighbour resizing of a mask of 0 and 1 to uint8 (S, S); a defect never vanishes."""
-    small = np.array(Image.fromarray(mask).resize((size, size), Image.Resampling.NEAREST))
-    if mask.any() and not small.any():
-        # A defect thinner than the sampling step can fall between the samples. An empty mask would turn a
-        # defective image into a good one for the pixel metrics, so the pixel nearest to its centre stays.
-        rows, columns = np.nonzero(mask)
-        row = int((rows.mean() + 0.5) * size / mask.shape[0])
-        column = int((columns.mean() + 0.5) * size / mask.shape[1])
-        small[row, column] = 1
-    return small
-
-
 def _to_8_bits(values: np.ndarray) -> np.ndarray:
     """Scale integers of more than 8 bits, or floats, to uint8 of the same shape; see `open_image`."""
     known = np.isfinite(values)
@@ -242,7 +193,7 @@ def _to_8_bits(values: np.ndarray) -> np.ndarray:
 
 
 @contextlib.contextmanager
-def _opened(path: str | Path, what: str) -> Iterator[Image.Image]:
+def opened_file(path: str | Path, what: str) -> Iterator[Image.Image]:
     """The file with its header read; what goes wrong then or in the block is told as an InputError."""
     with _explained(path, what):
         if not stat.S_ISREG(os.stat(path).st_mode):  # reading from a pipe would wait for ever

@@ -10,13 +10,8 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from vlmad_jax.data.images import (
-    SeveralImages,
-    open_image,
-    read_masks,
-    resize_image,
-    resize_mask,
-)
+from vlmad_jax.data.images import SeveralImages, open_image, resize_image
+from vlmad_jax.data.masks import read_masks, resize_mask
 from vlmad_jax.data.prefetch import closed_at_exit, prefetch
 from vlmad_jax.data.samples import Sample
 from vlmad_jax.data.workers import stream

@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import NamedTuple
 
+from vlmad_jax.runtime.cache import fingerprint
 from vlmad_jax.runtime.contents import digests_of
-from vlmad_jax.runtime.fingerprint import fingerprint
 from vlmad_jax.runtime.names import readable
 
 GOOD = "good"

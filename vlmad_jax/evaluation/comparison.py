@@ -19,7 +19,7 @@ from tqdm import tqdm
 from vlmad_jax.backbones.checkpoints.hub import check_named
 from vlmad_jax.backbones.clip import load_clip
 from vlmad_jax.data import load_dataset
-from vlmad_jax.data.notices import tell
+from vlmad_jax.data.checks import tell
 from vlmad_jax.errors import InputError
 from vlmad_jax.evaluation.evaluate import EvaluationConfig, evaluate
 from vlmad_jax.evaluation.keys import params_fingerprint, tokenizer_digest

@@ -20,8 +20,8 @@ from vlmad_jax.backbones.checkpoints.hub import check_named
 from vlmad_jax.backbones.clip import load_clip
 from vlmad_jax.backbones.precision import dtype_of
 from vlmad_jax.data import DataSet, Sample, load_dataset
+from vlmad_jax.data.checks import tell
 from vlmad_jax.data.images import open_image, resize_image
-from vlmad_jax.data.notices import tell
 from vlmad_jax.data.pipeline import Batch, batches, prefetch, why_unreadable
 from vlmad_jax.data.references import draw_references, read_manifest, write_manifest
 from vlmad_jax.errors import InputError

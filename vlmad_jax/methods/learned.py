@@ -21,8 +21,7 @@ from vlmad_jax.backbones.clip import CLIP
 from vlmad_jax.errors import InputError, few
 from vlmad_jax.methods.detector import Detector
 from vlmad_jax.methods.options import Options
-from vlmad_jax.runtime.files import write_json
-from vlmad_jax.runtime.paths import plain_path
+from vlmad_jax.runtime.files import plain_path, write_json
 
 Params = dict[str, jax.Array]
 Context = dict[str, Any]

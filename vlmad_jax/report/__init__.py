@@ -1,7 +1,6 @@
 """What a run leaves behind: files, the table on the terminal, and images of anomaly maps."""
 
-from vlmad_jax.report.captions import captioned, number
-from vlmad_jax.report.maps import draw_map, enlarged, heat_colours, in_proportion
+from vlmad_jax.report.maps import captioned, draw_map, enlarged, heat_colours, in_proportion, number
 from vlmad_jax.report.published import Published, published
 from vlmad_jax.report.scores import ScoreRow, read_scores_csv, write_scores_csv
 from vlmad_jax.report.table import mean_of, metrics_table

@@ -1,8 +1,11 @@
 """The table at the end of a run, for a terminal."""
 
+from __future__ import annotations
+
 import math
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Collection, Hashable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from vlmad_jax.metrics import METRIC_NAMES, Metrics
 from vlmad_jax.report.published import Published
@@ -20,6 +23,13 @@ _HEADINGS = {
 _CELL = 6  # characters of a figure's column
 _GAP = "   "  # between blocks
 _NAME_WIDTHS = (14, 28)  # the narrowest and the widest first column
+_METRICS = {
+    "image_auroc": "image AUROC",
+    "image_ap": "image AP",
+    "pixel_auroc": "pixel AUROC",
+    "pixel_aupro": "AUPRO",
+}
+_COLUMNS = ("method", "shots", *_METRICS.values(), "ms/image", "prepare s", "peak GB")
 
 
 @dataclass(frozen=True)
@@ -102,3 +112,55 @@ def _figures(block: _Block, key: Hashable) -> str:
         return " " * block.width
     values = [block.rows.get(key, {}).get(metric) for metric in block.metrics]
     return "".join(("-" if value is None else f"{value:.3f}").rjust(_CELL) for value in values)
+
+
+def comparison_table(rows: Sequence[Mapping[str, Any]]) -> str:
+    """A row a method and number of shots.
+
+    Metrics are fractions 0..1, the mean over seeds and, where there are several, the sample standard
+    deviation; "-" is what is undefined or failed. Then milliseconds to score an image, seconds to prepare a
+    category, and the peak of memory.
+    """
+    return markdown_grid([list(_COLUMNS), *(_cells(row) for row in rows)])
+
+
+def _cells(row: Mapping[str, Any]) -> list[str]:
+    metrics = [_with_deviation(row[name], row[f"{name}_deviation"]) for name in _METRICS]
+    resources = [
+        _scaled(row["image_seconds"], 1e3, ".1f"),
+        _scaled(row["prepare_seconds"], 1, ".1f"),
+        _scaled(row["peak_memory_bytes"], 1e-9, ".2f"),
+    ]
+    return [row["method"], str(row["shots"]), *metrics, *resources]
+
+
+def _with_deviation(mean: float | None, deviation: float | None) -> str:
+    if mean is None:
+        return "-"
+    return f"{mean:.3f}" if deviation is None else f"{mean:.3f} ± {deviation:.3f}"
+
+
+def _scaled(value: float | None, factor: float, form: str) -> str:
+    return "-" if value is None else format(value * factor, form)
+
+
+def markdown_grid(cells: Sequence[Sequence[str]], left: Collection[int] = (0,)) -> str:
+    """The lines of a table: the first row of cells is the heading; columns not in `left` end on the right.
+
+    >>> print(markdown_grid([["method", "AP"], ["coop", "0.854"]]))
+    | method |    AP |
+    |--------|------:|
+    | coop   | 0.854 |
+    """
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    lines = ["| " + " | ".join(_aligned(row, widths, left)) + " |" for row in cells]
+    ends = ["-" if n in left else ":" for n in range(len(widths))]
+    rule = "|" + "|".join(f"-{'-' * width}{end}" for width, end in zip(widths, ends, strict=True)) + "|"
+    return "\n".join([lines[0], rule, *lines[1:]])
+
+
+def _aligned(row: Sequence[str], widths: Sequence[int], left: Collection[int]) -> list[str]:
+    return [
+        cell.ljust(width) if n in left else cell.rjust(width)
+        for n, (cell, width) in enumerate(zip(row, widths, strict=True))
+    ]

@@ -2,8 +2,8 @@
 
 import json
 
-from vlmad_jax.report.grid import markdown_grid
 from vlmad_jax.report.parts import Column, Table, Value
+from vlmad_jax.report.table import markdown_grid
 from vlmad_jax.runtime.files import csv_line
 from vlmad_jax.runtime.names import as_text
 

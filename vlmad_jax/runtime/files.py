@@ -1,16 +1,18 @@
 """Files that are whole or not there."""
 
+import contextlib
 import csv
 import io
 import json
 import os
 import secrets
+import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from vlmad_jax.errors import InputError
-from vlmad_jax.runtime.names import json_text
+from vlmad_jax.runtime.names import as_text, json_text
 
 
 def write_atomically(path: str | os.PathLike[str], content: str | bytes | Iterable[bytes]) -> None:
@@ -87,3 +89,20 @@ def leads_up(root: str | os.PathLike[str]) -> Callable[[str], bool]:
     """Whether a real path is that of a folder which `root` lies in: `walk` would soon find no end of it."""
     start = os.path.realpath(root)
     return lambda real: start.startswith(os.path.join(real, ""))
+
+
+@contextlib.contextmanager
+def plain_path(path: Path) -> Iterator[Path]:
+    """The absolute path, or one that leads to it, good within the block, where a folder's name is not UTF-8.
+
+    The last part of the path has to be UTF-8; the folders above it are made.
+    """
+    path = path.absolute()
+    if as_text(str(path)) == str(path):
+        yield path
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory() as folder:
+        link = Path(folder, "link")
+        link.symlink_to(path.parent, target_is_directory=True)
+        yield link / path.name

@@ -10,7 +10,7 @@ import jax
 import numpy as np
 import orbax.checkpoint as ocp
 
-from vlmad_jax.runtime.paths import plain_path
+from vlmad_jax.runtime.files import plain_path
 from vlmad_jax.training.step import TrainState
 
 KEPT = 3

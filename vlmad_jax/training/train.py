@@ -16,7 +16,7 @@ from vlmad_jax.backbones.checkpoints.hub import check_named
 from vlmad_jax.backbones.clip import CLIP, load_clip
 from vlmad_jax.backbones.precision import check_trainable
 from vlmad_jax.data import DataSet, Sample, load_dataset
-from vlmad_jax.data.notices import UNTRAINED, tell
+from vlmad_jax.data.checks import UNTRAINED, tell
 from vlmad_jax.errors import InputError
 from vlmad_jax.evaluation.trained_on import record
 from vlmad_jax.methods import LearnedDetector, learning_method

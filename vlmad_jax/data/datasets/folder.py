@@ -2,8 +2,7 @@
 
 from pathlib import Path
 
-from vlmad_jax.data.layout import LAYOUT, scan_layout
-from vlmad_jax.data.left_out import find_left_out
+from vlmad_jax.data.layout import LAYOUT, find_left_out, scan_layout
 from vlmad_jax.data.source import Source, require_data_dir
 from vlmad_jax.errors import InputError
 

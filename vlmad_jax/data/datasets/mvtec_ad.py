@@ -3,8 +3,7 @@
 from pathlib import Path
 
 from vlmad_jax.data.archives import locate_root
-from vlmad_jax.data.layout import is_category, scan_layout
-from vlmad_jax.data.left_out import find_left_out
+from vlmad_jax.data.layout import find_left_out, is_category, scan_layout
 from vlmad_jax.data.source import Source, require_data_dir
 
 ARCHIVE = "mvtec_anomaly_detection.tar.xz"

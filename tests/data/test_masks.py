@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from tests.data.conftest import save
-from vlmad_jax.data.images import read_mask, read_masks
+from vlmad_jax.data.masks import read_mask, read_masks
 from vlmad_jax.errors import InputError
 
 SHAPE = (96, 128)

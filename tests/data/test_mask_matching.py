@@ -4,7 +4,7 @@ import unicodedata
 
 import pytest
 
-from vlmad_jax.data.mask_names import match
+from vlmad_jax.data.masks import match
 from vlmad_jax.errors import InputError
 
 NFC, NFD = (unicodedata.normalize(form, "café") for form in ("NFC", "NFD"))
