@@ -166,7 +166,7 @@ def test_failures_in_the_other_process():
     with in_process(Failing) as ask:
         with pytest.raises(InputError, match="the bottle: is not clean"):
             ask("refuse")
-        with pytest.raises(InputError, match="too little memory; give a smaller --batch_size"):
+        with pytest.raises(InputError, match="ran out of memory; give a smaller --batch_size"):
             ask("run_out")
         with pytest.raises(RuntimeError, match="ZeroDivisionError"):
             ask("divide")

@@ -1,4 +1,4 @@
-"""Every official layout is read, and everything wrong with one is an error of one line."""
+"""Every official layout is read, and every fault in one is an error of one line."""
 
 import os
 import shutil
@@ -61,7 +61,7 @@ def test_mvtec_archive_is_extracted_once(products: Path, tmp_path: Path) -> None
     assert extracted.stat().st_mtime_ns == before
 
 
-def test_an_archive_that_changed_is_told(products: Path, tmp_path: Path) -> None:
+def test_a_changed_archive_is_refused(products: Path, tmp_path: Path) -> None:
     held = tmp_path / "held"
     held.mkdir()
     archive = pack(products, held / "mvtec_anomaly_detection.tar.xz", "w:xz")
@@ -121,7 +121,7 @@ def test_broken_visa(tmp_path: Path) -> None:
 
 def test_elpv() -> None:
     dataset = load_dataset("elpv")
-    # Of the 2,624 cells, 295 have the probability 1/3 and are left out.
+    # Of the 2,624 cells, 295 have the probability 1/3 and are skipped.
     assert counts(dataset) == {
         ("mono", "train", "good"): 147,
         ("mono", "test", "good"): 441,
@@ -191,7 +191,7 @@ def test_wrong_folders(products: Path, tmp_path: Path) -> None:
     for name in ("mvtec_ad", "visa", "folder"):
         fails(f"--data_dir is missing: dataset {name} needs", name)
         fails("--data_dir: .*/nowhere does not exist; give", name, tmp_path / "nowhere")
-    fails("synthetic is rendered by itself; leave the flag out", "synthetic", products)
+    fails("synthetic is rendered .*omit the flag", "synthetic", products)
     (tmp_path / "empty").mkdir()
     fails("empty holds neither the categories of MVTec AD", "mvtec_ad", tmp_path / "empty")
     fails("empty holds no category; expected <category>/train/good", "folder", tmp_path / "empty")
@@ -224,7 +224,7 @@ def test_wrong_masks(products: Path) -> None:
     fails(r"001_mask\.png: does not decode", "folder", products)
     save(mask(), drawn)
     (products / "bottle/test/scratch/001.png").write_bytes(b"nothing")
-    assert len(load_dataset("folder", products).samples) == 20  # whoever reads the image counts it
+    assert len(load_dataset("folder", products).samples) == 20  # the reader of the image reports it
     (products / "bottle/test/scratch/001.png").unlink()
     fails(r"001_mask\.png: the image of this mask is missing", "folder", products)
 

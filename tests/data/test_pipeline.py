@@ -17,7 +17,7 @@ from tests.data.conftest import made_image, make_category, save
 from vlmad_jax.data import Sample, load_dataset
 from vlmad_jax.data.images import open_image, resize_image
 from vlmad_jax.data.masks import read_masks, resize_mask
-from vlmad_jax.data.pipeline import Batch, batches, prefetch, why_unreadable
+from vlmad_jax.data.pipeline import Batch, batches, prefetch, read_error
 
 SIZE = 9
 
@@ -65,9 +65,9 @@ def test_no_mask_is_read_where_none_is_wanted(groups: list[tuple[Sample, ...]]) 
     assert without[-1].readable.tolist() == [True] * 4
     wanted = list(batches(groups, SIZE, 4, workers=0, with_masks=True))
     assert wanted[-1].readable.tolist() == [False, True, True, True]
-    assert why_unreadable(groups[2][0], with_masks=False) is None
-    assert "000_mask.png: no such mask" in str(why_unreadable(groups[2][0], with_masks=True))
-    assert "does not decode" in str(why_unreadable(groups[0][3], with_masks=False))
+    assert read_error(groups[2][0], with_masks=False) is None
+    assert "000_mask.png: no such mask" in str(read_error(groups[2][0], with_masks=True))
+    assert "does not decode" in str(read_error(groups[0][3], with_masks=False))
 
 
 def test_nothing_to_read() -> None:

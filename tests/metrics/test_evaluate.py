@@ -76,14 +76,14 @@ def test_no_images():
 @pytest.mark.parametrize(
     ("change", "culprit"),
     [
-        ({"scores": [0.0] * 5}, "labels: shape (6,) where scores has (5,)"),
+        ({"scores": [0.0] * 5}, "labels: shape (6,), but scores has"),
         ({"scores": [[0.0] * 6]}, "scores: shape (1, 6); give an array with 1 dimension"),
         ({"scores": ["a"] * 6}, "scores: values of type <U1; give real numbers"),
         ({"scores": [1j] * 6}, "scores: values of type complex128"),
         ({"scores": [0, 0, NAN, 0, 0, INF]}, "2 value(s) are NaN or infinite, the first in image 2;"),
-        ({"labels": [0, 1, 2, 0, 1, 1]}, "labels: found 2; give 0 for good and 1 for defective"),
-        ({"maps": np.zeros((5, 8, 8))}, "maps: shape (5,) where scores has (6,)"),
-        ({"maps": np.zeros((6, 8, 7))}, "masks: shape (6, 8, 8) where maps has (6, 8, 7)"),
+        ({"labels": [0, 1, 2, 0, 1, 1]}, "labels: found 2; give 0 for normal and 1"),
+        ({"maps": np.zeros((5, 8, 8))}, "maps: shape (5,), but scores has"),
+        ({"maps": np.zeros((6, 8, 7))}, "masks: shape (6, 8, 8), but maps has"),
         ({"maps": np.full((6, 8, 8), -INF)}, "maps: 384 value(s) are NaN or infinite"),
         ({"masks": np.full((6, 8, 8), NAN)}, "masks: 384 value(s)"),
         ({"masks": np.zeros((6, 64))}, "masks: shape (6, 64); give an array with 3 dimension"),

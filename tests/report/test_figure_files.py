@@ -50,7 +50,7 @@ def test_another_process_draws_the_same_bytes():
 def test_what_a_person_has_set_changes_nothing_and_stays():
     before = to_png(FIGURE), to_svg(FIGURE, "dark")
     with matplotlib.rc_context({"lines.linewidth": 9.0, "font.size": 30.0}):
-        figure_files.drawn.cache_clear()
+        figure_files.render.cache_clear()
         assert (to_png(FIGURE), to_svg(FIGURE, "dark")) == before
         assert matplotlib.rcParams["lines.linewidth"] == 9.0
 

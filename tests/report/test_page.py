@@ -91,7 +91,7 @@ def test_every_number_is_that_of_the_metrics(opened, report):
         cells = f"#table1 :is(tbody, tfoot) [data-key={column.key}]"
         given = [row[column.key] for row in rows]
         for value, exact, shown in zip(given, values(opened, cells), texts(opened, cells), strict=True):
-            assert shown == column.shown(value)
+            assert shown == column.format(value)
             if isinstance(value, str):
                 assert exact is None
             else:

@@ -15,7 +15,7 @@ from vlmad_jax.report.page import page
 from vlmad_jax.report.parts import Column, Figure, Section, Table
 from vlmad_jax.report.report_files import write_report
 from vlmad_jax.report.table_files import to_csv, to_markdown
-from vlmad_jax.runtime.names import shown
+from vlmad_jax.runtime.names import printable
 
 
 def files_in(folder):
@@ -72,7 +72,7 @@ def test_names_of_any_bytes_and_scripts(tmp_path: Path) -> None:
     table = Table("t", name, (Column("a", name),), ({"a": name},))
 
     def draw(canvas: matplotlib.figure.Figure) -> None:
-        canvas.subplots().set_title(shown(name))
+        canvas.subplots().set_title(printable(name))
 
     figure = Figure("f", name, {name: 1}, draw, size=(1, 1))
     write_report(tmp_path, name, [Section("s", name, (table, figure))], intro=name)

@@ -95,10 +95,10 @@ def test_a_file_that_changes_while_it_is_read_is_not_remembered(
     path = old(tmp_path / "a.png", b"1")
     before = signature(path)
     old(tmp_path / "a.png", b"2")
-    with contents.remembered() as memory:
-        memory.remember(path, before, "of what was there")
-    with contents.remembered() as memory:
-        assert memory.recall(path, signature(path)) is None
+    with contents.open_digest_store() as store:
+        store.add(path, before, "of what was there")
+    with contents.open_digest_store() as store:
+        assert store.get(path, signature(path)) is None
 
 
 def test_what_was_remembered_first_goes_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -107,8 +107,8 @@ def test_what_was_remembered_first_goes_first(tmp_path: Path, monkeypatch: pytes
     paths = [old(tmp_path / name, b"1") for name in "abc"]
     for path in paths:
         digests([path])
-    with contents.remembered() as memory:
-        assert [memory.recall(path, signature(path)) is None for path in paths] == [True, False, False]
+    with contents.open_digest_store() as store:
+        assert [store.get(path, signature(path)) is None for path in paths] == [True, False, False]
 
 
 def test_a_memory_that_is_damaged_or_cannot_be_made_is_done_without(tmp_path: Path, cache: Path) -> None:

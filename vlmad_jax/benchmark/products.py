@@ -12,24 +12,24 @@ from vlmad_jax.backbones.chunking import chunk_tokens
 from vlmad_jax.backbones.config import CLIPConfig
 from vlmad_jax.backbones.precision import dtype_of, einsum, quantise
 
-# Sides of the square products, (side, side) x (side, side): accelerators need larger ones to be busy.
+# Sides of the square products, (side, side) x (side, side). Accelerators need larger ones to be fully used.
 SQUARES = {"cpu": (1024, 2048, 4096), "accelerator": (4096, 8192, 16384)}
 
 Product = Callable[[], jax.Array]
 
 
 def product_shapes(config: CLIPConfig, on_cpu: bool) -> list[tuple[int, int, int]]:
-    """The (n, k, m) of products to measure: squares, and the MLP of the backbone."""
+    """Return the shapes (n, k, m) of the products to measure: squares, and the MLP of the backbone."""
     width, mlp_width = config.vision.width, config.vision.mlp_width
     shapes = [(side, side, side) for side in SQUARES["cpu" if on_cpu else "accelerator"]]
     return [*shapes, (chunk_tokens(), width, mlp_width), (chunk_tokens(), mlp_width, width)]
 
 
 def products(config: CLIPConfig, dtype: str) -> dict[tuple[int, int, int], Product]:
-    """Jitted matrix products by (n, k, m) for (n, k) x (k, m): squares, and the MLP of the backbone.
+    """Return jitted matrix products (n, k) x (k, m) by their shape (n, k, m), see `product_shapes`.
 
-    They accumulate in float32, and on the CPU the right-hand side is compiled in: just as `CLIP` has its
-    weights, so that the rate is one it could reach.
+    They accumulate in float32. On the CPU the right-hand side is a constant of the program, as the weights of
+    `CLIP` are, so that the measured rate is one that CLIP can reach.
     """
     on_cpu = jax.default_backend() == "cpu"
 

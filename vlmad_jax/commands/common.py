@@ -21,8 +21,8 @@ from vlmad_jax.report import metrics_table, published
 from vlmad_jax.runtime.about import citation, version
 from vlmad_jax.runtime.cache import fingerprint
 from vlmad_jax.runtime.compilation_cache import keep_programs
-from vlmad_jax.runtime.names import print_any_name, shown
-from vlmad_jax.runtime.tracing import traced
+from vlmad_jax.runtime.names import allow_any_name_in_output, printable
+from vlmad_jax.runtime.tracing import record_trace
 
 flags.disclaim_key_flags()  # they are the entry points', whose --help shows them
 
@@ -194,7 +194,7 @@ def run(config: EvaluationConfig, out: Path, shard: Shard | None = None) -> None
     """Runs an evaluation, or this process's part of it, and prints its table."""
     values = flags.FLAGS
     trace = values.trace if "trace" in values else None
-    with traced(trace) if trace else contextlib.nullcontext():
+    with record_trace(trace) if trace else contextlib.nullcontext():
         results = evaluate(config, out, values.resume, values.save_maps, values.workers, shard=shard)
     if not results:
         print(
@@ -274,7 +274,7 @@ def main(entry: Callable[..., int | None], *names: str) -> None:
     Bad input is one line on stderr and exit code 1. `names` are those of the arguments, for people; the last
     may end in "..." for one or more.
     """
-    print_any_name()
+    allow_any_name_in_output()
     define_about_flags()
     logging.set_verbosity(logging.WARNING)  # orbax and grain tell of every file they touch
     keep_programs()
@@ -284,11 +284,11 @@ def main(entry: Callable[..., int | None], *names: str) -> None:
         if code := entry(*arguments):
             sys.exit(code)
     except flags.Error as error:
-        text = shown(" ".join(str(error).split()))
+        text = printable(" ".join(str(error).split()))
         print(f"error: {text}; --help lists the flags", file=sys.stderr)
         sys.exit(1)
     except InputError as error:
-        print(f"error: {calling.in_words_of_caller(shown(str(error)))}", file=sys.stderr)
+        print(f"error: {calling.in_words_of_caller(printable(str(error)))}", file=sys.stderr)
         sys.exit(1)
     except KeyboardInterrupt:
         print("interrupted; what is done is kept", file=sys.stderr)

@@ -1,50 +1,56 @@
-"""What must hold of a data set before anything is computed from it."""
+"""Checks of a data set before anything is computed from it: errors, and notices for the user."""
 
 from collections.abc import Iterator, Sequence
 
-from vlmad_jax.data.images import shown_size
-from vlmad_jax.data.samples import DataSet, LeftOut, Sample
+from vlmad_jax.data.images import displayed_size
+from vlmad_jax.data.samples import DataSet, Sample, Skipped
 from vlmad_jax.errors import InputError
-from vlmad_jax.runtime.names import named
-from vlmad_jax.runtime.notices import say
+from vlmad_jax.runtime.names import lookup_name
+from vlmad_jax.runtime.notices import print_stderr
 
-# A mask that marks more of its image than this may be drawn the other way round.
+# A mask that marks a larger share of its image than this may be inverted.
 NEARLY_ALL = 0.8
 
-# What follows where masks are missing: of evaluations, and of training.
-LEFT_OUT, UNTRAINED = "pixel metrics are left out", "pixels cannot be learned from"
+# The consequence of missing masks for an evaluation, and for training.
+NO_PIXEL_METRICS, NO_PIXEL_TRAINING = "pixel metrics are skipped", "pixels are not trained on"
 
 
-def choose_categories(dataset: DataSet, chosen: Sequence[str]) -> tuple[Sample, ...]:
-    """The samples of the chosen categories, or all when none is chosen; InputError for an unknown one.
+def select_categories(dataset: DataSet, chosen: Sequence[str]) -> tuple[Sample, ...]:
+    """Return the samples of the chosen categories, or all samples if none is chosen.
 
-    A category is known in either spelling of Unicode, the exact one first.
+    The name of a category may have another Unicode spelling; an exact match takes precedence.
+
+    Raises:
+      InputError: A category is unknown.
     """
-    there = {category: category for category in dataset.categories}
+    known = {category: category for category in dataset.categories}
     wanted = set()
     for category in chosen:
-        found = named(category, there)
+        found = lookup_name(category, known)
         if found is None:
-            known = ", ".join(dataset.categories)
-            raise InputError(f"--categories: {dataset.name} has no category {category!r}; known: {known}")
+            choices = ", ".join(dataset.categories)
+            raise InputError(f"--categories: {dataset.name} has no category {category!r}; known: {choices}")
         wanted.add(found)
     return tuple(s for s in dataset.samples if not chosen or s.category in wanted)
 
 
-def check(dataset: DataSet) -> None:
-    """Raise InputError for a category without test images or good ones, or a mask of the wrong size.
+def check_dataset(dataset: DataSet) -> None:
+    """Check that every category has normal and test images, and that masks have the size of their image.
 
-    Sizes are read from the headers. An image whose header is broken passes: whoever reads it counts it.
+    Sizes are read from the headers. An image with a damaged header passes: its reader reports it.
+
+    Raises:
+      InputError: A check fails.
     """
     for category in dataset.categories:
         samples = [sample for sample in dataset.samples if sample.category == category]
         if not any(sample.label == 0 for sample in samples):
             raise InputError(
-                f"{dataset.root}: category {category!r} has no good images; add some or leave it out"
+                f"{dataset.root}: category {category!r} has no good images; add some or exclude the category"
             )
         if not any(sample.split == "test" for sample in samples):
             raise InputError(
-                f"{dataset.root}: category {category!r} has no test images; add some or leave it out"
+                f"{dataset.root}: category {category!r} has no test images; add some or exclude the category"
             )
     for sample in dataset.samples:
         for mask in sample.masks if sample.label else ():
@@ -53,42 +59,42 @@ def check(dataset: DataSet) -> None:
 
 def _check_mask(image: str, mask: str) -> None:
     try:
-        width, height = shown_size(image)
+        width, height = displayed_size(image)
     except InputError:
         return
-    if (found := shown_size(mask)) != (width, height):
+    if (found := displayed_size(mask)) != (width, height):
         sizes = f"{found[0]} x {found[1]}, but its image is {width} x {height}"
         raise InputError(f"{mask}: the mask is {sizes} ({image}); draw it at the size of the image")
 
 
-def tell(dataset: DataSet, consequence: str | None = LEFT_OUT) -> None:
-    """Writes the notices of a data set; of masks only where there is a consequence of missing ones."""
-    lines = notices_of_files(dataset)
+def print_notices(dataset: DataSet, consequence: str | None = NO_PIXEL_METRICS) -> None:
+    """Print notices about skipped files, and about masks unless `consequence` is None."""
+    lines = file_notices(dataset)
     if consequence is not None:
-        lines += notices_of_masks(dataset, consequence)
+        lines += mask_notices(dataset, consequence)
     for line in lines:
-        say(line)
+        print_stderr(line)
 
 
-def notices_of_files(dataset: DataSet) -> list[str]:
-    """What lies there and is not read: how many, why, and the first of them."""
-    by_reason: dict[str, list[LeftOut]] = {}
-    for entry in dataset.left_out:
+def file_notices(dataset: DataSet) -> list[str]:
+    """Return one notice per reason for skipping files: their number, the reason, and the first file."""
+    by_reason: dict[str, list[Skipped]] = {}
+    for entry in dataset.skipped:
         by_reason.setdefault(entry.reason, []).append(entry)
     return [
-        f"left out: {_counted(len(entries), reason)} ({dataset.relative(entries[0].path)})"
+        f"skipped: {_counted(len(entries), reason)} ({dataset.relative(entries[0].path)})"
         for reason, entries in by_reason.items()
     ]
 
 
 def _counted(count: int, reason: str) -> str:
-    """A number of what a reason begins with: "2 images in a hidden folder"."""
+    """Return a reason with a number before its first word, for example "2 images in a hidden folder"."""
     noun, _, rest = reason.partition(" ")
     return f"{count} {noun}{'s' if count > 1 else ''} {rest}"
 
 
-def notices_of_masks(dataset: DataSet, consequence: str) -> list[str]:
-    """Of each category: masks that are missing, or mark nothing, nearly everything, or a good image."""
+def mask_notices(dataset: DataSet, consequence: str) -> list[str]:
+    """Return notices for missing masks, and for masks that mark nothing, too much, or a normal image."""
     lines: list[str] = []
     without = []
     for category in dataset.categories:
@@ -122,15 +128,15 @@ def _odd(dataset: DataSet, category: str, samples: Sequence[Sample]) -> Iterator
         first = f"{dataset.relative(large[0].masks[0])}, {large[0].marked:.0%}"
         share = "everything" if all(sample.marked == 1 for sample in large) else "nearly everything"
         yield (
-            f"{category}: {_which(len(large), len(defective), *_MARKING)} {share} ({first}); they count as "
-            "they are, above 0 is anomalous: turn them round if they are drawn the other way"
+            f"{category}: {_which(len(large), len(defective), *_MARKING)} {share} ({first}); values "
+            "above 0 count as anomalous: invert the masks if 0 means anomalous"
         )
     good = [sample for sample in samples if not sample.label]
     if marked := [sample for sample in good if sample.marked]:
         which = _which(len(marked), len(good), *_MARKING, kind="good")
         yield (
-            f"{category}: {which} something ({dataset.relative(marked[0].masks[0])}); good images count as "
-            "normal everywhere: move them to a defect, or remove these masks"
+            f"{category}: {which} something ({dataset.relative(marked[0].masks[0])}); good images "
+            "count as normal everywhere: move the images to a defect, or remove the masks"
         )
 
 

@@ -1,21 +1,23 @@
-"""Which mask belongs to which image, by their names below `ground_truth/<defect>` and `test/<defect>`.
+"""Masks: which image a mask belongs to, which of its pixels are marked, and resizing.
 
-A mask is called like its image, with or without "_mask": `000_mask.png` or `000.png` for `000.jpg`. Where
-several images are called 000, their whole names tell: `000.jpg_mask.png`, `000.jpg.png`, or `000_mask.jpg`
-beside `000_mask.png`. A folder called like the image, `000/`, holds several masks of it. Names agree in
-either spelling of Unicode, an exact one first.
+Names. A mask is named after its image, with or without "_mask": `000_mask.png` or `000.png` for `000.jpg`. If
+several images are named 000, the mask has the whole name of its image: `000.jpg_mask.png` or `000.jpg.png`;
+or there is one mask per image, each with the suffix of its image: `000_mask.jpg` and `000_mask.png`. A folder
+named after the image, `000/`, holds several masks of it. Names may differ in their Unicode spelling; an exact
+match takes precedence.
 
-Which pixels of a mask are marked: what is above 0, as far as its format keeps values.
+Values. A pixel is marked if its value is above 0, as far as the format stores values exactly:
 
-- Colours and grey values of any depth count by their largest channel; above 0 is marked, NaN is not.
-- A palette counts by its index, so that class-indexed masks need no particular colours; 0 is not marked.
-- Where the colours so read mark nothing, or every pixel, and the opacity varies, the opacity counts: above 0
-  is marked.
-- Compression that loses scatters small values around edges: in such a file what is above half of its largest
-  value is marked. Where that is below `FAINT`, of class numbers 0 and 2 say, overshoot is as large as the
-  values: they are split into two classes where these differ most, and of the upper one what fills a square of
-  3 x 3 is marked, unless that is more than `MOST_SPOTS` regions, which are noise on black. One single value
-  marks every pixel if it is above half of the range, else none.
+- The value of a colour or grey pixel of any depth is its largest channel. NaN is not marked.
+- The value of a palette pixel is its index, so masks with class indices may have any colours.
+- If these values mark no pixel or every pixel, and the opacity varies, an opacity above 0 is marked instead.
+- Lossy compression spreads small values around edges. In a lossy file, values above half of the largest value
+  are marked.
+- If the largest value of a lossy file is below `FAINT` (for class indices 0 and 2, for example), the errors
+  of compression are as large as the values. Then the values are split into two classes by Otsu's method, and
+  the squares of 3 x 3 pixels that lie in the upper class are marked. More than `MOST_SPOTS` marked regions
+  are noise on black, and nothing is marked.
+- A lossy file with a single value marks every pixel if the value is above half of the range, otherwise none.
 """
 
 from __future__ import annotations
@@ -29,44 +31,45 @@ from PIL import Image, ImageOps
 
 from vlmad_jax.data.images import opened_file, page_numbers
 from vlmad_jax.errors import InputError
-from vlmad_jax.runtime.names import composed
+from vlmad_jax.runtime.names import nfc
 
-# A largest value below this may be the noise of compression alone.
+# In a lossy file, a largest value below this may be noise.
 FAINT = 16
-# More separate regions than this are noise, if they are faint.
+# In a faint lossy mask, more regions than this are noise.
 MOST_SPOTS = 100
 _LOSSY = {"JPEG", "MPO", "AVIF"}
 _LOSSY_TIFF = {"jpeg", "tiff_jpeg", "webp"}
-# Modes in which zeros are not black.
+# Modes in which black is not zero.
 _CONVERTED = {"CMYK", "YCbCr", "LAB", "HSV"}
 SUFFIX = "_mask"
 
 
 @dataclass(frozen=True)
 class Matched:
-    """Masks by the image they belong to, and those that belong to none; paths as they were given."""
+    """The masks of each image, and the masks that belong to no image; paths as given."""
 
     masks: dict[str, tuple[str, ...]]
-    left: tuple[str, ...]
+    unmatched: tuple[str, ...]
 
 
 @dataclass(frozen=True)
 class _Group:
-    """A mask, or the masks of one folder, and the images that it may belong to."""
+    """A mask, or the masks of one folder, with the images that it may belong to."""
 
-    name: str  # of the image, as the mask or the folder has it
+    name: str  # the path of the mask without its suffix, or the path of the folder
     masks: tuple[str, ...]
     images: tuple[str, ...]
     is_folder: bool = False
 
 
-def match(images: Sequence[str], masks: Sequence[str]) -> Matched:
-    """Finds the image of each mask; all paths are relative, with forward slashes.
+def match_masks(images: Sequence[str], masks: Sequence[str]) -> Matched:
+    """Find the image of each mask. All paths are relative with forward slashes.
 
-    Raises InputError, naming them, where a mask may belong to several images, or an image has several masks
-    that are not in one folder.
+    Raises:
+      InputError: A mask may belong to several images, or an image has several masks that are not in one
+        folder.
     """
-    groups, left = _groups(images, masks)
+    groups, unmatched = _groups(images, masks)
     chosen: dict[str, str] = {}
     found: dict[str, list[str]] = {}
     for is_folder in (False, True):
@@ -75,27 +78,27 @@ def match(images: Sequence[str], masks: Sequence[str]) -> Matched:
         for group, image in _chosen(of_kind):
             if image in taken:
                 both = f"{taken[image].masks[0]} and {group.masks[0]}"
-                raise InputError(f"{both} are both the mask of {image}; keep one, or put both in a folder")
+                raise InputError(f"{both} are both the mask of {image}; keep one, or put both into a folder")
             taken[image] = group
             found.setdefault(image, []).extend(group.masks)
             chosen |= dict.fromkeys(group.masks, image)
-    return Matched({image: tuple(sorted(of_image)) for image, of_image in found.items()}, tuple(left))
+    return Matched({image: tuple(sorted(of_image)) for image, of_image in found.items()}, tuple(unmatched))
 
 
 def _groups(images: Sequence[str], masks: Sequence[str]) -> tuple[list[_Group], list[str]]:
-    """The masks that may belong to an image, and those that cannot."""
-    exact, alike = _index(images, str), _index(images, composed)
+    """Return the masks that may belong to an image in groups, and the masks that belong to none."""
+    exact, normalised = _index(images, str), _index(images, nfc)
 
     def images_of(name: str) -> tuple[str, ...]:
         names = dict.fromkeys((name, name.removesuffix(SUFFIX)))
-        for index, key in ((exact, str), (alike, composed)):
-            if there := {image: None for x in names for image in index.get(key(x), ())}:
-                return tuple(there)
+        for index, key in ((exact, str), (normalised, nfc)):
+            if found := {image: None for x in names for image in index.get(key(x), ())}:
+                return tuple(found)
         return ()
 
     groups: list[_Group] = []
     folders: dict[str, list[str]] = {}
-    left = []
+    unmatched = []
     for mask in masks:
         name = stem(mask)
         if candidates := images_of(name):
@@ -103,13 +106,13 @@ def _groups(images: Sequence[str], masks: Sequence[str]) -> tuple[list[_Group], 
         elif above := next((x for x in _folders(mask) if images_of(x)), None):
             folders.setdefault(above, []).append(mask)
         else:
-            left.append(mask)
-    groups += [_Group(name, tuple(there), images_of(name), True) for name, there in folders.items()]
-    return groups, left
+            unmatched.append(mask)
+    groups += [_Group(name, tuple(paths), images_of(name), True) for name, paths in folders.items()]
+    return groups, unmatched
 
 
 def _index(images: Iterable[str], key: Callable[[str], str]) -> dict[str, list[str]]:
-    """The images by their names, and by those without suffix."""
+    """Return the images by their names with and without suffix."""
     index: dict[str, list[str]] = {}
     for image in images:
         for name in (image, stem(image)):
@@ -118,17 +121,17 @@ def _index(images: Iterable[str], key: Callable[[str], str]) -> dict[str, list[s
 
 
 def _folders(mask: str) -> Iterator[str]:
-    """The folders that a mask is in, the innermost first."""
+    """Return the folders that a mask is in, innermost first."""
     return (str(folder) for folder in PurePosixPath(mask).parents if folder.name)
 
 
 def stem(path: str) -> str:
-    """A relative path without its suffix."""
+    """Return a relative path without its suffix."""
     return str(PurePosixPath(path).with_suffix(""))
 
 
 def _chosen(groups: Sequence[_Group]) -> list[tuple[_Group, str]]:
-    """The one image of each group."""
+    """Return the image of each group; an image that is already chosen is no longer a candidate of others."""
     chosen: dict[_Group, str] = {}
 
     def waiting() -> list[_Group]:
@@ -148,7 +151,7 @@ def _chosen(groups: Sequence[_Group]) -> list[tuple[_Group, str]]:
         both = " and ".join(group.images[:2])
         remedy = f"{group.images[0]}{SUFFIX}{PurePosixPath(group.masks[0]).suffix}"
         raise InputError(
-            f"{group.masks[0]}: may be the mask of {both}; name it {remedy}, or so for the other"
+            f"{group.masks[0]}: may be the mask of {both}; name it after its image, for example {remedy}"
         )
     return [(group, chosen[group]) for group in groups]
 
@@ -158,17 +161,17 @@ def _only(group: _Group) -> str | None:
 
 
 def _by_whole_name(group: _Group) -> str | None:
-    """The image whose name with its suffix the mask bears."""
-    names = {composed(group.name), composed(group.name.removesuffix(SUFFIX))}
-    whole = [image for image in group.images if composed(image) in names]
+    """Return the only image whose name, suffix included, is in the name of the mask, or None."""
+    names = {nfc(group.name), nfc(group.name.removesuffix(SUFFIX))}
+    whole = [image for image in group.images if nfc(image) in names]
     return whole[0] if len(whole) == 1 else None
 
 
 def _by_suffix(groups: dict[_Group, list[str]]) -> dict[_Group, str]:
-    """Of several masks that may belong to the same images: each that of its own suffix."""
+    """Match several masks that may belong to the same images by their suffixes."""
     found: dict[_Group, str] = {}
     for images in {tuple(images) for images in groups.values()}:
-        rivals = [group for group, there in groups.items() if tuple(there) == images and not group.is_folder]
+        rivals = [group for group, left in groups.items() if tuple(left) == images and not group.is_folder]
         own = {}
         for group in rivals:
             suffix = PurePosixPath(group.masks[0]).suffix
@@ -180,29 +183,31 @@ def _by_suffix(groups: dict[_Group, list[str]]) -> dict[_Group, str]:
 
 
 def read_mask(path: str | Path) -> np.ndarray:
-    """Read a mask as uint8 (height, width): 1 where it is above 0, else 0; see `mask_values`.
+    """Read a mask as uint8 (height, width): 1 where it is marked, else 0, see the module's docstring.
 
-    Several pages of a file are masks of one image, of which the union is taken.
+    If the file has several pages, their union is returned.
 
-    Raises InputError when the file is missing or does not decode, or its pages differ in size.
+    Raises:
+      InputError: The file is missing or does not decode, or its pages differ in size.
     """
     with opened_file(path, "mask") as file:
         lossy, first, *others = is_lossy(file), *page_numbers(file)
         file.seek(first)
-        mask = marked(ImageOps.exif_transpose(file), lossy)
+        mask = marked_pixels(ImageOps.exif_transpose(file), lossy)
         for number in others:
             file.seek(number)
-            page = marked(ImageOps.exif_transpose(file), lossy)
+            page = marked_pixels(ImageOps.exif_transpose(file), lossy)
             if page.shape != mask.shape:
-                raise InputError(f"{path}: the pages of this mask differ in size; save one mask a file")
+                raise InputError(f"{path}: the pages of this mask differ in size; save one mask per file")
             mask = mask | page
     return mask.astype(np.uint8)
 
 
 def read_masks(paths: Sequence[str | Path]) -> np.ndarray:
-    """The union of one or more masks of an image, uint8 (height, width), 0 or 1.
+    """Return the union of one or more masks of an image, uint8 (height, width), 0 or 1.
 
-    Raises InputError for what `read_mask` raises, and for masks of different sizes.
+    Raises:
+      InputError: From `read_mask`, or if the masks differ in size.
     """
     union = read_mask(paths[0])
     for path in paths[1:]:
@@ -215,11 +220,12 @@ def read_masks(paths: Sequence[str | Path]) -> np.ndarray:
 
 
 def resize_mask(mask: np.ndarray, size: int) -> np.ndarray:
-    """Nearest-neighbour resizing of a mask of 0 and 1 to uint8 (S, S); a defect never vanishes."""
+    """Resize a mask of 0 and 1 to uint8 (S, S) by nearest-neighbour sampling; a defect never vanishes."""
     small = np.array(Image.fromarray(mask).resize((size, size), Image.Resampling.NEAREST))
     if mask.any() and not small.any():
-        # A defect thinner than the sampling step can fall between the samples. An empty mask would turn a
-        # defective image into a good one for the pixel metrics, so the pixel nearest to its centre stays.
+        # A defect thinner than the sampling step can fall between the samples. For pixel metrics, an empty
+        # mask would turn an anomalous image into a normal one. Therefore the pixel nearest to the centre of
+        # the defect stays marked.
         rows, columns = np.nonzero(mask)
         row = int((rows.mean() + 0.5) * size / mask.shape[0])
         column = int((columns.mean() + 0.5) * size / mask.shape[1])
@@ -228,16 +234,16 @@ def resize_mask(mask: np.ndarray, size: int) -> np.ndarray:
 
 
 def is_lossy(file: Image.Image) -> bool:
-    """Whether the format of an opened file changes values a little."""
+    """Return whether the format of an open file changes values slightly."""
     if file.format == "WEBP":
         return not _is_lossless_webp(file)
     return file.format in _LOSSY or (file.format == "TIFF" and file.info.get("compression") in _LOSSY_TIFF)
 
 
 def _is_lossless_webp(file: Image.Image) -> bool:
-    """A chunk "VP8L" holds an image without loss."""
+    """Return whether a WebP file is lossless: it has a chunk "VP8L"."""
     source = getattr(file, "fp", None)
-    if source is None:  # it is read already, from wherever
+    if source is None:  # the image is not read from a file any more
         return False
     place = source.tell()
     source.seek(0)
@@ -246,8 +252,8 @@ def _is_lossless_webp(file: Image.Image) -> bool:
     return b"VP8L" in head
 
 
-def marked(mask: Image.Image, lossy: bool) -> np.ndarray:
-    """The marked pixels of a mask, bool (height, width)."""
+def marked_pixels(mask: Image.Image, lossy: bool) -> np.ndarray:
+    """Return the marked pixels of a mask, bool (height, width)."""
     colours, opacity = _parts(mask)
     found = _above(colours, lossy)
     if opacity is not None and found.all() == found.any() and opacity.min() != opacity.max():
@@ -256,7 +262,7 @@ def marked(mask: Image.Image, lossy: bool) -> np.ndarray:
 
 
 def _parts(mask: Image.Image) -> tuple[np.ndarray, np.ndarray | None]:
-    """Values (height, width) of the largest channel, and the opacity, if there is one."""
+    """Return the largest channel (height, width) and the opacity, or None without opacity."""
     if mask.mode in _CONVERTED:
         mask = mask.convert("RGB")
     opacity = None
@@ -279,7 +285,7 @@ def _above(values: np.ndarray, lossy: bool) -> np.ndarray:
 
 
 def _faint(values: np.ndarray) -> np.ndarray:
-    """The upper of the two classes that values below `FAINT` fall into, without specks; nothing of noise."""
+    """Return the upper of two classes of values below `FAINT`, without specks; nothing if it is noise."""
     from scipy import ndimage  # takes a quarter of a second to import
 
     found = values > _split(np.bincount(values.ravel()).astype(float))
@@ -289,7 +295,7 @@ def _faint(values: np.ndarray) -> np.ndarray:
 
 
 def _split(counts: np.ndarray) -> int:
-    """The value up to which a histogram's lower class goes: the variance between the classes is largest."""
+    """Return Otsu's threshold of a histogram: the largest variance between the classes."""
     values = np.arange(len(counts))
     below, sums = np.cumsum(counts)[:-1], np.cumsum(counts * values)[:-1]
     total, whole = counts.sum(), (counts * values).sum()

@@ -20,9 +20,9 @@ from vlmad_jax.backbones.checkpoints.hub import check_named
 from vlmad_jax.backbones.clip import load_clip
 from vlmad_jax.backbones.precision import dtype_of
 from vlmad_jax.data import DataSet, Sample, load_dataset
-from vlmad_jax.data.checks import tell
+from vlmad_jax.data.checks import print_notices
 from vlmad_jax.data.images import open_image, resize_image
-from vlmad_jax.data.pipeline import Batch, batches, prefetch, why_unreadable
+from vlmad_jax.data.pipeline import Batch, batches, prefetch, read_error
 from vlmad_jax.data.references import draw_references, read_manifest, write_manifest
 from vlmad_jax.errors import InputError
 from vlmad_jax.evaluation.keys import keys_of, params_fingerprint, references_fingerprint
@@ -32,8 +32,8 @@ from vlmad_jax.evaluation.results import Results
 from vlmad_jax.evaluation.trained_on import tell_training
 from vlmad_jax.methods import Detector, Options, Scores, method
 from vlmad_jax.methods.detector import check_finite
-from vlmad_jax.runtime.names import shown
-from vlmad_jax.runtime.tracing import each_named, named
+from vlmad_jax.runtime.names import printable
+from vlmad_jax.runtime.tracing import span, traced_items
 
 # More unreadable images than this share of all, and the figures would say little of the data set.
 UNREADABLE_LIMIT = 0.01
@@ -130,7 +130,7 @@ def evaluate(
     check_named(config.weights, config.params)
     dataset = load_dataset(config.dataset, config.data_dir, config.categories)
     if not compared and (shard is None or shard.index == 0):  # else others tell it
-        tell(dataset)
+        print_notices(dataset)
     references = choose_references(config, dataset)
     clip = load_clip(config.weights, config.dtype)
     detector, params = kind.chosen(clip, Options.of(config))
@@ -158,7 +158,9 @@ def evaluate(
         return {}
     left_out = limit_broken([row for name in dataset.categories for row in results.rows(name)], dataset)
     if left_out:
-        tqdm.write(shown(f"{left_out} images cannot be read and are left out; {out / 'scores.csv'} says why"))
+        tqdm.write(
+            printable(f"{left_out} images cannot be read and are left out; {out / 'scores.csv'} says why")
+        )
     return results.finish(config.method, described, dataset.categories)
 
 
@@ -230,7 +232,7 @@ class Evaluator:
         """Evaluates the categories and adds each to the results as it is finished."""
         batch_size = self.devices.batch_size(batch_size)
         groups = [self.dataset.select(name, "test") for name in categories]
-        read = each_named("read", self.read(groups, batch_size, workers))
+        read = traced_items("read", self.read(groups, batch_size, workers))
         stream = prefetch(read, self.put)
         total = sum(map(len, groups))
         nested = self.compared or self.observe is not None  # one of several, below the bar of all
@@ -252,7 +254,7 @@ class Evaluator:
 
     def put(self, batch: Batch) -> tuple[Batch, Any]:
         """The batch, and its images on the devices."""
-        with named("to device"):
+        with span("to device"):
             return batch, self.devices.put(batch.image)
 
     def score(self, state: Any, images: Any) -> Scores:
@@ -268,7 +270,7 @@ class Evaluator:
         waiting: tuple[Batch, Scores] | None = None
 
         def fetch(batch: Batch, scores: Scores) -> tuple[Batch, Scores]:
-            with named("fetch"):
+            with span("fetch"):
                 fetched = jax.device_get(scores)
             check_finite(fetched, self.detector)
             bar.update(int((batch.index >= 0).sum()))
@@ -277,14 +279,14 @@ class Evaluator:
         for batch, images in stream:
             if batch.group != group:
                 group = batch.group
-                bar.set_description(shown(categories[group]))
+                bar.set_description(printable(categories[group]))
                 began = time.perf_counter()
                 state = jax.block_until_ready(self.prepare(categories[group]))
                 seconds = time.perf_counter() - began
                 if self.compared:
                     timing = {"prepare_seconds": seconds, "image_seconds": self.seconds_of(state, images)}
                     self.results.add_timing(categories[group], timing)
-            with named("score"):
+            with span("score"):
                 scores = self.score(state, images)
             if waiting:
                 yield fetch(*waiting)
@@ -347,7 +349,7 @@ class Evaluator:
 
     def row(self, sample: Sample, score: np.floating | None) -> report.ScoreRow:
         """The line of `scores.csv`; the score is None for an image that cannot be read."""
-        reason = "" if score is not None else why_unreadable(sample, with_masks=True) or "cannot be read"
+        reason = "" if score is not None else read_error(sample, with_masks=True) or "cannot be read"
         path = self.dataset.relative(sample.path)
         return report.ScoreRow(path, sample.category, sample.defect, sample.label, score, reason)
 
@@ -361,7 +363,7 @@ class Evaluator:
         ]
         for row in rows:
             if row.score is None:
-                tqdm.write(shown(f"left out: {row.error}"))
+                tqdm.write(printable(f"left out: {row.error}"))
         limit_broken([*finished, *rows], self.dataset)
 
 

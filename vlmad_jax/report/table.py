@@ -1,4 +1,4 @@
-"""The table at the end of a run, for a terminal."""
+"""Tables of metrics for a terminal, and Markdown tables."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ _HEADINGS = {
     "pixel_f1_max": "F1max",
     "pixel_aupro": "AUPRO",
 }
-_CELL = 6  # characters of a figure's column
+_CELL = 6  # characters of a column
 _GAP = "   "  # between blocks
-_NAME_WIDTHS = (14, 28)  # the narrowest and the widest first column
+_NAME_WIDTHS = (14, 28)  # smallest and largest width of the first column, in characters
 _METRICS = {
     "image_auroc": "image AUROC",
     "image_ap": "image AP",
@@ -34,7 +34,7 @@ _COLUMNS = ("method", "shots", *_METRICS.values(), "ms/image", "prepare s", "pea
 
 @dataclass(frozen=True)
 class _Block:
-    """Neighbouring columns under one title: the figures of some metrics, by row."""
+    """Neighbouring columns under one title: the values of some metrics by row."""
 
     title: str
     metrics: tuple[str, ...]
@@ -46,7 +46,7 @@ class _Block:
 
 
 def mean_of(categories: Mapping[str, Metrics]) -> Metrics:
-    """The mean of each metric over the categories where it is defined; None where it is in none.
+    """Return the mean of each metric over the categories where it is defined, or None if it never is.
 
     >>> undefined = dict.fromkeys(METRIC_NAMES)
     >>> mean_of({"cup": undefined | {"image_ap": 0.5}, "lid": undefined | {"image_ap": 1.0}})["image_ap"]
@@ -60,11 +60,12 @@ def mean_of(categories: Mapping[str, Metrics]) -> Metrics:
 
 
 def metrics_table(results: Mapping[str, Metrics], mean: Metrics, published: Sequence[Published] = ()) -> str:
-    """A row a category, the mean, and published figures beside them: fractions 0..1 with three digits.
+    """Return a table with one row per category, the mean, and published results.
 
-    The sources of published figures are numbered. Their means are rows under ours, in the same columns; the
-    figures of one that has them by category are columns on the right; titles stand at the foot. "-" is a
-    metric that is undefined, or was not published. At most 110 columns wide, unless a title is wider.
+    Metrics are fractions 0..1 with three digits; "-" is undefined or not published. The sources of published
+    results are numbered, and their titles are listed below the table. Their means are rows below our mean.
+    Results by category are additional columns on the right. The table is at most 110 characters wide, unless
+    a title is wider.
     """
     category, ours = "category", "mean"
     theirs = {n: f"published [{n}]" for n in range(1, len(published) + 1)}
@@ -107,7 +108,7 @@ def metrics_table(results: Mapping[str, Metrics], mean: Metrics, published: Sequ
 
 
 def _figures(block: _Block, key: Hashable) -> str:
-    """One row of a block; blank where the block has nothing to say about a source's mean."""
+    """Return one row of a block, blank if the block does not cover a source's mean."""
     if isinstance(key, int) and key not in block.rows:
         return " " * block.width
     values = [block.rows.get(key, {}).get(metric) for metric in block.metrics]
@@ -115,11 +116,11 @@ def _figures(block: _Block, key: Hashable) -> str:
 
 
 def comparison_table(rows: Sequence[Mapping[str, Any]]) -> str:
-    """A row a method and number of shots.
+    """Return a Markdown table with one row per method and number of shots.
 
-    Metrics are fractions 0..1, the mean over seeds and, where there are several, the sample standard
-    deviation; "-" is what is undefined or failed. Then milliseconds to score an image, seconds to prepare a
-    category, and the peak of memory.
+    Metrics are fractions 0..1: the mean over seeds, with the sample standard deviation if there are several
+    seeds; "-" is undefined or failed. The last columns are milliseconds to score an image, seconds to prepare
+    a category, and the peak of memory in GB.
     """
     return markdown_grid([list(_COLUMNS), *(_cells(row) for row in rows)])
 
@@ -145,7 +146,9 @@ def _scaled(value: float | None, factor: float, form: str) -> str:
 
 
 def markdown_grid(cells: Sequence[Sequence[str]], left: Collection[int] = (0,)) -> str:
-    """The lines of a table: the first row of cells is the heading; columns not in `left` end on the right.
+    """Return a Markdown table with aligned columns, so that a terminal shows it well too.
+
+    The first row of cells is the heading. Columns whose numbers are not in `left` are aligned to the right.
 
     >>> print(markdown_grid([["method", "AP"], ["coop", "0.854"]]))
     | method |    AP |

@@ -1,4 +1,4 @@
-"""Which version this is, and what to cite; nothing here is slow to import."""
+"""The version of this package and what to cite, as BibTeX. This module is quick to import."""
 
 from __future__ import annotations
 
@@ -110,7 +110,7 @@ AUTOENCODER = """\
   archivePrefix = {arXiv},
 }"""
 
-# By method; hybrid joins two papers.
+# The papers of each method. The method hybrid combines two.
 PAPERS: dict[str, tuple[str, ...]] = {
     "winclip": (WINCLIP,),
     "anomalyclip": (ANOMALYCLIP,),
@@ -127,7 +127,7 @@ PAPERS: dict[str, tuple[str, ...]] = {
 
 @functools.cache
 def version() -> str:
-    """The version, as pyproject.toml has it: read there in a clone, else from what the installation noted."""
+    """Return the version: from pyproject.toml in a clone, otherwise from the installed metadata."""
     try:
         project = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text(encoding="utf-8"))
         if project["project"]["name"] == DISTRIBUTION:
@@ -141,6 +141,10 @@ def version() -> str:
 
 
 def citation(*methods: str) -> str:
-    """BibTeX of the software, and of the papers of the methods; KeyError of a name without a paper."""
+    """Return BibTeX entries for the software and for the papers of the given methods.
+
+    Raises:
+      KeyError: a method is not in `PAPERS`.
+    """
     names = dict.fromkeys(key for method in methods for key in PAPERS[method])
     return "\n\n".join([SOFTWARE.replace("VERSION", version()), *names])

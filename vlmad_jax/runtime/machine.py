@@ -1,4 +1,4 @@
-"""The machine under the measurement: its name, its peak of memory, and how fast it multiplies matrices."""
+"""The machine: its name, its cores, and the peak of memory."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 
 
 def describe() -> dict[str, Any]:
-    """The machine by name: backend, device, processor, its cores, and jax's version."""
+    """Return the backend, the device, the processor, its number of cores, and JAX's version."""
     import jax
 
     cpu, backend = cpu_model(), jax.default_backend()
@@ -25,7 +25,7 @@ def describe() -> dict[str, Any]:
 
 
 def cpu_model() -> str:
-    """The processor's name, as the kernel gives it where there is /proc."""
+    """Return the name of the processor, from /proc/cpuinfo where that exists."""
     try:
         name = re.search(r"^model name\s*: (.+)$", pathlib.Path("/proc/cpuinfo").read_text(), re.MULTILINE)
     except OSError:
@@ -33,15 +33,18 @@ def cpu_model() -> str:
     return name.group(1).strip() if name else platform.processor() or platform.machine()
 
 
-def cores(most: int = 8) -> int:
-    """The cores that this process may use, at most `most`; $NPROC says fewer, to XLA too."""
+def usable_cores(most: int = 8) -> int:
+    """Return the number of cores that this process may use, at most `most`.
+
+    The environment variable NPROC lowers it, for XLA too.
+    """
     allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    told = os.environ.get("NPROC", "")
-    return min(allowed, most, int(told) if told.isdecimal() and int(told) else most)
+    limit = os.environ.get("NPROC", "")
+    return min(allowed, most, int(limit) if limit.isdecimal() and int(limit) else most)
 
 
 def peak_memory() -> int:
-    """The most bytes held so far: of the device where it has memory of its own, otherwise by this process."""
+    """Return the peak of memory in bytes: of the device if it has its own, otherwise of this process."""
     import jax
 
     statistics = jax.devices()[0].memory_stats() if jax.default_backend() != "cpu" else None
@@ -49,13 +52,13 @@ def peak_memory() -> int:
 
 
 def process_peak() -> int:
-    """The most bytes of the machine's own memory that this process held so far."""
+    """Return the peak of this process's host memory in bytes."""
     try:
-        # Not getrusage where it can be helped: its peak is inherited from the process that started this one.
+        # Preferred to getrusage, whose peak is inherited from the process that started this one.
         status = pathlib.Path("/proc/self/status").read_text()
         return int(status.split("VmHWM:")[1].split()[0]) * 1024
     except (OSError, IndexError):
-        import resource  # which Windows lacks
+        import resource  # not available on Windows
 
         unit = 1 if sys.platform == "darwin" else 1024
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit

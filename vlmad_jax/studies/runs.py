@@ -15,7 +15,7 @@ import jax.numpy as jnp
 
 from vlmad_jax.backbones.clip import CLIP, load_clip
 from vlmad_jax.data import DataSet, Sample, load_dataset
-from vlmad_jax.data.checks import tell
+from vlmad_jax.data.checks import print_notices
 from vlmad_jax.data.references import draw_references
 from vlmad_jax.errors import InputError
 from vlmad_jax.evaluation.evaluate import Evaluator, Observe
@@ -80,7 +80,7 @@ class Runs:
     def dataset(self) -> DataSet:
         """The data set, of which people are told what is not read."""
         dataset = load_dataset(self.config.dataset, self.config.data_dir, self.config.categories)
-        tell(dataset)
+        print_notices(dataset)
         return dataset
 
     @functools.cached_property
