@@ -208,7 +208,7 @@ def test_wrong_categories(products: Path) -> None:
     shutil.rmtree(products / "gear")
     for folder in ("train/good", "test/good"):
         shutil.rmtree(products / "bottle" / folder)
-    fails("category 'bottle' has no good images", "folder", products)
+    fails("category 'bottle' has no normal images", "folder", products)
     assert load_dataset("folder", products, ["metal_nut"]).categories == ("metal_nut",)
     shutil.rmtree(products / "metal_nut/test")
     shutil.rmtree(products / "metal_nut/ground_truth")

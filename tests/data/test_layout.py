@@ -166,18 +166,18 @@ def test_masks_that_are_missing(bottle: Path) -> None:
     dataset = read(bottle)
     assert not dataset.has_masks("bottle")
     assert mask_notices(dataset, NO_PIXEL_METRICS) == [
-        "bottle: 1 of 3 defective images has no mask (bottle/test/scratch/001.png), so its pixel metrics are "
+        "bottle: 1 of 3 anomalous images has no mask (bottle/test/scratch/001.png), so its pixel metrics are "
         "skipped",
-        "cap: no masks of defective images, so their pixel metrics are skipped",
+        "cap: no masks of anomalous images, so their pixel metrics are skipped",
     ]
     (bottle / "ground_truth/scratch/000_mask.png").unlink()
     assert mask_notices(read(bottle), NO_PIXEL_TRAINING)[0] == (
-        "bottle: 2 of 3 defective images have no mask (bottle/test/scratch/000.png), so its pixels are not "
+        "bottle: 2 of 3 anomalous images have no mask (bottle/test/scratch/000.png), so its pixels are not "
         "trained on"
     )
     only = load_dataset("folder", bottle.parent, ["cap"])
     assert mask_notices(only, NO_PIXEL_METRICS) == [
-        "no category has masks of its defective images, so pixel metrics are skipped"
+        "no category has masks of its anomalous images, so pixel metrics are skipped"
     ]
 
 
@@ -188,7 +188,7 @@ def test_masks_that_mark_nothing_everything_or_a_good_image(bottle: Path) -> Non
     assert not dataset.has_masks("bottle")
     assert [sample.has_mask for sample in dataset.select("bottle", "test")] == [True, True, True, True, False]
     assert mask_notices(dataset, NO_PIXEL_METRICS) == [
-        "bottle: 1 of 3 defective images has a mask that marks nothing "
+        "bottle: 1 of 3 anomalous images has a mask that marks nothing "
         "(bottle/ground_truth/scratch/001_mask.png), so its pixel metrics are skipped; draw it above 0"
     ]
     save(Image.new("RGB", SIZE, "white"), scratches / "001_mask.png")
@@ -199,12 +199,12 @@ def test_masks_that_mark_nothing_everything_or_a_good_image(bottle: Path) -> Non
     assert dataset.has_masks("bottle")
     assert [s.marked for s in dataset.select("bottle", "test")] == [0.1, 0, 0.1, 0.9, 1]
     inverted, good = mask_notices(dataset, NO_PIXEL_METRICS)
-    assert "2 of 3 defective images have masks that mark nearly everything" in inverted
+    assert "2 of 3 anomalous images have masks that mark nearly everything" in inverted
     assert "bottle/ground_truth/scratch/000_mask.png, 90%" in inverted
     assert "invert the masks" in inverted
-    assert "1 of 2 good images has a mask that marks something" in good
+    assert "1 of 2 normal images has a mask that marks something" in good
     assert "bottle/ground_truth/good/001_mask.png" in good
-    assert "move the images to a defect, or remove the masks" in good
+    assert "move the image to a defect, or remove the masks" in good
     (batch,) = batches([dataset.select("bottle", "test")], 10, 8, workers=0, with_masks=True)
     bent, *normal, other, white = (int(x.sum()) for x in batch.mask[:5])
     assert (normal, white) == ([0, 0], 100)

@@ -70,7 +70,7 @@ FLAGS = {
     "no such folder": ("--data_dir=/no/where", "--data_dir: /no/where does not exist; give a folder with"),
     "more shots than samples": (
         "--shots=6",
-        "--shots=6: category 'bottle' has 5 good training images; give 1 to 5",
+        "--shots=6: category 'bottle' has 5 normal training images; give 1 to 5",
     ),
     "a missing manifest": ("--reference_list=/no/refs.json", "/no/refs.json: cannot be read (No such file"),
     "a window beyond the grid": (
@@ -213,7 +213,7 @@ def mask_without_image(place: Workplace) -> None:
 
 IMAGES = {
     empty: "products holds no category; expected <category>/train/good",
-    no_good: "products: category 'bottle' has no good images; add some or exclude",
+    no_good: "products: category 'bottle' has no normal images; add some or exclude",
     no_test: "products: category 'bottle' has no test images; add some or exclude",
     mask_of_another_size: "bent/000_mask.png: the mask is 12 x 11, but its image is 12 x 10 (",
     mask_without_image: "bent/007_mask.png: the image of this mask is missing; add ",
@@ -232,7 +232,7 @@ def test_manifests(place: Workplace, capsys: pytest.CaptureFixture[str]) -> None
     manifest = place.folder / "references.json"
     for listed, expected in (
         ({"cup": ["000.png"]}, "references.json: lists no images of category 'bottle'"),
-        ({"bottle": ["test/good/000.png"]}, "test/good/000.png is not a good training image of category"),
+        ({"bottle": ["test/good/000.png"]}, "test/good/000.png is not a normal training image of category"),
         ({"bottle": ["000.png", "001.png"]}, "lists 2 images of bottle, not --shots=1; give --shots=2"),
     ):
         manifest.write_text(json.dumps(listed))

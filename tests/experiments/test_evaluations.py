@@ -113,7 +113,7 @@ def test_from_another_folder_with_processes(base: list[str], tmp_path: Path) -> 
     ]
     # Of all libraries only our progress bar speaks.
     first, *lines = [line for line in done.stderr.replace("\r", "\n").splitlines() if line]
-    assert first == "no category has masks of its defective images, so pixel metrics are skipped"
+    assert first == "no category has masks of its anomalous images, so pixel metrics are skipped"
     assert all("images" in line for line in lines), done.stderr
     assert "5/5" in lines[-1]
 
@@ -218,8 +218,8 @@ def test_what_is_left_out_is_said(
         assert done.code == 0, done.stderr
         assert [line for line in done.stderr.splitlines() if line and "images" not in line] == [
             "skipped: 1 file with the suffix .heic, which is not read (bottle/test/ray\\xe9/a.heic)",
-            "bottle: 1 of 4 defective images has no mask (bottle/test/ray\\xe9/lot2/ray\\xe9.png), so its "
+            "bottle: 1 of 4 anomalous images has no mask (bottle/test/ray\\xe9/lot2/ray\\xe9.png), so its "
             "pixel metrics are skipped",
-            "metal_nut: no masks of defective images, so their pixel metrics are skipped",
+            "metal_nut: no masks of anomalous images, so their pixel metrics are skipped",
         ]
     assert (tmp_path / f"out/maps/bottle/{latin_1}/lot2/{latin_1}.png").exists()

@@ -46,7 +46,7 @@ def check_dataset(dataset: DataSet) -> None:
         samples = [sample for sample in dataset.samples if sample.category == category]
         if not any(sample.label == 0 for sample in samples):
             raise InputError(
-                f"{dataset.root}: category {category!r} has no good images; add some or exclude the category"
+                f"{dataset.root}: category {category!r} has no normal images; add some or exclude the category"
             )
         if not any(sample.split == "test" for sample in samples):
             raise InputError(
@@ -99,49 +99,51 @@ def mask_notices(dataset: DataSet, consequence: str) -> list[str]:
     without = []
     for category in dataset.categories:
         samples = dataset.select(category, "test")
-        defective = [sample for sample in samples if sample.label]
-        if defective and not any(sample.masks for sample in defective):
+        anomalous = [sample for sample in samples if sample.label]
+        if anomalous and not any(sample.masks for sample in anomalous):
             without.append(category)
             continue
-        lines += _missing(dataset, category, defective, consequence)
-        lines += _odd(dataset, category, samples)
+        lines += _missing_masks(dataset, category, anomalous, consequence)
+        lines += _suspicious_masks(dataset, category, samples)
     if without == list(dataset.categories):
-        lines.append(f"no category has masks of its defective images, so {consequence}")
+        lines.append(f"no category has masks of its anomalous images, so {consequence}")
     elif without:
-        lines.append(f"{', '.join(without)}: no masks of defective images, so their {consequence}")
+        lines.append(f"{', '.join(without)}: no masks of anomalous images, so their {consequence}")
     return lines
 
 
-def _missing(dataset: DataSet, category: str, defective: Sequence[Sample], consequence: str) -> Iterator[str]:
+def _missing_masks(
+    dataset: DataSet, category: str, anomalous: Sequence[Sample], consequence: str
+) -> Iterator[str]:
     so = f"so its {consequence}"
-    if lacking := [sample for sample in defective if not sample.masks]:
-        which = _which(len(lacking), len(defective), "has no mask", "have no mask")
+    if lacking := [sample for sample in anomalous if not sample.masks]:
+        which = _which(len(lacking), len(anomalous), "has no mask", "have no mask")
         yield f"{category}: {which} ({dataset.relative(lacking[0].path)}), {so}"
-    if empty := [sample for sample in defective if sample.marked == 0]:
-        which = _which(len(empty), len(defective), *_MARKING)
+    if empty := [sample for sample in anomalous if sample.marked == 0]:
+        which = _which(len(empty), len(anomalous), *_MARKING)
         yield f"{category}: {which} nothing ({dataset.relative(empty[0].masks[0])}), {so}; draw it above 0"
 
 
-def _odd(dataset: DataSet, category: str, samples: Sequence[Sample]) -> Iterator[str]:
-    defective = [sample for sample in samples if sample.label]
-    if large := [sample for sample in defective if (sample.marked or 0) > NEARLY_ALL]:
+def _suspicious_masks(dataset: DataSet, category: str, samples: Sequence[Sample]) -> Iterator[str]:
+    anomalous = [sample for sample in samples if sample.label]
+    if large := [sample for sample in anomalous if (sample.marked or 0) > NEARLY_ALL]:
         first = f"{dataset.relative(large[0].masks[0])}, {large[0].marked:.0%}"
         share = "everything" if all(sample.marked == 1 for sample in large) else "nearly everything"
         yield (
-            f"{category}: {_which(len(large), len(defective), *_MARKING)} {share} ({first}); values "
+            f"{category}: {_which(len(large), len(anomalous), *_MARKING)} {share} ({first}); values "
             "above 0 count as anomalous: invert the masks if 0 means anomalous"
         )
-    good = [sample for sample in samples if not sample.label]
-    if marked := [sample for sample in good if sample.marked]:
-        which = _which(len(marked), len(good), *_MARKING, kind="good")
+    normal = [sample for sample in samples if not sample.label]
+    if marked := [sample for sample in normal if sample.marked]:
+        which = _which(len(marked), len(normal), *_MARKING, kind="normal")
         yield (
-            f"{category}: {which} something ({dataset.relative(marked[0].masks[0])}); good images "
-            "count as normal everywhere: move the images to a defect, or remove the masks"
+            f"{category}: {which} something ({dataset.relative(marked[0].masks[0])}); its "
+            "masks are ignored: move the image to a defect, or remove the masks"
         )
 
 
 _MARKING = "has a mask that marks", "have masks that mark"
 
 
-def _which(count: int, of_all: int, one: str, more: str, kind: str = "defective") -> str:
+def _which(count: int, of_all: int, one: str, more: str, kind: str = "anomalous") -> str:
     return f"{count} of {of_all} {kind} images {one if count == 1 else more}"

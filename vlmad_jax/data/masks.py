@@ -70,7 +70,6 @@ def match_masks(images: Sequence[str], masks: Sequence[str]) -> Matched:
         folder.
     """
     groups, unmatched = _groups(images, masks)
-    chosen: dict[str, str] = {}
     found: dict[str, list[str]] = {}
     for is_folder in (False, True):
         of_kind = [group for group in groups if group.is_folder == is_folder]
@@ -81,7 +80,6 @@ def match_masks(images: Sequence[str], masks: Sequence[str]) -> Matched:
                 raise InputError(f"{both} are both the mask of {image}; keep one, or put both into a folder")
             taken[image] = group
             found.setdefault(image, []).extend(group.masks)
-            chosen |= dict.fromkeys(group.masks, image)
     return Matched({image: tuple(sorted(of_image)) for image, of_image in found.items()}, tuple(unmatched))
 
 

@@ -35,7 +35,7 @@ def draw_references(
     pool = _pool(dataset, category)
     count = max(len(pool), 1) if shots == "all" else shots
     if not 1 <= count <= len(pool):
-        held = f"category {category!r} has {len(pool)} good training images"
+        held = f"category {category!r} has {len(pool)} normal training images"
         remedy = f"give 1 to {len(pool)}" if pool else "add some to its train/good"
         raise InputError(f"--shots={shots}: {held}; {remedy}")
     if seed < 0:
@@ -73,7 +73,7 @@ def read_manifest(path: str | Path, dataset: DataSet) -> dict[str, tuple[Sample,
     except ValueError as error:
         raise InputError(f"{path}: is not JSON ({error}); give the manifest of a few-shot run") from None
     if not isinstance(listed, dict) or not all(map(_is_list_of_names, listed.values())):
-        raise InputError(f"{path}: is not a manifest; expected {{category: [path of a good image, ...]}}")
+        raise InputError(f"{path}: is not a manifest; expected {{category: [path of a normal image, ...]}}")
     references = {}
     for category in dataset.categories:
         names = lookup_name(category, listed)
@@ -89,8 +89,8 @@ def read_manifest(path: str | Path, dataset: DataSet) -> dict[str, tuple[Sample,
 
 def _pool(dataset: DataSet, category: str) -> list[Sample]:
     """Return the normal training images sorted by relative path, the same on every machine."""
-    good = [sample for sample in dataset.select(category, "train") if sample.label == 0]
-    return sorted(good, key=lambda sample: nfc(dataset.relative(sample.path)))
+    normal = [sample for sample in dataset.select(category, "train") if sample.label == 0]
+    return sorted(normal, key=lambda sample: nfc(dataset.relative(sample.path)))
 
 
 def _find(manifest: str | Path, dataset: DataSet, category: str, name: str) -> Sample:
@@ -102,7 +102,7 @@ def _find(manifest: str | Path, dataset: DataSet, category: str, name: str) -> S
         ends = [tail.endswith(path) or path.endswith(tail) for path in map(spell, relative)]
         found = found or list(itertools.compress(relative.values(), ends))
     if len(found) != 1:
-        problem = "may be one of several images" if found else "is not a good training image"
+        problem = "may be one of several images" if found else "is not a normal training image"
         raise InputError(
             f"{manifest}: {name} {problem} of category {category!r}; list images from its train/good"
         )
