@@ -19,6 +19,7 @@ from vlmad_jax.backbones.config import ARCHITECTURES
 from vlmad_jax.benchmark import WORKS, Setting
 from vlmad_jax.commands import common
 from vlmad_jax.commands.paths import define_path
+from vlmad_jax.methods import WinCLIP
 from vlmad_jax.runtime.files import write_json
 
 METHOD = flags.DEFINE_string("method", "winclip", "The method to measure.")
@@ -26,7 +27,7 @@ ARCH = flags.DEFINE_string("arch", "vit-b-16-plus-240", f"The backbone: {', '.jo
 BATCH_SIZE = flags.DEFINE_integer("batch_size", 1, "Images scored together, or of a training step.")
 WORK = flags.DEFINE_string("work", "score", f"What is measured: {', '.join(WORKS)}.")
 DTYPES = flags.DEFINE_list("dtypes", ["float32", "bfloat16"], "What matrix products read, one after another.")
-common.define_window_flags()
+common.define_method_options(WinCLIP.options)
 SHOTS = flags.DEFINE_integer("shots", 0, "Random reference images; 0 is zero-shot.")
 REPEATS = flags.DEFINE_integer("repeats", 5, "Rounds, in each of which every dtype has its turn.")
 SECONDS = flags.DEFINE_float("seconds", 120.0, "No further round begins after this long; one always does.")
@@ -60,7 +61,7 @@ def main() -> None:
         BATCH_SIZE.value,
         shots=SHOTS.value,
         work=WORK.value,
-        **common.window_settings(),
+        options=common.method_options(),
     )
     run(setting, DTYPES.value, REPEATS.value, SECONDS.value, pathlib.Path(OUT.value), AGAINST.value)
 

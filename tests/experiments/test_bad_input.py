@@ -213,7 +213,7 @@ def mask_without_image(place: Workplace) -> None:
 
 IMAGES = {
     empty: "products holds no category; expected <category>/train/good",
-    no_good: "products: category 'bottle' has no normal images; add some or exclude",
+    no_good: "products: category 'bottle' has no normal images; add some or exclude it",
     no_test: "products: category 'bottle' has no test images; add some or exclude",
     mask_of_another_size: "bent/000_mask.png: the mask is 12 x 11, but its image is 12 x 10 (",
     mask_without_image: "bent/007_mask.png: the image of this mask is missing; add ",

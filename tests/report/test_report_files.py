@@ -54,7 +54,7 @@ def one(*parts):
         ([*one(TABLE), *one(FIGURE)], "all: two parts"),
         (
             one(replace(TABLE, name="../table")),
-            "'../table': is the name of a file or section of the report; use only a-z",
+            "'../table': is the name of a file or section",
         ),
         (one(replace(GALLERY, name="Gallery")), "'Gallery': is the name"),
         (one(replace(FIGURE, name="figure1\n")), r"'figure1\n': is the name"),

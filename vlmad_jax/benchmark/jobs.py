@@ -63,7 +63,7 @@ def training(setting: Setting, dtype: str) -> Job:
     if size % devices:
         raise InputError(f"--batch_size={size} does not divide over {devices} devices; give a multiple")
     clip = random_clip(setting.config, dtype=dtype, tokenizer=Words(setting.config.text.eos_token_id))
-    detector = learning_method(setting.method).scaled(clip)
+    detector = learning_method(setting.method).for_backbone(clip)
     context, rng = detector.context(("object",)), np.random.default_rng(0)
     batch: dict[str, Any] = {
         "label": rng.integers(0, 2, size, np.int32),

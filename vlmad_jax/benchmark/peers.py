@@ -96,7 +96,7 @@ def winclip(setting: Setting, device: Any) -> Callable[[], Any]:
     from anomalib.models.image.winclip import torch_model
 
     with mock.patch.object(torch_model, "PRETRAINED", None):  # published weights would be fetched
-        peer = torch_model.WinClipModel(scales=setting.window_sizes or (2, 3))
+        peer = torch_model.WinClipModel(scales=setting.options.window_sizes or (2, 3))
     draw_into(peer.clip)
     peer._text_embeddings = torch.from_numpy(draw_text(setting.config))
     peer = peer.eval().to(device)
@@ -116,7 +116,7 @@ def anomalyclip(setting: Setting, device: Any) -> Callable[[], Any]:
 
     from vlmad_jax.benchmark.torch_anomalyclip import TorchAnomalyCLIP
 
-    detector = AnomalyCLIP.scaled(CLIP(setting.config, {}, None))
+    detector = AnomalyCLIP.for_backbone(CLIP(setting.config, {}, None))
     quick = setting.config.activation == "quick_gelu"  # which not every version has among its names
     model = open_clip.create_model(OPEN_CLIP_NAMES[setting.arch], force_quick_gelu=quick).eval()
     draw_into(model)

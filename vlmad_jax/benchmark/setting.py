@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -15,7 +16,7 @@ from vlmad_jax.benchmark.work import (
     winclip_flop,
 )
 from vlmad_jax.errors import InputError
-from vlmad_jax.methods import LEARNING, Detector, Options, WinCLIP, learning_method, method
+from vlmad_jax.methods import LEARNING, Detector, MethodOptions, WinCLIP, learning_method, method
 
 # The work of one image as published, for each method: (config, window_sizes, shots) -> operations.
 PUBLISHED_FLOP = {"winclip": winclip_flop, "anomalyclip": anomalyclip_flop, "aprilgan": aprilgan_flop}
@@ -36,12 +37,9 @@ class Setting:
       arch: what to call `config` in the results.
       config: the shape of the backbone, whose weights are drawn at random.
       batch_size: B, images scored together, or of a step of training.
-      window_sizes: of winclip, sides of the windows in patches; None is 2 and 3.
+      options: of the method; window_sizes are 2 and 3 if they are left to winclip.
       shots: K, the number of random references; 0 is zero-shot.
       work: "score"; "train", a step of training on images; or "train_cached", one on cached features.
-      window_stride: of winclip, patches between windows; above 1 it trades accuracy for speed.
-      merge_tokens: of winclip, tokens merged in each layer; above 0 it trades accuracy for speed.
-      multi_scale_sizes: of winclip, other sides in pixels at which it also reads the whole image.
 
     Raises:
       InputError: an unknown method or work, training of a method that learns nothing, a window or stride that
@@ -52,12 +50,9 @@ class Setting:
     arch: str
     config: CLIPConfig
     batch_size: int = 1
-    window_sizes: tuple[int, ...] | None = None
+    options: MethodOptions = MethodOptions()
     shots: int = 0
     work: str = "score"
-    window_stride: int | None = None
-    merge_tokens: int | None = None
-    multi_scale_sizes: tuple[int, ...] | None = None
 
     def __post_init__(self) -> None:
         if self.work not in WORKS:
@@ -72,35 +67,30 @@ class Setting:
             raise InputError(f"--batch_size={self.batch_size} holds no image; give 1 or more")
         if self.shots < 0:
             raise InputError(f"--shots={self.shots} is below zero; give 0 for zero-shot, or the references")
-        if self.window_sizes is None and self.method == "winclip":
-            object.__setattr__(self, "window_sizes", (2, 3))
-        if self.window_sizes == ():
+        if self.options.window_sizes is None and self.method == "winclip":
+            object.__setattr__(self, "options", dataclasses.replace(self.options, window_sizes=(2, 3)))
+        if self.options.window_sizes == ():
             raise InputError("--window_sizes is empty; give at least one, for example 2,3")
         self.published_flop  # noqa: B018  a window that does not fit is refused now
-        trades = Options(
-            window_stride=self.window_stride,
-            merge_tokens=self.merge_tokens,
-            multi_scale_sizes=self.multi_scale_sizes,
-        )
-        trades.only(self.method, *method(self.method).options)
+        self.options.check(self.method, method(self.method).options)
         self.detector(CLIP(self.config, {}, None))  # and so is a stride
 
     @property
     def is_published(self) -> bool:
         """Whether what is measured is the method as published, with nothing traded for speed or accuracy."""
-        return self.window_stride in (None, 1) and not self.merge_tokens and not self.multi_scale_sizes
+        options = self.options
+        return options.window_stride in (None, 1) and not (options.merge_tokens or options.multi_scale_sizes)
 
     def detector(self, clip: CLIP) -> Detector:
         """The method on that backbone, as it would be used."""
         if self.method in LEARNING:
-            return LEARNING[self.method].scaled(clip)
-        options = Options(self.window_sizes, self.window_stride, self.merge_tokens, self.multi_scale_sizes)
-        return WinCLIP.chosen(clip, options)[0]
+            return LEARNING[self.method].for_backbone(clip)
+        return WinCLIP.from_options(clip, self.options)[0]
 
     @property
     def published_flop(self) -> int:
         """Matrix-product operations an image, as published: in training, every step encodes its images."""
-        forward = PUBLISHED_FLOP[self.method](self.config, self.window_sizes, self.shots)
+        forward = PUBLISHED_FLOP[self.method](self.config, self.options.window_sizes, self.shots)
         if self.work == "score":
             return forward
         return forward + LEARNING_FLOP[self.method](self.config, self.batch_size)

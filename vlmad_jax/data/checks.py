@@ -46,11 +46,11 @@ def check_dataset(dataset: DataSet) -> None:
         samples = [sample for sample in dataset.samples if sample.category == category]
         if not any(sample.label == 0 for sample in samples):
             raise InputError(
-                f"{dataset.root}: category {category!r} has no normal images; add some or exclude the category"
+                f"{dataset.root}: category {category!r} has no normal images; add some or exclude it"
             )
         if not any(sample.split == "test" for sample in samples):
             raise InputError(
-                f"{dataset.root}: category {category!r} has no test images; add some or exclude the category"
+                f"{dataset.root}: category {category!r} has no test images; add some or exclude it"
             )
     for sample in dataset.samples:
         for mask in sample.masks if sample.label else ():

@@ -41,8 +41,9 @@ class PretrainConfig:
     Only `schedule_steps` may change on the way: there the learning rates reach zero. They rise for
     `warmup_steps`, stay, and fall over the second half. `pairs` images with and as many without a defect
     make a batch; `pool` is the number of different pairs. `learning_rate` is Adam's, `muon_learning_rate`
-    Muon's. `leave_out` names terms of the loss to do without, to see what each is worth. `image_size` is the side of
-    the images in pixels. `start` is a directory of weights to begin with instead of fresh ones, or several
+    Muon's. `leave_out` names terms of the loss to do without, to see what each is worth. `image_size` is the
+    side of the images in pixels. `start` is a directory of weights to begin with instead of fresh ones, or
+    several
     with commas between them, for their mean. With `references` every pair has another good image of its
     product. `scale`, of cosines, is learned if None; OpenAI's CLIPs have 100. `even_distance`, above 0 to 1,
     is how far from that good image's a patch may as well be defective. `inventions` is the share of pairs
