@@ -22,7 +22,7 @@ from vlmad_jax.inspection.answers import Counts
 from vlmad_jax.inspection.predict import PredictConfig, predict
 from vlmad_jax.inspection.ray_engine import RayEngine
 from vlmad_jax.inspection.rows import Row
-from vlmad_jax.runtime.machine import usable_cores
+from vlmad_jax.runtime.cores import cores
 
 # Ray Data sets what it has deprecated itself.
 pytestmark = [pytest.mark.long, pytest.mark.filterwarnings("ignore::DeprecationWarning:ray.data.context")]
@@ -150,4 +150,4 @@ def test_actors_of_a_machine_share_its_cores(
     told: str, threads: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("NPROC", told)
-    assert usable_cores(most=1000) == threads
+    assert cores(most=1000) == threads

@@ -12,7 +12,7 @@ from typing import Any
 
 from absl import flags
 
-from vlmad_jax.runtime.machine import usable_cores
+from vlmad_jax.runtime.cores import cores
 
 
 def stream(dataset: Any, workers: int) -> Generator[Any, None, None]:
@@ -28,7 +28,7 @@ def stream(dataset: Any, workers: int) -> Generator[Any, None, None]:
 
     if not flags.FLAGS.is_parsed():
         flags.FLAGS.mark_as_parsed()  # grain's options are absl flags, which plain scripts never parse
-    threads = 1 if workers else usable_cores(most=16)
+    threads = 1 if workers else cores(most=16)
     items = dataset.to_iter_dataset(grain.ReadOptions(num_threads=threads, prefetch_buffer_size=threads))
     if workers:
         # Items are sent through pipes: containers have little shared memory, and grain frees it too late.

@@ -71,9 +71,8 @@ def serve(connection: Connection, build: Callable[..., Any], *arguments: Any) ->
     """Run the child process of `in_process`: send (failure or None, result) for each method name received."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent handles the interrupt and ends this process
     os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")  # parent and child share the device
-    jax.config.update(
-        "jax_enable_compilation_cache", False
-    )  # measured compile times must include the compilation
+    # Compile times are measured here, so every program must be compiled.
+    jax.config.update("jax_enable_compilation_cache", False)
     served = build(*arguments)
     with contextlib.suppress(EOFError):
         while True:

@@ -1,4 +1,4 @@
-"""The machine: its name, its cores, and the peak of memory."""
+"""The machine: its name and the peak of memory."""
 
 from __future__ import annotations
 
@@ -31,16 +31,6 @@ def cpu_model() -> str:
     except OSError:
         name = None
     return name.group(1).strip() if name else platform.processor() or platform.machine()
-
-
-def usable_cores(most: int = 8) -> int:
-    """Return the number of cores that this process may use, at most `most`.
-
-    The environment variable NPROC lowers it, for XLA too.
-    """
-    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    limit = os.environ.get("NPROC", "")
-    return min(allowed, most, int(limit) if limit.isdecimal() and int(limit) else most)
 
 
 def peak_memory() -> int:

@@ -14,7 +14,7 @@ from tqdm import tqdm
 
 from vlmad_jax import synthetic as rendering
 from vlmad_jax.data.samples import GOOD
-from vlmad_jax.runtime.machine import usable_cores
+from vlmad_jax.data.workers import cores
 
 
 @dataclass(frozen=True)
@@ -86,7 +86,7 @@ def render_all(folder: Path, plan: Plan) -> None:
     Plain processes instead of `multiprocessing`, whose children run the caller's script again: this must
     work in a script without a main guard, in a notebook, and in a process where JAX runs threads.
     """
-    shares = min(usable_cores(), len(jobs(plan)))
+    shares = min(cores(), len(jobs(plan)))
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path)), "OMP_NUM_THREADS": "1"}
     reading, writing = os.pipe()
     workers = []
