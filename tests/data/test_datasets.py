@@ -28,7 +28,7 @@ def pack(folder: Path, archive: Path, mode: str) -> Path:
 
 
 def fails(message: str, *arguments: object) -> None:
-    """Loading raises this message (a pattern), and it is one line."""
+    """Check that loading raises an error of one line that matches a pattern."""
     with pytest.raises(InputError, match=message) as raised:
         load_dataset(*arguments)
     assert "\n" not in str(raised.value)
@@ -175,7 +175,7 @@ def test_folder_takes_any_raster_suffix_and_plain_mask_names(tmp_path: Path) -> 
     assert masks == expected
 
 
-def test_a_mask_counts_at_the_size_in_which_its_image_is_shown(products: Path) -> None:
+def test_a_mask_has_the_displayed_size_of_its_image(products: Path) -> None:
     turned = made_image(60, (SIZE[1], SIZE[0])).getexif()
     turned[0x0112] = 6
     save(made_image(60, (SIZE[1], SIZE[0])), products / "bottle/test/bent/000.png", exif=turned)
@@ -229,7 +229,7 @@ def test_wrong_masks(products: Path) -> None:
     fails(r"001_mask\.png: the image of this mask is missing", "folder", products)
 
 
-def test_fingerprint_names_the_files_and_not_their_place(products: Path, tmp_path: Path) -> None:
+def test_fingerprint_depends_on_names_but_not_on_the_folder(products: Path, tmp_path: Path) -> None:
     fingerprint = load_dataset("folder", products).fingerprint
     shutil.copytree(products, tmp_path / "elsewhere")
     assert load_dataset("folder", tmp_path / "elsewhere").fingerprint == fingerprint
@@ -239,8 +239,8 @@ def test_fingerprint_names_the_files_and_not_their_place(products: Path, tmp_pat
     assert load_dataset("folder", tmp_path / "elsewhere").fingerprint != fingerprint
 
 
-def test_fingerprint_names_contents(products: Path) -> None:
-    """Two images change places, then a mask is drawn anew."""
+def test_fingerprint_depends_on_contents(products: Path) -> None:
+    """Two images are swapped, then a mask is replaced."""
     before = load_dataset("folder", products)
     assert before.fingerprint  # digests are of now
     one, other = products / "bottle/test/scratch/000.png", products / "bottle/test/scratch/001.png"

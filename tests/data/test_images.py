@@ -1,4 +1,4 @@
-"""Images of every mode are read as a person would see them."""
+"""Images of every mode are read as a viewer shows them."""
 
 import io
 from pathlib import Path
@@ -38,7 +38,7 @@ def test_grey_palette_and_bilevel(tmp_path: Path) -> None:
     assert np.array_equal(read(bilevel)[..., 1], (GREY > 100) * np.uint8(255))
 
 
-def test_transparency_lies_over_white(tmp_path: Path) -> None:
+def test_transparency_is_blended_with_white(tmp_path: Path) -> None:
     pixels = np.zeros((2, 3, 4), np.uint8)
     pixels[..., 0], pixels[..., 3] = 200, [[0, 51, 255]] * 2
     expected = [[255, 255, 255], [244, 204, 204], [200, 0, 0]]  # 0.2 x (200, 0, 0) + 0.8 x 255 in the middle

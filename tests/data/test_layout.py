@@ -31,7 +31,7 @@ def bottle(tmp_path: Path) -> Path:
 
 
 def masks_of(dataset: DataSet) -> dict[str, list[str]]:
-    """Names of masks by the path of their image below the category."""
+    """Return the names of masks by the path of their image below the category."""
     return {
         dataset.relative(s.path).partition("/")[2]: [
             dataset.relative(path).partition("ground_truth/")[2] for path in s.masks
@@ -99,7 +99,7 @@ def test_nested_folders_are_read(bottle: Path) -> None:
     fails(r"lot1/000_mask\.png: the image of this mask is missing; add .*lot1/000\.", "folder", bottle)
 
 
-def test_links_in_circles_end(bottle: Path) -> None:
+def test_circular_links_end(bottle: Path) -> None:
     for place, target in (
         ("test/scratch/up", bottle.parent),
         ("test/bent/across", bottle / "test/good"),
@@ -160,7 +160,7 @@ def test_skipped_files_are_printed_each_time(bottle: Path, capsys: pytest.Captur
     assert len(file_notices(load_dataset("mvtec_ad", root, ["bottle"]))) == 11
 
 
-def test_masks_that_are_missing(bottle: Path) -> None:
+def test_missing_masks(bottle: Path) -> None:
     make_category(bottle.parent / "cap", masks=False)
     (bottle / "ground_truth/scratch/001_mask.png").unlink()
     dataset = read(bottle)
@@ -181,7 +181,7 @@ def test_masks_that_are_missing(bottle: Path) -> None:
     ]
 
 
-def test_masks_that_mark_nothing_everything_or_a_good_image(bottle: Path) -> None:
+def test_masks_that_mark_nothing_everything_or_a_normal_image(bottle: Path) -> None:
     scratches = bottle / "ground_truth/scratch"
     save(mask(0), scratches / "001_mask.png")
     dataset = read(bottle)
@@ -212,7 +212,7 @@ def test_masks_that_mark_nothing_everything_or_a_good_image(bottle: Path) -> Non
 
 
 @pytest.mark.parametrize(("image", "drawn"), [("NFC", "NFD"), ("NFD", "NFC")])
-def test_names_agree_in_either_spelling(bottle: Path, image: str, drawn: str) -> None:
+def test_names_match_in_either_spelling(bottle: Path, image: str, drawn: str) -> None:
     spelt = {form: unicodedata.normalize(form, "rayé") for form in ("NFC", "NFD")}
     save(made_image(1), bottle / f"test/scratch/{spelt[image]}.png")  # type: ignore[index]
     save(mask(), bottle / f"ground_truth/scratch/{spelt[drawn]}_mask.png")  # type: ignore[index]
@@ -227,7 +227,7 @@ def test_names_agree_in_either_spelling(bottle: Path, image: str, drawn: str) ->
 
 
 @pytest.mark.parametrize("name", ["NFC", "NFD", "backslash", "latin"])
-def test_references_are_found_again(bottle: Path, tmp_path: Path, name: str) -> None:
+def test_a_manifest_finds_references_in_any_spelling(bottle: Path, tmp_path: Path, name: str) -> None:
     spelt = {"backslash": "a\\b", "latin": LATIN_1}.get(name) or unicodedata.normalize(name, "café")  # type: ignore[arg-type]
     save(made_image(1), bottle / f"train/good/{spelt}.png")
     dataset = read(bottle)
@@ -239,7 +239,7 @@ def test_references_are_found_again(bottle: Path, tmp_path: Path, name: str) -> 
         assert read_manifest(tmp_path / "references.json", dataset) == {"bottle": (sample,)}
 
 
-def test_visa_is_found_in_either_spelling(tmp_path: Path) -> None:
+def test_visa_files_are_found_in_either_spelling(tmp_path: Path) -> None:
     make_visa(tmp_path)
     table = tmp_path / "split_csv/1cls.csv"
     table.write_text(table.read_text().replace("candle/", "pièce/").replace("Masks/", "Masqués/"))

@@ -22,7 +22,7 @@ def grey(value: int = 255, dtype: type = np.uint8) -> Image.Image:
 
 
 def rgba(colour: tuple[int, int, int], defect: tuple[int, ...], background: tuple[int, ...]) -> Image.Image:
-    """One colour everywhere, unless `defect` or `background` are colours with opacity."""
+    """Return one colour everywhere, unless `defect` or `background` is a colour with opacity."""
     pixels = np.zeros((*SHAPE, 4), np.uint8)
     pixels[DEFECT] = (*colour, *defect)[-4:]
     pixels[~DEFECT] = (*colour, *background)[-4:]
@@ -65,7 +65,7 @@ LOSSLESS: dict[str, Callable[[], Image.Image]] = {
 
 
 @pytest.mark.parametrize("name", LOSSLESS)
-def test_what_is_above_0_is_marked(tmp_path: Path, name: str) -> None:
+def test_values_above_0_are_marked(tmp_path: Path, name: str) -> None:
     options = {"lossless": True, "exact": True} if name.endswith("webp") else {}
     values = read_mask(save(LOSSLESS[name](), tmp_path / name, **options))
     assert values.dtype == np.uint8
@@ -77,7 +77,7 @@ JPEG_AGREEMENT = [(255, 1.0), (128, 0.99), (3, 0.93), (2, 0.83), (1, 0.75)]
 
 
 def agreement(values: np.ndarray) -> float:
-    """Intersection over union."""
+    """Return the intersection over union with the defect."""
     return float((values & DEFECT).sum() / (values | DEFECT).sum())
 
 
@@ -112,7 +112,7 @@ def test_noise_on_black_marks_nothing(tmp_path: Path) -> None:
     assert read_mask(white).all()
 
 
-def test_several_masks_are_one(tmp_path: Path) -> None:
+def test_several_masks_are_united(tmp_path: Path) -> None:
     halves = [np.zeros(SHAPE, np.uint8) for _ in range(2)]
     halves[0][:50], halves[1][50:] = DEFECT[:50] * np.uint8(7), DEFECT[50:] * np.uint8(253)
     images = [Image.fromarray(half) for half in halves]

@@ -1,4 +1,4 @@
-"""Good samples are drawn without replacement, from the seed and the category alone, and written down."""
+"""References depend only on the seed and the category, and a manifest restores them."""
 
 import json
 import shutil
@@ -15,7 +15,7 @@ def names(samples: tuple) -> list[str]:
     return [Path(sample.path).name for sample in samples]
 
 
-def test_drawn_without_replacement_from_the_good_training_images(products: Path) -> None:
+def test_drawn_without_replacement_from_the_normal_training_images(products: Path) -> None:
     dataset = load_dataset("folder", products)
     for seed in range(20):
         drawn = draw_references(dataset, "bottle", 5, seed)

@@ -1,4 +1,4 @@
-"""Real surfaces with rendered defects: the squares, the split, and that a defect is all that changes."""
+"""Real surfaces with rendered defects: the squares, the split, and the defects."""
 
 import functools
 from pathlib import Path

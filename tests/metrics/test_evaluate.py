@@ -1,4 +1,4 @@
-"""The seven metrics together: names, order, what is undefined, what is refused, memory."""
+"""The seven metrics: names, order, undefined values, bad input, and memory."""
 
 import doctest
 import tracemalloc
@@ -45,7 +45,7 @@ def test_the_same_from_float64_maps_lists_and_masks_of_255():
     assert evaluate(scores.tolist(), labels.tolist(), maps.tolist(), masks.astype(bool).tolist()) == expected
 
 
-def test_arguments_are_left_as_they_were():
+def test_arguments_are_not_changed():
     given = made_data()
     kept = [array.copy() for array in given]
     evaluate(*given)
@@ -64,7 +64,7 @@ def test_pixel_metrics_undefined_without_maps_or_masks(missing):
     assert [metrics[name] for name in NAMES[3:]] == [None] * 4
 
 
-def test_only_good_images():
+def test_only_normal_images():
     scores, labels, maps, masks = made_data()
     assert evaluate(scores, labels * 0, maps, masks * 0) == dict.fromkeys(NAMES)
 

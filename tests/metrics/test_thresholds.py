@@ -41,7 +41,7 @@ def test_of_equal_choices_the_highest_threshold_is_best():
 
 
 @pytest.mark.parametrize(("rate", "threshold"), [(0.05, 18), (0.0, 19), (0.5, 9)])
-def test_at_most_the_wanted_share_of_good_images_is_above(rate, threshold):
+def test_at_most_the_wanted_share_of_normal_images_is_above(rate, threshold):
     scores = np.arange(20.0)
     assert threshold_from_normal(scores, rate) == threshold
     assert (scores > threshold).mean() <= rate

@@ -1,4 +1,4 @@
-"""Bootstrap and DeLong against their definitions, written out."""
+"""Bootstrap and DeLong's test against their definitions."""
 
 import itertools
 
@@ -44,7 +44,7 @@ def test_auroc_of_pixels_of_resampled_images():
         )
 
 
-def test_both_classes_are_drawn_by_themselves():
+def test_classes_are_drawn_separately():
     labels = np.array([0, 0, 0, 1, 1])
     weights = bootstrap_weights(labels, seed=0, resamples=500)
     assert (weights[:, :3].sum(axis=1) == 3).all()
@@ -67,7 +67,7 @@ def test_intervals():
     assert np.isnan(alone.auroc(bootstrap_weights(np.array([1, 1]), 0, 5))).all()
 
 
-def test_delong_is_its_definition():
+def test_delong_agrees_with_its_definition():
     first, labels = drawn(4)
     second, _ = drawn(5)
 
@@ -97,7 +97,7 @@ def test_p_values():
 
 
 def test_delong_rejects_as_often_as_it_says():
-    """Of 400 pairs of scores that are equally good, about one in twenty differs at 5%."""
+    """Of 400 pairs of equally good scores, about one in twenty differs at 5%."""
     generator = np.random.default_rng(0)
     labels = np.repeat([0, 1], 40)
     p = []

@@ -1,4 +1,4 @@
-"""Images of anomaly maps: their panels, colour scale and outline."""
+"""Drawings of anomaly maps: panels, colour scale, outline and caption."""
 
 import numpy as np
 import pytest
@@ -110,8 +110,8 @@ def test_small_images_are_enlarged_by_a_whole_number() -> None:
     ("size", "shape"),
     [((240, 240), (240, 240)), ((480, 240), (240, 120)), ((50, 100), (120, 240)), ((40, 4000), (10, 1024))],
 )
-def test_an_image_gets_its_proportions_back(size: tuple[int, int], shape: tuple[int, int]) -> None:
-    """The lower right quarter is bright, in the map, and in the mask; it stays so."""
+def test_an_image_gets_its_aspect_ratio_back(size: tuple[int, int], shape: tuple[int, int]) -> None:
+    """The lower right quarter stays bright in the image, the map and the mask."""
     quarter = np.zeros((240, 240), bool)
     quarter[120:, 120:] = True
     image, anomaly_map, mask = restore_proportions(
@@ -131,7 +131,7 @@ def caption(name: str, said: str = "bad", ends=(0.0, 2.0), marks=None) -> np.nda
     return np.asarray(add_caption(Image.new("RGB", (600, 50), (9, 9, 9)), name, said, ends, marks))[50:]
 
 
-def test_a_caption_changes_with_all_that_it_says() -> None:
+def test_a_caption_depends_on_all_its_contents() -> None:
     first = caption("a.png", "bad: score 1", (0.0, 2.0), {"threshold": 1.0})
     others = [
         caption("b.png", "bad: score 1", (0.0, 2.0), {"threshold": 1.0}),
@@ -153,7 +153,7 @@ def test_the_scale_has_the_colours_of_the_map() -> None:
     assert sum(tuple(colour) in found for colour in wanted.astype(int).tolist()) > 250
 
 
-def test_a_long_name_loses_its_beginning_and_none_fails() -> None:
+def test_a_long_name_loses_its_beginning() -> None:
     first, longer, other = (
         caption("x" * n + end) for n, end in ((400, "1.png"), (500, "1.png"), (500, "2.png"))
     )

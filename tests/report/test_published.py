@@ -1,4 +1,4 @@
-"""Published figures: the right rows, as fractions, consistent with their own means."""
+"""Published results: the right rows, as fractions, consistent with their means."""
 
 import doctest
 import importlib

@@ -1,4 +1,4 @@
-"""The files of a report: all of them, the same bytes each time, and none where a name or number is wrong."""
+"""The files of a report have reproducible bytes, and none is written if a name or number is wrong."""
 
 import json
 import os
@@ -63,7 +63,7 @@ def one(*parts):
         (one(replace(GALLERY, exhibits=(replace(EXHIBITS[0], panels=b"GIF89a"),))), "000.png: its panels"),
     ],
 )
-def test_what_is_wrong_is_named_and_nothing_written(tmp_path, wrong, message):
+def test_an_error_is_named_and_nothing_is_written(tmp_path, wrong, message):
     with pytest.raises(InputError) as caught:
         write_report(tmp_path / "out", "Title", wrong)
     assert message in str(caught.value)

@@ -1,4 +1,4 @@
-"""The table, character by character, and means over what is defined."""
+"""Tables for a terminal, character by character, and means over defined metrics."""
 
 import doctest
 

@@ -1,4 +1,4 @@
-"""Tables as CSV, digit by digit, and as Markdown, character by character."""
+"""Tables as CSV with all digits, and as Markdown, character by character."""
 
 import csv
 import doctest

@@ -1,4 +1,4 @@
-"""Arrays that are kept between runs."""
+"""Arrays that are cached between runs, and fingerprints."""
 
 import doctest
 import hashlib
@@ -22,7 +22,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def refuse() -> np.ndarray:
-    raise AssertionError("is kept, and computed again")
+    raise AssertionError("is cached, but computed again")
 
 
 def test_an_array_is_computed_once(folder):
@@ -53,7 +53,7 @@ def test_a_damaged_file_is_computed_and_written_again(folder, damage):
     np.testing.assert_array_equal(cached_array("numbers", "a", ROOMY, refuse), ARRAY)
 
 
-def test_the_files_unused_for_longest_go_first(folder):
+def test_the_least_recently_used_files_are_removed_first(folder):
     for key in ("first", "second", "third"):
         cached_array("numbers", key, ROOMY, lambda: ARRAY)
         (folder / f"{key}.npy").touch()
@@ -63,21 +63,21 @@ def test_the_files_unused_for_longest_go_first(folder):
     assert {path.stem for path in folder.iterdir()} == {"first", "third", "fourth"}
 
 
-def test_a_cache_that_cannot_be_written_is_done_without(folder):
+def test_an_unwritable_cache_is_ignored(folder):
     folder.parent.mkdir()
     folder.touch()
     for _ in range(2):
         assert cached_array("numbers", "a", ROOMY, lambda: ARRAY) is ARRAY
 
 
-def test_many_at_once_find_whole_arrays(folder):
+def test_concurrent_readers_find_whole_arrays(folder):
     large = np.random.default_rng(0).random((500, 500))
 
-    def ask(number: int) -> np.ndarray:
+    def fetch(number: int) -> np.ndarray:
         return cached_array("numbers", str(number % 2), large.nbytes * 3 // 2, lambda: large + number % 2)
 
     with ThreadPoolExecutor(8) as pool:
-        for number, found in enumerate(pool.map(ask, range(40))):
+        for number, found in enumerate(pool.map(fetch, range(40))):
             np.testing.assert_array_equal(found, large + number % 2)
 
 

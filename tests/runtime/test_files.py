@@ -13,7 +13,7 @@ def names_in(folder):
     return sorted(path.name for path in folder.iterdir())
 
 
-def test_text_and_bytes_replace_what_was_there(tmp_path):
+def test_text_and_bytes_replace_an_old_file(tmp_path):
     path = tmp_path / "new" / "file"
     write_atomically(path, "größer\n")
     assert path.read_bytes() == "größer\n".encode()
@@ -67,7 +67,7 @@ def test_json_keeps_the_order_of_keys_and_ends_the_line(tmp_path):
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
-def test_json_refuses_what_it_does_not_have(tmp_path, value):
+def test_json_refuses_nan_and_infinity(tmp_path, value):
     with pytest.raises(InputError, match=r"m.json: holds NaN or an infinity"):
         write_json(tmp_path / "m.json", {"mean": [value]})
     assert names_in(tmp_path) == []

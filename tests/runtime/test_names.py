@@ -1,4 +1,4 @@
-"""Any name that a disk holds is compared, printed and stored."""
+"""Any name on disk can be compared, printed and stored."""
 
 import io
 import json
@@ -36,7 +36,7 @@ def test_one_name_in_two_spellings() -> None:
     assert lookup_name(ambiguous, parts) is None
 
 
-def test_names_for_people() -> None:
+def test_names_as_text() -> None:
     assert decode_name(LATIN_1) == "pièce"
     assert decode_name(unicodedata.normalize("NFD", "pièce")) == "pièce"
     assert one_line(f"a\nb\x1b[31m\u2028{LATIN_1}é😀") == f"a\\nb\\x1b[31m\\u2028{LATIN_1}é😀"
@@ -46,7 +46,7 @@ def test_names_for_people() -> None:
     assert "cup\\nlid" in metrics_table({"cup\nlid": row}, row)
 
 
-def test_json_reads_back_as_the_same_names(tmp_path: Path) -> None:
+def test_json_restores_names(tmp_path: Path) -> None:
     value = {LATIN_1: ["é😀", "\n", "\ud83d"]}
     write_json(tmp_path / "a.json", value)
     assert json.loads((tmp_path / "a.json").read_text(encoding="utf-8")) == value
@@ -56,7 +56,7 @@ def test_json_reads_back_as_the_same_names(tmp_path: Path) -> None:
 
 
 class Terminal(io.TextIOWrapper):
-    """A stream that says it is one."""
+    """A stream that claims to be a terminal."""
 
     def isatty(self) -> bool:
         return True
@@ -82,7 +82,7 @@ def test_printing(monkeypatch: pytest.MonkeyPatch, kind: type, encoding: str, ou
     assert streams[1].buffer.getvalue() == out.replace(b"\xe8", b"\\xe8")
 
 
-def test_a_path_for_those_who_take_utf_8_alone(tmp_path: Path) -> None:
+def test_a_path_for_libraries_that_need_utf_8(tmp_path: Path) -> None:
     folder = tmp_path / LATIN_1 / "a"
     with utf8_path(folder / "params") as plain:
         assert str(plain).isascii()
