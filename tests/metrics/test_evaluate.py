@@ -1,13 +1,11 @@
 """The seven metrics: names, order, undefined values, bad input, and memory."""
 
-import doctest
 import tracemalloc
 
 import numpy as np
 import pytest
 from sklearn.metrics import average_precision_score, roc_auc_score
 
-import vlmad_jax.metrics
 from tests.metrics.brute_force import aupro as drawn_aupro
 from vlmad_jax.errors import InputError
 from vlmad_jax.metrics import evaluate
@@ -109,7 +107,3 @@ def test_memory_stays_under_eighty_bytes_a_pixel():
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak / maps.size < 80
-
-
-def test_examples_in_the_docstrings():
-    assert doctest.testmod(vlmad_jax.metrics) == (0, 2)

@@ -1,12 +1,10 @@
 """Decisions at thresholds, and calibration."""
 
-import doctest
-
 import numpy as np
 import pytest
 from sklearn.metrics import f1_score
 
-from vlmad_jax.metrics import evaluate, thresholds
+from vlmad_jax.metrics import evaluate
 from vlmad_jax.metrics.thresholds import (
     Bin,
     best_threshold,
@@ -15,10 +13,6 @@ from vlmad_jax.metrics.thresholds import (
     reliability,
     threshold_from_normal,
 )
-
-
-def test_examples():
-    assert doctest.testmod(thresholds).failed == 0
 
 
 def test_the_best_threshold_reaches_the_best_f1():

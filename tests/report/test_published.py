@@ -1,8 +1,5 @@
 """Published results: the right rows, as fractions, consistent with their means."""
 
-import doctest
-import importlib
-
 import pytest
 
 from vlmad_jax.metrics import METRIC_NAMES
@@ -72,8 +69,3 @@ def test_the_categories_of_the_paper_average_to_its_means(method, metric, tolera
     figures = [category[metric] for category in paper["categories"].values()]
     assert len(figures) == 15
     assert sum(figures) / 15 == pytest.approx(paper["mean"][metric], abs=tolerance)
-
-
-def test_examples_in_the_docstrings():
-    # The package exports the function of the same name, so the module is asked for by its path.
-    assert doctest.testmod(importlib.import_module("vlmad_jax.report.published")) == (0, 1)

@@ -1,6 +1,5 @@
 """Arrays that are cached between runs, and fingerprints."""
 
-import doctest
 import hashlib
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -8,7 +7,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from vlmad_jax.runtime import cache
 from vlmad_jax.runtime.cache import cache_enabled, cache_folder, cached_array, fingerprint
 
 ROOMY = 2**20
@@ -89,10 +87,6 @@ def test_the_folder_and_the_switch(monkeypatch, tmp_path):
     monkeypatch.delenv("VLMAD_JAX_CACHE")
     monkeypatch.setenv("HOME", str(tmp_path))
     assert cache_folder() == tmp_path / ".cache/vlmad_jax"
-
-
-def test_example_in_the_docstring():
-    assert doctest.testmod(cache).failed == 0
 
 
 def test_a_fingerprint_joins_its_parts():

@@ -190,7 +190,7 @@ def _draw_scale(
 def format_number(value: float) -> str:
     """Return a number with four significant digits.
 
-    >>> number(0.123456), number(43.6)
+    >>> format_number(0.123456), format_number(43.6)
     ('0.1235', '43.6')
     """
     return f"{value:.4g}"
