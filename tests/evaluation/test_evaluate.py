@@ -21,7 +21,7 @@ from vlmad_jax.data.images import open_image, resize_image
 from vlmad_jax.data.masks import read_masks, resize_mask
 from vlmad_jax.data.references import draw_references
 from vlmad_jax.errors import InputError
-from vlmad_jax.evaluation import evaluate as evaluation
+from vlmad_jax.evaluation import categories
 from vlmad_jax.evaluation.evaluate import EvaluationConfig, evaluate
 from vlmad_jax.methods import MethodOptions, Scores, WinCLIP
 from vlmad_jax.metrics import METRIC_NAMES
@@ -51,7 +51,7 @@ def scores_of(out: Path) -> np.ndarray:
 def by_hand(config: EvaluationConfig, category: str) -> tuple[list[str], Scores, np.ndarray, np.ndarray]:
     """Names, scores, labels and masks of a category's test images, scored in one batch."""
     dataset = load_dataset(config.dataset, config.data_dir)
-    detector = WinCLIP(load_clip(config.weights), window_sizes=config.window_sizes)
+    detector = WinCLIP(load_clip(config.weights), window_sizes=config.options.window_sizes)
     references = None
     if config.shots:
         drawn = draw_references(dataset, category, config.shots, config.seed)
@@ -126,7 +126,7 @@ def test_few_shot(config: EvaluationConfig, tmp_path: Path) -> None:
     drawn = draw_references(load_dataset("folder", config.data_dir), "bottle", 2, 1)
     manifest = json.loads((tmp_path / "out/references.json").read_text())
     assert manifest == {"bottle": [sample.path for sample in drawn]}
-    given = dataclasses.replace(few, seed=7, references=str(tmp_path / "out/references.json"))
+    given = dataclasses.replace(few, seed=7, reference_list=str(tmp_path / "out/references.json"))
     evaluate(given, tmp_path / "again")
     assert rows_of(tmp_path / "again") == rows_of(tmp_path / "out")
     assert json.loads((tmp_path / "again/references.json").read_text()) == manifest
@@ -169,7 +169,7 @@ def test_other_references_under_the_same_name_are_another_run(
     manifest = tmp_path / "references.json"
     names = {"bottle": ["000.png"], "metal_nut": ["001.png"]}
     manifest.write_text(json.dumps(names))
-    given = dataclasses.replace(config, shots=1, references=str(manifest))
+    given = dataclasses.replace(config, shots=1, reference_list=str(manifest))
     evaluate(given, tmp_path / "out")
     manifest.write_text(json.dumps(names | {"bottle": ["002.png"]}))
     with pytest.raises(InputError, match="holds a run with references_fingerprint"):
@@ -304,7 +304,7 @@ def test_too_many_unreadable_images_fail_and_what_is_finished_stays(
 def test_a_category_of_nothing_readable_is_null(
     stub: list[Brightness], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(evaluation, "UNREADABLE_LIMIT", 0.5)  # instead of hundreds of images
+    monkeypatch.setattr(categories, "UNREADABLE_LIMIT", 0.5)  # instead of hundreds of images
     make_category(tmp_path / "many/b")
     save(made_image(0, SIZE), tmp_path / "many/a/train/good/0.png")
     (tmp_path / "many/a/test/good").mkdir(parents=True)
