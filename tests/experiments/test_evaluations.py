@@ -177,7 +177,7 @@ def test_every_flag_is_read(capsys: pytest.CaptureFixture[str], monkeypatch: pyt
     for name, (given, expected) in CHANGES.items():
         assert here(capsys, "few_shot", "--method=winclip", f"--{name}={given}").code == 0
         changed = {key for key in default if seen[-1][key] != default[key]}
-        assert seen[-1][name] == expected
+        assert seen[-1][name] == (list(expected) if isinstance(expected, tuple) else expected)
         # The folder of the results is named by the configuration.
         assert changed == ({name} if name in RUN else {name, "out"})
 
