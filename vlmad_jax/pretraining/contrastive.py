@@ -34,7 +34,7 @@ from vlmad_jax.backbones.vit import TextTransformer, VisionTransformer
 from vlmad_jax.errors import InputError
 from vlmad_jax.pretraining.pairs import WINDOW_SIZES
 from vlmad_jax.scoring.neighbours import association_scores, normalise
-from vlmad_jax.training.step import Loss, Parts
+from vlmad_jax.training.step import Loss, LossTerms
 
 # The state of whole images, which image scores are read from, is the slowest to be learned.
 WEIGHTS = {"contrast": 0.25, "state": 2.0, "pair": 2.0, "window": 1.0, "patch": 4.0, "reference": 4.0}
@@ -76,7 +76,7 @@ def make_loss(
         )
     vision, text = VisionTransformer(config, dtype), TextTransformer(config, dtype)
 
-    def loss(params: Any, context: Any, batch: dict[str, jax.Array]) -> tuple[jax.Array, Parts]:
+    def loss(params: Any, context: Any, batch: dict[str, jax.Array]) -> tuple[jax.Array, LossTerms]:
         del context  # nothing is frozen
         params, head = params["clip"], params["patch_head"]
         scale = jnp.exp(params["logit_scale"])

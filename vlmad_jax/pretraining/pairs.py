@@ -23,7 +23,7 @@ from vlmad_jax.backbones.tokenizer import tokenize
 from vlmad_jax.data.workers import stream
 from vlmad_jax.pretraining.captions import caption, stand_in_name
 from vlmad_jax.scoring.windows import sliding_windows
-from vlmad_jax.training.array_store import Store
+from vlmad_jax.training.array_store import ArrayStore
 
 # Of inventions, which are drawn anew for every pair, there are as many as are rendered; of the others, fewer
 # textures than objects, since they are learned much sooner.
@@ -68,14 +68,14 @@ class Pool:
     inventions: float = INVENTIONS
 
     @functools.cached_property
-    def store(self) -> Store:
+    def store(self) -> ArrayStore:
         """Where the pairs are kept."""
         images = (np.uint8, (self.side, self.side, 3))
         share = (np.float32, (CELLS, CELLS))
         fields = {"good": images, "bad": images, "share": share, "names": (np.int32, (2,))}
         if self.references:
             fields["reference"] = images
-        return Store(fields, self.size, self.directory)
+        return ArrayStore(fields, self.size, self.directory)
 
     @property
     def shares(self) -> list[float]:
@@ -86,9 +86,9 @@ class Pool:
     def __getitem__(self, index: int) -> Pair:
         """Pair `index`: good, bad (and reference) uint8 (S, S, 3), share float32 (CELLS, CELLS), names int32
         (2,)."""
-        if not self.store.has(index):
-            self.store.put(index, self.render(index))
-        return self.store.get(index)
+        if not self.store.contains(index):
+            self.store.write(index, self.render(index))
+        return self.store.read(index)
 
     def render(self, index: int) -> Pair:
         """Renders pair `index`."""
