@@ -136,7 +136,7 @@ METHOD = "--method=anomalyclip"
         (
             "train",
             [METHOD, "--dataset=elpv", "--feature_layers=a"],
-            "--feature_layers=a are not",
+            "--feature_layers=a must be",
         ),
         (
             "train",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import pathlib
 from dataclasses import dataclass
 from typing import Any
@@ -13,7 +12,7 @@ import optax
 from tqdm import tqdm
 
 from vlmad_jax.backbones.checkpoints.hub import check_named
-from vlmad_jax.backbones.clip import CLIP, load_clip
+from vlmad_jax.backbones.clip import load_clip
 from vlmad_jax.backbones.precision import check_trainable
 from vlmad_jax.data import DataSet, Sample, load_dataset
 from vlmad_jax.data.notices import UNTRAINED, tell
@@ -23,11 +22,11 @@ from vlmad_jax.methods import LearnedDetector, learning_method
 from vlmad_jax.methods.learned import save_params
 from vlmad_jax.runtime.cache import software
 from vlmad_jax.runtime.environment import write_environment
-from vlmad_jax.runtime.files import write_json
 from vlmad_jax.training.batches import LabelledImages
 from vlmad_jax.training.feature_store import FeatureCache
 from vlmad_jax.training.loop import plot_losses, train
 from vlmad_jax.training.pasted import PastedImages, pasted_samples
+from vlmad_jax.training.run_config import save_or_check_config
 from vlmad_jax.training.step import TrainState, make_step
 
 
@@ -115,7 +114,14 @@ def train_method(config: TrainConfig, out: pathlib.Path, resources: Resources = 
     clip = load_clip(config.weights, config.dtype)
     detector = with_setting(method.scaled(clip), dict(config.setting))
     check_batch(config, detector, resources)
-    save_or_check_config(out, config, detector, dataset, clip)
+    depends_on = {
+        **dataclasses.asdict(config),
+        "setting": detector.setting,
+        "data_fingerprint": dataset.fingerprint,
+        "weights_fingerprint": clip.fingerprint,
+        "software": software(),
+    }
+    save_or_check_config(out / "train.json", depends_on)
     images = training_images(config, dataset, samples, detector)
     steps = -(-config.epochs * len(samples) // config.batch_size)
     cache = None
@@ -215,38 +221,4 @@ def check_batch(config: TrainConfig, detector: LearnedDetector, resources: Resou
     if config.cache_features and (option := detector.option_that_trains_features):
         raise InputError(
             f"--cache_features: training changes the features with {option}; drop one of the two"
-        )
-
-
-def save_or_check_config(
-    out: pathlib.Path, config: TrainConfig, detector: LearnedDetector, dataset: DataSet, clip: CLIP
-) -> None:
-    """Write the configuration and fingerprints of a new run, or check those of the run in `out`.
-
-    Raises:
-      InputError: They differ from those in `out`, or `out` has a run without them.
-    """
-    path = out / "train.json"
-    described = {
-        **{k: list(x) if isinstance(x, tuple) else x for k, x in dataclasses.asdict(config).items()},
-        "setting": detector.setting,
-        "data_fingerprint": dataset.fingerprint,
-        "weights_fingerprint": clip.fingerprint,
-        "software": software(),
-    }
-    if not path.exists():
-        if any((out / name).exists() for name in ("checkpoints", "log.jsonl", "params")):
-            raise InputError(f"{out}: has files of a run, but no {path.name}; give another --out")
-        if jax.process_index() == 0:
-            write_json(path, described)
-        return
-    try:
-        there = json.loads(path.read_text())
-    except ValueError as error:
-        raise InputError(f"{path}: cannot be parsed ({error}); give another --out") from error
-    changed = [name for name in described if there.get(name) != described[name]]
-    if changed:
-        differences = ", ".join(f"{name} {there.get(name)} there, {described[name]} here" for name in changed)
-        raise InputError(
-            f"{out}: has a run with other settings ({differences}); give another --out, or its flags"
         )
