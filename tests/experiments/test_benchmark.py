@@ -1,4 +1,4 @@
-"""Each test runs in a process of its own: the flags of two experiments cannot live in one."""
+"""Tests of the command in other processes, since one process cannot define the flags of two commands."""
 
 import json
 import subprocess
@@ -19,7 +19,7 @@ EVERY_FLAG = {
     "work": "score",
     "against": "anomalib",
 }
-# The measurement itself is replaced: what reaches it is written instead of its results.
+# The replacement of the measurement returns its arguments as results.
 RECORD = """
 from experiments import benchmark
 from vlmad_jax.commands import common

@@ -1,4 +1,4 @@
-"""Contenders taking turns, and what came of it."""
+"""The measurement of several implementations in turn, and its results."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ import numpy as np
 from tqdm import tqdm
 
 from vlmad_jax.backbones.precision import check_trainable, dtype_of
-from vlmad_jax.benchmark.contender import Contender, Round, Start
-from vlmad_jax.benchmark.peers import OPEN_CLIP_NAMES, PEER_METHODS, Peer
+from vlmad_jax.benchmark.jax_implementation import JaxImplementation, Round, Startup
 from vlmad_jax.benchmark.setting import Setting
+from vlmad_jax.benchmark.torch_implementation import OPEN_CLIP_NAMES, PEER_METHODS, TorchImplementation
 from vlmad_jax.errors import InputError
 from vlmad_jax.runtime.child_process import in_process
 
 Results = dict[str, Any]
-Build = tuple[Callable[..., Any], str]  # the class of a contender, and its dtype
+Build = tuple[Callable[..., Any], str]  # the class of an implementation, and its dtype
 
 
 def run(
@@ -30,39 +30,41 @@ def run(
     seconds: float = 120.0,
     against: str | None = None,
 ) -> Results:
-    """Measures a setting in each dtype and, if asked for, a peer beside it, with a progress bar.
+    """Measure a setting in each dtype, and optionally a peer, with a progress bar.
 
-    Each contender has a process of its own. They are started one after the other (weights, compilation,
-    warm-up) and then measured in rounds, each taking its turn in every round, so that a machine that slows
-    down slows all of them. On a TPU, which one process holds at a time, give one dtype and no peer.
+    Each implementation has its own process. All are started one after another (weights, compilation, warm-up)
+    and then measured once in every round, so that a change of the machine's speed affects all of them. A TPU
+    serves one process at a time: give one dtype and no peer.
 
     Args:
-      setting: what to measure.
-      dtypes: of "float32", "bfloat16" and "int8".
-      repeats: rounds.
-      seconds: no further round begins after this many seconds of rounds; one always does.
-      against: the name of a peer in `PEERS`, measured in each of the dtypes too.
+      setting: The setting to measure.
+      dtypes: Some of "float32", "bfloat16" and "int8".
+      repeats: The number of rounds.
+      seconds: The time limit after which no new round starts, apart from the first.
+      against: The name of a peer in `PEER_METHODS`, which is also measured in each of the dtypes.
 
     Returns:
-      `machine` and `load_average` of the minute before; `setting`; `gflop_per_image`; in `contenders` by
-      name what `summary` gives; and with a peer, `ratios` and `differences` of each of ours and each of its
-      (`comparison`). It holds what JSON can.
+      A dict for JSON: `machine`; `load_average` of the minute before; `setting`; `gflop_per_image`;
+      `implementations`, the `summary` of each by name; and with a peer the `ratios` and `differences` of
+      `comparison`.
 
     Raises:
-      InputError: an unknown dtype, none or one twice, no round, too little memory, or a peer that is not
-        known, not installed, or does not do this.
+      InputError: A dtype is unknown or given twice; there is no dtype or no round; the memory is too small;
+        or the peer is unknown, not installed, or does not support the setting.
     """
     for dtype in dtypes:
         check = dtype_of if setting.work == "score" else check_trainable
         check(dtype)
     if not dtypes or len(set(dtypes)) < len(dtypes):
-        raise InputError(f"--dtypes={','.join(dtypes)} has to name each dtype once, and at least one")
+        raise InputError(f"--dtypes={','.join(dtypes)}: give one dtype or more, each of them once")
     if repeats < 1:
-        raise InputError(f"--repeats={repeats} measures nothing; give 1 or more")
-    ours: dict[str, Build] = {dtype: (Contender, dtype) for dtype in dtypes}
+        raise InputError(f"--repeats={repeats} is below 1; give 1 or more")
+    ours: dict[str, Build] = {dtype: (JaxImplementation, dtype) for dtype in dtypes}
     theirs: dict[str, Build] = {} if against is None else peers_of(against, setting, dtypes)
     load_average = os.getloadavg()[0]
-    starts, rounds, scores = take_turns(setting, ours | theirs, repeats, seconds, keep_scores=bool(theirs))
+    starts, rounds, scores = measure_in_rounds(
+        setting, ours | theirs, repeats, seconds, keep_scores=bool(theirs)
+    )
     first = starts[dtypes[0]]
     results: Results = {
         "machine": first.machine,
@@ -82,7 +84,7 @@ def run(
             "published": setting.published_flop / 1e9,
             "executed": first.executed_flop / 1e9,
         },
-        "contenders": {name: summary(setting, starts[name], rounds[name]) for name in starts},
+        "implementations": {name: summary(setting, starts[name], rounds[name]) for name in starts},
     }
     if theirs:
         results |= comparison(list(ours), list(theirs), rounds, scores)
@@ -90,59 +92,71 @@ def run(
     return results
 
 
-def take_turns(
+def measure_in_rounds(
     setting: Setting,
-    contenders: Mapping[str, Build],
+    implementations: Mapping[str, Build],
     repeats: int,
     seconds: float,
     keep_scores: bool,
-) -> tuple[dict[str, Start], dict[str, list[Round]], dict[str, Any]]:
-    """Starts every contender, (its class, its dtype) by name, and measures them in rounds.
+) -> tuple[dict[str, Startup], dict[str, list[Round]], dict[str, Any]]:
+    """Start every implementation and measure all of them in rounds.
 
-    Returns their starts, rounds and, with `keep_scores`, what they made of the images.
+    Args:
+      setting: The setting to measure.
+      implementations: (class, dtype) by name.
+      repeats: The number of rounds.
+      seconds: The time limit after which no new round starts.
+      keep_scores: Whether to return scores.
+
+    Returns:
+      By name: the results of starting, those of each round, and the scores with `keep_scores`.
     """
-    starts: dict[str, Start] = {}
-    rounds: dict[str, list[Round]] = {name: [] for name in contenders}
-    bar = tqdm(total=len(contenders) * (1 + repeats), unit="step", leave=False)
+    starts: dict[str, Startup] = {}
+    rounds: dict[str, list[Round]] = {name: [] for name in implementations}
+    bar = tqdm(total=len(implementations) * (1 + repeats), unit="step", leave=False)
     with contextlib.ExitStack() as stack:
         stack.enter_context(bar)
         ask = {
             name: stack.enter_context(in_process(build, setting, dtype))
-            for name, (build, dtype) in contenders.items()
+            for name, (build, dtype) in implementations.items()
         }
-        for name in contenders:
+        for name in implementations:
             bar.set_description(f"{name}: compiling")
             starts[name] = ask[name]("start")
             bar.update()
-        began = time.perf_counter()
+        started = time.perf_counter()
         for number in range(repeats):
-            if number and time.perf_counter() - began > seconds:
+            if number and time.perf_counter() - started > seconds:
                 break
-            for name in contenders:
+            for name in implementations:
                 bar.set_description(f"{name}: round {number + 1} of {repeats}")
                 rounds[name].append(ask[name]("round"))
                 bar.update()
-        scores = {name: ask[name]("scores") for name in contenders if keep_scores}
+        scores = {name: ask[name]("scores") for name in implementations if keep_scores}
     return starts, rounds, scores
 
 
 def peers_of(against: str, setting: Setting, dtypes: Sequence[str]) -> dict[str, Build]:
-    """The contenders of a peer; InputError if it cannot be compared with."""
+    """Return the implementations of a peer, (class, dtype) by name.
+
+    Raises:
+      InputError: The peer is unknown or does not support the setting.
+    """
     if against not in PEER_METHODS:
         raise InputError(f"--against={against} is not one of {', '.join(PEER_METHODS)}; give one of these")
     if setting.method not in PEER_METHODS[against] or setting.arch not in OPEN_CLIP_NAMES:
         raise InputError(
-            f"--against={against} does --method={' or '.join(PEER_METHODS[against])} "
+            f"--against={against} supports --method={' or '.join(PEER_METHODS[against])} "
             f"with --arch={' or '.join(OPEN_CLIP_NAMES)}; give these"
         )
     if setting.work != "score" or setting.shots:
-        raise InputError(f"--against={against} is for --work=score and --shots=0; leave the others out")
+        raise InputError(f"--against={against} supports --work=score and --shots=0 alone; drop other values")
     if not setting.is_published or "int8" in dtypes:
         raise InputError(
-            f"--against={against} does what is published; leave --window_stride, --merge_tokens, "
-            "--multi_scale_sizes and int8 out"
+            f"--against={against} supports published settings alone; drop --window_stride, --merge_tokens, "
+            "--multi_scale_sizes and int8"
         )
-    return {f"{against} {dtype}": (Peer, dtype) for dtype in dtypes}
+    return {f"{against} {dtype}": (TorchImplementation, dtype) for dtype in dtypes}
 
 
 def comparison(
@@ -151,9 +165,9 @@ def comparison(
     rounds: Mapping[str, Sequence[Round]],
     scores: Mapping[str, tuple[Any, Any]],
 ) -> Results:
-    """How many times as fast each of ours is as each of theirs, and the largest difference of their maps.
+    """Return the ratio of the speeds of each two implementations and the largest difference of their maps.
 
-    A ratio is the median over rounds, each of which has both.
+    A ratio is the median over rounds of the peer's time divided by ours.
     """
 
     def ratio(name: str, peer: str) -> float:
@@ -169,14 +183,15 @@ def comparison(
     }
 
 
-def summary(setting: Setting, start: Start, rounds: Sequence[Round]) -> Results:
-    """The figures of one contender.
+def summary(setting: Setting, start: Startup, rounds: Sequence[Round]) -> Results:
+    """Return the results of one implementation.
 
-    `images_per_second` over the rounds; `compile_seconds`, the first call less a median one;
-    `peak_memory_bytes`; `matmul`, the highest rate of any shape in any round, since other work on the machine
-    only ever lowers a peak; `share_of_matmul_rate`, the image's work, as published and as our program does
-    it, times the median images a second over that rate. As less is executed than published, the published
-    share can pass 1.
+    Returns:
+      `images_per_second` over the rounds; `compile_seconds`, the first call minus the median call;
+      `peak_memory_bytes`; `matmul`, the highest rate of any shape in any round, since other work on the
+      machine can only lower a rate; and `share_of_matmul_rate`, the published and the executed operations of
+      an image times the median images a second, divided by that rate. The published share can exceed 1
+      because fewer operations are executed.
     """
     speeds = [setting.batch_size / measured.call for measured in rounds]
     speed = statistics.median(speeds)
