@@ -54,7 +54,7 @@ def test_programs_and_bytes_of_an_evaluation(
     shots: int,
     expected: int,
 ) -> None:
-    """Categories share all programs, and an image is transferred as one byte for each channel of each pixel."""
+    """Categories share all programs, and an image is transferred as one byte a channel and pixel."""
     sent: list[int] = []
     put = jax.device_put
 

@@ -68,7 +68,7 @@ def test_the_results_follow_from_the_samples() -> None:
         "end_memory": 70_120_000,
         "peak_memory": 90_000_000,
     }
-    with pytest.raises(InputError, match="--images=100 .*too quickly.*give more"):
+    with pytest.raises(InputError, match=r"--images=100 .*too quickly.*give more"):
         results(loading, 100)
 
 

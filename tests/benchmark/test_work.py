@@ -85,9 +85,9 @@ def test_work_that_a_stride_saves():
 
 @pytest.mark.parametrize("merge", [1, 3])
 def test_work_that_merging_saves(merge):
-    """Merging in the first of two layers saves its MLP, 2048 a token, and the last layer's keys and values, 1088.
+    """Merging in the first of two layers saves 2048 a token in its MLP, and 1088 in the last keys and values.
 
-    It costs the similarities of tokens by keys of width 8, and the sums of merged tokens of width 16 and sizes.
+    It costs similarities of tokens by keys of width 8, and sums of merged tokens of width 16 and their sizes.
     """
 
     def saved(tokens: int) -> int:

@@ -207,7 +207,7 @@ def test_the_scale_is_bounded():
 @pytest.mark.parametrize("held", [False, True])
 def test_the_scale_is_learned_or_held(held: bool):
     params = {"clip": random_clip(CONFIG).params, "patch_head": patch_head(CONFIG)}
-    loss = make_loss(CONFIG, "float32", tuple(set(WEIGHTS) - {"contrast"}), hold_scale=held)
+    loss = make_loss(CONFIG, "float32", tuple(set(WEIGHTS) - {"contrast"}), fixed_logit_scale=held)
 
     def of_scale(logit_scale: jax.Array) -> jax.Array:
         return loss({**params, "clip": {**params["clip"], "logit_scale": logit_scale}}, {}, BATCH)[0]

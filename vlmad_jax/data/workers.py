@@ -12,12 +12,7 @@ from typing import Any
 
 from absl import flags
 
-
-def cores(most: int = 8) -> int:
-    """The cores that this process may use, at most `most`; $NPROC says fewer, to XLA too."""
-    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    told = os.environ.get("NPROC", "")
-    return min(allowed, most, int(told) if told.isdecimal() and int(told) else most)
+from vlmad_jax.runtime.cores import cores
 
 
 def stream(dataset: Any, workers: int) -> Generator[Any, None, None]:
