@@ -95,7 +95,7 @@ def _ribbon_plugs(
 
 
 def led_strip(fixed: Rng, varied: Rng) -> tuple[Part, ...]:
-    """Draw the parts of a led strip."""
+    """Draw the parts of an LED strip."""
     pitch, rows = fixed.uniform(0.26, 0.34), int(fixed.integers(1, 4))
     colour = colours.pale(fixed) if fixed.uniform() < 0.6 else colours.paint(fixed)
     foil = Material(colour, shades(fixed, colour, 0.03, 0.1), "weave", 16, 0.0, 0.001, 0.15)
