@@ -19,6 +19,7 @@ from vlmad_jax.backbones.config import ARCHITECTURES
 from vlmad_jax.benchmark import WORKS, Setting
 from vlmad_jax.commands import common
 from vlmad_jax.commands.paths import define_path
+from vlmad_jax.methods import WinCLIP
 from vlmad_jax.runtime.files import write_json
 
 METHOD = flags.DEFINE_string("method", "winclip", "The method to measure.")
@@ -28,7 +29,7 @@ WORK = flags.DEFINE_string("work", "score", f"Work to measure: {', '.join(WORKS)
 DTYPES = flags.DEFINE_list(
     "dtypes", ["float32", "bfloat16"], "Types of matrix products, each of which is measured."
 )
-common.define_window_flags()
+common.define_method_options(WinCLIP.options)
 SHOTS = flags.DEFINE_integer("shots", 0, "Random reference images; 0 is zero-shot.")
 REPEATS = flags.DEFINE_integer("repeats", 5, "Rounds, each of which measures every dtype.")
 SECONDS = flags.DEFINE_float(
@@ -64,7 +65,7 @@ def main() -> None:
         BATCH_SIZE.value,
         shots=SHOTS.value,
         work=WORK.value,
-        **common.window_settings(),
+        options=common.method_options(),
     )
     run(setting, DTYPES.value, REPEATS.value, SECONDS.value, pathlib.Path(OUT.value), AGAINST.value)
 

@@ -20,11 +20,12 @@ from vlmad_jax.commands.paths import define_path_list
 from vlmad_jax.errors import InputError
 from vlmad_jax.evaluation.comparison import Grid, Shots, compare
 from vlmad_jax.evaluation.evaluate import EvaluationConfig
-from vlmad_jax.methods import METHODS
+from vlmad_jax.methods import METHODS, WinCLIP
 from vlmad_jax.report.comparison_table import comparison_table
 from vlmad_jax.runtime.files import write_atomically
 
 common.define_shared_flags()
+common.define_method_options(WinCLIP.options)
 METHOD_NAMES = flags.DEFINE_list("methods", list(METHODS), "What to compare; all if not given.")
 SHOTS = flags.DEFINE_list("shots", ["0", "1", "2", "4"], "Good samples of each category, or all.")
 SEEDS = flags.DEFINE_list("seeds", ["0", "1", "2"], "Of the draws of good samples.")
@@ -47,7 +48,7 @@ def params_from(values: list[str]) -> dict[str, str]:
 def main() -> None:
     """Flags in, a table out."""
     values = flags.FLAGS
-    shared = EvaluationConfig(method="", **common.shared_settings())
+    shared = EvaluationConfig(method="", **common.shared_settings(), options=common.method_options())
     grid = Grid(
         methods=tuple(METHOD_NAMES.value),
         shots=shots_from(SHOTS.value),

@@ -23,7 +23,7 @@ from vlmad_jax.inspection.trial import Trial, table, trials
 from vlmad_jax.methods import METHODS
 from vlmad_jax.runtime.files import write_json
 
-common.define_model_flags(windows=False)
+common.define_model_flags()
 common.define_workers_flag()
 METHOD = flags.DEFINE_string("method", "winclip", f"The method: {', '.join(METHODS)}.")
 DATASET = flags.DEFINE_string("dataset", "elpv", f"The data set: {', '.join(DATASETS)}.")

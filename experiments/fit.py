@@ -29,6 +29,7 @@ from vlmad_jax.methods import METHODS
 from vlmad_jax.runtime.names import readable, shown
 
 common.define_model_flags()
+common.define_method_options()
 common.define_workers_flag()
 DEFAULT = FitConfig("", "")
 METHOD = flags.DEFINE_string("method", None, f"One of {', '.join(METHODS)}; winclip if not given.")
@@ -36,7 +37,6 @@ OBJECT = flags.DEFINE_string("object", None, "What the images show, as in a sent
 REFERENCES = define_path("references", None, "Good images: a folder, or one file.")
 OUT = define_path("out", None, "The directory to write, for example nut.vlmad.")
 OVERWRITE = flags.DEFINE_bool("overwrite", False, "Replace a detector that is there.")
-PARAMS = define_path("params", None, "What was learned: a folder of experiments.train, or .pth.")
 FALSE_ALARMS = flags.DEFINE_float("false_alarms", DEFAULT.false_alarms, "Share of good images called bad.")
 TILES = flags.DEFINE_string("tiles", DEFAULT.tiles, "auto, 3 for 3 x 3, or 2x5 for 2 rows of 5.")
 AUGMENTATIONS = flags.DEFINE_integer(
@@ -70,8 +70,7 @@ def main() -> None:
         weights=values.weights,
         false_alarms=FALSE_ALARMS.value,
         tiles=TILES.value,
-        **common.window_settings(),
-        params=PARAMS.value,
+        options=common.method_options(),
         dtype=values.dtype,
         augmentations=AUGMENTATIONS.value,
         threshold_from=THRESHOLD_FROM.value,

@@ -29,7 +29,7 @@ from vlmad_jax.errors import InputError
 from vlmad_jax.studies.config import Domain, PaperConfig, read_words
 from vlmad_jax.studies.report import STUDIES, report
 
-common.define_shared_flags(windows=False)
+common.define_shared_flags()
 DEFAULT = PaperConfig("", "")
 PARAMS = define_path("params", None, "AnomalyCLIP's prompts; those bundled with the weights if none.")
 ONLY = flags.DEFINE_list("only", [], f"What to make, of {', '.join(STUDIES)}; everything if not given.")

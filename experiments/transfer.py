@@ -17,6 +17,7 @@ from vlmad_jax.commands import common, training
 from vlmad_jax.commands.paths import define_path
 from vlmad_jax.errors import InputError
 from vlmad_jax.evaluation.evaluate import EvaluationConfig
+from vlmad_jax.methods import MethodOptions
 
 training.define()
 TRAIN = flags.DEFINE_string("train", None, "The data set to learn from.")
@@ -48,7 +49,7 @@ def main() -> None:
         data_dir=TEST_DIR.value,
         batch_size=config.batch_size,
         dtype=config.dtype,
-        params=str(params),
+        options=MethodOptions(params=str(params)),
     )
     common.run(evaluation, out / "test")
 

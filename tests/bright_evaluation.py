@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from vlmad_jax.evaluation import evaluate as evaluation
-from vlmad_jax.methods import Options, Scores
+from vlmad_jax.methods import MethodOptions, Scores
 
 
 class Brightness:
@@ -35,11 +35,11 @@ def put_in_place(monkeypatch: pytest.MonkeyPatch) -> list[Brightness]:
     """Puts Brightness in the place of every method; the list fills with the detectors made."""
     made: list[Brightness] = []
 
-    def chosen(clip: Any, options: Options) -> tuple[Brightness, dict[str, Any]]:
+    def from_options(clip: Any, options: MethodOptions) -> tuple[Brightness, dict[str, Any]]:
         made.append(Brightness())
         return made[-1], {}
 
-    kind = SimpleNamespace(chosen=chosen, check_references=lambda given: None, options=())
+    kind = SimpleNamespace(from_options=from_options, check_references=lambda given: None, options=())
     monkeypatch.setattr(evaluation, "method", lambda name: kind)
     monkeypatch.setattr(
         evaluation, "load_clip", lambda *_: SimpleNamespace(fingerprint="none", tokenizer=None)

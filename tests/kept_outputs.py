@@ -95,7 +95,7 @@ def scored() -> dict[str, Any]:
     """Scores and maps of methods, and their metrics."""
     clip = shallow_clip("winclip", 2)
     found: dict[str, Any] = {}
-    for detector in (WinCLIP(clip, (2, 3)), PatchCore.scaled(clip), shallow_anomalyclip()):
+    for detector in (WinCLIP(clip, (2, 3)), PatchCore.for_backbone(clip), shallow_anomalyclip()):
         learned = detector.name == "anomalyclip"
         references, params = (None, first_prompts()) if learned else (REFERENCES, None)
         images = np.stack([resize_image(Image.fromarray(x), detector.size) for x in IMAGES])

@@ -30,7 +30,7 @@ def example(monkeypatch: pytest.MonkeyPatch) -> type[methods.Detector]:
 
 def test_it_scores_as_it_says(example: type[methods.Detector]) -> None:
     clip, images = golden_clip("winclip"), case("winclip").arrays["images_uint8"]
-    detector = example.scaled(clip)
+    detector = example.for_backbone(clip)
     text = np.asarray(clip.encode_text(["a photo of a flawless nut", "a photo of a damaged nut"]), np.float64)
     seen = np.asarray(clip.encode_image(images), np.float64)
     unit = [x / np.linalg.norm(x, axis=-1, keepdims=True) for x in (seen, text)]

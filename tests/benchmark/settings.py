@@ -1,5 +1,6 @@
 """A backbone small enough to compute by hand, and implementations that start quickly in their own process."""
 
+import dataclasses
 import os
 import pathlib
 import time
@@ -9,6 +10,7 @@ from vlmad_jax.backbones.config import CLIPConfig, TextConfig, VisionConfig
 from vlmad_jax.benchmark import Setting
 from vlmad_jax.benchmark.jax_implementation import JaxImplementation
 from vlmad_jax.errors import InputError
+from vlmad_jax.methods import MethodOptions
 from vlmad_jax.runtime import machine
 
 # 4 x 4 patches of 8 x 8 pixels; 2 layers of width 16 with MLPs of 32; embeddings of 8.
@@ -16,7 +18,9 @@ SMALL = CLIPConfig(VisionConfig(16, 2, 2, 32, 32, 8), TextConfig(16, 1, 2, 32, 6
 
 
 def small(**changes) -> Setting:
-    return Setting(**({"method": "winclip", "arch": "small", "config": SMALL} | changes))
+    options = {x.name: changes.pop(x.name) for x in dataclasses.fields(MethodOptions) if x.name in changes}
+    given = {"method": "winclip", "arch": "small", "config": SMALL, "options": MethodOptions(**options)}
+    return Setting(**(given | changes))
 
 
 def quick_implementation(setting: Setting, dtype: str) -> JaxImplementation:

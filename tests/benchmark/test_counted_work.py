@@ -14,7 +14,7 @@ import pytest
 from tests.golden import golden_clip
 from tests.methods.detectors import REFERENCES, winclip
 from vlmad_jax.evaluation.evaluate import EvaluationConfig, evaluate
-from vlmad_jax.methods import AnomalyCLIP, Detector
+from vlmad_jax.methods import AnomalyCLIP, Detector, MethodOptions
 
 SIDE = 64  # of the images, in pixels
 
@@ -28,7 +28,7 @@ def few_shot() -> tuple[Detector, Any]:
 
 
 def anomalyclip() -> tuple[Detector, Any]:
-    detector = AnomalyCLIP.scaled(golden_clip("anomalyclip"))
+    detector = AnomalyCLIP.for_backbone(golden_clip("anomalyclip"))
     return detector, jax.eval_shape(lambda: detector.prepare(params=detector.init(jax.random.key(0))))
 
 
@@ -66,7 +66,14 @@ def test_programs_and_bytes_of_an_evaluation(
     programs = {}
     for categories in (("bottle",), ("bottle", "metal_nut")):
         config = EvaluationConfig(
-            "winclip", str(weights), "folder", str(folder), categories, 5, window_sizes=(2,), shots=shots
+            "winclip",
+            str(weights),
+            "folder",
+            str(folder),
+            categories,
+            5,
+            options=MethodOptions(window_sizes=(2,)),
+            shots=shots,
         )
         jax.clear_caches()
         del compilations[:], sent[:]

@@ -22,7 +22,7 @@ from vlmad_jax.data.references import draw_references
 from vlmad_jax.errors import InputError
 from vlmad_jax.evaluation import evaluate as evaluation
 from vlmad_jax.evaluation.evaluate import EvaluationConfig, evaluate
-from vlmad_jax.methods import Scores, WinCLIP
+from vlmad_jax.methods import MethodOptions, Scores, WinCLIP
 from vlmad_jax.metrics import METRIC_NAMES
 from vlmad_jax.metrics import evaluate as metrics_of
 from vlmad_jax.runtime import cache
@@ -33,7 +33,9 @@ pytestmark = pytest.mark.usefixtures("evaluating")
 @pytest.fixture
 def config(folder: Path, weights: Path) -> EvaluationConfig:
     """WinCLIP on two categories, a batch for each."""
-    return EvaluationConfig("winclip", str(weights), "folder", str(folder), batch_size=5, window_sizes=(2,))
+    return EvaluationConfig(
+        "winclip", str(weights), "folder", str(folder), batch_size=5, options=MethodOptions(window_sizes=(2,))
+    )
 
 
 def rows_of(out: Path) -> list[dict[str, str]]:
@@ -138,7 +140,9 @@ def test_precision_windows_and_weights_change_the_scores(config: EvaluationConfi
     for name, change in {"dtype": "bfloat16", "weights": str(other)}.items():
         evaluate(dataclasses.replace(one, **{name: change}), tmp_path / name)
         assert np.abs(scores_of(tmp_path / name) - base).max() > 1e-5, name
-    four = evaluate(dataclasses.replace(one, window_sizes=(4,)), tmp_path / "four")["mean"]
+    four = evaluate(dataclasses.replace(one, options=MethodOptions(window_sizes=(4,))), tmp_path / "four")[
+        "mean"
+    ]
     two = json.loads((tmp_path / "base/metrics.json").read_text())["mean"]
     assert np.array_equal(scores_of(tmp_path / "four"), base)  # windows are for the map
     assert abs(four["pixel_auroc"] - two["pixel_auroc"]) > 1e-4

@@ -27,11 +27,11 @@ def scored(name: str) -> tuple[np.ndarray, np.ndarray, int, int, int]:
     Also how many images these fill up to, the work of a device, and that of one device for two images.
     """
     if name == "anomalyclip":
-        detector = AnomalyCLIP.scaled(shallow_clip("anomalyclip", 2))
+        detector = AnomalyCLIP.for_backbone(shallow_clip("anomalyclip", 2))
         images = case("anomalyclip").arrays["images_uint8"]
         state = detector.prepare(params=detector.init(jax.random.key(0)))
     elif name == "spade":
-        detector, images = SPADE.scaled(shallow_clip("winclip", 2)), IMAGES
+        detector, images = SPADE.for_backbone(shallow_clip("winclip", 2)), IMAGES
         state = detector.prepare("bottle", REFERENCES)
     else:
         detector, images = shallow_winclip((2,)), IMAGES

@@ -13,13 +13,15 @@ from vlmad_jax import InputError
 from vlmad_jax.evaluation import comparison
 from vlmad_jax.evaluation.comparison import Grid
 from vlmad_jax.evaluation.evaluate import EvaluationConfig
+from vlmad_jax.methods import MethodOptions
 from vlmad_jax.report.comparison_table import comparison_table
 
 pytestmark = pytest.mark.usefixtures("evaluating")
 
 
 def grid(methods: tuple[str, ...], shots: tuple = (0, 2), seeds: tuple = (0, 1), **more) -> Grid:
-    return Grid(methods, shots, seeds, more.pop("params", {}), EvaluationConfig("", "w", "folder", **more))
+    params, options = more.pop("params", {}), MethodOptions(**more)
+    return Grid(methods, shots, seeds, params, EvaluationConfig("", "w", "folder", options=options))
 
 
 @pytest.fixture
@@ -48,11 +50,11 @@ def test_cells_are_what_makes_sense():
         "winclip-all-shots-seed-0",
         "anomalyclip-0-shots-seed-0",
     ]
-    assert [cells[name].window_sizes for name in list(cells)[-2:]] == [(2,), None]
-    assert [cells[name].window_stride for name in list(cells)[-2:]] == [2, None]
-    assert [cells[name].merge_tokens for name in list(cells)[-2:]] == [1, None]
-    assert [cells[name].multi_scale_sizes for name in list(cells)[-2:]] == [(32,), None]
-    assert [cells[name].params for name in list(cells)[-2:]] == [None, "p"]
+    assert [cells[name].options.window_sizes for name in list(cells)[-2:]] == [(2,), None]
+    assert [cells[name].options.window_stride for name in list(cells)[-2:]] == [2, None]
+    assert [cells[name].options.merge_tokens for name in list(cells)[-2:]] == [1, None]
+    assert [cells[name].options.multi_scale_sizes for name in list(cells)[-2:]] == [(32,), None]
+    assert [cells[name].options.params for name in list(cells)[-2:]] == [None, "p"]
 
 
 @pytest.fixture

@@ -9,6 +9,7 @@ import pytest
 from tests.experiments.command import Done, here
 from vlmad_jax import load_detector
 from vlmad_jax.inspection import FitConfig, exported_detector, fit
+from vlmad_jax.methods import MethodOptions
 
 LOADER = "exported_detector.py"
 
@@ -16,7 +17,7 @@ LOADER = "exported_detector.py"
 @pytest.fixture(scope="module")
 def nut(weights: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("nut") / "nut.vlmad"
-    fit(FitConfig("winclip", "nut", weights=str(weights), window_sizes=(2,)), out)
+    fit(FitConfig("winclip", "nut", weights=str(weights), options=MethodOptions(window_sizes=(2,))), out)
     return out
 
 

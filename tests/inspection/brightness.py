@@ -37,7 +37,7 @@ class Brightness(Detector):
     references: ClassVar = "if given"
 
     @classmethod
-    def scaled(cls, clip: Any) -> Brightness:
+    def for_backbone(cls, clip: Any) -> Brightness:
         return cls(clip)
 
     @property

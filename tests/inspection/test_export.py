@@ -79,7 +79,7 @@ def own_scores(detector: FittedDetector, images: np.ndarray) -> Scores:
 @pytest.fixture(scope="module")
 def tiled(weights: Path) -> FittedDetector:
     """AnomalyCLIP on images of two tiles."""
-    return fitted(AnomalyCLIP.scaled(load_clip(weights)), columns=2)
+    return fitted(AnomalyCLIP.for_backbone(load_clip(weights)), columns=2)
 
 
 @pytest.fixture(scope="module")

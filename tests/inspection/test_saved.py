@@ -230,9 +230,9 @@ def test_trees_of_any_shape():
 @pytest.mark.parametrize("name", METHODS)
 def test_every_method_is_made_again_from_its_setting(name: str):
     clip = golden_clip("winclip")
-    setting = json.loads(json.dumps(METHODS[name].scaled(clip).setting))
+    setting = json.loads(json.dumps(METHODS[name].for_backbone(clip).setting))
     detector = METHODS[name].with_setting(clip, setting)
     assert detector.setting == setting
-    assert min(detector.largest(references=True)) >= min(detector.largest(references=False)) >= 1
+    assert min(detector.score_bounds(references=True)) >= min(detector.score_bounds(references=False)) >= 1
     with pytest.raises(InputError, match=r"has no setting|is incomplete"):
         METHODS[name].with_setting(clip, {k: x for k, x in setting.items() if k != "image_size"})

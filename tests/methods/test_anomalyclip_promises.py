@@ -16,7 +16,7 @@ from vlmad_jax.backbones import chunking as chunks
 from vlmad_jax.backbones.attention import diagonal, kernel
 from vlmad_jax.backbones.checkpoints import hub
 from vlmad_jax.backbones.config import vit
-from vlmad_jax.methods import Options, method
+from vlmad_jax.methods import MethodOptions, method
 from vlmad_jax.methods.detector import blur
 
 CASE = case("anomalyclip")
@@ -78,7 +78,7 @@ def test_images_in_chunks_are_the_same(monkeypatch):
 
 def test_the_published_setting():
     shape = vit(336, 14, (64, 24, 2), (64, 12, 2), 32, "quick_gelu")
-    for made in (AnomalyCLIP.paper, AnomalyCLIP.scaled):
+    for made in (AnomalyCLIP.paper, AnomalyCLIP.for_backbone):
         setting = made(random_shape(shape)).setting
         assert setting == {
             "image_size": 518,
@@ -90,7 +90,9 @@ def test_the_published_setting():
             "blur_sigma": 4.0,
             "attention": "vv",
         }
-    tiny = AnomalyCLIP.scaled(random_shape(vit(128, 16, (64, 4, 2), (64, 3, 2), 32, "quick_gelu"))).setting
+    tiny = AnomalyCLIP.for_backbone(
+        random_shape(vit(128, 16, (64, 4, 2), (64, 3, 2), 32, "quick_gelu"))
+    ).setting
     assert (tiny["image_size"], tiny["dpam_layers"], tiny["feature_layers"]) == (128, 4, [1, 2, 3, 4])
     assert (tiny["deep_depth"], tiny["blur_sigma"]) == (3, pytest.approx(4 * 128 / 518))
 
@@ -138,7 +140,7 @@ def test_blur_is_scipys():
 
 def test_the_bundled_prompts_belong_to_the_bundled_weights():
     clip = load_clip(hub.BUNDLED)
-    made, learned = method("anomalyclip").chosen(clip, Options())
+    made, learned = method("anomalyclip").from_options(clip, MethodOptions())
     assert made.setting["feature_layers"] == [3, 4]
     text = np.asarray(made.prepare("anything", params=learned)["text"])
     plain = clip.encode_text(["a photo of an object.", "a photo of a damaged object."])

@@ -175,10 +175,10 @@ def test_what_it_needs_is_said():
 
 def test_settings():
     shape = vit(336, 14, (64, 24, 2), (64, 12, 2), 32, "quick_gelu")
-    for made in (AprilGAN.paper, AprilGAN.scaled):
+    for made in (AprilGAN.paper, AprilGAN.for_backbone):
         setting = made(CLIP(shape, {}, None)).setting
         assert setting == {"image_size": 518, "feature_layers": [6, 12, 18, 24]}
-    assert AprilGAN.scaled(golden_clip("april_gan")).setting == detector().setting
+    assert AprilGAN.for_backbone(golden_clip("april_gan")).setting == detector().setting
 
 
 def test_fresh_projections_are_torchs():

@@ -14,7 +14,7 @@ from tests.golden import difference, golden_clip, shallow_clip
 from vlmad_jax import AnomalyCLIP, AprilGAN, CoOp, InputError
 from vlmad_jax.backbones.clip import CLIP
 from vlmad_jax.backbones.config import vit
-from vlmad_jax.methods import Options, method
+from vlmad_jax.methods import MethodOptions, method
 
 D = 64  # width of the reference models' text transformers
 
@@ -49,7 +49,7 @@ def test_lengths_come_from_the_file(tmp_path, n, depth, m, prefix):
     clip = golden_clip("winclip")  # four vision layers, three of text, at 64 pixels
     path = pickled(tmp_path / "epoch_15.pth", "prompt_learner", prompts(n, depth, m, prefix))
     for name in ("anomalyclip", "hybrid"):
-        made, params = method(name).chosen(clip, Options(params=str(path)))
+        made, params = method(name).from_options(clip, MethodOptions(params=str(path)))
         detector = made if isinstance(made, AnomalyCLIP) else made.anomalyclip
         assert (detector.context_length, detector.deep_depth) == (n, depth)
         assert (detector.image_size, detector.feature_layers) == (64, (1, 2, 3, 4))
@@ -73,7 +73,7 @@ def test_a_file_without_deep_tokens_has_the_features_of_its_context(tmp_path):
     table = np.asarray(clip.params["text"]["token_embedding"], np.float32)[ids]
     known = {"ctx_pos": table[None, None], "ctx_neg": table[None, None]}
     path = pickled(tmp_path / "epoch_15.pth", "prompt_learner", known)
-    detector, params = AnomalyCLIP.chosen(clip, Options(params=str(path)))
+    detector, params = AnomalyCLIP.from_options(clip, MethodOptions(params=str(path)))
     text = detector.prepare(params=params)["text"]
     sentences = [f"{words} object.", f"{words} damaged object."]
     assert difference(text, clip.encode_text(sentences)) <= 2e-5
@@ -111,7 +111,7 @@ def test_lengths_that_do_not_fit(tmp_path):
 @pytest.mark.parametrize("name", ["anomalyclip", "aprilgan", "coop", "hybrid"])
 @pytest.mark.parametrize("path", ["absent.pth", "absent/folder", "~/absent.pth"])
 def test_a_path_that_leads_nowhere_is_told_first(name, path):
-    message = refusal(method(name).chosen, golden_clip("winclip"), Options(params=path))
+    message = refusal(method(name).from_options, golden_clip("winclip"), MethodOptions(params=path))
     assert message.startswith(f"--params={Path(path).expanduser()}: no such file or folder; give a folder of")
 
 
@@ -120,19 +120,19 @@ def test_a_context_of_coop_of_any_length(tmp_path, prefix):
     context = np.random.default_rng(0).normal(size=(5, D)).astype(np.float32)
     learner = {f"{prefix}ctx": context, f"{prefix}token_prefix": np.zeros((2, 1, D))}
     path = pickled(tmp_path / "model.pth", "state_dict", learner)
-    detector, params = CoOp.chosen(golden_clip("winclip"), Options(params=str(path)))
+    detector, params = CoOp.from_options(golden_clip("winclip"), MethodOptions(params=str(path)))
     assert detector.context_length == 5
     np.testing.assert_array_equal(params["context"], context)
 
 
 def test_projections_of_april_gan_from_several_devices(tmp_path):
     clip = golden_clip("winclip")
-    shape = AprilGAN.scaled(clip).shapes["kernel"]
+    shape = AprilGAN.for_backbone(clip).shapes["kernel"]
     kernels = np.random.default_rng(0).normal(size=shape).astype(np.float32)
     layers = {f"module.fc.{n}.weight": kernel.T for n, kernel in enumerate(kernels)}
     layers |= {f"module.fc.{n}.bias": np.full(shape[2], n) for n in range(len(kernels))}
     path = pickled(tmp_path / "epoch_15.pth", "trainable_linearlayer", layers)
-    detector, params = AprilGAN.chosen(clip, Options(params=str(path)))
+    detector, params = AprilGAN.from_options(clip, MethodOptions(params=str(path)))
     assert detector.feature_layers == (1, 2, 3, 4)
     np.testing.assert_array_equal(params["kernel"], kernels)
 
@@ -141,7 +141,7 @@ def test_learned_numbers_that_are_not_finite(tmp_path):
     broken = prompts(12, 3, 4)
     broken["ctx_neg"][0, 0, 3, 4] = np.nan
     path = pickled(tmp_path / "a.pth", "prompt_learner", broken)
-    message = refusal(AnomalyCLIP.chosen, golden_clip("winclip"), Options(params=str(path)))
+    message = refusal(AnomalyCLIP.from_options, golden_clip("winclip"), MethodOptions(params=str(path)))
     assert message.startswith(f"{path}: anomalous hold numbers that are not finite; ")
 
 

@@ -123,7 +123,7 @@ def test_bad_input_and_setting() -> None:
     ):
         with pytest.raises(InputError, match=message):
             dataclasses.replace(detector(), **{name: value})
-    assert Autoencoder.scaled(golden_clip("winclip")).setting == {
+    assert Autoencoder.for_backbone(golden_clip("winclip")).setting == {
         "image_size": 64,
         "resolution": 128,
         "latents": 64,

@@ -134,4 +134,4 @@ def test_what_it_cannot_do_is_said():
         dataclasses.replace(detector(), context_length=66)
     with pytest.raises(InputError, match="image_size 7 does not fit"):
         dataclasses.replace(detector(), image_size=7)
-    assert CoOp.scaled(shallow_clip("winclip", 2)).setting == {"image_size": 64, "context_length": 16}
+    assert CoOp.for_backbone(shallow_clip("winclip", 2)).setting == {"image_size": 64, "context_length": 16}

@@ -153,9 +153,9 @@ def test_bad_input() -> None:
 
 
 def test_setting() -> None:
-    assert CutPaste.scaled(golden_clip("winclip")).setting == {
+    assert CutPaste.for_backbone(golden_clip("winclip")).setting == {
         "image_size": 64,
-        "feature_layers": list(CutPaste.scaled(golden_clip("winclip")).feature_layers),
+        "feature_layers": list(CutPaste.for_backbone(golden_clip("winclip")).feature_layers),
         "pasted": 96,
         "width": 128,
         "steps": 400,

@@ -11,7 +11,7 @@ import pytest
 from tests.golden import case, difference, golden_clip
 from tests.methods.detectors import published_prompts, shallow_anomalyclip
 from vlmad_jax import Hybrid, InputError
-from vlmad_jax.methods import Options
+from vlmad_jax.methods import MethodOptions
 from vlmad_jax.scoring.windows import sliding_windows
 
 IMAGES = case("anomalyclip").arrays["images_uint8"]
@@ -74,4 +74,4 @@ def test_settings_and_what_it_cannot_do():
     with pytest.raises(InputError, match="window size 99 does not fit"):
         dataclasses.replace(detector(), window_sizes=(99,))
     with pytest.raises(InputError, match="--params is missing: anomalyclip needs learned prompts"):
-        Hybrid.chosen(golden_clip("anomalyclip"), Options())
+        Hybrid.from_options(golden_clip("anomalyclip"), MethodOptions())

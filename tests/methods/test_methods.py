@@ -9,7 +9,7 @@ from vlmad_jax import InputError, load_clip
 from vlmad_jax.backbones.checkpoints import hub
 from vlmad_jax.inspection.scorer import Scorer
 from vlmad_jax.inspection.tiles import Tiling
-from vlmad_jax.methods import LEARNING, METHODS, Options, Scores
+from vlmad_jax.methods import LEARNING, METHODS, MethodOptions, Scores
 from vlmad_jax.methods.detector import check_finite
 
 GOOD = np.zeros((1, 64, 64, 3), np.uint8)
@@ -23,7 +23,7 @@ def test_names():
 
 @pytest.mark.parametrize("name", METHODS)
 def test_good_samples_that_are_missing_or_of_no_use_are_refused(name):
-    detector = METHODS[name].scaled(golden_clip("winclip"))
+    detector = METHODS[name].for_backbone(golden_clip("winclip"))
     if detector.references == "always":
         with pytest.raises(InputError, match=rf"{name} knows a product by good images .* --shots=4"):
             detector.prepare("nut")
@@ -38,7 +38,7 @@ def test_good_samples_that_are_missing_or_of_no_use_are_refused(name):
 @pytest.mark.parametrize("name", [*LEARNING, "hybrid"])
 def test_what_is_bundled_belongs_to_the_bundled_weights(name):
     clip = load_clip(hub.BUNDLED)
-    detector, params = METHODS[name].chosen(clip, Options())
+    detector, params = METHODS[name].from_options(clip, MethodOptions())
     fresh = detector.init(jax.random.key(0))
     assert {k: x.shape for k, x in params.items()} == {k: x.shape for k, x in fresh.items()}
     assert all(np.abs(np.asarray(params[k]) - np.asarray(fresh[k])).max() > 0.01 for k in fresh)  # learned
@@ -47,7 +47,7 @@ def test_what_is_bundled_belongs_to_the_bundled_weights(name):
 @pytest.mark.parametrize("broken", ["image", "map"])
 @pytest.mark.parametrize("value", [np.nan, np.inf])
 def test_scores_that_are_not_finite_name_the_weights(broken, value):
-    detector = METHODS["winclip"].scaled(golden_clip("winclip"))
+    detector = METHODS["winclip"].for_backbone(golden_clip("winclip"))
     scores = Scores(np.zeros(2, np.float32), np.zeros((2, 3, 3), np.float32))
     check_finite(scores, detector)
     getattr(scores, broken)[-1] = value
@@ -59,7 +59,7 @@ def test_scores_that_are_not_finite_name_the_weights(broken, value):
 
 def test_scores_are_looked_at_before_they_are_used(monkeypatch):
     """By what fit, predict and the page score with."""
-    detector = METHODS["winclip"].scaled(golden_clip("winclip"))
+    detector = METHODS["winclip"].for_backbone(golden_clip("winclip"))
     scorer = Scorer(detector, Tiling.of(1, 1, 64), 1)
     monkeypatch.setattr(scorer, "_score", lambda *_: Scores(np.full(1, np.nan), np.zeros((1, 64, 64))))
     with pytest.raises(InputError, match="gives scores that are not finite"):

@@ -15,7 +15,7 @@ from vlmad_jax.methods.padim import PaDiM
 
 @functools.cache
 def detector() -> PaDiM:
-    return PaDiM.scaled(golden_clip("winclip"))
+    return PaDiM.for_backbone(golden_clip("winclip"))
 
 
 def mahalanobis(good: np.ndarray, patches: np.ndarray) -> np.ndarray:

@@ -16,7 +16,7 @@ from vlmad_jax.scoring import neighbours as association
 
 @functools.cache
 def detector() -> PatchCore:
-    return PatchCore.scaled(golden_clip("winclip"))
+    return PatchCore.for_backbone(golden_clip("winclip"))
 
 
 def averaged(patches: np.ndarray) -> np.ndarray:

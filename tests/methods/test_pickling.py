@@ -46,7 +46,7 @@ def test_a_backbone_in_any_precision(dtype):
 
 @pytest.mark.parametrize("name", METHODS)
 def test_every_method(name):
-    detector = METHODS[name].scaled(golden_clip("winclip"))
+    detector = METHODS[name].for_backbone(golden_clip("winclip"))
     _ = detector._score
     assert pickle.loads(pickle.dumps(detector)).setting == detector.setting
     text = repr(detector)

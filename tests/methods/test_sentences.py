@@ -45,7 +45,7 @@ def test_sentences_that_are_cut():
 
 @pytest.mark.parametrize("method", [WinCLIP, AprilGAN])
 def test_the_same_once_cut(method):
-    detector = method.scaled(shallow_clip("winclip"))
+    detector = method.for_backbone(shallow_clip("winclip"))
     message = refusal(detector.text_features, LONG)
     assert message.startswith("'a cropped photo of the nut" if method is WinCLIP else "'a bad photo of a nut")
     assert message.endswith(

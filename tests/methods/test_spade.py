@@ -15,7 +15,7 @@ from vlmad_jax.methods.spade import SPADE
 
 @functools.cache
 def detector() -> SPADE:
-    return dataclasses.replace(SPADE.scaled(golden_clip("winclip")), neighbours=2)
+    return dataclasses.replace(SPADE.for_backbone(golden_clip("winclip")), neighbours=2)
 
 
 @pytest.mark.parametrize("images", [4, 1])
@@ -58,4 +58,4 @@ def test_what_does_not_fit_is_refused():
 
 def test_settings():
     expected = {"image_size": 64, "feature_layers": [2, 3], "neighbours": 50}
-    assert SPADE.scaled(golden_clip("winclip")).setting == expected
+    assert SPADE.for_backbone(golden_clip("winclip")).setting == expected

@@ -9,7 +9,7 @@ import pytest
 from tests.golden import difference, golden_clip, shallow_clip
 from tests.methods.detectors import IMAGES, REFERENCES, winclip
 from vlmad_jax import InputError, WinCLIP
-from vlmad_jax.methods import METHODS, Options, method
+from vlmad_jax.methods import METHODS, MethodOptions, method
 from vlmad_jax.scoring.prompts import PromptEnsemble
 
 
@@ -166,8 +166,8 @@ def test_the_remedy_of_a_view_size_is_one_that_patches_divide():
 )
 def test_trades_that_are_refused(options, message):
     assert refusal(WinCLIP, golden_clip("winclip"), **options).startswith(message)
-    (name, given), chosen = *options.items(), Options(window_sizes=(3, 2), **options)
-    refused = refusal(WinCLIP.chosen, golden_clip("winclip"), chosen)
+    (name, given), chosen = *options.items(), MethodOptions(window_sizes=(3, 2), **options)
+    refused = refusal(WinCLIP.from_options, golden_clip("winclip"), chosen)
     value = ",".join(map(str, given)) if isinstance(given, tuple) else given
     assert refused.startswith(f"--window_sizes=3,2 --{name}={value}: ")
 
@@ -196,14 +196,14 @@ def test_parameters_are_refused():
 
 def test_methods_by_name():
     assert all(kind.name == name for name, kind in METHODS.items())
-    made, params = method("winclip").chosen(winclip().clip, Options(window_sizes=(3,)))
+    made, params = method("winclip").from_options(winclip().clip, MethodOptions(window_sizes=(3,)))
     assert isinstance(made, WinCLIP)
     assert (made.window_sizes, params) == ((3,), {})
-    refused = refusal(method("winclip").chosen, winclip().clip, Options(params="a.pth"))
+    refused = refusal(method("winclip").from_options, winclip().clip, MethodOptions(params="a.pth"))
     assert refused == "--params is no option of winclip; leave it out"
-    refused = refusal(method("anomalyclip").chosen, winclip().clip, Options(window_sizes=(2,)))
+    refused = refusal(method("anomalyclip").from_options, winclip().clip, MethodOptions(window_sizes=(2,)))
     assert refused == "--window_sizes is no option of anomalyclip; leave it out"
-    refused = refusal(method("anomalyclip").chosen, winclip().clip, Options())
+    refused = refusal(method("anomalyclip").from_options, winclip().clip, MethodOptions())
     assert refused.startswith("--params is missing: anomalyclip needs learned prompts; train some")
     choices = ", ".join(METHODS)
     assert refusal(method, "winklip") == f"method 'winklip' is not one of {choices}; give one of these"

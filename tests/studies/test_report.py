@@ -48,7 +48,7 @@ def config(tmp_path: Path, weights: Path) -> PaperConfig:
     make_mvtec(root)
     make_category(tmp_path / "others/cup")
     clip = load_clip(weights)
-    detector = AnomalyCLIP.scaled(clip)
+    detector = AnomalyCLIP.for_backbone(clip)
     save_params(tmp_path / "learned", detector.init(jax.random.key(0)), detector)
     return PaperConfig(
         str(weights),

@@ -79,7 +79,7 @@ def test_a_sample_is_a_function_of_the_seed_and_its_number(images: PastedImages)
 def test_cached_features_are_those_of_the_same_images(images: PastedImages, folder: Path) -> None:
     """The cache is on disk, and pasting and each seed have folders of their own."""
     dataset = load_dataset("folder", folder)
-    detector = dataclasses.replace(AnomalyCLIP.scaled(shallow_clip("winclip", 2)), image_size=48)
+    detector = dataclasses.replace(AnomalyCLIP.for_backbone(shallow_clip("winclip", 2)), image_size=48)
     cache = FeatureCache.create(detector, dataset, images, 0)
     cache.fill(detector, 0)
     encode = detector.clip.compile("vision", detector.extract)

@@ -67,7 +67,7 @@ def training(setting: Setting, dtype: str) -> Job:
     if size % devices:
         raise InputError(f"--batch_size={size} is not divisible by {devices} devices; give a multiple")
     clip = random_clip(setting.config, dtype=dtype, tokenizer=WordCounter(setting.config.text.eos_token_id))
-    detector = learning_method(setting.method).scaled(clip)
+    detector = learning_method(setting.method).for_backbone(clip)
     context, rng = detector.context(("object",)), np.random.default_rng(0)
     batch: dict[str, Any] = {
         "label": rng.integers(0, 2, size, np.int32),

@@ -74,10 +74,7 @@ def run(
             "work": setting.work,
             "arch": setting.arch,
             "batch_size": setting.batch_size,
-            "window_sizes": setting.window_sizes and list(setting.window_sizes),
-            "window_stride": setting.window_stride,
-            "merge_tokens": setting.merge_tokens,
-            "multi_scale_sizes": setting.multi_scale_sizes and list(setting.multi_scale_sizes),
+            **setting.options.chosen(),
             "shots": setting.shots,
         },
         "gflop_per_image": {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -15,7 +16,7 @@ from vlmad_jax.benchmark.work import (
     winclip_flop,
 )
 from vlmad_jax.errors import InputError
-from vlmad_jax.methods import LEARNING, Detector, Options, WinCLIP, learning_method, method
+from vlmad_jax.methods import LEARNING, Detector, MethodOptions, WinCLIP, learning_method, method
 
 # The published operations of one image, by method: (config, window_sizes, shots) -> operations.
 PUBLISHED_FLOP = {"winclip": winclip_flop, "anomalyclip": anomalyclip_flop, "aprilgan": aprilgan_flop}
@@ -36,12 +37,9 @@ class Setting:
       arch: The name of `config` in the results.
       config: The shape of the backbone, whose weights are random.
       batch_size: B, the number of images scored together or in a training step.
-      window_sizes: The sides of winclip's windows in patches. None is 2 and 3.
+      options: The options of the method. winclip's default window sizes are 2 and 3.
       shots: K, the number of random reference images; 0 is zero-shot.
       work: "score"; "train", a training step on images; or "train_cached", one on cached features.
-      window_stride: The patches between winclip's windows. Values above 1 trade accuracy for speed.
-      merge_tokens: The tokens that winclip merges in each layer. Values above 0 trade accuracy for speed.
-      multi_scale_sizes: The other sides in pixels at which winclip also encodes the whole image.
 
     Raises:
       InputError: The method or work is unknown; the method cannot be trained; a window or stride does not
@@ -52,12 +50,9 @@ class Setting:
     arch: str
     config: CLIPConfig
     batch_size: int = 1
-    window_sizes: tuple[int, ...] | None = None
+    options: MethodOptions = MethodOptions()
     shots: int = 0
     work: str = "score"
-    window_stride: int | None = None
-    merge_tokens: int | None = None
-    multi_scale_sizes: tuple[int, ...] | None = None
 
     def __post_init__(self) -> None:
         if self.work not in WORKS:
@@ -74,35 +69,30 @@ class Setting:
             raise InputError(
                 f"--shots={self.shots} is below 0; give 0 for zero-shot, or the number of reference images"
             )
-        if self.window_sizes is None and self.method == "winclip":
-            object.__setattr__(self, "window_sizes", (2, 3))
-        if self.window_sizes == ():
+        if self.options.window_sizes is None and self.method == "winclip":
+            object.__setattr__(self, "options", dataclasses.replace(self.options, window_sizes=(2, 3)))
+        if self.options.window_sizes == ():
             raise InputError("--window_sizes is empty; give at least one, for example 2,3")
         self.published_flop  # noqa: B018  raises for a window that does not fit
-        options = Options(
-            window_stride=self.window_stride,
-            merge_tokens=self.merge_tokens,
-            multi_scale_sizes=self.multi_scale_sizes,
-        )
-        options.only(self.method, *method(self.method).options)
+        self.options.check(self.method, method(self.method).options)
         self.detector(CLIP(self.config, {}, None))  # raises for a stride that does not fit
 
     @property
     def is_published(self) -> bool:
         """Whether the setting is the published one, without options that change speed and accuracy."""
-        return self.window_stride in (None, 1) and not self.merge_tokens and not self.multi_scale_sizes
+        options = self.options
+        return options.window_stride in (None, 1) and not (options.merge_tokens or options.multi_scale_sizes)
 
     def detector(self, clip: CLIP) -> Detector:
         """Return the method on that backbone."""
         if self.method in LEARNING:
-            return LEARNING[self.method].scaled(clip)
-        options = Options(self.window_sizes, self.window_stride, self.merge_tokens, self.multi_scale_sizes)
-        return WinCLIP.chosen(clip, options)[0]
+            return LEARNING[self.method].for_backbone(clip)
+        return WinCLIP.from_options(clip, self.options)[0]
 
     @property
     def published_flop(self) -> int:
         """The published matrix-product operations of an image, including its encoding in training."""
-        forward = PUBLISHED_FLOP[self.method](self.config, self.window_sizes, self.shots)
+        forward = PUBLISHED_FLOP[self.method](self.config, self.options.window_sizes, self.shots)
         if self.work == "score":
             return forward
         return forward + TRAINING_FLOP[self.method](self.config, self.batch_size)

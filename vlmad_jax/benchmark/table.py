@@ -25,11 +25,11 @@ def table(results: dict[str, Any]) -> str:
     The last two columns are shares of the machine's matmul rate.
     """
     setting, machine, work = results["setting"], results["machine"], results["gflop_per_image"]
-    windows = f"windows {join_numbers(setting['window_sizes'])}, " if setting["window_sizes"] else ""
+    windows = f"windows {join_numbers(setting['window_sizes'])}, " if setting.get("window_sizes") else ""
     options = "".join(
         f"{name.replace('_', ' ')} {join_numbers(setting[name])}, "
         for name in ("window_stride", "merge_tokens", "multi_scale_sizes")
-        if setting[name] is not None
+        if setting.get(name) is not None
     )
     work_names = {"train": "training step", "train_cached": "training step on cached features"}
     shots = f"{setting['shots']}-shot" if setting["shots"] else "zero-shot"

@@ -95,7 +95,7 @@ def winclip(setting: Setting, device: Any) -> Callable[[], Any]:
     from anomalib.models.image.winclip import torch_model
 
     with mock.patch.object(torch_model, "PRETRAINED", None):  # so that no weights are downloaded
-        peer = torch_model.WinClipModel(scales=setting.window_sizes or (2, 3))
+        peer = torch_model.WinClipModel(scales=setting.options.window_sizes or (2, 3))
     draw_into(peer.clip)
     peer._text_embeddings = torch.from_numpy(draw_text(setting.config))
     peer = peer.eval().to(device)
@@ -115,7 +115,7 @@ def anomalyclip(setting: Setting, device: Any) -> Callable[[], Any]:
 
     from vlmad_jax.benchmark.torch_anomalyclip import TorchAnomalyCLIP
 
-    detector = AnomalyCLIP.scaled(CLIP(setting.config, {}, None))
+    detector = AnomalyCLIP.for_backbone(CLIP(setting.config, {}, None))
     quick = setting.config.activation == "quick_gelu"  # a name that some versions lack
     model = open_clip.create_model(OPEN_CLIP_NAMES[setting.arch], force_quick_gelu=quick).eval()
     draw_into(model)

@@ -53,7 +53,7 @@ def winclip_flop(config: CLIPConfig, window_sizes: tuple[int, ...] | None = None
 
 
 def anomalyclip_flop(config: CLIPConfig, window_sizes: tuple[int, ...] | None = None, shots: int = 0) -> int:
-    """Return the published work of AnomalyCLIP for one image, in the setting of `AnomalyCLIP.scaled`.
+    """Return the published work of AnomalyCLIP for one image, in the setting of `AnomalyCLIP.for_backbone`.
 
     The count includes the patch embedding; all layers for all tokens; both products of v-v attention in the
     replaced layers and its output; the projections of the class token and of the patches of each feature
@@ -70,7 +70,7 @@ def anomalyclip_flop(config: CLIPConfig, window_sizes: tuple[int, ...] | None = 
     if window_sizes is not None or shots:
         raise InputError("anomalyclip has no windows and no references; drop --window_sizes and --shots")
     vision, embedding = config.vision, config.embed_dim
-    setting = AnomalyCLIP.scaled(CLIP(config, {}, None))
+    setting = AnomalyCLIP.for_backbone(CLIP(config, {}, None))
     patches = setting.grid[0] * setting.grid[1]
     tokens = 1 + patches
     attention = attention_flop(vision, tokens)
@@ -83,7 +83,7 @@ def anomalyclip_flop(config: CLIPConfig, window_sizes: tuple[int, ...] | None = 
 
 
 def aprilgan_flop(config: CLIPConfig, window_sizes: tuple[int, ...] | None = None, shots: int = 0) -> int:
-    """Return the published work of APRIL-GAN for one image, in the setting of `AprilGAN.scaled`.
+    """Return the published work of APRIL-GAN for one image, in the setting of `AprilGAN.for_backbone`.
 
     The count includes the patch embedding; all layers for all tokens; the projections of the class token and
     of the patches of each feature layer; their cosines with two texts; and with references the cosines of
@@ -100,7 +100,7 @@ def aprilgan_flop(config: CLIPConfig, window_sizes: tuple[int, ...] | None = Non
     if window_sizes is not None:
         raise InputError("aprilgan has no windows; drop --window_sizes")
     vision, embedding = config.vision, config.embed_dim
-    setting = AprilGAN.scaled(CLIP(config, {}, None))
+    setting = AprilGAN.for_backbone(CLIP(config, {}, None))
     patches = setting.grid[0] * setting.grid[1]
     layer = weights_flop(vision, 1 + patches) + attention_flop(vision, 1 + patches)
     read = 1 + len(setting.feature_layers) * patches
@@ -115,7 +115,7 @@ def projection_training_flop(config: CLIPConfig) -> int:
     The count is that of the projections' gradient, which equals the projection of the patches. The gradient
     of the cosines with two texts is not counted.
     """
-    setting = AprilGAN.scaled(CLIP(config, {}, None))
+    setting = AprilGAN.for_backbone(CLIP(config, {}, None))
     patches = len(setting.feature_layers) * setting.grid[0] * setting.grid[1]
     return 2 * patches * config.vision.width * config.embed_dim
 

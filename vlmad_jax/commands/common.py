@@ -16,7 +16,7 @@ from vlmad_jax.commands import calling
 from vlmad_jax.commands.paths import define_path, expanded
 from vlmad_jax.errors import InputError
 from vlmad_jax.evaluation.evaluate import EvaluationConfig, Shard, evaluate
-from vlmad_jax.methods import METHODS, method
+from vlmad_jax.methods import METHODS, MethodOptions, method
 from vlmad_jax.report import metrics_table, published
 from vlmad_jax.runtime.about import citation, version
 from vlmad_jax.runtime.compilation_cache import keep_programs
@@ -35,30 +35,28 @@ weights/README.md."""
 
 # The best mean of the tables in docs/results.md, and it works from words where there are no references.
 DEFAULT_METHOD = "winclip"
+OPTIONS = tuple(option.name for option in dataclasses.fields(MethodOptions))
+# How the flag of an option is defined, by the option's type.
+DEFINE: dict[Any, Callable[..., Any]] = {
+    "tuple[int, ...] | None": flags.DEFINE_list,
+    "int | None": flags.DEFINE_integer,
+    "str | None": define_path,
+}
 
 
-def define_model_flags(windows: bool = True) -> None:
-    """Defines the flags of a backbone, and of how images pass through it."""
+def define_model_flags() -> None:
+    """Defines the flags of a backbone."""
     define_path("weights", BUNDLED, "A checkpoint's directory or Hugging Face hub id.")
     flags.DEFINE_string(
         "dtype", "float32", "float32, bfloat16 for faster matrix products, or int8, which trades accuracy."
     )
-    if windows:
-        define_window_flags()
 
 
-def define_window_flags() -> None:
-    """Defines the flags of winclip's windows; what is below `window_sizes` goes beyond the papers."""
-    flags.DEFINE_list("window_sizes", None, "Sides of winclip's windows, in patches; 2,3 if not given.")
-    flags.DEFINE_integer(
-        "window_stride", None, "Patches between winclip's windows; above 1 it trades accuracy for speed."
-    )
-    flags.DEFINE_integer(
-        "merge_tokens", None, "Tokens winclip merges in each layer; above 0 it trades accuracy for speed."
-    )
-    flags.DEFINE_list(
-        "multi_scale_sizes", None, "Other sides in pixels at which winclip also reads whole images."
-    )
+def define_method_options(names: Sequence[str] = OPTIONS) -> None:
+    """Defines a flag for each of the named options of methods."""
+    for option in dataclasses.fields(MethodOptions):
+        if option.name in names:
+            DEFINE[option.type](option.name, None, option.metadata["help"])
 
 
 def define_workers_flag() -> None:
@@ -66,9 +64,9 @@ def define_workers_flag() -> None:
     flags.DEFINE_integer("workers", 0, "Processes that decode images; 0 decodes in threads.", lower_bound=0)
 
 
-def define_shared_flags(windows: bool = True) -> None:
-    """Defines the flags that every evaluation has; that of its windows unless left out."""
-    define_model_flags(windows)
+def define_shared_flags() -> None:
+    """Defines the flags that every evaluation has."""
+    define_model_flags()
     define_workers_flag()
     flags.DEFINE_string(
         "dataset", "synthetic", "mvtec_ad, visa, elpv, textures, synthetic, or folder for yours."
@@ -83,9 +81,9 @@ def define_shared_flags(windows: bool = True) -> None:
 def define_flags(sample_flags: bool = False) -> None:
     """Defines the flags of one evaluation; with `sample_flags` also those that choose good samples."""
     define_shared_flags()
+    define_method_options()
     flags.DEFINE_string("method", DEFAULT_METHOD, f"The system to evaluate: {', '.join(METHODS)}.")
     flags.DEFINE_integer("seed", 0, "Of the draw of good samples.", lower_bound=0)
-    define_path("params", None, "What was learned: a folder of experiments.train, or a .pth file.")
     flags.DEFINE_bool("save_maps", False, "Also write an image of each anomaly map.")
     flags.DEFINE_integer("shards", None, "How many runs of this command share --out, perhaps on other hosts.")
     flags.DEFINE_integer(
@@ -115,27 +113,24 @@ def numbers_from(name: str, values: Sequence[str]) -> tuple[int, ...]:
     return tuple(map(int, values))
 
 
-def window_settings() -> dict[str, Any]:
-    """What the flags of `define_window_flags` say."""
-    values = flags.FLAGS
-    return {
-        "window_sizes": sizes_from("window_sizes", "2,3"),
-        "window_stride": values.window_stride,
-        "merge_tokens": values.merge_tokens,
-        "multi_scale_sizes": sizes_from("multi_scale_sizes", "128,192"),
-    }
+def method_options() -> MethodOptions:
+    """The options of the method that the flags choose."""
+    chosen: dict[str, Any] = {}
+    for option in dataclasses.fields(MethodOptions):
+        value = flags.FLAGS[option.name].value if option.name in flags.FLAGS else None
+        if isinstance(value, list):
+            value = sizes_from(option.name, value)
+        chosen[option.name] = value
+    return MethodOptions(**chosen)
 
 
-def sizes_from(name: str, example: str) -> tuple[int, ...] | None:
-    """The value of a flag that lists sizes, as numbers; the error's remedy is an example."""
-    given: Sequence[str] | None = flags.FLAGS[name].value
-    if given is None:
-        return None
+def sizes_from(name: str, values: Sequence[str]) -> tuple[int, ...]:
+    """The value of a flag that lists sizes, as numbers."""
     try:
-        return tuple(int(size) for size in given)
+        return tuple(int(size) for size in values)
     except ValueError:
-        sizes = ",".join(given)
-        raise InputError(f"--{name}={sizes} are not whole numbers; give for example {example}") from None
+        sizes = ",".join(values)
+        raise InputError(f"--{name}={sizes} are not whole numbers; give for example 128,192") from None
 
 
 def shared_settings() -> dict[str, Any]:
@@ -148,7 +143,6 @@ def shared_settings() -> dict[str, Any]:
         "categories": tuple(values.categories),
         "batch_size": values.batch_size,
         "dtype": values.dtype,
-        **(window_settings() if "window_sizes" in values else {}),
     }
 
 
@@ -159,7 +153,7 @@ def config_from_flags(shots: int | Literal["all"] = 0, references: str | None = 
         method=values.method,
         **shared_settings(),
         seed=values.seed,
-        params=values.params,
+        options=method_options(),
         shots=shots,
         references=references,
     )

@@ -25,7 +25,7 @@ from vlmad_jax.evaluation.evaluate import EvaluationConfig, evaluate
 from vlmad_jax.evaluation.keys import params_fingerprint, tokenizer_digest
 from vlmad_jax.evaluation.results import Results
 from vlmad_jax.evaluation.trained_on import tell_training
-from vlmad_jax.methods import Options, method
+from vlmad_jax.methods import method
 from vlmad_jax.runtime.cache import software
 from vlmad_jax.runtime.child_process import in_process
 from vlmad_jax.runtime.environment import write_environment
@@ -37,8 +37,6 @@ from vlmad_jax.runtime.run_folder import read_json
 Shots = int | Literal["all"]
 Figures = dict[str, Any]
 
-# Options that several methods may have in common; the others have none of them.
-WINDOW_OPTIONS = ("window_sizes", "window_stride", "merge_tokens", "multi_scale_sizes")
 SHOWN = ("image_auroc", "image_ap", "pixel_auroc", "pixel_aupro")
 
 
@@ -93,15 +91,16 @@ class Grid:
         """The evaluations by the name of their folder."""
         found = {}
         for name, shots in self.rows:
-            lacks: dict[str, Any] = dict.fromkeys(set(WINDOW_OPTIONS) - set(method(name).options))
+            options = self.shared.options.restricted(method(name).options)
+            if name in self.params:
+                options = dataclasses.replace(options, params=self.params[name])
             for seed in self.seeds_of(shots):
                 found[cell_name(name, shots, seed)] = dataclasses.replace(
                     self.shared,
                     method=name,
                     shots=shots,
                     seed=seed,
-                    params=self.params.get(name),
-                    **lacks,
+                    options=options,
                 )
         return found
 
@@ -151,9 +150,9 @@ class Inputs:
         found: dict[str, dict[str, str | None]] = {}
         for config in self.grid.cells.values():
             kind = method(config.method)
-            _, params = kind.chosen(clip, Options.of(config))
+            _, params = kind.from_options(clip, config.options)
             if "params" in kind.options and config.method not in found:
-                tell_training(config.method, config.weights, config.params, dataset)
+                tell_training(config.method, config.weights, config.options.params, dataset)
             found[config.method] = {
                 "data": dataset.fingerprint,
                 "software": f"{software()} {tokenizer_digest(clip)}",
@@ -180,7 +179,7 @@ def compare(grid: Grid, out: Path, resume: bool = True, workers: int = 0) -> dic
       InputError: something is wrong with the images, the weights or the parameters of any method.
     """
     for config in grid.cells.values():
-        check_named(config.weights, config.params)
+        check_named(config.weights, config.options.params)
     with in_process(Inputs, grid) as ask:
         fingerprints = ask("fingerprints")
     cells: dict[str, Figures] = {}

@@ -30,8 +30,9 @@ from vlmad_jax.evaluation.map_files import map_paths, save_maps
 from vlmad_jax.evaluation.parallel import DataParallel
 from vlmad_jax.evaluation.results import Results
 from vlmad_jax.evaluation.trained_on import tell_training
-from vlmad_jax.methods import Detector, Options, Scores, method
+from vlmad_jax.methods import Detector, MethodOptions, Scores, method
 from vlmad_jax.methods.detector import check_finite
+from vlmad_jax.methods.options import flattened
 from vlmad_jax.runtime.names import shown
 from vlmad_jax.runtime.tracing import each_named, named
 
@@ -52,11 +53,7 @@ class EvaluationConfig:
       batch_size: images scored together.
       dtype: "float32", "bfloat16", or "int8", which trades accuracy for speed.
       seed: of the draw of good samples.
-      window_sizes: of winclip, sides of the windows in patches; None is its own choice.
-      window_stride: of winclip, patches between windows; above 1 it trades accuracy for speed.
-      merge_tokens: of winclip, tokens merged in each layer; above 0 it trades accuracy for speed.
-      multi_scale_sizes: of winclip, other sides in pixels at which it also reads the whole image.
-      params: of methods that learn, where what they learned is; None is what is bundled with the weights.
+      options: of the method.
       shots: good samples of each category, or "all"; 0 is zero-shot.
       references: a manifest that names the good samples instead of drawing them.
     """
@@ -69,11 +66,7 @@ class EvaluationConfig:
     batch_size: int = 16
     dtype: str = "float32"
     seed: int = 0
-    window_sizes: tuple[int, ...] | None = None
-    window_stride: int | None = None
-    merge_tokens: int | None = None
-    multi_scale_sizes: tuple[int, ...] | None = None
-    params: str | None = None
+    options: MethodOptions = MethodOptions()
     shots: int | Literal["all"] = 0
     references: str | None = None
 
@@ -127,17 +120,17 @@ def evaluate(
     kind = method(config.method)  # before the slow things, so that a misspelt name is told at once
     kind.check_references(given=config.shots != 0)
     dtype_of(config.dtype)
-    check_named(config.weights, config.params)
+    check_named(config.weights, config.options.params)
     dataset = load_dataset(config.dataset, config.data_dir, config.categories)
     if not compared and (shard is None or shard.index == 0):  # else others tell it
         tell(dataset)
     references = choose_references(config, dataset)
     clip = load_clip(config.weights, config.dtype)
-    detector, params = kind.chosen(clip, Options.of(config))
+    detector, params = kind.from_options(clip, config.options)
     if "params" in kind.options and not compared and (shard is None or shard.index == 0):
-        tell_training(config.method, config.weights, config.params, dataset)
+        tell_training(config.method, config.weights, config.options.params, dataset)
     described = {
-        **{key: list(x) if isinstance(x, tuple) else x for key, x in dataclasses.asdict(config).items()},
+        **flattened(config),
         "categories": list(dataset.categories),
         "data_fingerprint": dataset.fingerprint,
         "references_fingerprint": references_fingerprint(references, dataset),

@@ -39,7 +39,7 @@ def decide(rule: Rule, detector: Detector, scores: GoodScores | None) -> tuple[D
     "thresholds" are the one of each source, "above" the shares of the images and of their augmented copies
     (None where there are none) that exceed the one that is used; "lines" say all of it.
     """
-    most = detector.largest(scores is not None and detector.references != "never")
+    most = detector.score_bounds(scores is not None and detector.references != "never")
     if scores is None:
         lines = [
             f"threshold: {most[0] / 2:.6g}, a guess, halfway between good and bad",

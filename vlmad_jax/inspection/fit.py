@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,7 +22,8 @@ from vlmad_jax.inspection.scorer import Scorer
 from vlmad_jax.inspection.store import GOOD_SCORES, save_detector
 from vlmad_jax.inspection.threshold import check_rate
 from vlmad_jax.inspection.tiles import Tiling
-from vlmad_jax.methods import Detector, Options, method
+from vlmad_jax.methods import Detector, MethodOptions, method
+from vlmad_jax.methods.options import flattened
 from vlmad_jax.runtime.files import csv_line
 from vlmad_jax.runtime.notices import say
 
@@ -39,11 +39,7 @@ class FitConfig:
       weights: a checkpoint's directory or hub id.
       false_alarms: the share of good images that may be called bad.
       tiles: "auto", "3" or "2x5", see `tiles`.
-      window_sizes: of winclip, sides of the windows in patches; None is its own choice.
-      window_stride: of winclip, patches between windows; above 1 it trades accuracy for speed.
-      merge_tokens: of winclip, tokens merged in each layer; above 0 it trades accuracy for speed.
-      multi_scale_sizes: of winclip, other sides in pixels at which it also reads the whole image.
-      params: of methods that learn, where what they learned is; None is what is bundled with the weights.
+      options: of the method.
       dtype: "float32", "bfloat16", or "int8", which trades accuracy for speed.
       augmentations: of each good image, for the threshold.
       threshold_from: the scores that the threshold is made of, "own" (of the good images themselves) or
@@ -59,11 +55,7 @@ class FitConfig:
     weights: str = BUNDLED
     false_alarms: float = 0.01
     tiles: str = "auto"
-    window_sizes: tuple[int, ...] | None = None
-    window_stride: int | None = None
-    merge_tokens: int | None = None
-    multi_scale_sizes: tuple[int, ...] | None = None
-    params: str | None = None
+    options: MethodOptions = MethodOptions()
     dtype: str = "float32"
     augmentations: int = 8
     threshold_from: str = "augmented"
@@ -100,7 +92,7 @@ def fit(config: FitConfig, out: str | Path, overwrite: bool = False, workers: in
     check_out(out, overwrite)
     found = None if config.references is None else GoodFiles.below(config.references)
     clip = load_clip(config.weights, config.dtype)
-    detector, params = kind.chosen(clip, Options.of(config))
+    detector, params = kind.from_options(clip, config.options)
     tiling = Tiling.chosen(config.tiles, detector.size, [] if found is None else list(found.sizes.values()))
     return fit_scorer(
         config, Scorer(detector, tiling, config.batch_size), params, found, out, overwrite, workers
@@ -155,7 +147,7 @@ def check(config: FitConfig, kind: type[Detector]) -> None:
         raise InputError(f"--threshold_from={config.threshold_from}: give {' or '.join(SOURCES)}")
     check_rate(config.false_alarms)
     dtype_of(config.dtype)
-    check_named(config.weights, config.params)
+    check_named(config.weights, config.options.params)
 
 
 def plan(config: FitConfig, detector: Detector, images: int) -> str:
@@ -181,7 +173,7 @@ def about(config: FitConfig, fitted: Fitted) -> dict[str, Any]:
     named = ("method", "object_name", "references")
     return {
         "object": config.object_name,
-        "options": {k: x for k, x in dataclasses.asdict(config).items() if k not in named},
+        "options": {k: x for k, x in flattened(config).items() if k not in named},
         "threshold": fitted.threshold,
         "references": list(fitted.good.files) if fitted.good else [],
         "reference_digests": list(fitted.good.files.values()) if fitted.good else [],

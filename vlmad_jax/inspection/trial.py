@@ -20,7 +20,7 @@ from vlmad_jax.inspection.scorer import Scorer
 from vlmad_jax.inspection.sources import Found
 from vlmad_jax.inspection.store import load_detector
 from vlmad_jax.inspection.tiles import Tiling
-from vlmad_jax.methods import Options, method
+from vlmad_jax.methods import method
 from vlmad_jax.report.grid import markdown_grid
 
 RULES = ("own", "augmented")
@@ -71,7 +71,7 @@ def trials(
       InputError: whatever `fit` raises, or a category has fewer good images.
     """
     clip = load_clip(config.weights, config.dtype)
-    detector, params = method(config.method).chosen(clip, Options.of(config))
+    detector, params = method(config.method).from_options(clip, config.options)
     cells = list(itertools.product(dataset.categories, shots, seeds))
     for category, count, seed in tqdm(cells, desc="trials", unit=" detectors", dynamic_ncols=True):
         references = draw_references(dataset, category, count, seed)

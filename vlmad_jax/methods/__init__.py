@@ -11,7 +11,7 @@ from vlmad_jax.methods.cutpaste import CutPaste
 from vlmad_jax.methods.detector import Detector, Scores
 from vlmad_jax.methods.hybrid import Hybrid
 from vlmad_jax.methods.learned import LearnedDetector
-from vlmad_jax.methods.options import Options
+from vlmad_jax.methods.options import MethodOptions
 from vlmad_jax.methods.padim import PaDiM
 from vlmad_jax.methods.patchcore import PatchCore
 from vlmad_jax.methods.spade import SPADE
@@ -57,7 +57,7 @@ __all__ = [
     "Detector",
     "Hybrid",
     "LearnedDetector",
-    "Options",
+    "MethodOptions",
     "PaDiM",
     "PatchCore",
     "Scores",

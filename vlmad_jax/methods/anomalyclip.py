@@ -102,7 +102,7 @@ class AnomalyCLIP(LearnedDetector):
         return cls(clip, image_size=518, dpam_layers=19, feature_layers=(6, 12, 18, 24))
 
     @classmethod
-    def scaled(cls, clip: CLIP) -> AnomalyCLIP:
+    def for_backbone(cls, clip: CLIP) -> AnomalyCLIP:
         """The published setting in proportion to a backbone of any depth and size.
 
         For ViT-L/14@336 it is `paper`. Elsewhere features come from each quarter of the layers, v-v attention
@@ -129,7 +129,7 @@ class AnomalyCLIP(LearnedDetector):
         lengths = lengths_of(load_authors_prompts(path, clip), base.deep_length)
         return dataclasses.replace(base, **lengths._asdict())
 
-    def largest(self, references: bool) -> tuple[float, float]:
+    def score_bounds(self, references: bool) -> tuple[float, float]:
         """Of a probability, and of the map, a sum of one a layer."""
         del references
         return 1.0, float(len(self.feature_layers))

@@ -87,13 +87,13 @@ class AprilGAN(LearnedDetector):
         return cls(clip, image_size=518, feature_layers=(6, 12, 18, 24))
 
     @classmethod
-    def scaled(cls, clip: CLIP) -> AprilGAN:
+    def for_backbone(cls, clip: CLIP) -> AprilGAN:
         """The published setting, for other backbones at their own size with each quarter of the layers."""
         if is_published_backbone(clip):
             return cls.paper(clip)
         return cls(clip, clip.config.vision.image_size, quarters(clip))
 
-    def largest(self, references: bool) -> tuple[float, float]:
+    def score_bounds(self, references: bool) -> tuple[float, float]:
         """Of a probability, and of the map, a sum of one a layer, and of cosine distances up to 2."""
         return 1.0, float(len(self.feature_layers) * (3 if references else 1))
 

@@ -68,11 +68,11 @@ class Autoencoder(Detector):
                 raise InputError(f"{name} {getattr(self, name)} is below 0; give 0 or more")
 
     @classmethod
-    def scaled(cls, clip: CLIP) -> Self:
+    def for_backbone(cls, clip: CLIP) -> Self:
         """At the backbone's own size, with a blur of 4 pixels of 256."""
         return cls(clip, blur_sigma=4 * clip.config.vision.image_size / 256)
 
-    def largest(self, references: bool) -> tuple[float, float]:
+    def score_bounds(self, references: bool) -> tuple[float, float]:
         """Errors of good images are far from their bound."""
         del references
         return math.inf, math.inf

@@ -75,7 +75,7 @@ class CoOp(LearnedDetector):
         return cls(clip, clip.config.vision.image_size)
 
     @classmethod
-    def scaled(cls, clip: CLIP) -> CoOp:
+    def for_backbone(cls, clip: CLIP) -> CoOp:
         """The published setting, which fits every backbone."""
         return cls.paper(clip)
 

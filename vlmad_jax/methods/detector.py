@@ -15,7 +15,7 @@ from vlmad_jax.backbones.clip import CLIP
 from vlmad_jax.backbones.images import Array, check_images
 from vlmad_jax.backbones.precision import einsum
 from vlmad_jax.errors import InputError
-from vlmad_jax.methods.options import Options
+from vlmad_jax.methods.options import MethodOptions
 from vlmad_jax.runtime.pickling import FieldsAlone
 from vlmad_jax.scoring.neighbours import normalise
 
@@ -36,7 +36,7 @@ class Detector(FieldsAlone, abc.ABC):
     """A published system: a frozen dataclass of its hyper-parameters and its backbone `clip`.
 
     `init` makes learnable parameters, `prepare` the state of one kind of object, `score` the scores of
-    images. A method defines `scaled`, `size`, `prepare` and `score_with`, and says whether it uses good
+    images. A method defines `for_backbone`, `size`, `prepare` and `score_with`, and says whether it uses good
     images.
     """
 
@@ -47,14 +47,14 @@ class Detector(FieldsAlone, abc.ABC):
 
     @classmethod
     @abc.abstractmethod
-    def scaled(cls, clip: CLIP) -> Self:
+    def for_backbone(cls, clip: CLIP) -> Self:
         """The published setting in proportion to a backbone of any depth and size."""
 
     @classmethod
-    def chosen(cls, clip: CLIP, options: Options) -> tuple[Self, dict[str, Any]]:
+    def from_options(cls, clip: CLIP, options: MethodOptions) -> tuple[Self, dict[str, Any]]:
         """The detector that a user asks for, and its parameters; InputError for what it does not have."""
-        options.only(cls.name, *cls.options)
-        return cls.scaled(clip), {}
+        options.check(cls.name, cls.options)
+        return cls.for_backbone(clip), {}
 
     @classmethod
     def with_setting(cls, clip: CLIP, setting: Mapping[str, Any]) -> Self:
@@ -78,7 +78,7 @@ class Detector(FieldsAlone, abc.ABC):
     def size(self) -> int:
         """S, the side of the images it takes, in pixels."""
 
-    def largest(self, references: bool) -> tuple[float, float]:
+    def score_bounds(self, references: bool) -> tuple[float, float]:
         """The largest image score and the largest value of a map that there can be; the least is 0.
 
         1 for probabilities, half of which says neither good nor defective; infinite for distances.

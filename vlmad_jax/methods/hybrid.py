@@ -23,7 +23,7 @@ from vlmad_jax.backbones.images import Array
 from vlmad_jax.methods.anomalyclip import AnomalyCLIP
 from vlmad_jax.methods.detector import Detector, Scores, upsample
 from vlmad_jax.methods.learned import Params
-from vlmad_jax.methods.options import Options
+from vlmad_jax.methods.options import MethodOptions
 from vlmad_jax.methods.winclip import WinCLIP
 
 State = dict[str, Any]
@@ -54,17 +54,17 @@ class Hybrid(Detector):
         self.winclip  # noqa: B018  a window that does not fit is refused now
 
     @classmethod
-    def scaled(cls, clip: CLIP) -> Self:
+    def for_backbone(cls, clip: CLIP) -> Self:
         """Both parents in their published settings, in proportion to the backbone."""
-        return cls(clip, AnomalyCLIP.scaled(clip))
+        return cls(clip, AnomalyCLIP.for_backbone(clip))
 
     @classmethod
-    def chosen(cls, clip: CLIP, options: Options) -> tuple[Self, Params]:
+    def from_options(cls, clip: CLIP, options: MethodOptions) -> tuple[Self, Params]:
         """With AnomalyCLIP's parameters and the setting that they were learned with."""
-        options.only(cls.name, *cls.options)
-        learned, params = AnomalyCLIP.chosen(clip, Options(params=options.params))
-        with options.blamed("window_sizes"):
-            return cls(clip, learned, **options.given("window_sizes")), params
+        options.check(cls.name, cls.options)
+        learned, params = AnomalyCLIP.from_options(clip, MethodOptions(params=options.params))
+        with options.named_in_errors(["window_sizes"]):
+            return cls(clip, learned, **options.chosen(["window_sizes"])), params
 
     @classmethod
     def with_setting(cls, clip: CLIP, setting: Mapping[str, Any]) -> Self:

@@ -20,7 +20,7 @@ from vlmad_jax.backbones.checkpoints.hub import BUNDLED_PARAMS, check_named, is_
 from vlmad_jax.backbones.clip import CLIP
 from vlmad_jax.errors import InputError, few
 from vlmad_jax.methods.detector import Detector
-from vlmad_jax.methods.options import Options
+from vlmad_jax.methods.options import MethodOptions
 from vlmad_jax.runtime.files import write_json
 from vlmad_jax.runtime.paths import plain_path
 
@@ -55,9 +55,9 @@ class LearnedDetector(Detector):
         """The published setting."""
 
     @classmethod
-    def chosen(cls, clip: CLIP, options: Options) -> tuple[Self, Params]:
+    def from_options(cls, clip: CLIP, options: MethodOptions) -> tuple[Self, Params]:
         """With the parameters that a user names, or those bundled, and the setting they were trained with."""
-        options.only(cls.name, *cls.options)
+        options.check(cls.name, cls.options)
         path = options.params
         if path is None and is_bundled(clip.name) and cls.name in BUNDLED_PARAMS:
             path = str(BUNDLED_PARAMS[cls.name])
@@ -104,10 +104,11 @@ class LearnedDetector(Detector):
     def of_authors_file(cls, clip: CLIP, path: pathlib.Path) -> Self:
         """The setting that a file of the authors' code was trained with, as far as the file tells.
 
-        `paper` on a backbone as deep as theirs, else `scaled`; methods whose files tell lengths take those.
+        `paper` on a backbone as deep as theirs, else `for_backbone`; methods whose files tell lengths
+        take those.
         """
         del path
-        return cls.paper(clip) if clip.config.vision.layers == PUBLISHED_LAYERS else cls.scaled(clip)
+        return cls.paper(clip) if clip.config.vision.layers == PUBLISHED_LAYERS else cls.for_backbone(clip)
 
     @classmethod
     def trained(cls, clip: CLIP, path: str | pathlib.Path) -> Self:

@@ -40,11 +40,11 @@ class ReferenceDetector(Detector):
     references: ClassVar = "always"
 
     @classmethod
-    def scaled(cls, clip: CLIP) -> Self:
+    def for_backbone(cls, clip: CLIP) -> Self:
         """The published setting in proportion to a backbone: its own image size, the middle layers."""
         return cls(clip, clip.config.vision.image_size, middle_layers(clip))  # type: ignore[call-arg]
 
-    def largest(self, references: bool) -> tuple[float, float]:
+    def score_bounds(self, references: bool) -> tuple[float, float]:
         """Distances have no bound."""
         del references
         return math.inf, math.inf

@@ -28,7 +28,7 @@ from vlmad_jax.backbones.clip import CLIP
 from vlmad_jax.backbones.images import Array, check_images
 from vlmad_jax.errors import InputError
 from vlmad_jax.methods.detector import Detector, Scores, anomaly_probability, upsample
-from vlmad_jax.methods.options import Options
+from vlmad_jax.methods.options import MethodOptions
 from vlmad_jax.methods.sentences import ensemble_sentences
 from vlmad_jax.scoring.neighbours import association_scores, normalise
 from vlmad_jax.scoring.prompts import WINCLIP, PromptEnsemble
@@ -114,16 +114,16 @@ class WinCLIP(Detector):
         return cls(clip, window_sizes=(2, 3), temperature=0.07)
 
     @classmethod
-    def scaled(cls, clip: CLIP) -> WinCLIP:
+    def for_backbone(cls, clip: CLIP) -> WinCLIP:
         """The published setting, which fits every backbone with a grid of 3 x 3 or more."""
         return cls.paper(clip)
 
     @classmethod
-    def chosen(cls, clip: CLIP, options: Options) -> tuple[WinCLIP, dict[str, Any]]:
+    def from_options(cls, clip: CLIP, options: MethodOptions) -> tuple[WinCLIP, dict[str, Any]]:
         """With the windows that a user asks for."""
-        options.only(cls.name, *cls.options)
-        with options.blamed(*cls.options):
-            return cls(clip, **options.given(*cls.options)), {}
+        options.check(cls.name, cls.options)
+        with options.named_in_errors(cls.options):
+            return cls(clip, **options.chosen(cls.options)), {}
 
     @property
     def setting(self) -> dict[str, Any]:

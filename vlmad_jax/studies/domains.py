@@ -13,6 +13,7 @@ from vlmad_jax.errors import InputError
 from vlmad_jax.evaluation.evaluate import EvaluationConfig, evaluate
 from vlmad_jax.evaluation.keys import tokenizer_digest
 from vlmad_jax.evaluation.results import Results
+from vlmad_jax.methods import MethodOptions
 from vlmad_jax.report.parts import Column, Table
 from vlmad_jax.runtime.cache import cache_key
 from vlmad_jax.runtime.files import write_json
@@ -64,7 +65,7 @@ def tested_on(runs: Runs, source: Domain | None, target: Domain) -> Finished:
         data_dir=target.data_dir,
         batch_size=config.batch_size,
         dtype=config.dtype,
-        params=None if source is None else str(learn(runs, source)),
+        options=MethodOptions(params=None if source is None else str(learn(runs, source))),
     )
     out = runs.out / "domains" / f"{source.name if source else 'none'}-to-{target.name}"
     details = Details(out / "details")

@@ -84,7 +84,7 @@ def is_at_hand(runs: Runs, name: str) -> bool:
 def parameters_learned(runs: Runs, name: str) -> int:
     """How many numbers a method learns from labelled images of other products."""
     of_prompts = name in ("anomalyclip", "hybrid")  # as many as the prompts at hand have
-    detector = runs.learned[0] if of_prompts else METHODS[name].scaled(runs.clip)
+    detector = runs.learned[0] if of_prompts else METHODS[name].for_backbone(runs.clip)
     shapes = jax.eval_shape(detector.init, jax.random.key(0))
     return sum(int(np.prod(leaf.shape)) for leaf in jax.tree.leaves(shapes))
 

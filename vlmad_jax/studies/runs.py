@@ -22,7 +22,7 @@ from vlmad_jax.evaluation.evaluate import Evaluator, Observe
 from vlmad_jax.evaluation.keys import keys_of, params_fingerprint
 from vlmad_jax.evaluation.results import Results
 from vlmad_jax.evaluation.trained_on import tell_training
-from vlmad_jax.methods import AnomalyCLIP, Options, WinCLIP
+from vlmad_jax.methods import AnomalyCLIP, MethodOptions, WinCLIP
 from vlmad_jax.runtime.fingerprint import fingerprint
 from vlmad_jax.scoring.prompts import WINCLIP, PromptEnsemble
 from vlmad_jax.studies.config import LARGEST_WINDOW, PaperConfig
@@ -105,14 +105,14 @@ class Runs:
     @functools.cached_property
     def learned(self) -> tuple[AnomalyCLIP, dict[str, Any]]:
         """AnomalyCLIP and its prompts; InputError where there are none."""
-        detector, params = AnomalyCLIP.chosen(self.clip, Options(params=self.config.params))
+        detector, params = AnomalyCLIP.from_options(self.clip, MethodOptions(params=self.config.params))
         tell_training("anomalyclip", self.config.weights, self.config.params, self.dataset)
         return detector, params
 
     @functools.cached_property
     def embeddings(self) -> Embeddings:
         """Of all images that any run looks at, encoded if they are not there yet."""
-        encoder = Encoder(self.base, AnomalyCLIP.scaled(self.clip).dpam_layers)
+        encoder = Encoder(self.base, AnomalyCLIP.for_backbone(self.clip).dpam_layers)
         samples = [s for name in self.dataset.categories for s in self.dataset.select(name, "test")]
         samples += [s for name in self.dataset.categories for s in self.good_images(name)]
         names = [self.dataset.fingerprint, *(self.dataset.relative(sample.path) for sample in samples)]

@@ -112,7 +112,7 @@ def train_method(config: TrainConfig, out: pathlib.Path, resources: Resources = 
     if jax.process_index() == 0:
         tell(dataset, UNTRAINED if config.auxiliary is None else None)
     clip = load_clip(config.weights, config.dtype)
-    detector = with_setting(method.scaled(clip), dict(config.setting))
+    detector = with_setting(method.for_backbone(clip), dict(config.setting))
     check_batch(config, detector, resources)
     depends_on = {
         **dataclasses.asdict(config),

@@ -17,6 +17,7 @@ from tests.inspection.page.conftest import png, serving
 from tests.report.test_page import browser, preferring, pytestmark, sized  # noqa: F401  a fixture, and a mark
 from vlmad_jax import load_detector
 from vlmad_jax.inspection import FitConfig, fit
+from vlmad_jax.methods import MethodOptions
 
 DROP = """
 const [name, content] = arguments;
@@ -34,7 +35,12 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for seed in range(2):
         save(part(seed), folder / f"good/{seed}.png")
     config = FitConfig(
-        "winclip", "plate", str(folder / "good"), window_sizes=(2,), augmentations=1, batch_size=1
+        "winclip",
+        "plate",
+        str(folder / "good"),
+        options=MethodOptions(window_sizes=(2,)),
+        augmentations=1,
+        batch_size=1,
     )
     fit(config, folder / "plate.vlmad")
     return folder / "plate.vlmad"

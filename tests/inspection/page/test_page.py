@@ -21,6 +21,7 @@ from vlmad_jax.inspection import FitConfig, FittedDetector, fit
 from vlmad_jax.inspection.page.desk import Desk
 from vlmad_jax.inspection.page.refit import Workshop
 from vlmad_jax.inspection.words import Words, reworded
+from vlmad_jax.methods import MethodOptions
 
 MARKUP = "<img src=x onerror=alert(1)>.png"
 
@@ -29,7 +30,7 @@ MARKUP = "<img src=x onerror=alert(1)>.png"
 def worded(good: Path, weights: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """WinCLIP, which has words, without good images."""
     out = tmp_path_factory.mktemp("worded") / "plate.vlmad"
-    fit(FitConfig("winclip", "plate", weights=str(weights), window_sizes=(2,)), out)
+    fit(FitConfig("winclip", "plate", weights=str(weights), options=MethodOptions(window_sizes=(2,))), out)
     return out
 
 

@@ -7,7 +7,6 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from vlmad_jax.errors import InputError
 from vlmad_jax.inspection.detector import FittedDetector
@@ -19,6 +18,7 @@ from vlmad_jax.inspection.scorer import Scorer
 from vlmad_jax.inspection.sources import Found, find
 from vlmad_jax.inspection.store import load_again, saved_params
 from vlmad_jax.inspection.words import Words, with_words
+from vlmad_jax.methods.options import unflattened
 from vlmad_jax.runtime.contents import digests_of
 from vlmad_jax.runtime.files import write_atomically
 
@@ -134,7 +134,6 @@ class Workshop:
 
 
 def config_of(detector: FittedDetector) -> FitConfig:
-    """How a detector was fitted."""
-    stored = detector.description["options"].items()
-    options: dict[str, Any] = {name: tuple(x) if isinstance(x, list) else x for name, x in stored}
-    return FitConfig(detector.description["method"], detector.object_name, **options)
+    """Return the configuration that a detector was fitted with."""
+    stored = unflattened(detector.description["options"])
+    return FitConfig(detector.description["method"], detector.object_name, **stored)
