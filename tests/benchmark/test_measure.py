@@ -37,8 +37,6 @@ def test_measurement(results):
         "batch_size": 2,
         "window_sizes": [2, 3],
         "window_stride": 1,
-        "merge_tokens": None,
-        "multi_scale_sizes": None,
         "shots": 1,
         "work": "score",
     }

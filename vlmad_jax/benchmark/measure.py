@@ -62,6 +62,7 @@ def run(
     ours: dict[str, Build] = {dtype: (JaxImplementation, dtype) for dtype in dtypes}
     theirs: dict[str, Build] = {} if against is None else peers_of(against, setting, dtypes)
     load_average = os.getloadavg()[0]
+    options = {name: list(x) if isinstance(x, tuple) else x for name, x in setting.options.chosen().items()}
     starts, rounds, scores = measure_in_rounds(
         setting, ours | theirs, repeats, seconds, keep_scores=bool(theirs)
     )
@@ -74,7 +75,7 @@ def run(
             "work": setting.work,
             "arch": setting.arch,
             "batch_size": setting.batch_size,
-            **setting.options.chosen(),
+            **options,
             "shots": setting.shots,
         },
         "gflop_per_image": {

@@ -19,6 +19,13 @@ COLUMNS = (
 )
 
 
+OPTION_LABELS = {
+    "window_stride": "window stride",
+    "merge_tokens": "merge tokens",
+    "multi_scale_sizes": "multi-scale sizes",
+}
+
+
 def table(results: dict[str, Any]) -> str:
     """Return the results of `run` in at most 110 columns.
 
@@ -27,8 +34,8 @@ def table(results: dict[str, Any]) -> str:
     setting, machine, work = results["setting"], results["machine"], results["gflop_per_image"]
     windows = f"windows {join_numbers(setting['window_sizes'])}, " if setting.get("window_sizes") else ""
     options = "".join(
-        f"{name.replace('_', ' ')} {join_numbers(setting[name])}, "
-        for name in ("window_stride", "merge_tokens", "multi_scale_sizes")
+        f"{label} {join_numbers(setting[name])}, "
+        for name, label in OPTION_LABELS.items()
         if setting.get(name) is not None
     )
     work_names = {"train": "training step", "train_cached": "training step on cached features"}
