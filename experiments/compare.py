@@ -48,7 +48,9 @@ def params_from(values: list[str]) -> dict[str, str]:
 def main() -> None:
     """Flags in, a table out."""
     values = flags.FLAGS
-    shared = EvaluationConfig(method="", **common.shared_settings(), options=common.method_options())
+    shared = EvaluationConfig(
+        method="", **common.shared_settings(), options=common.method_options(WinCLIP.options)
+    )
     grid = Grid(
         methods=tuple(METHOD_NAMES.value),
         shots=shots_from(SHOTS.value),

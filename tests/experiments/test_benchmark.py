@@ -25,8 +25,7 @@ from experiments import benchmark
 from vlmad_jax.commands import common
 def measure(setting, dtypes, repeats, seconds, against):
     named = (setting.method, setting.arch, setting.config.vision.patch_size, setting.batch_size)
-    options = setting.options
-    windows = (options.window_sizes, options.window_stride, options.merge_tokens, options.multi_scale_sizes)
+    windows = setting.options.chosen().values()
     flags = (*windows, setting.shots, setting.work, dtypes, repeats, seconds, against)
     return {"seen": [*named, *flags]}
 benchmark.benchmark.run, benchmark.benchmark.table = measure, str

@@ -113,14 +113,12 @@ def numbers_from(name: str, values: Sequence[str]) -> tuple[int, ...]:
     return tuple(map(int, values))
 
 
-def method_options() -> MethodOptions:
-    """The options of the method that the flags choose."""
+def method_options(names: Sequence[str] = OPTIONS) -> MethodOptions:
+    """Return what the flags of `define_method_options` choose."""
     chosen: dict[str, Any] = {}
-    for option in dataclasses.fields(MethodOptions):
-        value = flags.FLAGS[option.name].value if option.name in flags.FLAGS else None
-        if isinstance(value, list):
-            value = sizes_from(option.name, value)
-        chosen[option.name] = value
+    for name in names:
+        value: Any = flags.FLAGS[name].value
+        chosen[name] = sizes_from(name, value) if isinstance(value, list) else value
     return MethodOptions(**chosen)
 
 
@@ -130,7 +128,7 @@ def sizes_from(name: str, values: Sequence[str]) -> tuple[int, ...]:
         return tuple(int(size) for size in values)
     except ValueError:
         sizes = ",".join(values)
-        raise InputError(f"--{name}={sizes} are not whole numbers; give for example 128,192") from None
+        raise InputError(f"--{name}={sizes} are not whole numbers; give for example 2,3") from None
 
 
 def shared_settings() -> dict[str, Any]:
@@ -146,7 +144,7 @@ def shared_settings() -> dict[str, Any]:
     }
 
 
-def config_from_flags(shots: int | Literal["all"] = 0, references: str | None = None) -> EvaluationConfig:
+def config_from_flags(shots: int | Literal["all"] = 0, reference_list: str | None = None) -> EvaluationConfig:
     """The evaluation that the flags ask for."""
     values = flags.FLAGS
     return EvaluationConfig(
@@ -155,7 +153,7 @@ def config_from_flags(shots: int | Literal["all"] = 0, references: str | None = 
         seed=values.seed,
         options=method_options(),
         shots=shots,
-        references=references,
+        reference_list=reference_list,
     )
 
 

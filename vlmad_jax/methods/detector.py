@@ -147,7 +147,7 @@ class Detector(FieldsAlone, abc.ABC):
         return self.clip.compile("vision", self.score_with)
 
 
-def check_finite(scores: Scores, detector: Detector) -> None:
+def check_finite(scores: Scores, detector: Any) -> None:
     """Raises InputError, naming the weights, if a fetched score (B,) or map (B, ...) is NaN or infinite."""
     largest = scores.map.reshape(len(scores.map), -1).max(axis=1, initial=0)  # NaN where there is one
     if not (np.isfinite(scores.image).all() and np.isfinite(largest).all()):
