@@ -205,7 +205,7 @@ def test_products_multiply_in_full(monkeypatch):
 
 @pytest.mark.skipif(not pathlib.Path("/proc/self/statm").exists(), reason="reads its own memory from /proc")
 def test_peak_memory_includes_freed_memory(monkeypatch):
-    monkeypatch.setattr(machine.jax, "default_backend", lambda: "cpu")
+    monkeypatch.setattr(jax, "default_backend", lambda: "cpu")
     held = np.ones(2**26, np.float32)  # 256 MiB
     resident = int(pathlib.Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
     del held
