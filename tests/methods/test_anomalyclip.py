@@ -12,7 +12,7 @@ import pytest
 from tests.golden import case, difference, golden_clip
 from tests.methods.detectors import anomalyclip, prompts_by_name, published_batch, published_prompts
 from vlmad_jax import InputError
-from vlmad_jax.methods import prompt_files
+from vlmad_jax.methods import anomalyclip as module
 
 pytestmark = pytest.mark.usefixtures("as_people_run_it")
 CASE = case("anomalyclip")
@@ -109,7 +109,7 @@ def test_the_authors_file_gives_the_same_parameters(tmp_path):
     ],
 )
 def test_files_of_another_kind_are_refused(changes, message, monkeypatch, tmp_path):
-    learner = dict(prompt_files.read_torch_file(CASE.directory / "prompts.pth")["prompt_learner"])
+    learner = dict(module.read_torch_file(CASE.directory / "prompts.pth")["prompt_learner"])
     content = {"prompt_learner": learner}
     for name, value in changes.items():
         place = content if name in content else learner
@@ -118,7 +118,7 @@ def test_files_of_another_kind_are_refused(changes, message, monkeypatch, tmp_pa
             place["other"] = np.zeros(1)
         else:
             place[name] = value.astype(np.float32)
-    monkeypatch.setattr(prompt_files, "read_torch_file", lambda path: content)
+    monkeypatch.setattr(module, "read_torch_file", lambda path: content)
     with pytest.raises(InputError, match=message) as raised:
         anomalyclip().load_params(tmp_path / "prompts.pth")
     assert str(raised.value).startswith(str(tmp_path / "prompts.pth"))

@@ -17,7 +17,7 @@ from vlmad_jax.backbones.attention import diagonal, kernel
 from vlmad_jax.backbones.checkpoints import hub
 from vlmad_jax.backbones.config import vit
 from vlmad_jax.methods import MethodOptions, method
-from vlmad_jax.methods.detector import blur
+from vlmad_jax.scoring.maps import blur
 
 CASE = case("anomalyclip")
 

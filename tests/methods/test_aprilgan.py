@@ -13,7 +13,7 @@ from vlmad_jax import CLIP, AprilGAN, InputError
 from vlmad_jax.backbones import chunking as chunks
 from vlmad_jax.backbones.config import vit
 from vlmad_jax.methods import aprilgan
-from vlmad_jax.methods.detector import upsample
+from vlmad_jax.scoring.maps import upsample
 from vlmad_jax.scoring.prompts import APRIL_GAN
 
 pytestmark = pytest.mark.usefixtures("as_people_run_it")

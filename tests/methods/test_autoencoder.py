@@ -11,9 +11,8 @@ import pytest
 
 from tests.golden import difference, golden_clip
 from vlmad_jax import InputError
-from vlmad_jax.methods.autoencoder import Autoencoder
-from vlmad_jax.methods.detector import blur, upsample
-from vlmad_jax.methods.variational import elbo_terms, train_autoencoder
+from vlmad_jax.methods.autoencoder import Autoencoder, elbo_terms, train_autoencoder
+from vlmad_jax.scoring.maps import blur, upsample
 from vlmad_jax.synthetic import make_product, render_good
 
 pytestmark = pytest.mark.usefixtures("as_people_run_it")

@@ -12,10 +12,9 @@ from sklearn.covariance import oas
 
 from tests.golden import difference, golden_clip, shallow_clip
 from vlmad_jax import InputError
-from vlmad_jax.methods.cutpaste import CutPaste
-from vlmad_jax.methods.cutpaste_head import Head, hidden, train_head
-from vlmad_jax.methods.detector import blur, upsample
+from vlmad_jax.methods.cutpaste import CutPaste, Head, hidden, train_head
 from vlmad_jax.scoring.gaussian import gaussian, mahalanobis
+from vlmad_jax.scoring.maps import blur, upsample
 from vlmad_jax.synthetic import make_product, render_good, render_pair
 
 PRODUCT = make_product("gear", 0)

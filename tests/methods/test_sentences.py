@@ -12,8 +12,7 @@ from tests.golden import golden_clip, shallow_clip
 from vlmad_jax import AprilGAN, CoOp, InputError, WinCLIP, load_clip
 from vlmad_jax.backbones.tokenizer import cut_sentences, most_tokens, shortened
 from vlmad_jax.inspection.words import Words, with_words
-from vlmad_jax.methods.sentences import check_told_apart
-from vlmad_jax.scoring.prompts import PromptEnsemble
+from vlmad_jax.scoring.prompts import PromptEnsemble, check_told_apart
 
 # Each digit is a token of its own, and 77 are read.
 SHORT, LONG = "nut", " ".join(["nut"] * 60)

@@ -11,7 +11,7 @@ from tests.golden import shallow_clip
 from vlmad_jax import AnomalyCLIP, InputError
 from vlmad_jax.data import load_dataset
 from vlmad_jax.data.images import open_image, resize_image
-from vlmad_jax.data.pasting import KINDS
+from vlmad_jax.synthetic.pasting import KINDS
 from vlmad_jax.training import loop
 from vlmad_jax.training.batches import LabelledImages, batches
 from vlmad_jax.training.feature_store import FeatureCache

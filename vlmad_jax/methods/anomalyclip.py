@@ -16,35 +16,47 @@ from __future__ import annotations
 import dataclasses
 import functools
 import pathlib
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from vlmad_jax.backbones.attention import diagonal, kernel
+from vlmad_jax.backbones.checkpoints.names import unwrapped
+from vlmad_jax.backbones.checkpoints.torch_file import read_torch_file
 from vlmad_jax.backbones.chunking import map_images
 from vlmad_jax.backbones.clip import CLIP
 from vlmad_jax.backbones.images import Array
 from vlmad_jax.backbones.vit import TextTransformer, layer_name
-from vlmad_jax.errors import InputError
-from vlmad_jax.methods.detector import Scores, anomaly_probability, blur, state_cosines, upsample
+from vlmad_jax.errors import InputError, few
+from vlmad_jax.methods.detector import Scores, check_feature_layers, check_range
 from vlmad_jax.methods.learned import (
     Features,
     LearnedDetector,
     Params,
+    few_shapes,
     is_published_backbone,
     quarters,
 )
-from vlmad_jax.methods.limits import check_feature_layers, check_range
-from vlmad_jax.methods.prompt_files import lengths_of, load_authors_prompts
-from vlmad_jax.methods.prompt_learning import embed_sentences, with_context
 from vlmad_jax.scoring.losses import cross_entropy, dice_loss, focal_loss
+from vlmad_jax.scoring.maps import blur, upsample
+from vlmad_jax.scoring.probabilities import anomaly_probability, state_cosines
+from vlmad_jax.scoring.prompts import embed_sentences, with_context
 
 State = dict[str, Any]
 
 TEMPERATURE = 0.07
+REMEDY = "give a checkpoint of AnomalyCLIP's training"
+DEEP = re.compile(r"compound_prompts_text\.(\d+)")
+# Entries of the authors' files that the backbone already holds, or that their code never reads.
+KNOWN = re.compile(
+    r"ctx_(pos|neg)|token_(prefix|suffix)_(pos|neg)|tokenized_prompts_(pos|neg)"
+    r"|compound_prompts_text\.\d+|compound_prompt_projections\.\d+\.(weight|bias)"
+)
 LOCAL_WEIGHT = 4.0  # of the losses of maps
 SENTENCES = ("object.", "damaged object.")  # normal and anomalous, learned tokens before them
 
@@ -280,3 +292,83 @@ class AnomalyCLIP(LearnedDetector):
             (dice_loss(maps[:, n], mask) + dice_loss(1 - maps[:, n], 1 - mask) for n in layers), jnp.zeros(())
         )
         return image + LOCAL_WEIGHT * (focal + dice), {"image": image, "focal": focal, "dice": dice}
+
+
+class Lengths(NamedTuple):
+    """What the prompts in a file were trained with, by the names of AnomalyCLIP's setting."""
+
+    context_length: int
+    deep_depth: int
+    deep_length: int
+
+
+def lengths_of(params: dict[str, Any], deep_length: int) -> Lengths:
+    """The lengths of prompts; `deep_length` where they have no deep tokens that would tell it."""
+    deep = params.get("deep")
+    depth, length = (
+        (1, min(deep_length, len(params["normal"]))) if deep is None else (1 + len(deep), deep.shape[1])
+    )
+    return Lengths(len(params["normal"]), depth, length)
+
+
+def load_authors_prompts(path: pathlib.Path, clip: CLIP) -> dict[str, Any]:
+    """The parameters in a `.pth` file of AnomalyCLIP's code; none "deep" in one that was trained at depth 1.
+
+    Deep tokens are rounded to float16, as that code does whenever it uses them.
+
+    Raises:
+      InputError: a damaged or hostile file; other names than expected; or a file of another backbone.
+    """
+    path = pathlib.Path(path)
+    learner = read_learner(path)
+    deep = sorted((int(match[1]), name) for name in learner if (match := DEEP.fullmatch(name)))
+    names = ["ctx_pos", "ctx_neg", *(f"compound_prompts_text.{n}" for n in range(len(deep)))]
+    wrong = sorted(name for name in learner if not KNOWN.fullmatch(name))
+    missing = [name for name in names if name not in learner]
+    if wrong or missing:
+        also = f"without {few(missing)}" if missing else f"with {few(wrong)}"
+        raise InputError(
+            f"{path}: expected ctx_pos, ctx_neg and compound_prompts_text.0 and on, found "
+            f"{few(sorted(learner))}, {also}; {REMEDY}"
+        )
+    check_backbone(path, learner, clip)
+    rounded = [learner[name].astype(np.float16).astype(np.float32) for _, name in deep]
+    tokens = [learner[name] for name in ("ctx_pos", "ctx_neg")]
+    wrong_shape = any(x.ndim != 4 or x.shape[:2] != (1, 1) for x in tokens)
+    if wrong_shape or any(x.ndim != 2 for x in rounded) or len({x.shape for x in rounded}) > 1:
+        shapes = few_shapes({name: learner[name] for name in names})
+        raise InputError(
+            f"{path}: expected ctx_pos and ctx_neg (1, 1, n, D) and deep tokens (m, D), found "
+            f"{shapes}; {REMEDY}"
+        )
+    params = {
+        name: jnp.asarray(x[0, 0], jnp.float32)
+        for name, x in zip(("normal", "anomalous"), tokens, strict=True)
+    }
+    return params | ({"deep": jnp.asarray(np.stack(rounded))} if rounded else {})
+
+
+def read_learner(path: pathlib.Path) -> dict[str, np.ndarray]:
+    """The named tensors of the prompt learner in a file; InputError where there is none."""
+    content = read_torch_file(path)
+    learner = content.get("prompt_learner") if isinstance(content, dict) else None
+    if not isinstance(learner, dict) or not all(isinstance(x, np.ndarray) for x in learner.values()):
+        found = few(map(str, content)) if isinstance(content, dict) else type(content).__name__
+        raise InputError(
+            f"{path}: expected an entry prompt_learner of named tensors, found {found[:100]}; {REMEDY}"
+        )
+    return unwrapped(learner, "ctx_pos")
+
+
+def check_backbone(path: pathlib.Path, learner: dict[str, np.ndarray], clip: CLIP) -> None:
+    """Raises InputError unless the start token that the file keeps is the backbone's, to float16 rounding."""
+    start = learner.get("token_prefix_pos")
+    if start is None or clip.tokenizer is None:
+        return
+    own = np.asarray(clip.params["text"]["token_embedding"], np.float32)[clip.tokenizer.bos_token_id]
+    if start.shape[-1] != len(own) or np.abs(start.reshape(-1, len(own))[0] - own).max() > 1e-2:
+        raise InputError(
+            f"{path}: was trained with another backbone than {clip.name}: its start token has "
+            f"{start.shape[-1]} numbers that are not those of this one's {len(own)}; "
+            "give the weights it was trained with, openai/clip-vit-large-patch14-336 for the authors' own"
+        )

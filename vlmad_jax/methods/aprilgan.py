@@ -33,7 +33,7 @@ from vlmad_jax.backbones.images import Array, check_images
 from vlmad_jax.backbones.precision import einsum
 from vlmad_jax.backbones.vit import layer_name
 from vlmad_jax.errors import InputError, few
-from vlmad_jax.methods.detector import Scores, anomaly_probability, upsample
+from vlmad_jax.methods.detector import Scores, check_feature_layers
 from vlmad_jax.methods.learned import (
     Features,
     LearnedDetector,
@@ -42,11 +42,11 @@ from vlmad_jax.methods.learned import (
     is_published_backbone,
     quarters,
 )
-from vlmad_jax.methods.limits import check_feature_layers
-from vlmad_jax.methods.sentences import ensemble_sentences
 from vlmad_jax.scoring.losses import dice_loss, focal_loss
+from vlmad_jax.scoring.maps import upsample
 from vlmad_jax.scoring.neighbours import association_scores, normalise
-from vlmad_jax.scoring.prompts import APRIL_GAN, PromptEnsemble
+from vlmad_jax.scoring.probabilities import anomaly_probability
+from vlmad_jax.scoring.prompts import APRIL_GAN, PromptEnsemble, ensemble_sentences
 
 State = dict[str, Any]
 

@@ -30,11 +30,12 @@ from vlmad_jax.backbones.clip import CLIP
 from vlmad_jax.backbones.images import Array
 from vlmad_jax.backbones.vit import TextTransformer
 from vlmad_jax.errors import InputError
-from vlmad_jax.methods.detector import Scores, anomaly_probability, state_cosines, upsample
+from vlmad_jax.methods.detector import Scores, check_range
 from vlmad_jax.methods.learned import Features, LearnedDetector, Params
-from vlmad_jax.methods.limits import check_range
-from vlmad_jax.methods.prompt_learning import embed_sentences, with_context
 from vlmad_jax.scoring.losses import cross_entropy
+from vlmad_jax.scoring.maps import upsample
+from vlmad_jax.scoring.probabilities import anomaly_probability, state_cosines
+from vlmad_jax.scoring.prompts import embed_sentences, with_context
 
 State = dict[str, Any]
 

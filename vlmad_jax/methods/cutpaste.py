@@ -12,22 +12,23 @@ single patches, where the paper trains a second network on crops or looks at gra
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 from typing import Any, ClassVar, NamedTuple
 
+import flax.linen as nn
 import jax
 import numpy as np
 
 from vlmad_jax.backbones.clip import CLIP
 from vlmad_jax.backbones.images import Array
 from vlmad_jax.errors import InputError
-from vlmad_jax.methods.cutpaste_head import Head, hidden, train_head
-from vlmad_jax.methods.detector import Scores
-from vlmad_jax.methods.limits import check_range
+from vlmad_jax.methods.detector import Scores, check_range
 from vlmad_jax.methods.reference import FILL_BATCH, ReferenceDetector
 from vlmad_jax.scoring.gaussian import gaussian, mahalanobis
 
 State = dict[str, Any]
+Params = dict[str, Any]
 
 PASTED = ("patch", "scar")
 # A patch is called defective from this share of changed pixels on, and good only when it has none.
@@ -35,6 +36,8 @@ DEFECTIVE_PATCH = 0.1
 # Patches of one image that the patch head learns from, defective ones first.
 LEARNED_PATCHES = 256
 LEARNING_RATE = 1e-3
+# Rows of a step, as many of every class.
+BATCH = 192
 
 
 class Examples(NamedTuple):
@@ -114,7 +117,7 @@ class CutPaste(ReferenceDetector):
 
         A kind is 0 for good, then 1 + its place in `PASTED`.
         """
-        from vlmad_jax.data.pasting import paste  # imports the renderer
+        from vlmad_jax.synthetic.pasting import paste
 
         rng = np.random.default_rng(self.seed)
         kinds = np.repeat(np.arange(len(PASTED)), self.pasted)
@@ -181,3 +184,72 @@ class CutPaste(ReferenceDetector):
         found = hidden(self.head, state["head"], rows)
         distances = mahalanobis(found, state["centre"], state["whitening"])
         return distances.reshape(features.shape[:-1])
+
+
+class Head(nn.Module):
+    """Features (..., D) -> what is thought of them, "hidden" (..., width), and "logits" (..., C)."""
+
+    width: int
+    classes: int
+
+    @nn.compact
+    def __call__(self, features: jax.Array) -> dict[str, jax.Array]:
+        x = nn.relu(nn.Dense(self.width, name="first")(features))
+        hidden = nn.Dense(self.width, name="second")(x)
+        return {"hidden": hidden, "logits": nn.Dense(self.classes, name="classifier")(nn.relu(hidden))}
+
+
+def train_head(
+    head: Head, features: np.ndarray, labels: np.ndarray, steps: int, learning_rate: float, seed: int
+) -> tuple[Params, np.ndarray]:
+    """Trains a head by Adam and cross-entropy; the rate falls to zero along a cosine.
+
+    Args:
+      head: the classifier.
+      features: float32 (N, D), of about standard deviation 1.
+      labels: int (N,), 0 to C - 1; classes of which there is no row are never seen.
+      steps: of `BATCH` rows, drawn with replacement, as many of every class.
+      learning_rate: of the first step.
+      seed: of the first parameters and the rows.
+
+    Returns:
+      Its parameters, and the loss of every step, (steps,).
+    """
+    present = [np.flatnonzero(labels == label) for label in np.unique(labels)]
+    rng = np.random.default_rng(seed)
+    share = -(-BATCH // len(present))
+    rows = np.concatenate([rng.choice(members, (steps, share)) for members in present], axis=1)
+    key = jax.random.key(seed)
+    params, losses = _fit(head, learning_rate, key, features, labels.astype(np.int32), rows)
+    return params, np.asarray(losses)
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def hidden(head: Head, params: Params, features: jax.Array) -> jax.Array:
+    """What a head thinks of features (N, D): (N, width)."""
+    found: Any = head.apply(params, features)
+    return found["hidden"]
+
+
+@functools.partial(jax.jit, static_argnums=(0, 1))
+def _fit(
+    head: Head, learning_rate: float, key: jax.Array, features: jax.Array, labels: jax.Array, rows: jax.Array
+) -> tuple[Params, jax.Array]:
+    import optax  # takes a tenth of a second to import
+
+    optimizer = optax.adam(optax.cosine_decay_schedule(learning_rate, len(rows)))
+    params: Any = head.init(key, features[:1])
+
+    def loss(params: Params, chosen: jax.Array) -> jax.Array:
+        found: Any = head.apply(params, features[chosen])
+        losses = optax.softmax_cross_entropy_with_integer_labels(found["logits"], labels[chosen])
+        return losses.mean()
+
+    def step(carry: tuple[Params, Any], chosen: jax.Array) -> tuple[tuple[Params, Any], jax.Array]:
+        params, state = carry
+        value, gradient = jax.value_and_grad(loss)(params, chosen)
+        updates, state = optimizer.update(gradient, state, params)
+        return (optax.apply_updates(params, updates), state), value
+
+    (trained, _), losses = jax.lax.scan(step, (params, optimizer.init(params)), rows)
+    return trained, losses

@@ -5,7 +5,7 @@ from __future__ import annotations
 import abc
 import dataclasses
 import functools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar, Literal, NamedTuple, Self
 
 import jax
@@ -13,11 +13,9 @@ import numpy as np
 
 from vlmad_jax.backbones.clip import CLIP
 from vlmad_jax.backbones.images import Array, check_images
-from vlmad_jax.backbones.precision import einsum
 from vlmad_jax.errors import InputError
 from vlmad_jax.methods.options import MethodOptions
 from vlmad_jax.runtime.pickling import FieldsAlone
-from vlmad_jax.scoring.neighbours import normalise
 
 
 class Scores(NamedTuple):
@@ -157,45 +155,18 @@ def check_finite(scores: Scores, detector: Detector) -> None:
         )
 
 
-def state_cosines(features: jax.Array, text_features: jax.Array) -> jax.Array:
-    """Cosines of features with the normal and the anomalous text: (..., E), (2, E) -> (..., 2)."""
-    rows = normalise(features).reshape(-1, features.shape[-1])
-    return einsum("ne,ce->nc", rows, normalise(text_features)).reshape(*features.shape[:-1], 2)
+def check_range(name: str, value: int, least: int, most: int | None) -> None:
+    """Raises InputError, naming what does not fit the backbone."""
+    if value < least or (most is not None and value > most):
+        limit = f"{least} or more" if most is None else f"{least} to {most}"
+        raise InputError(f"{name} {value} does not fit this backbone; give {limit}")
 
 
-def anomaly_probability(features: jax.Array, text_features: jax.Array, temperature: float) -> jax.Array:
-    """softmax(cos(feature, text) / temperature) of the anomalous text: (..., E), (2, E) -> (...), 0 to 1.
-
-    `text_features` are normal, then anomalous. Jeong et al. 2023, "WinCLIP", equation 1.
-    """
-    return jax.nn.softmax(state_cosines(features, text_features) / temperature, axis=-1)[..., 1]
-
-
-def upsample(patch_map: jax.Array, size: tuple[int, int], align_corners: bool = False) -> jax.Array:
-    """Bilinear upsampling, (B, rows, columns) -> (B, *size): half-pixel centres, or corner on corner."""
-    shape, precision = (patch_map.shape[0], *size), jax.lax.Precision.HIGHEST
-    if not align_corners or min(patch_map.shape[1:]) == 1:  # a single patch has no corners apart
-        return jax.image.resize(patch_map, shape, "linear", antialias=False, precision=precision)
-    scale = np.array(
-        [(new - 1) / max(old - 1, 1) for new, old in zip(size, patch_map.shape[1:], strict=True)]
-    )
-    return jax.image.scale_and_translate(
-        patch_map, shape, (1, 2), scale, 0.5 - 0.5 * scale, "linear", antialias=False, precision=precision
-    )
-
-
-def blur(maps: jax.Array, sigma: float) -> jax.Array:
-    """Gaussian blur of maps (B, S, S), equal to scipy's `gaussian_filter` with its truncation and reflection.
-
-    A blur is linear, so the filter of one axis is the matrix that scipy makes of the identity.
-    """
-    if not sigma:
-        return maps
-    from scipy.ndimage import gaussian_filter1d  # takes a quarter of a second to import
-
-    rows, columns = (
-        gaussian_filter1d(np.eye(side, dtype=np.float64), sigma, axis=0).astype(np.float32)
-        for side in maps.shape[1:]
-    )
-    down = einsum("ts,bsu->btu", rows, maps)
-    return einsum("btu,vu->btv", down, columns)
+def check_feature_layers(clip: CLIP, image_size: int, feature_layers: Sequence[int]) -> None:
+    """Raises InputError unless image size and feature layers, counted from 1, fit the backbone."""
+    vision = clip.config.vision
+    check_range("image_size", image_size, vision.patch_size, None)
+    for layer in feature_layers:
+        check_range("feature layer", layer, 1, vision.layers)
+    if not feature_layers or len(set(feature_layers)) < len(feature_layers):
+        raise InputError(f"feature layers {feature_layers} have to be one or more, each once")

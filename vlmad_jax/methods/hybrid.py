@@ -21,10 +21,11 @@ import jax.numpy as jnp
 from vlmad_jax.backbones.clip import CLIP
 from vlmad_jax.backbones.images import Array
 from vlmad_jax.methods.anomalyclip import AnomalyCLIP
-from vlmad_jax.methods.detector import Detector, Scores, upsample
+from vlmad_jax.methods.detector import Detector, Scores
 from vlmad_jax.methods.learned import Params
 from vlmad_jax.methods.options import MethodOptions
 from vlmad_jax.methods.winclip import WinCLIP
+from vlmad_jax.scoring.maps import upsample
 
 State = dict[str, Any]
 

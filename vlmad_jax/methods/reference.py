@@ -15,8 +15,8 @@ from vlmad_jax.backbones.chunking import map_images
 from vlmad_jax.backbones.clip import CLIP
 from vlmad_jax.backbones.images import Array, check_images
 from vlmad_jax.backbones.vit import layer_name
-from vlmad_jax.methods.detector import Detector, blur, upsample
-from vlmad_jax.methods.limits import check_feature_layers
+from vlmad_jax.methods.detector import Detector, check_feature_layers
+from vlmad_jax.scoring.maps import blur, upsample
 
 Features = dict[str, Any]
 

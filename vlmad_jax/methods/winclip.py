@@ -27,11 +27,12 @@ import numpy as np
 from vlmad_jax.backbones.clip import CLIP
 from vlmad_jax.backbones.images import Array, check_images
 from vlmad_jax.errors import InputError
-from vlmad_jax.methods.detector import Detector, Scores, anomaly_probability, upsample
+from vlmad_jax.methods.detector import Detector, Scores
 from vlmad_jax.methods.options import MethodOptions
-from vlmad_jax.methods.sentences import ensemble_sentences
+from vlmad_jax.scoring.maps import upsample
 from vlmad_jax.scoring.neighbours import association_scores, normalise
-from vlmad_jax.scoring.prompts import WINCLIP, PromptEnsemble
+from vlmad_jax.scoring.probabilities import anomaly_probability
+from vlmad_jax.scoring.prompts import WINCLIP, PromptEnsemble, ensemble_sentences
 from vlmad_jax.scoring.windows import harmonic_aggregation, harmonic_mean, map_windows, sliding_windows
 
 State = dict[str, Any]

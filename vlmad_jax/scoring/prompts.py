@@ -2,7 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from vlmad_jax.backbones.clip import CLIP
+from vlmad_jax.backbones.tokenizer import shortened
+from vlmad_jax.errors import InputError
 
 
 @dataclass(frozen=True)
@@ -120,3 +129,58 @@ APRIL_GAN = PromptEnsemble(
         "this is one {} in the scene.",
     ),
 )
+
+
+def ensemble_sentences(clip: CLIP, prompts: PromptEnsemble, object_name: str) -> tuple[list[str], list[str]]:
+    """The normal and the anomalous sentences of an object; InputError as `check_told_apart` raises."""
+    normal, anomalous = prompts.normal(object_name), prompts.anomalous(object_name)
+    check_told_apart(clip, normal, anomalous)
+    return normal, anomalous
+
+
+def check_told_apart(clip: CLIP, normal: Sequence[str], anomalous: Sequence[str]) -> None:
+    """Raises InputError if a normal and an anomalous sentence are the same where they are cut."""
+    sentences = [*normal, *anomalous]
+    cut = set(clip.cut(sentences))
+    if not cut:
+        return
+    rows = [row.tobytes() for row in clip.token_ids(sentences)]
+    known = dict(zip(rows[: len(normal)], normal, strict=True))
+    for row, sentence in zip(rows[len(normal) :], anomalous, strict=True):
+        if row in known and {sentence, known[row]} & cut:
+            raise InputError(
+                f"{shortened(known[row])} and {shortened(sentence)} are the same once they are cut at "
+                f"{clip.config.text.context_length} tokens; give a shorter name or shorter words"
+            )
+
+
+def embed_sentences(clip: CLIP, sentences: Sequence[str], context_length: int) -> dict[str, Any]:
+    """What is frozen of N sentences that follow n learned tokens.
+
+    Args:
+      clip: the backbone.
+      sentences: what follows the learned tokens, normal and anomalous by turns: "object.", "damaged object."
+      context_length: n.
+
+    Returns:
+      "tokens" (N, T, D), embedded, with room for the learned ones after the start token, and "end" (N,), the
+      places of the end tokens.
+
+    Raises:
+      InputError: a backbone without a tokenizer, or a normal and an anomalous sentence that are the same
+        where they are cut.
+    """
+    filled = ["X " * context_length + sentence for sentence in sentences]
+    check_told_apart(clip, filled[::2], filled[1::2])
+    clip.tell_of_cut(filled)
+    token_ids = clip.token_ids(filled)
+    table = jnp.asarray(clip.params["text"]["token_embedding"], jnp.float32)
+    return {
+        "tokens": table[token_ids],
+        "end": jnp.argmax(jnp.asarray(token_ids) == clip.config.text.eos_token_id, axis=-1),
+    }
+
+
+def with_context(tokens: jax.Array, learned: jax.Array) -> jax.Array:
+    """The sentences (N, T, D) with the learned tokens (N, n, D) in the room that was left for them."""
+    return jnp.concatenate([tokens[:, :1], learned, tokens[:, 1 + learned.shape[1] :]], axis=1)

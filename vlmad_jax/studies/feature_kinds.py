@@ -8,8 +8,10 @@ from dataclasses import dataclass
 import jax
 import jax.numpy as jnp
 
-from vlmad_jax.methods.detector import Scores, anomaly_probability, upsample
+from vlmad_jax.methods.detector import Scores
 from vlmad_jax.methods.winclip import Features, State, WinCLIP
+from vlmad_jax.scoring.maps import upsample
+from vlmad_jax.scoring.probabilities import anomaly_probability
 from vlmad_jax.scoring.windows import harmonic_aggregation
 
 

@@ -12,9 +12,9 @@ import numpy as np
 
 from vlmad_jax.data import DataSet, Sample
 from vlmad_jax.data.images import open_image, resize_image
-from vlmad_jax.data.pasting import KINDS, paste
 from vlmad_jax.data.pipeline import ReadRow, Row
 from vlmad_jax.errors import InputError
+from vlmad_jax.synthetic.pasting import KINDS, paste
 from vlmad_jax.training.batches import LabelledImages
 
 # Samples made of one good image: as it is and mirrored, each without and with a defect.
