@@ -21,7 +21,6 @@ SENTENCES = ["a photo of a bottle.", "a photo of a damaged bottle."]
 def keeping(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("VLMAD_JAX_CACHE", str(tmp_path / "cache"))
     monkeypatch.setenv("VLMAD_JAX_KEEP", "1")
-    monkeypatch.setattr("vlmad_jax.backbones.clip.keep_programs", lambda weights: None)
 
 
 @pytest.fixture

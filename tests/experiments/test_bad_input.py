@@ -84,7 +84,7 @@ FLAGS = {
     "fewer than no tokens": ("--merge_tokens=-1", "--merge_tokens=-1: merge_tokens -1 is below 0; give 0"),
     "a view that patches do not divide": (
         "--multi_scale_sizes=44",
-        "--multi_scale_sizes=44: multi-scale size 44 is not a multiple of a patch's 8 pixels",
+        "--multi_scale_sizes=44: multi-scale size 44 is not a multiple of the patch size of 8 pixels",
     ),
     "no window": ("--window_sizes=", "--window_sizes=: no window size; give at least one"),
     "windows that are no numbers": (

@@ -49,7 +49,7 @@ def pixel_map(patch_scores: np.ndarray, size: int) -> np.ndarray:
 def states_have_one_shape(detector: ReferenceDetector) -> bool:
     """Whether two kinds of object, known by as many images, have states of one shape, float32."""
     shapes = [
-        {name: (x.shape, str(x.dtype)) for name, x in detector.prepare(str(k), images).items()}
+        {name: (x.shape, str(x.dtype)) for name, x in detector.prepare(str(k), images)._asdict().items()}
         for k, images in enumerate((GOOD[:2], IMAGES[:2]))
     ]
     return shapes[0] == shapes[1] and all(dtype == "float32" for _, dtype in shapes[0].values())

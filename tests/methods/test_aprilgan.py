@@ -64,7 +64,7 @@ def test_text_features():
 
 @pytest.mark.parametrize("n", range(4))
 def test_tokens(n):
-    patches = detector()._extract(IMAGES)["patches"]
+    patches = detector()._extract(IMAGES).patches
     assert difference(patches[0, n], CASE.arrays[f"hidden_state_{n}"][1:]) <= FEATURES
 
 
@@ -110,8 +110,8 @@ def test_images_in_chunks_are_the_same(monkeypatch):
     whole = detector()._extract(IMAGES)
     monkeypatch.setattr(chunks, "chunk_tokens", lambda: 130)
     parts = dataclasses.replace(detector())._extract(IMAGES)
-    for name in whole:
-        assert difference(parts[name], whole[name]) <= 5e-6  # of numbers up to 10
+    for part, other in zip(parts, whole, strict=True):
+        assert difference(part, other) <= 5e-6  # of numbers up to 10
 
 
 def test_corner_on_corner():

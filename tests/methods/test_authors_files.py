@@ -74,7 +74,7 @@ def test_a_file_without_deep_tokens_has_the_features_of_its_context(tmp_path):
     known = {"ctx_pos": table[None, None], "ctx_neg": table[None, None]}
     path = pickled(tmp_path / "epoch_15.pth", "prompt_learner", known)
     detector, params = AnomalyCLIP.from_options(clip, MethodOptions(params=str(path)))
-    text = detector.prepare(params=params)["text"]
+    text = detector.prepare(params=params).text
     sentences = [f"{words} object.", f"{words} damaged object."]
     assert difference(text, clip.encode_text(sentences)) <= 2e-5
 
@@ -142,7 +142,7 @@ def test_learned_numbers_that_are_not_finite(tmp_path):
     broken["ctx_neg"][0, 0, 3, 4] = np.nan
     path = pickled(tmp_path / "a.pth", "prompt_learner", broken)
     message = refusal(AnomalyCLIP.from_options, golden_clip("winclip"), MethodOptions(params=str(path)))
-    assert message.startswith(f"{path}: anomalous hold numbers that are not finite; ")
+    assert message.startswith(f"{path}: anomalous have numbers that are not finite; ")
 
 
 def test_fit_with_a_file_of_other_lengths(tmp_path, weights, capsys):

@@ -12,7 +12,7 @@ from sklearn.covariance import oas
 
 from tests.golden import difference, golden_clip, shallow_clip
 from vlmad_jax import InputError
-from vlmad_jax.methods.cutpaste import CutPaste, Head, hidden, train_head
+from vlmad_jax.methods.cutpaste import CutPaste, Head, head_features, train_head
 from vlmad_jax.scoring.gaussian import gaussian, mahalanobis
 from vlmad_jax.scoring.maps import blur, upsample
 from vlmad_jax.synthetic import make_product, render_good, render_pair
@@ -63,8 +63,8 @@ def test_a_head_learns_and_shows_every_class_as_often() -> None:
     assert 0.8 < losses[0] < 2.5  # about log 3
     assert losses[-10:].mean() < 0.3
     found = jax.jit(Head(8, 3).apply)(params, features)
-    np.testing.assert_allclose(found["hidden"], hidden(Head(8, 3), params, features), rtol=1e-5)
-    predicted = np.asarray(found["logits"]).argmax(axis=1)
+    np.testing.assert_allclose(found.features, head_features(Head(8, 3), params, features), rtol=1e-5)
+    predicted = np.asarray(found.logits).argmax(axis=1)
     assert all((predicted == labels)[labels == k].mean() > 0.85 for k in range(3))
 
 
@@ -84,8 +84,8 @@ def test_what_the_heads_learn_from() -> None:
     images, patches = detector().examples(good())
     assert images.features.shape == (27, detector().clip.config.embed_dim)
     assert len(patches.labels) == len(patches.features) == (labels >= 0).sum()
-    assert patches.good.sum() == 3 * 64
-    assert not patches.labels[patches.good].any()
+    assert patches.normal.sum() == 3 * 64
+    assert not patches.labels[patches.normal].any()
     for kind in range(3):
         assert (patches.labels == kind).sum() == (labels == kind).sum() > 0
 
@@ -94,14 +94,14 @@ def test_scores_are_distances_of_what_the_heads_think() -> None:
     scores = detector().score(state(), good())
     features = jax.device_get(detector()._extract(good()))
     expected = {}
-    for name, rows in (("image", features["image"]), ("patches", features["patches"].reshape(3 * 64, -1))):
-        part = state()[name]
-        x = (rows.astype(np.float64) - part["mean"]) / part["scale"]
-        layers = part["head"]["params"]
+    for name, rows in (("image", features.image), ("patches", features.patches.reshape(3 * 64, -1))):
+        part = getattr(state(), name)
+        x = (rows.astype(np.float64) - part.mean) / part.scale
+        layers = part.head["params"]
         x = np.maximum(x @ layers["first"]["kernel"] + layers["first"]["bias"], 0)
         x = x @ layers["second"]["kernel"] + layers["second"]["bias"]
-        precision = part["whitening"].astype(np.float64) @ part["whitening"].T
-        apart = x - part["centre"]
+        precision = part.whitening.astype(np.float64) @ part.whitening.T
+        apart = x - part.centre
         expected[name] = np.sqrt(np.einsum("nd,de,ne->n", apart, precision, apart))
     # Features of the image and of patches differ by 1e-5 between programs, and are divided by small scales.
     np.testing.assert_allclose(scores.image, expected["image"], rtol=1e-3)
@@ -138,7 +138,7 @@ def test_the_same_seed_gives_the_same_scores() -> None:
 
 
 def test_bad_input() -> None:
-    with pytest.raises(InputError, match="cutpaste knows a product by good images of it alone"):
+    with pytest.raises(InputError, match="cutpaste needs reference images"):
         detector().prepare("gear")
     with pytest.raises(InputError, match="references are uint8"):
         detector().prepare("gear", good()[:, :32])

@@ -46,7 +46,7 @@ def test_scores_are_the_parents_parts():
     clip_grid = detector().winclip.grid
     parent = shallow_anomalyclip().score(shallow_anomalyclip().prepare(params=params()), IMAGES)
     state = detector().prepare("nut", params=params())
-    text = np.asarray(state["text"], np.float64)
+    text = np.asarray(state.text, np.float64)
     scales = [np.tile(np.asarray(parent.image, np.float64)[:, None, None], (1, *clip_grid))]
     scores, windows = window_scores(text, 3)
     patches = [
@@ -67,7 +67,7 @@ def test_scores_are_the_parents_parts():
 
 def test_settings_and_what_it_cannot_do():
     assert detector().setting == shallow_anomalyclip().setting | {"window_sizes": [3]}
-    with pytest.raises(InputError, match="hybrid takes no good samples"):
+    with pytest.raises(InputError, match="hybrid takes no reference images"):
         detector().prepare("nut", IMAGES, params())
     with pytest.raises(InputError, match="needs learned prompts"):
         detector().prepare("nut")

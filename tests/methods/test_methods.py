@@ -25,10 +25,12 @@ def test_names():
 def test_good_samples_that_are_missing_or_of_no_use_are_refused(name):
     detector = METHODS[name].for_backbone(golden_clip("winclip"))
     if detector.references == "always":
-        with pytest.raises(InputError, match=rf"{name} knows a product by good images .* --shots=4"):
+        with pytest.raises(InputError, match=rf"{name} needs reference images; .* --shots=4"):
             detector.prepare("nut")
     if detector.references == "never":
-        with pytest.raises(InputError, match=rf"{name} takes no good samples; use experiments\.zero_shot"):
+        with pytest.raises(
+            InputError, match=rf"{name} takes no reference images; use experiments\.zero_shot"
+        ):
             detector.prepare("nut", GOOD, {})
     METHODS[name].check_references(given=detector.references != "never")
     if detector.references == "if given":

@@ -73,7 +73,7 @@ def test_settings_that_do_not_fit_are_refused(wrong, message):
 
 
 def test_what_it_needs_is_said():
-    with pytest.raises(InputError, match=r"padim knows a product by good images .* experiments\.few_shot"):
+    with pytest.raises(InputError, match=r"padim needs reference images; .* experiments\.few_shot"):
         detector().prepare("bottle")
 
 

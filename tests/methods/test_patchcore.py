@@ -57,7 +57,7 @@ def test_the_papers_equations():
     state = detector().prepare("bottle", GOOD[:2])
     good = averaged(features()["good"][:2])
     memory = coreset(good.reshape(-1, good.shape[-1]), 13)
-    np.testing.assert_allclose(state["memory"], memory, **CLOSE)
+    np.testing.assert_allclose(state.memory, memory, **CLOSE)
     scores = detector().score(state, IMAGES)
     image, maps = expected(memory)
     np.testing.assert_allclose(scores.image, image, **CLOSE)
@@ -69,7 +69,7 @@ def test_one_image_and_a_memory_of_one_feature():
     alone = dataclasses.replace(detector(), coreset_share=1e-6)
     state = alone.prepare("bottle", GOOD[:1])
     good = averaged(features()["good"][:1])[0]
-    np.testing.assert_allclose(state["memory"], coreset(good, 1), **CLOSE)
+    np.testing.assert_allclose(state.memory, coreset(good, 1), **CLOSE)
     image, maps = expected(coreset(good, 1))
     scores = alone.score(state, IMAGES)
     np.testing.assert_allclose(scores.image, image, **CLOSE)
@@ -122,9 +122,9 @@ def test_settings_that_do_not_fit_are_refused(wrong, message):
 
 
 def test_what_it_needs_is_said():
-    with pytest.raises(InputError, match=r"patchcore knows a product by good images .* experiments\.few_"):
+    with pytest.raises(InputError, match=r"patchcore needs reference images; .* experiments\.few_"):
         detector().prepare("bottle")
-    with pytest.raises(InputError, match="patchcore learns no parameters but was given kernel"):
+    with pytest.raises(InputError, match="patchcore learns no parameters but got kernel"):
         detector().prepare("bottle", GOOD, {"kernel": np.zeros(1)})
     with pytest.raises(InputError, match=r"references are uint8 \[4, 32, 32, 3\]"):
         detector().prepare("bottle", GOOD[:, :32, :32])

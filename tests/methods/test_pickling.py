@@ -41,7 +41,7 @@ def test_a_backbone_in_any_precision(dtype):
     for other in (pickle.loads(pickle.dumps(clip)), copy.deepcopy(clip)):
         assert other.fingerprint == clip.fingerprint
         assert (other.config, other.dtype, other.name) == (clip.config, clip.dtype, clip.name)
-        assert other.cut(["a nut"]) == []
+        assert other.truncated(["a nut"]) == []
 
 
 @pytest.mark.parametrize("name", METHODS)

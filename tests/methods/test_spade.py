@@ -52,7 +52,7 @@ def test_what_does_not_fit_is_refused():
         dataclasses.replace(detector(), neighbours=0)
     with pytest.raises(InputError, match="feature layer 0 does not fit"):
         dataclasses.replace(detector(), feature_layers=(0,))
-    with pytest.raises(InputError, match=r"spade knows a product by good images .* experiments\.few_shot"):
+    with pytest.raises(InputError, match=r"spade needs reference images; .* experiments\.few_shot"):
         detector().prepare("bottle")
 
 

@@ -10,6 +10,7 @@ from tests.golden import difference, shallow_clip
 from tests.methods.detectors import IMAGES, REFERENCES, apart, shallow_winclip, winclip
 from vlmad_jax import WinCLIP
 from vlmad_jax.backbones import clip as model
+from vlmad_jax.methods.winclip import Memory, State
 from vlmad_jax.scoring import windows
 
 
@@ -20,9 +21,9 @@ def test_features_do_not_depend_on_whether_patches_are_asked_for():
         detector.clip.compile("vision", functools.partial(detector.extract, patches=patches))(IMAGES)
         for patches in (False, True)
     )
-    assert set(with_patches) - set(without) == {"patches"}
-    assert difference(without["image"], with_patches["image"]) <= 3e-6  # embeddings of size 5
-    assert difference(without["windows"][0], with_patches["windows"][0]) <= 3e-6
+    assert without.patches is None
+    assert difference(without.image, with_patches.image) <= 3e-6  # embeddings of size 5
+    assert difference(without.windows[0], with_patches.windows[0]) <= 3e-6
 
 
 def shapes(state):
@@ -47,10 +48,10 @@ def test_state_of_references():
     """One good image more lengthens the memory and changes nothing before."""
     detector = winclip()
     state = detector.prepare("bottle", REFERENCES)
-    memory = {"patches": (2 * 64, 128), "windows": ((2 * 49, 48), (2 * 36, 48))}
-    assert jax.tree.map(np.shape, state) == {"text": (2, 48), "memory": memory}
-    first = detector.prepare("bottle", REFERENCES[:1])["memory"]
-    for one, both in zip(jax.tree.leaves(first), jax.tree.leaves(state["memory"]), strict=True):
+    memory = Memory((2 * 64, 128), ((2 * 49, 48), (2 * 36, 48)))
+    assert jax.tree.map(np.shape, state) == State((2, 48), memory)
+    first = detector.prepare("bottle", REFERENCES[:1]).memory
+    for one, both in zip(jax.tree.leaves(first), jax.tree.leaves(state.memory), strict=True):
         np.testing.assert_array_equal(one, both[: len(both) // 2])
 
 

@@ -53,7 +53,7 @@ def test_the_plain_loops_choice():
 def test_groups_and_chunks_change_nothing(candidates, together, rows, fresh, monkeypatch):
     features = clustered(10)
     monkeypatch.setattr(coreset, "CANDIDATES", candidates)
-    monkeypatch.setattr(coreset, "TAKEN_TOGETHER", together)
+    monkeypatch.setattr(coreset, "GROUP_SIZE", together)
     monkeypatch.setattr(coreset, "CHUNK_ROWS", rows)
     assert greedy_coreset(features, 150).tolist() == plain(features, 150)
 
@@ -91,5 +91,5 @@ def test_features_that_are_no_numbers_do_not_hang():
 
 @pytest.mark.parametrize("count", [0, 5])
 def test_a_count_that_does_not_fit_is_refused(count):
-    with pytest.raises(InputError, match=f"cannot keep {count} of 4 features; give 1 to 4"):
+    with pytest.raises(InputError, match=f"cannot select {count} of 4 features; give 1 to 4"):
         greedy_coreset(np.ones((4, 2), np.float32), count)

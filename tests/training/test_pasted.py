@@ -87,10 +87,8 @@ def test_cached_features_are_those_of_the_same_images(images: PastedImages, fold
         for name in ("mask", "label", "class_id"):
             np.testing.assert_array_equal(cached[name], read[name])
         expected = encode(read["image"])
-        for name, x in cached["features"].items():
-            np.testing.assert_allclose(
-                x.astype(np.float32), expected[name], rtol=2**-8, atol=1e-4 * np.abs(expected[name]).max()
-            )
+        for x, y in zip(cached["features"], expected, strict=True):
+            np.testing.assert_allclose(x.astype(np.float32), y, rtol=2**-8, atol=1e-4 * np.abs(y).max())
     kinds = [images, dataclasses.replace(images, seed=4)]
     kinds.append(LabelledImages(*fields(images)))
     places = {FeatureCache.of(detector, dataset, kind, 0).store.directory for kind in kinds}

@@ -25,19 +25,20 @@ from vlmad_jax.backbones.text_cache import kept_embeddings, parameters_digest
 from vlmad_jax.backbones.tokenizer import (
     SavedTokenizer,
     check_tokens,
-    cut_sentences,
     load_tokenizer,
     shortened,
     tokenize,
+    truncated_sentences,
 )
 from vlmad_jax.backbones.vit import CLIPModule, TextTransformer, VisionTransformer
 from vlmad_jax.errors import InputError
 from vlmad_jax.runtime.cache import is_kept
-from vlmad_jax.runtime.compilation_cache import keep_programs
 from vlmad_jax.runtime.files import write_json
 from vlmad_jax.runtime.fingerprint import fingerprint
 from vlmad_jax.runtime.notices import notice
 from vlmad_jax.runtime.pickling import FieldsAlone
+
+Variables = dict[str, Any]  # the variables of a Flax module, {"params": ...}
 
 # Sentences encoded at a time: prompt ensembles of any size then compile once for each length.
 TEXT_CHUNK = 128
@@ -93,6 +94,11 @@ class CLIP(FieldsAlone):
         if constant_bytes(self.params[tower]):
             return jax.jit(functools.partial(function, variables))
         return functools.partial(jax.jit(function), place(variables))
+
+    @property
+    def constant_bytes(self) -> int:
+        """The largest number of bytes of weights that `compile` puts into one program as constants."""
+        return max(constant_bytes(self.params[tower]) for tower in ("vision", "text"))
 
     @functools.cached_property
     def _encode_image(self) -> Callable[[Array], jax.Array]:
@@ -152,7 +158,7 @@ class CLIP(FieldsAlone):
             raise InputError(f"{sentences!r} is one string; give a list of sentences")
         if not sentences:
             raise InputError("no sentence to encode; give at least one")
-        self.tell_of_cut(sentences)
+        self.warn_of_truncation(sentences)
         if not is_kept() or not isinstance(self.tokenizer, SavedTokenizer):
             return self._embed_sentences(sentences)
         setting = f"{self.tokenizer.digest} {self._text_setting}"
@@ -175,13 +181,13 @@ class CLIP(FieldsAlone):
         check_tokens(tokenizer, sentences, token_ids, text.vocab_size, text.eos_token_id, self.name)
         return token_ids
 
-    def cut(self, sentences: Sequence[str]) -> list[str]:
+    def truncated(self, sentences: Sequence[str]) -> list[str]:
         """The sentences that have more tokens than the model reads; InputError without a tokenizer."""
-        return cut_sentences(self._own_tokenizer, sentences, self.config.text.context_length)
+        return truncated_sentences(self._own_tokenizer, sentences, self.config.text.context_length)
 
-    def tell_of_cut(self, sentences: Sequence[str]) -> None:
+    def warn_of_truncation(self, sentences: Sequence[str]) -> None:
         """Gives notice of sentences that are cut, once of the same ones."""
-        if cut := self.cut(sentences):
+        if cut := self.truncated(sentences):
             length = self.config.text.context_length
             message = (
                 f"{len(cut)} of {len(sentences)} sentences are cut at {length} tokens, the first is "
@@ -222,7 +228,6 @@ def load_clip(path_or_hub_id: str | pathlib.Path, dtype: str = "float32") -> CLI
     config, end = read_config(path, layout), stated_end(path, layout)
     tensors = read_tensors(directory, layout)
     params = weights.load_params(tensors, config, layout, str(directory))
-    keep_programs(max(constant_bytes(params[tower]) for tower in ("vision", "text")))
     tokenizer, end = load_tokenizer(directory, config.text.vocab_size, end)
     text = dataclasses.replace(config.text, eos_token_id=end)
     return CLIP(

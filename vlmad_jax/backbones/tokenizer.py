@@ -171,7 +171,7 @@ def tokenize(tokenizer: Any, sentences: Sequence[str], context_length: int, leng
     return token_ids
 
 
-def cut_sentences(tokenizer: Any, sentences: Sequence[str], context_length: int) -> list[str]:
+def truncated_sentences(tokenizer: Any, sentences: Sequence[str], context_length: int) -> list[str]:
     """The sentences of more tokens than the context length."""
     # Most sentences are too short whatever their words: the tokenizer is not even loaded for them.
     long = [sentence for sentence in sentences if most_tokens(sentence) > context_length]

@@ -75,9 +75,9 @@ class Attention(nn.Module):
         self.query, self.key, self.value, self.out = (Linear(self.width, self.dtype) for _ in range(4))
 
     def __call__(self, x: jax.Array, attention: str | Kernel, queries: int | None = None) -> jax.Array:
-        return self.answer(attention, *self.ask(x, queries))
+        return self.attend(attention, *self.project(x, queries))
 
-    def ask(self, x: jax.Array, queries: int | None = None) -> tuple[jax.Array, jax.Array, jax.Array]:
+    def project(self, x: jax.Array, queries: int | None = None) -> tuple[jax.Array, jax.Array, jax.Array]:
         """Tokens (B, T, D) -> queries of the first ones, keys and values, (B, H, T, D/H) each."""
 
         def heads(y: jax.Array) -> jax.Array:
@@ -86,7 +86,7 @@ class Attention(nn.Module):
 
         return heads(self.query(x[:, :queries])), heads(self.key(x)), heads(self.value(x))
 
-    def answer(self, attention: str | Kernel, q: jax.Array, k: jax.Array, v: jax.Array) -> jax.Array:
+    def attend(self, attention: str | Kernel, q: jax.Array, k: jax.Array, v: jax.Array) -> jax.Array:
         """What the kernel makes of them, (B, Q, D)."""
         out = kernel(attention)(q, k, v)
         return self.out(out.swapaxes(1, 2).reshape(*out.shape[:1], -1, self.width))
@@ -131,8 +131,8 @@ class Block(nn.Module):
 
     def merging(self, x: jax.Array, sizes: jax.Array, number: int) -> tuple[jax.Array, jax.Array]:
         """The block with a number of tokens merged, and the sizes of those left; see `backbones.merging`."""
-        q, k, v = self.attention.ask(self.ln_1(x))
-        x = x + self.attention.answer(proportional(sizes), q, k, v)
+        q, k, v = self.attention.project(self.ln_1(x))
+        x = x + self.attention.attend(proportional(sizes), q, k, v)
         x, sizes = merge_tokens(x, k.astype(jnp.float32).mean(axis=1), sizes, number)
         return x + self.mlp(self.ln_2(x)), sizes
 
@@ -140,9 +140,9 @@ class Block(nn.Module):
         self, x: jax.Array, attention: str | Kernel, queries: int | None = None
     ) -> tuple[jax.Array, jax.Array]:
         """The block with CLIP's own attention, and what attention of another kernel would have added to x."""
-        q, k, v = self.attention.ask(self.ln_1(x))
-        added = self.attention.answer(attention, q, k, v)
-        x = x[:, :queries] + self.attention.answer("qk", q[:, :, :queries], k, v)
+        q, k, v = self.attention.project(self.ln_1(x))
+        added = self.attention.attend(attention, q, k, v)
+        x = x[:, :queries] + self.attention.attend("qk", q[:, :, :queries], k, v)
         return x + self.mlp(self.ln_2(x)), added
 
 

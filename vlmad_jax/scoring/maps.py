@@ -1,4 +1,4 @@
-"""Maps of patches to maps of pixels: upsampling and blurring."""
+"""Upsampling and blurring of maps."""
 
 from __future__ import annotations
 
@@ -9,9 +9,13 @@ from vlmad_jax.backbones.precision import einsum
 
 
 def upsample(patch_map: jax.Array, size: tuple[int, int], align_corners: bool = False) -> jax.Array:
-    """Bilinear upsampling, (B, rows, columns) -> (B, *size): half-pixel centres, or corner on corner."""
+    """Upsample maps bilinearly: (B, rows, columns) -> (B, *size).
+
+    Patches have half-pixel centres. With `align_corners`, the centres of the corner patches lie on the corner
+    pixels.
+    """
     shape, precision = (patch_map.shape[0], *size), jax.lax.Precision.HIGHEST
-    if not align_corners or min(patch_map.shape[1:]) == 1:  # a single patch has no corners apart
+    if not align_corners or min(patch_map.shape[1:]) == 1:  # a single patch has no two corners to align
         return jax.image.resize(patch_map, shape, "linear", antialias=False, precision=precision)
     scale = np.array(
         [(new - 1) / max(old - 1, 1) for new, old in zip(size, patch_map.shape[1:], strict=True)]
@@ -22,9 +26,9 @@ def upsample(patch_map: jax.Array, size: tuple[int, int], align_corners: bool = 
 
 
 def blur(maps: jax.Array, sigma: float) -> jax.Array:
-    """Gaussian blur of maps (B, S, S), equal to scipy's `gaussian_filter` with its truncation and reflection.
+    """Blur maps (B, height, width) as scipy's `gaussian_filter` does, with its truncation and reflection.
 
-    A blur is linear, so the filter of one axis is the matrix that scipy makes of the identity.
+    A blur is linear. The matrix of each axis is scipy's filter of the identity.
     """
     if not sigma:
         return maps

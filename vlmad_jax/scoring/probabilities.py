@@ -1,4 +1,4 @@
-"""Probabilities of "anomalous" from cosines of features with text features."""
+"""Logits and probabilities of image features against normal and anomalous text features."""
 
 from __future__ import annotations
 
@@ -8,15 +8,25 @@ from vlmad_jax.backbones.precision import einsum
 from vlmad_jax.scoring.neighbours import normalise
 
 
-def state_cosines(features: jax.Array, text_features: jax.Array) -> jax.Array:
-    """Cosines of features with the normal and the anomalous text: (..., E), (2, E) -> (..., 2)."""
+def text_logits(features: jax.Array, text_features: jax.Array, temperature: float) -> jax.Array:
+    """Return the cosines with the normal and anomalous text features, divided by the temperature.
+
+    Args:
+      features: (..., E).
+      text_features: (2, E), normal and anomalous.
+      temperature: Above 0.
+
+    Returns:
+      (..., 2).
+    """
     rows = normalise(features).reshape(-1, features.shape[-1])
-    return einsum("ne,ce->nc", rows, normalise(text_features)).reshape(*features.shape[:-1], 2)
+    cosines = einsum("ne,ce->nc", rows, normalise(text_features)).reshape(*features.shape[:-1], 2)
+    return cosines / temperature
 
 
 def anomaly_probability(features: jax.Array, text_features: jax.Array, temperature: float) -> jax.Array:
-    """softmax(cos(feature, text) / temperature) of the anomalous text: (..., E), (2, E) -> (...), 0 to 1.
+    """Return the softmax probability of the anomalous text: (..., E), (2, E) -> (...), 0 to 1.
 
-    `text_features` are normal, then anomalous. Jeong et al. 2023, "WinCLIP", equation 1.
+    Jeong et al. 2023, "WinCLIP", equation 1.
     """
-    return jax.nn.softmax(state_cosines(features, text_features) / temperature, axis=-1)[..., 1]
+    return jax.nn.softmax(text_logits(features, text_features, temperature), axis=-1)[..., 1]

@@ -23,6 +23,7 @@ from vlmad_jax.evaluation.keys import keys_of, params_fingerprint
 from vlmad_jax.evaluation.results import Results
 from vlmad_jax.evaluation.trained_on import tell_training
 from vlmad_jax.methods import AnomalyCLIP, MethodOptions, WinCLIP
+from vlmad_jax.methods.winclip import Memory, State
 from vlmad_jax.runtime.fingerprint import fingerprint
 from vlmad_jax.scoring.prompts import WINCLIP, PromptEnsemble
 from vlmad_jax.studies.config import LARGEST_WINDOW, PaperConfig
@@ -168,11 +169,11 @@ class Runs:
 
         def state_of(category: str) -> Any:
             named = used.object_name or self.dataset.object_name(category)
-            state = {"text": self.text_features(used.prompts, named)}
+            state = State(self.text_features(used.prompts, named))
             if not shots:
                 return state
             found = self.embeddings.features(references[category], SIZES)
-            return {**state, "memory": jax.tree.map(jnp.asarray, detector.memory(found))}
+            return state._replace(memory=jax.tree.map(jnp.asarray, Memory.of(found.patches, found.windows)))
 
         return self.embedded(
             used.name,
@@ -198,7 +199,7 @@ class Runs:
             f"features-{joined}-windows-{shown(sizes)}",
             {"kinds": list(kinds), "window_sizes": list(sizes)},
             sizes,
-            lambda category: {"text": self.text_features(WINCLIP, self.dataset.object_name(category))},
+            lambda category: State(self.text_features(WINCLIP, self.dataset.object_name(category))),
             self.once((kinds, sizes), lambda: jax.jit(scorer.score_features)),
             self.dataset,
         )
