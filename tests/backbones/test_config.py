@@ -104,7 +104,7 @@ def test_open_clip_options():
             {"vision_config": {"hidden_size": 770}},
             "vision width 770 does not divide into 12 heads",
         ),
-        ({"vision_config": 3}, "vision_config 3 is no object; this is not the file of a CLIP ViT"),
+        ({"vision_config": 3}, "vision_config 3 is not an object; this is not the file of a CLIP ViT"),
         ({"vision_config": {"patch_size": [16, 16]}}, "vision patch_size [16, 16] is not a positive whole"),
         ({"projection_dim": None}, "embed_dim None is not a positive whole number"),
         (
@@ -169,7 +169,7 @@ def test_heads_divide_the_width():
 
 def test_layouts_are_told_apart(tmp_path):
     assert refusal(layout_of, tmp_path) == (
-        f"{tmp_path}: holds no config.json or open_clip_config.json; give the directory of a CLIP checkpoint"
+        f"{tmp_path}: has no config.json or open_clip_config.json; give the directory of a CLIP checkpoint"
     )
     (tmp_path / "open_clip_config.json").touch()
     assert layout_of(tmp_path) == "open_clip"

@@ -161,7 +161,7 @@ def test_one_set_of_weights_is_fetched(server, weights, wanted):
     assert sorted(server.asked) == sorted([*SMALL, *index, *wanted])
 
 
-def test_weights_of_timm_beside_those_of_open_clip_are_passed_over(server):
+def test_weights_of_timm_beside_those_of_open_clip_are_ignored(server):
     both = files(*SMALL, "model.safetensors", "open_clip_model.safetensors", "open_clip_pytorch_model.bin")
     server.repositories["timm/clip"] = both | {"config.json": b'{"architecture": "vit_base_patch16"}'}
     hub.locate("timm/clip")
@@ -170,7 +170,7 @@ def test_weights_of_timm_beside_those_of_open_clip_are_passed_over(server):
 
 def test_an_unknown_repository(server, tmp_path):
     message = refusal(load_clip, "acme/absent")
-    assert message.startswith("acme/absent: neither a directory nor to be had from the hub (")
+    assert message.startswith("acme/absent: is not a directory and cannot be downloaded from the hub (")
     assert message.endswith("); check the name and the network, or give a directory")
     assert not list(tmp_path.rglob("*.*"))
 
@@ -178,7 +178,7 @@ def test_an_unknown_repository(server, tmp_path):
 def test_a_hub_out_of_reach(server, tmp_path):
     stop(server)
     message = refusal(load_clip, "acme/clip")
-    assert message.startswith("acme/clip: neither a directory nor to be had from the hub (")
+    assert message.startswith("acme/clip: is not a directory and cannot be downloaded from the hub (")
     assert not list(tmp_path.rglob("*.*"))
 
 
@@ -201,7 +201,7 @@ def test_bundled_weights(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(hub, "BUNDLED_DIRECTORY", tmp_path / "clone" / "weights" / "tiny")
     assert refusal(hub.locate, "weights/tiny").startswith(
-        "weights/tiny: neither in the installed package nor beside it; install it again, or give another"
+        "weights/tiny: is neither in the installed package nor beside it; install it again"
     )
     (tmp_path / "clone" / "weights" / "tiny").mkdir(parents=True)
     assert hub.locate("weights/tiny") == tmp_path / "clone" / "weights" / "tiny"

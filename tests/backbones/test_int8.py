@@ -87,6 +87,6 @@ def test_it_is_for_inference_alone(tmp_path) -> None:
     refused = "dtype int8 is rounded and has no gradient; train with float32 or bfloat16"
     with pytest.raises(InputError, match=refused):
         jax.grad(lambda tokens: vision.encode_tokens(tokens).sum())(jnp.ones((1, 3, 128)))
-    with pytest.raises(InputError, match="matrices of int8 are no checkpoint; load it with dtype float32"):
+    with pytest.raises(InputError, match=r"int8 matrices .* load it with dtype float32"):
         save_clip(clip, tmp_path / "clip")
     assert not (tmp_path / "clip").exists()

@@ -75,7 +75,7 @@ def test_of_two_files_the_newer_counts_as_in_transformers(tmp_path, capsys):
     (line,) = capsys.readouterr().err.splitlines()
     assert line == (
         f"warning: {tmp_path / 'preprocessor_config.json'}: has another mean or std than "
-        "processor_config.json, which counts, as in transformers; remove the one that is not the model's"
+        "processor_config.json, which is used, as in transformers; remove the file that is not the model's"
     )
     write(tmp_path, {"processor_class": "CLIPProcessor"})
     assert read_normalisation(tmp_path).mean == tuple(QUARTER)
@@ -147,13 +147,13 @@ def test_the_usual_factor_leaves_every_bit(factor):
         ({"image_std": [0.5, -0.5, 0.5]}, "image_std 0.5, -0.5, 0.5 has to be above 0"),
         ({"image_std": [0.5, 1e-60, 0.5]}, "image_std 0.5, 1e-60, 0.5 has to be above 0"),
         ({"image_mean": [123.7, 116.3, 103.5]}, "image_mean makes the mean 123.7, 116.3, 103.5, but none of"),
-        ({"image_std": [58.4, 57.1, 57.4]}, "image_std makes the std 58.4, 57.1, 57.4, but none of pixels"),
-        ({"rescale_factor": 1 / 2550}, "image_mean makes the mean 5, 4, 3, but none of pixels scaled to"),
+        ({"image_std": [58.4, 57.1, 57.4]}, "image_std makes the std 58.4, 57.1, 57.4, but pixels"),
+        ({"rescale_factor": 1 / 2550}, "image_mean makes the mean 5, 4, 3, but pixels are scaled to"),
         ({"rescale_factor": "1/255"}, 'rescale_factor "1/255" is not a number above 0'),
         ({"rescale_factor": 0}, "rescale_factor 0 is not a number above 0; give for example 0.0039"),
         ({"do_normalize": "false"}, 'do_normalize "false" is neither true nor false'),
         ({"do_rescale": 0}, "do_rescale 0 is neither true nor false"),
-        ({"do_flip_channel_order": True}, "do_flip_channel_order true is not done here"),
+        ({"do_flip_channel_order": True}, "do_flip_channel_order true is not supported"),
         ({"image_std": None}, "image_std is missing; give three numbers"),
     ],
 )
@@ -171,7 +171,7 @@ def test_files_that_are_refused(tmp_path):
         assert refusal(read_normalisation, tmp_path).startswith(f"{path}: not valid JSON (")
     path.write_text("[]")
     assert refusal(read_normalisation, tmp_path) == (
-        f"{path}: [] is no object of entries; copy the model's own file"
+        f"{path}: [] is not an object of entries; copy the model's own file"
     )
     path.write_text('{"image_processor_type": "SiglipImageProcessor"}')  # whose default is another
     assert refusal(read_normalisation, tmp_path).startswith(f"{path}: image_mean is missing")
@@ -221,10 +221,10 @@ def test_the_file_of_open_clip(tmp_path, capsys, entries, expected):
     [
         ({"mean": ["0.5"] * 3}, 'preprocess_cfg mean ["0.5", "0.5", "0.5"] is not three finite numbers'),
         ({"std": [0.5, 0.5, 0]}, "preprocess_cfg std 0.5, 0.5, 0 has to be above 0"),
-        ({"mean": [123, 116, 103]}, "preprocess_cfg mean makes the mean 123, 116, 103, but none of pixels"),
+        ({"mean": [123, 116, 103]}, "preprocess_cfg mean makes the mean 123, 116, 103, but pixels"),
         ({"mean": 0.5}, "preprocess_cfg mean 0.5 is not three finite numbers"),
-        ({"mode": "BGR"}, 'preprocess_cfg mode "BGR" is not done here'),
-        ([0.5], "preprocess_cfg [0.5] is no object of entries"),
+        ({"mode": "BGR"}, 'preprocess_cfg mode "BGR" is not supported'),
+        ([0.5], "preprocess_cfg [0.5] is not an object of entries"),
     ],
 )
 def test_entries_of_open_clip_that_are_refused(tmp_path, entries, message):

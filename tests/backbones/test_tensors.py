@@ -186,7 +186,7 @@ def test_a_number_type_that_numpy_lacks(tmp_path):
 
 
 def test_nothing_to_read(tmp_path):
-    assert refusal(tmp_path).startswith(f"{tmp_path}: holds no weights: put one of model.safetensors, ")
+    assert refusal(tmp_path).startswith(f"{tmp_path}: has no weights: put one of model.safetensors, ")
     assert "no such file" in refusal(tmp_path / "absent")
     (tmp_path / "weights.h5").touch()
     assert "unknown kind of file: use .safetensors, .bin, .pth, .pt" in refusal(tmp_path / "weights.h5")
@@ -194,6 +194,6 @@ def test_nothing_to_read(tmp_path):
 
 def test_a_torch_file_without_named_tensors(tmp_path):
     path = write(tmp_path / "a.bin", [tensor("FloatStorage", "0", 1, 0, (1,), (1,))], {"0": bytes(4)})
-    assert refusal(path) == f"{path}: holds no named tensors: save a state_dict()"
+    assert refusal(path) == f"{path}: has no named tensors: save a state_dict()"
     path = write(tmp_path / "a.bin", {"epoch": 3}, {})
     assert refusal(path) == f"{path}: entry 'epoch' is no named tensor: save a state_dict()"

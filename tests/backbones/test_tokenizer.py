@@ -109,7 +109,7 @@ def test_added_tokens_that_the_model_lacks(tmp_path, expected):
     assert difference(clip.encode_text(SENTENCES), expected) <= 1e-5
     assert refusal(clip.encode_text, ["a nut", "a nut with a <hole>"]) == (
         f"{folder}: 'a nut with a <hole>' has the token '<hole>' of id 303, but the model has embeddings of "
-        "303 tokens; leave it out, or copy the model's own tokenizer"
+        "303 tokens; remove it, or copy the model's own tokenizer"
     )
 
 

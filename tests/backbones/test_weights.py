@@ -318,14 +318,14 @@ def test_checkpoints_of_training(tmp_path, file, prefix, below):
 
 
 def test_a_directory_without_weights(tmp_path):
-    assert "holds no weights" in refusal(load_clip, without_weights(tmp_path))
+    assert "has no weights" in refusal(load_clip, without_weights(tmp_path))
 
 
 def test_a_directory_without_tokenizer(tmp_path):
     shutil.copy(GOLDEN / "config.json", tmp_path)
     shutil.copy(GOLDEN / "model.safetensors", tmp_path)
     assert refusal(load_clip, tmp_path) == (
-        f"{tmp_path}: holds no tokenizer.json; copy the one of the model it was made from"
+        f"{tmp_path}: has no tokenizer.json; copy the one of the model it was made from"
     )
     (tmp_path / "tokenizer.json").write_text("{}")
     assert refusal(load_clip, tmp_path).startswith(f"{tmp_path}: its tokenizer does not load (")

@@ -174,8 +174,8 @@ WEIGHTS = {
     not_finite: "(not finite: logit_scale)",
     truncated: "weights/model.safetensors: is truncated or damaged: download it again",
     hostile: "weights/pytorch_model.bin: refuses os.system: save tensors and plain",
-    no_tokenizer: "weights: holds no tokenizer.json; copy the one of the model",
-    no_configuration: "weights: holds no config.json or open_clip_config.json; give the directory of a CLIP",
+    no_tokenizer: "weights: has no tokenizer.json; copy the one of the model",
+    no_configuration: "weights: has no config.json or open_clip_config.json; give the directory of a CLIP",
 }
 
 

@@ -10,7 +10,7 @@ from tests.data.conftest import made_image, save
 from tests.experiments.command import here
 from tests.golden import golden_clip, shallow_clip
 from vlmad_jax import AprilGAN, CoOp, InputError, WinCLIP, load_clip
-from vlmad_jax.backbones.tokenizer import most_tokens, shortened, truncated_sentences
+from vlmad_jax.backbones.tokenizer import shortened, token_bound, truncated_sentences
 from vlmad_jax.inspection.words import Words, with_words
 from vlmad_jax.scoring.prompts import PromptEnsemble, check_distinct
 
@@ -39,7 +39,7 @@ def test_sentences_that_are_cut():
     assert sentences[3] not in expected  # 75 tokens, a start and an end
     assert sentences[4] in expected
     for sentence, length in zip(sentences, lengths, strict=True):
-        assert most_tokens(sentence) >= length
+        assert token_bound(sentence) >= length
 
 
 @pytest.mark.parametrize("method", [WinCLIP, AprilGAN])
@@ -70,13 +70,13 @@ def test_a_notice_of_sentences_that_are_cut(capsys):
     for _ in range(2):
         detector.text_features(MIDDLING)
     assert capsys.readouterr().err == (
-        "warning: 2 of 2 sentences are cut at 77 tokens, the first is "
+        "warning: 2 of 2 sentences are truncated to 77 tokens, the first is "
         f"{shortened(f'a flawless {MIDDLING} on a table in a hall.')}; give a shorter name or shorter "
         "prompts\n"
     )  # once
     clip.encode_text([SHORT, LONG])
     (line,) = capsys.readouterr().err.splitlines()
-    assert line.startswith("warning: 1 of 2 sentences are cut at 77 tokens, the first is 'nut nut")
+    assert line.startswith("warning: 1 of 2 sentences are truncated to 77 tokens, the first is 'nut nut")
     detector.text_features(SHORT)
     assert capsys.readouterr().err == ""
 
@@ -100,7 +100,7 @@ def test_learned_words_before_long_names(capsys):
     assert frozen.prompts.end.tolist()[1] == [76, 76]  # a sentence that is cut keeps its end
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith(
-        "warning: 2 of 4 sentences are cut at 77 tokens, the first is 'X X X X X X X X flawless"
+        "warning: 2 of 4 sentences are truncated to 77 tokens, the first is 'X X X X X X X X flawless"
     )
 
 

@@ -226,6 +226,7 @@ class Head(nn.Module):
 
     @nn.compact
     def __call__(self, features: jax.Array) -> HeadOutput:
+        """Return the output for features (..., D)."""
         x = nn.relu(nn.Dense(self.width, name="first")(features))
         hidden = nn.Dense(self.width, name="second")(x)
         return HeadOutput(hidden, nn.Dense(self.classes, name="classifier")(nn.relu(hidden)))
