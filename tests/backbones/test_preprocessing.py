@@ -1,4 +1,4 @@
-"""What a checkpoint says of its images: read, converted to our mean and std, or refused by name."""
+"""A checkpoint's preprocessing files: reading, conversion to mean and std, and errors."""
 
 import dataclasses
 import json
@@ -48,7 +48,7 @@ def refusal(function, *arguments) -> str:
 
 
 def write(folder: Path, processor: Any = None, preprocessor: Any = None) -> Path:
-    """A folder with what each of transformers' two files holds."""
+    """Return a folder with the given contents of transformers' two files."""
     for name, entries in (("processor_config", processor), ("preprocessor_config", preprocessor)):
         if entries is not None:
             (folder / f"{name}.json").write_text(json.dumps(entries))
@@ -66,7 +66,7 @@ def test_the_files_of_transformers(tmp_path, capsys, files):
     assert capsys.readouterr().err == ""
 
 
-def test_of_two_files_the_newer_counts_as_in_transformers(tmp_path, capsys):
+def test_the_newer_of_two_files_is_used_as_in_transformers(tmp_path, capsys):
     write(tmp_path, {"image_processor": WRITTEN}, {"image_mean": HALF, "image_std": QUARTER})
     assert read_normalisation(tmp_path) == GIVEN
     assert capsys.readouterr().err == ""
@@ -110,8 +110,8 @@ def test_a_checkpoint_is_normalised_as_its_file_says(tmp_path, weights):
     ],
     ids=lambda entries: json.dumps(entries)[:40],
 )
-def test_steps_that_are_left_out_or_scaled_otherwise(entries):
-    """(p f - mean) / std, as transformers computes it, is (p / 255 - ours) / ours."""
+def test_omitted_or_rescaled_steps(entries):
+    """transformers' (p f - mean) / std equals (p / 255 - our mean) / our std."""
     pixels = np.random.default_rng(0).integers(0, 256, (5, 3)).astype(float)
     theirs = pixels * (entries.get("rescale_factor", 1 / 255) if entries.get("do_rescale", True) else 1)
     if entries.get("do_normalize", True):
@@ -158,13 +158,13 @@ def test_the_usual_factor_leaves_every_bit(factor):
     ],
 )
 @pytest.mark.parametrize("file", ["processor", "preprocessor"])
-def test_entries_that_are_refused(tmp_path, entries, message, file):
+def test_invalid_entries_raise(tmp_path, entries, message, file):
     spoilt = WRITTEN | entries
     write(tmp_path, **{file: {"image_processor": spoilt} if file == "processor" else spoilt})
     assert refusal(read_normalisation, tmp_path).startswith(f"{tmp_path / file}_config.json: {message}")
 
 
-def test_files_that_are_refused(tmp_path):
+def test_invalid_files_raise(tmp_path):
     path = tmp_path / "preprocessor_config.json"
     for broken in ("{", "\xff"):
         path.write_bytes(broken.encode("latin-1"))
@@ -181,7 +181,7 @@ def test_entries_that_are_absent_or_null_take_the_defaults_of_transformers():
     assert from_transformers({}) == Normalisation(OPENAI_MEAN, OPENAI_STD)
 
 
-def test_notice_of_another_filter(tmp_path, capsys):
+def test_warning_of_another_filter(tmp_path, capsys):
     for resample, said in ((3, ""), (None, ""), (2, "bilinear"), (1, "lanczos")):
         assert read_normalisation(write(tmp_path, None, WRITTEN | {"resample": resample})) == GIVEN
         lines = capsys.readouterr().err.splitlines()
@@ -227,12 +227,12 @@ def test_the_file_of_open_clip(tmp_path, capsys, entries, expected):
         ([0.5], "preprocess_cfg [0.5] is not an object of entries"),
     ],
 )
-def test_entries_of_open_clip_that_are_refused(tmp_path, entries, message):
+def test_invalid_entries_of_open_clip_raise(tmp_path, entries, message):
     path = open_clip_file(tmp_path, entries)
     assert refusal(read_config, path, "open_clip").startswith(f"{path}: {message}")
 
 
-def test_notice_of_another_filter_of_open_clip(tmp_path, capsys):
+def test_warning_of_another_filter_of_open_clip(tmp_path, capsys):
     path = open_clip_file(tmp_path, {"interpolation": "bilinear"})
     read_config(path, "open_clip")
     (line,) = capsys.readouterr().err.splitlines()
@@ -240,7 +240,7 @@ def test_notice_of_another_filter_of_open_clip(tmp_path, capsys):
 
 
 def test_what_is_saved_is_read(tmp_path, capsys):
-    """Beside an older file that describes images, too, which would count instead."""
+    """An older file that describes images would otherwise take precedence."""
     write(tmp_path, {"image_processor": WRITTEN, "processor_class": "CLIPProcessor"})
     folded = from_transformers({"do_rescale": False, "image_mean": [127.0] * 3, "image_std": [51] * 3})
     save_normalisation(tmp_path, folded, 64)

@@ -1,4 +1,4 @@
-"""The reader of `torch.save` files: the same numbers for honest files, a refusal by name for hostile ones."""
+"""The reader of `torch.save` files: equal numbers for valid files, and errors for malicious ones."""
 
 import copyreg
 import pickle
@@ -209,7 +209,7 @@ REBUILD = named("torch._utils._rebuild_tensor_v2")
         (Raw(pickle.NONE + pickle.POP), "refuses pickle opcode POP"),
     ],
 )  # fmt: skip
-def test_refuses_senseless_programs(tmp_path, value, complaint):
+def test_refuses_invalid_programs(tmp_path, value, complaint):
     assert refusal(write(tmp_path / "a.pt", value, {"0": SIX})).startswith(complaint)
     # and no later file is read otherwise
     np.testing.assert_array_equal(read_torch_file(write(tmp_path / "b.pt", VIEW, {"0": SIX})), SIX)
@@ -283,7 +283,7 @@ def test_refuses_truncated_files(tmp_path, share):
     assert refusal(tmp_path / "b.pt") == "is damaged: download or save it again"
 
 
-def test_says_what_else_a_file_is(tmp_path):
+def test_names_other_kinds_of_files(tmp_path):
     (tmp_path / "old.pt").write_bytes(pickle.dumps(0x1950A86A20F9469CFC6C, 2) + pickle.dumps(1001, 2))
     assert refusal(tmp_path / "old.pt").startswith("is a bare pickle, as torch before 1.6 wrote: save")
     (tmp_path / "text.pt").write_bytes(b"version https://git-lfs.github.com/spec/v1\n")

@@ -1,4 +1,4 @@
-"""What AnomalyCLIP promises whatever the numbers are: its kernels, its settings, what it refuses."""
+"""AnomalyCLIP's kernels, settings and errors."""
 
 import dataclasses
 import itertools
@@ -23,7 +23,7 @@ CASE = case("anomalyclip")
 
 
 def test_other_kernels_give_other_patch_features():
-    """All on one encoder: each name changes the patches, and none the image."""
+    """On one encoder, each name changes the patches and none the image."""
     images, seen = CASE.arrays["images_uint8"][:1], {}
     for name in ("vv", "qk", "qq", "kk", "diagonal"):
         other = dataclasses.replace(shallow_anomalyclip(), attention=name)
@@ -67,7 +67,7 @@ def test_the_learned_factor_of_the_diagonal_is_trained():
 
 
 def test_images_in_chunks_are_the_same(monkeypatch):
-    """146 tokens an image, 300 at a time: two images, then two."""
+    """Chunks of 300 tokens hold two images of 146 tokens."""
     images, small = CASE.arrays["images_uint8"][:3], dataclasses.replace(shallow_anomalyclip())
     whole = shallow_anomalyclip().clip.compile("vision", shallow_anomalyclip().extract)(images)
     monkeypatch.setattr(chunks, "chunk_tokens", lambda: 300)
@@ -122,7 +122,7 @@ def test_settings_that_do_not_fit(changes, message):
         dataclasses.replace(anomalyclip(), **changes)
 
 
-def test_what_it_cannot_do_is_said():
+def test_unsupported_input_raises():
     with pytest.raises(InputError, match="anomalyclip takes no reference images"):
         anomalyclip().prepare("nut", CASE.arrays["images_uint8"], published_prompts())
     with pytest.raises(InputError, match="anomalyclip needs learned prompts"):

@@ -1,4 +1,4 @@
-"""The variational autoencoder: its loss, what it does not draw again, and its seed."""
+"""The variational autoencoder: its loss, its errors on defects, and its seed."""
 
 import dataclasses
 import functools
@@ -46,7 +46,7 @@ def test_the_terms_of_the_bound() -> None:
     found = Reconstruction(*map(jnp.asarray, (drawn, mean, log_variance)))
     terms = elbo_terms(jnp.asarray(images), found)
     np.testing.assert_allclose(terms.reconstruction, ((images - drawn) ** 2).sum() / 2 / 3, rtol=1e-5)
-    # The divergence by sampling would be noisy: the integral of q log (q / p) on a fine grid instead.
+    # The expected divergence is the integral of q log (q / p) on a fine grid, because sampling is noisy.
     z = np.linspace(-15, 15, 20001)[:, None, None]
     log_q = -((z - mean) ** 2) / (2 * np.exp(log_variance)) - log_variance / 2
     integral = (np.exp(log_q) * (log_q + z**2 / 2)).sum(axis=0) * 0.0015 / np.sqrt(2 * np.pi)
@@ -90,7 +90,7 @@ def test_scores_are_squared_errors() -> None:
     np.testing.assert_array_equal(scores.image, np.asarray(scores.map).max(axis=(1, 2)))
 
 
-def test_what_was_never_seen_scores_above_good_images() -> None:
+def test_defects_score_above_normal_images() -> None:
     spoiled = good().copy()
     spoiled[:, 20:32, 30:42] = 255 * ((np.indices((12, 12)) // 4).sum(axis=0)[..., None] % 2)  # chequered
     found, plain = detector().score(state(), spoiled), detector().score(state(), good())

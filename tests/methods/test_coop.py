@@ -1,4 +1,4 @@
-"""CoOp: sentences with a learned context, their comparison with images and patches, and the loss."""
+"""CoOp: prompts with a learned context, their comparison with images and patches, and the loss."""
 
 import dataclasses
 import functools
@@ -31,7 +31,7 @@ def word_ids() -> list[int]:
 
 @functools.cache
 def params() -> dict[str, jax.Array]:
-    """A context that says `WORDS`."""
+    """A context of the embeddings of `WORDS`."""
     table = shallow_clip("winclip", 2).params["text"]["token_embedding"]
     return {"context": jnp.asarray(table, jnp.float32)[np.array(word_ids())]}
 
@@ -67,7 +67,7 @@ def test_scores_are_the_softmax_of_scaled_cosines():
 
 
 def test_the_loss_and_its_gradient():
-    """Cross-entropy of each image with the sentences of its own class; only the context is learned."""
+    """The cross-entropy of each image with the prompts of its own class, which trains the context alone."""
     context = detector().context(["bottle", "metal nut"])
     labels, classes = np.array([0, 1, 1]), np.array([1, 0, 1])
     batch = {"image": jnp.asarray(IMAGES), "label": jnp.asarray(labels), "class_id": jnp.asarray(classes)}
@@ -83,7 +83,7 @@ def test_the_loss_and_its_gradient():
     np.testing.assert_allclose(loss, np.mean(terms), rtol=1e-4)
     np.testing.assert_allclose(parts["image"], loss)
     assert gradient.keys() == {"context"}
-    # Against a difference: a step along the gradient changes the loss by its squared length.
+    # A finite difference along the gradient equals the gradient's length.
     direction = gradient["context"] / jnp.linalg.norm(gradient["context"])
     step = 1e-2
     ahead, behind = (
@@ -99,7 +99,7 @@ def test_the_loss_and_its_gradient():
     np.testing.assert_allclose(cached, loss, rtol=1e-5)
 
 
-def test_learning_tells_images_apart():
+def test_training_separates_images():
     context = detector().context(["bottle"])
     features = detector().extract(context.vision, jnp.asarray(IMAGES))
     batch = {"features": features, "label": jnp.array([0, 1, 1]), "class_id": jnp.zeros(3, jnp.int32)}
@@ -125,7 +125,7 @@ def test_the_authors_file(monkeypatch, tmp_path):
         detector().load_params(tmp_path / "model.pth")
 
 
-def test_what_it_cannot_do_is_said():
+def test_unsupported_input_raises():
     with pytest.raises(InputError, match="coop takes no reference images; use"):
         detector().prepare("nut", IMAGES, params())
     with pytest.raises(InputError, match="coop needs a learned context"):

@@ -1,4 +1,4 @@
-"""CutPaste: what its heads learn, and the Gaussian density of what they think."""
+"""CutPaste: the training of its heads, and the Gaussians of their features."""
 
 import dataclasses
 import functools
@@ -37,7 +37,7 @@ def state() -> Any:
 
 @pytest.mark.parametrize("count", [1, 5, 400])
 def test_the_density_is_that_of_a_gaussian(count: int) -> None:
-    """Against float64 NumPy; few rows are shrunk to a sphere, many hardly at all."""
+    """Against float64 NumPy. Few rows are shrunk to a sphere, and many hardly at all."""
     rng = np.random.default_rng(count)
     rows = rng.normal(2, 1, (count, 12)) @ rng.normal(0, 1, (12, 12))
     centre, whitening = gaussian(rows.astype(np.float32), 0.01)
@@ -54,7 +54,7 @@ def test_the_density_is_that_of_a_gaussian(count: int) -> None:
         np.testing.assert_allclose(shrunk, oas(rows)[0] + 0.01 * np.eye(12), rtol=2e-2, atol=1e-2 * trace)
 
 
-def test_a_head_learns_and_shows_every_class_as_often() -> None:
+def test_a_head_learns_balanced_classes() -> None:
     rng = np.random.default_rng(0)
     labels = np.repeat([0, 1, 2], [300, 30, 3])
     features = (rng.normal(0, 1, (333, 5)) + 3 * np.eye(5)[labels]).astype(np.float32)
@@ -68,7 +68,7 @@ def test_a_head_learns_and_shows_every_class_as_often() -> None:
     assert all((predicted == labels)[labels == k].mean() > 0.85 for k in range(3))
 
 
-def test_what_the_heads_learn_from() -> None:
+def test_training_examples_of_the_heads() -> None:
     pasted, masks, kinds = detector().pasted_images(good())
     assert kinds.tolist() == [0] * 3 + [1] * 12 + [2] * 12
     np.testing.assert_array_equal(pasted[:3], good())
@@ -90,7 +90,7 @@ def test_what_the_heads_learn_from() -> None:
         assert (patches.labels == kind).sum() == (labels == kind).sum() > 0
 
 
-def test_scores_are_distances_of_what_the_heads_think() -> None:
+def test_scores_are_distances_of_the_heads_features() -> None:
     scores = detector().score(state(), good())
     features = jax.device_get(detector()._extract(good()))
     expected = {}

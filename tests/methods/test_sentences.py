@@ -1,4 +1,4 @@
-"""Sentences that are longer than the backbone reads: refused where they then say the same, else said."""
+"""Prompts longer than the context length, which raise an error if truncation makes them equal, else warn."""
 
 import logging
 from pathlib import Path
@@ -14,9 +14,9 @@ from vlmad_jax.backbones.tokenizer import shortened, token_bound, truncated_sent
 from vlmad_jax.inspection.words import Words, with_words
 from vlmad_jax.scoring.prompts import PromptEnsemble, check_distinct
 
-# Each digit is a token of its own, and 77 are read.
+# Each digit is one token, and the context length is 77.
 SHORT, LONG = "nut", " ".join(["nut"] * 60)
-# Sentences of this name are cut, but only behind the words that tell them apart.
+# Prompts with this name are truncated, but after the words in which they differ.
 MIDDLING = "7" * 70
 PROMPTS = PromptEnsemble(("{}", "{} without flaw"), ("damaged {}", "{} with flaw"), ("a photo of a {}.",))
 STATES_FIRST = PromptEnsemble(("flawless {}",), ("damaged {}",), ("a {} on a table in a hall.",))
@@ -29,7 +29,7 @@ def refusal(function, *arguments) -> str:
     return str(caught.value)
 
 
-def test_sentences_that_are_cut():
+def test_truncated_sentences():
     tokenizer = golden_clip("winclip").tokenizer
     sentences = [SHORT, LONG, "é" * 60, "a " * 75, "a " * 76]
     lengths = [len(tokenizer([sentence])["input_ids"][0]) for sentence in sentences]
@@ -43,7 +43,7 @@ def test_sentences_that_are_cut():
 
 
 @pytest.mark.parametrize("method", [WinCLIP, AprilGAN])
-def test_the_same_once_cut(method):
+def test_prompts_that_truncation_makes_equal(method):
     detector = method.for_backbone(shallow_clip("winclip"))
     message = refusal(detector.text_features, LONG)
     assert message.startswith("'a cropped photo of the nut" if method is WinCLIP else "'a bad photo of a nut")
@@ -53,18 +53,18 @@ def test_the_same_once_cut(method):
     assert len(message) < 300
 
 
-def test_the_same_though_not_by_being_cut_is_the_users_own_choice():
+def test_equal_prompts_without_truncation_are_allowed():
     check_distinct(shallow_clip("winclip"), ["a nut"], ["a nut"])
 
 
-def test_words_of_the_page_that_are_the_same_once_cut():
+def test_words_of_the_page_that_truncation_makes_equal():
     long = f"{'7' * 72} {{}}"
     words = Words((f"{long} without a scratch",), (f"{long} with a scratch",))
     detector = with_words(WinCLIP(shallow_clip("winclip"), (3,)), words)
     assert "are the same prompt after truncation" in refusal(detector.text_features, "a metal nut")
 
 
-def test_a_notice_of_sentences_that_are_cut(capsys):
+def test_a_warning_of_truncated_sentences(capsys):
     clip = load_clip(golden_clip("winclip").name)
     detector = WinCLIP(clip, (3,), prompts=STATES_FIRST)
     for _ in range(2):
@@ -81,7 +81,7 @@ def test_a_notice_of_sentences_that_are_cut(capsys):
     assert capsys.readouterr().err == ""
 
 
-def test_a_program_may_turn_notices_off(capsys):
+def test_a_program_can_turn_warnings_off(capsys):
     clip = load_clip(golden_clip("winclip").name)
     logging.getLogger("vlmad_jax").setLevel(logging.ERROR)
     try:
@@ -91,13 +91,13 @@ def test_a_program_may_turn_notices_off(capsys):
     assert capsys.readouterr().err == ""
 
 
-def test_learned_words_before_long_names(capsys):
+def test_learned_tokens_before_long_names(capsys):
     clip = load_clip(golden_clip("winclip").name)
     detector = CoOp(clip, 64, context_length=8)
     frozen = detector.context([SHORT, LONG])
     ids = np.asarray(clip.token_ids(["X " * 8 + f"flawless {LONG}."]))
     assert ids[0, 76] == clip.config.text.eos_token_id
-    assert frozen.prompts.end.tolist()[1] == [76, 76]  # a sentence that is cut keeps its end
+    assert frozen.prompts.end.tolist()[1] == [76, 76]  # a truncated sentence keeps its end token
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith(
         "warning: 2 of 4 sentences are truncated to 77 tokens, the first is 'X X X X X X X X flawless"

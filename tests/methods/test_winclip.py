@@ -26,7 +26,7 @@ def check_scores(scores, shots, window_sizes):
 
 
 def test_windows_of_all_sizes():
-    """Embeddings of one image at a time, as references are taken, and the scores made of them."""
+    """Embeddings of one image at a time, as for references, and their scores."""
     detector = winclip(ALL_SIZES)
     features = [detector._extract(IMAGES[number : number + 1]) for number in range(len(IMAGES))]
     joined = jax.tree.map(lambda *parts: np.concatenate(parts), *features)

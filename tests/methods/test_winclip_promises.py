@@ -1,4 +1,4 @@
-"""What WinCLIP promises whatever the numbers are."""
+"""WinCLIP's invariants."""
 
 import functools
 
@@ -14,7 +14,7 @@ from vlmad_jax.methods.winclip import Memory, State
 from vlmad_jax.scoring import windows
 
 
-def test_features_do_not_depend_on_whether_patches_are_asked_for():
+def test_features_do_not_depend_on_the_choice_of_patches():
     """The last layer of the whole image is computed for the class token alone, or for all tokens."""
     detector = shallow_winclip()
     without, with_patches = (
@@ -45,7 +45,7 @@ def test_all_categories_share_one_program(compilations, references):
 
 
 def test_state_of_references():
-    """One good image more lengthens the memory and changes nothing before."""
+    """A further reference image lengthens the memory and changes nothing else in it."""
     detector = winclip()
     state = detector.prepare("bottle", REFERENCES)
     memory = Memory((2 * 64, 128), ((2 * 49, 48), (2 * 36, 48)))
@@ -55,7 +55,7 @@ def test_state_of_references():
         np.testing.assert_array_equal(one, both[: len(both) // 2])
 
 
-def test_a_good_sample_is_no_distance_from_itself():
+def test_a_reference_has_distance_zero_from_itself():
     detector = shallow_winclip()
     images = REFERENCES[[0, 1, 0]]
     with_itself = detector.score(detector.prepare("bottle", REFERENCES), images)
@@ -64,8 +64,8 @@ def test_a_good_sample_is_no_distance_from_itself():
     assert difference(with_itself.map, zero_shot.map / 2) <= 1e-6
 
 
-def test_images_do_not_see_each_other():
-    """Alone, or in another order and with a black one, an image's score stays the same."""
+def test_images_are_independent():
+    """An image has the same score alone, in another order and with a black image."""
     detector = shallow_winclip()
     state = detector.prepare("bottle", REFERENCES)
     scores = detector.score(state, IMAGES)

@@ -1,4 +1,4 @@
-"""WinCLIP's settings, and the input it refuses."""
+"""WinCLIP's settings, and invalid input."""
 
 import functools
 
@@ -15,7 +15,7 @@ from vlmad_jax.scoring.prompts import PromptEnsemble
 
 
 def probability(embeddings: np.ndarray, text: np.ndarray, temperature: float) -> np.ndarray:
-    """Of the anomalous text, by NumPy: (B, E), (2, E) -> (B,)."""
+    """Return the probability of the anomalous text with NumPy: (B, E), (2, E) -> (B,)."""
     embeddings, text = (x / np.linalg.norm(x, axis=-1, keepdims=True) for x in (embeddings, text))
     normal, anomalous = np.exp(embeddings @ text.T / temperature).T
     return anomalous / (normal + anomalous)
@@ -76,7 +76,7 @@ def test_window_sizes_that_are_refused(window_sizes, message):
     assert refusal(WinCLIP, golden_clip("winclip"), window_sizes).startswith(message)
 
 
-def test_what_goes_beyond_the_papers_is_part_of_the_setting_where_it_is_used():
+def test_options_beyond_the_paper_are_in_the_setting_if_used():
     clip = golden_clip("winclip")
     published = {"window_sizes": [2, 3], "image_size": 64, "temperature": 0.07}
     assert WinCLIP(clip).setting == published
@@ -90,7 +90,7 @@ def test_what_goes_beyond_the_papers_is_part_of_the_setting_where_it_is_used():
         assert WinCLIP.with_setting(clip, setting).setting == setting
 
 
-def test_a_stride_is_that_of_memory_and_map():
+def test_the_stride_of_memory_and_map():
     detector = WinCLIP(shallow_clip("winclip"), (3,), window_stride=2)
     state = detector.prepare("bottle", REFERENCES[:1])
     assert [len(x) for x in state.memory.windows] == [4**2]  # of 6 x 6
@@ -99,8 +99,8 @@ def test_a_stride_is_that_of_memory_and_map():
     assert np.isfinite(scores.map).all()
 
 
-def test_whole_images_are_also_read_at_other_sizes():
-    """The image score is of the mean of unit embeddings; windows and patches are what they were."""
+def test_multi_scale_sizes():
+    """The image score is that of the mean of unit embeddings; windows and patches are unchanged."""
     clip, images = shallow_clip("winclip"), IMAGES[:2]
     detector, plain = WinCLIP(clip, (3,), multi_scale_sizes=(32, 80)), WinCLIP(clip, (3,))
     encode = jax.jit(lambda batch: clip.vision().apply({"params": clip.params["vision"]}, batch)[0])
@@ -124,8 +124,8 @@ def test_whole_images_are_also_read_at_other_sizes():
     assert difference(words, probability(views[0], np.asarray(text), 0.07)) > 1e-3
 
 
-def test_tokens_are_merged_where_only_a_class_token_is_read():
-    """Of windows always; of the whole image where its patches are not compared."""
+def test_tokens_are_merged_if_only_the_class_token_is_used():
+    """In windows always, and in the whole image if its patches are not compared."""
     clip = shallow_clip("winclip", 2)
     detector, exact = WinCLIP(clip, (3,), merge_tokens=4), WinCLIP(clip, (3,))
     zero_shot, few_shot = (
@@ -140,8 +140,8 @@ def test_tokens_are_merged_where_only_a_class_token_is_read():
     assert difference(zero_shot.image[:, 0], whole) > 0.02
 
 
-def test_the_remedy_of_a_view_size_is_one_that_patches_divide():
-    """Also of a grid with an odd side, here 5."""
+def test_the_suggested_multi_scale_size_is_valid():
+    """Also for a grid with an odd side, here 5."""
     refused = refusal(WinCLIP, golden_clip("winclip"), image_size=40, multi_scale_sizes=(20,))
     assert refused.endswith("give for example 16")
     WinCLIP(golden_clip("winclip"), image_size=40, multi_scale_sizes=(16,))
@@ -165,7 +165,7 @@ def test_the_remedy_of_a_view_size_is_one_that_patches_divide():
         ({"multi_scale_sizes": (32, 64)}, "multi-scale sizes (32, 64) repeat, or include the image size 64"),
     ],
 )
-def test_trades_that_are_refused(options, message):
+def test_invalid_options_raise(options, message):
     assert refusal(WinCLIP, golden_clip("winclip"), **options).startswith(message)
     (name, given), chosen = *options.items(), MethodOptions(window_sizes=(3, 2), **options)
     refused = refusal(WinCLIP.from_options, golden_clip("winclip"), chosen)
@@ -190,7 +190,7 @@ def test_images_of_another_kind(images, seen):
     assert refusal(winclip().prepare, "bottle", images) == f"references are {seen}; {REMEDY}"
 
 
-def test_parameters_are_refused():
+def test_parameters_raise():
     message = refusal(winclip().prepare, "bottle", REFERENCES, {"normal": np.zeros(3)})
     assert message == "winclip learns no parameters but got normal; remove them"
 
