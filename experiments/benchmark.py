@@ -61,7 +61,7 @@ def main() -> None:
         BATCH_SIZE.value,
         shots=SHOTS.value,
         work=WORK.value,
-        options=common.method_options(),
+        options=common.method_options(WinCLIP.options),
     )
     run(setting, DTYPES.value, REPEATS.value, SECONDS.value, pathlib.Path(OUT.value), AGAINST.value)
 

@@ -1,5 +1,6 @@
 """A detector for what does not depend on the detector, put in the place of every method."""
 
+import functools
 from types import SimpleNamespace
 from typing import Any, ClassVar
 
@@ -25,7 +26,15 @@ class Brightness:
         self.prepared.append((object_name, references))
         return 0.0 if references is None else float(references.mean())
 
-    def score(self, state: float, images: Any) -> Scores:
+    clip = SimpleNamespace(
+        name="odd/clip",
+        dtype="bfloat16",
+        fingerprint="none",
+        tokenizer=None,
+        compile=lambda tower, score, place: functools.partial(score, None),
+    )
+
+    def score_with(self, variables: None, state: float, images: Any) -> Scores:
         self.batches.append(len(images))
         values = np.asarray(images, np.float32) + np.float32(state)
         return Scores(values.mean(axis=(1, 2, 3)), values.mean(axis=3))
@@ -41,8 +50,6 @@ def put_in_place(monkeypatch: pytest.MonkeyPatch) -> list[Brightness]:
 
     kind = SimpleNamespace(from_options=from_options, check_references=lambda given: None, options=())
     monkeypatch.setattr(evaluation, "method", lambda name: kind)
-    monkeypatch.setattr(
-        evaluation, "load_clip", lambda *_: SimpleNamespace(fingerprint="none", tokenizer=None)
-    )
+    monkeypatch.setattr(evaluation, "load_clip", lambda *_: Brightness.clip)
     monkeypatch.setattr(evaluation, "check_named", lambda *_: None)
     return made

@@ -6,7 +6,6 @@ import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -17,10 +16,11 @@ from tests.bright_evaluation import Brightness
 from tests.data.conftest import SIZE, made_image, make_category, mask, save
 from vlmad_jax.backbones.clip import load_clip
 from vlmad_jax.data import load_dataset
-from vlmad_jax.data.images import open_image, read_masks, resize_image, resize_mask
+from vlmad_jax.data.images import open_image, resize_image
+from vlmad_jax.data.masks import read_masks, resize_mask
 from vlmad_jax.data.references import draw_references
 from vlmad_jax.errors import InputError
-from vlmad_jax.evaluation import evaluate as evaluation
+from vlmad_jax.evaluation import categories
 from vlmad_jax.evaluation.evaluate import EvaluationConfig, evaluate
 from vlmad_jax.methods import MethodOptions, Scores, WinCLIP
 from vlmad_jax.metrics import METRIC_NAMES
@@ -50,7 +50,7 @@ def scores_of(out: Path) -> np.ndarray:
 def by_hand(config: EvaluationConfig, category: str) -> tuple[list[str], Scores, np.ndarray, np.ndarray]:
     """Names, scores, labels and masks of a category's test images, scored in one batch."""
     dataset = load_dataset(config.dataset, config.data_dir)
-    detector = WinCLIP(load_clip(config.weights), window_sizes=config.window_sizes)
+    detector = WinCLIP(load_clip(config.weights), window_sizes=config.options.window_sizes)
     references = None
     if config.shots:
         drawn = draw_references(dataset, category, config.shots, config.seed)
@@ -125,7 +125,7 @@ def test_few_shot(config: EvaluationConfig, tmp_path: Path) -> None:
     drawn = draw_references(load_dataset("folder", config.data_dir), "bottle", 2, 1)
     manifest = json.loads((tmp_path / "out/references.json").read_text())
     assert manifest == {"bottle": [sample.path for sample in drawn]}
-    given = dataclasses.replace(few, seed=7, references=str(tmp_path / "out/references.json"))
+    given = dataclasses.replace(few, seed=7, reference_list=str(tmp_path / "out/references.json"))
     evaluate(given, tmp_path / "again")
     assert rows_of(tmp_path / "again") == rows_of(tmp_path / "out")
     assert json.loads((tmp_path / "again/references.json").read_text()) == manifest
@@ -168,7 +168,7 @@ def test_other_references_under_the_same_name_are_another_run(
     manifest = tmp_path / "references.json"
     names = {"bottle": ["000.png"], "metal_nut": ["001.png"]}
     manifest.write_text(json.dumps(names))
-    given = dataclasses.replace(config, shots=1, references=str(manifest))
+    given = dataclasses.replace(config, shots=1, reference_list=str(manifest))
     evaluate(given, tmp_path / "out")
     manifest.write_text(json.dumps(names | {"bottle": ["002.png"]}))
     with pytest.raises(InputError, match="holds a run with references_fingerprint"):
@@ -274,8 +274,8 @@ def test_an_unreadable_image_is_named_and_left_out(
     ]
     assert "b/test/hole/099.png: does not decode (" in left_out[1]["error"]
     assert capsys.readouterr().out.splitlines() == [
-        *(f"left out: {row['error']}" for row in left_out),
-        f"2 images cannot be read and are left out; {tmp_path / 'out/scores.csv'} says why",
+        *(f"skipped: {row['error']}" for row in left_out),
+        f"2 images cannot be read and are skipped; {tmp_path / 'out/scores.csv'} says why",
     ]
     assert not (tmp_path / "out/maps/b/hole/099.png").exists()
     assert len(list(tmp_path.glob("out/maps/b/*/*.png"))) == 198
@@ -291,7 +291,7 @@ def test_too_many_unreadable_images_fail_and_what_is_finished_stays(
     many: Callable[[int], EvaluationConfig], stub: list[Brightness], tmp_path: Path
 ) -> None:
     config = many(3)
-    message = r"^3 of 202 images cannot be read, more than 1% \(the last in b: .*; mend or remove them$"
+    message = r"^3 of 202 images cannot be read, more than 1% \(the last in b: .*; repair or remove them$"
     for _ in range(2):
         with pytest.raises(InputError, match=message):
             evaluate(config, tmp_path / "out")
@@ -303,7 +303,7 @@ def test_too_many_unreadable_images_fail_and_what_is_finished_stays(
 def test_a_category_of_nothing_readable_is_null(
     stub: list[Brightness], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(evaluation, "UNREADABLE_LIMIT", 0.5)  # instead of hundreds of images
+    monkeypatch.setattr(categories, "UNREADABLE_LIMIT", 0.5)  # instead of hundreds of images
     make_category(tmp_path / "many/b")
     save(made_image(0, SIZE), tmp_path / "many/a/train/good/0.png")
     (tmp_path / "many/a/test/good").mkdir(parents=True)
@@ -318,8 +318,7 @@ def test_scores_that_are_not_finite_end_a_run_at_the_first_batch(
     many: Callable[[int], EvaluationConfig], stub: list[Brightness], tmp_path: Path, monkeypatch: Any
 ) -> None:
     nothing = Scores(np.full(5, np.nan), np.full((5, 16, 16), np.nan))
-    monkeypatch.setattr(Brightness, "score", lambda self, *_: self.batches.append(5) or nothing)
-    monkeypatch.setattr(Brightness, "clip", SimpleNamespace(name="odd/clip", dtype="bfloat16"), raising=False)
+    monkeypatch.setattr(Brightness, "score_with", lambda self, *_: self.batches.append(5) or nothing)
     message = (
         "^odd/clip: gives scores that are not finite with dtype bfloat16; give other weights, or --dtype="
     )

@@ -10,7 +10,7 @@ from PIL import Image
 
 from tests.bright_evaluation import Brightness
 from tests.data.conftest import SIZE, made_image, mask, save
-from vlmad_jax.evaluation import evaluate as evaluation
+from vlmad_jax.evaluation import categories
 from vlmad_jax.evaluation.evaluate import EvaluationConfig, evaluate
 from vlmad_jax.metrics import METRIC_NAMES
 
@@ -36,7 +36,7 @@ def test_names_of_any_bytes_and_images_that_share_a_stem(
     (bottle / f"test/{LATIN_1}/broken\n{LATIN_1}.png").write_bytes(b"?")
     config = EvaluationConfig("winclip", "none", "folder", str(folder), ("bottle",), shots=2)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(evaluation, "UNREADABLE_LIMIT", 0.5)
+        patch.setattr(categories, "UNREADABLE_LIMIT", 0.5)
         evaluate(config, tmp_path / LATIN_1, save_maps=True)
         evaluate(config, tmp_path / LATIN_1, save_maps=True)
     assert len(stub[-1].batches) == 0  # all maps were there
@@ -65,7 +65,7 @@ def test_a_mask_that_marks_nothing_leaves_pixel_metrics_undefined(
     for saved in (mask(0), mask(0).convert("RGBA")):
         save(saved, empty)
         found = evaluate(config, tmp_path / "empty", resume=False)["mean"]
-        assert "1 of 3 defective images has a mask that marks nothing" in capsys.readouterr().err
+        assert "1 of 3 anomalous images has a mask that marks nothing" in capsys.readouterr().err
         assert [name for name in METRIC_NAMES if found[name] is None] == list(METRIC_NAMES[3:])
         assert found["image_auroc"] == whole["image_auroc"]
     opacity = Image.new("RGBA", SIZE, "white")

@@ -25,7 +25,7 @@ from experiments import benchmark
 from vlmad_jax.commands import common
 def measure(setting, dtypes, repeats, seconds, against):
     named = (setting.method, setting.arch, setting.config.vision.patch_size, setting.batch_size)
-    windows = (setting.window_sizes, setting.window_stride, setting.merge_tokens, setting.multi_scale_sizes)
+    windows = setting.options.chosen().values()
     flags = (*windows, setting.shots, setting.work, dtypes, repeats, seconds, against)
     return {"seen": [*named, *flags]}
 benchmark.benchmark.run, benchmark.benchmark.table = measure, str

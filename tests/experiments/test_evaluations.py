@@ -13,14 +13,15 @@ from tests.data.conftest import made_image, make_category, save
 from tests.experiments.command import Done, here, there
 from vlmad_jax.backbones.checkpoints import hub
 from vlmad_jax.evaluation import evaluate as evaluation
+from vlmad_jax.methods.options import flattened
 
 pytestmark = pytest.mark.usefixtures("evaluating")
 
-# `Results.add` and `write_json` finish a category; `row` comes between its scores and its metrics.
+# `Results.add` and `write_json` finish a category; `_row` comes between its scores and its metrics.
 KILLED = """
 import os, signal, sys
-from vlmad_jax import evaluation, results
-owner, name, count = {"row": (evaluation.Evaluator, "row", 3), "add": (results.Results, "add", 1),
+from vlmad_jax.evaluation import categories, results
+owner, name, count = {"row": (categories.CategoryEvaluator, "_row", 3), "add": (results.Results, "add", 1),
                       "json": (results, "write_json", 1)}[sys.argv.pop(1)]
 original, calls = getattr(owner, name), []
 def die(*arguments):
@@ -66,7 +67,7 @@ def test_a_trace_shows_reading_beside_scoring(
     assert threads["read"].isdisjoint(threads["score"])
     refused = here(capsys, "zero_shot", *base, f"--out={tmp_path / 'two'}", f"--trace={path}")
     assert (refused.code, refused.stderr.count("\n")) == (1, 1)
-    assert "cannot be made" in refused.stderr
+    assert "cannot be created" in refused.stderr
 
 
 @pytest.mark.long
@@ -113,7 +114,7 @@ def test_from_another_folder_with_processes(base: list[str], tmp_path: Path) -> 
     ]
     # Of all libraries only our progress bar speaks.
     first, *lines = [line for line in done.stderr.replace("\r", "\n").splitlines() if line]
-    assert first == "no category has masks of its defective images, so pixel metrics are left out"
+    assert first == "no category has masks of its anomalous images, so pixel metrics are skipped"
     assert all("images" in line for line in lines), done.stderr
     assert "5/5" in lines[-1]
 
@@ -154,7 +155,7 @@ CHANGES: dict[str, tuple[str, Any]] = {
     "save_maps": ("true", True),
     "workers": ("5", 5),
     "shots": ("8", 8),
-    "references": ("a.json", "a.json"),
+    "reference_list": ("a.json", "a.json"),
 }
 RUN = ("out", "resume", "save_maps", "workers")
 
@@ -164,9 +165,9 @@ def test_every_flag_is_read(capsys: pytest.CaptureFixture[str], monkeypatch: pyt
 
     seen: list[dict[str, Any]] = []
 
-    def record(config: evaluation.EvaluationConfig, *run: Any, part: Any) -> dict[str, Any]:
-        assert part is None  # tests/evaluation/test_parallel.py
-        seen.append(vars(config) | dict(zip(RUN, run, strict=True)))
+    def record(config: evaluation.EvaluationConfig, *run: Any, shard: Any) -> dict[str, Any]:
+        assert shard is None  # tests/evaluation/test_scorer.py
+        seen.append(flattened(config) | dict(zip(RUN, run, strict=True)))
         return {"categories": {}, "mean": {}}
 
     monkeypatch.setattr(common, "evaluate", record)
@@ -176,7 +177,7 @@ def test_every_flag_is_read(capsys: pytest.CaptureFixture[str], monkeypatch: pyt
     for name, (given, expected) in CHANGES.items():
         assert here(capsys, "few_shot", "--method=winclip", f"--{name}={given}").code == 0
         changed = {key for key in default if seen[-1][key] != default[key]}
-        assert seen[-1][name] == expected
+        assert seen[-1][name] == (list(expected) if isinstance(expected, tuple) else expected)
         # The folder of the results is named by the configuration.
         assert changed == ({name} if name in RUN else {name, "out"})
 
@@ -216,10 +217,14 @@ def test_what_is_left_out_is_said(
     for _ in range(2):
         done = here(capsys, "zero_shot", *base, "--save_maps", f"--out={tmp_path / 'out'}")
         assert done.code == 0, done.stderr
-        assert [line for line in done.stderr.splitlines() if line and "images" not in line] == [
-            "left out: 1 file with the suffix .heic, which is not read (bottle/test/ray\\xe9/a.heic)",
-            "bottle: 1 of 4 defective images has no mask (bottle/test/ray\\xe9/lot2/ray\\xe9.png), so its "
-            "pixel metrics are left out",
-            "metal_nut: no masks of defective images, so their pixel metrics are left out",
+        assert [
+            line
+            for line in done.stderr.splitlines()
+            if line and "images/s" not in line and "image]" not in line
+        ] == [
+            "skipped: 1 file with the suffix .heic, which is not read (bottle/test/ray\\xe9/a.heic)",
+            "bottle: 1 of 4 anomalous images has no mask (bottle/test/ray\\xe9/lot2/ray\\xe9.png), so its "
+            "pixel metrics are skipped",
+            "metal_nut: no masks of anomalous images, so their pixel metrics are skipped",
         ]
     assert (tmp_path / f"out/maps/bottle/{latin_1}/lot2/{latin_1}.png").exists()

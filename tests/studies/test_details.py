@@ -4,13 +4,13 @@ import numpy as np
 import pytest
 
 from vlmad_jax.data import Sample
-from vlmad_jax.evaluation.evaluate import Judged
+from vlmad_jax.evaluation.categories import ScoredCategory
 from vlmad_jax.studies.details import ALARM_GRID, SHOWN, WORST, alarm_shares, outcome, shown, titles
 
 
-def judged(maps: np.ndarray, labels: list[int]) -> Judged:
+def judged(maps: np.ndarray, labels: list[int]) -> ScoredCategory:
     samples = [Sample("p", "c", "test", "hole" if label else "good") for label in labels]
-    return Judged(tuple(samples), maps.max(axis=(1, 2)), maps, np.zeros(maps.shape, np.uint8), True)
+    return ScoredCategory(tuple(samples), maps.max(axis=(1, 2)), maps, np.zeros(maps.shape, np.uint8), True)
 
 
 def test_alarms_are_counted_where_they_lie():

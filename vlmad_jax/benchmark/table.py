@@ -24,7 +24,7 @@ def table(results: dict[str, Any]) -> str:
     setting, machine, work = results["setting"], results["machine"], results["gflop_per_image"]
     windows = f"windows {listed(setting['window_sizes'])}, " if setting.get("window_sizes") else ""
     trades = "".join(
-        f"{name.replace('_', ' ')} {listed(setting[name])}, "
+        f"{name.replace('multi_', 'multi-').replace('_', ' ')} {listed(setting[name])}, "
         for name in ("window_stride", "merge_tokens", "multi_scale_sizes")
         if setting.get(name) is not None
     )

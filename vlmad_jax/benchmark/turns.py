@@ -72,7 +72,7 @@ def run(
             "work": setting.work,
             "arch": setting.arch,
             "batch_size": setting.batch_size,
-            **setting.options.chosen(),
+            **{k: list(x) if isinstance(x, tuple) else x for k, x in setting.options.chosen().items()},
             "shots": setting.shots,
         },
         "gflop_per_image": {

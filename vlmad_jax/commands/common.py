@@ -19,10 +19,10 @@ from vlmad_jax.evaluation.evaluate import EvaluationConfig, Shard, evaluate
 from vlmad_jax.methods import METHODS, MethodOptions, method
 from vlmad_jax.report import metrics_table, published
 from vlmad_jax.runtime.about import citation, version
+from vlmad_jax.runtime.cache import fingerprint
 from vlmad_jax.runtime.compilation_cache import keep_programs
-from vlmad_jax.runtime.fingerprint import fingerprint
-from vlmad_jax.runtime.names import print_any_name, shown
-from vlmad_jax.runtime.tracing import traced
+from vlmad_jax.runtime.names import allow_any_name_in_output, printable
+from vlmad_jax.runtime.tracing import record_trace
 
 flags.disclaim_key_flags()  # they are the entry points', whose --help shows them
 
@@ -113,14 +113,12 @@ def numbers_from(name: str, values: Sequence[str]) -> tuple[int, ...]:
     return tuple(map(int, values))
 
 
-def method_options() -> MethodOptions:
-    """The options of the method that the flags choose."""
+def method_options(names: Sequence[str] = OPTIONS) -> MethodOptions:
+    """Return what the flags of `define_method_options` choose."""
     chosen: dict[str, Any] = {}
-    for option in dataclasses.fields(MethodOptions):
-        value = flags.FLAGS[option.name].value if option.name in flags.FLAGS else None
-        if isinstance(value, list):
-            value = sizes_from(option.name, value)
-        chosen[option.name] = value
+    for name in names:
+        value: Any = flags.FLAGS[name].value
+        chosen[name] = sizes_from(name, value) if isinstance(value, list) else value
     return MethodOptions(**chosen)
 
 
@@ -130,7 +128,7 @@ def sizes_from(name: str, values: Sequence[str]) -> tuple[int, ...]:
         return tuple(int(size) for size in values)
     except ValueError:
         sizes = ",".join(values)
-        raise InputError(f"--{name}={sizes} are not whole numbers; give for example 128,192") from None
+        raise InputError(f"--{name}={sizes} are not whole numbers; give for example 2,3") from None
 
 
 def shared_settings() -> dict[str, Any]:
@@ -146,7 +144,7 @@ def shared_settings() -> dict[str, Any]:
     }
 
 
-def config_from_flags(shots: int | Literal["all"] = 0, references: str | None = None) -> EvaluationConfig:
+def config_from_flags(shots: int | Literal["all"] = 0, reference_list: str | None = None) -> EvaluationConfig:
     """The evaluation that the flags ask for."""
     values = flags.FLAGS
     return EvaluationConfig(
@@ -155,7 +153,7 @@ def config_from_flags(shots: int | Literal["all"] = 0, references: str | None = 
         seed=values.seed,
         options=method_options(),
         shots=shots,
-        references=references,
+        reference_list=reference_list,
     )
 
 
@@ -188,7 +186,7 @@ def run(config: EvaluationConfig, out: Path, shard: Shard | None = None) -> None
     """Runs an evaluation, or this process's part of it, and prints its table."""
     values = flags.FLAGS
     trace = values.trace if "trace" in values else None
-    with traced(trace) if trace else contextlib.nullcontext():
+    with record_trace(trace) if trace else contextlib.nullcontext():
         results = evaluate(config, out, values.resume, values.save_maps, values.workers, shard=shard)
     if not results:
         print(
@@ -268,7 +266,7 @@ def main(entry: Callable[..., int | None], *names: str) -> None:
     Bad input is one line on stderr and exit code 1. `names` are those of the arguments, for people; the last
     may end in "..." for one or more.
     """
-    print_any_name()
+    allow_any_name_in_output()
     define_about_flags()
     logging.set_verbosity(logging.WARNING)  # orbax and grain tell of every file they touch
     keep_programs()
@@ -278,11 +276,11 @@ def main(entry: Callable[..., int | None], *names: str) -> None:
         if code := entry(*arguments):
             sys.exit(code)
     except flags.Error as error:
-        text = shown(" ".join(str(error).split()))
+        text = printable(" ".join(str(error).split()))
         print(f"error: {text}; --help lists the flags", file=sys.stderr)
         sys.exit(1)
     except InputError as error:
-        print(f"error: {calling.in_words_of_caller(shown(str(error)))}", file=sys.stderr)
+        print(f"error: {calling.in_words_of_caller(printable(str(error)))}", file=sys.stderr)
         sys.exit(1)
     except KeyboardInterrupt:
         print("interrupted; what is done is kept", file=sys.stderr)

@@ -15,7 +15,7 @@ from vlmad_jax.backbones.clip import CLIP, Variables
 from vlmad_jax.backbones.images import Array, check_images
 from vlmad_jax.errors import InputError
 from vlmad_jax.methods.options import MethodOptions
-from vlmad_jax.runtime.pickling import FieldsAlone
+from vlmad_jax.runtime.pickling import PickleFieldsOnly
 
 Params = dict[str, jax.Array]  # learned parameters by the names that files have
 
@@ -44,7 +44,7 @@ class Features(NamedTuple):
     patches: jax.Array
 
 
-class Detector(FieldsAlone, abc.ABC):
+class Detector(PickleFieldsOnly, abc.ABC):
     """A published system, a frozen dataclass of its hyper-parameters and its backbone `clip`.
 
     A method defines `for_backbone`, `size`, `prepare` and `score_with`, and the class variables below.
@@ -201,7 +201,7 @@ class Detector(FieldsAlone, abc.ABC):
         return references
 
 
-def check_finite(scores: Scores, detector: Detector) -> None:
+def check_finite(scores: Scores, detector: Any) -> None:
     """Check that fetched scores (B,) and maps (B, ...) are finite.
 
     Raises:

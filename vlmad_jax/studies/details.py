@@ -15,10 +15,10 @@ from PIL import Image
 
 from vlmad_jax.data import DataSet
 from vlmad_jax.data.images import open_image, resize_image
-from vlmad_jax.evaluation.evaluate import Judged
+from vlmad_jax.evaluation.categories import ScoredCategory
 from vlmad_jax.metrics.thresholds import best_threshold
-from vlmad_jax.metrics.uncertainty import Duels, pixel_duels
-from vlmad_jax.report import draw_map, in_proportion
+from vlmad_jax.metrics.uncertainty import PairCounts, pixel_pairs
+from vlmad_jax.report import draw_map, restore_proportions
 from vlmad_jax.report.parts import Exhibit, Outcome
 from vlmad_jax.runtime import names
 from vlmad_jax.runtime.files import write_atomically, write_json
@@ -40,26 +40,26 @@ class Details:
     folder: Path
     dataset: DataSet | None = None
 
-    def add(self, category: str, judged: Judged) -> None:
+    def add(self, category: str, found: ScoredCategory) -> None:
         """Keeps what is wanted of a category."""
-        if judged.has_masks:
-            duels = pixel_duels(judged.maps, judged.masks)
+        if found.has_masks:
+            duels = pixel_pairs(found.maps, found.masks)
             self._write(category, "duels.npz", vars(duels))
         if self.dataset is None:
             return
-        self._write(category, "alarms.npz", {"share": alarm_shares(judged)})
-        threshold = best_threshold(judged.scores, judged.labels)
+        self._write(category, "alarms.npz", {"share": alarm_shares(found)})
+        threshold = best_threshold(found.scores, found.labels)
         described = []
-        for number in shown(judged.scores, judged.labels):
-            data = panels(self.dataset, judged, number)
+        for number in shown(found.scores, found.labels):
+            data = panels(self.dataset, found, number)
             write_atomically(self.folder / category / f"{number}.webp", data)
             described.append(
                 {
                     "number": number,
-                    "defect": judged.samples[number].defect,
-                    "outcome": outcome(judged.labels[number], judged.scores[number] > threshold),
-                    "score": float(judged.scores[number]),
-                    "path": self.dataset.relative(judged.samples[number].path),
+                    "defect": found.samples[number].defect,
+                    "outcome": outcome(found.labels[number], found.scores[number] > threshold),
+                    "score": float(found.scores[number]),
+                    "path": self.dataset.relative(found.samples[number].path),
                 }
             )
         write_json(self.folder / category / "exhibits.json", described)
@@ -69,13 +69,13 @@ class Details:
         np.savez(data, **arrays)
         write_atomically(self.folder / category / name, data.getvalue())
 
-    def duels(self, category: str) -> Duels | None:
+    def duels(self, category: str) -> PairCounts | None:
         """Of pixels; None where there are no masks."""
         path = self.folder / category / "duels.npz"
         if not path.exists():
             return None
         with np.load(path) as arrays:
-            return Duels(**arrays)
+            return PairCounts(**arrays)
 
     def alarms(self, category: str) -> np.ndarray:
         """The places of false alarms, (ALARM_GRID, ALARM_GRID); see `alarm_shares`."""
@@ -101,22 +101,22 @@ class Details:
 
 def named(name: str) -> str:
     """A category or defect as people read it."""
-    return names.shown(names.readable(name)).replace("_", " ")
+    return names.printable(names.decode_name(name)).replace("_", " ")
 
 
 def titles(categories: Sequence[str]) -> dict[str, str]:
     """Categories as people read them; where two would read alike, as they are called."""
     counts = Counter(map(named, categories))
-    return {name: named(name) if counts[named(name)] == 1 else names.shown(name) for name in categories}
+    return {name: named(name) if counts[named(name)] == 1 else names.printable(name) for name in categories}
 
 
-def alarm_shares(judged: Judged) -> np.ndarray:
+def alarm_shares(found: ScoredCategory) -> np.ndarray:
     """Where good images raise alarms: the share of pixels above the quantile, in each cell of a grid.
 
     Of all good images together, (ALARM_GRID, ALARM_GRID), 0..1; were alarms spread evenly, each were
     1 - ALARM_QUANTILE. NaN without good images.
     """
-    good = judged.maps[judged.labels == 0]
+    good = found.maps[found.labels == 0]
     if not len(good):
         return np.full((ALARM_GRID, ALARM_GRID), np.nan)
     above = (good > np.quantile(good, ALARM_QUANTILE)).mean(axis=0)
@@ -150,14 +150,14 @@ def shown(scores: np.ndarray, labels: np.ndarray) -> list[int]:
     return [int(number) for number in order if number in chosen]
 
 
-def panels(dataset: DataSet, judged: Judged, number: int) -> bytes:
+def panels(dataset: DataSet, found: ScoredCategory, number: int) -> bytes:
     """An image in its proportions, its map on the scale of its category, and the true outline, as WebP."""
-    sample, maps = judged.samples[number], judged.maps
+    sample, maps = found.samples[number], found.maps
     whole = open_image(sample.path)
     image = resize_image(whole, maps.shape[1])
-    known = judged.masks[number] if sample.has_mask else None
+    known = found.masks[number] if sample.has_mask else None
     low, high = float(maps.min()), float(maps.max())
-    resized = in_proportion(image, maps[number], known, (whole.height, whole.width))
+    resized = restore_proportions(image, maps[number], known, (whole.height, whole.width))
     drawn = draw_map(*resized, low, high)
     if drawn.height > PANEL:
         width = round(drawn.width * PANEL / drawn.height)

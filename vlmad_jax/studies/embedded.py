@@ -1,4 +1,4 @@
-"""Evaluating on embeddings instead of images."""
+"""Evaluating on embeddings in place of images."""
 
 from __future__ import annotations
 
@@ -6,11 +6,12 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import jax
-
-from vlmad_jax.data import Sample
+from vlmad_jax.backbones.clip import CLIP
+from vlmad_jax.data import DataSet, Sample
 from vlmad_jax.data.pipeline import Batch
-from vlmad_jax.evaluation.evaluate import Evaluator
+from vlmad_jax.evaluation.categories import CategoryEvaluator, Observe
+from vlmad_jax.evaluation.results import Results
+from vlmad_jax.evaluation.scorer import Scorer
 from vlmad_jax.methods import Scores
 from vlmad_jax.studies.embeddings import Embeddings
 
@@ -18,37 +19,43 @@ StateOf = Callable[[str], Any]
 ScoreFeatures = Callable[[Any, Any], Scores]
 
 
-@dataclass(frozen=True, kw_only=True)
-class EmbeddedEvaluator(Evaluator):
-    """An evaluator whose images are embeddings; `state_of` and `score_features` stand for a detector.
+@dataclass(frozen=True)
+class FeatureModel:
+    """A model that scores features, which were computed before, by `score_features(state, features)`."""
 
-    Attributes:
-      embeddings: of all images that are scored.
-      sizes: of the windows whose embeddings are read.
-      state_of: gives the state for a category.
-      score_features: gives the scores of a batch of embeddings from that state.
-    """
-
-    embeddings: Embeddings
-    sizes: tuple[int, ...]
-    state_of: StateOf
+    clip: CLIP
     score_features: ScoreFeatures
 
-    def read(self, groups: Sequence[Sequence[Sample]], batch_size: int, workers: int) -> Iterator[Batch]:
-        """The embeddings of each category in batches."""
-        del workers
+    def score_with(self, variables: dict[str, Any], state: Any, features: Any) -> Scores:
+        """Return the scores of a batch of features; the backbone has done its work."""
+        del variables
+        return self.score_features(state, features)
+
+
+def feature_evaluator(
+    scorer: Scorer,
+    embeddings: Embeddings,
+    sizes: Sequence[int],
+    state_of: StateOf,
+    dataset: DataSet,
+    results: Results,
+    observe: Observe,
+) -> CategoryEvaluator:
+    """Return an evaluator that reads stored embeddings.
+
+    Args:
+      scorer: of a `FeatureModel`.
+      embeddings: of all images that are scored.
+      sizes: of the windows whose embeddings are read.
+      state_of: returns the state of a category.
+      dataset: the data set.
+      results: where the metrics are stored.
+      observe: see `CategoryEvaluator`.
+    """
+
+    def read(groups: Sequence[Sequence[Sample]]) -> Iterator[Batch]:
         for number, group in enumerate(groups):
-            for start in range(0, len(group), batch_size):
-                yield self.embeddings.batch(group, self.sizes, start, batch_size, number)
+            for start in range(0, len(group), scorer.batch_size):
+                yield embeddings.batch(group, sizes, start, scorer.batch_size, number)
 
-    def put(self, batch: Batch) -> tuple[Batch, Any]:
-        """The batch, and its embeddings on one device."""
-        return batch, jax.device_put(batch.image)
-
-    def prepare(self, category: str) -> Any:
-        """The state for a category."""
-        return self.state_of(category)
-
-    def score(self, state: Any, images: Any) -> Scores:
-        """The scores of a batch of embeddings."""
-        return self.score_features(state, images)
+    return CategoryEvaluator(scorer, state_of, read, dataset, results, observe=observe)

@@ -15,20 +15,22 @@ import jax.numpy as jnp
 
 from vlmad_jax.backbones.clip import CLIP, load_clip
 from vlmad_jax.data import DataSet, Sample, load_dataset
-from vlmad_jax.data.notices import tell
+from vlmad_jax.data.checks import print_notices
 from vlmad_jax.data.references import draw_references
 from vlmad_jax.errors import InputError
-from vlmad_jax.evaluation.evaluate import Evaluator, Observe
+from vlmad_jax.evaluation.categories import CategoryEvaluator, Observe
+from vlmad_jax.evaluation.evaluate import image_evaluator
 from vlmad_jax.evaluation.keys import keys_of, params_fingerprint
 from vlmad_jax.evaluation.results import Results
+from vlmad_jax.evaluation.scorer import Scorer
 from vlmad_jax.evaluation.trained_on import tell_training
 from vlmad_jax.methods import AnomalyCLIP, MethodOptions, WinCLIP
 from vlmad_jax.methods.winclip import Memory, State
-from vlmad_jax.runtime.fingerprint import fingerprint
+from vlmad_jax.runtime.cache import fingerprint
 from vlmad_jax.scoring.prompts import WINCLIP, PromptEnsemble
 from vlmad_jax.studies.config import LARGEST_WINDOW, PaperConfig
 from vlmad_jax.studies.details import Details
-from vlmad_jax.studies.embedded import EmbeddedEvaluator, ScoreFeatures, StateOf
+from vlmad_jax.studies.embedded import FeatureModel, ScoreFeatures, StateOf, feature_evaluator
 from vlmad_jax.studies.embeddings import Embeddings, Encoder
 from vlmad_jax.studies.feature_kinds import FeatureSum
 from vlmad_jax.studies.finished import Finished
@@ -81,7 +83,7 @@ class Runs:
     def dataset(self) -> DataSet:
         """The data set, of which people are told what is not read."""
         dataset = load_dataset(self.config.dataset, self.config.data_dir, self.config.categories)
-        tell(dataset)
+        print_notices(dataset)
         return dataset
 
     @functools.cached_property
@@ -186,21 +188,21 @@ class Runs:
             },
             SIZES,
             state_of,
-            self.once(("winclip", SIZES), lambda: jax.jit(detector.score_features)),
+            self.scorer(("winclip", SIZES), detector.score_features),
             self.images(good, references),
             keep_images=wording is None and not shots,
         )
 
     def features(self, kinds: tuple[str, ...], sizes: tuple[int, ...] = SIZES) -> Finished:
         """Some kinds of features, compared with WinCLIP's words."""
-        scorer = FeatureSum(self.sized(sizes), kinds)
+        summed = FeatureSum(self.sized(sizes), kinds)
         joined = "-and-".join(kind.replace(" ", "-") for kind in kinds)
         return self.embedded(
             f"features-{joined}-windows-{shown(sizes)}",
             {"kinds": list(kinds), "window_sizes": list(sizes)},
             sizes,
             lambda category: State(self.text_features(WINCLIP, self.dataset.object_name(category))),
-            self.once((kinds, sizes), lambda: jax.jit(scorer.score_features)),
+            self.scorer((kinds, sizes), summed.score_features),
             self.dataset,
         )
 
@@ -210,10 +212,18 @@ class Runs:
         dataset = self.images(good, {})
         described = {"params": params_fingerprint(params)}
 
-        def make(results: Results, observe: Observe) -> Evaluator:
-            return Evaluator(detector, params, dataset, {}, results, observe=observe)
+        def make(results: Results, observe: Observe) -> CategoryEvaluator:
+            batch_size, workers = self.config.batch_size, self.workers
+            return image_evaluator(
+                detector, params, {}, dataset, results, batch_size, workers, observe=observe
+            )
 
         return self.run("anomalyclip", described, make, dataset, keep_images=True)
+
+    def scorer(self, key: Any, score_features: ScoreFeatures) -> Scorer:
+        """Return a scorer of stored features, compiled once for all runs of this key."""
+        model = FeatureModel(self.clip, score_features)
+        return self.once(("scorer", key), lambda: Scorer(model, self.config.batch_size))
 
     def sized(self, sizes: tuple[int, ...]) -> WinCLIP:
         """WinCLIP with windows of these sizes."""
@@ -255,25 +265,14 @@ class Runs:
         described: dict[str, Any],
         sizes: tuple[int, ...],
         state_of: StateOf,
-        score_features: ScoreFeatures,
+        scorer: Scorer,
         dataset: DataSet,
         keep_images: bool = False,
     ) -> Finished:
         """A run on embeddings."""
 
-        def make(results: Results, observe: Observe) -> Evaluator:
-            return EmbeddedEvaluator(
-                self.base,
-                {},
-                dataset,
-                {},
-                results,
-                observe=observe,
-                embeddings=self.embeddings,
-                sizes=sizes,
-                state_of=state_of,
-                score_features=score_features,
-            )
+        def make(results: Results, observe: Observe) -> CategoryEvaluator:
+            return feature_evaluator(scorer, self.embeddings, sizes, state_of, dataset, results, observe)
 
         return self.run(name, described, make, dataset, keep_images)
 
@@ -281,7 +280,7 @@ class Runs:
         self,
         name: str,
         described: dict[str, Any],
-        make: Callable[[Results, Observe], Evaluator],
+        make: Callable[[Results, Observe], CategoryEvaluator],
         dataset: DataSet,
         keep_images: bool,
     ) -> Finished:
@@ -310,7 +309,7 @@ class Runs:
             details = Details(results.out / "details", dataset if keep_images and not good else None)
             todo = [category for category in dataset.categories if not results.has(category)]
             if todo:
-                make(results, details.add).run(todo, self.config.batch_size, self.workers)
+                make(results, details.add).run(todo)
             results.finish(name, identity, dataset.categories)
             return Finished(results, details, dataset.categories)
 

@@ -14,7 +14,7 @@ from tests.experiments.command import ROOT, here
 from tests.golden import case, shallow_clip
 from tests.methods.detectors import IMAGES, REFERENCES, shallow_winclip
 from vlmad_jax.benchmark import matmul_flop
-from vlmad_jax.evaluation.parallel import DataParallel
+from vlmad_jax.evaluation.scorer import Scorer
 from vlmad_jax.methods import SPADE, AnomalyCLIP
 
 DEVICES = 8
@@ -36,15 +36,15 @@ def scored(name: str) -> tuple[np.ndarray, np.ndarray, int, int, int]:
     else:
         detector, images = shallow_winclip((2,)), IMAGES
         state = detector.prepare("bottle", REFERENCES)
-    devices = DataParallel(detector)
-    count = devices.batch_size(11)
+    devices = Scorer(detector, 11)
+    count = devices.batch_size
     side = detector.size
     padded = np.resize(images[:, :side, :side], (11, side, side, 3))
     padded = np.concatenate([padded, np.zeros((count - 11, side, side, 3), np.uint8)])
     placed, copied = devices.put(padded), devices.copy(state)
     scores = devices.score(copied, placed)
     work = matmul_flop(devices.score, copied, placed)
-    alone = matmul_flop(detector.score, state, images[:2])
+    alone = matmul_flop(detector.score, state, padded[:2])
     return np.asarray(scores.image)[:11], np.asarray(scores.map)[:11], count, work, alone
 
 
@@ -64,7 +64,7 @@ def on_devices(tmp_path_factory: pytest.TempPathFactory) -> dict[str, np.ndarray
     file = tmp_path_factory.mktemp("devices") / "scores.npz"
     script = f"""
 import jax, numpy as np
-from tests.evaluation import test_parallel as tests
+from tests.evaluation import test_scorer as tests
 assert jax.local_device_count() == {DEVICES}
 parts = ("image", "map", "count", "work", "alone")
 found = {{name: dict(zip(parts, tests.scored(name))) for name in tests.NAMES}}
