@@ -55,7 +55,7 @@ def test_channels():
 
 def test_states_have_one_shape():
     assert one_shape(detector())
-    shapes = {name: x.shape for name, x in detector().prepare("bottle", GOOD).items()}
+    shapes = {name: x.shape for name, x in detector().prepare("bottle", GOOD)._asdict().items()}
     assert shapes == {"mean": (64, 100), "whitening": (64, 100, 100)}
 
 
