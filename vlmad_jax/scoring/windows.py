@@ -31,7 +31,7 @@ def sliding_windows(grid: tuple[int, int], size: int, stride: int = 1) -> np.nda
         )
     if not 1 <= stride <= size:
         raise InputError(
-            f"window stride {stride} leaves patches outside of all {size} x {size} windows; "
+            f"window stride {stride} does not cover every patch with windows of {size} x {size}; "
             "give 1 to the smallest window size"
         )
     patches = np.arange(rows * columns).reshape(grid)
