@@ -82,6 +82,7 @@ def encoded() -> dict[str, Any]:
     for name, (backbone, encode) in kept.items():
         image = resize_image(Image.fromarray(IMAGES[0]), backbone.config.vision.image_size)
         features = backbone.compile("vision", encode)(image[None])
+        features = features if isinstance(features, dict) else features._asdict()
         found |= {f"{name} {part}": np.asarray(x).ravel()[::97] for part, x in features.items()}
     return found
 

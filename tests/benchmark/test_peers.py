@@ -12,6 +12,7 @@ from vlmad_jax.benchmark.random_inputs import draw_clip, draw_images, draw_tenso
 from vlmad_jax.benchmark.table import comparison_lines
 from vlmad_jax.errors import InputError
 from vlmad_jax.methods import AnomalyCLIP
+from vlmad_jax.methods.anomalyclip import State
 
 
 def test_random_tensors_depend_on_name_and_shape_alone():
@@ -112,7 +113,7 @@ def test_anomalyclip_in_torch_equals_ours():
     setting = dataclasses.replace(small(batch_size=2), method="anomalyclip", window_sizes=None)
     with torch.inference_mode():
         image, maps = TorchAnomalyCLIP(model, detector, draw_text(SMALL))(normalised(setting, 48, "cpu"))
-    ours = detector.score({"text": jnp.asarray(draw_text(SMALL))}, draw_images(2, 48))
+    ours = detector.score(State(jnp.asarray(draw_text(SMALL))), draw_images(2, 48))
     np.testing.assert_allclose(ours.image, image, atol=1e-6)
     np.testing.assert_allclose(ours.map, maps, atol=5e-6)
     assert np.ptp(ours.map) > 0.01

@@ -84,7 +84,7 @@ FLAGS = {
     "fewer than no tokens": ("--merge_tokens=-1", "--merge_tokens=-1: merge_tokens -1 is below 0; give 0"),
     "a view that patches do not divide": (
         "--multi_scale_sizes=44",
-        "--multi_scale_sizes=44: multi-scale size 44 is not a multiple of a patch's 8 pixels",
+        "--multi_scale_sizes=44: multi-scale size 44 is not a multiple of the patch size of 8 pixels",
     ),
     "no window": ("--window_sizes=", "--window_sizes=: no window size; give at least one"),
     "windows that are no numbers": (
@@ -174,8 +174,8 @@ WEIGHTS = {
     not_finite: "(not finite: logit_scale)",
     truncated: "weights/model.safetensors: is truncated or damaged: download it again",
     hostile: "weights/pytorch_model.bin: refuses os.system: save tensors and plain",
-    no_tokenizer: "weights: holds no tokenizer.json; copy the one of the model",
-    no_configuration: "weights: holds no config.json or open_clip_config.json; give the directory of a CLIP",
+    no_tokenizer: "weights: has no tokenizer.json; copy the one of the model",
+    no_configuration: "weights: has no config.json or open_clip_config.json; give the directory of a CLIP",
 }
 
 

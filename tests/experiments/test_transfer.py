@@ -63,7 +63,7 @@ def test_prompts_of_one_folder_are_tested_on_another(
     assert samples.code == 1
     assert (
         samples.stderr.splitlines()[-1]
-        == "error: anomalyclip takes no good samples; use experiments.zero_shot"
+        == "error: anomalyclip takes no reference images; use experiments.zero_shot"
     )
 
 
@@ -132,7 +132,7 @@ METHOD = "--method=anomalyclip"
     [
         ("train", [METHOD], "--dataset is missing; give"),
         ("train", ["--dataset=synthetic"], "--method is missing; give one of anomalyclip"),
-        ("train", ["--method=winclip", "--dataset=synthetic"], "method 'winclip' learns nothing"),
+        ("train", ["--method=winclip", "--dataset=synthetic"], "method 'winclip' learns no parameters"),
         (
             "train",
             [METHOD, "--dataset=elpv", "--feature_layers=a"],

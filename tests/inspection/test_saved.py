@@ -6,6 +6,7 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+import jax
 import numpy as np
 import pytest
 from PIL import Image
@@ -17,8 +18,9 @@ from vlmad_jax.backbones.checkpoints.tensors import read_tensors
 from vlmad_jax.inspection import FitConfig, fit, store
 from vlmad_jax.inspection.saved import verify, write_saved
 from vlmad_jax.inspection.store import describe_weights
-from vlmad_jax.inspection.trees import flatten, unflatten
+from vlmad_jax.inspection.trees import flatten, restored, unflatten
 from vlmad_jax.methods import METHODS
+from vlmad_jax.methods.winclip import Memory, State
 from vlmad_jax.runtime.contents import digest
 
 
@@ -225,6 +227,20 @@ def test_trees_of_any_shape():
     for other in ({1: np.ones(1)}, {"a/b": np.ones(1)}, {"a": object()}):
         with pytest.raises(TypeError):
             flatten(other, "state")
+
+
+@pytest.mark.parametrize("memory", [None, Memory(np.ones((3, 2)), (np.ones((2, 2)), np.zeros((4, 2))))])
+def test_a_named_tuple_is_saved_as_a_dict_without_what_is_none(memory: Memory | None):
+    """As states were saved when they were dicts."""
+    text = np.arange(4.0).reshape(2, 2)
+    old = {"text": text} | ({} if memory is None else {"memory": memory._asdict()})
+    description, arrays = flatten(State(text, memory), "state")
+    assert (description, list(arrays)) == (flatten(old, "state")[0], list(flatten(old, "state")[1]))
+    back = restored(State, unflatten(description, arrays))
+    assert jax.tree.structure(back) == jax.tree.structure(State(text, memory))
+    for one, other in zip(jax.tree.leaves(back), jax.tree.leaves(State(text, memory)), strict=True):
+        np.testing.assert_array_equal(one, other)
+    assert restored(None, old) is old
 
 
 @pytest.mark.parametrize("name", METHODS)

@@ -11,7 +11,7 @@ from tests.golden import shallow_clip
 from vlmad_jax import AnomalyCLIP, InputError
 from vlmad_jax.data import load_dataset
 from vlmad_jax.data.images import open_image, resize_image
-from vlmad_jax.data.pasting import KINDS
+from vlmad_jax.synthetic.pasting import KINDS
 from vlmad_jax.training import loop
 from vlmad_jax.training.batches import LabelledImages
 from vlmad_jax.training.feature_store import FeatureCache
@@ -87,10 +87,8 @@ def test_cached_features_are_those_of_the_same_images(images: PastedImages, fold
         for name in ("mask", "label", "class_id"):
             np.testing.assert_array_equal(cached[name], read[name])
         expected = encode(read["image"])
-        for name, x in cached["features"].items():
-            np.testing.assert_allclose(
-                x.astype(np.float32), expected[name], rtol=2**-8, atol=1e-4 * np.abs(expected[name]).max()
-            )
+        for x, y in zip(cached["features"], expected, strict=True):
+            np.testing.assert_allclose(x.astype(np.float32), y, rtol=2**-8, atol=1e-4 * np.abs(y).max())
     kinds = [images, dataclasses.replace(images, seed=4)]
     kinds.append(LabelledImages(*fields(images)))
     folders = {FeatureCache.create(detector, dataset, kind, 0).store.directory for kind in kinds}

@@ -52,7 +52,7 @@ def scoring(setting: Setting, dtype: str) -> Job:
     too. The rest of the state, such as a memory of reference patches, is random.
     """
     detector = setting.detector(draw_clip(setting.config, dtype))
-    state = random_state(detector, setting.shots) | {"text": jnp.asarray(draw_text(setting.config))}
+    state = random_state(detector, setting.shots)._replace(text=jnp.asarray(draw_text(setting.config)))
     images = jnp.asarray(draw_images(setting.batch_size, detector.size))
     return Job(lambda: detector.score(state, images), lambda: matmul_flop(detector.score, state, images))
 
@@ -77,11 +77,11 @@ def training(setting: Setting, dtype: str) -> Job:
     if setting.work == "train":
         batch["image"] = draw_images(size, detector.size)
     else:
-        shapes = jax.eval_shape(detector.extract, context.pop("vision"), draw_images(size, detector.size))
-        batch["features"] = {
-            name: rng.standard_normal(x.shape, np.float32).astype(ml_dtypes.bfloat16)
-            for name, x in shapes.items()
-        }
+        shapes = jax.eval_shape(detector.extract, context.vision, draw_images(size, detector.size))
+        context = context._replace(vision={})
+        batch["features"] = jax.tree.map(
+            lambda x: rng.standard_normal(x.shape, np.float32).astype(ml_dtypes.bfloat16), shapes
+        )
     params, optimizer = detector.init(jax.random.key(0)), optax.adam(1e-3)
     step = make_step(detector.loss, optimizer)
     state = replicate(TrainState(params, optimizer.init(params)))

@@ -17,7 +17,6 @@ from torch.nn import functional
 
 from vlmad_jax.backbones.positions import resize_positions
 from vlmad_jax.methods import AnomalyCLIP
-from vlmad_jax.methods.anomalyclip import TEMPERATURE
 
 
 class TorchAnomalyCLIP:
@@ -79,7 +78,7 @@ class TorchAnomalyCLIP:
     def probabilities(self, features: torch.Tensor) -> torch.Tensor:
         """Return the probabilities of normal and anomalous: (..., E) -> (..., 2)."""
         cosines = functional.normalize(features, dim=-1) @ self.text.T
-        return (cosines / TEMPERATURE).softmax(dim=-1)
+        return (cosines / self.setting.temperature).softmax(dim=-1)
 
 
 def attend(attention: Any, x: torch.Tensor, replaced: bool) -> tuple[torch.Tensor, torch.Tensor | None]:

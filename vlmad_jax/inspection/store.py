@@ -31,7 +31,7 @@ from vlmad_jax.inspection.detector import FittedDetector
 from vlmad_jax.inspection.saved import MANIFEST, verify, write_saved
 from vlmad_jax.inspection.scorer import Scorer
 from vlmad_jax.inspection.tiles import Tiling
-from vlmad_jax.inspection.trees import flatten, unflatten
+from vlmad_jax.inspection.trees import flatten, restored, unflatten
 from vlmad_jax.inspection.words import Words, with_words, words_of
 from vlmad_jax.methods import method
 from vlmad_jax.runtime.about import version
@@ -193,7 +193,7 @@ def _restored(
     detector = method(description["method"]).with_setting(clip, description["setting"])
     if description.get("words") is not None:
         detector = with_words(detector, Words.from_json(description["words"]))
-    state = unflatten(description["state"], read_tensors(path / ARRAYS))
+    state = restored(detector.state_type, unflatten(description["state"], read_tensors(path / ARRAYS)))
     return FittedDetector(
         Scorer(detector, Tiling(**description["tiles"]), batch_size),
         jax.tree.map(jnp.asarray, state),

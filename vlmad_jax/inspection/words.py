@@ -91,7 +91,7 @@ def reworded(fitted: FittedDetector, words: Words) -> FittedDetector:
     """A fitted detector with other words; its good images and thresholds stay what they are."""
     changed = with_words(fitted.scorer.detector, words)
     assert isinstance(changed, Worded)
-    state = fitted.state | {"text": changed.text_features(fitted.object_name)}
+    state = fitted.state._replace(text=changed.text_features(fitted.object_name))
     return dataclasses.replace(fitted, state=state)  # the scorer takes the words from the state
 
 

@@ -16,6 +16,7 @@ from tqdm import tqdm
 from vlmad_jax.data import DataSet
 from vlmad_jax.errors import InputError
 from vlmad_jax.methods import LearnedDetector
+from vlmad_jax.methods.detector import Features
 from vlmad_jax.runtime.cache import cache_folder, cache_key
 from vlmad_jax.training.array_store import ArrayStore, Fields
 from vlmad_jax.training.batches import Batch, LabelledImages
@@ -54,7 +55,7 @@ class FeatureCache:
         """
         variables = {"params": detector.clip.params["vision"]}
         image = jax.ShapeDtypeStruct((1, detector.size, detector.size, 3), np.uint8)
-        features = jax.eval_shape(detector.extract, variables, image)
+        features = jax.eval_shape(detector.extract, variables, image)._asdict()
         fields: Fields = {
             **{name: (np.uint16, x.shape[1:]) for name, x in features.items()},
             "mask": (np.uint8, (-(-(detector.size**2) // 8),)),
@@ -88,7 +89,7 @@ class FeatureCache:
                 found = jax.tree.map(lambda x: np.asarray(x.astype(jnp.bfloat16)), encode(batch["image"]))
                 masks = batch.get("mask", np.zeros((FILL_BATCH, self.size, self.size), np.uint8))
                 for row, number in enumerate(numbers):
-                    item = {name: x[row].view(np.uint16) for name, x in found.items()}
+                    item = {name: x[row].view(np.uint16) for name, x in found._asdict().items()}
                     self.store.write(int(number), {**item, "mask": np.packbits(masks[row])})
                 bar.update(min(FILL_BATCH, bar.total - bar.n))
 
@@ -102,7 +103,7 @@ class FeatureCache:
         features = {
             name: np.stack([item[name] for item in items]).view(ml_dtypes.bfloat16) for name in self.names
         }
-        found = {"features": features, **self.images.labels(numbers)}
+        found = {"features": Features(**features), **self.images.labels(numbers)}
         if not self.images.with_masks:
             return found
         shape = (len(items), self.size, self.size)

@@ -12,9 +12,9 @@ import numpy as np
 
 from vlmad_jax.data import DataSet, Sample
 from vlmad_jax.data.images import open_image, resize_image
-from vlmad_jax.data.pasting import KINDS, paste
 from vlmad_jax.data.pipeline import ReadRow, Row
 from vlmad_jax.errors import InputError
+from vlmad_jax.synthetic.pasting import KINDS, paste
 from vlmad_jax.training.batches import LabelledImages
 
 # The samples made from one normal image: unchanged and mirrored, each without and with a defect.

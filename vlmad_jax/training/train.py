@@ -132,7 +132,7 @@ def train_method(config: TrainConfig, out: pathlib.Path, resources: Resources = 
     optimizer = optax.adam(config.learning_rate, b1=0.5, b2=0.999)
     context = detector.context([dataset.object_name(name) for name in dataset.categories])
     if cache is not None:
-        del context["vision"]
+        context = context._replace(vision={})
     state, done = train(
         make_step(detector.loss, optimizer, resources.accumulate, config.seed),
         TrainState(params, optimizer.init(params)),

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from scipy.ndimage import label, maximum_filter
 
-from vlmad_jax.data.pasting import KINDS, VISIBLE, is_grey, paste
 from vlmad_jax.errors import InputError
 from vlmad_jax.synthetic import make_product, render_good
+from vlmad_jax.synthetic.pasting import KINDS, VISIBLE, is_grey, paste
 
 SIZE = 96
 
