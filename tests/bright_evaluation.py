@@ -27,6 +27,8 @@ class Brightness:
         return 0.0 if references is None else float(references.mean())
 
     clip = SimpleNamespace(
+        name="odd/clip",
+        dtype="bfloat16",
         fingerprint="none",
         tokenizer=None,
         compile=lambda tower, score, place: functools.partial(score, None),

@@ -17,7 +17,8 @@ from tests.golden import shallow_clip
 from tests.methods.detectors import IMAGES, REFERENCES, published_prompts, shallow_anomalyclip
 from vlmad_jax import PatchCore, WinCLIP
 from vlmad_jax import synthetic as rendering
-from vlmad_jax.data.images import open_image, read_mask, resize_image, resize_mask
+from vlmad_jax.data.images import open_image, resize_image
+from vlmad_jax.data.masks import read_mask, resize_mask
 from vlmad_jax.methods.aprilgan import AprilGAN
 from vlmad_jax.metrics import evaluate
 from vlmad_jax.runtime.cache import CACHE_VERSION

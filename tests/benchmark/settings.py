@@ -7,11 +7,10 @@ import time
 from multiprocessing import util
 
 from vlmad_jax.backbones.config import CLIPConfig, TextConfig, VisionConfig
-from vlmad_jax.benchmark import Setting
+from vlmad_jax.benchmark import Setting, products
 from vlmad_jax.benchmark.contender import Contender
 from vlmad_jax.errors import InputError
 from vlmad_jax.methods import MethodOptions
-from vlmad_jax.runtime import machine
 
 # 4 x 4 patches of 8 x 8 pixels; 2 layers of width 16 with MLPs of 32; embeddings of 8.
 SMALL = CLIPConfig(VisionConfig(16, 2, 2, 32, 32, 8), TextConfig(16, 1, 2, 32, 64, 16, 63), 8)
@@ -25,7 +24,7 @@ def small(**changes) -> Setting:
 
 def quick_contender(setting: Setting, dtype: str) -> Contender:
     """A contender whose squares cost nothing, built where it runs."""
-    machine.SQUARES = dict.fromkeys(machine.SQUARES, (64,))
+    products.SQUARES = dict.fromkeys(products.SQUARES, (64,))
     return Contender(setting, dtype)
 
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from tests.benchmark.settings import Failing, Leaving, quick_contender, small
-from vlmad_jax.benchmark import contender, run, table, turns
+from vlmad_jax.benchmark import contender, products, run, table, turns
 from vlmad_jax.benchmark.contender import Round, Start
 from vlmad_jax.errors import InputError
 from vlmad_jax.runtime import machine
@@ -164,7 +164,7 @@ def test_failures_in_the_other_process():
     with in_process(Failing) as ask:
         with pytest.raises(InputError, match="the bottle: is not clean"):
             ask("refuse")
-        with pytest.raises(InputError, match="too little memory; give a smaller --batch_size"):
+        with pytest.raises(InputError, match="ran out of memory; give a smaller --batch_size"):
             ask("run_out")
         with pytest.raises(RuntimeError, match="ZeroDivisionError"):
             ask("divide")
@@ -191,21 +191,21 @@ def interrupted(connection):
 
 
 def test_products_multiply_in_full(monkeypatch):
-    monkeypatch.setattr(machine, "SQUARES", dict.fromkeys(machine.SQUARES, (8,)))
-    products = machine.products(small().config, "bfloat16")
-    assert list(products) == [(8, 8, 8), (1024, 16, 32), (1024, 32, 16)]
-    for (n, _, m), product in products.items():
+    monkeypatch.setattr(products, "SQUARES", dict.fromkeys(products.SQUARES, (8,)))
+    made = products.products(small().config, "bfloat16")
+    assert list(made) == [(8, 8, 8), (1024, 16, 32), (1024, 32, 16)]
+    for (n, _, m), product in made.items():
         assert product().shape == (n, m)
         assert product().dtype == jnp.float32
-    assert float(products[1024, 16, 32]().std()) == pytest.approx(4.0, rel=0.1)  # sums of 16 products
-    whole = np.asarray(machine.products(small().config, "int8")[1024, 16, 32]())
+    assert float(made[1024, 16, 32]().std()) == pytest.approx(4.0, rel=0.1)  # sums of 16 products
+    whole = np.asarray(products.products(small().config, "int8")[1024, 16, 32]())
     assert (whole == whole.round()).all()
     assert whole.std() > 1000
 
 
 @pytest.mark.skipif(not pathlib.Path("/proc/self/statm").exists(), reason="reads its own memory from /proc")
 def test_peak_memory_outlives_what_was_held(monkeypatch):
-    monkeypatch.setattr(machine.jax, "default_backend", lambda: "cpu")
+    monkeypatch.setattr(jax, "default_backend", lambda: "cpu")
     held = np.ones(2**26, np.float32)  # 256 MiB
     resident = int(pathlib.Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
     del held

@@ -1,4 +1,4 @@
-"""Real surfaces with rendered defects: the squares, the split, and that a defect is all that changes."""
+"""Real surfaces with rendered defects: the squares, the split, and the defects."""
 
 import functools
 from pathlib import Path
@@ -10,7 +10,8 @@ from vlmad_jax import synthetic as rendering
 from vlmad_jax.data import load_dataset
 from vlmad_jax.data.datasets import textures
 from vlmad_jax.data.datasets.textures import PLAN, Plan, square
-from vlmad_jax.data.images import open_image, read_masks
+from vlmad_jax.data.images import open_image
+from vlmad_jax.data.masks import read_masks
 from vlmad_jax.errors import InputError
 
 SMALL = Plan(photographs=("brick",), size=64, train=2, good=1, defective=len(rendering.SURFACE_DEFECTS))

@@ -6,7 +6,6 @@ import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -17,7 +16,8 @@ from tests.bright_evaluation import Brightness
 from tests.data.conftest import SIZE, made_image, make_category, mask, save
 from vlmad_jax.backbones.clip import load_clip
 from vlmad_jax.data import load_dataset
-from vlmad_jax.data.images import open_image, read_masks, resize_image, resize_mask
+from vlmad_jax.data.images import open_image, resize_image
+from vlmad_jax.data.masks import read_masks, resize_mask
 from vlmad_jax.data.references import draw_references
 from vlmad_jax.errors import InputError
 from vlmad_jax.evaluation import categories
@@ -274,8 +274,8 @@ def test_an_unreadable_image_is_named_and_left_out(
     ]
     assert "b/test/hole/099.png: does not decode (" in left_out[1]["error"]
     assert capsys.readouterr().out.splitlines() == [
-        *(f"left out: {row['error']}" for row in left_out),
-        f"2 images cannot be read and are left out; {tmp_path / 'out/scores.csv'} says why",
+        *(f"skipped: {row['error']}" for row in left_out),
+        f"2 images cannot be read and are skipped; {tmp_path / 'out/scores.csv'} says why",
     ]
     assert not (tmp_path / "out/maps/b/hole/099.png").exists()
     assert len(list(tmp_path.glob("out/maps/b/*/*.png"))) == 198
@@ -291,7 +291,7 @@ def test_too_many_unreadable_images_fail_and_what_is_finished_stays(
     many: Callable[[int], EvaluationConfig], stub: list[Brightness], tmp_path: Path
 ) -> None:
     config = many(3)
-    message = r"^3 of 202 images cannot be read, more than 1% \(the last in b: .*; mend or remove them$"
+    message = r"^3 of 202 images cannot be read, more than 1% \(the last in b: .*; repair or remove them$"
     for _ in range(2):
         with pytest.raises(InputError, match=message):
             evaluate(config, tmp_path / "out")
@@ -318,8 +318,7 @@ def test_scores_that_are_not_finite_end_a_run_at_the_first_batch(
     many: Callable[[int], EvaluationConfig], stub: list[Brightness], tmp_path: Path, monkeypatch: Any
 ) -> None:
     nothing = Scores(np.full(5, np.nan), np.full((5, 16, 16), np.nan))
-    monkeypatch.setattr(Brightness, "score", lambda self, *_: self.batches.append(5) or nothing)
-    monkeypatch.setattr(Brightness, "clip", SimpleNamespace(name="odd/clip", dtype="bfloat16"), raising=False)
+    monkeypatch.setattr(Brightness, "score_with", lambda self, *_: self.batches.append(5) or nothing)
     message = (
         "^odd/clip: gives scores that are not finite with dtype bfloat16; give other weights, or --dtype="
     )

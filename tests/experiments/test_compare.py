@@ -14,7 +14,7 @@ from vlmad_jax.evaluation import comparison
 from vlmad_jax.evaluation.comparison import Grid
 from vlmad_jax.evaluation.evaluate import EvaluationConfig
 from vlmad_jax.methods import MethodOptions
-from vlmad_jax.report.comparison_table import comparison_table
+from vlmad_jax.report.table import comparison_table
 
 pytestmark = pytest.mark.usefixtures("evaluating")
 

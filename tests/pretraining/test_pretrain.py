@@ -16,7 +16,7 @@ from vlmad_jax.pretraining import pretrain as module
 from vlmad_jax.pretraining.contrastive import WEIGHTS
 from vlmad_jax.pretraining.pretrain import PretrainConfig, mean_weights, pretrain, remember
 from vlmad_jax.pretraining.scale import with_scale
-from vlmad_jax.runtime.cache import software
+from vlmad_jax.runtime.cache import software_versions
 from vlmad_jax.training.loop import read_log
 
 CONFIG = PretrainConfig(schedule_steps=4, pairs=2, pool=3, warmup_steps=1, image_size=32)
@@ -145,7 +145,7 @@ def test_a_run_of_another_configuration_is_refused(tmp_path):
 
 
 def test_the_command_refuses_another_configuration(tmp_path, capsys):
-    there = dataclasses.asdict(PretrainConfig(seed=7)) | {"software": software()}
+    there = dataclasses.asdict(PretrainConfig(seed=7)) | {"software": software_versions()}
     (tmp_path / "pretrain.json").write_text(json.dumps(there))
     done = here(capsys, "pretrain", f"--out={tmp_path}")
     assert done.code == 1

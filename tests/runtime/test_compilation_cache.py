@@ -1,4 +1,4 @@
-"""Compiled programs that are kept between runs, and what a run need not import."""
+"""Compiled programs are cached between runs, and slow modules are imported only when needed."""
 
 import json
 import os
@@ -27,7 +27,7 @@ SLOW = ["grain", "matplotlib", "optax", "orbax", "scipy", "tensorflow_datasets",
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """The folder of programs, where none is chosen; JAX's settings are as before afterwards."""
+    """The folder of programs without a setting of the user; JAX's settings are restored afterwards."""
     monkeypatch.setenv("VLMAD_JAX_CACHE", str(tmp_path))
     monkeypatch.setenv("VLMAD_JAX_KEEP", "1")
     monkeypatch.setattr(programs, "SHORTEST_COMPILATION", 0.0)
@@ -41,7 +41,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 
 def run(constant: float) -> np.ndarray:
-    """Compiles a program that holds the constants, as in a process of its own, and runs it."""
+    """Compile a program that holds the constants as in a new process, and run it."""
     jax.clear_caches()
     weights = np.full(1000, constant, np.float32)
     return np.asarray(jax.jit(lambda x: x * weights)(jnp.ones(1000)))

@@ -32,12 +32,11 @@ from vlmad_jax.backbones.tokenizer import (
 )
 from vlmad_jax.backbones.vit import CLIPModule, TextTransformer, VisionTransformer
 from vlmad_jax.errors import InputError
-from vlmad_jax.runtime.cache import is_kept
+from vlmad_jax.runtime.cache import cache_enabled, fingerprint
 from vlmad_jax.runtime.compilation_cache import keep_programs
 from vlmad_jax.runtime.files import write_json
-from vlmad_jax.runtime.fingerprint import fingerprint
-from vlmad_jax.runtime.notices import notice
-from vlmad_jax.runtime.pickling import FieldsAlone
+from vlmad_jax.runtime.notices import warn
+from vlmad_jax.runtime.pickling import PickleFieldsOnly
 
 # Sentences encoded at a time: prompt ensembles of any size then compile once for each length.
 TEXT_CHUNK = 128
@@ -46,7 +45,7 @@ LARGEST_CONSTANTS = 2**31 - 2**28
 
 
 @dataclass(frozen=True, eq=False)
-class CLIP(FieldsAlone):
+class CLIP(PickleFieldsOnly):
     """A CLIP ViT ready to encode.
 
     Attributes:
@@ -153,7 +152,7 @@ class CLIP(FieldsAlone):
         if not sentences:
             raise InputError("no sentence to encode; give at least one")
         self.tell_of_cut(sentences)
-        if not is_kept() or not isinstance(self.tokenizer, SavedTokenizer):
+        if not cache_enabled() or not isinstance(self.tokenizer, SavedTokenizer):
             return self._embed_sentences(sentences)
         setting = f"{self.tokenizer.digest} {self._text_setting}"
         return jnp.asarray(kept_embeddings(sentences, setting, lambda: self._embed_sentences(sentences)))
@@ -189,7 +188,7 @@ class CLIP(FieldsAlone):
             )
             if message not in self._told:
                 self._told.add(message)
-                notice(message)
+                warn(message)
 
     @functools.cached_property
     def _told(self) -> set[str]:

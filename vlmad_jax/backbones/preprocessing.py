@@ -18,7 +18,7 @@ import numpy as np
 
 from vlmad_jax.errors import InputError
 from vlmad_jax.runtime.files import write_json
-from vlmad_jax.runtime.notices import notice
+from vlmad_jax.runtime.notices import warn
 
 OPENAI_MEAN = (0.48145466, 0.4578275, 0.40821073)
 OPENAI_STD = (0.26862954, 0.26130258, 0.27577711)
@@ -63,7 +63,7 @@ def read_normalisation(directory: pathlib.Path) -> Normalisation:
             check_filter(path, "resample", entries.get("resample"), BICUBIC)
     if len(set(found.values())) > 1:
         first, second = found
-        notice(
+        warn(
             f"{second}: has another mean or std than {first.name}, which counts, as in transformers; "
             "remove the one that is not the model's"
         )
@@ -183,7 +183,7 @@ def check_filter(path: pathlib.Path, name: str, value: Any, bicubic: Any) -> Non
     if value is None or value == bicubic:
         return
     asked = FILTERS.get(value, value) if isinstance(value, int) else value
-    notice(
+    warn(
         f"{path}: {name} asks for {shown(asked)} resizing; images are resized bicubically here, as the "
         "published methods do, so scores may differ a little from those of images resized like that; "
         f"{name} {shown(bicubic)} agrees"

@@ -15,7 +15,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from vlmad_jax.runtime.cache import kept_array, software
+from vlmad_jax.runtime.cache import cached_array, software_versions
 
 # Bytes of all embeddings together: WinCLIP's of a product take half a megabyte with ViT-L.
 LARGEST_FOLDER = 2**28
@@ -27,9 +27,9 @@ def kept_embeddings(sentences: Sequence[str], setting: str, encode: Callable[[],
     `setting` names the tokenizer, the configuration and the parameters.
     """
     device = jax.devices()[0]
-    key = repr((list(sentences), setting, device.platform, device.device_kind, software()))
+    key = repr((list(sentences), setting, device.platform, device.device_kind, software_versions()))
     digest = hashlib.sha256(key.encode("utf-8", "surrogatepass")).hexdigest()[:32]
-    return kept_array("text", digest, LARGEST_FOLDER, lambda: np.asarray(encode()))
+    return cached_array("text", digest, LARGEST_FOLDER, lambda: np.asarray(encode()))
 
 
 def parameters_digest(params: Any) -> str:

@@ -18,7 +18,7 @@ from tokenizers import Tokenizer
 
 from vlmad_jax.backbones.library import transformers
 from vlmad_jax.errors import InputError
-from vlmad_jax.runtime.pickling import FieldsAlone
+from vlmad_jax.runtime.pickling import PickleFieldsOnly
 
 # Sentences are padded to a multiple of this many tokens, so that few lengths are ever compiled.
 LENGTH_STEP = 16
@@ -39,7 +39,7 @@ KNOWN = {"bos_token": "<|startoftext|>", "eos_token": END, "unk_token": END}
 
 
 @dataclass(frozen=True)
-class SavedTokenizer(FieldsAlone):
+class SavedTokenizer(PickleFieldsOnly):
     """The transformers tokenizer of a checkpoint's directory.
 
     It is loaded when it is first used: the transformers library takes a second to import.

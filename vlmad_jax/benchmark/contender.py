@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import jax
 
 from vlmad_jax.benchmark.jobs import make_job
+from vlmad_jax.benchmark.products import products
 from vlmad_jax.benchmark.setting import Setting
 from vlmad_jax.runtime import machine
 
@@ -51,8 +52,7 @@ class Contender:
         first_call = self.job.first_call
         peak_memory = machine.peak_memory()
         self.products = {
-            shape: Run(product)
-            for shape, product in machine.products(self.setting.config, self.dtype).items()
+            shape: Run(product) for shape, product in products(self.setting.config, self.dtype).items()
         }
         return Start(first_call, peak_memory, job.flop() / self.setting.batch_size, machine.describe())
 

@@ -15,6 +15,7 @@ import numpy as np
 from vlmad_jax.backbones.clip import CLIP
 from vlmad_jax.benchmark.contender import Round, Run, Start
 from vlmad_jax.benchmark.drawn import draw_images, draw_tensor, draw_text
+from vlmad_jax.benchmark.products import product_shapes
 from vlmad_jax.benchmark.setting import Setting
 from vlmad_jax.benchmark.torch_peers import import_torch, without_vision_ops
 from vlmad_jax.methods import AnomalyCLIP
@@ -74,7 +75,7 @@ class Peer:
             right = torch.randn(m, k, device=self.device).to(dtype)
             return Run(lambda: torch.nn.functional.linear(left, right), self.wait)
 
-        shapes = machine.product_shapes(self.setting.config, self.device.type == "cpu")
+        shapes = product_shapes(self.setting.config, self.device.type == "cpu")
         return {shape: product(*shape) for shape in shapes}
 
     def round(self) -> Round:

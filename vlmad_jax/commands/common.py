@@ -19,10 +19,10 @@ from vlmad_jax.evaluation.evaluate import EvaluationConfig, Shard, evaluate
 from vlmad_jax.methods import METHODS, MethodOptions, method
 from vlmad_jax.report import metrics_table, published
 from vlmad_jax.runtime.about import citation, version
+from vlmad_jax.runtime.cache import fingerprint
 from vlmad_jax.runtime.compilation_cache import keep_programs
-from vlmad_jax.runtime.fingerprint import fingerprint
-from vlmad_jax.runtime.names import print_any_name, shown
-from vlmad_jax.runtime.tracing import traced
+from vlmad_jax.runtime.names import allow_any_name_in_output, printable
+from vlmad_jax.runtime.tracing import record_trace
 
 flags.disclaim_key_flags()  # so that --help of a command shows them as the command's own
 
@@ -186,7 +186,7 @@ def run(config: EvaluationConfig, out: Path, shard: Shard | None = None) -> None
     """Run an evaluation, or one shard of it, and print its table."""
     values = flags.FLAGS
     trace = values.trace if "trace" in values else None
-    with traced(trace) if trace else contextlib.nullcontext():
+    with record_trace(trace) if trace else contextlib.nullcontext():
         results = evaluate(config, out, values.resume, values.save_maps, values.workers, shard=shard)
     if not results:
         print(
@@ -269,7 +269,7 @@ def main(entry: Callable[..., int | None], *names: str) -> None:
       entry: the function of the command.
       names: names of the arguments for usage messages; the last may end in "..." for one or more.
     """
-    print_any_name()
+    allow_any_name_in_output()
     define_about_flags()
     logging.set_verbosity(logging.WARNING)  # orbax and grain log every file they touch
     keep_programs()
@@ -279,11 +279,11 @@ def main(entry: Callable[..., int | None], *names: str) -> None:
         if code := entry(*arguments):
             sys.exit(code)
     except flags.Error as error:
-        text = shown(" ".join(str(error).split()))
+        text = printable(" ".join(str(error).split()))
         print(f"error: {text}; --help lists the flags", file=sys.stderr)
         sys.exit(1)
     except InputError as error:
-        print(f"error: {calling.rename_commands(shown(str(error)))}", file=sys.stderr)
+        print(f"error: {calling.rename_commands(printable(str(error)))}", file=sys.stderr)
         sys.exit(1)
     except KeyboardInterrupt:
         print("interrupted; finished results are kept", file=sys.stderr)

@@ -14,8 +14,8 @@ from vlmad_jax.inspection.journal import Journal, Kept
 from vlmad_jax.inspection.judged import Judged, Key
 from vlmad_jax.inspection.map_places import MapPlaces
 from vlmad_jax.inspection.rows import Row
-from vlmad_jax.runtime.contents import Memory
-from vlmad_jax.runtime.names import shown
+from vlmad_jax.runtime.contents import DigestStore
+from vlmad_jax.runtime.names import printable
 
 MOST_NAMED = 10  # bad images that a summary names
 
@@ -54,7 +54,7 @@ class Counts:
         if both := self.kept + self.kept_bad:
             rows = f"{both} row{'s' * (both > 1)} kept from before"
             lines.append(f"{rows}, and not counted above: {self.kept} good, {self.kept_bad} bad")
-        lines += [f"bad: {shown(name)}" for name in self.bad_ones]
+        lines += [f"bad: {printable(name)}" for name in self.bad_ones]
         if more := self.bad + self.kept_bad - len(self.bad_ones):
             lines.append(f"bad: {more} more")
         return lines
@@ -73,7 +73,7 @@ class Answers:
         journal: Journal | None,
         maps: MapPlaces | None,
         stream: TextIO | None,
-        memory: Memory,
+        memory: DigestStore,
         kept: Mapping[Key, Kept],
     ) -> None:
         """`maps` are the places of heat maps, if they are wanted; `memory` is told what files held."""
@@ -99,7 +99,7 @@ class Answers:
         if self.stream is not None:
             self._tell(self.stream, row.as_json())
         if isinstance(judged, Judged):
-            self.memory.remember(row.path, judged.file.signature, judged.file.digest)
+            self.memory.add(row.path, judged.file.signature, judged.file.digest)
         kind = "failed" if row.decision is None else row.decision
         setattr(self.counts, kind, getattr(self.counts, kind) + 1)
         if kind == "bad" and self.counts.bad <= MOST_NAMED:

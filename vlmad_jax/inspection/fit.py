@@ -25,7 +25,7 @@ from vlmad_jax.inspection.tiles import Tiling
 from vlmad_jax.methods import Detector, MethodOptions, method
 from vlmad_jax.methods.options import flattened
 from vlmad_jax.runtime.files import csv_line
-from vlmad_jax.runtime.notices import say
+from vlmad_jax.runtime.notices import print_stderr
 
 
 @dataclass(frozen=True)
@@ -117,7 +117,7 @@ def fit_scorer(
         return detector.prepare(config.object_name, remembered, params)
 
     if good is not None:
-        say(plan(config, detector, len(good.keys)))
+        print_stderr(plan(config, detector, len(good.keys)))
     state = prepare(None if good is None else good.canvases)
     scores = None if good is None else scores_of_good(config, scorer, prepare, state, good)
     folds = (

@@ -15,7 +15,7 @@ from PIL import Image
 from tqdm import tqdm
 
 from vlmad_jax.data.images import page_sizes, read_pages
-from vlmad_jax.data.pipeline import ReadImage, prefetch, read_batches, seen_in
+from vlmad_jax.data.pipeline import ReadImage, file_digest_of, prefetch, read_batches
 from vlmad_jax.errors import InputError
 from vlmad_jax.inspection.judged import Key
 from vlmad_jax.inspection.sources import Found, find
@@ -73,7 +73,7 @@ class GoodFiles:
                 continue
             keys.append(key)
             canvases.append(image)
-            digests[key.path] = seen_in(row).digest
+            digests[key.path] = file_digest_of(row).digest
         if not keys:
             reason = f" ({left_out[0].path}: {left_out[0].error})" if left_out else ""
             raise InputError(f"--references={self.source}: holds no image that can be read{reason}")

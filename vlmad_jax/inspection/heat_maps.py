@@ -10,7 +10,7 @@ from PIL import Image
 
 from vlmad_jax.inspection.judged import Judged
 from vlmad_jax.inspection.result import Result
-from vlmad_jax.report import captioned, draw_map, enlarged, heat_colours, in_proportion, number
+from vlmad_jax.report import add_caption, draw_map, enlarge, format_number, heat_colours, restore_proportions
 from vlmad_jax.runtime.files import write_atomically
 
 
@@ -25,12 +25,12 @@ def write_heat_map(path: Path, judged: Judged) -> None:
     if result is None or judged.canvas is None:
         return
     decision = result.decision
-    shown, heat, _ = in_proportion(judged.canvas, result.canvas_map, None, result.size)
-    panels = enlarged(draw_map(shown, heat, heat > decision.pixel_threshold, *decision.colours))
+    shown, heat, _ = restore_proportions(judged.canvas, result.canvas_map, None, result.size)
+    panels = enlarge(draw_map(shown, heat, heat > decision.pixel_threshold, *decision.colours))
     decided = "bad" if result.bad else "good"
-    said = f"{decided}: score {number(result.image)}, threshold {number(decision.threshold)}"
+    said = f"{decided}: score {format_number(result.image)}, threshold {format_number(decision.threshold)}"
     marks = {"outlined above": decision.pixel_threshold}
-    write_atomically(path, _png(captioned(panels, str(judged.key), said, decision.colours, marks)))
+    write_atomically(path, _png(add_caption(panels, str(judged.key), said, decision.colours, marks)))
 
 
 def heat_layer(result: Result) -> bytes:

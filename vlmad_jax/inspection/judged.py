@@ -12,11 +12,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from vlmad_jax.data.pipeline import ReadImage, prefetch, read_batches, seen_in
+from vlmad_jax.data.pipeline import ReadImage, file_digest_of, prefetch, read_batches
 from vlmad_jax.inspection.detector import FittedDetector
 from vlmad_jax.inspection.result import Result
 from vlmad_jax.inspection.video import frames_of
-from vlmad_jax.runtime.contents import UNKNOWN, Seen
+from vlmad_jax.runtime.contents import UNKNOWN, FileDigest
 
 
 class Key(NamedTuple):
@@ -48,7 +48,7 @@ class Judged:
     result: Result | None
     milliseconds: float
     error: str = ""
-    file: Seen = UNKNOWN
+    file: FileDigest = UNKNOWN
     several: bool = False
 
     @classmethod
@@ -122,7 +122,7 @@ def judge(detector: FittedDetector, keys: Sequence[Key], read: dict[str, np.ndar
     judged = []
     rows = zip(keys, read["image"], read["error"], read["milliseconds"], strict=True)
     for number, (key, image, error, milliseconds) in enumerate(rows):
-        file = seen_in({name: read[name][number] for name in ("digest", "signature")})
+        file = file_digest_of({name: read[name][number] for name in ("digest", "signature")})
         if error:
             failed = Judged.failed(key, error.decode("utf-8", "ignore"))
             judged.append(dataclasses.replace(failed, several=bool(read["several"][number])))

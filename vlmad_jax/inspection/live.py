@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from vlmad_jax.data.pipeline import ReadImage, seen_in
+from vlmad_jax.data.pipeline import ReadImage, file_digest_of
 from vlmad_jax.errors import InputError
 from vlmad_jax.inspection.detector import FittedDetector
 from vlmad_jax.inspection.judged import Judged, Key, judge, stacked
@@ -132,7 +132,7 @@ class _Files:
                     self.waiting[path] = state, since
                 else:
                     self.judged[path] = state
-                    self.contents[path] = seen_in(images[0][1]).digest
+                    self.contents[path] = file_digest_of(images[0][1]).digest
                     yield from images
 
     def _is_known(self, path: str) -> bool:

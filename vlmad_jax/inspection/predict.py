@@ -24,9 +24,9 @@ from vlmad_jax.inspection.rows import Row
 from vlmad_jax.inspection.smoothing import Smoothing
 from vlmad_jax.inspection.sources import Found, find
 from vlmad_jax.inspection.video import frames_told, is_image_or_video, is_video
-from vlmad_jax.runtime.cache import software
-from vlmad_jax.runtime.contents import remembered
-from vlmad_jax.runtime.notices import say
+from vlmad_jax.runtime.cache import software_versions
+from vlmad_jax.runtime.contents import open_digest_store
+from vlmad_jax.runtime.notices import print_stderr
 
 # The rows of images by their paths, each once, in any order.
 Engine = Callable[[Sequence[str]], Iterator[Row]]
@@ -86,8 +86,8 @@ def predict(
     kept = {key: row for key, row in journal.done.items() if key.path in asked}
     if others := len(journal.done) - len(kept):
         told = f"rows in {out} not counted, because their files are gone or belong to other sources: {others}"
-        say(told)
-    with journal, remembered() as memory:
+        print_stderr(told)
+    with journal, open_digest_store() as memory:
         maps = MapPlaces.taken(out, common_base(sources)) if config.save_maps else None
         answers = Answers(journal, maps, None, memory, kept)
         for path, error in refused:
@@ -134,7 +134,7 @@ def predict_live(
     journal = None if out is None else _journal(detector, out, config)
     unchanged = journal.unchanged() if journal is not None and isinstance(source, Path) else {}
     with contextlib.ExitStack() as stack:
-        memory = stack.enter_context(remembered())
+        memory = stack.enter_context(open_digest_store())
         if journal is not None:
             stack.enter_context(journal)
         base = source if isinstance(source, Path) else Path.cwd()
@@ -169,7 +169,7 @@ def _journal(detector: FittedDetector, out: Path, config: PredictConfig) -> Jour
         "smoothing": config.smoothing.weight,
         "release": config.smoothing.release,
         "save_maps": config.save_maps,
-        "software": software(),
+        "software": software_versions(),
     }
     return Journal(out, decides, config.resume)
 
@@ -211,7 +211,7 @@ def _is_done(path: str, kept: Mapping[Key, Kept]) -> bool:
 
 def _add(answers: Answers, judged: Judged | Row) -> None:
     if judged.error:
-        say(f"left out: {judged.key.path}: {judged.error}")
+        print_stderr(f"left out: {judged.key.path}: {judged.error}")
     answers.add(judged)
 
 

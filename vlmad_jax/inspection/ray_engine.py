@@ -24,8 +24,8 @@ from vlmad_jax.inspection.detector import FittedDetector
 from vlmad_jax.inspection.judged import batched
 from vlmad_jax.inspection.rows import Row, read_row, score_paths
 from vlmad_jax.inspection.store import describe_weights, load_detector
-from vlmad_jax.runtime.names import shown
-from vlmad_jax.runtime.notices import say
+from vlmad_jax.runtime.names import printable
+from vlmad_jax.runtime.notices import print_stderr
 
 # Batches in a shard, at most: so much is scored again where a worker is lost, and comes at once.
 BATCHES_IN_SHARD = 8
@@ -140,7 +140,7 @@ class _ScoreShard:
         import pyarrow
 
         if self.detector is None:
-            return pyarrow.table({"problem": [shown(self.problem)]})
+            return pyarrow.table({"problem": [printable(self.problem)]})
         paths = [os.fsdecode(path) for path in shard["path"].to_pylist()]
         told = {os.path.join(self.folder, path): path for path in paths}
         rows = (
@@ -165,7 +165,7 @@ def _tell_if_busy(ray: Any, needs: dict[str, int]) -> None:
     """Says so where every machine is taken by others: Ray waits for them, without a word."""
     ((resource, wanted),) = needs.items()
     if ray.available_resources().get({"num_gpus": "GPU", "num_cpus": "CPU"}[resource], 0) < wanted:
-        say("the cluster is busy with other work; waiting for room")
+        print_stderr("the cluster is busy with other work; waiting for room")
 
 
 def _last_line(error: BaseException) -> str:
@@ -202,7 +202,7 @@ def _name_command(ray: Any) -> None:
     """Ray notes the command line of each job, and does not start with one that is not UTF-8."""
     utils = ray._private.utils
     with contextlib.suppress(AttributeError):
-        named = shown(utils.get_entrypoint_name())
+        named = printable(utils.get_entrypoint_name())
         utils.get_entrypoint_name = lambda: named
 
 

@@ -36,7 +36,7 @@ from vlmad_jax.inspection.words import Words, with_words, words_of
 from vlmad_jax.methods import method
 from vlmad_jax.runtime.about import version
 from vlmad_jax.runtime.cache import CACHE_VERSION
-from vlmad_jax.runtime.notices import say
+from vlmad_jax.runtime.notices import print_stderr
 
 DESCRIPTION = "detector.json"
 ARRAYS = "arrays.safetensors"
@@ -180,7 +180,7 @@ def tell_of_version(path: Path, description: dict[str, Any]) -> None:
     """Says on stderr if the threshold was fitted to scores that this version may compute otherwise."""
     if description["versions"].get("numbers", CACHE_VERSION) != CACHE_VERSION:
         told = f"{path}: was fitted by a version that computes other scores; fit again for a right threshold"
-        say(told)
+        print_stderr(told)
 
 
 def _described(path: Path) -> dict[str, Any]:

@@ -21,7 +21,7 @@ from vlmad_jax.inspection.sources import Found
 from vlmad_jax.inspection.store import load_detector
 from vlmad_jax.inspection.tiles import Tiling
 from vlmad_jax.methods import method
-from vlmad_jax.report.grid import markdown_grid
+from vlmad_jax.report.table import markdown_grid
 
 RULES = ("own", "augmented")
 

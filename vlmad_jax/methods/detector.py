@@ -16,7 +16,7 @@ from vlmad_jax.backbones.images import Array, check_images
 from vlmad_jax.backbones.precision import einsum
 from vlmad_jax.errors import InputError
 from vlmad_jax.methods.options import MethodOptions
-from vlmad_jax.runtime.pickling import FieldsAlone
+from vlmad_jax.runtime.pickling import PickleFieldsOnly
 from vlmad_jax.scoring.neighbours import normalise
 
 
@@ -32,7 +32,7 @@ class Scores(NamedTuple):
     map: Array
 
 
-class Detector(FieldsAlone, abc.ABC):
+class Detector(PickleFieldsOnly, abc.ABC):
     """A published system: a frozen dataclass of its hyper-parameters and its backbone `clip`.
 
     `init` makes learnable parameters, `prepare` the state of one kind of object, `score` the scores of

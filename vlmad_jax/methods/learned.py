@@ -21,8 +21,7 @@ from vlmad_jax.backbones.clip import CLIP
 from vlmad_jax.errors import InputError, few
 from vlmad_jax.methods.detector import Detector
 from vlmad_jax.methods.options import MethodOptions
-from vlmad_jax.runtime.files import write_json
-from vlmad_jax.runtime.paths import plain_path
+from vlmad_jax.runtime.files import utf8_path, write_json
 
 Params = dict[str, jax.Array]
 Context = dict[str, Any]
@@ -199,7 +198,7 @@ def save_params(
 
     directory = pathlib.Path(directory)
     directory.mkdir(parents=True, exist_ok=True)
-    with plain_path(directory / "params") as plain, ocp.StandardCheckpointer() as checkpointer:
+    with utf8_path(directory / "params") as plain, ocp.StandardCheckpointer() as checkpointer:
         checkpointer.save(plain, jax.tree.map(np.asarray, params), force=True)
     clip = detector.clip
     belongs = {"method": detector.name, "setting": detector.setting}
@@ -255,7 +254,7 @@ def load_params(directory: pathlib.Path, detector: LearnedDetector) -> Params:
             f"not {clip.name} ({clip.identity}); give --weights={described['weights']}"
         )
     try:
-        with plain_path(directory / "params") as plain, ocp.StandardCheckpointer() as checkpointer:
+        with utf8_path(directory / "params") as plain, ocp.StandardCheckpointer() as checkpointer:
             restored = checkpointer.restore(plain)
     except Exception as error:  # orbax raises what its storage raises
         reason = str(error).splitlines()[0][:120]

@@ -27,7 +27,7 @@ from vlmad_jax.pretraining.contrastive import EVEN_DISTANCE, LARGEST_SCALE, make
 from vlmad_jax.pretraining.initial import mimetic_attention, patch_frequencies, position_waves
 from vlmad_jax.pretraining.pairs import CELLS, INVENTIONS, WINDOW_SIZES, CaptionedPairs, Pool, batches
 from vlmad_jax.pretraining.scale import ROUNDING, with_scale
-from vlmad_jax.runtime.cache import software
+from vlmad_jax.runtime.cache import software_versions
 from vlmad_jax.runtime.files import write_json
 from vlmad_jax.scoring.windows import sliding_windows
 from vlmad_jax.training.loop import plot_losses, train
@@ -229,7 +229,7 @@ def with_known_structure(params: Any, config: CLIPConfig, seed: int) -> Any:
 def remember(config: PretrainConfig, out: pathlib.Path) -> None:
     """Writes the configuration beside the run, or checks that the run there has the same."""
     path, fields = out / "pretrain.json", json.loads(json.dumps(dataclasses.asdict(config)))
-    fields["software"] = software()  # the pairs that are rendered already were rendered by it
+    fields["software"] = software_versions()  # the pairs that are rendered already were rendered by it
     there: dict[str, Any] = json.loads(path.read_text()) if path.exists() else fields
     there = dataclasses.asdict(PretrainConfig()) | there  # what an earlier version did not write
     changed = {k: (there.get(k), v) for k, v in fields.items() if there.get(k) != v and k != "schedule_steps"}

@@ -15,7 +15,7 @@ import jax.numpy as jnp
 
 from vlmad_jax.backbones.clip import CLIP, load_clip
 from vlmad_jax.data import DataSet, Sample, load_dataset
-from vlmad_jax.data.notices import tell
+from vlmad_jax.data.checks import print_notices
 from vlmad_jax.data.references import draw_references
 from vlmad_jax.errors import InputError
 from vlmad_jax.evaluation.categories import CategoryEvaluator, Observe
@@ -25,7 +25,7 @@ from vlmad_jax.evaluation.results import Results
 from vlmad_jax.evaluation.scorer import Scorer
 from vlmad_jax.evaluation.trained_on import tell_training
 from vlmad_jax.methods import AnomalyCLIP, MethodOptions, WinCLIP
-from vlmad_jax.runtime.fingerprint import fingerprint
+from vlmad_jax.runtime.cache import fingerprint
 from vlmad_jax.scoring.prompts import WINCLIP, PromptEnsemble
 from vlmad_jax.studies.config import LARGEST_WINDOW, PaperConfig
 from vlmad_jax.studies.details import Details
@@ -82,7 +82,7 @@ class Runs:
     def dataset(self) -> DataSet:
         """The data set, of which people are told what is not read."""
         dataset = load_dataset(self.config.dataset, self.config.data_dir, self.config.categories)
-        tell(dataset)
+        print_notices(dataset)
         return dataset
 
     @functools.cached_property

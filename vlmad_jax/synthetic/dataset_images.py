@@ -14,7 +14,7 @@ from tqdm import tqdm
 
 from vlmad_jax import synthetic as rendering
 from vlmad_jax.data.samples import GOOD
-from vlmad_jax.data.workers import cores
+from vlmad_jax.runtime.cores import cores
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ import jax
 import numpy as np
 
 from vlmad_jax.data import Sample
-from vlmad_jax.data.pipeline import ReadRow, Row, why_unreadable
+from vlmad_jax.data.pipeline import ReadRow, Row, read_error
 from vlmad_jax.data.workers import stream
 from vlmad_jax.errors import InputError
 
@@ -84,7 +84,7 @@ class LabelledImages:
         with contextlib.closing(stream(dataset, workers)) as read:
             for arrays in read:
                 for number in arrays["index"][~arrays["readable"]]:
-                    raise InputError(str(why_unreadable(self.samples[number], self.with_masks)))
+                    raise InputError(str(read_error(self.samples[number], self.with_masks)))
                 masks = {"mask": arrays["mask"]} if self.with_masks else {}
                 yield {"image": arrays["image"], **self.labels(arrays["index"]), **masks}
 

@@ -10,7 +10,7 @@ import jax
 import numpy as np
 import orbax.checkpoint as ocp
 
-from vlmad_jax.runtime.paths import plain_path
+from vlmad_jax.runtime.files import utf8_path
 from vlmad_jax.training.step import TrainState
 
 KEPT = 3
@@ -22,7 +22,7 @@ class Checkpoints:
     def __init__(self, directory: pathlib.Path) -> None:
         options = ocp.CheckpointManagerOptions(max_to_keep=KEPT, enable_async_checkpointing=True)
         with contextlib.ExitStack() as stack:
-            plain = stack.enter_context(plain_path(directory))
+            plain = stack.enter_context(utf8_path(directory))
             self._manager = ocp.CheckpointManager(plain, options=options)
             self._link = stack.pop_all()
 

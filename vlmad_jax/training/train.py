@@ -16,12 +16,12 @@ from vlmad_jax.backbones.checkpoints.hub import check_named
 from vlmad_jax.backbones.clip import CLIP, load_clip
 from vlmad_jax.backbones.precision import check_trainable
 from vlmad_jax.data import DataSet, Sample, load_dataset
-from vlmad_jax.data.notices import UNTRAINED, tell
+from vlmad_jax.data.checks import NO_PIXEL_TRAINING, print_notices
 from vlmad_jax.errors import InputError
 from vlmad_jax.evaluation.trained_on import record
 from vlmad_jax.methods import LearnedDetector, learning_method
 from vlmad_jax.methods.learned import save_params
-from vlmad_jax.runtime.cache import software
+from vlmad_jax.runtime.cache import software_versions
 from vlmad_jax.runtime.environment import write_environment
 from vlmad_jax.runtime.files import write_json
 from vlmad_jax.training.batches import LabelledImages, batches
@@ -112,7 +112,7 @@ def train_method(config: TrainConfig, out: pathlib.Path, resources: Resources = 
     dataset = load_dataset(config.dataset, config.data_dir, config.categories)
     samples = training_samples(dataset, config.auxiliary)
     if jax.process_index() == 0:
-        tell(dataset, UNTRAINED if config.auxiliary is None else None)
+        print_notices(dataset, NO_PIXEL_TRAINING if config.auxiliary is None else None)
     clip = load_clip(config.weights, config.dtype)
     detector = with_setting(method.for_backbone(clip), dict(config.setting))
     check_batch(config, detector, resources)
@@ -214,7 +214,7 @@ def remember(
         "setting": detector.setting,
         "data_fingerprint": dataset.fingerprint,
         "weights_fingerprint": clip.fingerprint,
-        "software": software(),
+        "software": software_versions(),
     }
     if not path.exists():
         if any((out / name).exists() for name in ("checkpoints", "log.jsonl", "params")):

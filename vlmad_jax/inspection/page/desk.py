@@ -31,17 +31,17 @@ class Desk:
         method, description = detector.scorer.detector, detector.description
         words = words_of(method)
         return {
-            "name": names.shown(self.saved.name),
-            "object": names.shown(detector.object_name),
+            "name": names.printable(self.saved.name),
+            "object": names.printable(detector.object_name),
             "method": method.name,
-            "weights": names.shown(description["weights"]["name"]),
+            "weights": names.printable(description["weights"]["name"]),
             "decision": detector.decision.describe(),
             "rule": description["threshold"]["text"],
             "good": self.good,
             "words": None if words is None else words.describe(),
             "trial": None if trial is None else trial.describe(),
             "why_no_words": why_none(method) if words is None else "",
-            "out": None if self.workshop is None else names.shown(str(self.workshop.out)),
+            "out": None if self.workshop is None else names.printable(str(self.workshop.out)),
             "suggested": None if self.workshop is None else self.workshop.suggested(self.saved),
             "images": [shown.describe() for shown in list(self.session.images.values())],
         }
@@ -88,6 +88,6 @@ class Desk:
             self.session.replace(fitted, {shown.number for shown in marked})
             self.saved = self.workshop.path(name)
             self.good = good_scores(self.saved)
-            return [names.shown(f"left out: {Path(path).name}: {error}") for path, error in left_out]
+            return [names.printable(f"left out: {Path(path).name}: {error}") for path, error in left_out]
         finally:
             self._refitting.release()

@@ -16,7 +16,7 @@ from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from vlmad_jax.errors import InputError
-from vlmad_jax.runtime.names import shown
+from vlmad_jax.runtime.names import printable
 
 HEADERS = {
     "Content-Security-Policy": (
@@ -85,7 +85,7 @@ class Guard:
 def told(error: InputError) -> JSONResponse:
     """An error as one line of JSON."""
     status = error.status if isinstance(error, Refused) else 400
-    return JSONResponse({"error": shown(" ".join(str(error).split()))}, status)
+    return JSONResponse({"error": printable(" ".join(str(error).split()))}, status)
 
 
 async def body(request: Request, most: int) -> bytes:
