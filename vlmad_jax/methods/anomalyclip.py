@@ -134,6 +134,11 @@ class AnomalyCLIP(LearnedDetector):
         del references
         return 1.0, float(len(self.feature_layers))
 
+    @property
+    def option_that_trains_features(self) -> str | None:
+        """`--attention=diagonal`, whose factor is learned, if it is this detector's."""
+        return "--attention=diagonal" if self.attention == "diagonal" else None
+
     # Learned prompts
 
     def init(self, key: jax.Array) -> Params:

@@ -94,6 +94,11 @@ class LearnedDetector(Detector):
         """S, the side of the images it takes, in pixels."""
         return self.image_size
 
+    @property
+    def option_that_trains_features(self) -> str | None:
+        """The option with which training changes what `extract` returns; None if features are frozen."""
+        return None
+
     @classmethod
     def of_authors_file(cls, clip: CLIP, path: pathlib.Path) -> Self:
         """The setting that a file of the authors' code was trained with, as far as the file tells.
