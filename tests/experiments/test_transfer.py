@@ -146,7 +146,7 @@ METHOD = "--method=anomalyclip"
         (
             "transfer",
             [METHOD, "--train=visa"],
-            "give two data sets, for example --train=visa",
+            "--train or --test is missing; give both, for example --train=visa",
         ),
         (
             "transfer",
