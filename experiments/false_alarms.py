@@ -17,7 +17,7 @@ from absl import flags
 from vlmad_jax.commands import common
 from vlmad_jax.commands.paths import define_path
 from vlmad_jax.data import DATASETS, load_dataset
-from vlmad_jax.data.notices import tell
+from vlmad_jax.data.checks import print_notices
 from vlmad_jax.inspection.fit import FitConfig
 from vlmad_jax.inspection.trial import Trial, table, trials
 from vlmad_jax.methods import METHODS
@@ -40,7 +40,7 @@ def main() -> None:
     shots = common.numbers_from("shots", SHOTS.value)
     seeds = common.numbers_from("seeds", SEEDS.value)
     dataset = load_dataset(DATASET.value, DATA_DIR.value, tuple(CATEGORIES.value))
-    tell(dataset, consequence=None)
+    print_notices(dataset, consequence=None)
     config = FitConfig(
         METHOD.value,
         "product",

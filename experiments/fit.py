@@ -26,7 +26,7 @@ from vlmad_jax.errors import InputError
 from vlmad_jax.inspection.fit import FitConfig, fit
 from vlmad_jax.inspection.threshold import SOURCES
 from vlmad_jax.methods import METHODS
-from vlmad_jax.runtime.names import readable, shown
+from vlmad_jax.runtime.names import decode_name, printable
 
 common.define_model_flags()
 common.define_method_options()
@@ -69,7 +69,7 @@ def main() -> None:
     values = flags.FLAGS
     config = FitConfig(
         method=METHOD.value or common.DEFAULT_METHOD,
-        object_name=readable(OBJECT.value),
+        object_name=decode_name(OBJECT.value),
         references=REFERENCES.value,
         weights=values.weights,
         false_alarms=FALSE_ALARMS.value,
@@ -84,7 +84,7 @@ def main() -> None:
     )
     fitted = fit(config, Path(OUT.value), OVERWRITE.value, values.workers)
     for path, error in fitted.references.skipped if fitted.references else ():
-        print(shown(f"skipped: {path}: {error}"), file=sys.stderr)
+        print(printable(f"skipped: {path}: {error}"), file=sys.stderr)
     if METHOD.value is None:
         print(WITH_REFERENCES if REFERENCES.value else WITHOUT)
     print(f"tiles: {fitted.tiling}", *fitted.threshold["lines"], sep="\n")

@@ -17,7 +17,8 @@ from tests.golden import shallow_clip
 from tests.methods.detectors import IMAGES, REFERENCES, published_prompts, shallow_anomalyclip
 from vlmad_jax import PatchCore, WinCLIP
 from vlmad_jax import synthetic as rendering
-from vlmad_jax.data.images import open_image, read_mask, resize_image, resize_mask
+from vlmad_jax.data.images import open_image, resize_image
+from vlmad_jax.data.masks import read_mask, resize_mask
 from vlmad_jax.methods.aprilgan import AprilGAN
 from vlmad_jax.metrics import evaluate
 from vlmad_jax.runtime.cache import CACHE_VERSION
@@ -81,6 +82,7 @@ def encoded() -> dict[str, Any]:
     for name, (backbone, encode) in kept.items():
         image = resize_image(Image.fromarray(IMAGES[0]), backbone.config.vision.image_size)
         features = backbone.compile("vision", encode)(image[None])
+        features = features if isinstance(features, dict) else features._asdict()
         found |= {f"{name} {part}": np.asarray(x).ravel()[::97] for part, x in features.items()}
     return found
 

@@ -51,4 +51,4 @@ def test_an_experiment_runs_it(
     assert done.code == 0, done.stderr
     assert json.loads((tmp_path / "out/metrics.json").read_text())["method"] == "clip_ac"
     refused = here(capsys, "few_shot", f"--method={example.name}", *flags)
-    assert refused.stderr.splitlines()[-1].startswith("error: clip_ac takes no good samples")
+    assert refused.stderr.splitlines()[-1].startswith("error: clip_ac takes no reference images")

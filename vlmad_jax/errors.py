@@ -1,4 +1,4 @@
-"""The one exception for input that a person can mend, and lists of names in its line."""
+"""The exception for input that a person can correct, and a helper for lists of names in its message."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ from collections.abc import Iterable
 
 
 class InputError(ValueError):
-    """Bad input: its message is one line that names the culprit and the remedy.
+    """Bad input. The message is one line that names the culprit and the remedy.
 
-    Library code raises it; the experiments print it without a traceback and exit with 1.
+    Library code raises it. The experiments print it without a traceback and exit with 1.
     """
 
 
 def few(names: Iterable[str], most: int = 3) -> str:
-    """The first names, and how many more there are: one line, however many there are.
+    """Return the first `most` names as text, and the number of names that follow.
 
     >>> few(["a", "b"]), few(["a", "b", "c", "d", "e"])
     ('a, b', 'a, b, c and 2 more')

@@ -1,4 +1,4 @@
-"""Configurations as data, and the files that are none."""
+"""Configurations, and files that are not configurations."""
 
 import dataclasses
 import json
@@ -48,7 +48,7 @@ def test_a_written_configuration_is_read(name):
 
 
 def test_absent_entries_take_the_defaults_of_transformers():
-    """openai/clip-vit-base-patch32 stores little more than its type; its text ends at id 49407."""
+    """openai/clip-vit-base-patch32 stores little more than its type, and its end token is 49407."""
     published = {"model_type": "clip", "text_config": {"eos_token_id": 2}, "vision_config": {}}
     assert from_transformers(published) == ARCHITECTURES["vit-b-32"]
 
@@ -62,8 +62,8 @@ def test_the_defaults_are_those_of_transformers(tower):
     assert library.CLIPConfig().projection_dim == EMBED_DIM_DEFAULT
 
 
-def test_entries_of_old_exports_go_first_as_in_transformers():
-    """openai/clip-vit-large-patch14 has `text_config_dict` beside `text_config`; its absent entries count."""
+def test_entries_of_old_exports_take_precedence_as_in_transformers():
+    """openai/clip-vit-large-patch14 has `text_config_dict` beside `text_config`, with its defaults."""
     raw = {
         "model_type": "clip",
         "text_config": {"num_hidden_layers": 3, "hidden_size": 256},
@@ -104,7 +104,7 @@ def test_open_clip_options():
             {"vision_config": {"hidden_size": 770}},
             "vision width 770 does not divide into 12 heads",
         ),
-        ({"vision_config": 3}, "vision_config 3 is no object; this is not the file of a CLIP ViT"),
+        ({"vision_config": 3}, "vision_config 3 is not an object; this is not the file of a CLIP ViT"),
         ({"vision_config": {"patch_size": [16, 16]}}, "vision patch_size [16, 16] is not a positive whole"),
         ({"projection_dim": None}, "embed_dim None is not a positive whole number"),
         (
@@ -136,7 +136,7 @@ def test_other_models_of_open_clip(tmp_path):
 
 
 @pytest.mark.parametrize("contents", [b"", b"{", b'{"model_type": "clip",}', b"\xff\xfe"])
-def test_a_file_that_is_no_json(tmp_path, contents):
+def test_a_file_that_is_not_json(tmp_path, contents):
     path = tmp_path / "config.json"
     path.write_bytes(contents)
     message = refusal(read_config, path, "transformers")
@@ -167,9 +167,9 @@ def test_heads_divide_the_width():
     assert refusal(from_open_clip, raw) == "text width 64 does not divide into 3 heads"
 
 
-def test_layouts_are_told_apart(tmp_path):
+def test_layouts_are_distinguished(tmp_path):
     assert refusal(layout_of, tmp_path) == (
-        f"{tmp_path}: holds no config.json or open_clip_config.json; give the directory of a CLIP checkpoint"
+        f"{tmp_path}: has no config.json or open_clip_config.json; give the directory of a CLIP checkpoint"
     )
     (tmp_path / "open_clip_config.json").touch()
     assert layout_of(tmp_path) == "open_clip"
@@ -304,7 +304,7 @@ def test_options_of_open_clip_that_change_nothing(part, options):
         ("model_cfg", "multimodal_cfg", {"width": 512}),
     ],
 )
-def test_options_of_open_clip_that_make_another_network(part, name, value):
+def test_options_of_open_clip_that_change_the_network(part, name, value):
     where = "" if part == "model_cfg" else f"{part} "
     assert refusal(from_open_clip, open_clip_with(**{part: {name: value}})) == (
         f"{where}{name} {json.dumps(value)}: not an option of a plain CLIP ViT; give a plain CLIP ViT"

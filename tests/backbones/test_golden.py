@@ -14,14 +14,14 @@ EMBEDDINGS = 2e-5  # of the contract; measured: 1e-6 to 6e-6
 
 @pytest.fixture(scope="module", params=["transformers", "open_clip"])
 def winclip(request, tmp_path_factory) -> CLIP:
-    """WinCLIP's backbone, from either layout."""
+    """WinCLIP's backbone from each layout."""
     if request.param == "transformers":
         return golden_clip("winclip")
     return load_clip(open_clip_directory(tmp_path_factory.mktemp("open_clip")))
 
 
 def run_vision(clip: CLIP, function, position_resize: str = "bicubic"):
-    """`function(vision, *arguments)` compiled, with the vision transformer bound to its parameters."""
+    """Return the compiled `function(vision, *arguments)` with a bound vision transformer."""
     vision = clip.vision(position_resize)
     return clip.compile("vision", lambda variables, *arguments: function(vision.bind(variables), *arguments))
 
@@ -62,7 +62,7 @@ def test_token_ids_of_learned_prompts():
 
 
 def test_image_features_without_the_last_norm_on_a_larger_grid():
-    """Images of 96 pixels on a model of 64: bilinear positions, and the projection of un-normed tokens."""
+    """Images of 96 pixels in a model of 64 need bilinear positions; tokens are projected without the norm."""
     arrays = case("anomalyclip").arrays
 
     def features(vision, images):
@@ -80,7 +80,7 @@ def test_image_features_without_the_last_norm_on_a_larger_grid():
 
 
 def test_residual_streams():
-    """The tokens of the first image after each of the layers that the published code reads."""
+    """The tokens of the first image after each layer that the published code uses."""
     _, arrays, setting = case("april_gan")
     streams = run_vision(golden_clip("april_gan"), lambda vision, x: vision.transform(vision.embed(x))[1])
     intermediates = streams(arrays["images_uint8"])

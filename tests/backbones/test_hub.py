@@ -1,4 +1,4 @@
-"""Checkpoints from a hub: a server on this machine that speaks as much of the hub's protocol as is used."""
+"""Checkpoints from a hub, a local server that speaks the needed part of the hub's protocol."""
 
 import hashlib
 import json
@@ -37,7 +37,7 @@ class Hub(ThreadingHTTPServer):
 
 
 def description(repository: str, files: dict[str, bytes], what: str) -> Any:
-    """What the hub tells of a repository, or of the tree of its files."""
+    """Return the hub's description of a repository or of the tree of its files."""
     if not what.startswith("/tree/"):
         siblings = [{"rfilename": name} for name in files]
         return {"id": repository, "sha": COMMIT, "siblings": siblings}
@@ -87,7 +87,7 @@ class Handler(BaseHTTPRequestHandler):
 
 @pytest.fixture
 def server(tmp_path, monkeypatch) -> Iterator[Hub]:
-    """A hub, and a cache of its own; both are what huggingface_hub uses."""
+    """A hub with its own cache, both of which huggingface_hub uses."""
     running = Hub()
     thread = threading.Thread(target=running.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
     thread.start()
@@ -103,7 +103,7 @@ def server(tmp_path, monkeypatch) -> Iterator[Hub]:
 
 
 def files(*names: str) -> dict[str, bytes]:
-    """A repository's files; all but the golden ones hold their name."""
+    """Return a repository's files; all but the golden ones contain their name."""
     return {
         name: (GOLDEN / name).read_bytes() if (GOLDEN / name).exists() else name.encode() for name in names
     }
@@ -131,7 +131,7 @@ def test_a_repository_is_downloaded_and_loaded(server):
     assert sorted(server.asked) == sorted(wanted)
 
 
-def test_what_was_downloaded_is_used_again_even_offline(server):
+def test_downloads_are_used_again_even_offline(server):
     server.repositories["acme/clip"] = files(*SMALL, "model.safetensors")
     directory = hub.locate("acme/clip")
     del server.asked[:]
@@ -161,7 +161,7 @@ def test_one_set_of_weights_is_fetched(server, weights, wanted):
     assert sorted(server.asked) == sorted([*SMALL, *index, *wanted])
 
 
-def test_weights_of_timm_beside_those_of_open_clip_are_passed_over(server):
+def test_weights_of_timm_beside_those_of_open_clip_are_ignored(server):
     both = files(*SMALL, "model.safetensors", "open_clip_model.safetensors", "open_clip_pytorch_model.bin")
     server.repositories["timm/clip"] = both | {"config.json": b'{"architecture": "vit_base_patch16"}'}
     hub.locate("timm/clip")
@@ -170,7 +170,7 @@ def test_weights_of_timm_beside_those_of_open_clip_are_passed_over(server):
 
 def test_an_unknown_repository(server, tmp_path):
     message = refusal(load_clip, "acme/absent")
-    assert message.startswith("acme/absent: neither a directory nor to be had from the hub (")
+    assert message.startswith("acme/absent: is not a directory and cannot be downloaded from the hub (")
     assert message.endswith("); check the name and the network, or give a directory")
     assert not list(tmp_path.rglob("*.*"))
 
@@ -178,12 +178,12 @@ def test_an_unknown_repository(server, tmp_path):
 def test_a_hub_out_of_reach(server, tmp_path):
     stop(server)
     message = refusal(load_clip, "acme/clip")
-    assert message.startswith("acme/clip: neither a directory nor to be had from the hub (")
+    assert message.startswith("acme/clip: is not a directory and cannot be downloaded from the hub (")
     assert not list(tmp_path.rglob("*.*"))
 
 
 @pytest.mark.parametrize("name", ["absent", "absent/", "/absent/folder", "a/b/c", "acme/clip model"])
-def test_what_is_no_name_of_a_repository(server, name):
+def test_invalid_names_of_repositories(server, name):
     expected = f"{name}: no such directory; give a checkpoint's directory or a hub id"
     assert refusal(load_clip, name) == expected
     assert server.asked == []
@@ -197,11 +197,11 @@ def test_a_file_in_place_of_a_directory(tmp_path, monkeypatch):
 
 
 def test_bundled_weights(tmp_path, monkeypatch):
-    """Found under their name from any folder; a folder of that name comes first."""
+    """They have their name in any folder, and a folder of that name takes precedence."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(hub, "BUNDLED_DIRECTORY", tmp_path / "clone" / "weights" / "tiny")
     assert refusal(hub.locate, "weights/tiny").startswith(
-        "weights/tiny: neither in the installed package nor beside it; install it again, or give another"
+        "weights/tiny: is neither in the installed package nor beside it; install it again"
     )
     (tmp_path / "clone" / "weights" / "tiny").mkdir(parents=True)
     assert hub.locate("weights/tiny") == tmp_path / "clone" / "weights" / "tiny"

@@ -21,7 +21,7 @@ CONFIG: CLIPConfig = dataclasses.replace(SMALL, vision=dataclasses.replace(SMALL
 def merged_by_loops(
     hidden: np.ndarray, keys: np.ndarray, sizes: np.ndarray, number: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """One image's tokens (T, D), keys (T, d) and sizes (T,)."""
+    """Return one image's tokens (T, D), keys (T, d) and sizes (T,)."""
     tokens = range(len(hidden))
     evens, odds = [t for t in tokens if t % 2 == 0], [t for t in tokens if t % 2]
     joins = []
@@ -38,7 +38,7 @@ def merged_by_loops(
 
 
 def encoded_by_loops(params: dict, tokens: np.ndarray, number: int) -> np.ndarray:
-    """The embedding (E,) of one sequence (T, D), as Bolya et al. describe it."""
+    """Return the embedding (E,) of one sequence (T, D), as Bolya et al. describe it."""
     vision = CONFIG.vision
 
     def norm(x: np.ndarray, of: dict) -> np.ndarray:
@@ -68,7 +68,7 @@ def encoded_by_loops(params: dict, tokens: np.ndarray, number: int) -> np.ndarra
 
 @pytest.fixture(scope="module")
 def encode():
-    """(tokens, merge) -> embeddings, the parameters in float64, and the module that is compiled."""
+    """A function (tokens, merge) -> embeddings, its float64 parameters, and the compiled module."""
     clip = random_clip(dataclasses.replace(CONFIG, activation="quick_gelu"))
     vision = clip.vision().bind({"params": clip.params["vision"]})
     params = jax.tree.map(lambda x: np.asarray(x, np.float64), clip.params["vision"])
@@ -99,7 +99,7 @@ def test_an_encoder_that_merges(encode, tokens: int, number: int) -> None:
 
 
 def test_attention_head_by_head_changes_nothing(encode, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As long sequences go on a CPU: sizes then belong to the heads of their own image."""
+    """Long sequences on a CPU are computed head by head, with the sizes of their own image."""
     embedded = draw(2, 5, 16)
     together = encode[0](embedded, 1)
     monkeypatch.setattr(chunks, "CPU_PAIRS", 1)
@@ -112,7 +112,7 @@ def test_nothing_to_merge_changes_nothing(encode) -> None:
     np.testing.assert_allclose(encode[0](embedded, 3), encode[0](embedded), atol=1e-6)
 
 
-def test_merging_what_is_the_same_changes_nothing(encode) -> None:
-    """A token of size s counts as s equal ones, so only likeness is lost."""
+def test_merging_equal_tokens_changes_nothing(encode) -> None:
+    """A token of size s counts as s equal tokens."""
     embedded = np.repeat(draw(2, 2, 16), [1, 8], axis=1)
     np.testing.assert_allclose(encode[0](embedded, 3), encode[0](embedded), atol=3e-6)

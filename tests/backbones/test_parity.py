@@ -57,7 +57,7 @@ SHAPES = {
 
 
 class Reference(NamedTuple):
-    """A checkpoint that transformers saved, and what it makes of images and sentences."""
+    """A checkpoint that transformers saved, and its embeddings of images and sentences."""
 
     directory: Path
     images: np.ndarray  # uint8 (B, S, S, 3)
@@ -81,7 +81,7 @@ def torch_embeddings(model, images: np.ndarray, tokenizer: Path = TOKENIZER) -> 
 
 
 def random_model(text: dict, vision: dict, projection: int, activation: str):
-    """A CLIPModel in which every parameter matters: none stays at 0 or 1, attention is not near uniform."""
+    """Return a CLIPModel in which every parameter matters: none is 0 or 1, and attention is not uniform."""
     import torch
     from transformers import CLIPConfig, CLIPModel
 

@@ -1,4 +1,4 @@
-"""What a checkpoint says of its images: read, converted to our mean and std, or refused by name."""
+"""A checkpoint's preprocessing files: reading, conversion to mean and std, and errors."""
 
 import dataclasses
 import json
@@ -48,7 +48,7 @@ def refusal(function, *arguments) -> str:
 
 
 def write(folder: Path, processor: Any = None, preprocessor: Any = None) -> Path:
-    """A folder with what each of transformers' two files holds."""
+    """Return a folder with the given contents of transformers' two files."""
     for name, entries in (("processor_config", processor), ("preprocessor_config", preprocessor)):
         if entries is not None:
             (folder / f"{name}.json").write_text(json.dumps(entries))
@@ -66,7 +66,7 @@ def test_the_files_of_transformers(tmp_path, capsys, files):
     assert capsys.readouterr().err == ""
 
 
-def test_of_two_files_the_newer_counts_as_in_transformers(tmp_path, capsys):
+def test_the_newer_of_two_files_is_used_as_in_transformers(tmp_path, capsys):
     write(tmp_path, {"image_processor": WRITTEN}, {"image_mean": HALF, "image_std": QUARTER})
     assert read_normalisation(tmp_path) == GIVEN
     assert capsys.readouterr().err == ""
@@ -75,7 +75,7 @@ def test_of_two_files_the_newer_counts_as_in_transformers(tmp_path, capsys):
     (line,) = capsys.readouterr().err.splitlines()
     assert line == (
         f"warning: {tmp_path / 'preprocessor_config.json'}: has another mean or std than "
-        "processor_config.json, which counts, as in transformers; remove the one that is not the model's"
+        "processor_config.json, which is used, as in transformers; remove the file that is not the model's"
     )
     write(tmp_path, {"processor_class": "CLIPProcessor"})
     assert read_normalisation(tmp_path).mean == tuple(QUARTER)
@@ -110,8 +110,8 @@ def test_a_checkpoint_is_normalised_as_its_file_says(tmp_path, weights):
     ],
     ids=lambda entries: json.dumps(entries)[:40],
 )
-def test_steps_that_are_left_out_or_scaled_otherwise(entries):
-    """(p f - mean) / std, as transformers computes it, is (p / 255 - ours) / ours."""
+def test_omitted_or_rescaled_steps(entries):
+    """transformers' (p f - mean) / std equals (p / 255 - our mean) / our std."""
     pixels = np.random.default_rng(0).integers(0, 256, (5, 3)).astype(float)
     theirs = pixels * (entries.get("rescale_factor", 1 / 255) if entries.get("do_rescale", True) else 1)
     if entries.get("do_normalize", True):
@@ -147,31 +147,31 @@ def test_the_usual_factor_leaves_every_bit(factor):
         ({"image_std": [0.5, -0.5, 0.5]}, "image_std 0.5, -0.5, 0.5 has to be above 0"),
         ({"image_std": [0.5, 1e-60, 0.5]}, "image_std 0.5, 1e-60, 0.5 has to be above 0"),
         ({"image_mean": [123.7, 116.3, 103.5]}, "image_mean makes the mean 123.7, 116.3, 103.5, but none of"),
-        ({"image_std": [58.4, 57.1, 57.4]}, "image_std makes the std 58.4, 57.1, 57.4, but none of pixels"),
-        ({"rescale_factor": 1 / 2550}, "image_mean makes the mean 5, 4, 3, but none of pixels scaled to"),
+        ({"image_std": [58.4, 57.1, 57.4]}, "image_std makes the std 58.4, 57.1, 57.4, but pixels"),
+        ({"rescale_factor": 1 / 2550}, "image_mean makes the mean 5, 4, 3, but pixels are scaled to"),
         ({"rescale_factor": "1/255"}, 'rescale_factor "1/255" is not a number above 0'),
         ({"rescale_factor": 0}, "rescale_factor 0 is not a number above 0; give for example 0.0039"),
         ({"do_normalize": "false"}, 'do_normalize "false" is neither true nor false'),
         ({"do_rescale": 0}, "do_rescale 0 is neither true nor false"),
-        ({"do_flip_channel_order": True}, "do_flip_channel_order true is not done here"),
+        ({"do_flip_channel_order": True}, "do_flip_channel_order true is not supported"),
         ({"image_std": None}, "image_std is missing; give three numbers"),
     ],
 )
 @pytest.mark.parametrize("file", ["processor", "preprocessor"])
-def test_entries_that_are_refused(tmp_path, entries, message, file):
+def test_invalid_entries_raise(tmp_path, entries, message, file):
     spoilt = WRITTEN | entries
     write(tmp_path, **{file: {"image_processor": spoilt} if file == "processor" else spoilt})
     assert refusal(read_normalisation, tmp_path).startswith(f"{tmp_path / file}_config.json: {message}")
 
 
-def test_files_that_are_refused(tmp_path):
+def test_invalid_files_raise(tmp_path):
     path = tmp_path / "preprocessor_config.json"
     for broken in ("{", "\xff"):
         path.write_bytes(broken.encode("latin-1"))
         assert refusal(read_normalisation, tmp_path).startswith(f"{path}: not valid JSON (")
     path.write_text("[]")
     assert refusal(read_normalisation, tmp_path) == (
-        f"{path}: [] is no object of entries; copy the model's own file"
+        f"{path}: [] is not an object of entries; copy the model's own file"
     )
     path.write_text('{"image_processor_type": "SiglipImageProcessor"}')  # whose default is another
     assert refusal(read_normalisation, tmp_path).startswith(f"{path}: image_mean is missing")
@@ -181,7 +181,7 @@ def test_entries_that_are_absent_or_null_take_the_defaults_of_transformers():
     assert from_transformers({}) == Normalisation(OPENAI_MEAN, OPENAI_STD)
 
 
-def test_notice_of_another_filter(tmp_path, capsys):
+def test_warning_of_another_filter(tmp_path, capsys):
     for resample, said in ((3, ""), (None, ""), (2, "bilinear"), (1, "lanczos")):
         assert read_normalisation(write(tmp_path, None, WRITTEN | {"resample": resample})) == GIVEN
         lines = capsys.readouterr().err.splitlines()
@@ -221,18 +221,18 @@ def test_the_file_of_open_clip(tmp_path, capsys, entries, expected):
     [
         ({"mean": ["0.5"] * 3}, 'preprocess_cfg mean ["0.5", "0.5", "0.5"] is not three finite numbers'),
         ({"std": [0.5, 0.5, 0]}, "preprocess_cfg std 0.5, 0.5, 0 has to be above 0"),
-        ({"mean": [123, 116, 103]}, "preprocess_cfg mean makes the mean 123, 116, 103, but none of pixels"),
+        ({"mean": [123, 116, 103]}, "preprocess_cfg mean makes the mean 123, 116, 103, but pixels"),
         ({"mean": 0.5}, "preprocess_cfg mean 0.5 is not three finite numbers"),
-        ({"mode": "BGR"}, 'preprocess_cfg mode "BGR" is not done here'),
-        ([0.5], "preprocess_cfg [0.5] is no object of entries"),
+        ({"mode": "BGR"}, 'preprocess_cfg mode "BGR" is not supported'),
+        ([0.5], "preprocess_cfg [0.5] is not an object of entries"),
     ],
 )
-def test_entries_of_open_clip_that_are_refused(tmp_path, entries, message):
+def test_invalid_entries_of_open_clip_raise(tmp_path, entries, message):
     path = open_clip_file(tmp_path, entries)
     assert refusal(read_config, path, "open_clip").startswith(f"{path}: {message}")
 
 
-def test_notice_of_another_filter_of_open_clip(tmp_path, capsys):
+def test_warning_of_another_filter_of_open_clip(tmp_path, capsys):
     path = open_clip_file(tmp_path, {"interpolation": "bilinear"})
     read_config(path, "open_clip")
     (line,) = capsys.readouterr().err.splitlines()
@@ -240,7 +240,7 @@ def test_notice_of_another_filter_of_open_clip(tmp_path, capsys):
 
 
 def test_what_is_saved_is_read(tmp_path, capsys):
-    """Beside an older file that describes images, too, which would count instead."""
+    """An older file that describes images would otherwise take precedence."""
     write(tmp_path, {"image_processor": WRITTEN, "processor_class": "CLIPProcessor"})
     folded = from_transformers({"do_rescale": False, "image_mean": [127.0] * 3, "image_std": [51] * 3})
     save_normalisation(tmp_path, folded, 64)

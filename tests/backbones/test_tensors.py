@@ -1,4 +1,4 @@
-"""Checkpoints as a directory, a file or shards: the same tensors each way, and one clear line where not."""
+"""Checkpoints as a directory, a file or shards have the same tensors, or raise one clear line."""
 
 import json
 import os
@@ -54,7 +54,7 @@ def test_what_is_written_is_read(tmp_path):
     assert_equal(read_tensors(tmp_path / "model.safetensors"), TENSORS)
 
 
-def test_views_are_written_as_they_look(tmp_path):
+def test_views_are_written_with_their_values(tmp_path):
     grid = np.arange(24, dtype=np.float32).reshape(4, 6)
     views = {"transposed": grid.T, "every second": grid[::2, 1::2], "big-endian": grid.astype(">f4")}
     write_safetensors(tmp_path / "model.safetensors", views)
@@ -71,7 +71,7 @@ def test_the_header_is_what_transformers_expects(tmp_path):
     assert header["logit_scale"]["shape"] == []
 
 
-def test_writing_leaves_the_whole_new_file_or_the_whole_old_one(tmp_path):
+def test_writing_leaves_the_new_file_or_the_old_one(tmp_path):
     path = tmp_path / "model.safetensors"
     write_safetensors(path, {"a": np.zeros(3)})
     write_safetensors(path, {"a": np.ones(3)})
@@ -152,7 +152,7 @@ def test_shards_outside_the_directory_are_refused(tmp_path, shard):
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"weight_map": 3}', '{"weight_map": {"x": ["a"]}}'])
-def test_a_senseless_index_is_named(tmp_path, text):
+def test_an_invalid_index_is_named(tmp_path, text):
     (tmp_path / "model.safetensors.index.json").write_text(text)
     assert "model.safetensors.index.json: is no index of shards" in refusal(tmp_path)
 
@@ -186,7 +186,7 @@ def test_a_number_type_that_numpy_lacks(tmp_path):
 
 
 def test_nothing_to_read(tmp_path):
-    assert refusal(tmp_path).startswith(f"{tmp_path}: holds no weights: put one of model.safetensors, ")
+    assert refusal(tmp_path).startswith(f"{tmp_path}: has no weights: put one of model.safetensors, ")
     assert "no such file" in refusal(tmp_path / "absent")
     (tmp_path / "weights.h5").touch()
     assert "unknown kind of file: use .safetensors, .bin, .pth, .pt" in refusal(tmp_path / "weights.h5")
@@ -194,6 +194,6 @@ def test_nothing_to_read(tmp_path):
 
 def test_a_torch_file_without_named_tensors(tmp_path):
     path = write(tmp_path / "a.bin", [tensor("FloatStorage", "0", 1, 0, (1,), (1,))], {"0": bytes(4)})
-    assert refusal(path) == f"{path}: holds no named tensors: save a state_dict()"
+    assert refusal(path) == f"{path}: has no named tensors: save a state_dict()"
     path = write(tmp_path / "a.bin", {"epoch": 3}, {})
     assert refusal(path) == f"{path}: entry 'epoch' is no named tensor: save a state_dict()"

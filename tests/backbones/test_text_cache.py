@@ -1,4 +1,4 @@
-"""Embeddings of sentences kept between runs: found when everything is the same, and only then."""
+"""The cache of text embeddings, which finds them only if everything they depend on is the same."""
 
 import dataclasses
 import shutil
@@ -21,12 +21,11 @@ SENTENCES = ["a photo of a bottle.", "a photo of a damaged bottle."]
 def keeping(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("VLMAD_JAX_CACHE", str(tmp_path / "cache"))
     monkeypatch.setenv("VLMAD_JAX_KEEP", "1")
-    monkeypatch.setattr("vlmad_jax.backbones.clip.keep_programs", lambda weights: None)
 
 
 @pytest.fixture
 def encoded(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
-    """The sentences that were encoded and not found, call by call; embeddings are the call's number."""
+    """The sentences of each call that were not in the cache; embeddings are the call's number."""
     calls: list[list[str]] = []
 
     def noting(self: CLIP, sentences: list[str]) -> np.ndarray:
@@ -37,7 +36,7 @@ def encoded(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
     return calls
 
 
-def test_what_is_found_is_what_was_encoded_to_the_last_bit():
+def test_cached_embeddings_are_equal_to_the_bit():
     first = golden_clip("winclip").encode_text(SENTENCES)
     again = load_clip(GOLDEN)
     np.testing.assert_array_equal(again.encode_text(SENTENCES), first, strict=True)

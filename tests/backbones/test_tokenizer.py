@@ -1,4 +1,4 @@
-"""Tokenizers that are not of the model's size or leave things out: the end token is found all the same."""
+"""The end token of tokenizers with another size than the model or with absent entries."""
 
 import json
 import shutil
@@ -29,12 +29,12 @@ def refusal(function, *arguments) -> str:
 
 @pytest.fixture(scope="module")
 def expected() -> np.ndarray:
-    """Embeddings of `SENTENCES` by the model as it was published."""
+    """The published model's embeddings of `SENTENCES`."""
     return np.asarray(golden_clip("winclip").encode_text(SENTENCES))
 
 
 def checkpoint(folder: Path, layout: str, vocabulary: int = 303, **text: Any) -> Path:
-    """The golden checkpoint with a vocabulary padded by noise, and other entries of its text configuration.
+    """Return the golden checkpoint with a padded vocabulary and other entries of its text configuration.
 
     An entry that is "absent" is left out.
     """
@@ -68,14 +68,14 @@ def checkpoint(folder: Path, layout: str, vocabulary: int = 303, **text: Any) ->
         ("open_clip", 320, {"pool_type": "eos", "eos_id": 302}),
     ],
 )
-def test_a_sentence_is_read_at_the_end_token_of_the_tokenizer(tmp_path, expected, layout, vocabulary, text):
+def test_the_end_token_is_that_of_the_tokenizer(tmp_path, expected, layout, vocabulary, text):
     clip = load_clip(checkpoint(tmp_path, layout, vocabulary, **text))
     assert (clip.config.text.eos_token_id, clip.config.text.vocab_size) == (302, vocabulary)
     assert difference(clip.encode_text(SENTENCES), expected) <= 1e-5
 
 
 def rewrite(path: Path, **entries: Any) -> None:
-    """A JSON file with other entries; without those that are "absent"."""
+    """Change entries of a JSON file, and remove those that are "absent"."""
     raw = (json.loads(path.read_text()) if path.exists() else {}) | entries
     path.write_text(json.dumps({name: value for name, value in raw.items() if value != "absent"}))
 
@@ -84,14 +84,14 @@ ADDED = {"content": "<hole>", "single_word": False, "lstrip": False, "rstrip": F
 
 
 def add_token(folder: Path) -> None:
-    """A token behind the end token, as `add_tokens` adds it."""
+    """Add a token after the end token, as `add_tokens` does."""
     raw = json.loads((folder / "tokenizer.json").read_text())
     raw["added_tokens"].append({"id": 303, "special": False, **ADDED})
     (folder / "tokenizer.json").write_text(json.dumps(raw))
 
 
 def test_added_tokens(tmp_path, expected):
-    """The end token is no longer the highest id, where eos_token_id 2 would have a sentence read."""
+    """The end token is no longer the highest id, which eos_token_id 2 means."""
     clip = load_clip(checkpoint(tmp_path / "grown", "transformers", 304, eos_token_id=2))
     add_token(tmp_path / "grown")
     clip = load_clip(tmp_path / "grown")
@@ -102,14 +102,14 @@ def test_added_tokens(tmp_path, expected):
 
 
 def test_added_tokens_that_the_model_lacks(tmp_path, expected):
-    """Nothing is wrong until a sentence has one."""
+    """They raise an error only if a sentence has one."""
     folder = checkpoint(tmp_path / "small", "transformers", eos_token_id=2)
     add_token(folder)
     clip = load_clip(folder)
     assert difference(clip.encode_text(SENTENCES), expected) <= 1e-5
     assert refusal(clip.encode_text, ["a nut", "a nut with a <hole>"]) == (
         f"{folder}: 'a nut with a <hole>' has the token '<hole>' of id 303, but the model has embeddings of "
-        "303 tokens; leave it out, or copy the model's own tokenizer"
+        "303 tokens; remove it, or copy the model's own tokenizer"
     )
 
 

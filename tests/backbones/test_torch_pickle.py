@@ -1,4 +1,4 @@
-"""The reader of `torch.save` files: the same numbers for honest files, a refusal by name for hostile ones."""
+"""The reader of `torch.save` files: equal numbers for valid files, and errors for malicious ones."""
 
 import copyreg
 import pickle
@@ -190,9 +190,9 @@ REBUILD = named("torch._utils._rebuild_tensor_v2")
         (call("torch._utils._rebuild_tensor_v2", 1, 0, (6,), (1,)), "refuses a call of torch._utils"),
         (storage("FloatStorage", ("0",), 6), "refuses a persistent id"),
         (call("torch.FloatStorage", 1), "refuses a call of torch.FloatStorage with such arguments"),
-        (Raw(encode("OrderedDict") + encode(()) + pickle.REDUCE), "refuses a call of what is no function"),
+        (Raw(encode("OrderedDict") + encode(()) + pickle.REDUCE), "refuses a call of something"),
         (Raw(encode(named("torch.Size")) + encode(()) + pickle.NEWOBJ), "refuses pickle opcode NEWOBJ"),
-        (Raw(encode(1) + encode(1) + pickle.STACK_GLOBAL), "refuses a name that is no text"),
+        (Raw(encode(1) + encode(1) + pickle.STACK_GLOBAL), "refuses a name that is not text"),
         (call("numpy.dtype", "O8", False, True), "refuses a call of numpy.dtype with such arguments"),
         (call("numpy.dtype", "f8", False, True), "refuses a bare function, type or storage"),
         (build(call("numpy.dtype", "f8", False, True), (3, ">")), "refuses a NumPy number that is not"),
@@ -209,7 +209,7 @@ REBUILD = named("torch._utils._rebuild_tensor_v2")
         (Raw(pickle.NONE + pickle.POP), "refuses pickle opcode POP"),
     ],
 )  # fmt: skip
-def test_refuses_senseless_programs(tmp_path, value, complaint):
+def test_refuses_invalid_programs(tmp_path, value, complaint):
     assert refusal(write(tmp_path / "a.pt", value, {"0": SIX})).startswith(complaint)
     # and no later file is read otherwise
     np.testing.assert_array_equal(read_torch_file(write(tmp_path / "b.pt", VIEW, {"0": SIX})), SIX)
@@ -227,8 +227,8 @@ def test_refuses_senseless_programs(tmp_path, value, complaint):
         (6, -1, (2,), (1,), "holds a tensor with a negative"),
         (6, 0, (-2,), (1,), "holds a tensor with a negative"),
         (6, 0, (2, 3), (1,), "is damaged"),
-        (6, 0, ("6",), (1,), "holds a tensor with a negative or senseless"),
-        (6, True, (1,), (1,), "holds a tensor with a negative or senseless"),
+        (6, 0, ("6",), (1,), "has a tensor with an invalid size"),
+        (6, True, (1,), (1,), "has a tensor with an invalid size"),
         (6, 0, (2**62,), (0,), "holds a tensor that repeats elements"),
         (6, 0, (0, 2**62), (1, 1), "is damaged"),
         (2**60, 0, (2**60,), (1,), "storage 0 is missing or not of the declared size"),
@@ -283,7 +283,7 @@ def test_refuses_truncated_files(tmp_path, share):
     assert refusal(tmp_path / "b.pt") == "is damaged: download or save it again"
 
 
-def test_says_what_else_a_file_is(tmp_path):
+def test_names_other_kinds_of_files(tmp_path):
     (tmp_path / "old.pt").write_bytes(pickle.dumps(0x1950A86A20F9469CFC6C, 2) + pickle.dumps(1001, 2))
     assert refusal(tmp_path / "old.pt").startswith("is a bare pickle, as torch before 1.6 wrote: save")
     (tmp_path / "text.pt").write_bytes(b"version https://git-lfs.github.com/spec/v1\n")

@@ -1,4 +1,4 @@
-"""Checkpoints to parameters and back, and every way in which the two may not fit."""
+"""The conversion of checkpoints to parameters and back, and its errors."""
 
 import dataclasses
 import json
@@ -108,7 +108,7 @@ def make_directories(folder: Path) -> list[str]:
 
 @pytest.mark.parametrize("dtype", ["float32", "float16"])
 def test_what_is_saved_is_loaded(tmp_path, dtype):
-    """Exactly: the golden weights are exact in float16."""
+    """The golden weights are exact in float16."""
     clip = golden_clip("winclip")
     clip = dataclasses.replace(clip, config=dataclasses.replace(clip.config, image_mean=(0.1, 0.2, 0.3)))
     clip.encode_text(["a photo of a nut."])
@@ -146,7 +146,7 @@ def test_matrices_of_a_bfloat16_model_are_rounded_once():
     assert rounded == 7 * 6 + 3  # six a layer; the patch embedding and two projections
 
 
-def test_buffers_are_left_out():
+def test_buffers_are_ignored():
     clip = golden_clip("winclip")
     tensors = read_tensors(GOLDEN) | {"vision_model.embeddings.position_ids": np.arange(65)[None]}
     assert_same_parameters(
@@ -196,7 +196,7 @@ def test_a_stacked_tensor_that_is_missing_is_named_once(tmp_path):
 
 
 def test_a_wrong_model_is_one_short_line():
-    """Names are counted, and what another download would not mend has another remedy."""
+    """Names are counted, and the remedy is not another download."""
     config = golden_clip("winclip").config
     tensors = {f"blocks.{n}.weight": np.zeros(2) for n in range(200)}
     message = refusal(load_params, tensors, config, "transformers", "some/folder")
@@ -213,7 +213,7 @@ def test_a_wrong_model_is_one_short_line():
 
 
 def in_custom_text(name: str) -> str:
-    """What open_clip calls a tensor where `custom_text` is set."""
+    """Return open_clip's name of a tensor with `custom_text`."""
     return name if name.startswith("visual.") or name == "logit_scale" else f"text.{name}"
 
 
@@ -264,7 +264,7 @@ def test_scales_and_biases_of_logits_and_buffers(layout):
 
 
 def numpy_number(number: np.generic) -> Raw:
-    """A NumPy scalar as `torch.save` pickles it, in protocol 2: a learning rate of a cosine schedule."""
+    """Return a NumPy scalar as `torch.save` pickles it in protocol 2, such as a learning rate."""
     kind = build(
         call("numpy.dtype", number.dtype.str[1:], False, True), (3, "<", None, None, None, -1, -1, 0)
     )
@@ -273,7 +273,7 @@ def numpy_number(number: np.generic) -> Raw:
 
 
 def training_checkpoint(path: Path, names, below: tuple[str, ...]) -> None:
-    """What open_clip's training writes: the state dict beside an optimiser's state and other things."""
+    """Write a checkpoint of open_clip's training: the state dict, an optimiser's state and others."""
     tensors = read_tensors(GOLDEN, "open_clip")
     storages = {str(n): np.ascontiguousarray(x, np.float32) for n, x in enumerate(tensors.values())}
     state = {}
@@ -318,14 +318,14 @@ def test_checkpoints_of_training(tmp_path, file, prefix, below):
 
 
 def test_a_directory_without_weights(tmp_path):
-    assert "holds no weights" in refusal(load_clip, without_weights(tmp_path))
+    assert "has no weights" in refusal(load_clip, without_weights(tmp_path))
 
 
 def test_a_directory_without_tokenizer(tmp_path):
     shutil.copy(GOLDEN / "config.json", tmp_path)
     shutil.copy(GOLDEN / "model.safetensors", tmp_path)
     assert refusal(load_clip, tmp_path) == (
-        f"{tmp_path}: holds no tokenizer.json; copy the one of the model it was made from"
+        f"{tmp_path}: has no tokenizer.json; copy the one of the model it was made from"
     )
     (tmp_path / "tokenizer.json").write_text("{}")
     assert refusal(load_clip, tmp_path).startswith(f"{tmp_path}: its tokenizer does not load (")
@@ -391,6 +391,6 @@ def test_images_of_another_kind_are_refused(images):
         golden_clip("winclip").encode_image(images)
 
 
-def test_one_string_is_no_list_of_sentences():
+def test_one_string_is_not_a_list_of_sentences():
     with pytest.raises(InputError, match="is one string; give a list of sentences"):
         golden_clip("winclip").encode_text("a photo")

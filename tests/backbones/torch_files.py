@@ -1,4 +1,4 @@
-"""Files in the format of `torch.save`, made by hand, so that their reader is tested without torch."""
+"""Handmade files in the format of `torch.save`, to test their reader without torch."""
 
 import pickle
 import zipfile

@@ -1,4 +1,4 @@
-"""Small, complete stand-ins for the data sets, in their official layouts."""
+"""Small complete versions of the data sets in their official layouts."""
 
 import csv
 from pathlib import Path
@@ -11,7 +11,7 @@ SIZE = (12, 10)  # width, height
 
 
 def made_image(seed: int, size: tuple[int, int] = SIZE) -> Image.Image:
-    """An image of its own for each seed."""
+    """Return a random image for a seed."""
     pixels = np.random.default_rng(seed).integers(0, 256, (size[1], size[0], 3), dtype=np.uint8)
     return Image.fromarray(pixels)
 
@@ -23,14 +23,14 @@ def save(image: Image.Image, path: Path, **options: object) -> Path:
 
 
 def mask(value: int = 255, size: tuple[int, int] = SIZE) -> Image.Image:
-    """A mask whose defect is 4 columns by 3 rows."""
+    """Return a mask with a defect of 4 columns and 3 rows."""
     pixels = np.zeros((size[1], size[0]), np.uint8)
     pixels[2:5, 3:7] = value
     return Image.fromarray(pixels)
 
 
 def make_category(folder: Path, masks: bool = True) -> None:
-    """5 good images to train; 2 good, 2 scratched and 1 bent one to test, in the MVTec layout."""
+    """Write 5 training images, and 2 good, 2 scratched and 1 bent test image, in the MVTec layout."""
     for number in range(5):
         save(made_image(number), folder / f"train/good/{number:03}.png")
     for number in range(2):
@@ -44,7 +44,7 @@ def make_category(folder: Path, masks: bool = True) -> None:
 
 
 def make_visa(root: Path) -> None:
-    """Two categories of VisA, each with 3 good images to train, 1 good and 2 defective ones to test."""
+    """Write two categories of VisA, each with 3 training images, and 1 normal and 2 anomalous test images."""
     rows = []
     for category in ("candle", "pcb1"):
         for number in range(4):
@@ -64,7 +64,7 @@ def make_visa(root: Path) -> None:
 
 @pytest.fixture(autouse=True)
 def cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A cache of its own for every test."""
+    """A separate cache for every test."""
     folder = tmp_path_factory.mktemp("cache")
     monkeypatch.setenv("VLMAD_JAX_CACHE", str(folder))
     return folder

@@ -1,4 +1,4 @@
-"""The index is a TFDS data set without TensorFlow, silent, and never stale."""
+"""The index is a TFDS data set that needs no TensorFlow, prints nothing, and is never outdated."""
 
 import os
 import subprocess
@@ -15,7 +15,7 @@ from vlmad_jax.errors import InputError
 from vlmad_jax.runtime import cache
 
 
-def test_it_is_a_tfds_builder(products: Path) -> None:
+def test_the_index_has_a_tfds_builder(products: Path) -> None:
     made = make_builder(DATASETS["mvtec_ad"], products)
     assert isinstance(made, tfds.core.GeneratorBasedBuilder)
     assert made.info.full_name == "mvtec_ad/1.0.0"
@@ -34,7 +34,7 @@ def test_it_is_a_tfds_builder(products: Path) -> None:
     assert len(made.as_data_source("train")) == 10
 
 
-def test_the_index_is_kept_until_a_file_changes(products: Path, cache: Path) -> None:
+def test_the_index_is_stored_until_a_file_changes(products: Path, cache: Path) -> None:
     first = load_dataset("folder", products)
     assert load_dataset("folder", products).samples == first.samples
     assert len(list((cache / "index").iterdir())) == 1
@@ -45,7 +45,7 @@ def test_the_index_is_kept_until_a_file_changes(products: Path, cache: Path) -> 
     assert len(list((cache / "index").iterdir())) == 3
 
 
-def test_a_link_in_a_circle_ends(products: Path) -> None:
+def test_circular_links_end(products: Path) -> None:
     (products / "bottle/round").symlink_to(products)
     assert len(load_dataset("folder", products).samples) == 20
 
@@ -82,7 +82,7 @@ def test_loading_is_silent_and_needs_no_tensorflow(products: Path) -> None:
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
-def test_an_index_of_older_code_is_not_served(products: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_index_of_another_version_is_not_used(products: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     place = make_builder(DATASETS["folder"], products).data_path
     monkeypatch.setattr(cache, "CACHE_VERSION", 0)
     assert make_builder(DATASETS["folder"], products).data_path != place

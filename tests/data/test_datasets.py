@@ -1,4 +1,4 @@
-"""Every official layout is read, and everything wrong with one is an error of one line."""
+"""Every official layout is read, and every fault in one is an error of one line."""
 
 import os
 import shutil
@@ -28,7 +28,7 @@ def pack(folder: Path, archive: Path, mode: str) -> Path:
 
 
 def fails(message: str, *arguments: object) -> None:
-    """Loading raises this message (a pattern), and it is one line."""
+    """Check that loading raises an error of one line that matches a pattern."""
     with pytest.raises(InputError, match=message) as raised:
         load_dataset(*arguments)
     assert "\n" not in str(raised.value)
@@ -61,7 +61,7 @@ def test_mvtec_archive_is_extracted_once(products: Path, tmp_path: Path) -> None
     assert extracted.stat().st_mtime_ns == before
 
 
-def test_an_archive_that_changed_is_told(products: Path, tmp_path: Path) -> None:
+def test_a_changed_archive_is_refused(products: Path, tmp_path: Path) -> None:
     held = tmp_path / "held"
     held.mkdir()
     archive = pack(products, held / "mvtec_anomaly_detection.tar.xz", "w:xz")
@@ -121,7 +121,7 @@ def test_broken_visa(tmp_path: Path) -> None:
 
 def test_elpv() -> None:
     dataset = load_dataset("elpv")
-    # Of the 2,624 cells, 295 have the probability 1/3 and are left out.
+    # Of the 2,624 cells, 295 have the probability 1/3 and are skipped.
     assert counts(dataset) == {
         ("mono", "train", "good"): 147,
         ("mono", "test", "good"): 441,
@@ -175,7 +175,7 @@ def test_folder_takes_any_raster_suffix_and_plain_mask_names(tmp_path: Path) -> 
     assert masks == expected
 
 
-def test_a_mask_counts_at_the_size_in_which_its_image_is_shown(products: Path) -> None:
+def test_a_mask_has_the_displayed_size_of_its_image(products: Path) -> None:
     turned = made_image(60, (SIZE[1], SIZE[0])).getexif()
     turned[0x0112] = 6
     save(made_image(60, (SIZE[1], SIZE[0])), products / "bottle/test/bent/000.png", exif=turned)
@@ -191,7 +191,7 @@ def test_wrong_folders(products: Path, tmp_path: Path) -> None:
     for name in ("mvtec_ad", "visa", "folder"):
         fails(f"--data_dir is missing: dataset {name} needs", name)
         fails("--data_dir: .*/nowhere does not exist; give", name, tmp_path / "nowhere")
-    fails("synthetic is rendered by itself; leave the flag out", "synthetic", products)
+    fails("synthetic is rendered .*omit the flag", "synthetic", products)
     (tmp_path / "empty").mkdir()
     fails("empty holds neither the categories of MVTec AD", "mvtec_ad", tmp_path / "empty")
     fails("empty holds no category; expected <category>/train/good", "folder", tmp_path / "empty")
@@ -208,7 +208,7 @@ def test_wrong_categories(products: Path) -> None:
     shutil.rmtree(products / "gear")
     for folder in ("train/good", "test/good"):
         shutil.rmtree(products / "bottle" / folder)
-    fails("category 'bottle' has no good images", "folder", products)
+    fails("category 'bottle' has no normal images", "folder", products)
     assert load_dataset("folder", products, ["metal_nut"]).categories == ("metal_nut",)
     shutil.rmtree(products / "metal_nut/test")
     shutil.rmtree(products / "metal_nut/ground_truth")
@@ -224,12 +224,12 @@ def test_wrong_masks(products: Path) -> None:
     fails(r"001_mask\.png: does not decode", "folder", products)
     save(mask(), drawn)
     (products / "bottle/test/scratch/001.png").write_bytes(b"nothing")
-    assert len(load_dataset("folder", products).samples) == 20  # whoever reads the image counts it
+    assert len(load_dataset("folder", products).samples) == 20  # the reader of the image reports it
     (products / "bottle/test/scratch/001.png").unlink()
     fails(r"001_mask\.png: the image of this mask is missing", "folder", products)
 
 
-def test_fingerprint_names_the_files_and_not_their_place(products: Path, tmp_path: Path) -> None:
+def test_fingerprint_depends_on_names_but_not_on_the_folder(products: Path, tmp_path: Path) -> None:
     fingerprint = load_dataset("folder", products).fingerprint
     shutil.copytree(products, tmp_path / "elsewhere")
     assert load_dataset("folder", tmp_path / "elsewhere").fingerprint == fingerprint
@@ -239,8 +239,8 @@ def test_fingerprint_names_the_files_and_not_their_place(products: Path, tmp_pat
     assert load_dataset("folder", tmp_path / "elsewhere").fingerprint != fingerprint
 
 
-def test_fingerprint_names_contents(products: Path) -> None:
-    """Two images change places, then a mask is drawn anew."""
+def test_fingerprint_depends_on_contents(products: Path) -> None:
+    """Two images are swapped, then a mask is replaced."""
     before = load_dataset("folder", products)
     assert before.fingerprint  # digests are of now
     one, other = products / "bottle/test/scratch/000.png", products / "bottle/test/scratch/001.png"

@@ -1,4 +1,4 @@
-"""Images of every mode are read as a person would see them."""
+"""Images of every mode are read as a viewer shows them."""
 
 import io
 from pathlib import Path
@@ -7,15 +7,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.data.conftest import made_image, mask, save
-from vlmad_jax.data.images import (
-    image_suffixes,
-    open_image,
-    read_mask,
-    resize_image,
-    resize_mask,
-    shown_size,
-)
+from tests.data.conftest import made_image, save
+from vlmad_jax.data.images import displayed_size, image_suffixes, open_image, resize_image
+from vlmad_jax.data.masks import read_mask
 from vlmad_jax.errors import InputError
 
 
@@ -44,7 +38,7 @@ def test_grey_palette_and_bilevel(tmp_path: Path) -> None:
     assert np.array_equal(read(bilevel)[..., 1], (GREY > 100) * np.uint8(255))
 
 
-def test_transparency_lies_over_white(tmp_path: Path) -> None:
+def test_transparency_is_blended_with_white(tmp_path: Path) -> None:
     pixels = np.zeros((2, 3, 4), np.uint8)
     pixels[..., 0], pixels[..., 3] = 200, [[0, 51, 255]] * 2
     expected = [[255, 255, 255], [244, 204, 204], [200, 0, 0]]  # 0.2 x (200, 0, 0) + 0.8 x 255 in the middle
@@ -103,7 +97,7 @@ def test_exif_rotation(tmp_path: Path, orientation: int) -> None:
     exif[0x0112] = orientation
     path = save(Image.fromarray(original), tmp_path / "a.png", exif=exif)
     assert np.array_equal(read(path), turned)
-    assert shown_size(path) == (turned.shape[1], turned.shape[0])
+    assert displayed_size(path) == (turned.shape[1], turned.shape[0])
 
 
 def test_undecodable_images(tmp_path: Path) -> None:
@@ -121,35 +115,6 @@ def test_undecodable_images(tmp_path: Path) -> None:
         read_mask(tmp_path / "none.png")
 
 
-def test_masks_are_what_is_above_zero(tmp_path: Path) -> None:
-    expected = np.asarray(mask()) > 0
-    rgba = np.zeros((*expected.shape, 4), np.uint8)
-    rgba[..., 3], rgba[expected, 2] = 255, 9
-    indexed = mask(2).convert("P")
-    indexed.putpalette([255, 255, 255] * 3)
-    variants = {
-        "a.png": mask(),
-        "b.png": mask(1),
-        "c.png": Image.fromarray(expected),
-        "d.png": mask(7).convert("RGB"),
-        "e.png": Image.fromarray(rgba),
-        "f.png": indexed,
-        "g.png": Image.fromarray(np.asarray(mask()).astype(np.uint16) * 100),
-    }
-    for name, variant in variants.items():
-        values = read_mask(save(variant, tmp_path / name))
-        assert values.dtype == np.uint8
-        assert np.array_equal(values, expected), name
-
-
-def test_jpeg_masks_are_cut_at_half(tmp_path: Path) -> None:
-    drawn = np.zeros((64, 64), np.uint8)
-    drawn[20:45, 10:33] = 255
-    path = save(Image.fromarray(drawn), tmp_path / "a.jpg", quality=60)
-    assert (np.asarray(Image.open(path)) > 0).sum() > (drawn > 0).sum()
-    assert np.array_equal(read_mask(path), drawn > 0)
-
-
 def test_resizing_is_pil_bicubic_to_the_square() -> None:
     original = made_image(3, (37, 23))
     small = resize_image(original, 16)
@@ -160,24 +125,6 @@ def test_resizing_is_pil_bicubic_to_the_square() -> None:
     ramp = Image.fromarray(np.repeat(np.arange(256, dtype=np.uint8)[None], 256, 0)).convert("RGB")
     row = resize_image(ramp, 16)[8, 2:-2, 0].astype(float)
     assert np.abs(row - ((np.arange(2, 14) + 0.5) * 16 - 0.5)).max() <= 0.5
-
-
-def test_masks_are_resized_to_the_nearest() -> None:
-    values = np.zeros((100, 200), np.uint8)
-    values[50:, 100:] = 1
-    expected = np.zeros((10, 10), np.uint8)
-    expected[5:, 5:] = 1
-    assert np.array_equal(resize_mask(values, 10), expected)
-    assert resize_mask(np.zeros((100, 200), np.uint8), 10).sum() == 0
-
-
-@pytest.mark.parametrize(("row", "column"), [(0, 0), (31, 47), (99, 199), (50, 101)])
-def test_a_thin_defect_does_not_vanish(row: int, column: int) -> None:
-    values = np.zeros((100, 200), np.uint8)
-    values[row, column] = 1
-    small = resize_mask(values, 10)
-    assert small.sum() == 1
-    assert small[row // 10, column // 20] == 1
 
 
 def test_suffixes() -> None:

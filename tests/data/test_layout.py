@@ -1,4 +1,4 @@
-"""Everything that lies in the MVTec layout is read, or said to be left out."""
+"""Every image in the MVTec layout is read, or listed as skipped."""
 
 import os
 import unicodedata
@@ -11,7 +11,13 @@ from PIL import Image
 from tests.data.conftest import SIZE, made_image, make_category, make_visa, mask, save
 from tests.data.test_datasets import fails
 from vlmad_jax.data import DataSet, load_dataset
-from vlmad_jax.data.notices import UNTRAINED, notices_of_files, notices_of_masks, tell
+from vlmad_jax.data.checks import (
+    NO_PIXEL_METRICS,
+    NO_PIXEL_TRAINING,
+    file_notices,
+    mask_notices,
+    print_notices,
+)
 from vlmad_jax.data.pipeline import batches
 from vlmad_jax.data.references import read_manifest, write_manifest
 
@@ -25,7 +31,7 @@ def bottle(tmp_path: Path) -> Path:
 
 
 def masks_of(dataset: DataSet) -> dict[str, list[str]]:
-    """Names of masks by the path of their image below the category."""
+    """Return the names of masks by the path of their image below the category."""
     return {
         dataset.relative(s.path).partition("/")[2]: [
             dataset.relative(path).partition("ground_truth/")[2] for path in s.masks
@@ -60,8 +66,8 @@ def test_mvtec_loco(tmp_path: Path) -> None:
     (batch,) = batches([dataset.select("juice_bottle", "test")], 10, 4, workers=0, with_masks=True)
     assert batch.mask[1].all(axis=1).tolist() == [True, True, *[False] * 6, True, True]
     assert batch.mask[1].sum() == 40
-    assert notices_of_files(dataset) == [
-        "left out: 1 image in validation/: train/good and test/<defect> are read "
+    assert file_notices(dataset) == [
+        "skipped: 1 image in validation/: train/good and test/<defect> are read "
         "(juice_bottle/validation/good/000.png)"
     ]
     before = dataset.fingerprint
@@ -88,12 +94,12 @@ def test_nested_folders_are_read(bottle: Path) -> None:
     assert found["test/scratch/000.png"] == ["scratch/000_mask.png"]
     assert len(dataset.select("bottle", "train")) == 7
     assert dataset.has_masks("bottle")
-    assert notices_of_files(dataset) == []
+    assert file_notices(dataset) == []
     (bottle / "test/scratch/lot1/000.png").unlink()
     fails(r"lot1/000_mask\.png: the image of this mask is missing; add .*lot1/000\.", "folder", bottle)
 
 
-def test_links_in_circles_end(bottle: Path) -> None:
+def test_circular_links_end(bottle: Path) -> None:
     for place, target in (
         ("test/scratch/up", bottle.parent),
         ("test/bent/across", bottle / "test/good"),
@@ -104,14 +110,14 @@ def test_links_in_circles_end(bottle: Path) -> None:
         (bottle / place).symlink_to(target)
     dataset = read(bottle)
     assert len(dataset.samples) == 10
-    assert notices_of_files(dataset) == []
+    assert file_notices(dataset) == []
     elsewhere = bottle.parents[1] / "elsewhere"
     save(made_image(1), elsewhere / "1.png")
     (bottle / "test/scratch/linked").symlink_to(elsewhere)
     assert len(read(bottle).samples) == 11
 
 
-def test_what_is_not_read_is_said_each_time(bottle: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_skipped_files_are_printed_each_time(bottle: Path, capsys: pytest.CaptureFixture[str]) -> None:
     root = bottle.parent
     save(made_image(1), bottle / "test/scratch/x.heic", format="PNG")
     for name in ("a.heic", "notes.txt", "raw"):
@@ -147,43 +153,43 @@ def test_what_is_not_read_is_said_each_time(bottle: Path, capsys: pytest.Capture
     ]
     for _ in range(2):  # the second time the index is in the cache
         capsys.readouterr()
-        tell(load_dataset("folder", root))
-        assert capsys.readouterr().err.splitlines() == [f"left out: {line}" for line in expected]
+        print_notices(load_dataset("folder", root))
+        assert capsys.readouterr().err.splitlines() == [f"skipped: {line}" for line in expected]
     make_category(root / "cap")
-    assert notices_of_files(load_dataset("folder", root, ["cap"])) == []
-    assert len(notices_of_files(load_dataset("mvtec_ad", root, ["bottle"]))) == 11
+    assert file_notices(load_dataset("folder", root, ["cap"])) == []
+    assert len(file_notices(load_dataset("mvtec_ad", root, ["bottle"]))) == 11
 
 
-def test_masks_that_are_missing(bottle: Path) -> None:
+def test_missing_masks(bottle: Path) -> None:
     make_category(bottle.parent / "cap", masks=False)
     (bottle / "ground_truth/scratch/001_mask.png").unlink()
     dataset = read(bottle)
     assert not dataset.has_masks("bottle")
-    assert notices_of_masks(dataset, "pixel metrics are left out") == [
-        "bottle: 1 of 3 defective images has no mask (bottle/test/scratch/001.png), so its pixel metrics are "
-        "left out",
-        "cap: no masks of defective images, so their pixel metrics are left out",
+    assert mask_notices(dataset, NO_PIXEL_METRICS) == [
+        "bottle: 1 of 3 anomalous images has no mask (bottle/test/scratch/001.png), so its pixel metrics are "
+        "skipped",
+        "cap: no masks of anomalous images, so their pixel metrics are skipped",
     ]
     (bottle / "ground_truth/scratch/000_mask.png").unlink()
-    assert notices_of_masks(read(bottle), UNTRAINED)[0] == (
-        "bottle: 2 of 3 defective images have no mask (bottle/test/scratch/000.png), so its pixels cannot be "
-        "learned from"
+    assert mask_notices(read(bottle), NO_PIXEL_TRAINING)[0] == (
+        "bottle: 2 of 3 anomalous images have no mask (bottle/test/scratch/000.png), so its pixels are not "
+        "trained on"
     )
     only = load_dataset("folder", bottle.parent, ["cap"])
-    assert notices_of_masks(only, "pixel metrics are left out") == [
-        "no category has masks of its defective images, so pixel metrics are left out"
+    assert mask_notices(only, NO_PIXEL_METRICS) == [
+        "no category has masks of its anomalous images, so pixel metrics are skipped"
     ]
 
 
-def test_masks_that_mark_nothing_everything_or_a_good_image(bottle: Path) -> None:
+def test_masks_that_mark_nothing_everything_or_a_normal_image(bottle: Path) -> None:
     scratches = bottle / "ground_truth/scratch"
     save(mask(0), scratches / "001_mask.png")
     dataset = read(bottle)
     assert not dataset.has_masks("bottle")
     assert [sample.has_mask for sample in dataset.select("bottle", "test")] == [True, True, True, True, False]
-    assert notices_of_masks(dataset, "pixel metrics are left out") == [
-        "bottle: 1 of 3 defective images has a mask that marks nothing "
-        "(bottle/ground_truth/scratch/001_mask.png), so its pixel metrics are left out; draw it above 0"
+    assert mask_notices(dataset, NO_PIXEL_METRICS) == [
+        "bottle: 1 of 3 anomalous images has a mask that marks nothing "
+        "(bottle/ground_truth/scratch/001_mask.png), so its pixel metrics are skipped; draw it above 0"
     ]
     save(Image.new("RGB", SIZE, "white"), scratches / "001_mask.png")
     save(Image.eval(mask(), lambda value: 255 - value), scratches / "000_mask.png")
@@ -192,21 +198,21 @@ def test_masks_that_mark_nothing_everything_or_a_good_image(bottle: Path) -> Non
     dataset = read(bottle)
     assert dataset.has_masks("bottle")
     assert [s.marked for s in dataset.select("bottle", "test")] == [0.1, 0, 0.1, 0.9, 1]
-    assert notices_of_masks(dataset, "pixel metrics are left out") == [
-        "bottle: 2 of 3 defective images have masks that mark nearly everything "
-        "(bottle/ground_truth/scratch/000_mask.png, 90%); they count as they are, above 0 is anomalous: turn "
-        "them round if they are drawn the other way",
-        "bottle: 1 of 2 good images has a mask that marks something (bottle/ground_truth/good/001_mask.png); "
-        "good images count as normal everywhere: move them to a defect, or remove these masks",
-    ]
+    inverted, good = mask_notices(dataset, NO_PIXEL_METRICS)
+    assert "2 of 3 anomalous images have masks that mark nearly everything" in inverted
+    assert "bottle/ground_truth/scratch/000_mask.png, 90%" in inverted
+    assert "invert the masks" in inverted
+    assert "1 of 2 normal images has a mask that marks something" in good
+    assert "bottle/ground_truth/good/001_mask.png" in good
+    assert "move the image to a defect, or remove the masks" in good
     (batch,) = batches([dataset.select("bottle", "test")], 10, 8, workers=0, with_masks=True)
-    bent, *good, inverted, white = (int(x.sum()) for x in batch.mask[:5])
-    assert (good, white) == ([0, 0], 100)
-    assert bent + inverted == 100  # of one form
+    bent, *normal, other, white = (int(x.sum()) for x in batch.mask[:5])
+    assert (normal, white) == ([0, 0], 100)
+    assert bent + other == 100  # one mask is the inverse of the other
 
 
 @pytest.mark.parametrize(("image", "drawn"), [("NFC", "NFD"), ("NFD", "NFC")])
-def test_names_agree_in_either_spelling(bottle: Path, image: str, drawn: str) -> None:
+def test_names_match_in_either_spelling(bottle: Path, image: str, drawn: str) -> None:
     spelt = {form: unicodedata.normalize(form, "rayé") for form in ("NFC", "NFD")}
     save(made_image(1), bottle / f"test/scratch/{spelt[image]}.png")  # type: ignore[index]
     save(mask(), bottle / f"ground_truth/scratch/{spelt[drawn]}_mask.png")  # type: ignore[index]
@@ -221,7 +227,7 @@ def test_names_agree_in_either_spelling(bottle: Path, image: str, drawn: str) ->
 
 
 @pytest.mark.parametrize("name", ["NFC", "NFD", "backslash", "latin"])
-def test_references_are_found_again(bottle: Path, tmp_path: Path, name: str) -> None:
+def test_a_manifest_finds_references_in_any_spelling(bottle: Path, tmp_path: Path, name: str) -> None:
     spelt = {"backslash": "a\\b", "latin": LATIN_1}.get(name) or unicodedata.normalize(name, "café")  # type: ignore[arg-type]
     save(made_image(1), bottle / f"train/good/{spelt}.png")
     dataset = read(bottle)
@@ -233,7 +239,7 @@ def test_references_are_found_again(bottle: Path, tmp_path: Path, name: str) -> 
         assert read_manifest(tmp_path / "references.json", dataset) == {"bottle": (sample,)}
 
 
-def test_visa_is_found_in_either_spelling(tmp_path: Path) -> None:
+def test_visa_files_are_found_in_either_spelling(tmp_path: Path) -> None:
     make_visa(tmp_path)
     table = tmp_path / "split_csv/1cls.csv"
     table.write_text(table.read_text().replace("candle/", "pièce/").replace("Masks/", "Masqués/"))

@@ -1,4 +1,4 @@
-"""Batches come in order, in one shape, the same whoever decodes them, and leave nothing behind."""
+"""Batches have a fixed order and shape, do not depend on the workers, and leave no process behind."""
 
 import multiprocessing
 import os
@@ -15,8 +15,9 @@ import pytest
 
 from tests.data.conftest import made_image, make_category, save
 from vlmad_jax.data import Sample, load_dataset
-from vlmad_jax.data.images import open_image, read_masks, resize_image, resize_mask
-from vlmad_jax.data.pipeline import Batch, batches, prefetch, why_unreadable
+from vlmad_jax.data.images import open_image, resize_image
+from vlmad_jax.data.masks import read_masks, resize_mask
+from vlmad_jax.data.pipeline import Batch, batches, prefetch, read_error
 
 SIZE = 9
 
@@ -57,16 +58,16 @@ def test_order_padding_and_content(groups: list[tuple[Sample, ...]]) -> None:
     assert sum(int(batch.mask.sum()) > 0 for batch in found) == 4
 
 
-def test_no_mask_is_read_where_none_is_wanted(groups: list[tuple[Sample, ...]]) -> None:
+def test_masks_are_read_only_on_request(groups: list[tuple[Sample, ...]]) -> None:
     os.unlink(groups[2][0].masks[0])
     without = list(batches(groups, SIZE, 4, workers=0, with_masks=False))
     assert sum(int(batch.mask.sum()) for batch in without) == 0
     assert without[-1].readable.tolist() == [True] * 4
     wanted = list(batches(groups, SIZE, 4, workers=0, with_masks=True))
     assert wanted[-1].readable.tolist() == [False, True, True, True]
-    assert why_unreadable(groups[2][0], with_masks=False) is None
-    assert "000_mask.png: no such mask" in str(why_unreadable(groups[2][0], with_masks=True))
-    assert "does not decode" in str(why_unreadable(groups[0][3], with_masks=False))
+    assert read_error(groups[2][0], with_masks=False) is None
+    assert "000_mask.png: no such mask" in str(read_error(groups[2][0], with_masks=True))
+    assert "does not decode" in str(read_error(groups[0][3], with_masks=False))
 
 
 def test_nothing_to_read() -> None:
@@ -74,12 +75,12 @@ def test_nothing_to_read() -> None:
     assert list(batches([(), ()], SIZE, 4, workers=2, with_masks=True)) == []
 
 
-def test_processes_read_the_same_and_end(groups: list[tuple[Sample, ...]]) -> None:
+def test_processes_read_the_same_batches_and_end(groups: list[tuple[Sample, ...]]) -> None:
     here = list(batches(groups * 3, SIZE, 2, workers=0, with_masks=True))
     stream = batches(groups * 3, SIZE, 2, workers=2, with_masks=True)
-    elsewhere = [next(stream), next(stream)]  # one of each, which have both begun
+    elsewhere = [next(stream), next(stream)]  # one batch of each worker, so both have started
     for worker in multiprocessing.active_children():
-        worker.terminate()  # as a scheduler tells all processes to stop; it is this one that decides
+        worker.terminate()  # schedulers signal all processes, but only the parent reacts
     elsewhere += stream
     assert len(here) == 15
     assert all(map(equal, here, elsewhere))
@@ -102,7 +103,7 @@ LEFT_OPEN = """
 
 
 def alive(pid: int) -> bool:
-    """Whether the process runs; one that ended but that nobody has waited for does not."""
+    """Return whether a process runs; a zombie does not."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except FileNotFoundError:
@@ -151,12 +152,12 @@ def test_prefetch_runs_ahead_in_order() -> None:
     while len(put) < 4 and time.monotonic() < deadline:
         time.sleep(0.01)
     time.sleep(0.05)
-    assert put == [0, 1, 2, 3]  # one is out, two wait, and one waits for room
+    assert put == [0, 1, 2, 3]  # one was returned, two are queued, and one waits for room
     assert list(stream) == [1, 4, 9, 16, 25, 36, 49]
     assert not [thread for thread in threading.enumerate() if thread.name == "prefetch"]
 
 
-def test_prefetch_raises_what_is_raised_in_its_place() -> None:
+def test_prefetch_raises_an_error_in_place_of_its_item() -> None:
     def fail_at_three(item: int) -> int:
         if item == 3:
             raise ValueError("three")
@@ -169,7 +170,7 @@ def test_prefetch_raises_what_is_raised_in_its_place() -> None:
     assert list(stream) == []
 
 
-def test_closing_prefetch_closes_what_it_reads() -> None:
+def test_closing_prefetch_closes_its_source() -> None:
     closed = threading.Event()
 
     def endless():

@@ -1,4 +1,4 @@
-"""Good samples are drawn without replacement, from the seed and the category alone, and written down."""
+"""References depend only on the seed and the category, and a manifest restores them."""
 
 import json
 import shutil
@@ -15,7 +15,7 @@ def names(samples: tuple) -> list[str]:
     return [Path(sample.path).name for sample in samples]
 
 
-def test_drawn_without_replacement_from_the_good_training_images(products: Path) -> None:
+def test_drawn_without_replacement_from_the_normal_training_images(products: Path) -> None:
     dataset = load_dataset("folder", products)
     for seed in range(20):
         drawn = draw_references(dataset, "bottle", 5, seed)
@@ -41,13 +41,13 @@ def test_stable_under_other_categories_machines_and_more_shots(products: Path, t
 def test_more_shots_than_images(products: Path) -> None:
     dataset = load_dataset("folder", products)
     for shots in (0, 6):
-        message = f"--shots={shots}: category 'bottle' has 5 good training images; give 1 to 5"
+        message = f"--shots={shots}: category 'bottle' has 5 normal training images; give 1 to 5"
         with pytest.raises(InputError, match=message):
             draw_references(dataset, "bottle", shots, 0)
     with pytest.raises(InputError, match="--seed=-1: give 0 or more"):
         draw_references(dataset, "bottle", 1, -1)
     shutil.rmtree(products / "bottle/train")
-    with pytest.raises(InputError, match="has 0 good training images; add some to its train/good"):
+    with pytest.raises(InputError, match="has 0 normal training images; add some to its train/good"):
         draw_references(load_dataset("folder", products), "bottle", 1, 0)
 
 
@@ -84,7 +84,7 @@ def test_wrong_manifests(products: Path, tmp_path: Path) -> None:
         json.dumps({"bottle": ["000.png", "000.png"]}): "lists an image of category 'bottle' twice",
         json.dumps(
             {"bottle": ["test/scratch/000.png"]}
-        ): "test/scratch/000.png is not a good training image of category",
+        ): "test/scratch/000.png is not a normal training image of category",
     }.items():
         path.write_text(content)
         with pytest.raises(InputError, match=rf"references\.json: {message}") as raised:

@@ -1,4 +1,4 @@
-"""The synthetic set is rendered once, by processes, and what is rendered depends on its seeds alone."""
+"""The synthetic set is rendered once by several processes and depends only on its seeds."""
 
 from collections import Counter
 from pathlib import Path
@@ -8,7 +8,8 @@ import pytest
 
 from vlmad_jax import synthetic as rendering
 from vlmad_jax.data import load_dataset
-from vlmad_jax.data.images import open_image, read_mask, read_masks
+from vlmad_jax.data.images import open_image
+from vlmad_jax.data.masks import read_mask, read_masks
 from vlmad_jax.runtime import cache as kept
 from vlmad_jax.runtime.cache import cache_key
 from vlmad_jax.synthetic import dataset_images as synthetic_images
@@ -17,7 +18,7 @@ from vlmad_jax.synthetic.dataset_images import Plan, jobs, render_all
 SMALL = Plan(size=48, train=1, good=1, defective=2)
 
 
-def test_what_is_to_be_rendered() -> None:
+def test_jobs_of_a_plan() -> None:
     found = jobs(Plan())
     assert len(found) == 8 * (16 + 20 + 40)
     assert len({job.image for job in found}) == len({job.seed for job in found}) == len(found)
@@ -50,7 +51,7 @@ def test_rendered_once_and_read_like_a_folder(monkeypatch: pytest.MonkeyPatch, c
             assert 0 < values.mean() < 0.9
 
 
-def test_the_processes_render_what_the_seeds_say(tmp_path: Path) -> None:
+def test_processes_render_the_images_of_the_seeds(tmp_path: Path) -> None:
     render_all(tmp_path, SMALL)
     job = next(job for job in jobs(SMALL) if job.defect and job.family == "hex nut")
     product = rendering.make_product("hex nut", job.seed[:2])
@@ -59,14 +60,14 @@ def test_the_processes_render_what_the_seeds_say(tmp_path: Path) -> None:
     assert np.array_equal(read_mask(tmp_path / str(job.mask)), mask)
 
 
-def test_a_process_that_fails_is_noticed(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+def test_a_failed_process_raises_an_error(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "file").write_text("no folder")
     with pytest.raises(RuntimeError, match="rendering the synthetic data set failed"):
         render_all(tmp_path / "file", SMALL)
     assert "NotADirectoryError" in capfd.readouterr().err
 
 
-def test_what_is_kept_follows_the_plan_and_the_version(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_cache_key_depends_on_the_plan_and_the_version(monkeypatch: pytest.MonkeyPatch) -> None:
     plans = (Plan(), Plan(seed=2), Plan(size=128), SMALL)
     before = [cache_key(repr(plan)) for plan in plans]
     assert len(set(before)) == 4

@@ -16,7 +16,8 @@ from tests.bright_evaluation import Brightness
 from tests.data.conftest import SIZE, made_image, make_category, mask, save
 from vlmad_jax.backbones.clip import load_clip
 from vlmad_jax.data import load_dataset
-from vlmad_jax.data.images import open_image, read_masks, resize_image, resize_mask
+from vlmad_jax.data.images import open_image, resize_image
+from vlmad_jax.data.masks import read_masks, resize_mask
 from vlmad_jax.data.references import draw_references
 from vlmad_jax.errors import InputError
 from vlmad_jax.evaluation import categories

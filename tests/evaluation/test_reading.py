@@ -65,7 +65,7 @@ def test_a_mask_that_marks_nothing_leaves_pixel_metrics_undefined(
     for saved in (mask(0), mask(0).convert("RGBA")):
         save(saved, empty)
         found = evaluate(config, tmp_path / "empty", resume=False)["mean"]
-        assert "1 of 3 defective images has a mask that marks nothing" in capsys.readouterr().err
+        assert "1 of 3 anomalous images has a mask that marks nothing" in capsys.readouterr().err
         assert [name for name in METRIC_NAMES if found[name] is None] == list(METRIC_NAMES[3:])
         assert found["image_auroc"] == whole["image_auroc"]
     opacity = Image.new("RGBA", SIZE, "white")

@@ -62,7 +62,7 @@ def test_scores_without_metrics_are_not_finished(tmp_path: Path) -> None:
 
 def test_another_configuration_is_refused_by_name(tmp_path: Path) -> None:
     started(tmp_path)
-    message = "holds a run with seed 0 where this one has 1; give another --out, or --noresume to replace it"
+    message = "holds a run with seed 0, but this one has 1; give another --out, or --noresume to replace it"
     with pytest.raises(InputError, match=message):
         Results(tmp_path).open(CONFIG | {"seed": 1}, resume=True)
     assert Results(tmp_path).rows("cup") == ROWS
@@ -120,10 +120,10 @@ def test_replaced_without_resume(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("categories/cup.json", "categories: is not of a run that is known; give another --out"),
-        ("maps/a.png", "maps: is not of a run that is known; give another --out"),
-        ("metrics.json", "metrics.json: is not of a run that is known; give another --out"),
-        ("config.json", "config.json: is not the configuration of such a run; give another --out"),
+        ("categories/cup.json", "categories: belongs to no known run; give another --out"),
+        ("maps/a.png", "maps: belongs to no known run; give another --out"),
+        ("metrics.json", "metrics.json: belongs to no known run; give another --out"),
+        ("config.json", "config.json: is the configuration of another kind of run; give another --out"),
     ],
 )
 def test_files_of_something_else_are_left_alone(
@@ -143,7 +143,7 @@ def test_damaged_files_are_named(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"categories/cup\.json: is damaged .* run again with --noresume"):
         results.finish("winclip", CONFIG, ["cup"])
     (tmp_path / "config.json").write_text("[1]")
-    with pytest.raises(InputError, match=r"config\.json: is not the configuration of such a run"):
+    with pytest.raises(InputError, match=r"config\.json: is the configuration of another kind of run"):
         results.open(CONFIG, resume=True)
 
 

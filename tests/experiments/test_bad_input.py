@@ -70,7 +70,7 @@ FLAGS = {
     "no such folder": ("--data_dir=/no/where", "--data_dir: /no/where does not exist; give a folder with"),
     "more shots than samples": (
         "--shots=6",
-        "--shots=6: category 'bottle' has 5 good training images; give 1 to 5",
+        "--shots=6: category 'bottle' has 5 normal training images; give 1 to 5",
     ),
     "a missing manifest": ("--reference_list=/no/refs.json", "/no/refs.json: cannot be read (No such file"),
     "a window beyond the grid": (
@@ -84,7 +84,7 @@ FLAGS = {
     "fewer than no tokens": ("--merge_tokens=-1", "--merge_tokens=-1: merge_tokens -1 is below 0; give 0"),
     "a view that patches do not divide": (
         "--multi_scale_sizes=44",
-        "--multi_scale_sizes=44: multi-scale size 44 is not a multiple of a patch's 8 pixels",
+        "--multi_scale_sizes=44: multi-scale size 44 is not a multiple of the patch size of 8 pixels",
     ),
     "no window": ("--window_sizes=", "--window_sizes=: no window size; give at least one"),
     "windows that are no numbers": (
@@ -174,8 +174,8 @@ WEIGHTS = {
     not_finite: "(not finite: logit_scale)",
     truncated: "weights/model.safetensors: is truncated or damaged: download it again",
     hostile: "weights/pytorch_model.bin: refuses os.system: save tensors and plain",
-    no_tokenizer: "weights: holds no tokenizer.json; copy the one of the model",
-    no_configuration: "weights: holds no config.json or open_clip_config.json; give the directory of a CLIP",
+    no_tokenizer: "weights: has no tokenizer.json; copy the one of the model",
+    no_configuration: "weights: has no config.json or open_clip_config.json; give the directory of a CLIP",
 }
 
 
@@ -213,8 +213,8 @@ def mask_without_image(place: Workplace) -> None:
 
 IMAGES = {
     empty: "products holds no category; expected <category>/train/good",
-    no_good: "products: category 'bottle' has no good images; add some or leave it out",
-    no_test: "products: category 'bottle' has no test images; add some or leave it out",
+    no_good: "products: category 'bottle' has no normal images; add some or exclude it",
+    no_test: "products: category 'bottle' has no test images; add some or exclude",
     mask_of_another_size: "bent/000_mask.png: the mask is 12 x 11, but its image is 12 x 10 (",
     mask_without_image: "bent/007_mask.png: the image of this mask is missing; add ",
 }
@@ -232,7 +232,7 @@ def test_manifests(place: Workplace, capsys: pytest.CaptureFixture[str]) -> None
     manifest = place.folder / "references.json"
     for listed, expected in (
         ({"cup": ["000.png"]}, "references.json: lists no images of category 'bottle'"),
-        ({"bottle": ["test/good/000.png"]}, "test/good/000.png is not a good training image of category"),
+        ({"bottle": ["test/good/000.png"]}, "test/good/000.png is not a normal training image of category"),
         ({"bottle": ["000.png", "001.png"]}, "lists 2 images of bottle, not --shots=1; give --shots=2"),
     ):
         manifest.write_text(json.dumps(listed))
@@ -245,7 +245,9 @@ def test_out_that_cannot_be_written(place: Workplace, capsys: pytest.CaptureFixt
     for out in (file, file / "below"):
         check(place, capsys, "cannot be written (", f"--out={out}")
     assert file.read_text() == "kept"
-    check(place, capsys, "is not the configuration of such a run", f"--out={place.weights}", "--noresume")
+    check(
+        place, capsys, "is the configuration of another kind of run", f"--out={place.weights}", "--noresume"
+    )
     assert "model_type" in (place.weights / "config.json").read_text()
 
 
@@ -258,7 +260,7 @@ def test_another_configuration_in_the_same_folder(
     refused = here(capsys, "few_shot", *flags, "--seed=3")
     assert refused.code == 1
     assert refused.stderr == (
-        f"error: {place.out}: holds a run with seed 0 where this one has 3; give another --out, or "
+        f"error: {place.out}: holds a run with seed 0, but this one has 3; give another --out, or "
         "--noresume to replace it\n"
     )
     assert (place.out / "metrics.json").read_bytes() == before

@@ -67,7 +67,7 @@ def test_a_trace_shows_reading_beside_scoring(
     assert threads["read"].isdisjoint(threads["score"])
     refused = here(capsys, "zero_shot", *base, f"--out={tmp_path / 'two'}", f"--trace={path}")
     assert (refused.code, refused.stderr.count("\n")) == (1, 1)
-    assert "cannot be made" in refused.stderr
+    assert "cannot be created" in refused.stderr
 
 
 @pytest.mark.long
@@ -114,7 +114,7 @@ def test_from_another_folder_with_processes(base: list[str], tmp_path: Path) -> 
     ]
     # Of all libraries only our progress bar speaks.
     first, *lines = [line for line in done.stderr.replace("\r", "\n").splitlines() if line]
-    assert first == "no category has masks of its defective images, so pixel metrics are left out"
+    assert first == "no category has masks of its anomalous images, so pixel metrics are skipped"
     assert all("images" in line for line in lines), done.stderr
     assert "5/5" in lines[-1]
 
@@ -222,9 +222,9 @@ def test_what_is_left_out_is_said(
             for line in done.stderr.splitlines()
             if line and "images/s" not in line and "image]" not in line
         ] == [
-            "left out: 1 file with the suffix .heic, which is not read (bottle/test/ray\\xe9/a.heic)",
-            "bottle: 1 of 4 defective images has no mask (bottle/test/ray\\xe9/lot2/ray\\xe9.png), so its "
-            "pixel metrics are left out",
-            "metal_nut: no masks of defective images, so their pixel metrics are left out",
+            "skipped: 1 file with the suffix .heic, which is not read (bottle/test/ray\\xe9/a.heic)",
+            "bottle: 1 of 4 anomalous images has no mask (bottle/test/ray\\xe9/lot2/ray\\xe9.png), so its "
+            "pixel metrics are skipped",
+            "metal_nut: no masks of anomalous images, so their pixel metrics are skipped",
         ]
     assert (tmp_path / f"out/maps/bottle/{latin_1}/lot2/{latin_1}.png").exists()

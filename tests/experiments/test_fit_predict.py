@@ -88,7 +88,7 @@ def test_a_detector_from_good_images(
     assert told["thresholds"]["own"] == max(x for copy, x in scores if not copy)  # rank 4 of 4
     assert told["thresholds"]["augmented"] >= told["thresholds"]["own"]
     assert detector.description["options"]["window_sizes"] == [2]
-    assert [len(x) for x in detector.state["memory"]["windows"]] == [4 * 49]
+    assert [len(x) for x in detector.state.memory.windows] == [4 * 49]
     refused = here(capsys, "fit", *flags, f"--out={out}")
     assert refused == Done(
         1, "", f"error: --out={out}: exists already; give another name, or --overwrite to replace it\n"
@@ -298,7 +298,7 @@ FIT = {
     ),
     "an option of another method": (
         ["--method=coop", "--object=nut", "--out=o", "--window_sizes=2"],
-        "--window_sizes is no option of coop; leave it out",
+        "--window_sizes is not an option of coop; remove it",
     ),
 }
 USAGE = "the command is python -m experiments.predict DETECTOR IMAGES... [--flags]"

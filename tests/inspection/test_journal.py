@@ -89,7 +89,7 @@ def test_another_run_in_the_same_folder_is_refused_or_replaced(tmp_path: Path):
     with Journal(tmp_path, CONFIG, resume=True) as journal:
         journal.add(GOOD)
     (tmp_path / "maps").mkdir()
-    with pytest.raises(InputError, match="holds a run with detector abc where this one has d"):
+    with pytest.raises(InputError, match="holds a run with detector abc, but this one has d"):
         Journal(tmp_path, {"detector": "d"}, resume=True)
     assert len(rows(tmp_path)) == 1
     assert Journal(tmp_path, {"detector": "d"}, resume=False).done == {}
@@ -97,7 +97,7 @@ def test_another_run_in_the_same_folder_is_refused_or_replaced(tmp_path: Path):
     assert not (tmp_path / "maps").exists()
     (tmp_path / "other").mkdir()
     (tmp_path / "other/scores.csv").write_text("mine")
-    with pytest.raises(InputError, match=r"scores\.csv: is not of a run that is known; give another --out"):
+    with pytest.raises(InputError, match=r"scores\.csv: belongs to no known run; give another --out"):
         Journal(tmp_path / "other", CONFIG, resume=False)
 
 

@@ -135,7 +135,7 @@ def test_a_second_run_does_what_is_missing(tmp_path: Path, monkeypatch: pytest.M
     lines = (out / "scores.jsonl").read_text().splitlines()
     assert lines[:2] == before
     assert len(lines) == len(rows(out)) == 3
-    with pytest.raises(InputError, match=r"holds a run with threshold 0\.5 where this one has 0\.1"):
+    with pytest.raises(InputError, match=r"holds a run with threshold 0\.5, but this one has 0\.1"):
         predict(model.with_threshold(0.1), [str(folder)], out, PredictConfig())
     with pytest.raises(InputError, match="is the folder of the images; give another"):
         predict(model, [str(folder)], folder, PredictConfig())
@@ -234,7 +234,7 @@ def test_every_page_is_judged(tmp_path: Path):
     assert counts == Counts(1, 0, 0, kept=2, kept_bad=1, bad_images=[f"{bad_one} (from an earlier run)"])
     assert [(Path(row["path"]).name, row["frame"], row["decision"]) for row in rows(out)] == expected
     assert (out / "scores.jsonl").read_text().splitlines(keepends=True)[:3] == lines[:3]
-    with pytest.raises(InputError, match=r"a\.tif: holds 3 images where one is read; save each as a file"):
+    with pytest.raises(InputError, match=r"a\.tif: holds 3 images, but one is read; save each"):
         detector()(folder / "a.tif")
 
 

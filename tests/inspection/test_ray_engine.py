@@ -18,11 +18,11 @@ from tests.data.conftest import save
 from tests.experiments.command import here
 from tests.inspection.conftest import part
 from vlmad_jax import InputError, load_detector
-from vlmad_jax.data.workers import cores
 from vlmad_jax.inspection.journal import Row
 from vlmad_jax.inspection.outputs import Counts
 from vlmad_jax.inspection.predict import PredictConfig, predict
 from vlmad_jax.inspection.ray_engine import RayEngine
+from vlmad_jax.runtime.cores import cores
 
 # Ray Data sets what it has deprecated itself.
 pytestmark = [pytest.mark.long, pytest.mark.filterwarnings("ignore::DeprecationWarning:ray.data.context")]

@@ -20,8 +20,9 @@ from vlmad_jax.inspection import FitConfig, fit
 from vlmad_jax.inspection import saved as saved_module
 from vlmad_jax.inspection.manifest import verify, write_saved
 from vlmad_jax.inspection.page.refit import config_of
-from vlmad_jax.inspection.saved import describe_weights, flatten, unflatten
+from vlmad_jax.inspection.saved import describe_weights, flatten, restored, unflatten
 from vlmad_jax.methods import METHODS, MethodOptions
+from vlmad_jax.methods.winclip import Memory, State
 from vlmad_jax.runtime.contents import digest
 
 
@@ -262,6 +263,20 @@ def test_trees_of_any_shape():
     for other in ({1: np.ones(1)}, {"a/b": np.ones(1)}, {"a": object()}):
         with pytest.raises(TypeError):
             flatten(other, "state")
+
+
+@pytest.mark.parametrize("memory", [None, Memory(np.ones((3, 2)), (np.ones((2, 2)), np.zeros((4, 2))))])
+def test_a_named_tuple_is_saved_as_a_dict_without_what_is_none(memory: Memory | None):
+    """As states were saved when they were dicts."""
+    text = np.arange(4.0).reshape(2, 2)
+    old = {"text": text} | ({} if memory is None else {"memory": memory._asdict()})
+    description, arrays = flatten(State(text, memory), "state")
+    assert (description, list(arrays)) == (flatten(old, "state")[0], list(flatten(old, "state")[1]))
+    back = restored(State, unflatten(description, arrays))
+    assert jax.tree.structure(back) == jax.tree.structure(State(text, memory))
+    for one, other in zip(jax.tree.leaves(back), jax.tree.leaves(State(text, memory)), strict=True):
+        np.testing.assert_array_equal(one, other)
+    assert restored(None, old) is old
 
 
 @pytest.mark.parametrize("name", METHODS)

@@ -1,4 +1,4 @@
-"""WinCLIP and AnomalyCLIP on the golden backbones: each compiled once for all tests."""
+"""WinCLIP and AnomalyCLIP on the golden backbones, compiled once for all tests."""
 
 import dataclasses
 import functools
@@ -41,7 +41,7 @@ def anomalyclip() -> AnomalyCLIP:
 
 @functools.cache
 def shallow_anomalyclip() -> AnomalyCLIP:
-    """The same with two layers, all with v-v attention."""
+    """AnomalyCLIP with two layers, both with v-v attention."""
     clip = shallow_clip("anomalyclip", 2)
     return dataclasses.replace(anomalyclip(), clip=clip, dpam_layers=2, feature_layers=(1, 2), deep_depth=2)
 
@@ -58,14 +58,14 @@ def prompts_by_name(arrays, prefix: str = "") -> dict[str, np.ndarray]:
 
 @functools.cache
 def published_prompts() -> dict[str, np.ndarray]:
-    """AnomalyCLIP's, learned by its authors' code."""
+    """The prompts that AnomalyCLIP's authors' code learned."""
     with np.load(case("anomalyclip").directory / "prompts.npz") as arrays:
         return prompts_by_name(arrays)
 
 
 @functools.cache
 def published_batch() -> dict[str, jax.Array]:
-    """The images that AnomalyCLIP's authors' code took a step on."""
+    """The batch of a training step of AnomalyCLIP's authors' code."""
     arrays = case("anomalyclip").arrays
     return {
         "image": jnp.asarray(arrays["images_uint8"]),
@@ -75,5 +75,5 @@ def published_batch() -> dict[str, jax.Array]:
 
 
 def apart(a: Scores, b: Scores) -> float:
-    """The largest difference of two sets of scores, images and maps."""
+    """The largest difference of two sets of image scores and maps."""
     return max(difference(a.image, b.image), difference(a.map, b.map))

@@ -1,4 +1,4 @@
-"""What the papers that know good images alone have in common, again, in NumPy and float64."""
+"""The common parts of the papers that use reference images alone, in NumPy and float64."""
 
 import functools
 
@@ -20,7 +20,7 @@ CLOSE = {"rtol": 2e-5, "atol": 2e-5}
 
 @functools.cache
 def features() -> dict[str, np.ndarray]:
-    """Of `GOOD` and `IMAGES`, from the backbone itself.
+    """The features of `GOOD` and `IMAGES`, from the backbone.
 
     "good images" (4, E), "good" (4, P, 2 D), layer beside layer, "images" (3, E) and "patches" (3, P, 2 D).
     """
@@ -33,12 +33,12 @@ def features() -> dict[str, np.ndarray]:
 
 
 def distances(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """Euclidean: (A, D), (B, D) -> (A, B)."""
+    """Euclidean distances: (A, D), (B, D) -> (A, B)."""
     return np.array([np.sqrt(((x - b) ** 2).sum(axis=-1)) for x in a])
 
 
 def pixel_map(patch_scores: np.ndarray, size: int) -> np.ndarray:
-    """(P,) -> (S, S): bilinear between the centres of patches, constant outside, then sigma 4 at 224."""
+    """Interpolate bilinearly between patch centres, constant outside, and blur with sigma 4 at 224 pixels."""
     grid = patch_scores.reshape(GRID)
     rows, columns = ((np.arange(size) + 0.5) * side / size - 0.5 for side in GRID)
     across = np.stack([np.interp(columns, np.arange(GRID[1]), row) for row in grid])
@@ -47,9 +47,9 @@ def pixel_map(patch_scores: np.ndarray, size: int) -> np.ndarray:
 
 
 def states_have_one_shape(detector: ReferenceDetector) -> bool:
-    """Whether two kinds of object, known by as many images, have states of one shape, float32."""
+    """Return whether two categories with equally many references have float32 states of one shape."""
     shapes = [
-        {name: (x.shape, str(x.dtype)) for name, x in detector.prepare(str(k), images).items()}
+        {name: (x.shape, str(x.dtype)) for name, x in detector.prepare(str(k), images)._asdict().items()}
         for k, images in enumerate((GOOD[:2], IMAGES[:2]))
     ]
     return shapes[0] == shapes[1] and all(dtype == "float32" for _, dtype in shapes[0].values())

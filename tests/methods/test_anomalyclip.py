@@ -12,7 +12,8 @@ import pytest
 from tests.golden import case, difference, golden_clip
 from tests.methods.detectors import anomalyclip, prompts_by_name, published_batch, published_prompts
 from vlmad_jax import InputError
-from vlmad_jax.methods import prompt_files
+from vlmad_jax.methods import anomalyclip as module
+from vlmad_jax.methods.detector import Features
 
 pytestmark = pytest.mark.usefixtures("as_people_run_it")
 CASE = case("anomalyclip")
@@ -20,7 +21,7 @@ FEATURES, SCORES = 2e-5, 1e-5  # of the contract
 
 
 @functools.cache
-def features() -> dict[str, jax.Array]:
+def features() -> Features:
     return anomalyclip().clip.compile("vision", anomalyclip().extract)(CASE.arrays["images_uint8"])
 
 
@@ -30,18 +31,18 @@ def gradient_function():
 
 
 def test_text_features():
-    text = anomalyclip().prepare(params=published_prompts())["text"]
+    text = anomalyclip().prepare(params=published_prompts()).text
     norm = np.linalg.norm(text, axis=-1, keepdims=True)
     assert difference(text / norm, CASE.arrays["text_features"]) <= FEATURES
 
 
 def test_image_features():
-    assert difference(features()["image"], CASE.arrays["image_features"]) <= FEATURES
+    assert difference(features().image, CASE.arrays["image_features"]) <= FEATURES
 
 
 @pytest.mark.parametrize("n", range(4))
 def test_patch_features(n):
-    assert difference(features()["patches"][:, n], CASE.arrays[f"patch_features_{n}"][:, 1:]) <= FEATURES
+    assert difference(features().patches[:, n], CASE.arrays[f"patch_features_{n}"][:, 1:]) <= FEATURES
 
 
 def test_scores_and_maps():
@@ -53,8 +54,8 @@ def test_scores_and_maps():
 
 
 def test_maps_before_the_blur():
-    text = anomalyclip().prepare(params=published_prompts())["text"]
-    maps = anomalyclip().layer_maps(features()["patches"], text).sum(axis=1)
+    text = anomalyclip().prepare(params=published_prompts()).text
+    maps = anomalyclip().layer_maps(features().patches, text).sum(axis=1)
     assert difference(maps, CASE.arrays["anomaly_maps_unsmoothed"]) <= SCORES
 
 
@@ -109,7 +110,7 @@ def test_the_authors_file_gives_the_same_parameters(tmp_path):
     ],
 )
 def test_files_of_another_kind_are_refused(changes, message, monkeypatch, tmp_path):
-    learner = dict(prompt_files.read_torch_file(CASE.directory / "prompts.pth")["prompt_learner"])
+    learner = dict(module.read_torch_file(CASE.directory / "prompts.pth")["prompt_learner"])
     content = {"prompt_learner": learner}
     for name, value in changes.items():
         place = content if name in content else learner
@@ -118,7 +119,7 @@ def test_files_of_another_kind_are_refused(changes, message, monkeypatch, tmp_pa
             place["other"] = np.zeros(1)
         else:
             place[name] = value.astype(np.float32)
-    monkeypatch.setattr(prompt_files, "read_torch_file", lambda path: content)
+    monkeypatch.setattr(module, "read_torch_file", lambda path: content)
     with pytest.raises(InputError, match=message) as raised:
         anomalyclip().load_params(tmp_path / "prompts.pth")
     assert str(raised.value).startswith(str(tmp_path / "prompts.pth"))
@@ -134,8 +135,8 @@ def test_without_dpam_it_is_plain_clip():
         vision = clip.vision("bilinear").bind(variables)
         hidden, layers = vision.transform(vision.embed(images))
         patches = [vision.project(layers[f"layer{n:02d}"][:, 1:]) for n in plain.feature_layers]
-        return {"image": vision.project_unnormed(hidden[:, 0]), "patches": jnp.stack(patches, axis=1)}
+        return Features(vision.project_unnormed(hidden[:, 0]), jnp.stack(patches, axis=1))
 
-    for name, features_of in clip.compile("vision", expected)(images).items():
-        np.testing.assert_allclose(found[name], features_of, atol=2e-6)
-    assert difference(found["image"], CASE.arrays["plain_image_features_no_ln_post"]) <= FEATURES
+    for part, other in zip(found, clip.compile("vision", expected)(images), strict=True):
+        np.testing.assert_allclose(part, other, atol=2e-6)
+    assert difference(found.image, CASE.arrays["plain_image_features_no_ln_post"]) <= FEATURES

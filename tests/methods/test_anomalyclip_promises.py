@@ -1,4 +1,4 @@
-"""What AnomalyCLIP promises whatever the numbers are: its kernels, its settings, what it refuses."""
+"""AnomalyCLIP's kernels, settings and errors."""
 
 import dataclasses
 import itertools
@@ -17,20 +17,20 @@ from vlmad_jax.backbones.attention import diagonal, kernel
 from vlmad_jax.backbones.checkpoints import hub
 from vlmad_jax.backbones.config import vit
 from vlmad_jax.methods import MethodOptions, method
-from vlmad_jax.methods.detector import blur
+from vlmad_jax.scoring.maps import blur
 
 CASE = case("anomalyclip")
 
 
 def test_other_kernels_give_other_patch_features():
-    """All on one encoder: each name changes the patches, and none the image."""
+    """On one encoder, each name changes the patches and none the image."""
     images, seen = CASE.arrays["images_uint8"][:1], {}
     for name in ("vv", "qk", "qq", "kk", "diagonal"):
         other = dataclasses.replace(shallow_anomalyclip(), attention=name)
         seen[name] = other.clip.compile("vision", other.extract)(images)
-        assert difference(seen[name]["image"], seen["vv"]["image"]) <= 5e-6  # of numbers up to 7
+        assert difference(seen[name].image, seen["vv"].image) <= 5e-6  # of numbers up to 7
     for one, other in itertools.combinations(seen, 2):
-        assert difference(seen[one]["patches"], seen[other]["patches"]) > 1e-2, (one, other)
+        assert difference(seen[one].patches, seen[other].patches) > 1e-2, (one, other)
 
 
 def test_kernels_by_loops():
@@ -67,13 +67,13 @@ def test_the_learned_factor_of_the_diagonal_is_trained():
 
 
 def test_images_in_chunks_are_the_same(monkeypatch):
-    """146 tokens an image, 300 at a time: two images, then two."""
+    """Chunks of 300 tokens hold two images of 146 tokens."""
     images, small = CASE.arrays["images_uint8"][:3], dataclasses.replace(shallow_anomalyclip())
     whole = shallow_anomalyclip().clip.compile("vision", shallow_anomalyclip().extract)(images)
     monkeypatch.setattr(chunks, "chunk_tokens", lambda: 300)
     found = small.clip.compile("vision", small.extract)(images)
-    for name in found:
-        assert difference(found[name], whole[name]) <= 2e-6
+    for part, other in zip(found, whole, strict=True):
+        assert difference(part, other) <= 2e-6
 
 
 def test_the_published_setting():
@@ -122,8 +122,8 @@ def test_settings_that_do_not_fit(changes, message):
         dataclasses.replace(anomalyclip(), **changes)
 
 
-def test_what_it_cannot_do_is_said():
-    with pytest.raises(InputError, match="anomalyclip takes no good samples"):
+def test_unsupported_input_raises():
+    with pytest.raises(InputError, match="anomalyclip takes no reference images"):
         anomalyclip().prepare("nut", CASE.arrays["images_uint8"], published_prompts())
     with pytest.raises(InputError, match="anomalyclip needs learned prompts"):
         anomalyclip().prepare("nut")
@@ -142,7 +142,7 @@ def test_the_bundled_prompts_belong_to_the_bundled_weights():
     clip = load_clip(hub.BUNDLED)
     made, learned = method("anomalyclip").from_options(clip, MethodOptions())
     assert made.setting["feature_layers"] == [3, 4]
-    text = np.asarray(made.prepare("anything", params=learned)["text"])
+    text = np.asarray(made.prepare("anything", params=learned).text)
     plain = clip.encode_text(["a photo of an object.", "a photo of a damaged object."])
     distances = [1 - (x[0] @ x[1]) / np.prod(np.linalg.norm(x, axis=1)) for x in (text, np.asarray(plain))]
     assert distances[0] > 10 * distances[1]  # they say much more different things than untrained words

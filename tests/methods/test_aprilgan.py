@@ -1,4 +1,4 @@
-"""APRIL-GAN against the authors' code: words, tokens, scores, maps, the loss, its gradient, their files."""
+"""APRIL-GAN against the authors' code: text features, tokens, scores, maps, loss, gradient and files."""
 
 import dataclasses
 import functools
@@ -13,7 +13,7 @@ from vlmad_jax import CLIP, AprilGAN, InputError
 from vlmad_jax.backbones import chunking as chunks
 from vlmad_jax.backbones.config import vit
 from vlmad_jax.methods import aprilgan
-from vlmad_jax.methods.detector import upsample
+from vlmad_jax.scoring.maps import upsample
 from vlmad_jax.scoring.prompts import APRIL_GAN
 
 pytestmark = pytest.mark.usefixtures("as_people_run_it")
@@ -64,7 +64,7 @@ def test_text_features():
 
 @pytest.mark.parametrize("n", range(4))
 def test_tokens(n):
-    patches = detector()._extract(IMAGES)["patches"]
+    patches = detector()._extract(IMAGES).patches
     assert difference(patches[0, n], CASE.arrays[f"hidden_state_{n}"][1:]) <= FEATURES
 
 
@@ -77,13 +77,13 @@ def test_zero_shot():
 def test_few_shot():
     scores = detector().score(detector().prepare("bottle", REFERENCES, params()), IMAGES)
     assert difference(scores.map, CASE.arrays["few_shot_maps"]) <= SCORES
-    # The image score: the mean of words' and of the largest distance, which is at most 2 a layer.
+    # The image score is the mean of the zero-shot score and the largest distance, at most 2 a layer.
     nearest = CASE.arrays["few_shot_maps"] - CASE.arrays["anomaly_maps"]
     expected = (CASE.arrays["image_scores"] + nearest.max(axis=(1, 2)) / 8) / 2
     assert difference(scores.image, expected) <= SCORES
     seen = detector().score(detector().prepare("bottle", IMAGES[: len(REFERENCES)], params()), IMAGES)
     apart = np.abs(seen.map - CASE.arrays["anomaly_maps"]).max(axis=(1, 2))
-    # What has been seen is at no distance, unlike what has not.
+    # Reference images have distance 0 from themselves, and others do not.
     assert apart[: len(REFERENCES)].max() <= SCORES < apart[len(REFERENCES) :].min()
 
 
@@ -96,7 +96,7 @@ def test_the_loss_and_its_gradient():
     np.testing.assert_allclose(parts["focal"] + parts["dice"], total, rtol=1e-6)
     expected = CASE.arrays["grad_fc_0_weight"]
     assert difference(gradient["kernel"][0].T, expected) <= 1e-4 * np.abs(expected).max()
-    # Features in the images' place give the same, and the class of each image matters.
+    # Features in place of images give the same loss, and the class of each image matters.
     features = detector()._extract(IMAGES)
     cached = {"features": features, "mask": batch()["mask"]}
     again, _ = detector().loss(params(), context, cached | {"class_id": batch()["class_id"]})
@@ -106,16 +106,16 @@ def test_the_loss_and_its_gradient():
 
 
 def test_images_in_chunks_are_the_same(monkeypatch):
-    """65 tokens an image, 130 at a time: two images, then one."""
+    """Chunks of 130 tokens hold two images of 65 tokens."""
     whole = detector()._extract(IMAGES)
     monkeypatch.setattr(chunks, "chunk_tokens", lambda: 130)
     parts = dataclasses.replace(detector())._extract(IMAGES)
-    for name in whole:
-        assert difference(parts[name], whole[name]) <= 5e-6  # of numbers up to 10
+    for part, other in zip(parts, whole, strict=True):
+        assert difference(part, other) <= 5e-6  # of numbers up to 10
 
 
-def test_corner_on_corner():
-    """Values of a bilinear function are exact everywhere between the corners."""
+def test_aligned_corners():
+    """A bilinear function is exact everywhere between the corners."""
     rows, columns = np.mgrid[0:3, 0:4].astype(np.float32)
     found = upsample(jnp.asarray(2 * rows - 3 * columns)[None], (5, 13), align_corners=True)
     rows, columns = np.meshgrid(np.linspace(0, 2, 5), np.linspace(0, 3, 13), indexing="ij")
@@ -164,7 +164,7 @@ def test_files_of_another_kind_are_refused(content, message, monkeypatch, tmp_pa
     assert str(raised.value).startswith(str(tmp_path / "a.pth"))
 
 
-def test_what_it_needs_is_said():
+def test_missing_input_raises():
     with pytest.raises(InputError, match="aprilgan needs learned projections; give those of experiments"):
         detector().prepare("nut")
     with pytest.raises(InputError, match="image_size 7 does not fit"):

@@ -1,4 +1,4 @@
-"""Files of the authors' code whose prompts have other lengths than published, on backbones of any depth."""
+"""Files of the authors' code with prompts of other lengths than published, on backbones of any depth."""
 
 import dataclasses
 import json
@@ -66,7 +66,7 @@ def test_lengths_come_from_the_file(tmp_path, n, depth, m, prefix):
 
 
 def test_a_file_without_deep_tokens_has_the_features_of_its_context(tmp_path):
-    """Known words as the context of a depth of 1 are the sentence itself."""
+    """A context of known words with depth 1 equals the sentence."""
     clip = shallow_clip("winclip", 2)
     words = "a sharp photo of an"
     ids = np.array(clip.tokenizer([words])["input_ids"][0][1:-1])
@@ -74,7 +74,7 @@ def test_a_file_without_deep_tokens_has_the_features_of_its_context(tmp_path):
     known = {"ctx_pos": table[None, None], "ctx_neg": table[None, None]}
     path = pickled(tmp_path / "epoch_15.pth", "prompt_learner", known)
     detector, params = AnomalyCLIP.from_options(clip, MethodOptions(params=str(path)))
-    text = detector.prepare(params=params)["text"]
+    text = detector.prepare(params=params).text
     sentences = [f"{words} object.", f"{words} damaged object."]
     assert difference(text, clip.encode_text(sentences)) <= 2e-5
 
@@ -110,7 +110,7 @@ def test_lengths_that_do_not_fit(tmp_path):
 
 @pytest.mark.parametrize("name", ["anomalyclip", "aprilgan", "coop", "hybrid"])
 @pytest.mark.parametrize("path", ["absent.pth", "absent/folder", "~/absent.pth"])
-def test_a_path_that_leads_nowhere_is_told_first(name, path):
+def test_a_missing_path_raises_first(name, path):
     message = refusal(method(name).from_options, golden_clip("winclip"), MethodOptions(params=path))
     assert message.startswith(f"--params={Path(path).expanduser()}: no such file or folder; give a folder of")
 
@@ -142,7 +142,7 @@ def test_learned_numbers_that_are_not_finite(tmp_path):
     broken["ctx_neg"][0, 0, 3, 4] = np.nan
     path = pickled(tmp_path / "a.pth", "prompt_learner", broken)
     message = refusal(AnomalyCLIP.from_options, golden_clip("winclip"), MethodOptions(params=str(path)))
-    assert message.startswith(f"{path}: anomalous hold numbers that are not finite; ")
+    assert message.startswith(f"{path}: anomalous have numbers that are not finite; ")
 
 
 def test_fit_with_a_file_of_other_lengths(tmp_path, weights, capsys):

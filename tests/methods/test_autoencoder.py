@@ -1,4 +1,4 @@
-"""The variational autoencoder: its loss, what it does not draw again, and its seed."""
+"""The variational autoencoder: its loss, its errors on defects, and its seed."""
 
 import dataclasses
 import functools
@@ -11,9 +11,8 @@ import pytest
 
 from tests.golden import difference, golden_clip
 from vlmad_jax import InputError
-from vlmad_jax.methods.autoencoder import Autoencoder
-from vlmad_jax.methods.detector import blur, upsample
-from vlmad_jax.methods.variational import elbo_terms, train_autoencoder
+from vlmad_jax.methods.autoencoder import Autoencoder, Reconstruction, elbo_terms, train_autoencoder
+from vlmad_jax.scoring.maps import blur, upsample
 from vlmad_jax.synthetic import make_product, render_good
 
 pytestmark = pytest.mark.usefixtures("as_people_run_it")
@@ -44,19 +43,19 @@ def test_the_terms_of_the_bound() -> None:
     rng = np.random.default_rng(0)
     images, drawn = rng.random((2, 3, 16, 16, 3))
     mean, log_variance = rng.normal(0, 1, (2, 3, 5))
-    found = {"drawn": drawn, "mean": mean, "log_variance": log_variance}
-    terms = elbo_terms(jnp.asarray(images), jax.tree.map(jnp.asarray, found))
-    np.testing.assert_allclose(terms["reconstruction"], ((images - drawn) ** 2).sum() / 2 / 3, rtol=1e-5)
-    # The divergence by sampling would be noisy: the integral of q log (q / p) on a fine grid instead.
+    found = Reconstruction(*map(jnp.asarray, (drawn, mean, log_variance)))
+    terms = elbo_terms(jnp.asarray(images), found)
+    np.testing.assert_allclose(terms.reconstruction, ((images - drawn) ** 2).sum() / 2 / 3, rtol=1e-5)
+    # The expected divergence is the integral of q log (q / p) on a fine grid, because sampling is noisy.
     z = np.linspace(-15, 15, 20001)[:, None, None]
     log_q = -((z - mean) ** 2) / (2 * np.exp(log_variance)) - log_variance / 2
     integral = (np.exp(log_q) * (log_q + z**2 / 2)).sum(axis=0) * 0.0015 / np.sqrt(2 * np.pi)
-    np.testing.assert_allclose(terms["divergence"], integral.sum() / 3, rtol=1e-5)
+    np.testing.assert_allclose(terms.divergence, integral.sum() / 3, rtol=1e-5)
     prior = elbo_terms(
         jnp.asarray(images),
-        {"drawn": jnp.asarray(images), "mean": jnp.zeros((3, 5)), "log_variance": jnp.zeros((3, 5))},
+        Reconstruction(jnp.asarray(images), jnp.zeros((3, 5)), jnp.zeros((3, 5))),
     )
-    assert (float(prior["reconstruction"]), float(prior["divergence"])) == (0, 0)
+    assert (float(prior.reconstruction), float(prior.divergence)) == (0, 0)
 
 
 def test_training_lowers_the_loss_and_the_weight_of_the_divergence_counts() -> None:
@@ -68,30 +67,30 @@ def test_training_lowers_the_loss_and_the_weight_of_the_divergence_counts() -> N
         assert losses.shape == (40,)
         assert losses[-5:].mean() < 0.5 * losses[:5].mean()
         found[weight] = elbo_terms(images, draw()(params, images, jnp.zeros(8)))
-    assert found[10.0]["divergence"] < 0.5 * found[0.01]["divergence"]
+    assert found[10.0].divergence < 0.5 * found[0.01].divergence
 
 
 def test_noise_moves_the_latents_by_their_deviation() -> None:
     images = detector().resized(good())
-    plain = draw()(state(), images, jnp.zeros(8))
-    noisy = draw()(state(), images, jnp.ones(8))
-    np.testing.assert_array_equal(plain["mean"], noisy["mean"])
-    assert difference(plain["drawn"], noisy["drawn"]) > 1e-3
-    assert plain["drawn"].shape == (5, 32, 32, 3)
-    assert plain["drawn"].min() >= 0
-    assert plain["drawn"].max() <= 1
+    plain = draw()(state()._asdict(), images, jnp.zeros(8))
+    noisy = draw()(state()._asdict(), images, jnp.ones(8))
+    np.testing.assert_array_equal(plain.mean, noisy.mean)
+    assert difference(plain.images, noisy.images) > 1e-3
+    assert plain.images.shape == (5, 32, 32, 3)
+    assert plain.images.min() >= 0
+    assert plain.images.max() <= 1
 
 
 def test_scores_are_squared_errors() -> None:
     scores = detector().score(state(), good())
     images = np.asarray(jax.image.resize(good().astype(np.float32) / 255, (5, 32, 32, 3), "linear"))
-    drawn = np.asarray(draw()(state(), images, jnp.zeros(8))["drawn"])
+    drawn = np.asarray(draw()(state()._asdict(), images, jnp.zeros(8)).images)
     error = ((images - drawn) ** 2).mean(axis=-1)
     np.testing.assert_allclose(scores.map, blur(upsample(error, (64, 64)), 1.0), atol=1e-5)
     np.testing.assert_array_equal(scores.image, np.asarray(scores.map).max(axis=(1, 2)))
 
 
-def test_what_was_never_seen_scores_above_good_images() -> None:
+def test_defects_score_above_normal_images() -> None:
     spoiled = good().copy()
     spoiled[:, 20:32, 30:42] = 255 * ((np.indices((12, 12)) // 4).sum(axis=0)[..., None] % 2)  # chequered
     found, plain = detector().score(state(), spoiled), detector().score(state(), good())
@@ -112,7 +111,7 @@ def test_the_same_seed_gives_the_same_scores() -> None:
 
 
 def test_bad_input_and_setting() -> None:
-    with pytest.raises(InputError, match="autoencoder knows a product by good images of it alone"):
+    with pytest.raises(InputError, match="autoencoder needs reference images"):
         detector().prepare("gear")
     with pytest.raises(InputError, match="references are uint8"):
         detector().prepare("gear", good()[:, :32])

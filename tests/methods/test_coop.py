@@ -1,4 +1,4 @@
-"""CoOp: sentences with a learned context, their comparison with images and patches, and the loss."""
+"""CoOp: prompts with a learned context, their comparison with images and patches, and the loss."""
 
 import dataclasses
 import functools
@@ -31,7 +31,7 @@ def word_ids() -> list[int]:
 
 @functools.cache
 def params() -> dict[str, jax.Array]:
-    """A context that says `WORDS`."""
+    """A context of the embeddings of `WORDS`."""
     table = shallow_clip("winclip", 2).params["text"]["token_embedding"]
     return {"context": jnp.asarray(table, jnp.float32)[np.array(word_ids())]}
 
@@ -49,7 +49,7 @@ def cosines(features: np.ndarray, text: np.ndarray) -> np.ndarray:
 
 
 def test_a_context_of_known_words_is_the_sentence():
-    text = detector().prepare("metal nut", params=params())["text"]
+    text = detector().prepare("metal nut", params=params()).text
     sentences = [f"{WORDS} flawless metal nut.", f"{WORDS} damaged metal nut."]
     assert difference(text, shallow_clip("winclip", 2).encode_text(sentences)) <= 2e-5
 
@@ -60,14 +60,14 @@ def test_scores_are_the_softmax_of_scaled_cosines():
     scale = np.exp(np.float64(clip.params["logit_scale"]))
     expected = softmax(scale * cosines(clip.encode_image(IMAGES), text), axis=-1)[..., 1]
     np.testing.assert_allclose(scores().image, expected, atol=1e-5)
-    patches = detector().extract({"params": clip.params["vision"]}, jnp.asarray(IMAGES))["patches"]
+    patches = detector().extract({"params": clip.params["vision"]}, jnp.asarray(IMAGES)).patches
     grid = softmax(scale * cosines(patches, text), axis=-1)[..., 1].reshape(3, 8, 8)
     upsampled = jax.image.resize(jnp.asarray(grid, jnp.float32), (3, 64, 64), "linear", antialias=False)
     assert difference(scores().map, upsampled) <= 1e-5
 
 
 def test_the_loss_and_its_gradient():
-    """Cross-entropy of each image with the sentences of its own class; only the context is learned."""
+    """The cross-entropy of each image with the prompts of its own class, which trains the context alone."""
     context = detector().context(["bottle", "metal nut"])
     labels, classes = np.array([0, 1, 1]), np.array([1, 0, 1])
     batch = {"image": jnp.asarray(IMAGES), "label": jnp.asarray(labels), "class_id": jnp.asarray(classes)}
@@ -83,7 +83,7 @@ def test_the_loss_and_its_gradient():
     np.testing.assert_allclose(loss, np.mean(terms), rtol=1e-4)
     np.testing.assert_allclose(parts["image"], loss)
     assert gradient.keys() == {"context"}
-    # Against a difference: a step along the gradient changes the loss by its squared length.
+    # A finite difference along the gradient equals the gradient's length.
     direction = gradient["context"] / jnp.linalg.norm(gradient["context"])
     step = 1e-2
     ahead, behind = (
@@ -94,14 +94,14 @@ def test_the_loss_and_its_gradient():
     np.testing.assert_allclose(
         (ahead - behind) / (2 * step), slope, rtol=2e-2
     )  # of a curved loss, in float32
-    features = detector().extract(context["vision"], batch["image"])
+    features = detector().extract(context.vision, batch["image"])
     cached, _ = detector().loss(params(), context, {**batch, "features": features})
     np.testing.assert_allclose(cached, loss, rtol=1e-5)
 
 
-def test_learning_tells_images_apart():
+def test_training_separates_images():
     context = detector().context(["bottle"])
-    features = detector().extract(context["vision"], jnp.asarray(IMAGES))
+    features = detector().extract(context.vision, jnp.asarray(IMAGES))
     batch = {"features": features, "label": jnp.array([0, 1, 1]), "class_id": jnp.zeros(3, jnp.int32)}
     optimizer = optax.adam(3e-2)
     learned = detector().init(jax.random.key(0))
@@ -125,8 +125,8 @@ def test_the_authors_file(monkeypatch, tmp_path):
         detector().load_params(tmp_path / "model.pth")
 
 
-def test_what_it_cannot_do_is_said():
-    with pytest.raises(InputError, match="coop takes no good samples; use"):
+def test_unsupported_input_raises():
+    with pytest.raises(InputError, match="coop takes no reference images; use"):
         detector().prepare("nut", IMAGES, params())
     with pytest.raises(InputError, match="coop needs a learned context"):
         detector().prepare("nut")

@@ -1,4 +1,4 @@
-"""CutPaste: what its heads learn, and the Gaussian density of what they think."""
+"""CutPaste: the training of its heads, and the Gaussians of their features."""
 
 import dataclasses
 import functools
@@ -12,10 +12,9 @@ from sklearn.covariance import oas
 
 from tests.golden import difference, golden_clip, shallow_clip
 from vlmad_jax import InputError
-from vlmad_jax.methods.cutpaste import CutPaste
-from vlmad_jax.methods.cutpaste_head import Head, hidden, train_head
-from vlmad_jax.methods.detector import blur, upsample
+from vlmad_jax.methods.cutpaste import CutPaste, Head, head_features, train_head
 from vlmad_jax.scoring.gaussian import gaussian, mahalanobis
+from vlmad_jax.scoring.maps import blur, upsample
 from vlmad_jax.synthetic import make_product, render_good, render_pair
 
 PRODUCT = make_product("gear", 0)
@@ -38,7 +37,7 @@ def state() -> Any:
 
 @pytest.mark.parametrize("count", [1, 5, 400])
 def test_the_density_is_that_of_a_gaussian(count: int) -> None:
-    """Against float64 NumPy; few rows are shrunk to a sphere, many hardly at all."""
+    """Against float64 NumPy. Few rows are shrunk to a sphere, and many hardly at all."""
     rng = np.random.default_rng(count)
     rows = rng.normal(2, 1, (count, 12)) @ rng.normal(0, 1, (12, 12))
     centre, whitening = gaussian(rows.astype(np.float32), 0.01)
@@ -55,7 +54,7 @@ def test_the_density_is_that_of_a_gaussian(count: int) -> None:
         np.testing.assert_allclose(shrunk, oas(rows)[0] + 0.01 * np.eye(12), rtol=2e-2, atol=1e-2 * trace)
 
 
-def test_a_head_learns_and_shows_every_class_as_often() -> None:
+def test_a_head_learns_balanced_classes() -> None:
     rng = np.random.default_rng(0)
     labels = np.repeat([0, 1, 2], [300, 30, 3])
     features = (rng.normal(0, 1, (333, 5)) + 3 * np.eye(5)[labels]).astype(np.float32)
@@ -64,12 +63,12 @@ def test_a_head_learns_and_shows_every_class_as_often() -> None:
     assert 0.8 < losses[0] < 2.5  # about log 3
     assert losses[-10:].mean() < 0.3
     found = jax.jit(Head(8, 3).apply)(params, features)
-    np.testing.assert_allclose(found["hidden"], hidden(Head(8, 3), params, features), rtol=1e-5)
-    predicted = np.asarray(found["logits"]).argmax(axis=1)
+    np.testing.assert_allclose(found.features, head_features(Head(8, 3), params, features), rtol=1e-5)
+    predicted = np.asarray(found.logits).argmax(axis=1)
     assert all((predicted == labels)[labels == k].mean() > 0.85 for k in range(3))
 
 
-def test_what_the_heads_learn_from() -> None:
+def test_training_examples_of_the_heads() -> None:
     pasted, masks, kinds = detector().pasted_images(good())
     assert kinds.tolist() == [0] * 3 + [1] * 12 + [2] * 12
     np.testing.assert_array_equal(pasted[:3], good())
@@ -85,24 +84,24 @@ def test_what_the_heads_learn_from() -> None:
     images, patches = detector().examples(good())
     assert images.features.shape == (27, detector().clip.config.embed_dim)
     assert len(patches.labels) == len(patches.features) == (labels >= 0).sum()
-    assert patches.good.sum() == 3 * 64
-    assert not patches.labels[patches.good].any()
+    assert patches.normal.sum() == 3 * 64
+    assert not patches.labels[patches.normal].any()
     for kind in range(3):
         assert (patches.labels == kind).sum() == (labels == kind).sum() > 0
 
 
-def test_scores_are_distances_of_what_the_heads_think() -> None:
+def test_scores_are_distances_of_the_heads_features() -> None:
     scores = detector().score(state(), good())
     features = jax.device_get(detector()._extract(good()))
     expected = {}
-    for name, rows in (("image", features["image"]), ("patches", features["patches"].reshape(3 * 64, -1))):
-        part = state()[name]
-        x = (rows.astype(np.float64) - part["mean"]) / part["scale"]
-        layers = part["head"]["params"]
+    for name, rows in (("image", features.image), ("patches", features.patches.reshape(3 * 64, -1))):
+        part = getattr(state(), name)
+        x = (rows.astype(np.float64) - part.mean) / part.scale
+        layers = part.head["params"]
         x = np.maximum(x @ layers["first"]["kernel"] + layers["first"]["bias"], 0)
         x = x @ layers["second"]["kernel"] + layers["second"]["bias"]
-        precision = part["whitening"].astype(np.float64) @ part["whitening"].T
-        apart = x - part["centre"]
+        precision = part.whitening.astype(np.float64) @ part.whitening.T
+        apart = x - part.centre
         expected[name] = np.sqrt(np.einsum("nd,de,ne->n", apart, precision, apart))
     # Features of the image and of patches differ by 1e-5 between programs, and are divided by small scales.
     np.testing.assert_allclose(scores.image, expected["image"], rtol=1e-3)
@@ -139,7 +138,7 @@ def test_the_same_seed_gives_the_same_scores() -> None:
 
 
 def test_bad_input() -> None:
-    with pytest.raises(InputError, match="cutpaste knows a product by good images of it alone"):
+    with pytest.raises(InputError, match="cutpaste needs reference images"):
         detector().prepare("gear")
     with pytest.raises(InputError, match="references are uint8"):
         detector().prepare("gear", good()[:, :32])

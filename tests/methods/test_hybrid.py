@@ -1,4 +1,4 @@
-"""The hybrid: AnomalyCLIP's words in WinCLIP's windows, put together again from the parents' parts."""
+"""The hybrid against a combination of its parents' parts."""
 
 import dataclasses
 import functools
@@ -23,12 +23,12 @@ def detector() -> Hybrid:
 
 
 def params() -> dict[str, np.ndarray]:
-    """The authors', as far as two text layers go."""
+    """The authors' prompts for two text layers."""
     return {**published_prompts(), "deep": published_prompts()["deep"][:1]}
 
 
 def window_scores(text: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray]:
-    """The probability of "anomalous" of every window, each encoded by itself, and the windows' patches."""
+    """Return the probability of "anomalous" of every window, encoded by itself, and the windows' patches."""
     clip = shallow_anomalyclip().clip
     vision = clip.vision().bind({"params": clip.params["vision"]})
     tokens = vision.embed(jnp.asarray(IMAGES))
@@ -46,7 +46,7 @@ def test_scores_are_the_parents_parts():
     clip_grid = detector().winclip.grid
     parent = shallow_anomalyclip().score(shallow_anomalyclip().prepare(params=params()), IMAGES)
     state = detector().prepare("nut", params=params())
-    text = np.asarray(state["text"], np.float64)
+    text = np.asarray(state.text, np.float64)
     scales = [np.tile(np.asarray(parent.image, np.float64)[:, None, None], (1, *clip_grid))]
     scores, windows = window_scores(text, 3)
     patches = [
@@ -65,9 +65,9 @@ def test_scores_are_the_parents_parts():
     assert difference(found.map, (np.asarray(parent.map) / layers + upsampled) / 2) <= 1e-5
 
 
-def test_settings_and_what_it_cannot_do():
+def test_settings_and_unsupported_input():
     assert detector().setting == shallow_anomalyclip().setting | {"window_sizes": [3]}
-    with pytest.raises(InputError, match="hybrid takes no good samples"):
+    with pytest.raises(InputError, match="hybrid takes no reference images"):
         detector().prepare("nut", IMAGES, params())
     with pytest.raises(InputError, match="needs learned prompts"):
         detector().prepare("nut")

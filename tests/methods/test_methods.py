@@ -1,4 +1,4 @@
-"""What all methods have in common: their names, who takes good samples, and what is bundled."""
+"""The common parts of all methods: names, reference images and bundled parameters."""
 
 import jax
 import numpy as np
@@ -22,13 +22,15 @@ def test_names():
 
 
 @pytest.mark.parametrize("name", METHODS)
-def test_good_samples_that_are_missing_or_of_no_use_are_refused(name):
+def test_missing_or_unused_references_raise(name):
     detector = METHODS[name].for_backbone(golden_clip("winclip"))
     if detector.references == "always":
-        with pytest.raises(InputError, match=rf"{name} knows a product by good images .* --shots=4"):
+        with pytest.raises(InputError, match=rf"{name} needs reference images; .* --shots=4"):
             detector.prepare("nut")
     if detector.references == "never":
-        with pytest.raises(InputError, match=rf"{name} takes no good samples; use experiments\.zero_shot"):
+        with pytest.raises(
+            InputError, match=rf"{name} takes no reference images; use experiments\.zero_shot"
+        ):
             detector.prepare("nut", GOOD, {})
     METHODS[name].check_references(given=detector.references != "never")
     if detector.references == "if given":
@@ -36,7 +38,7 @@ def test_good_samples_that_are_missing_or_of_no_use_are_refused(name):
 
 
 @pytest.mark.parametrize("name", [*LEARNING, "hybrid"])
-def test_what_is_bundled_belongs_to_the_bundled_weights(name):
+def test_bundled_parameters_fit_the_bundled_weights(name):
     clip = load_clip(hub.BUNDLED)
     detector, params = METHODS[name].from_options(clip, MethodOptions())
     fresh = detector.init(jax.random.key(0))
@@ -57,8 +59,8 @@ def test_scores_that_are_not_finite_name_the_weights(broken, value):
         check_finite(scores, detector)
 
 
-def test_scores_are_looked_at_before_they_are_used(monkeypatch):
-    """By what fit, predict and the page score with."""
+def test_scores_are_checked_before_use(monkeypatch):
+    """In the scorer of fit, predict and the page."""
     detector = METHODS["winclip"].for_backbone(golden_clip("winclip"))
     scorer = Scorer(TiledDetector(detector, Tiling.of(1, 1, 64)), 1)
     monkeypatch.setattr(scorer, "_score", lambda *_: Scores(np.full(1, np.nan), np.zeros((1, 64, 64))))

@@ -1,4 +1,4 @@
-"""PaDiM against the paper's equations, written again with loops in float64."""
+"""PaDiM against loops over the paper's equations in float64."""
 
 import dataclasses
 import functools
@@ -35,7 +35,7 @@ def mahalanobis(good: np.ndarray, patches: np.ndarray) -> np.ndarray:
 
 @pytest.mark.parametrize("images", [4, 1])
 def test_the_papers_equations(images):
-    """Of one image the covariance is epsilon times the identity."""
+    """The covariance of a single image is epsilon times the identity."""
     scores = detector().score(detector().prepare("bottle", GOOD[:images]), IMAGES)
     good, patches = (features()[name][..., detector().channels] for name in ("good", "patches"))
     maps = np.stack([pixel_map(x, 64) for x in mahalanobis(good[:images], patches)])
@@ -44,7 +44,7 @@ def test_the_papers_equations(images):
 
 
 def test_channels():
-    """100 of 256, another choice of another seed; all where they are fewer."""
+    """100 of 256 channels, others for another seed, and all if they are fewer."""
     channels = detector().channels
     assert len(set(channels.tolist())) == 100
     assert 0 <= channels.min() < 16 < 240 < channels.max() < 256
@@ -55,7 +55,7 @@ def test_channels():
 
 def test_states_have_one_shape():
     assert one_shape(detector())
-    shapes = {name: x.shape for name, x in detector().prepare("bottle", GOOD).items()}
+    shapes = {name: x.shape for name, x in detector().prepare("bottle", GOOD)._asdict().items()}
     assert shapes == {"mean": (64, 100), "whitening": (64, 100, 100)}
 
 
@@ -72,8 +72,8 @@ def test_settings_that_do_not_fit_are_refused(wrong, message):
         dataclasses.replace(detector(), **wrong)
 
 
-def test_what_it_needs_is_said():
-    with pytest.raises(InputError, match=r"padim knows a product by good images .* experiments\.few_shot"):
+def test_missing_input_raises():
+    with pytest.raises(InputError, match=r"padim needs reference images; .* experiments\.few_shot"):
         detector().prepare("bottle")
 
 

@@ -1,4 +1,4 @@
-"""PatchCore against the paper's equations, written again with loops in float64."""
+"""PatchCore against loops over the paper's equations in float64."""
 
 import dataclasses
 import functools
@@ -20,7 +20,7 @@ def detector() -> PatchCore:
 
 
 def averaged(patches: np.ndarray) -> np.ndarray:
-    """(B, 64, D): sums over 3 x 3 patches, those inside the image, by 9."""
+    """Divide sums over the 3 x 3 patches that are inside of the image by 9: (B, 64, D)."""
     grid = patches.reshape(len(patches), 8, 8, -1)
     means = np.zeros_like(grid)
     for row in range(8):
@@ -31,7 +31,7 @@ def averaged(patches: np.ndarray) -> np.ndarray:
 
 
 def coreset(patches: np.ndarray, count: int) -> np.ndarray:
-    """(N, D) -> (count, D): the farthest from the mean, then from all before."""
+    """Select the feature farthest from the mean, then from all before: (N, D) -> (count, D)."""
     chosen = [np.argmax(((patches - patches.mean(axis=0)) ** 2).sum(axis=1))]
     while len(chosen) < count:
         chosen.append(np.argmax(distances(patches, patches[chosen]).min(axis=1)))
@@ -39,7 +39,7 @@ def coreset(patches: np.ndarray, count: int) -> np.ndarray:
 
 
 def expected(memory: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Equations 6 and 7 of `IMAGES`, and maps."""
+    """Return equations 6 and 7 for `IMAGES`, and maps."""
     scores, maps = [], []
     for patches in averaged(features()["patches"]):
         far = distances(patches, memory)
@@ -53,11 +53,11 @@ def expected(memory: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def test_the_papers_equations():
-    """A tenth of two images of 64 patches: 13 memory features, of which 9 are neighbours."""
+    """A tenth of two images of 64 patches is 13 features in memory, of which 9 are neighbours."""
     state = detector().prepare("bottle", GOOD[:2])
     good = averaged(features()["good"][:2])
     memory = coreset(good.reshape(-1, good.shape[-1]), 13)
-    np.testing.assert_allclose(state["memory"], memory, **CLOSE)
+    np.testing.assert_allclose(state.memory, memory, **CLOSE)
     scores = detector().score(state, IMAGES)
     image, maps = expected(memory)
     np.testing.assert_allclose(scores.image, image, **CLOSE)
@@ -65,11 +65,11 @@ def test_the_papers_equations():
 
 
 def test_one_image_and_a_memory_of_one_feature():
-    """Nothing to weigh by: the score is the distance itself."""
+    """The score is the distance itself, without a weight."""
     alone = dataclasses.replace(detector(), coreset_share=1e-6)
     state = alone.prepare("bottle", GOOD[:1])
     good = averaged(features()["good"][:1])[0]
-    np.testing.assert_allclose(state["memory"], coreset(good, 1), **CLOSE)
+    np.testing.assert_allclose(state.memory, coreset(good, 1), **CLOSE)
     image, maps = expected(coreset(good, 1))
     scores = alone.score(state, IMAGES)
     np.testing.assert_allclose(scores.image, image, **CLOSE)
@@ -79,7 +79,7 @@ def test_one_image_and_a_memory_of_one_feature():
 
 @pytest.mark.parametrize("size", [20, 9, 4])
 def test_the_weight_of_near_neighbours(size):
-    """Distances of about 1, where equation 7's factor is far from 0 and 1; of 4 features all are used."""
+    """At distances of about 1, the factor of equation 7 is far from 0 and 1; all of 4 features are used."""
     memory = np.random.default_rng(0).normal(size=(size, 5)).astype(np.float32)
     patches = memory[:3] + np.float32(0.3)
     far = distances(patches.astype(np.float64), memory)
@@ -121,10 +121,10 @@ def test_settings_that_do_not_fit_are_refused(wrong, message):
         dataclasses.replace(detector(), **wrong)
 
 
-def test_what_it_needs_is_said():
-    with pytest.raises(InputError, match=r"patchcore knows a product by good images .* experiments\.few_"):
+def test_missing_input_raises():
+    with pytest.raises(InputError, match=r"patchcore needs reference images; .* experiments\.few_"):
         detector().prepare("bottle")
-    with pytest.raises(InputError, match="patchcore learns no parameters but was given kernel"):
+    with pytest.raises(InputError, match="patchcore learns no parameters but got kernel"):
         detector().prepare("bottle", GOOD, {"kernel": np.zeros(1)})
     with pytest.raises(InputError, match=r"references are uint8 \[4, 32, 32, 3\]"):
         detector().prepare("bottle", GOOD[:, :32, :32])

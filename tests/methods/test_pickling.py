@@ -1,4 +1,4 @@
-"""Backbones and detectors can be pickled and deep-copied, and show themselves in a few lines."""
+"""Pickling, deep copies and representations of backbones and detectors."""
 
 import copy
 import pickle
@@ -42,7 +42,7 @@ def test_a_backbone_in_any_precision(dtype):
     for other in (pickle.loads(pickle.dumps(clip)), copy.deepcopy(clip)):
         assert other.fingerprint == clip.fingerprint
         assert (other.config, other.dtype, other.name) == (clip.config, clip.dtype, clip.name)
-        assert other.cut(["a nut"]) == []
+        assert other.truncated(["a nut"]) == []
 
 
 @pytest.mark.parametrize("name", METHODS)
@@ -57,7 +57,7 @@ def test_every_method(name):
     assert "array(" not in text
 
 
-def test_what_is_shown():
+def test_representations():
     text = repr(golden_clip("winclip"))
     assert "images of 64 pixels in patches of 8" in text
     assert "dtype='float32'" in text

@@ -1,4 +1,4 @@
-"""SPADE against the paper's equations, written again with loops in float64."""
+"""SPADE against loops over the paper's equations in float64."""
 
 import dataclasses
 import functools
@@ -34,8 +34,8 @@ def test_the_papers_equations(images):
     assert len(chosen) == (1 if images == 1 else 2)  # not all images are compared with the same two
 
 
-def test_what_has_been_seen_is_at_no_distance():
-    """But for rounding, which differs between batches of another size; one of two neighbours is itself."""
+def test_a_reference_has_distance_zero_from_itself():
+    """Up to rounding, which differs with the batch size. One of two neighbours is the image itself."""
     scores = detector().score(detector().prepare("bottle", GOOD), GOOD[:3])
     assert float(scores.map.max()) < 1e-4
     images = features()["good images"]
@@ -47,12 +47,12 @@ def test_states_have_one_shape():
     assert one_shape(detector())
 
 
-def test_what_does_not_fit_is_refused():
+def test_settings_that_do_not_fit_raise():
     with pytest.raises(InputError, match="neighbours 0 is less than 1; give for example 50"):
         dataclasses.replace(detector(), neighbours=0)
     with pytest.raises(InputError, match="feature layer 0 does not fit"):
         dataclasses.replace(detector(), feature_layers=(0,))
-    with pytest.raises(InputError, match=r"spade knows a product by good images .* experiments\.few_shot"):
+    with pytest.raises(InputError, match=r"spade needs reference images; .* experiments\.few_shot"):
         detector().prepare("bottle")
 
 

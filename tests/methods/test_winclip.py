@@ -26,11 +26,11 @@ def check_scores(scores, shots, window_sizes):
 
 
 def test_windows_of_all_sizes():
-    """Embeddings of one image at a time, as references are taken, and the scores made of them."""
+    """Embeddings of one image at a time, as for references, and their scores."""
     detector = winclip(ALL_SIZES)
     features = [detector._extract(IMAGES[number : number + 1]) for number in range(len(IMAGES))]
     joined = jax.tree.map(lambda *parts: np.concatenate(parts), *features)
-    for size, embeddings in zip(ALL_SIZES, joined["windows"], strict=True):
+    for size, embeddings in zip(ALL_SIZES, joined.windows, strict=True):
         assert difference(embeddings, case("winclip").arrays[f"window_embeddings_{size}"]) <= 2e-5
     for shots, references in (("zero_shot", None), ("few_shot", REFERENCES)):
         state = detector.prepare("bottle", references)

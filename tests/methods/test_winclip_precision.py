@@ -1,4 +1,4 @@
-"""What WinCLIP's programs compute in which type, and how much of it."""
+"""The dtypes and the amount of work in WinCLIP's programs."""
 
 import functools
 from collections import Counter
@@ -15,7 +15,7 @@ from tests.golden import difference, golden_clip
 from tests.methods.detectors import IMAGES, REFERENCES, winclip
 from vlmad_jax.benchmark import matmul_flop
 
-# What only moves or rounds numbers, or calls a function whose own equations are looked at.
+# Primitives that only move or round numbers, or call a function whose equations are checked too.
 MOVES = {
     "broadcast_in_dim",
     "concatenate",
@@ -33,7 +33,7 @@ MOVES = {
 
 
 def equations(jaxpr: Jaxpr) -> Iterator[Any]:
-    """All equations of a program, those of inner functions too."""
+    """Yield all equations of a program, including those of inner functions."""
     for equation in jaxpr.eqns:
         yield equation
         for value in equation.params.values():
@@ -44,7 +44,7 @@ def equations(jaxpr: Jaxpr) -> Iterator[Any]:
 
 @functools.cache
 def state() -> Any:
-    """Of a type that no dtype changes."""
+    """Return whether a variable has a type that no dtype changes."""
     return winclip((3,)).prepare("bottle", REFERENCES)
 
 
@@ -80,7 +80,7 @@ def test_products_accumulate_in_float32(dtype):
 
 
 def test_all_but_products_is_float32():
-    """Layer norms, softmax, activations and the residual stream: bfloat16 is only moved or multiplied."""
+    """Layer norms, softmax, activations and the residual stream are float32; products alone are bfloat16."""
     equations = program("bfloat16")
     brain = {e.primitive.name for e in equations if "bfloat16" in types([*e.invars, *e.outvars])}
     assert "dot_general" in brain
@@ -89,8 +89,8 @@ def test_all_but_products_is_float32():
     assert {"add", "div", "erfc", "exp", "mul", "reduce_max", "reduce_sum", "rsqrt", "sub"} <= computed
 
 
-def test_with_int8_products_with_weights_read_it_and_those_of_attention_bfloat16():
-    """The activations of a product with weights are rounded before it; nothing is computed in int8."""
+def test_int8_products_with_weights_and_bfloat16_products_of_attention():
+    """Activations are rounded before a product with weights, and nothing else is computed in int8."""
     equations = program("int8")
     products = [equation for equation in equations if equation.primitive.name == "dot_general"]
     read = Counter()
@@ -119,7 +119,7 @@ def test_intermediates_of_a_bfloat16_model_are_float32():
     ("dtype", "image", "anomaly_map"), [("bfloat16", 1.5e-4, 4e-4), ("int8", 2e-3, 3.5e-3)]
 )
 def test_scores_are_near_those_of_float32(dtype, image, anomaly_map):
-    """With good samples, measured on a CPU: scores 7.2e-5 and maps 1.9e-4 off, with int8 1.1e-3 and 1.7e-3.
+    """With references, measured on a CPU: scores 7.2e-5 and maps 1.9e-4 off, with int8 1.1e-3 and 1.7e-3.
 
     Images differ by 1.5e-2.
     """

@@ -1,4 +1,4 @@
-"""What WinCLIP promises whatever the numbers are."""
+"""WinCLIP's invariants."""
 
 import functools
 
@@ -10,19 +10,20 @@ from tests.golden import difference, shallow_clip
 from tests.methods.detectors import IMAGES, REFERENCES, apart, shallow_winclip, winclip
 from vlmad_jax import WinCLIP
 from vlmad_jax.backbones import clip as model
+from vlmad_jax.methods.winclip import Memory, State
 from vlmad_jax.scoring import windows
 
 
-def test_features_do_not_depend_on_whether_patches_are_asked_for():
+def test_features_do_not_depend_on_the_choice_of_patches():
     """The last layer of the whole image is computed for the class token alone, or for all tokens."""
     detector = shallow_winclip()
     without, with_patches = (
         detector.clip.compile("vision", functools.partial(detector.extract, patches=patches))(IMAGES)
         for patches in (False, True)
     )
-    assert set(with_patches) - set(without) == {"patches"}
-    assert difference(without["image"], with_patches["image"]) <= 3e-6  # embeddings of size 5
-    assert difference(without["windows"][0], with_patches["windows"][0]) <= 3e-6
+    assert without.patches is None
+    assert difference(without.image, with_patches.image) <= 3e-6  # embeddings of size 5
+    assert difference(without.windows[0], with_patches.windows[0]) <= 3e-6
 
 
 def shapes(state):
@@ -44,17 +45,17 @@ def test_all_categories_share_one_program(compilations, references):
 
 
 def test_state_of_references():
-    """One good image more lengthens the memory and changes nothing before."""
+    """A further reference image lengthens the memory and changes nothing else in it."""
     detector = winclip()
     state = detector.prepare("bottle", REFERENCES)
-    memory = {"patches": (2 * 64, 128), "windows": ((2 * 49, 48), (2 * 36, 48))}
-    assert jax.tree.map(np.shape, state) == {"text": (2, 48), "memory": memory}
-    first = detector.prepare("bottle", REFERENCES[:1])["memory"]
-    for one, both in zip(jax.tree.leaves(first), jax.tree.leaves(state["memory"]), strict=True):
+    memory = Memory((2 * 64, 128), ((2 * 49, 48), (2 * 36, 48)))
+    assert jax.tree.map(np.shape, state) == State((2, 48), memory)
+    first = detector.prepare("bottle", REFERENCES[:1]).memory
+    for one, both in zip(jax.tree.leaves(first), jax.tree.leaves(state.memory), strict=True):
         np.testing.assert_array_equal(one, both[: len(both) // 2])
 
 
-def test_a_good_sample_is_no_distance_from_itself():
+def test_a_reference_has_distance_zero_from_itself():
     detector = shallow_winclip()
     images = REFERENCES[[0, 1, 0]]
     with_itself = detector.score(detector.prepare("bottle", REFERENCES), images)
@@ -63,8 +64,8 @@ def test_a_good_sample_is_no_distance_from_itself():
     assert difference(with_itself.map, zero_shot.map / 2) <= 1e-6
 
 
-def test_images_do_not_see_each_other():
-    """Alone, or in another order and with a black one, an image's score stays the same."""
+def test_images_are_independent():
+    """An image has the same score alone, in another order and with a black image."""
     detector = shallow_winclip()
     state = detector.prepare("bottle", REFERENCES)
     scores = detector.score(state, IMAGES)

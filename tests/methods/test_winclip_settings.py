@@ -1,4 +1,4 @@
-"""WinCLIP's settings, and the input it refuses."""
+"""WinCLIP's settings, and invalid input."""
 
 import functools
 
@@ -10,11 +10,12 @@ from tests.golden import difference, golden_clip, shallow_clip
 from tests.methods.detectors import IMAGES, REFERENCES, winclip
 from vlmad_jax import InputError, WinCLIP
 from vlmad_jax.methods import METHODS, MethodOptions, method
+from vlmad_jax.methods.winclip import State
 from vlmad_jax.scoring.prompts import PromptEnsemble
 
 
 def probability(embeddings: np.ndarray, text: np.ndarray, temperature: float) -> np.ndarray:
-    """Of the anomalous text, by NumPy: (B, E), (2, E) -> (B,)."""
+    """Return the probability of the anomalous text with NumPy: (B, E), (2, E) -> (B,)."""
     embeddings, text = (x / np.linalg.norm(x, axis=-1, keepdims=True) for x in (embeddings, text))
     normal, anomalous = np.exp(embeddings @ text.T / temperature).T
     return anomalous / (normal + anomalous)
@@ -30,7 +31,7 @@ def test_images_of_another_size(size, grid):
     scores = detector.score(state, images)
     assert detector.grid == (grid, grid)
     assert scores.map.shape == (2, size, size)
-    expected = probability(np.asarray(clip.encode_image(images)), np.asarray(state["text"]), 0.07)
+    expected = probability(np.asarray(clip.encode_image(images)), np.asarray(state.text), 0.07)
     assert difference(scores.image, expected) <= 1e-6
 
 
@@ -52,7 +53,7 @@ def test_published_setting():
 
 def test_nothing_is_learned():
     assert winclip().init(jax.random.key(0)) == {}
-    assert set(winclip().prepare("bottle", params={})) == {"text"}
+    assert winclip().prepare("bottle", params={}).memory is None
 
 
 def refusal(function, *arguments, **options) -> str:
@@ -75,7 +76,7 @@ def test_window_sizes_that_are_refused(window_sizes, message):
     assert refusal(WinCLIP, golden_clip("winclip"), window_sizes).startswith(message)
 
 
-def test_what_goes_beyond_the_papers_is_part_of_the_setting_where_it_is_used():
+def test_options_beyond_the_paper_are_in_the_setting_if_used():
     clip = golden_clip("winclip")
     published = {"window_sizes": [2, 3], "image_size": 64, "temperature": 0.07}
     assert WinCLIP(clip).setting == published
@@ -89,17 +90,17 @@ def test_what_goes_beyond_the_papers_is_part_of_the_setting_where_it_is_used():
         assert WinCLIP.with_setting(clip, setting).setting == setting
 
 
-def test_a_stride_is_that_of_memory_and_map():
+def test_the_stride_of_memory_and_map():
     detector = WinCLIP(shallow_clip("winclip"), (3,), window_stride=2)
     state = detector.prepare("bottle", REFERENCES[:1])
-    assert [len(x) for x in state["memory"]["windows"]] == [4**2]  # of 6 x 6
+    assert [len(x) for x in state.memory.windows] == [4**2]  # of 6 x 6
     scores = detector.score(state, IMAGES[:2])
     assert scores.map.shape == (2, 64, 64)
     assert np.isfinite(scores.map).all()
 
 
-def test_whole_images_are_also_read_at_other_sizes():
-    """The image score is of the mean of unit embeddings; windows and patches are what they were."""
+def test_multi_scale_sizes():
+    """The image score is that of the mean of unit embeddings; windows and patches are unchanged."""
     clip, images = shallow_clip("winclip"), IMAGES[:2]
     detector, plain = WinCLIP(clip, (3,), multi_scale_sizes=(32, 80)), WinCLIP(clip, (3,))
     encode = jax.jit(lambda batch: clip.vision().apply({"params": clip.params["vision"]}, batch)[0])
@@ -114,33 +115,33 @@ def test_whole_images_are_also_read_at_other_sizes():
     )
     without = clip.compile("vision", functools.partial(plain.extract, patches=True))(images)
     for found in (zero_shot, few_shot):
-        assert difference(found["image"][:, 0], mean) <= 3e-6
-        assert difference(found["windows"][0], without["windows"][0]) <= 3e-6
-    assert difference(few_shot["patches"], without["patches"]) <= 3e-6
+        assert difference(found.image[:, 0], mean) <= 3e-6
+        assert difference(found.windows[0], without.windows[0]) <= 3e-6
+    assert difference(few_shot.patches, without.patches) <= 3e-6
     text = plain.text_features("bottle")
     words = probability(mean, np.asarray(text), 0.07)
-    assert difference(detector.score_features({"text": text}, zero_shot).image, words) <= 1e-6
+    assert difference(detector.score_features(State(text), zero_shot).image, words) <= 1e-6
     assert difference(words, probability(views[0], np.asarray(text), 0.07)) > 1e-3
 
 
-def test_tokens_are_merged_where_only_a_class_token_is_read():
-    """Of windows always; of the whole image where its patches are not compared."""
+def test_tokens_are_merged_if_only_the_class_token_is_used():
+    """In windows always, and in the whole image if its patches are not compared."""
     clip = shallow_clip("winclip", 2)
     detector, exact = WinCLIP(clip, (3,), merge_tokens=4), WinCLIP(clip, (3,))
     zero_shot, few_shot = (
         clip.compile("vision", functools.partial(detector.extract, patches=patches))(IMAGES)
         for patches in (False, True)
     )
-    windows = clip.compile("vision", functools.partial(exact.extract, patches=True))(IMAGES)["windows"][0]
-    assert difference(zero_shot["windows"][0], windows) > 0.1  # embeddings of size 5
-    assert difference(zero_shot["windows"][0], few_shot["windows"][0]) <= 3e-6
+    windows = clip.compile("vision", functools.partial(exact.extract, patches=True))(IMAGES).windows[0]
+    assert difference(zero_shot.windows[0], windows) > 0.1  # embeddings of size 5
+    assert difference(zero_shot.windows[0], few_shot.windows[0]) <= 3e-6
     whole = clip.encode_image(IMAGES)
-    assert difference(few_shot["image"][:, 0], whole) <= 3e-6
-    assert difference(zero_shot["image"][:, 0], whole) > 0.02
+    assert difference(few_shot.image[:, 0], whole) <= 3e-6
+    assert difference(zero_shot.image[:, 0], whole) > 0.02
 
 
-def test_the_remedy_of_a_view_size_is_one_that_patches_divide():
-    """Also of a grid with an odd side, here 5."""
+def test_the_suggested_multi_scale_size_is_valid():
+    """Also for a grid with an odd side, here 5."""
     refused = refusal(WinCLIP, golden_clip("winclip"), image_size=40, multi_scale_sizes=(20,))
     assert refused.endswith("give for example 16")
     WinCLIP(golden_clip("winclip"), image_size=40, multi_scale_sizes=(16,))
@@ -154,17 +155,17 @@ def test_the_remedy_of_a_view_size_is_one_that_patches_divide():
         ({"merge_tokens": -1}, "merge_tokens -1 is below 0; give 0 to merge none"),
         (
             {"multi_scale_sizes": (44,)},
-            "multi-scale size 44 is not a multiple of a patch's 8 pixels",
+            "multi-scale size 44 is not a multiple of the patch size of 8 pixels",
         ),
         ({"multi_scale_sizes": (0,)}, "multi-scale size 0 is not a multiple"),
         (
             {"multi_scale_sizes": (32, 48, 32)},
-            "multi-scale sizes (32, 48, 32) repeat, or hold 64",
+            "multi-scale sizes (32, 48, 32) repeat, or include the image size 64",
         ),
-        ({"multi_scale_sizes": (32, 64)}, "multi-scale sizes (32, 64) repeat, or hold 64"),
+        ({"multi_scale_sizes": (32, 64)}, "multi-scale sizes (32, 64) repeat, or include the image size 64"),
     ],
 )
-def test_trades_that_are_refused(options, message):
+def test_invalid_options_raise(options, message):
     assert refusal(WinCLIP, golden_clip("winclip"), **options).startswith(message)
     (name, given), chosen = *options.items(), MethodOptions(window_sizes=(3, 2), **options)
     refused = refusal(WinCLIP.from_options, golden_clip("winclip"), chosen)
@@ -189,9 +190,9 @@ def test_images_of_another_kind(images, seen):
     assert refusal(winclip().prepare, "bottle", images) == f"references are {seen}; {REMEDY}"
 
 
-def test_parameters_are_refused():
+def test_parameters_raise():
     message = refusal(winclip().prepare, "bottle", REFERENCES, {"normal": np.zeros(3)})
-    assert message == "winclip learns no parameters but was given normal; leave them out"
+    assert message == "winclip learns no parameters but got normal; remove them"
 
 
 def test_methods_by_name():
@@ -200,9 +201,9 @@ def test_methods_by_name():
     assert isinstance(made, WinCLIP)
     assert (made.window_sizes, params) == ((3,), {})
     refused = refusal(method("winclip").from_options, winclip().clip, MethodOptions(params="a.pth"))
-    assert refused == "--params is no option of winclip; leave it out"
+    assert refused == "--params is not an option of winclip; remove it"
     refused = refusal(method("anomalyclip").from_options, winclip().clip, MethodOptions(window_sizes=(2,)))
-    assert refused == "--window_sizes is no option of anomalyclip; leave it out"
+    assert refused == "--window_sizes is not an option of anomalyclip; remove it"
     refused = refusal(method("anomalyclip").from_options, winclip().clip, MethodOptions())
     assert refused.startswith("--params is missing: anomalyclip needs learned prompts; train some")
     choices = ", ".join(METHODS)

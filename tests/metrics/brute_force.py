@@ -1,10 +1,10 @@
-"""The per-region overlap curve by its definition: a loop over thresholds and regions, nothing shared."""
+"""The per-region overlap curve by its definition: a plain loop over thresholds and regions."""
 
 import numpy as np
 
 
 def regions_of(mask):
-    """The 8-connected regions of one mask (S, S), as boolean masks, by flood fill."""
+    """Return the 8-connected regions of a mask (S, S) as boolean masks, by flood fill."""
     left = {(int(y), int(x)) for y, x in zip(*np.nonzero(mask), strict=True)}
     regions = []
     while left:
@@ -20,7 +20,7 @@ def regions_of(mask):
 
 
 def aupro(maps, masks, limit=0.3):
-    """The mean region overlap integrated over the false-positive rate up to `limit`, over `limit`."""
+    """Return the mean region overlap integrated over false positive rates up to `limit`, over `limit`."""
     regions = [(n, region) for n, mask in enumerate(masks) for region in regions_of(mask)]
     normal = masks == 0
     rates, overlaps = [0.0], [0.0]

@@ -1,13 +1,11 @@
-"""The seven metrics together: names, order, what is undefined, what is refused, memory."""
+"""The seven metrics: names, order, undefined values, bad input, and memory."""
 
-import doctest
 import tracemalloc
 
 import numpy as np
 import pytest
 from sklearn.metrics import average_precision_score, roc_auc_score
 
-import vlmad_jax.metrics
 from tests.metrics.brute_force import aupro as drawn_aupro
 from vlmad_jax.errors import InputError
 from vlmad_jax.metrics import evaluate
@@ -45,7 +43,7 @@ def test_the_same_from_float64_maps_lists_and_masks_of_255():
     assert evaluate(scores.tolist(), labels.tolist(), maps.tolist(), masks.astype(bool).tolist()) == expected
 
 
-def test_arguments_are_left_as_they_were():
+def test_arguments_are_not_changed():
     given = made_data()
     kept = [array.copy() for array in given]
     evaluate(*given)
@@ -64,7 +62,7 @@ def test_pixel_metrics_undefined_without_maps_or_masks(missing):
     assert [metrics[name] for name in NAMES[3:]] == [None] * 4
 
 
-def test_only_good_images():
+def test_only_normal_images():
     scores, labels, maps, masks = made_data()
     assert evaluate(scores, labels * 0, maps, masks * 0) == dict.fromkeys(NAMES)
 
@@ -76,14 +74,14 @@ def test_no_images():
 @pytest.mark.parametrize(
     ("change", "culprit"),
     [
-        ({"scores": [0.0] * 5}, "labels: shape (6,) where scores has (5,)"),
+        ({"scores": [0.0] * 5}, "labels: shape (6,), but scores has"),
         ({"scores": [[0.0] * 6]}, "scores: shape (1, 6); give an array with 1 dimension"),
         ({"scores": ["a"] * 6}, "scores: values of type <U1; give real numbers"),
         ({"scores": [1j] * 6}, "scores: values of type complex128"),
         ({"scores": [0, 0, NAN, 0, 0, INF]}, "2 value(s) are NaN or infinite, the first in image 2;"),
-        ({"labels": [0, 1, 2, 0, 1, 1]}, "labels: found 2; give 0 for good and 1 for defective"),
-        ({"maps": np.zeros((5, 8, 8))}, "maps: shape (5,) where scores has (6,)"),
-        ({"maps": np.zeros((6, 8, 7))}, "masks: shape (6, 8, 8) where maps has (6, 8, 7)"),
+        ({"labels": [0, 1, 2, 0, 1, 1]}, "labels: found 2; give 0 for normal and 1"),
+        ({"maps": np.zeros((5, 8, 8))}, "maps: shape (5,), but scores has"),
+        ({"maps": np.zeros((6, 8, 7))}, "masks: shape (6, 8, 8), but maps has"),
         ({"maps": np.full((6, 8, 8), -INF)}, "maps: 384 value(s) are NaN or infinite"),
         ({"masks": np.full((6, 8, 8), NAN)}, "masks: 384 value(s)"),
         ({"masks": np.zeros((6, 64))}, "masks: shape (6, 64); give an array with 3 dimension"),
@@ -109,7 +107,3 @@ def test_memory_stays_under_eighty_bytes_a_pixel():
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak / maps.size < 80
-
-
-def test_examples_in_the_docstrings():
-    assert doctest.testmod(vlmad_jax.metrics) == (0, 2)

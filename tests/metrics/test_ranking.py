@@ -1,13 +1,10 @@
 """AUROC, average precision and F1 against scikit-learn."""
 
-import doctest
-
 import ml_dtypes
 import numpy as np
 import pytest
 from sklearn.metrics import average_precision_score, precision_recall_curve, roc_auc_score
 
-from vlmad_jax.metrics import ranking
 from vlmad_jax.metrics.ranking import auroc, average_precision, f1_max, rank
 
 EXACT = 1e-13  # sums of a few thousand float64 terms in another order
@@ -79,7 +76,3 @@ def test_codes_stay_with_their_scores():
     assert ranked.positives.tolist() == [1, 2, 3]
     assert ranked.gains.tolist() == [1, 1, 1]
     assert (ranked.above.tolist(), ranked.through.tolist(), ranked.normal) == ([0, 1, 1], [1, 1, 1], 1)
-
-
-def test_examples_in_the_docstrings():
-    assert doctest.testmod(ranking) == (0, 3)

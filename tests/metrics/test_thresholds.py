@@ -1,24 +1,18 @@
 """Decisions at thresholds, and calibration."""
 
-import doctest
-
 import numpy as np
 import pytest
 from sklearn.metrics import f1_score
 
-from vlmad_jax.metrics import evaluate, thresholds
+from vlmad_jax.metrics import evaluate
 from vlmad_jax.metrics.thresholds import (
     Bin,
     best_threshold,
     calibration_error,
     decisions,
     reliability,
-    threshold_of_good,
+    threshold_from_normal,
 )
-
-
-def test_examples():
-    assert doctest.testmod(thresholds).failed == 0
 
 
 def test_the_best_threshold_reaches_the_best_f1():
@@ -41,9 +35,9 @@ def test_of_equal_choices_the_highest_threshold_is_best():
 
 
 @pytest.mark.parametrize(("rate", "threshold"), [(0.05, 18), (0.0, 19), (0.5, 9)])
-def test_at_most_the_wanted_share_of_good_images_is_above(rate, threshold):
+def test_at_most_the_wanted_share_of_normal_images_is_above(rate, threshold):
     scores = np.arange(20.0)
-    assert threshold_of_good(scores, rate) == threshold
+    assert threshold_from_normal(scores, rate) == threshold
     assert (scores > threshold).mean() <= rate
 
 

@@ -1,4 +1,4 @@
-"""Bootstrap and DeLong against their definitions, written out."""
+"""Bootstrap and DeLong's test against their definitions."""
 
 import itertools
 
@@ -8,12 +8,12 @@ from sklearn.metrics import roc_auc_score
 
 from vlmad_jax.metrics.uncertainty import (
     Difference,
+    bootstrap_weights,
     delong,
-    image_duels,
+    image_pairs,
     interval,
     mean_difference,
-    pixel_duels,
-    resampled,
+    pixel_pairs,
 )
 
 
@@ -26,9 +26,9 @@ def drawn(seed: int, count: int = 30) -> tuple[np.ndarray, np.ndarray]:
 
 def test_auroc_of_resampled_images_is_that_of_the_images_repeated():
     scores, labels = drawn(0)
-    weights = resampled(labels, seed=1, resamples=20)
+    weights = bootstrap_weights(labels, seed=1, resamples=20)
     expected = [roc_auc_score(np.repeat(labels, w), np.repeat(scores, w)) for w in weights]
-    np.testing.assert_allclose(image_duels(scores, labels).auroc(weights), expected, atol=1e-12)
+    np.testing.assert_allclose(image_pairs(scores, labels).auroc(weights), expected, atol=1e-12)
 
 
 def test_auroc_of_pixels_of_resampled_images():
@@ -36,38 +36,38 @@ def test_auroc_of_pixels_of_resampled_images():
     masks = (generator.random((6, 5, 5)) < 0.2) & (np.arange(6) % 2 == 1)[:, None, None]
     maps = np.round(generator.normal(masks, 1), 1).astype(np.float32)
     labels = masks.any(axis=(1, 2)).astype(int)
-    weights = np.concatenate([np.ones((1, 6), int), resampled(labels, seed=2, resamples=10)])
-    found = pixel_duels(maps, masks).auroc(weights)
+    weights = np.concatenate([np.ones((1, 6), int), bootstrap_weights(labels, seed=2, resamples=10)])
+    found = pixel_pairs(maps, masks).auroc(weights)
     for w, auroc in zip(weights, found, strict=True):
         assert auroc == pytest.approx(
             roc_auc_score(np.repeat(masks, w, axis=0).ravel(), np.repeat(maps, w, axis=0).ravel()), abs=1e-12
         )
 
 
-def test_both_classes_are_drawn_by_themselves():
+def test_classes_are_drawn_separately():
     labels = np.array([0, 0, 0, 1, 1])
-    weights = resampled(labels, seed=0, resamples=500)
+    weights = bootstrap_weights(labels, seed=0, resamples=500)
     assert (weights[:, :3].sum(axis=1) == 3).all()
     assert (weights[:, 3:].sum(axis=1) == 2).all()
     np.testing.assert_allclose(weights.mean(axis=0), 1, atol=0.1)
-    assert (weights == resampled(labels, seed=0, resamples=500)).all()
-    assert (weights != resampled(labels, seed=1, resamples=500)).any()
+    assert (weights == bootstrap_weights(labels, seed=0, resamples=500)).all()
+    assert (weights != bootstrap_weights(labels, seed=1, resamples=500)).any()
 
 
 def test_intervals():
     assert interval(np.arange(1001.0)) == pytest.approx((25, 975))
     assert interval(np.array([0.5, np.nan])) == (None, None)
     scores, labels = drawn(3, 300)
-    low, high = interval(image_duels(scores, labels).auroc(resampled(labels, 0)))
+    low, high = interval(image_pairs(scores, labels).auroc(bootstrap_weights(labels, 0)))
     auroc = roc_auc_score(labels, scores)
     # Hanley and McNeil's formula for 100 and 200 images gives a standard error near 0.03 at this AUROC.
     assert low < auroc < high
     assert 0.09 < high - low < 0.14
-    alone = image_duels(np.array([0.1, 0.2]), np.array([1, 1]))
-    assert np.isnan(alone.auroc(resampled(np.array([1, 1]), 0, 5))).all()
+    alone = image_pairs(np.array([0.1, 0.2]), np.array([1, 1]))
+    assert np.isnan(alone.auroc(bootstrap_weights(np.array([1, 1]), 0, 5))).all()
 
 
-def test_delong_is_its_definition():
+def test_delong_agrees_with_its_definition():
     first, labels = drawn(4)
     second, _ = drawn(5)
 
@@ -97,7 +97,7 @@ def test_p_values():
 
 
 def test_delong_rejects_as_often_as_it_says():
-    """Of 400 pairs of scores that are equally good, about one in twenty differs at 5%."""
+    """Of 400 pairs of equally good scores, about one in twenty differs at 5%."""
     generator = np.random.default_rng(0)
     labels = np.repeat([0, 1], 40)
     p = []

@@ -1,4 +1,4 @@
-"""A small report with everything that a report can hold, for the tests of its files and its page."""
+"""A small report with every kind of part, for the tests of its files and its page."""
 
 import io
 from collections.abc import Sequence

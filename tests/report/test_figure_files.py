@@ -1,4 +1,4 @@
-"""Figures as files: the same bytes each time, in colours that can be read on their page."""
+"""Figures as files with reproducible bytes and colours that are legible on their page."""
 
 import io
 import re
@@ -47,10 +47,10 @@ def test_another_process_draws_the_same_bytes():
     assert to_png(FIGURE) + to_svg(FIGURE, "light") + to_svg(FIGURE, "dark") == theirs
 
 
-def test_what_a_person_has_set_changes_nothing_and_stays():
+def test_settings_of_the_user_have_no_effect_and_are_restored():
     before = to_png(FIGURE), to_svg(FIGURE, "dark")
     with matplotlib.rc_context({"lines.linewidth": 9.0, "font.size": 30.0}):
-        figure_files.drawn.cache_clear()
+        figure_files.render.cache_clear()
         assert (to_png(FIGURE), to_svg(FIGURE, "dark")) == before
         assert matplotlib.rcParams["lines.linewidth"] == 9.0
 

@@ -1,11 +1,11 @@
-"""Images of anomaly maps: their panels, colour scale and outline."""
+"""Drawings of anomaly maps: panels, colour scale, outline and caption."""
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from vlmad_jax.errors import InputError
-from vlmad_jax.report import captioned, draw_map, enlarged, heat_colours, in_proportion
+from vlmad_jax.report import add_caption, draw_map, enlarge, heat_colours, restore_proportions
 
 SIDE = 24
 
@@ -100,21 +100,21 @@ def test_bad_input_is_named(change, culprit):
 
 def test_small_images_are_enlarged_by_a_whole_number() -> None:
     image = Image.fromarray(np.arange(2 * 3 * 3, dtype=np.uint8).reshape(2, 3, 3).repeat(50, axis=0))
-    larger = enlarged(image)
+    larger = enlarge(image)
     assert larger.size == (9, 300)
     assert np.array_equal(np.asarray(larger)[::3, ::3], np.asarray(image))
-    assert enlarged(larger).size == larger.size
+    assert enlarge(larger).size == larger.size
 
 
 @pytest.mark.parametrize(
     ("size", "shape"),
     [((240, 240), (240, 240)), ((480, 240), (240, 120)), ((50, 100), (120, 240)), ((40, 4000), (10, 1024))],
 )
-def test_an_image_gets_its_proportions_back(size: tuple[int, int], shape: tuple[int, int]) -> None:
-    """The lower right quarter is bright, in the map, and in the mask; it stays so."""
+def test_an_image_gets_its_aspect_ratio_back(size: tuple[int, int], shape: tuple[int, int]) -> None:
+    """The lower right quarter stays bright in the image, the map and the mask."""
     quarter = np.zeros((240, 240), bool)
     quarter[120:, 120:] = True
-    image, anomaly_map, mask = in_proportion(
+    image, anomaly_map, mask = restore_proportions(
         np.repeat(quarter[..., None] * np.uint8(200), 3, axis=2), quarter * np.float32(3), quarter, size
     )
     assert image.shape == (*shape, 3)
@@ -124,14 +124,14 @@ def test_an_image_gets_its_proportions_back(size: tuple[int, int], shape: tuple[
     np.testing.assert_array_equal(mask, expected)
     assert abs(anomaly_map / 3 - expected).mean() < 0.06  # interpolated at the edge
     assert abs(image.mean(axis=2) / 200 - expected).mean() < 0.06
-    assert in_proportion(np.zeros((9, 9, 3), np.uint8), anomaly_map, None, size)[2] is None
+    assert restore_proportions(np.zeros((9, 9, 3), np.uint8), anomaly_map, None, size)[2] is None
 
 
 def caption(name: str, said: str = "bad", ends=(0.0, 2.0), marks=None) -> np.ndarray:
-    return np.asarray(captioned(Image.new("RGB", (600, 50), (9, 9, 9)), name, said, ends, marks))[50:]
+    return np.asarray(add_caption(Image.new("RGB", (600, 50), (9, 9, 9)), name, said, ends, marks))[50:]
 
 
-def test_a_caption_changes_with_all_that_it_says() -> None:
+def test_a_caption_depends_on_all_its_contents() -> None:
     first = caption("a.png", "bad: score 1", (0.0, 2.0), {"threshold": 1.0})
     others = [
         caption("b.png", "bad: score 1", (0.0, 2.0), {"threshold": 1.0}),
@@ -153,7 +153,7 @@ def test_the_scale_has_the_colours_of_the_map() -> None:
     assert sum(tuple(colour) in found for colour in wanted.astype(int).tolist()) > 250
 
 
-def test_a_long_name_loses_its_beginning_and_none_fails() -> None:
+def test_a_long_name_loses_its_beginning() -> None:
     first, longer, other = (
         caption("x" * n + end) for n, end in ((400, "1.png"), (500, "1.png"), (500, "2.png"))
     )

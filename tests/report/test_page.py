@@ -1,4 +1,4 @@
-"""The page of a report, read and used in a browser without a network."""
+"""The page of a report in a browser without a network."""
 
 import json
 import re
@@ -80,7 +80,7 @@ def heading(browser: webdriver.Chrome, key: str) -> WebElement:
 
 
 def methods(browser: webdriver.Chrome) -> list[str]:
-    """The rows from top to bottom, summaries too."""
+    """Return the methods of the rows from top to bottom, including summaries."""
     return texts(browser, "#table1 :is(tbody, tfoot) [data-key=method]")
 
 
@@ -91,7 +91,7 @@ def test_every_number_is_that_of_the_metrics(opened, report):
         cells = f"#table1 :is(tbody, tfoot) [data-key={column.key}]"
         given = [row[column.key] for row in rows]
         for value, exact, shown in zip(given, values(opened, cells), texts(opened, cells), strict=True):
-            assert shown == column.shown(value)
+            assert shown == column.format(value)
             if isinstance(value, str):
                 assert exact is None
             else:
@@ -137,7 +137,7 @@ def test_keys_sort_and_one_column_at_a_time(opened):
 
 
 def choose(browser: webdriver.Chrome, name: str, choice: str) -> list[int]:
-    """Choose in a gallery's list; which exhibits are then shown, in their order on the page."""
+    """Choose in a list of the gallery and return the exhibits that are then shown, in their order."""
     selector = "[data-sort]" if name == "order" else f"[data-filter={name}]"
     Select(browser.find_element(By.CSS_SELECTOR, f"#gallery1 {selector}")).select_by_visible_text(choice)
     paths = [exhibit.path for exhibit in EXHIBITS]
@@ -187,7 +187,7 @@ def test_a_gallery_is_sorted_by_score(opened):
 
 
 def looks(browser: webdriver.Chrome) -> tuple[str, str, list[str]]:
-    """Background, ink and the figures shown."""
+    """Return the colours of background and text, and the themes of the figures shown."""
     script = "const s = getComputedStyle(document.body); return [s.backgroundColor, s.color]"
     shown = [i for i in browser.find_elements(By.CSS_SELECTOR, "figure img") if i.is_displayed()]
     background, ink = browser.execute_script(script)
@@ -195,7 +195,7 @@ def looks(browser: webdriver.Chrome) -> tuple[str, str, list[str]]:
 
 
 def await_looks(browser: webdriver.Chrome, expected: tuple[str, str, list[str]]) -> None:
-    """The page is told of what the system prefers, in a while."""
+    """Wait until the page follows the preference of the system."""
     WebDriverWait(browser, 20, 0.05).until(lambda _: looks(browser) == expected, f"not {expected}")
 
 

@@ -1,7 +1,4 @@
-"""Published figures: the right rows, as fractions, consistent with their own means."""
-
-import doctest
-import importlib
+"""Published results: the right rows, as fractions, consistent with their means."""
 
 import pytest
 
@@ -72,8 +69,3 @@ def test_the_categories_of_the_paper_average_to_its_means(method, metric, tolera
     figures = [category[metric] for category in paper["categories"].values()]
     assert len(figures) == 15
     assert sum(figures) / 15 == pytest.approx(paper["mean"][metric], abs=tolerance)
-
-
-def test_examples_in_the_docstrings():
-    # The package exports the function of the same name, so the module is asked for by its path.
-    assert doctest.testmod(importlib.import_module("vlmad_jax.report.published")) == (0, 1)

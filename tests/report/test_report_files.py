@@ -1,4 +1,4 @@
-"""The files of a report: all of them, the same bytes each time, and none where a name or number is wrong."""
+"""The files of a report have reproducible bytes, and none is written if a name or number is wrong."""
 
 import json
 import os
@@ -15,7 +15,7 @@ from vlmad_jax.report.page import page
 from vlmad_jax.report.parts import Column, Figure, Section, Table
 from vlmad_jax.report.report_files import write_report
 from vlmad_jax.report.table_files import to_csv, to_markdown
-from vlmad_jax.runtime.names import shown
+from vlmad_jax.runtime.names import printable
 
 
 def files_in(folder):
@@ -52,15 +52,18 @@ def one(*parts):
         (one(TABLE, replace(FIGURE, name="table1")), "table1: two parts of the report have this name"),
         ([*one(TABLE), Section("more", "More", (TABLE,))], "table1: two parts"),
         ([*one(TABLE), *one(FIGURE)], "all: two parts"),
-        (one(replace(TABLE, name="../table")), "'../table' names a file or a place of the report; use a-z"),
-        (one(replace(GALLERY, name="Gallery")), "'Gallery' names"),
-        (one(replace(FIGURE, name="figure1\n")), r"'figure1\n' names"),
-        ([Section("", "All", ())], "'' names"),
+        (
+            one(replace(TABLE, name="../table")),
+            "'../table': is the name of a file or section",
+        ),
+        (one(replace(GALLERY, name="Gallery")), "'Gallery': is the name"),
+        (one(replace(FIGURE, name="figure1\n")), r"'figure1\n': is the name"),
+        ([Section("", "All", ())], "'': is the name"),
         (one(replace(TABLE, rows=(TABLE.rows[0] | {"ms": float("nan")},))), "holds NaN or an infinity"),
         (one(replace(GALLERY, exhibits=(replace(EXHIBITS[0], panels=b"GIF89a"),))), "000.png: its panels"),
     ],
 )
-def test_what_is_wrong_is_named_and_nothing_written(tmp_path, wrong, message):
+def test_an_error_is_named_and_nothing_is_written(tmp_path, wrong, message):
     with pytest.raises(InputError) as caught:
         write_report(tmp_path / "out", "Title", wrong)
     assert message in str(caught.value)
@@ -72,7 +75,7 @@ def test_names_of_any_bytes_and_scripts(tmp_path: Path) -> None:
     table = Table("t", name, (Column("a", name),), ({"a": name},))
 
     def draw(canvas: matplotlib.figure.Figure) -> None:
-        canvas.subplots().set_title(shown(name))
+        canvas.subplots().set_title(printable(name))
 
     figure = Figure("f", name, {name: 1}, draw, size=(1, 1))
     write_report(tmp_path, name, [Section("s", name, (table, figure))], intro=name)

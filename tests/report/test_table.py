@@ -1,11 +1,9 @@
-"""The table, character by character, and means over what is defined."""
-
-import doctest
+"""Tables for a terminal, character by character, and means over defined metrics."""
 
 import pytest
 
 from vlmad_jax.metrics import METRIC_NAMES
-from vlmad_jax.report import mean_of, metrics_table, published, table
+from vlmad_jax.report import mean_of, metrics_table, published
 
 
 def made_metrics(first, pixel=True):
@@ -59,7 +57,3 @@ def test_long_names_and_two_sources_fit_the_terminal():
     lines = metrics_table(results, mean_of(results), sources).splitlines()
     assert lines[3].startswith("a category with a remarka...    ")
     assert max(map(len, lines)) <= 110
-
-
-def test_examples_in_the_docstrings():
-    assert doctest.testmod(table) == (0, 2)

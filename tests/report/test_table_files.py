@@ -1,13 +1,11 @@
-"""Tables as CSV, digit by digit, and as Markdown, character by character."""
+"""Tables as CSV with all digits, and as Markdown, character by character."""
 
 import csv
-import doctest
 import io
 
 import numpy as np
 
 from tests.report.made_report import TABLE
-from vlmad_jax.report import grid, table_files
 from vlmad_jax.report.parts import Column, Table
 from vlmad_jax.report.table_files import exact, to_csv, to_markdown
 
@@ -65,8 +63,3 @@ def test_columns_of_text_end_on_the_left_and_those_of_numbers_on_the_right():
 
 def test_a_number_is_written_as_json_writes_it():
     assert [exact(value) for value in (np.float64(0.1), 1e-7, 10**20)] == ["0.1", "1e-07", "1" + 20 * "0"]
-
-
-def test_examples_in_the_docstrings():
-    assert doctest.testmod(grid) == (0, 1)
-    assert doctest.testmod(table_files) == (0, 1)

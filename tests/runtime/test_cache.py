@@ -1,12 +1,13 @@
-"""Arrays that are kept between runs."""
+"""Arrays that are cached between runs, and fingerprints."""
 
+import hashlib
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from vlmad_jax.runtime.cache import cache_folder, is_kept, kept_array
+from vlmad_jax.runtime.cache import cache_enabled, cache_folder, cached_array, fingerprint
 
 ROOMY = 2**20
 ARRAY = np.arange(6, dtype=np.float32).reshape(2, 3)
@@ -19,16 +20,16 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def refuse() -> np.ndarray:
-    raise AssertionError("is kept, and computed again")
+    raise AssertionError("is cached, but computed again")
 
 
 def test_an_array_is_computed_once(folder):
-    assert kept_array("numbers", "a", ROOMY, lambda: ARRAY) is ARRAY
-    kept = kept_array("numbers", "a", ROOMY, refuse)
+    assert cached_array("numbers", "a", ROOMY, lambda: ARRAY) is ARRAY
+    kept = cached_array("numbers", "a", ROOMY, refuse)
     np.testing.assert_array_equal(kept, ARRAY, strict=True)
     np.testing.assert_array_equal(np.load(folder / "a.npy"), ARRAY, strict=True)
-    assert kept_array("numbers", "b", ROOMY, lambda: ARRAY + 1)[0, 0] == 1
-    assert kept_array("others", "a", ROOMY, lambda: ARRAY + 2)[0, 0] == 2
+    assert cached_array("numbers", "b", ROOMY, lambda: ARRAY + 1)[0, 0] == 1
+    assert cached_array("others", "a", ROOMY, lambda: ARRAY + 2)[0, 0] == 2
 
 
 @pytest.mark.parametrize(
@@ -43,46 +44,51 @@ def test_an_array_is_computed_once(folder):
     ids=["empty", "shorter", "half", "a bit of the numbers", "a bit of the digest"],
 )
 def test_a_damaged_file_is_computed_and_written_again(folder, damage):
-    kept_array("numbers", "a", ROOMY, lambda: ARRAY)
+    cached_array("numbers", "a", ROOMY, lambda: ARRAY)
     path = folder / "a.npy"
     path.write_bytes(damage(path.read_bytes()))
-    assert kept_array("numbers", "a", ROOMY, lambda: ARRAY) is ARRAY
-    np.testing.assert_array_equal(kept_array("numbers", "a", ROOMY, refuse), ARRAY)
+    assert cached_array("numbers", "a", ROOMY, lambda: ARRAY) is ARRAY
+    np.testing.assert_array_equal(cached_array("numbers", "a", ROOMY, refuse), ARRAY)
 
 
-def test_the_files_unused_for_longest_go_first(folder):
+def test_the_least_recently_used_files_are_removed_first(folder):
     for key in ("first", "second", "third"):
-        kept_array("numbers", key, ROOMY, lambda: ARRAY)
+        cached_array("numbers", key, ROOMY, lambda: ARRAY)
         (folder / f"{key}.npy").touch()
     size = (folder / "first.npy").stat().st_size
-    kept_array("numbers", "first", ROOMY, refuse)  # used again
-    kept_array("numbers", "fourth", 3 * size, lambda: ARRAY)
+    cached_array("numbers", "first", ROOMY, refuse)  # used again
+    cached_array("numbers", "fourth", 3 * size, lambda: ARRAY)
     assert {path.stem for path in folder.iterdir()} == {"first", "third", "fourth"}
 
 
-def test_a_cache_that_cannot_be_written_is_done_without(folder):
+def test_an_unwritable_cache_is_ignored(folder):
     folder.parent.mkdir()
     folder.touch()
     for _ in range(2):
-        assert kept_array("numbers", "a", ROOMY, lambda: ARRAY) is ARRAY
+        assert cached_array("numbers", "a", ROOMY, lambda: ARRAY) is ARRAY
 
 
-def test_many_at_once_find_whole_arrays(folder):
+def test_concurrent_readers_find_whole_arrays(folder):
     large = np.random.default_rng(0).random((500, 500))
 
-    def ask(number: int) -> np.ndarray:
-        return kept_array("numbers", str(number % 2), large.nbytes * 3 // 2, lambda: large + number % 2)
+    def fetch(number: int) -> np.ndarray:
+        return cached_array("numbers", str(number % 2), large.nbytes * 3 // 2, lambda: large + number % 2)
 
     with ThreadPoolExecutor(8) as pool:
-        for number, found in enumerate(pool.map(ask, range(40))):
+        for number, found in enumerate(pool.map(fetch, range(40))):
             np.testing.assert_array_equal(found, large + number % 2)
 
 
 def test_the_folder_and_the_switch(monkeypatch, tmp_path):
     assert cache_folder() == tmp_path / "cache"
-    assert not is_kept()  # as in all tests
+    assert not cache_enabled()  # as in all tests
     monkeypatch.delenv("VLMAD_JAX_KEEP")
-    assert is_kept()
+    assert cache_enabled()
     monkeypatch.delenv("VLMAD_JAX_CACHE")
     monkeypatch.setenv("HOME", str(tmp_path))
     assert cache_folder() == tmp_path / ".cache/vlmad_jax"
+
+
+def test_a_fingerprint_joins_its_parts():
+    expected = hashlib.sha256("größe".encode() + b"\0\xff").hexdigest()[:16]
+    assert fingerprint(["größe", b"\0\xff"]) == expected

@@ -1,4 +1,4 @@
-"""A file is known by what it holds: digests, and what is remembered of them."""
+"""Digests of the contents of files, and the digests that the cache stores."""
 
 import os
 import shutil
@@ -24,7 +24,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def read(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The paths of the files that are read."""
+    """The paths of files that were read."""
     paths: list[str] = []
 
     def counted(path: str) -> str:
@@ -36,7 +36,7 @@ def read(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 
 def old(path: Path, content: bytes) -> str:
-    """A file that was last written an hour ago, as far as its own times say."""
+    """Write a file whose modification time is an hour ago."""
     path.write_bytes(content)
     os.utime(path, (time.time() - 3600,) * 2)
     return str(path)
@@ -53,7 +53,9 @@ def test_digests_are_of_contents(tmp_path: Path) -> None:
     assert digests([]) == []
 
 
-def test_a_second_look_costs_a_stat(tmp_path: Path, read: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unchanged_file_is_not_read_again(
+    tmp_path: Path, read: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(contents, "SETTLED", 0.0)
     paths = [old(tmp_path / f"{number}.png", b"%d" % number) for number in range(3)]
     first = digests(paths)
@@ -65,10 +67,10 @@ def test_a_second_look_costs_a_stat(tmp_path: Path, read: list[str], monkeypatch
     assert read[3:] == [paths[1]]
 
 
-def test_files_that_change_places_are_read_again(
+def test_swapped_files_are_read_again(
     tmp_path: Path, read: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """They have the same sizes and times, as files from one archive have."""
+    """Files of one archive can have the same sizes and times."""
     monkeypatch.setattr(contents, "SETTLED", 0.0)
     a, b = (old(tmp_path / name, content) for name, content in (("a.png", b"1"), ("b.png", b"2")))
     for path in (a, b):
@@ -81,37 +83,37 @@ def test_files_that_change_places_are_read_again(
     assert len(read) == 4
 
 
-def test_a_file_that_changed_just_now_is_not_remembered(tmp_path: Path, read: list[str]) -> None:
+def test_a_file_that_just_changed_is_not_stored(tmp_path: Path, read: list[str]) -> None:
     path = str(tmp_path / "a.png")
     Path(path).write_bytes(b"1")
     assert digests([path]) == digests([path])
     assert len(read) == 2
 
 
-def test_a_file_that_changes_while_it_is_read_is_not_remembered(
+def test_a_file_that_changes_while_it_is_read_is_not_stored(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(contents, "SETTLED", 0.0)
     path = old(tmp_path / "a.png", b"1")
     before = signature(path)
     old(tmp_path / "a.png", b"2")
-    with contents.remembered() as memory:
-        memory.remember(path, before, "of what was there")
-    with contents.remembered() as memory:
-        assert memory.recall(path, signature(path)) is None
+    with contents.open_digest_store() as store:
+        store.add(path, before, "of what was there")
+    with contents.open_digest_store() as store:
+        assert store.get(path, signature(path)) is None
 
 
-def test_what_was_remembered_first_goes_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_oldest_digests_are_removed_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(contents, "SETTLED", 0.0)
     monkeypatch.setattr(contents, "MOST_FILES", 2)
     paths = [old(tmp_path / name, b"1") for name in "abc"]
     for path in paths:
         digests([path])
-    with contents.remembered() as memory:
-        assert [memory.recall(path, signature(path)) is None for path in paths] == [True, False, False]
+    with contents.open_digest_store() as store:
+        assert [store.get(path, signature(path)) is None for path in paths] == [True, False, False]
 
 
-def test_a_memory_that_is_damaged_or_cannot_be_made_is_done_without(tmp_path: Path, cache: Path) -> None:
+def test_a_damaged_or_impossible_database_is_ignored(tmp_path: Path, cache: Path) -> None:
     path = old(tmp_path / "a.png", b"1")
     cache.mkdir()
     (cache / "contents.sqlite").write_bytes(b"no database" * 1000)
@@ -123,7 +125,7 @@ def test_a_memory_that_is_damaged_or_cannot_be_made_is_done_without(tmp_path: Pa
     assert digests([path]) == [digest(path)]
 
 
-def test_several_at_once_share_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_concurrent_readers_share_the_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(contents, "SETTLED", 0.0)
     paths = [old(tmp_path / str(number), b"%d" % number) for number in range(40)]
     with ThreadPoolExecutor(4) as pool:

@@ -1,4 +1,4 @@
-"""What computed results stands beside them, and nowhere in them."""
+"""The environment of a run is stored beside its results, not in them."""
 
 import json
 from pathlib import Path
@@ -42,7 +42,7 @@ def test_the_commit_is_read_from_the_clone(tmp_path: Path):
 
 
 @pytest.mark.usefixtures("evaluating")
-def test_it_stands_beside_the_metrics(folder: Path, weights: Path, tmp_path: Path, capsys):
+def test_it_is_stored_beside_the_metrics(folder: Path, weights: Path, tmp_path: Path, capsys):
     flags = ["--method=winclip", f"--weights={weights}", "--dataset=folder", f"--data_dir={folder}"]
     done = here(capsys, "zero_shot", *flags, f"--out={tmp_path / 'out'}", "--window_sizes=3")
     assert done.code == 0, done.stderr
@@ -51,7 +51,7 @@ def test_it_stands_beside_the_metrics(folder: Path, weights: Path, tmp_path: Pat
 
 
 @pytest.mark.parametrize("flag", ["weights", "params"])
-def test_what_is_missing_is_told_before_data_are_read(flag: str, tmp_path: Path, capsys):
+def test_missing_files_are_reported_before_data_are_read(flag: str, tmp_path: Path, capsys):
     flags = ["--method=anomalyclip", f"--{flag}=no/where/x", "--dataset=folder", "--data_dir=none"]
     for command in ("zero_shot", "compare", "paper"):
         given = [x.replace("--method", "--methods") if command == "compare" else x for x in flags]

@@ -1,4 +1,4 @@
-"""Any name that a disk holds is compared, printed and stored."""
+"""Any name on disk can be compared, printed and stored."""
 
 import io
 import json
@@ -12,10 +12,16 @@ import pytest
 from vlmad_jax.inspection.journal import Row
 from vlmad_jax.metrics import METRIC_NAMES
 from vlmad_jax.report import ScoreRow, metrics_table, read_scores_csv, write_scores_csv
-from vlmad_jax.runtime.files import write_json
-from vlmad_jax.runtime.fingerprint import fingerprint
-from vlmad_jax.runtime.names import json_text, named, one_line, print_any_name, readable, shown
-from vlmad_jax.runtime.paths import plain_path
+from vlmad_jax.runtime.cache import fingerprint
+from vlmad_jax.runtime.files import utf8_path, write_json
+from vlmad_jax.runtime.names import (
+    allow_any_name_in_output,
+    decode_name,
+    escape_surrogates,
+    lookup_name,
+    one_line,
+    printable,
+)
 from vlmad_jax.runtime.run_folder import read_json
 
 LATIN_1 = os.fsdecode(b"pi\xe8ce")
@@ -23,34 +29,34 @@ LATIN_1 = os.fsdecode(b"pi\xe8ce")
 
 def test_one_name_in_two_spellings() -> None:
     nfc, nfd = (unicodedata.normalize(form, "é") for form in ("NFC", "NFD"))
-    assert named(nfd, {nfc: 1, "e": 2}) == named(nfc, {nfd: 1, "e": 2}) == 1
-    assert [named(name, {nfc: 1, nfd: 2}) for name in (nfc, nfd, "e")] == [1, 2, None]
+    assert lookup_name(nfd, {nfc: 1, "e": 2}) == lookup_name(nfc, {nfd: 1, "e": 2}) == 1
+    assert [lookup_name(name, {nfc: 1, nfd: 2}) for name in (nfc, nfd, "e")] == [1, 2, None]
     ambiguous = "\u1e69"  # s with two dots; in two orders of its parts that are neither NFC nor NFD
     parts = {"s\u0323\u0307": 1, "s\u0307\u0323": 2}
-    assert named(ambiguous, parts) is None
+    assert lookup_name(ambiguous, parts) is None
 
 
-def test_names_for_people() -> None:
-    assert readable(LATIN_1) == "pièce"
-    assert readable(unicodedata.normalize("NFD", "pièce")) == "pièce"
+def test_names_as_text() -> None:
+    assert decode_name(LATIN_1) == "pièce"
+    assert decode_name(unicodedata.normalize("NFD", "pièce")) == "pièce"
     assert one_line(f"a\nb\x1b[31m\u2028{LATIN_1}é😀") == f"a\\nb\\x1b[31m\\u2028{LATIN_1}é😀"
-    assert shown(f"{LATIN_1}\n") == "pi\\xe8ce\\n"
+    assert printable(f"{LATIN_1}\n") == "pi\\xe8ce\\n"
     assert fingerprint([LATIN_1]) == fingerprint([b"pi\xe8ce"])
     row = dict.fromkeys(METRIC_NAMES)
     assert "cup\\nlid" in metrics_table({"cup\nlid": row}, row)
 
 
-def test_json_reads_back_as_the_same_names(tmp_path: Path) -> None:
+def test_json_restores_names(tmp_path: Path) -> None:
     value = {LATIN_1: ["é😀", "\n", "\ud83d"]}
     write_json(tmp_path / "a.json", value)
     assert json.loads((tmp_path / "a.json").read_text(encoding="utf-8")) == value
     assert read_json(tmp_path / "a.json") == value
     assert "é😀" in (tmp_path / "a.json").read_text(encoding="utf-8")
-    assert json_text('"é"') == '"é"'
+    assert escape_surrogates('"é"') == '"é"'
 
 
 class Terminal(io.TextIOWrapper):
-    """A stream that says it is one."""
+    """A stream that claims to be a terminal."""
 
     def isatty(self) -> bool:
         return True
@@ -69,21 +75,21 @@ def test_printing(monkeypatch: pytest.MonkeyPatch, kind: type, encoding: str, ou
     streams = [kind(io.BytesIO(), encoding=encoding) for _ in range(2)]
     monkeypatch.setattr(sys, "stdout", streams[0])
     monkeypatch.setattr(sys, "stderr", streams[1])
-    print_any_name()
+    allow_any_name_in_output()
     for stream in streams:
         print(f"{LATIN_1} é", file=stream, end="", flush=True)
     assert streams[0].buffer.getvalue() == out
     assert streams[1].buffer.getvalue() == out.replace(b"\xe8", b"\\xe8")
 
 
-def test_a_path_for_those_who_take_utf_8_alone(tmp_path: Path) -> None:
+def test_a_path_for_libraries_that_need_utf_8(tmp_path: Path) -> None:
     folder = tmp_path / LATIN_1 / "a"
-    with plain_path(folder / "params") as plain:
+    with utf8_path(folder / "params") as plain:
         assert str(plain).isascii()
         plain.write_text("kept")
     assert (folder / "params").read_text() == "kept"
     assert not plain.exists()
-    with plain_path(tmp_path / "params") as plain:
+    with utf8_path(tmp_path / "params") as plain:
         assert plain == tmp_path / "params"
 
 

@@ -1,4 +1,4 @@
-"""Association with good samples against loops in float64."""
+"""Distances from nearest neighbours against loops in float64."""
 
 import jax.numpy as jnp
 import numpy as np
@@ -32,7 +32,7 @@ def test_distances_of_known_vectors():
 
 
 def test_no_score_is_below_zero():
-    """The cosine of a vector with itself is rounded to more than 1 for about a third of them."""
+    """The cosine of a vector with itself is rounded to more than 1 for about a third of the vectors."""
     vectors = np.random.default_rng(3).normal(size=(1, 500, 48)).astype(np.float32)
     scores = np.asarray(association_scores(vectors, vectors[0]))
     assert scores.min() == 0
@@ -55,7 +55,7 @@ def test_scores_in_chunks_are_the_same(monkeypatch):
 @pytest.mark.parametrize("count", [1, 5, 60])
 @pytest.mark.parametrize("buffer", [2**24, 1500, 1])
 def test_nearest_neighbours(count, buffer, monkeypatch):
-    """Far from zero, where rounding of products would show; 40 features are less than 60."""
+    """Far from zero, where rounding errors of products are large; 40 features are less than 60."""
     monkeypatch.setattr(association, "LARGEST_BUFFER", buffer)
     rng = np.random.default_rng(8)
     features, memory = (30 + rng.normal(size=size).astype(np.float32) for size in ((23, 12), (40, 12)))

@@ -1,4 +1,4 @@
-"""The prompt ensemble against the sentences that the published code made."""
+"""The prompt ensemble against the prompts of the published code."""
 
 import pytest
 

@@ -62,13 +62,13 @@ def test_a_window_that_does_not_fit(size):
 
 
 def weighted_sum(tokens):
-    """Depends on the class token, on every patch and on their order: (B, 1 + n, D) -> (B, D)."""
+    """Return embeddings that depend on class token, patches and order: (B, 1 + n, D) -> (B, D)."""
     return jnp.einsum("btd,t->bd", tokens, 1.0 + jnp.arange(tokens.shape[1], dtype=jnp.float32))
 
 
 @pytest.mark.parametrize("chunk_tokens", [1, 20, 24, 8192])
 def test_every_window_is_encoded_with_the_class_token(monkeypatch, chunk_tokens):
-    """One window at a time; 2 and then 3 of the 9; an uneven last chunk; and all at once."""
+    """In chunks of one window, of 2 and of 3 of the 9, with an uneven last chunk, and all at once."""
     monkeypatch.setattr(windows, "chunk_tokens", lambda: chunk_tokens)
     tokens = np.random.default_rng(0).integers(-9, 9, (2, 17, 3)).astype(np.float32)
     patches = sliding_windows((4, 4), 2)
@@ -82,8 +82,8 @@ def test_every_window_is_encoded_with_the_class_token(monkeypatch, chunk_tokens)
 
 
 @pytest.mark.parametrize(("chunk_tokens", "together"), [(1, 1), (20, 2), (30, 3), (44, 3), (90, 9), (89, 5)])
-def test_windows_that_pass_together(monkeypatch, chunk_tokens, together):
-    """At most so many tokens, B (1 + n) a window, in chunks of even size."""
+def test_the_number_of_windows_in_a_chunk(monkeypatch, chunk_tokens, together):
+    """At most `chunk_tokens` tokens, B (1 + n) a window, in chunks of equal size."""
     monkeypatch.setattr(windows, "chunk_tokens", lambda: chunk_tokens)
     seen = []
     monkeypatch.setattr(

@@ -1,1 +1,1 @@
-"""CLIP in Flax: the backbone. It knows nothing about anomalies."""
+"""The frozen backbone, CLIP in Flax, which knows nothing about anomalies."""

@@ -1,8 +1,8 @@
-"""Attention kernels: pure functions (q, k, v) -> out, chosen by name or given as they are.
+"""Attention kernels, pure functions (q, k, v) -> out, given by name or as functions.
 
-Queries are (B, H, Q, D/H), keys and values (B, H, T, D/H), the result (B, H, Q, D/H) in float32.
-Q is T, or 1 where only the class token's answer is wanted. Heads stand before tokens because XLA's CPU
-backend has no bfloat16 product for some gradients of the other order.
+Queries are (B, H, Q, D/H), keys and values (B, H, T, D/H), and the result (B, H, Q, D/H) in float32. Q is T,
+or 1 if only the class token's output is needed. The heads' axis precedes that of tokens, because XLA's CPU
+backend lacks a bfloat16 product for some gradients of the other order.
 """
 
 from __future__ import annotations
@@ -22,9 +22,14 @@ Kernel = Callable[[jax.Array, jax.Array, jax.Array], jax.Array]
 def attend(
     q: jax.Array, k: jax.Array, v: jax.Array, mask: jax.Array | None = None, bias: jax.Array | None = None
 ) -> jax.Array:
-    """softmax(q k^T / sqrt(d) + bias) v (Vaswani et al. 2017, equation 1); the softmax is in float32.
+    """Return softmax(q k^T / sqrt(d) + bias) v (Vaswani et al. 2017, equation 1), with a float32 softmax.
 
-    `mask` (Q, T) is true where a query may look; `bias` (B, 1, 1, T) is of the token that is looked at.
+    Args:
+      q: (B, H, Q, d).
+      k: (B, H, T, d).
+      v: (B, H, T, d).
+      mask: bool (Q, T), whether a query may attend to a token.
+      bias: (B, 1, 1, T), added to the logits of each token.
     """
 
     def of_heads(q: jax.Array, k: jax.Array, v: jax.Array, *biases: jax.Array) -> jax.Array:
@@ -41,36 +46,36 @@ def attend(
 
 
 def qk(q: jax.Array, k: jax.Array, v: jax.Array) -> jax.Array:
-    """CLIP's own attention: every token looks at every token."""
+    """Return CLIP's own attention, of every token to every token."""
     return attend(q, k, v)
 
 
 def causal(q: jax.Array, k: jax.Array, v: jax.Array) -> jax.Array:
-    """CLIP's text attention: a token looks at itself and at those before it."""
+    """Return CLIP's text attention, of each token to itself and those before it."""
     tokens = q.shape[2]
     return attend(q, k, v, jnp.tril(jnp.ones((tokens, tokens), bool)))
 
 
 def vv(q: jax.Array, k: jax.Array, v: jax.Array) -> jax.Array:
-    """Tokens look at those whose values are like theirs: DPAM's choice (Zhou et al. 2024, section 3.3)."""
+    """Return attention by the similarity of values, DPAM's choice (Zhou et al. 2024, section 3.3)."""
     return attend(v, v, v)
 
 
 def qq(q: jax.Array, k: jax.Array, v: jax.Array) -> jax.Array:
-    """Tokens look at those whose queries are like theirs."""
+    """Return attention by the similarity of queries."""
     return attend(q, q, v)
 
 
 def kk(q: jax.Array, k: jax.Array, v: jax.Array) -> jax.Array:
-    """Tokens look at those whose keys are like theirs."""
+    """Return attention by the similarity of keys."""
     return attend(k, k, v)
 
 
 def diagonal(q: jax.Array, k: jax.Array, v: jax.Array, factor: jax.Array | float = 1.0) -> jax.Array:
-    """CLIP's attention A with each token's weight on itself amplified: (A + factor diag(A)) v.
+    """Return CLIP's attention A with amplified weights of tokens on themselves, (A + factor diag(A)) v.
 
-    The comparison of WinCLIP and AnomalyCLIP describes DPAM so, with a learned factor; Zhou et al. and their
-    code have none of it. Q is T.
+    A comparison of WinCLIP and AnomalyCLIP describes DPAM in this way, with a learned factor. Zhou et al. and
+    their code do not. Q is T.
     """
     own = jax.nn.softmax(einsum("bhqd,bhtd->bhqt", q, k) * q.shape[-1] ** -0.5, axis=-1)  # (B, H, T, T)
     own = jnp.diagonal(own, axis1=-2, axis2=-1)[..., None]  # (B, H, T, 1)
@@ -81,7 +86,11 @@ KERNELS: dict[str, Kernel] = {"qk": qk, "causal": causal, "vv": vv, "qq": qq, "k
 
 
 def kernel(name: str | Kernel) -> Kernel:
-    """The attention kernel of that name, or a kernel itself; InputError lists the choices."""
+    """Return the attention kernel of a name; a kernel is returned unchanged.
+
+    Raises:
+      InputError: There is no kernel of that name; the message lists the choices.
+    """
     if not isinstance(name, str):
         return name
     if name not in KERNELS:

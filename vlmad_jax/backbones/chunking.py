@@ -1,4 +1,4 @@
-"""Working on many rows in chunks that follow one another, so that memory stays bounded."""
+"""Computation on many rows in sequential chunks, so that memory is bounded."""
 
 from __future__ import annotations
 
@@ -8,30 +8,29 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-# Tokens that pass through an encoder together. On a CPU the hidden layer of more falls out of its caches;
-# accelerators need more to be busy.
+# The number of tokens that an encoder computes together. The hidden layer of more tokens does not fit a CPU's
+# caches, and fewer tokens do not keep an accelerator busy.
 CPU_TOKENS, ACCELERATOR_TOKENS = 1024, 8192
-# Numbers of attention's largest array, a weight for each pair of tokens, that a CPU's caches hold: 8 MiB of
-# float32.
+# The number of attention weights, one for each pair of tokens, that fit a CPU's caches: 8 MiB of float32.
 CPU_PAIRS = 2**21
 
 
 def chunk_tokens() -> int:
-    """Tokens that pass through an encoder together on this backend."""
+    """Return the number of tokens that an encoder computes together on this backend."""
     return CPU_TOKENS if jax.default_backend() == "cpu" else ACCELERATOR_TOKENS
 
 
 def map_heads(
     attention: Callable[..., jax.Array], q: jax.Array, k: jax.Array, v: jax.Array, *more: jax.Array
 ) -> jax.Array:
-    """Attention of the heads of B images, on a CPU as many at a time as its caches hold; else all at once.
+    """Compute attention of all heads of B images, on a CPU in chunks that fit its caches.
 
     Args:
-      attention: (b, h, Q, d), (b, h, T, d), (b, h, T, d) -> (b, h, Q, d), each head by itself.
+      attention: A function (b, h, Q, d), (b, h, T, d), (b, h, T, d) -> (b, h, Q, d) of independent heads.
       q: (B, H, Q, d).
       k: (B, H, T, d).
       v: (B, H, T, d).
-      more: what else `attention` is to be given of each head, (B, H, ...) each.
+      more: Further arguments of `attention`, (B, H, ...) each.
     """
     batch, heads = q.shape[:2]
     most = CPU_PAIRS // (q.shape[2] * k.shape[2])
@@ -42,23 +41,23 @@ def map_heads(
 
 
 def map_images(function: Callable[[jax.Array], Any], images: jax.Array, tokens: int) -> Any:
-    """`function` of images (B, ...), as many at a time as `chunk_tokens` allows.
+    """Apply a function to images, in chunks of as many as `chunk_tokens` allows.
 
     Args:
-      function: images (b, ...) -> a tree of arrays (b, ...), each row of its own image alone.
+      function: A function of images (b, ...) to a tree of arrays (b, ...), independent for each image.
       images: (B, ...).
-      tokens: of one image.
+      tokens: The number of tokens of one image.
     """
     return map_chunks(function, images, chunk_tokens() // tokens)
 
 
 def map_chunks(function: Callable[[Any], Any], rows: Any, most: int) -> Any:
-    """`function` of rows, a tree of arrays (N, ...), at most `most` at a time, or one by one.
+    """Apply a function to rows in chunks of equal size.
 
     Args:
-      function: rows (n, ...) -> a tree of arrays (n, ...), each row of its own row alone.
-      rows: a tree of arrays (N, ...).
-      most: n, 1 if less.
+      function: A function of rows (n, ...) to a tree of arrays (n, ...), independent for each row.
+      rows: A tree of arrays (N, ...).
+      most: The largest n; values below 1 mean 1.
     """
     count = len(jax.tree.leaves(rows)[0])
     chunks = -(-count // max(1, most))
@@ -66,9 +65,9 @@ def map_chunks(function: Callable[[Any], Any], rows: Any, most: int) -> Any:
         return function(rows)
     size = -(-count // chunks)
 
-    def cut(x: jax.Array) -> jax.Array:
-        filled = jnp.pad(x, ((0, chunks * size - count), *((0, 0),) * (x.ndim - 1)), mode="edge")
-        return filled.reshape(chunks, size, *x.shape[1:])
+    def split(x: jax.Array) -> jax.Array:
+        padded = jnp.pad(x, ((0, chunks * size - count), *((0, 0),) * (x.ndim - 1)), mode="edge")
+        return padded.reshape(chunks, size, *x.shape[1:])
 
-    mapped = jax.lax.map(function, jax.tree.map(cut, rows))
+    mapped = jax.lax.map(function, jax.tree.map(split, rows))
     return jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:])[:count], mapped)

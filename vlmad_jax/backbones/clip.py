@@ -1,4 +1,4 @@
-"""A CLIP with its weights and tokenizer: what `load_clip` returns and the detectors use."""
+"""CLIP with its weights and tokenizer, as detectors use it and `load_clip` returns it."""
 
 from __future__ import annotations
 
@@ -21,40 +21,42 @@ from vlmad_jax.backbones.config import CLIPConfig, read_config, stated_end, to_t
 from vlmad_jax.backbones.images import Array, check_images
 from vlmad_jax.backbones.precision import dtype_of
 from vlmad_jax.backbones.preprocessing import Normalisation, save_normalisation
-from vlmad_jax.backbones.text_cache import kept_embeddings, parameters_digest
+from vlmad_jax.backbones.text_cache import cached_embeddings, parameters_digest
 from vlmad_jax.backbones.tokenizer import (
     SavedTokenizer,
     check_tokens,
-    cut_sentences,
     load_tokenizer,
     shortened,
     tokenize,
+    truncated_sentences,
 )
 from vlmad_jax.backbones.vit import CLIPModule, TextTransformer, VisionTransformer
 from vlmad_jax.errors import InputError
-from vlmad_jax.runtime.cache import is_kept
-from vlmad_jax.runtime.compilation_cache import keep_programs
+from vlmad_jax.runtime.cache import cache_enabled, fingerprint
+from vlmad_jax.runtime.compilation_cache import limit_programs
 from vlmad_jax.runtime.files import write_json
-from vlmad_jax.runtime.fingerprint import fingerprint
-from vlmad_jax.runtime.notices import notice
-from vlmad_jax.runtime.pickling import FieldsAlone
+from vlmad_jax.runtime.notices import warn
+from vlmad_jax.runtime.pickling import PickleFieldsOnly
 
-# Sentences encoded at a time: prompt ensembles of any size then compile once for each length.
+Variables = dict[str, Any]  # the variables of a Flax module, {"params": ...}
+
+# The number of sentences encoded together, so that ensembles of any size compile once for each length.
 TEXT_CHUNK = 128
-# XLA's constants cannot exceed 2 GiB in one program.
+# The largest size of constants in bytes. XLA allows 2 GiB in one program, and the rest is for other
+# constants.
 LARGEST_CONSTANTS = 2**31 - 2**28
 
 
 @dataclass(frozen=True, eq=False)
-class CLIP(FieldsAlone):
-    """A CLIP ViT ready to encode.
+class CLIP(PickleFieldsOnly):
+    """A CLIP ViT.
 
     Attributes:
-      config: its shape.
-      params: {"vision": ..., "text": ..., "logit_scale": ...}, as `CLIPModule` names them.
-      tokenizer: its transformers tokenizer; None for `random_clip`, which then encodes only images.
-      dtype: "float32", "bfloat16" or "int8", what products with weights read.
-      name: where it came from.
+      config: The shape of the model.
+      params: The parameters {"vision": ..., "text": ..., "logit_scale": ...}, as `CLIPModule` names them.
+      tokenizer: The transformers tokenizer; None for `random_clip`, which encodes images alone.
+      dtype: The dtype of the inputs of products with weights, "float32", "bfloat16" or "int8".
+      name: The path or hub id that the model was loaded from.
     """
 
     config: CLIPConfig
@@ -74,7 +76,7 @@ class CLIP(FieldsAlone):
         )
 
     def vision(self, position_resize: str = "bicubic") -> VisionTransformer:
-        """The vision transformer, to be bound to the variables that `compile` passes."""
+        """Return the vision transformer, to be bound to the variables that `compile` passes."""
         return VisionTransformer(self.config, self.dtype, position_resize)
 
     def compile(
@@ -83,14 +85,19 @@ class CLIP(FieldsAlone):
         function: Callable[..., Any],
         place: Callable[[Any], Any] = lambda variables: variables,
     ) -> Callable[..., Any]:
-        """Compiles `function(variables, *arguments)` to a function of the arguments alone.
+        """Compile `function(variables, *arguments)` to a function of the arguments alone.
 
-        `tower` is "vision" or "text"; `variables` are its parameters, as Flax's `apply` wants them. On the
-        CPU they are compiled in as constants, which XLA lays out once instead of at every call; elsewhere
-        they stay arguments, on the devices where `place` puts them.
+        On a CPU the variables are constants of the program, so that XLA lays them out once and not at every
+        call. On other devices they are arguments.
+
+        Args:
+          tower: "vision" or "text", whose variables are passed.
+          function: A pure function of Flax variables and arguments.
+          place: A function that puts the variables on devices, if they are arguments.
         """
         variables = {"params": self.params[tower]}
-        if constant_bytes(self.params[tower]):
+        if size := constant_bytes(self.params[tower]):
+            limit_programs(size)
             return jax.jit(functools.partial(function, variables))
         return functools.partial(jax.jit(function), place(variables))
 
@@ -109,54 +116,55 @@ class CLIP(FieldsAlone):
 
     @functools.cached_property
     def fingerprint(self) -> str:
-        """16 hexadecimal digits that change with the configuration or any parameter."""
+        """16 hexadecimal digits that change with the configuration and any parameter."""
         leaves = (np.asarray(leaf).tobytes() for leaf in jax.tree.leaves(self.params))
         return fingerprint(itertools.chain([repr((self.config, self.dtype))], leaves))
 
     @functools.cached_property
     def _text_setting(self) -> str:
-        """What the embeddings of token ids depend on."""
+        """The key of everything that the embeddings of token ids depend on."""
         shape = (self.config.text, self.config.embed_dim, self.config.activation, self.config.layer_norm_eps)
         return f"{shape} {self.dtype} {parameters_digest(self.params['text'])}"
 
     @functools.cached_property
     def identity(self) -> str:
-        """16 hexadecimal digits that tell backbones apart, the same in every dtype.
+        """16 hexadecimal digits that identify the backbone and are the same in every dtype.
 
-        Of the configuration and all vectors: norms, biases and the class token stay float32 in any dtype.
+        They depend on the configuration and all vectors, because norms, biases and the class token are
+        float32 in any dtype.
         """
         vectors = [leaf for leaf in jax.tree.leaves(self.params) if jnp.ndim(leaf) == 1]
         return fingerprint([repr(self.config), *(np.asarray(x, np.float32).tobytes() for x in vectors)])
 
     def encode_image(self, images: Array) -> jax.Array:
-        """uint8 (B, S, S, 3) -> embeddings (B, E), not normalised.
+        """Return the embeddings (B, E) of uint8 images (B, S, S, 3), not normalised.
 
-        S may differ from the trained size: position embeddings are then resized as open_clip does.
+        If S is not the trained size, position embeddings are resized as in open_clip.
 
         Raises:
-          InputError: images of another type or shape, or smaller than a patch.
+          InputError: The images have another type or shape, or are smaller than a patch.
         """
         check_images(images, "images", self.config.vision.patch_size)
         return self._encode_image(images)
 
     def encode_text(self, sentences: Sequence[str]) -> jax.Array:
-        """N sentences -> embeddings (N, E), not normalised.
+        """Return the embeddings (N, E) of N sentences, not normalised.
 
-        A sentence of more tokens than the model reads is cut, and a notice says so, see `notices`.
+        A sentence longer than the context length is truncated, with a warning.
 
         Raises:
-          InputError: no sentence, a string in place of a list, a model without a tokenizer, or a token that
-            the model has no embedding of.
+          InputError: There are no sentences, or a string in place of a list; the model has no tokenizer, or
+            no embedding of a token.
         """
         if isinstance(sentences, str):
             raise InputError(f"{sentences!r} is one string; give a list of sentences")
         if not sentences:
             raise InputError("no sentence to encode; give at least one")
-        self.tell_of_cut(sentences)
-        if not is_kept() or not isinstance(self.tokenizer, SavedTokenizer):
+        self.warn_of_truncation(sentences)
+        if not cache_enabled() or not isinstance(self.tokenizer, SavedTokenizer):
             return self._embed_sentences(sentences)
         setting = f"{self.tokenizer.digest} {self._text_setting}"
-        return jnp.asarray(kept_embeddings(sentences, setting, lambda: self._embed_sentences(sentences)))
+        return jnp.asarray(cached_embeddings(sentences, setting, lambda: self._embed_sentences(sentences)))
 
     def _embed_sentences(self, sentences: Sequence[str]) -> jax.Array:
         token_ids = self.token_ids(sentences)
@@ -165,34 +173,38 @@ class CLIP(FieldsAlone):
         return jnp.concatenate([self._encode_text(chunk) for chunk in chunks])[: len(sentences)]
 
     def token_ids(self, sentences: Sequence[str]) -> np.ndarray:
-        """N sentences -> int32 (N, T), cut at the context length and padded, see `text.tokenize`.
+        """Return the token ids int32 (N, T) of N sentences, truncated and padded as in `tokenizer.tokenize`.
 
         Raises:
-          InputError: no tokenizer, or a sentence with a token that the model has no embedding of.
+          InputError: The model has no tokenizer, or no embedding of a token.
         """
         text, tokenizer = self.config.text, self._own_tokenizer
         token_ids = tokenize(tokenizer, sentences, text.context_length)
         check_tokens(tokenizer, sentences, token_ids, text.vocab_size, text.eos_token_id, self.name)
         return token_ids
 
-    def cut(self, sentences: Sequence[str]) -> list[str]:
-        """The sentences that have more tokens than the model reads; InputError without a tokenizer."""
-        return cut_sentences(self._own_tokenizer, sentences, self.config.text.context_length)
+    def truncated(self, sentences: Sequence[str]) -> list[str]:
+        """Return the sentences that are longer than the context length.
 
-    def tell_of_cut(self, sentences: Sequence[str]) -> None:
-        """Gives notice of sentences that are cut, once of the same ones."""
-        if cut := self.cut(sentences):
+        Raises:
+          InputError: The model has no tokenizer.
+        """
+        return truncated_sentences(self._own_tokenizer, sentences, self.config.text.context_length)
+
+    def warn_of_truncation(self, sentences: Sequence[str]) -> None:
+        """Warn of sentences longer than the context length, once for the same sentences."""
+        if truncated := self.truncated(sentences):
             length = self.config.text.context_length
             message = (
-                f"{len(cut)} of {len(sentences)} sentences are cut at {length} tokens, the first is "
-                f"{shortened(cut[0])}; give a shorter name or shorter words"
+                f"{len(truncated)} of {len(sentences)} sentences are truncated to {length} tokens, the first "
+                f"is {shortened(truncated[0])}; give a shorter name or shorter prompts"
             )
-            if message not in self._told:
-                self._told.add(message)
-                notice(message)
+            if message not in self._warnings:
+                self._warnings.add(message)
+                warn(message)
 
     @functools.cached_property
-    def _told(self) -> set[str]:
+    def _warnings(self) -> set[str]:
         return set()
 
     @property
@@ -203,17 +215,18 @@ class CLIP(FieldsAlone):
 
 
 def load_clip(path_or_hub_id: str | pathlib.Path, dtype: str = "float32") -> CLIP:
-    """Loads a published CLIP ViT, or one that `save_clip` wrote.
+    """Load a published CLIP ViT, or one that `save_clip` wrote.
 
     Args:
-      path_or_hub_id: a directory in the transformers layout (`config.json`, `model.safetensors` whole or
+      path_or_hub_id: A directory in the transformers layout (`config.json`, `model.safetensors` whole or
         sharded, or `pytorch_model.bin`; tokenizer) or the open_clip layout (`open_clip_config.json`,
-        `open_clip_model.safetensors`); where one holds both, transformers' is taken. Anything else is the
-        name of a repository on the Hugging Face hub, downloaded once.
+        `open_clip_model.safetensors`); transformers' is preferred in one that has both. Anything else is the
+        name of a repository on the Hugging Face hub, which is downloaded once.
       dtype: "float32", "bfloat16", or "int8", which trades accuracy for speed and is for inference alone.
 
     Raises:
-      InputError: no such directory or repository, or its files are incomplete, broken or not a CLIP ViT.
+      InputError: There is no such directory or repository, or its files are incomplete, damaged or not those
+        of a CLIP ViT.
     """
     dtype_of(dtype)
     directory = hub.locate(str(path_or_hub_id))
@@ -222,7 +235,6 @@ def load_clip(path_or_hub_id: str | pathlib.Path, dtype: str = "float32") -> CLI
     config, end = read_config(path, layout), stated_end(path, layout)
     tensors = read_tensors(directory, layout)
     params = weights.load_params(tensors, config, layout, str(directory))
-    keep_programs(max(constant_bytes(params[tower]) for tower in ("vision", "text")))
     tokenizer, end = load_tokenizer(directory, config.text.vocab_size, end)
     text = dataclasses.replace(config.text, eos_token_id=end)
     return CLIP(
@@ -235,15 +247,18 @@ def load_clip(path_or_hub_id: str | pathlib.Path, dtype: str = "float32") -> CLI
 
 
 def constant_bytes(params: weights.Params) -> int:
-    """Bytes of a tower that `CLIP.compile` compiles in: on the CPU all, if XLA can; elsewhere none."""
+    """Return the bytes of a tower that `CLIP.compile` makes constants: all on a CPU if XLA can, else 0."""
     size = sum(leaf.nbytes for leaf in jax.tree.leaves(params))
     return size if jax.default_backend() == "cpu" and size < LARGEST_CONSTANTS else 0
 
 
 def layout_of(directory: pathlib.Path) -> str:
-    """ "transformers" or "open_clip", told apart by the configuration file that is there.
+    """Return the layout of a checkpoint, "transformers" or "open_clip", by its configuration file.
 
-    A `config.json` of another library beside open_clip's files is passed over: timm's repositories have it.
+    A `config.json` of another library beside open_clip's files is ignored; timm's repositories have one.
+
+    Raises:
+      InputError: The directory has no configuration file.
     """
     present = [name for name, layout in weights.LAYOUTS.items() if (directory / layout.config_file).exists()]
     if len(present) == 2 and not hub.is_transformers(directory / "config.json"):
@@ -251,11 +266,11 @@ def layout_of(directory: pathlib.Path) -> str:
     if present:
         return present[0]
     wanted = " or ".join(layout.config_file for layout in weights.LAYOUTS.values())
-    raise InputError(f"{directory}: holds no {wanted}; give the directory of a CLIP checkpoint")
+    raise InputError(f"{directory}: has no {wanted}; give the directory of a CLIP checkpoint")
 
 
 def random_clip(config: CLIPConfig, seed: int = 0, dtype: str = "float32", tokenizer: Any = None) -> CLIP:
-    """A CLIP of that shape with random weights, for training one or for measuring speed."""
+    """Return a CLIP of a shape with random weights, for training or for measuring speed."""
     side = config.vision.image_size
     params = jax.jit(CLIPModule(config).init)(
         jax.random.key(seed),
@@ -266,18 +281,20 @@ def random_clip(config: CLIPConfig, seed: int = 0, dtype: str = "float32", token
 
 
 def save_clip(clip: CLIP, directory: str | pathlib.Path, dtype: str = "float32") -> None:
-    """Writes a directory that `load_clip` and `transformers.CLIPModel.from_pretrained` load.
+    """Write a directory that `load_clip` and `transformers.CLIPModel.from_pretrained` load.
 
     Args:
-      clip: a model whose parameters are float32.
-      directory: made where it is absent; files of the same names are replaced.
-      dtype: of the stored tensors, "float32" or "float16".
+      clip: A model with float32 parameters.
+      directory: The directory, created if it is absent; files of the same names are replaced.
+      dtype: The dtype of the stored tensors, "float32" or "float16".
 
     Raises:
-      InputError: its matrices are int8.
+      InputError: The model's matrices are int8.
     """
     if clip.dtype == "int8":
-        raise InputError(f"{clip.name}: matrices of int8 are no checkpoint; load it with dtype float32")
+        raise InputError(
+            f"{clip.name}: int8 matrices cannot be saved as a checkpoint; load it with dtype float32"
+        )
     directory = pathlib.Path(directory)
     directory.mkdir(parents=True, exist_ok=True)
     write_safetensors(directory / "model.safetensors", weights.save_params(clip.params, clip.config, dtype))
@@ -286,5 +303,5 @@ def save_clip(clip: CLIP, directory: str | pathlib.Path, dtype: str = "float32")
     normalisation = Normalisation(clip.config.image_mean, clip.config.image_std)
     save_normalisation(directory, normalisation, clip.config.vision.image_size)
     if clip.tokenizer is not None:
-        clip.tokenizer.backend_tokenizer.no_truncation()  # of its last use
+        clip.tokenizer.backend_tokenizer.no_truncation()  # left from its last use
         clip.tokenizer.save_pretrained(directory)

@@ -1,4 +1,4 @@
-"""Names and layouts of CLIP's tensors in the checkpoints of transformers and open_clip, as data."""
+"""The names and layouts of CLIP's tensors in checkpoints of transformers and open_clip, as data."""
 
 from __future__ import annotations
 
@@ -22,7 +22,13 @@ Params = dict[str, Any]
 
 
 class Transform(NamedTuple):
-    """How a stored tensor becomes a parameter; `shape` gives the stored shape for a parameter's."""
+    """The conversion of a stored tensor to a parameter.
+
+    Attributes:
+      load: A function of a stored tensor and the parameter's shape to the parameter.
+      save: The inverse, or None.
+      shape: A function of the parameter's shape and the configuration to the stored shape.
+    """
 
     load: Callable[[np.ndarray, tuple[int, ...]], np.ndarray]
     save: Callable[[np.ndarray], np.ndarray] | None
@@ -30,14 +36,14 @@ class Transform(NamedTuple):
 
 
 def third(n: int) -> Transform:
-    """The n-th third of a stacked query, key and value tensor, (3 D, D) or (3 D,)."""
+    """Return the transform of the n-th third of a stacked query, key and value tensor, (3 D, D) or (3 D,)."""
     return Transform(lambda x, _: np.split(x, 3)[n].T, None, lambda shape, _: (3 * shape[-1], *shape[1:]))
 
 
 TRANSFORMS = {
     "same": Transform(lambda x, _: x, lambda x: x, lambda shape, _: shape),
     "transpose": Transform(lambda x, _: x.T, lambda x: x.T, lambda shape, _: shape[::-1]),
-    # A convolution's (D, 3, p, p) against rows of (p, p, 3) pixels.
+    # A convolution (D, 3, p, p) to rows of (p, p, 3) pixels.
     "patch": Transform(
         lambda x, shape: x.transpose(2, 3, 1, 0).reshape(shape),
         lambda x: x.reshape(side := round((x.shape[0] / 3) ** 0.5), side, 3, -1).transpose(3, 2, 0, 1),
@@ -120,20 +126,29 @@ OPEN_CLIP = {
 
 
 class Layout(NamedTuple):
-    """The tensors of one kind of checkpoint."""
+    """The tensors of one kind of checkpoint.
+
+    Attributes:
+      config_file: The name of the configuration file.
+      top: Parameter -> (tensor, transform), outside of blocks.
+      block: Parameter -> (tensor, transform), in blocks.
+      vision_layer: The prefix of a block of the vision tower.
+      text_layer: The prefix of a block of the text tower.
+      ignored: Tensors that some versions of the exporting library store and this package does not use:
+        constant buffers, and the bias of logits, which does not change the softmax over texts.
+      custom_text: Whether names of the text tower may start with "text.".
+    """
 
     config_file: str
     top: dict[str, tuple[str, str]]
     block: dict[str, tuple[str, str]]
     vision_layer: str
     text_layer: str
-    # What some versions of the exporting library stored beside the weights and nothing here reads: constant
-    # buffers, and the bias of logits, which the softmax over texts does not depend on.
-    passed_over: frozenset[str]
+    ignored: frozenset[str]
     custom_text: bool
 
     def tensors(self, config: CLIPConfig) -> dict[str, tuple[str, str]]:
-        """Every parameter of such a model, by path, with the tensor it comes from and the transform."""
+        """Return the tensor and the transform of every parameter of a model, by the parameter's path."""
         table = dict(self.top)
         for tower, prefix in (("vision", self.vision_layer), ("text", self.text_layer)):
             for n in range(getattr(config, tower).layers):
@@ -142,16 +157,16 @@ class Layout(NamedTuple):
         return table
 
     def own(self, tensors: Tensors) -> dict[str, np.ndarray]:
-        """The tensors that a model may have, by the names of this layout.
+        """Return the tensors by the names of this layout, without ignored ones.
 
-        Without wrappers (see `checkpoints.names`), and without the "text." that open_clip puts before the
-        names of a text tower when `custom_text` is set.
+        Wrappers (see `checkpoints.names`) are removed, and with `custom_text` also the "text." that open_clip
+        may put before the names of the text tower.
         """
         tensors = unwrapped(tensors, "logit_scale", *(name for name, _ in self.top.values()))
         shorter = {name.removeprefix("text."): tensor for name, tensor in tensors.items()}
         if self.custom_text and len(shorter) == len(tensors):
             tensors = shorter
-        return {name: tensor for name, tensor in tensors.items() if name not in self.passed_over}
+        return {name: tensor for name, tensor in tensors.items() if name not in self.ignored}
 
 
 LAYOUTS = {
@@ -179,9 +194,9 @@ LAYOUTS = {
 
 
 def parameter_shapes(config: CLIPConfig) -> dict[str, tuple[int, ...]]:
-    """The shape of every parameter of the model, by its path ("vision/layer01/ln_1/scale").
+    """Return the shapes of all parameters of a model by path ("vision/layer01/ln_1/scale").
 
-    The layers of a tower are alike, so the module is traced with one of each.
+    The module is traced with one layer in each tower, because all layers of a tower have the same shapes.
     """
     towers = {name: getattr(config, name) for name in ("vision", "text")}
     short = dataclasses.replace(config, **{k: dataclasses.replace(x, layers=1) for k, x in towers.items()})
@@ -195,23 +210,23 @@ def parameter_shapes(config: CLIPConfig) -> dict[str, tuple[int, ...]]:
 
 
 def tensor_shapes(config: CLIPConfig, layout: str) -> dict[str, tuple[int, ...]]:
-    """The shape of every tensor that a checkpoint of `layout` stores for such a model, by name."""
+    """Return the shapes of all tensors in a checkpoint of a layout, by name."""
     shapes = parameter_shapes(config)
     table = LAYOUTS[layout].tensors(config).items()
     return {name: TRANSFORMS[kind].shape(shapes[path], config) for path, (name, kind) in table}
 
 
 def load_params(tensors: Tensors, config: CLIPConfig, layout: str, source: str) -> Params:
-    """Turns a checkpoint's tensors into the parameters of `CLIPModule`, float32.
+    """Convert a checkpoint's tensors to float32 parameters of `CLIPModule`.
 
     Args:
-      tensors: by name, any float dtype; the names may be wrapped, see `Layout.own`.
-      config: the model they should make.
+      tensors: Tensors of any float dtype by name; the names may be wrapped, see `Layout.own`.
+      config: The model's shape.
       layout: "transformers" or "open_clip".
-      source: what to call the checkpoint in an error.
+      source: The checkpoint's name in messages.
 
     Raises:
-      InputError: tensors are missing, unexpected, misshapen or not finite; one line names the first of each.
+      InputError: Tensors are missing, unexpected, misshapen or not finite; one line names the first of each.
     """
     table, shapes = LAYOUTS[layout].tensors(config), parameter_shapes(config)
     given = {name: x.astype(np.float32) for name, x in LAYOUTS[layout].own(tensors).items()}
@@ -226,7 +241,11 @@ def load_params(tensors: Tensors, config: CLIPConfig, layout: str, source: str) 
 
 
 def check_tensors(given: Tensors, wanted: Mapping[str, tuple[int, ...]], source: str) -> None:
-    """Raises InputError unless names and shapes are those that are wanted, and all numbers finite."""
+    """Check that tensors have the expected names and shapes and are finite.
+
+    Raises:
+      InputError: They do not, or are not.
+    """
     misshapen = [
         f"{name} {list(given[name].shape)} instead of {list(shape)}"
         for name, shape in wanted.items()
@@ -247,7 +266,7 @@ def check_tensors(given: Tensors, wanted: Mapping[str, tuple[int, ...]], source:
 
 
 def save_params(params: Params, config: CLIPConfig, dtype: str = "float32") -> dict[str, np.ndarray]:
-    """The tensors of a transformers checkpoint, stored as `dtype` ("float32" or "float16")."""
+    """Return the tensors of a transformers checkpoint as `dtype` ("float32" or "float16")."""
     flat = flax.traverse_util.flatten_dict(params, sep="/")
     tensors = {}
     for path, (name, kind) in LAYOUTS["transformers"].tensors(config).items():
@@ -258,17 +277,17 @@ def save_params(params: Params, config: CLIPConfig, dtype: str = "float32") -> d
 
 
 def cast_matrices(params: Params, dtype: str) -> Params:
-    """Stores the matrices that products read as `dtype`, on the default device; all else stays float32.
+    """Return parameters whose matrices are `dtype`, on the default device; all others are float32.
 
-    Rounding once here is what `Linear` would do at every call. Beside a "kernel" (I, O) of int8 stands its
-    "scale", float32 (1, O): no vector, so that `CLIP.identity` is the same in every dtype.
+    `Linear` would otherwise round them at every call. An int8 "kernel" (I, O) gets a float32 "scale" (1, O),
+    which is no vector, so that `CLIP.identity` is the same in every dtype.
     """
     cast = {}
     for path, leaf in flax.traverse_util.flatten_dict(params).items():
         if path[-1] != "kernel":
             cast[path] = jnp.asarray(leaf, jnp.float32)
         elif dtype_of(dtype) == jnp.int8:
-            with jax.default_device(jax.devices("cpu")[0]):  # others divide less exactly
+            with jax.default_device(jax.devices("cpu")[0]):  # other devices divide less exactly
                 rounded = quantise(jnp.asarray(np.asarray(leaf), jnp.float32), 0)
             cast[path], cast[*path[:-1], "scale"] = map(jnp.asarray, map(np.asarray, rounded))
         else:

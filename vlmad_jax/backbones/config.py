@@ -1,4 +1,4 @@
-"""The shape of a CLIP model, read from a transformers or an open_clip configuration."""
+"""The shape of a CLIP model, from a transformers or an open_clip configuration."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ ACTIVATIONS = ("quick_gelu", "gelu")
 
 @dataclass(frozen=True)
 class VisionConfig:
-    """The vision transformer: images of `image_size` pixels a side cut into patches of `patch_size`."""
+    """The vision transformer, for images of `image_size` pixels a side and patches of `patch_size`."""
 
     width: int
     layers: int
@@ -29,13 +29,13 @@ class VisionConfig:
 
     @property
     def grid(self) -> int:
-        """Patches a side at the trained image size."""
+        """The number of patches a side at the trained image size."""
         return self.image_size // self.patch_size
 
 
 @dataclass(frozen=True)
 class TextConfig:
-    """The text transformer; a sentence is read at its first `eos_token_id`."""
+    """The text transformer, whose output is that at the first `eos_token_id`."""
 
     width: int
     layers: int
@@ -48,7 +48,7 @@ class TextConfig:
 
 @dataclass(frozen=True)
 class CLIPConfig:
-    """A CLIP ViT. `activation` is "quick_gelu" (OpenAI) or "gelu" (exact; open_clip's default)."""
+    """A CLIP ViT, with activation "quick_gelu" (OpenAI) or "gelu" (exact; open_clip's default)."""
 
     vision: VisionConfig
     text: TextConfig
@@ -72,7 +72,11 @@ class CLIPConfig:
 
 
 def check_size(name: str, size: object) -> None:
-    """Raises InputError unless it is a positive whole number."""
+    """Check that a size is a positive whole number.
+
+    Raises:
+      InputError: It is not.
+    """
     if not isinstance(size, int) or size < 1:
         raise InputError(f"{name} {size!r} is not a positive whole number")
 
@@ -85,7 +89,7 @@ def vit(
     embed_dim: int,
     activation: str,
 ) -> CLIPConfig:
-    """A published shape; `vision` and `text` are (width, layers, heads) and MLPs are four times as wide."""
+    """Return a shape with MLPs four times as wide; `vision` and `text` are (width, layers, heads)."""
     vision_width, vision_layers, vision_heads = vision
     text_width, text_layers, text_heads = text
     return CLIPConfig(
@@ -107,14 +111,14 @@ ARCHITECTURES = {
 
 
 def read_config(path: pathlib.Path, layout: str) -> CLIPConfig:
-    """Reads a configuration file, and of transformers those beside it that describe images.
+    """Read a configuration file, and for transformers the files beside it that describe images.
 
     Args:
       path: `config.json` of transformers or `open_clip_config.json`.
       layout: "transformers" or "open_clip".
 
     Raises:
-      InputError: a file is not JSON, or describes a model that is not a CLIP ViT, or images in another way.
+      InputError: A file is not JSON, or describes another model or preprocessing than that of a CLIP ViT.
     """
     try:
         raw = json.loads(path.read_text(encoding="utf-8"))
@@ -129,7 +133,7 @@ def read_config(path: pathlib.Path, layout: str) -> CLIPConfig:
         AttributeError,
         TypeError,
         ArithmeticError,
-    ) as error:  # 0, a list or a number where it makes no sense
+    ) as error:  # 0, a list or a number in a wrong place
         raise InputError(f"{path}: {error}; this is not the file of a CLIP ViT") from error
     except InputError as error:
         raise InputError(f"{path}: {error}") from error
@@ -141,7 +145,7 @@ def read_config(path: pathlib.Path, layout: str) -> CLIPConfig:
     return dataclasses.replace(config, image_mean=normalisation.mean, image_std=normalisation.std)
 
 
-# What transformers takes for absent entries.
+# transformers' defaults of absent entries.
 SHARED_DEFAULTS: dict[str, Any] = {
     "num_hidden_layers": 12,
     "hidden_act": "quick_gelu",
@@ -165,14 +169,18 @@ TEXT_DEFAULTS: dict[str, Any] = {
     **SHARED_DEFAULTS,
 }
 EMBED_DIM_DEFAULT = 512
-# What stands for an end token that is not stated. Old exports have 2: transformers then takes the highest id.
+# Values of `eos_token_id` that state no end token. Old exports have 2, and transformers then uses the highest
+# id.
 UNSTATED = (2, None)
 
 
 def from_transformers(raw: dict[str, Any]) -> CLIPConfig:
-    """From the contents of a transformers `config.json`; absent entries take transformers' defaults.
+    """Convert the contents of a transformers `config.json`, with transformers' defaults of absent entries.
 
-    Read here and not by transformers itself, which takes a second to import.
+    transformers itself takes a second to import.
+
+    Raises:
+      InputError: It is not the configuration of a CLIP.
     """
     if raw.get("model_type") != "clip":
         raise InputError(f"model_type {raw.get('model_type')!r} is not 'clip'; give a CLIP checkpoint")
@@ -209,16 +217,16 @@ def from_transformers(raw: dict[str, Any]) -> CLIPConfig:
 
 
 def given(raw: dict[str, Any], name: str) -> dict[str, Any]:
-    """A tower's entries; those under the name with `_dict`, which old exports have, go before the others."""
+    """Return a tower's entries; those under the name with `_dict`, in old exports, take precedence."""
     old = raw.get(f"{name}_dict")
     entries = (raw.get(name) or {}) if old is None else old
     if not isinstance(entries, dict):
-        raise InputError(f"{name} {entries!r} is no object; this is not the file of a CLIP ViT")
+        raise InputError(f"{name} {entries!r} is not an object; this is not the file of a CLIP ViT")
     return entries
 
 
 def to_transformers(config: CLIPConfig) -> dict[str, Any]:
-    """The contents of a transformers `config.json` for the model; the inverse of `from_transformers`."""
+    """Return the contents of a transformers `config.json`, the inverse of `from_transformers`."""
     shared = {
         "hidden_act": config.activation,
         "layer_norm_eps": config.layer_norm_eps,
@@ -259,7 +267,7 @@ def to_transformers(config: CLIPConfig) -> dict[str, Any]:
 
 
 def from_open_clip(raw: dict[str, Any]) -> CLIPConfig:
-    """From the contents of an `open_clip_config.json` whose towers are plain ViTs."""
+    """Convert the contents of an `open_clip_config.json` whose towers are plain ViTs."""
     model = raw["model_cfg"]
     vision, text = plain_vit(model)
     normalisation = preprocessing.from_open_clip(raw.get("preprocess_cfg"))
@@ -289,10 +297,10 @@ def from_open_clip(raw: dict[str, Any]) -> CLIPConfig:
 
 
 def stated_end(path: pathlib.Path, layout: str) -> int | None:
-    """The id of the end token that a configuration file which `read_config` reads states, if it does.
+    """Return the id of the end token in a configuration file, or None if it states none.
 
-    transformers' published configurations state 2, and open_clip's nothing: the sentence is then read at its
-    highest id, which is the tokenizer's end token unless a token was added behind it.
+    transformers' published configurations state 2, and open_clip's nothing. The end token is then the highest
+    id, unless a token was added after it.
     """
     raw = json.loads(path.read_text(encoding="utf-8"))
     if layout == "open_clip":

@@ -1,4 +1,4 @@
-"""What a batch of images has to be."""
+"""The check of input images."""
 
 from __future__ import annotations
 
@@ -11,7 +11,17 @@ Array = jax.Array | np.ndarray
 
 
 def check_images(images: Array, what: str, smallest: int, size: int | None = None) -> None:
-    """Raises InputError unless `images` are uint8 (B, S, S, 3), S being `size` or at least `smallest`."""
+    """Check that images are uint8 (B, S, S, 3).
+
+    Args:
+      images: The images.
+      what: Their name in the message.
+      smallest: The smallest S, if `size` is None.
+      size: S.
+
+    Raises:
+      InputError: The images have another shape or type.
+    """
     shape, dtype = np.shape(images), getattr(images, "dtype", type(images).__name__)
     fits = dtype == np.uint8 and len(shape) == 4 and shape[0] > 0 and shape[3] == 3
     if not fits or shape[1] != shape[2] or (shape[1] < smallest if size is None else shape[1] != size):

@@ -1,4 +1,4 @@
-"""The transformers library without its advice to install PyTorch, which nothing here needs."""
+"""The transformers library without its advice to install PyTorch, which this package does not need."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ SILENCE = "TRANSFORMERS_NO_ADVISORY_WARNINGS"
 
 
 def transformers() -> ModuleType:
-    """The library, imported at the first call; what else it has to say is heard."""
+    """Import the library without the advice; its other messages are kept."""
     before = os.environ.get(SILENCE)
     os.environ[SILENCE] = "1"
     try:

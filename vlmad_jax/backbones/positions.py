@@ -1,4 +1,4 @@
-"""Position embeddings on another grid than the trained one."""
+"""Resizing of position embeddings to another grid than the trained one."""
 
 from __future__ import annotations
 
@@ -15,15 +15,18 @@ RESIZES = {
 
 
 def resize_positions(positions: jax.Array, grid: tuple[int, int], method: str) -> jax.Array:
-    """Position embeddings (1 + P, D), class token first, for a grid of other patches (1 + rows x columns, D).
+    """Resize position embeddings to another grid.
 
     Args:
-      positions: learned on a square grid.
-      grid: rows and columns wanted.
-      method: "bicubic" as open_clip does, or "bilinear" as AnomalyCLIP does.
+      positions: (1 + P, D), class token first, of a square grid.
+      grid: The new rows and columns.
+      method: "bicubic" as in open_clip, or "bilinear" as in AnomalyCLIP.
+
+    Returns:
+      (1 + rows x columns, D).
 
     Raises:
-      InputError: an unknown method.
+      InputError: The method is unknown.
     """
     if method not in RESIZES:
         raise InputError(f"position_resize {method!r} is not one of {', '.join(RESIZES)}")

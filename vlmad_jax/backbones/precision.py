@@ -1,4 +1,4 @@
-"""Matrix products that accumulate without rounding to less than float32, whatever their inputs are."""
+"""Matrix products that accumulate in at least float32 for inputs of any dtype, and int8 quantisation."""
 
 from __future__ import annotations
 
@@ -14,34 +14,42 @@ DTYPES = {"float32": jnp.float32, "bfloat16": jnp.bfloat16, "int8": jnp.int8}
 
 
 def dtype_of(name: str) -> jnp.dtype:
-    """The dtype that products with weights read; InputError lists the choices."""
+    """Return the dtype of the inputs of products with weights.
+
+    Raises:
+      InputError: There is no dtype of that name; the message lists the choices.
+    """
     if name not in DTYPES:
         raise InputError(f"dtype {name!r} is not one of {', '.join(DTYPES)}")
     return jnp.dtype(DTYPES[name])
 
 
 def attention_dtype_of(name: str) -> jnp.dtype:
-    """The dtype that the two products of attention read: bfloat16 beside weights of int8."""
+    """Return the dtype of the inputs of attention's two products: bfloat16 for int8, else the same."""
     return jnp.dtype(jnp.bfloat16) if name == "int8" else dtype_of(name)
 
 
 def check_trainable(name: str) -> None:
-    """Raises InputError for a dtype that has no gradient, or is none."""
+    """Check that training is possible with a dtype.
+
+    Raises:
+      InputError: There is no dtype of that name, or it has no gradient.
+    """
     if dtype_of(name) == jnp.int8:
         raise InputError("dtype int8 is rounded and has no gradient; train with float32 or bfloat16")
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
 def einsum(equation: str, a: jax.Array, b: jax.Array) -> jax.Array:
-    """`jnp.einsum` of two arrays of one dtype, accumulated and returned in float32.
+    """Return `jnp.einsum` of two arrays of one dtype, accumulated in float32.
 
-    float32 inputs are multiplied in full float32 on every device: accelerators otherwise round them to
-    TF32 or bfloat16. bfloat16 inputs need no such care, and asking for a float32 result is what makes them
-    fast on CPUs with AMX. int8 inputs are accumulated in int32, which is exact. The products of the gradient
-    read the same dtype; left to itself JAX would multiply the float32 gradient of the result with bfloat16,
-    which no device does quickly.
+    float32 inputs are multiplied in full float32 on every device, where accelerators would round them to TF32
+    or bfloat16. bfloat16 inputs are multiplied as they are, and the float32 result makes this fast on CPUs
+    with AMX. int8 inputs are accumulated in int32, which is exact. The products of the gradient have inputs
+    of the same dtype. By default JAX multiplies the float32 gradient of the result with bfloat16 inputs,
+    which is slow on every device.
 
-    The equation has no ellipsis, and each input's letters stand in the other input or in the result.
+    The equation must have no ellipsis, and each input's letters must occur in the other input or the result.
     """
     precision = jax.lax.Precision.HIGHEST if a.dtype == jnp.float32 else None
     accumulated = jnp.int32 if a.dtype == jnp.int8 else jnp.float32
@@ -71,13 +79,17 @@ einsum.defvjp(_forward, _backward)
 
 @functools.partial(jax.custom_jvp, nondiff_argnums=(1,))
 def quantise(x: jax.Array, axis: int) -> tuple[jax.Array, jax.Array]:
-    """A float32 matrix as int8 from -127 to 127, and float32 scales to multiply it with.
+    """Quantise a float32 matrix to int8.
 
-    There is a scale, the largest magnitude / 127, for all numbers along `axis`, whose length is 1 in the
-    scales: (N, I) -> (N, I), and (N, 1) for axis 1. What is all zero stays so.
+    Args:
+      x: (N, I).
+      axis: The axis along which all elements share a scale, the largest magnitude / 127.
+
+    Returns:
+      int8 (N, I) from -127 to 127, and the float32 scales, (N, 1) for axis 1.
 
     Raises:
-      InputError: a gradient is asked for, since rounding has none.
+      InputError: The function is differentiated; rounding has no gradient.
     """
     largest = jnp.abs(x).max(axis=axis, keepdims=True)
     scale = jnp.where(largest > 0, largest, 1) / 127
@@ -90,10 +102,10 @@ def _refuse(axis: int, primals: Any, tangents: Any) -> Any:
 
 
 def multiply_quantised(rows: jax.Array, weights: jax.Array, scale: jax.Array) -> jax.Array:
-    """rows (N, I) times int8 weights (I, O) with a scale for each column, (1, O) -> float32 (N, O).
+    """Multiply rows (N, I) with int8 weights (I, O) and their scales (1, O): float32 (N, O).
 
-    Rows are quantised here, each by itself, so that the product is one of int8 (Dettmers et al. 2022,
-    "LLM.int8()", section 2.1, vector-wise).
+    Each row is quantised by itself for an int8 product (Dettmers et al. 2022, "LLM.int8()", section 2.1,
+    vector-wise).
     """
     quantised, row_scale = quantise(rows, 1)
     return einsum("ni,io->no", quantised, weights) * row_scale * scale

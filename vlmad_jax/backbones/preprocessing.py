@@ -1,9 +1,8 @@
-"""What a checkpoint says of its images: the mean and std that pixels are normalised by.
+"""The mean and std of pixels, from a checkpoint's preprocessing files.
 
-Pixels p of 0 to 255 become (p / 255 - mean) / std here. transformers computes (p f - mean) / std with a
-`rescale_factor` f, and may leave out either step; that is the same with other means and stds, to which such
-entries are converted. Sizes and crops are passed over: images are resized straight to the square, as the
-published methods do.
+Pixels p from 0 to 255 become (p / 255 - mean) / std here. transformers computes (p f - mean) / std with a
+`rescale_factor` f, and may omit either step. Such entries are converted to the equivalent mean and std. Sizes
+and crops are ignored, because images are resized directly to a square, as in the published methods.
 """
 
 from __future__ import annotations
@@ -18,40 +17,40 @@ import numpy as np
 
 from vlmad_jax.errors import InputError
 from vlmad_jax.runtime.files import write_json
-from vlmad_jax.runtime.notices import notice
+from vlmad_jax.runtime.notices import warn
 
 OPENAI_MEAN = (0.48145466, 0.4578275, 0.40821073)
 OPENAI_STD = (0.26862954, 0.26130258, 0.27577711)
 
 Numbers = tuple[float, float, float]
 
-# transformers' files, the first that describes images counts: `processor_config.json` holds the entries of
-# `preprocessor_config.json` below this name since version 5.
+# transformers' files, of which the first that describes images is used. Since version 5,
+# `processor_config.json` has the entries of `preprocessor_config.json` under this name.
 NESTED = "image_processor"
 FILES = ("processor_config.json", "preprocessor_config.json")
 
 RESCALE = 1 / 255
-BICUBIC = 3  # PIL's number of the filter that images are resized with here
+BICUBIC = 3  # PIL's number of the filter with which images are resized here
 FILTERS = {0: "nearest", 1: "lanczos", 2: "bilinear", 3: "bicubic", 4: "box", 5: "hamming"}
-# Entries of other models' image processors that would change the numbers, with the values that do not.
+# Entries of other models' image processors that change pixels, with the values that do not.
 UNUSUAL: dict[str, Any] = {"do_flip_channel_order": False, "rescale_offset": False, "do_grayscale": False}
 
 
 class Normalisation(NamedTuple):
-    """Pixels p become (p / 255 - mean) / std."""
+    """The mean and std with which pixels p become (p / 255 - mean) / std."""
 
     mean: Numbers = OPENAI_MEAN
     std: Numbers = OPENAI_STD
 
 
 def read_normalisation(directory: pathlib.Path) -> Normalisation:
-    """What transformers' files of a checkpoint say; OpenAI's where there is none.
+    """Read the mean and std from transformers' files of a checkpoint; OpenAI's if there are none.
 
-    Of `processor_config.json` and `preprocessor_config.json`, the first counts where both describe images, as
-    in transformers; a notice says so where they differ.
+    If both `processor_config.json` and `preprocessor_config.json` describe images, the first is used, as in
+    transformers, with a warning if they differ.
 
     Raises:
-      InputError: an entry that is no such number, or asks for what is not done here.
+      InputError: An entry is invalid, or asks for an unsupported step.
     """
     found = {}
     for path in (directory / name for name in FILES):
@@ -63,15 +62,19 @@ def read_normalisation(directory: pathlib.Path) -> Normalisation:
             check_filter(path, "resample", entries.get("resample"), BICUBIC)
     if len(set(found.values())) > 1:
         first, second = found
-        notice(
-            f"{second}: has another mean or std than {first.name}, which counts, as in transformers; "
-            "remove the one that is not the model's"
+        warn(
+            f"{second}: has another mean or std than {first.name}, which is used, as in transformers; "
+            "remove the file that is not the model's"
         )
     return next(iter(found.values()), Normalisation())
 
 
 def image_entries(path: pathlib.Path) -> dict[str, Any] | None:
-    """The entries of an image processor in one of transformers' files; None where it describes none."""
+    """Return the entries of an image processor in one of transformers' files; None if it has none.
+
+    Raises:
+      InputError: The file is not JSON, or not an object of entries.
+    """
     try:
         raw = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
@@ -81,12 +84,14 @@ def image_entries(path: pathlib.Path) -> dict[str, Any] | None:
         return None
     entries = raw if nested is None else nested
     if not isinstance(entries, dict):
-        raise InputError(f"{path}: {shown(entries)} is no object of entries; copy the model's own file")
-    return {name: value for name, value in entries.items() if value is not None}  # null is absent there too
+        raise InputError(f"{path}: {shown(entries)} is not an object of entries; copy the model's own file")
+    return {
+        name: value for name, value in entries.items() if value is not None
+    }  # null means absent in transformers too
 
 
 def from_transformers(entries: Mapping[str, Any]) -> Normalisation:
-    """The mean and std of an image processor's entries; absent ones take CLIP's defaults.
+    """Return the mean and std of an image processor's entries, with CLIP's defaults of absent entries.
 
     >>> from_transformers({"do_normalize": False})
     Normalisation(mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0))
@@ -95,8 +100,8 @@ def from_transformers(entries: Mapping[str, Any]) -> Normalisation:
     """
     for name, usual in UNUSUAL.items():
         if entries.get(name, usual) != usual:
-            raise InputError(f"{name} {shown(entries[name])} is not done here; give a plain CLIP's file")
-    # Pixels times `scale` are what the network's mean is subtracted from, in units of 1 / 255.
+            raise InputError(f"{name} {shown(entries[name])} is not supported; give a plain CLIP's file")
+    # The network's mean is subtracted from pixels / 255 times `scale`.
     scale = 255 * rescale_factor(entries) if flag(entries, "do_rescale") else 255.0
     if not flag(entries, "do_normalize"):
         return checked("rescale_factor", (0.0,) * 3, (1 / scale,) * 3)
@@ -113,16 +118,20 @@ def from_transformers(entries: Mapping[str, Any]) -> Normalisation:
 
 
 def from_open_clip(entries: Any) -> Normalisation:
-    """The mean and std of an `open_clip_config.json`'s `preprocess_cfg`; absent ones are OpenAI's."""
+    """Return the mean and std of an `open_clip_config.json`'s `preprocess_cfg`, by default OpenAI's.
+
+    Raises:
+      InputError: An entry is invalid, or asks for an unsupported step.
+    """
     if entries is None:
         return Normalisation()
     if not isinstance(entries, dict):
         raise InputError(
-            f"preprocess_cfg {shown(entries)} is no object of entries; copy the model's own file"
+            f"preprocess_cfg {shown(entries)} is not an object of entries; copy the model's own file"
         )
     if entries.get("mode", "RGB") not in ("RGB", None):
         raise InputError(
-            f"preprocess_cfg mode {shown(entries['mode'])} is not done here; give a model of RGB"
+            f"preprocess_cfg mode {shown(entries['mode'])} is not supported; give a model of RGB images"
         )
     named = {f"preprocess_cfg {name}": entries.get(name) for name in ("mean", "std")}
     mean, std = (
@@ -133,13 +142,17 @@ def from_open_clip(entries: Any) -> Normalisation:
 
 
 def checked(name: str, mean: tuple[float, ...], std: tuple[float, ...]) -> Normalisation:
-    """Refuses a mean or std for pixels of 0 to 255 where they are scaled to 0 to 1, or a std of 0."""
+    """Return a mean and std for pixels scaled to 0 to 1.
+
+    Raises:
+      InputError: They are those of pixels from 0 to 255, or the std is 0.
+    """
     for kind, numbers in (("mean", mean), ("std", std)):
         entry = name if name == "rescale_factor" else name + kind
         if max(map(abs, numbers)) > 1:
             raise InputError(
-                f"{entry} makes the {kind} {few_digits(numbers)}, but none of pixels scaled to 0 to 1 is "
-                "above 1; divide by 255 what is meant for pixels of 0 to 255"
+                f"{entry} makes the {kind} {few_digits(numbers)}, but pixels are scaled to 0 to 1; "
+                "divide a value for pixels from 0 to 255 by 255"
             )
     if not np.float32(min(std)) > 0:
         raise InputError(f"{name}std {few_digits(std)} has to be above 0; give the model's own")
@@ -147,7 +160,11 @@ def checked(name: str, mean: tuple[float, ...], std: tuple[float, ...]) -> Norma
 
 
 def three_numbers(name: str, value: Any) -> tuple[float, ...]:
-    """The value of an entry, as it is; InputError unless it is a list of three finite numbers."""
+    """Return the value of an entry.
+
+    Raises:
+      InputError: It is not a list of three finite numbers.
+    """
     if not isinstance(value, list | tuple) or len(value) != 3 or not all(map(is_number, value)):
         raise InputError(
             f"{name} {shown(value)} is not three finite numbers; give those the model was trained with"
@@ -156,7 +173,11 @@ def three_numbers(name: str, value: Any) -> tuple[float, ...]:
 
 
 def rescale_factor(entries: Mapping[str, Any]) -> float:
-    """What pixels are multiplied by; InputError unless it is a number above 0."""
+    """Return the factor of pixels.
+
+    Raises:
+      InputError: It is not a number above 0.
+    """
     factor = entries.get("rescale_factor", RESCALE)
     if not is_number(factor) or not factor > 0:
         raise InputError(
@@ -166,7 +187,11 @@ def rescale_factor(entries: Mapping[str, Any]) -> float:
 
 
 def flag(entries: Mapping[str, Any], name: str) -> bool:
-    """Whether a step is done, as it is unless the entry says otherwise."""
+    """Return whether a step is done, by default True.
+
+    Raises:
+      InputError: The entry is not true or false.
+    """
     value = entries.get(name, True)
     if not isinstance(value, bool):
         raise InputError(f"{name} {shown(value)} is neither true nor false; give one of them")
@@ -174,24 +199,24 @@ def flag(entries: Mapping[str, Any], name: str) -> bool:
 
 
 def is_number(value: Any) -> bool:
-    """Whether it is a number of no senseless size; true, false and NaN are none."""
+    """Return whether a value is a number below 1e9, and not a bool or NaN."""
     return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 1e9
 
 
 def check_filter(path: pathlib.Path, name: str, value: Any, bicubic: Any) -> None:
-    """Gives notice of images that were resized with another filter when the model was trained."""
+    """Warn if the model was trained on images that were resized with another filter."""
     if value is None or value == bicubic:
         return
     asked = FILTERS.get(value, value) if isinstance(value, int) else value
-    notice(
-        f"{path}: {name} asks for {shown(asked)} resizing; images are resized bicubically here, as the "
-        "published methods do, so scores may differ a little from those of images resized like that; "
-        f"{name} {shown(bicubic)} agrees"
+    warn(
+        f"{path}: {name} asks for {shown(asked)} resizing, but images are resized bicubically, as in the "
+        "published methods, so that scores may differ a little; "
+        f"{name} {shown(bicubic)} turns this warning off"
     )
 
 
 def save_normalisation(directory: pathlib.Path, normalisation: Normalisation, side: int) -> None:
-    """Writes `preprocessor_config.json` for images of `side` pixels; no other file there describes images."""
+    """Write `preprocessor_config.json` for images of `side` pixels, and remove older entries."""
     write_json(
         directory / FILES[1],
         {
@@ -210,11 +235,11 @@ def save_normalisation(directory: pathlib.Path, normalisation: Normalisation, si
 
 
 def shown(value: Any) -> str:
-    """A value from a file on one short line."""
+    """Return a value from a file on one short line."""
     text = json.dumps(value)
     return text if len(text) <= 60 else f"{text[:60]}..."
 
 
 def few_digits(numbers: tuple[float, ...]) -> str:
-    """ "0.5, 0.25, 123"."""
+    """Return for example "0.5, 0.25, 123"."""
     return ", ".join(f"{x:.6g}" for x in numbers)

@@ -1,8 +1,8 @@
-"""Embeddings of sentences kept between runs: a prompt ensemble is encoded once.
+"""A cache of text embeddings, so that a prompt ensemble is encoded once.
 
-They are known by all that decides them: the sentences, the files of the tokenizer, the text transformer's
-configuration and parameters, and where and with which versions they were computed. So what is found is what
-encoding would have given, to the last bit.
+The key has everything that embeddings depend on: the sentences, the tokenizer's files, the text transformer's
+configuration and parameters, the device and the versions of the software. Cached embeddings are therefore
+equal to the bit to those that encoding would return.
 """
 
 from __future__ import annotations
@@ -15,25 +15,28 @@ from typing import Any
 import jax
 import numpy as np
 
-from vlmad_jax.runtime.cache import kept_array, software
+from vlmad_jax.runtime.cache import cached_array, software_versions
 
-# Bytes of all embeddings together: WinCLIP's of a product take half a megabyte with ViT-L.
+# The largest size of the cache in bytes. WinCLIP's embeddings of a category take half a megabyte with ViT-L.
 LARGEST_FOLDER = 2**28
 
 
-def kept_embeddings(sentences: Sequence[str], setting: str, encode: Callable[[], Any]) -> np.ndarray:
-    """Embeddings (N, E) of the sentences, from `encode` where they are not kept yet.
+def cached_embeddings(sentences: Sequence[str], setting: str, encode: Callable[[], Any]) -> np.ndarray:
+    """Return the embeddings (N, E) of sentences from the cache, or from `encode` if they are not cached.
 
-    `setting` names the tokenizer, the configuration and the parameters.
+    Args:
+      sentences: N sentences.
+      setting: The key of the tokenizer, the configuration and the parameters.
+      encode: A function that returns the embeddings.
     """
     device = jax.devices()[0]
-    key = repr((list(sentences), setting, device.platform, device.device_kind, software()))
+    key = repr((list(sentences), setting, device.platform, device.device_kind, software_versions()))
     digest = hashlib.sha256(key.encode("utf-8", "surrogatepass")).hexdigest()[:32]
-    return kept_array("text", digest, LARGEST_FOLDER, lambda: np.asarray(encode()))
+    return cached_array("text", digest, LARGEST_FOLDER, lambda: np.asarray(encode()))
 
 
 def parameters_digest(params: Any) -> str:
-    """64 hexadecimal digits that change with any parameter; hashed in threads, which hashing runs beside."""
+    """Return 64 hexadecimal digits that change with any parameter, hashed in parallel threads."""
 
     def digest(item: tuple[Any, jax.Array]) -> bytes:
         path, leaf = item[0], np.ascontiguousarray(item[1])

@@ -1,4 +1,4 @@
-"""Sentences to token ids, through the checkpoint's own tokenizer."""
+"""The checkpoint's own tokenizer, and sentences to token ids."""
 
 from __future__ import annotations
 
@@ -18,13 +18,14 @@ from tokenizers import Tokenizer
 
 from vlmad_jax.backbones.library import transformers
 from vlmad_jax.errors import InputError
-from vlmad_jax.runtime.pickling import FieldsAlone
+from vlmad_jax.runtime.pickling import PickleFieldsOnly
 
-# Sentences are padded to a multiple of this many tokens, so that few lengths are ever compiled.
+# Sentences are padded to a multiple of this many tokens, so that few lengths are compiled.
 LENGTH_STEP = 16
-# A tokenizer with a smaller share of a model's vocabulary is not the model's: paddings are smaller.
+# A tokenizer with a smaller fraction of a model's vocabulary is not the model's, because paddings are
+# smaller.
 LEAST_SHARED = 0.5
-# Those of a directory that a tokenizer is made from.
+# The files of a tokenizer in a checkpoint's directory.
 FILES = (
     "tokenizer.json",
     "tokenizer_config.json",
@@ -33,32 +34,32 @@ FILES = (
     "added_tokens.json",
     "special_tokens_map.json",
 )
-# The tokens of CLIP's tokenizer, unless its files name others.
+# The special tokens of CLIP's tokenizer, unless its files name others.
 END = "<|endoftext|>"
 KNOWN = {"bos_token": "<|startoftext|>", "eos_token": END, "unk_token": END}
 
 
 @dataclass(frozen=True)
-class SavedTokenizer(FieldsAlone):
+class SavedTokenizer(PickleFieldsOnly):
     """The transformers tokenizer of a checkpoint's directory.
 
-    It is loaded when it is first used: the transformers library takes a second to import.
+    It is loaded on first use, because the transformers library takes a second to import.
     """
 
     directory: pathlib.Path
 
     @functools.cached_property
     def loaded(self) -> Any:
-        """The tokenizer itself; InputError if the files do not make one."""
-        with refusing(self.directory):
+        """The tokenizer; InputError if its files are damaged."""
+        with raising_input_errors(self.directory):
             repaired = {name: token for name, (token, plain) in self.named.items() if not plain}
             return transformers().CLIPTokenizer.from_pretrained(self.directory, **repaired)
 
     @functools.cached_property
     def named(self) -> dict[str, tuple[str, bool]]:
-        """Of the tokens in `KNOWN`, what the files call them, and whether transformers reads that as it is.
+        """The special tokens in `KNOWN` by role, and whether transformers reads the file's entry unchanged.
 
-        A file may leave them out, name null, or an object with the token's "content".
+        An entry may be absent, null, or an object with the token's "content".
         """
         entries: dict[str, Any] = {}
         for path in (self.directory / name for name in ("tokenizer_config.json", "special_tokens_map.json")):
@@ -68,7 +69,7 @@ class SavedTokenizer(FieldsAlone):
 
     @property
     def bos_token_id(self) -> int:
-        """The token that starts a sentence."""
+        """The id of the token that starts a sentence."""
         return self.loaded.bos_token_id
 
     @property
@@ -77,20 +78,20 @@ class SavedTokenizer(FieldsAlone):
         return self.loaded.backend_tokenizer
 
     def convert_ids_to_tokens(self, token_id: int) -> str:
-        """The token of an id."""
+        """Return the token of an id."""
         return self.loaded.convert_ids_to_tokens(token_id)
 
     def __call__(self, sentences: Sequence[str], **options: Any) -> Any:
-        """What the tokenizer returns for the sentences."""
+        """Return the tokenizer's output for sentences."""
         return self.loaded(sentences, **options)
 
     def save_pretrained(self, directory: str | pathlib.Path) -> None:
-        """Writes the tokenizer's files."""
+        """Write the tokenizer's files."""
         self.loaded.save_pretrained(directory)
 
     @functools.cached_property
     def digest(self) -> str:
-        """64 hexadecimal digits that change with any file of the tokenizer and the libraries that read it."""
+        """64 hexadecimal digits that change with the tokenizer's files and the libraries that read them."""
         digest = hashlib.sha256(repr([version(name) for name in ("transformers", "tokenizers")]).encode())
         for path in (self.directory / name for name in FILES):
             if path.exists():
@@ -99,29 +100,33 @@ class SavedTokenizer(FieldsAlone):
 
     @functools.cached_property
     def fast(self) -> Tokenizer | None:
-        """The tokenizer of `tokenizer.json`, without the transformers library; None without that file."""
+        """The tokenizer of `tokenizer.json`, without the transformers library; None if there is no file."""
         path = self.directory / "tokenizer.json"
-        with refusing(self.directory):
+        with raising_input_errors(self.directory):
             return Tokenizer.from_file(str(path)) if path.exists() else None
 
     def size_and_end(self) -> tuple[int, int | None]:
-        """How many tokens there are, and the one that ends a sentence; InputError if the files are broken."""
+        """Return the number of tokens, and the id of the end token.
+
+        Raises:
+          InputError: The files are damaged.
+        """
         if self.fast is None:
             return len(self.loaded), self.loaded.eos_token_id
-        with refusing(self.directory):
+        with raising_input_errors(self.directory):
             return self.fast.get_vocab_size(), self.fast.token_to_id(self.named["eos_token"][0])
 
 
 def token_name(value: Any, usual: str) -> tuple[str, bool]:
-    """A token that a file names in one of several ways, and whether transformers reads that way as it is."""
+    """Return the token of a file's entry, and whether transformers reads the entry unchanged."""
     if isinstance(value, dict):
         return str(value.get("content") or usual), value.get("__type") == "AddedToken"
     return (value, True) if isinstance(value, str) else (usual, False)
 
 
 @contextlib.contextmanager
-def refusing(directory: pathlib.Path) -> Iterator[None]:
-    """Raises InputError for whatever a tokenizer's broken files raise."""
+def raising_input_errors(directory: pathlib.Path) -> Iterator[None]:
+    """Turn any error of a tokenizer's damaged files into an InputError."""
     try:
         yield
     except Exception as error:  # the tokenizers library raises bare Exception for a broken file
@@ -130,20 +135,21 @@ def refusing(directory: pathlib.Path) -> Iterator[None]:
 
 
 def load_tokenizer(directory: pathlib.Path, vocab_size: int, end: int | None) -> tuple[SavedTokenizer, int]:
-    """The tokenizer of a checkpoint's directory, and the id of its end token, at which sentences are read.
+    """Load the tokenizer of a checkpoint, and return the id of its end token too.
 
-    Either may have a few tokens that the other lacks: vocabularies are padded, and tokens are added.
+    The tokenizer and the model may differ in a few tokens, because vocabularies are padded and tokens are
+    added.
 
     Args:
-      directory: of the checkpoint.
-      vocab_size: of the model.
-      end: the end token that the model's configuration states; None if it states none.
+      directory: The checkpoint's directory.
+      vocab_size: The size of the model's vocabulary.
+      end: The end token in the model's configuration, or None if it states none.
 
     Raises:
-      InputError: the directory holds none, one that does not load, or one that was made for another model.
+      InputError: The directory has no tokenizer, a damaged one, or one of another model.
     """
     if not any((directory / name).exists() for name in ("tokenizer.json", "vocab.json")):
-        raise InputError(f"{directory}: holds no tokenizer.json; copy the one of the model it was made from")
+        raise InputError(f"{directory}: has no tokenizer.json; copy the one of the model it was made from")
     tokenizer = SavedTokenizer(directory)
     size, own = tokenizer.size_and_end()
     unlike = end is None and size <= vocab_size * LEAST_SHARED
@@ -156,11 +162,11 @@ def load_tokenizer(directory: pathlib.Path, vocab_size: int, end: int | None) ->
 
 
 def tokenize(tokenizer: Any, sentences: Sequence[str], context_length: int, length: int = 0) -> np.ndarray:
-    """Sentences -> int32 (N, T), cut at the context length and padded.
+    """Return the token ids of N sentences, int32 (N, T), truncated to the context length and padded.
 
-    T is `length`, or else that of the longest sentence rounded up to a multiple of 16. CLIP reads a sentence
-    at its end token and attends backwards only, so the padding changes nothing. A sentence that is cut keeps
-    its end token.
+    T is `length`, or that of the longest sentence rounded up to a multiple of 16. The padding changes
+    nothing, because CLIP's output is that at the end token, which attends to earlier tokens alone. A
+    truncated sentence keeps its end token.
     """
     rows = tokenizer(list(sentences), truncation=True, max_length=context_length)["input_ids"]
     longest = max(len(row) for row in rows)
@@ -171,40 +177,44 @@ def tokenize(tokenizer: Any, sentences: Sequence[str], context_length: int, leng
     return token_ids
 
 
-def cut_sentences(tokenizer: Any, sentences: Sequence[str], context_length: int) -> list[str]:
-    """The sentences of more tokens than the context length."""
-    # Most sentences are too short whatever their words: the tokenizer is not even loaded for them.
-    long = [sentence for sentence in sentences if most_tokens(sentence) > context_length]
+def truncated_sentences(tokenizer: Any, sentences: Sequence[str], context_length: int) -> list[str]:
+    """Return the sentences of more tokens than the context length."""
+    # The tokenizer is not loaded for sentences that are short enough whatever their tokens are.
+    long = [sentence for sentence in sentences if token_bound(sentence) > context_length]
     if not long:
         return []
     rows = tokenizer(long, truncation=True, max_length=context_length + 1)["input_ids"]
     return [sentence for sentence, row in zip(long, rows, strict=True) if len(row) > context_length]
 
 
-def most_tokens(sentence: str) -> int:
-    """An upper bound of a sentence's tokens: one a byte, as it is normalised, and those of start and end."""
+def token_bound(sentence: str) -> int:
+    """Return an upper bound of a sentence's tokens: one for each byte after normalising, start and end."""
     return len(unicodedata.normalize("NFC", sentence).lower().encode("utf-8", "surrogatepass")) + 2
 
 
 def check_tokens(
     tokenizer: Any, sentences: Sequence[str], token_ids: np.ndarray, vocab_size: int, end: int, name: str
 ) -> None:
-    """Raises InputError, naming the sentence, unless the model `name` has its tokens and it has an end."""
+    """Check that a model has embeddings of all tokens, and that each sentence has an end token.
+
+    Raises:
+      InputError: They are missing; the message names the sentence and the model `name`.
+    """
     for sentence, row in zip(sentences, token_ids, strict=True):
         if row.max() >= vocab_size:
             token = tokenizer.convert_ids_to_tokens(int(row.max()))
             raise InputError(
                 f"{name}: {shortened(sentence)} has the token {token!r} of id {row.max()}, but the model has "
-                f"embeddings of {vocab_size} tokens; leave it out, or copy the model's own tokenizer"
+                f"embeddings of {vocab_size} tokens; remove it, or copy the model's own tokenizer"
             )
         if end not in row:
             raise InputError(
-                f"{name}: its tokenizer ends {shortened(sentence)} without token {end}, at which the model "
-                "reads a sentence; copy the model's own tokenizer"
+                f"{name}: its tokenizer ends {shortened(sentence)} without the model's end token {end}; "
+                "copy the model's own tokenizer"
             )
 
 
 def shortened(sentence: str, most: int = 80) -> str:
-    """A sentence in quotes on one line, without its middle where it is long."""
+    """Return a sentence in quotes on one line, without its middle if it is long."""
     half = (most - 3) // 2
     return repr(sentence if len(sentence) <= most else f"{sentence[:half]}...{sentence[-half:]}")

@@ -1,8 +1,8 @@
 """CLIP's two transformers as Flax modules (Radford et al. 2021, "Learning Transferable Visual Models").
 
-The residual stream, layer norms and softmax are float32; `dtype` is what matrix products read. Parameters
-are float32, or bfloat16 or int8 for matrices stored so by `clip_weights`. With int8, which is for inference
-alone, the products of attention read bfloat16.
+The residual stream, layer norms and softmax are float32. `dtype` is that of the inputs of matrix products.
+Parameters are float32, and matrices may be bfloat16 or int8, see `clip_weights.cast_matrices`. With int8,
+which is for inference alone, the inputs of attention's products are bfloat16.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ Intermediates = dict[str, jax.Array]
 
 
 def quick_gelu(x: jax.Array) -> jax.Array:
-    """x sigmoid(1.702 x), the approximation OpenAI's checkpoints were trained with."""
+    """Return x sigmoid(1.702 x), the approximation with which OpenAI's checkpoints were trained."""
     return x * jax.nn.sigmoid(1.702 * x)
 
 
@@ -35,12 +35,12 @@ ACTIVATIONS: dict[str, Callable[[jax.Array], jax.Array]] = {
 
 
 def layer_name(number: int) -> str:
-    """The name of a layer's parameters and of its output, counted from 1: "layer06"."""
+    """Return the name of a layer's parameters and of its output, counted from 1: "layer06"."""
     return f"layer{number:02d}"
 
 
 class Linear(nn.Module):
-    """x W + b: reads `dtype`, accumulates and returns float32."""
+    """A linear layer x W + b with inputs of `dtype`, accumulated and returned as float32."""
 
     features: int
     dtype: str
@@ -48,6 +48,7 @@ class Linear(nn.Module):
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
+        """Map (..., I) to (..., features)."""
         dtype = dtype_of(self.dtype)
         weights = self.param(
             "kernel", nn.initializers.normal(x.shape[-1] ** -0.5), (x.shape[-1], self.features)
@@ -65,20 +66,22 @@ class Linear(nn.Module):
 
 
 class Attention(nn.Module):
-    """Multi-head attention with a kernel chosen at the call."""
+    """Multi-head attention with a kernel that is given with each call."""
 
     width: int
     heads: int
     dtype: str
 
     def setup(self) -> None:
+        """Make the four projections."""
         self.query, self.key, self.value, self.out = (Linear(self.width, self.dtype) for _ in range(4))
 
     def __call__(self, x: jax.Array, attention: str | Kernel, queries: int | None = None) -> jax.Array:
-        return self.answer(attention, *self.ask(x, queries))
+        """Return the attention of the first `queries` tokens, or all: (B, T, D) -> (B, Q, D)."""
+        return self.attend(attention, *self.project(x, queries))
 
-    def ask(self, x: jax.Array, queries: int | None = None) -> tuple[jax.Array, jax.Array, jax.Array]:
-        """Tokens (B, T, D) -> queries of the first ones, keys and values, (B, H, T, D/H) each."""
+    def project(self, x: jax.Array, queries: int | None = None) -> tuple[jax.Array, jax.Array, jax.Array]:
+        """Return queries of the first tokens, and all keys and values: (B, T, D) -> (B, H, T, D/H) each."""
 
         def heads(y: jax.Array) -> jax.Array:
             y = y.astype(attention_dtype_of(self.dtype))
@@ -86,14 +89,14 @@ class Attention(nn.Module):
 
         return heads(self.query(x[:, :queries])), heads(self.key(x)), heads(self.value(x))
 
-    def answer(self, attention: str | Kernel, q: jax.Array, k: jax.Array, v: jax.Array) -> jax.Array:
-        """What the kernel makes of them, (B, Q, D)."""
+    def attend(self, attention: str | Kernel, q: jax.Array, k: jax.Array, v: jax.Array) -> jax.Array:
+        """Return the kernel's output for queries, keys and values, projected: (B, Q, D)."""
         out = kernel(attention)(q, k, v)
         return self.out(out.swapaxes(1, 2).reshape(*out.shape[:1], -1, self.width))
 
 
 class MLP(nn.Module):
-    """Two linear layers with the model's activation between them."""
+    """Two linear layers with an activation between them."""
 
     width: int
     activation: str
@@ -101,6 +104,7 @@ class MLP(nn.Module):
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
+        """Map (..., D) to (..., D)."""
         hidden = ACTIVATIONS[self.activation](Linear(self.width, self.dtype, name="up")(x))
         return Linear(x.shape[-1], self.dtype, name="down")(hidden)
 
@@ -108,8 +112,8 @@ class MLP(nn.Module):
 class Block(nn.Module):
     """A pre-norm residual attention block.
 
-    `queries=n` computes the block for the first n tokens alone, which still attend to all: the last layer of
-    an encoder that is read at its class token needs no more.
+    With `queries=n` the block is computed for the first n tokens alone, which still attend to all. The last
+    layer of an encoder needs only the class token if only this is used.
     """
 
     width: int
@@ -120,39 +124,41 @@ class Block(nn.Module):
     dtype: str
 
     def setup(self) -> None:
+        """Make the layers."""
         self.ln_1 = layer_norm(self.eps)
         self.attention = Attention(self.width, self.heads, self.dtype)
         self.ln_2 = layer_norm(self.eps)
         self.mlp = MLP(self.mlp_width, self.activation, self.dtype)
 
     def __call__(self, x: jax.Array, attention: str | Kernel, queries: int | None = None) -> jax.Array:
+        """Return the block's output: (B, T, D) -> (B, Q, D)."""
         x = x[:, :queries] + self.attention(self.ln_1(x), attention, queries)
         return x + self.mlp(self.ln_2(x))
 
     def merging(self, x: jax.Array, sizes: jax.Array, number: int) -> tuple[jax.Array, jax.Array]:
-        """The block with a number of tokens merged, and the sizes of those left; see `backbones.merging`."""
-        q, k, v = self.attention.ask(self.ln_1(x))
-        x = x + self.attention.answer(proportional(sizes), q, k, v)
+        """Return the block's output with merged tokens, and their sizes; see `backbones.merging`."""
+        q, k, v = self.attention.project(self.ln_1(x))
+        x = x + self.attention.attend(proportional(sizes), q, k, v)
         x, sizes = merge_tokens(x, k.astype(jnp.float32).mean(axis=1), sizes, number)
         return x + self.mlp(self.ln_2(x)), sizes
 
     def two_paths(
         self, x: jax.Array, attention: str | Kernel, queries: int | None = None
     ) -> tuple[jax.Array, jax.Array]:
-        """The block with CLIP's own attention, and what attention of another kernel would have added to x."""
-        q, k, v = self.attention.ask(self.ln_1(x))
-        added = self.attention.answer(attention, q, k, v)
-        x = x[:, :queries] + self.attention.answer("qk", q[:, :, :queries], k, v)
+        """Return the block's output with CLIP's own attention, and the attention output of another kernel."""
+        q, k, v = self.attention.project(self.ln_1(x))
+        added = self.attention.attend(attention, q, k, v)
+        x = x[:, :queries] + self.attention.attend("qk", q[:, :, :queries], k, v)
         return x + self.mlp(self.ln_2(x)), added
 
 
 def layer_norm(eps: float) -> nn.LayerNorm:
-    """Layer norm in float32, with the two-pass variance that torch uses."""
+    """Return a float32 layer norm with a two-pass variance, as in torch."""
     return nn.LayerNorm(epsilon=eps, dtype=jnp.float32, use_fast_variance=False)
 
 
 def blocks(config: CLIPConfig, tower: str, dtype: str) -> list[Block]:
-    """The residual blocks of one tower, named "layer01" and on."""
+    """Return the residual blocks of one tower, named "layer01" and on."""
     part = getattr(config, tower)
     return [
         Block(
@@ -169,13 +175,14 @@ def blocks(config: CLIPConfig, tower: str, dtype: str) -> list[Block]:
 
 
 class VisionTransformer(nn.Module):
-    """CLIP's ViT, in the three steps that the methods recombine: `embed`, `transform`, `project`."""
+    """CLIP's ViT in three steps that methods recombine: `embed`, `transform` and `project`."""
 
     config: CLIPConfig
     dtype: str = "float32"
     position_resize: str = "bicubic"
 
     def setup(self) -> None:
+        """Make the layers and parameters."""
         vision = self.config.vision
         self.patch_embedding = Linear(vision.width, self.dtype, use_bias=False)
         scale = nn.initializers.normal(vision.width**-0.5)
@@ -187,18 +194,18 @@ class VisionTransformer(nn.Module):
         self.projection = Linear(self.config.embed_dim, self.dtype, use_bias=False)
 
     def __call__(self, images: jax.Array) -> tuple[jax.Array, Intermediates]:
-        """uint8 (B, S, S, 3) -> embeddings (B, E), and the residual stream (B, T, D) after each layer."""
+        """Return the embeddings (B, E) of images, and the residual stream (B, T, D) after each layer."""
         hidden, intermediates = self.transform(self.embed(images))
         return self.project(hidden[:, 0]), intermediates
 
     def embed(self, images: jax.Array) -> jax.Array:
-        """uint8 (B, S, S, 3) -> class token and patches, with positions, before the first norm: (B, T, D)."""
+        """Return class token and patches with positions before the first norm: (B, S, S, 3) -> (B, T, D)."""
         patch = self.config.vision.patch_size
         mean, std = jnp.array(self.config.image_mean), jnp.array(self.config.image_std)
         pixels = (images.astype(jnp.float32) / 255 - mean) / std
         batch, height, width, _ = pixels.shape
         rows, columns = height // patch, width // patch
-        pixels = pixels[:, : rows * patch, : columns * patch]  # a convolution drops what is left over
+        pixels = pixels[:, : rows * patch, : columns * patch]  # a convolution drops incomplete patches
         pixels = pixels.reshape(batch, rows, patch, columns, patch, 3).transpose(0, 1, 3, 2, 4, 5)
         patches = self.patch_embedding(pixels.reshape(batch, rows * columns, patch * patch * 3))  # (B, P, D)
         class_token = jnp.broadcast_to(self.class_embedding, (batch, 1, patches.shape[-1]))
@@ -212,14 +219,17 @@ class VisionTransformer(nn.Module):
         dpam_layers: int = 0,
         attention: str | Kernel = "vv",
     ) -> tuple[jax.Array, Intermediates]:
-        """Embedded tokens (B, T, D) -> the last residual stream (B, T, D) and that after each layer by name.
+        """Return the last residual stream, and the stream after each layer by name.
 
-        With `class_only` the last layer is computed for the class token alone, and both end in (B, 1, D):
-        the same numbers for less work.
-
-        With `dpam_layers` a second stream leaves the first before that many last layers, and is what the
-        intermediates then hold: to it each layer adds only its attention of kernel `attention`, computed from
-        the first stream (Zhou et al. 2024, "AnomalyCLIP", section 3.3). The first stream stays CLIP's own.
+        Args:
+          tokens: Embedded tokens (B, T, D).
+          class_only: Whether to compute the last layer for the class token alone, so that its output is
+            (B, 1, D): the same numbers for less work.
+          dpam_layers: The number of last layers that feed a second stream, which starts as the first and to
+            which each layer adds its attention alone, computed from the first stream with another kernel
+            (Zhou et al. 2024, "AnomalyCLIP", section 3.3). The intermediates of these layers are the second
+            stream. The first stream is CLIP's own.
+          attention: The kernel of the second stream.
         """
         hidden, intermediates = self.ln_pre(tokens), {}
         local = None  # the second stream
@@ -235,22 +245,22 @@ class VisionTransformer(nn.Module):
         return hidden, intermediates
 
     def norm(self, hidden: jax.Array) -> jax.Array:
-        """The last layer norm, un-projected: (..., D) -> (..., D)."""
+        """Apply the last layer norm: (..., D) -> (..., D)."""
         return self.ln_post(hidden)
 
     def project(self, hidden: jax.Array) -> jax.Array:
-        """The last layer norm and projection: (..., D) -> (..., E)."""
+        """Apply the last layer norm and the projection: (..., D) -> (..., E)."""
         return self.projection(self.ln_post(hidden))
 
     def project_unnormed(self, hidden: jax.Array) -> jax.Array:
-        """The projection alone: (..., D) -> (..., E)."""
+        """Apply the projection without the layer norm: (..., D) -> (..., E)."""
         return self.projection(hidden)
 
     def encode_tokens(self, tokens: jax.Array, merge: int = 0) -> jax.Array:
-        """Embedded tokens (B, T, D), class token first, -> embeddings (B, E).
+        """Return the embeddings (B, E) of embedded tokens (B, T, D), class token first.
 
-        With `merge` so many tokens are merged in each layer, see `backbones.merging`; in the last, of which
-        only the class token is read, there is nothing to be gained by it.
+        `merge` is the number of tokens merged in each layer but the last, see `backbones.merging`. Merging
+        would save nothing in the last layer, which is computed for the class token alone.
         """
         if not merge:
             hidden, _ = self.transform(tokens, class_only=True)
@@ -262,12 +272,13 @@ class VisionTransformer(nn.Module):
 
 
 class TextTransformer(nn.Module):
-    """CLIP's causal text transformer, read at the first end token."""
+    """CLIP's causal text transformer, whose output is that at the first end token."""
 
     config: CLIPConfig
     dtype: str = "float32"
 
     def setup(self) -> None:
+        """Make the layers and parameters."""
         text = self.config.text
         self.token_embedding = self.param(
             "token_embedding", nn.initializers.normal(0.02), (text.vocab_size, text.width)
@@ -280,9 +291,10 @@ class TextTransformer(nn.Module):
         self.projection = Linear(self.config.embed_dim, self.dtype, use_bias=False)
 
     def __call__(self, token_ids: jax.Array) -> tuple[jax.Array, Intermediates]:
-        """int (N, T), T at most the context length, -> embeddings (N, E) and the stream after each layer.
+        """Return the embeddings (N, E) of token ids int (N, T), and the stream after each layer.
 
-        What follows the end token cannot reach it, so sentences may be cut to the longest of a batch.
+        T is at most the context length. Tokens after the end token do not change the output, so T may be the
+        length of the longest sentence in a batch.
         """
         end = jnp.argmax(token_ids == self.config.text.eos_token_id, axis=-1)
         return self.encode_embedded(self.token_embedding[token_ids], end)
@@ -290,10 +302,13 @@ class TextTransformer(nn.Module):
     def encode_embedded(
         self, tokens: jax.Array, end: jax.Array, deep: jax.Array | None = None
     ) -> tuple[jax.Array, Intermediates]:
-        """Embedded tokens (N, T, D), without positions, that end at `end` (N,) -> as `__call__`.
+        """Return the embeddings of embedded tokens, and the stream after each layer, as `__call__`.
 
-        `deep` (K, m, D) are learned tokens for K layers from the second on: before each, the m tokens that
-        follow the start token are replaced by its own (Zhou et al. 2024, "AnomalyCLIP", section 3.2).
+        Args:
+          tokens: (N, T, D), without positions.
+          end: (N,), the positions of the end tokens.
+          deep: (K, m, D), learned tokens that replace the m tokens after the start token before each of K
+            layers from the second on (Zhou et al. 2024, "AnomalyCLIP", section 3.2).
         """
         hidden = tokens + self.position_embedding[: tokens.shape[1]]  # (N, T, D)
         intermediates = {}
@@ -308,17 +323,18 @@ class TextTransformer(nn.Module):
 
 
 class CLIPModule(nn.Module):
-    """Both towers and the learned temperature; it exists to make and train all parameters together."""
+    """Both towers and the learned logit scale, to initialise and train all parameters together."""
 
     config: CLIPConfig
     dtype: str = "float32"
 
     def setup(self) -> None:
+        """Make both towers and the logit scale."""
         self.vision = VisionTransformer(self.config, self.dtype)
         self.text = TextTransformer(self.config, self.dtype)
         # exp(2.6592) = 1 / 0.07, the start of CLIP's training.
         self.logit_scale = self.param("logit_scale", nn.initializers.constant(2.6592), ())
 
     def __call__(self, images: jax.Array, token_ids: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
-        """Image embeddings (B, E), text embeddings (N, E), and the scale of their cosines."""
+        """Return image embeddings (B, E), text embeddings (N, E), and the scale of logits."""
         return self.vision(images)[0], self.text(token_ids)[0], jnp.exp(self.logit_scale)

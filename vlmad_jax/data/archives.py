@@ -1,4 +1,4 @@
-"""Official archives: found in a folder, extracted once beside themselves."""
+"""Official archives of data sets, which are extracted once into a folder beside them."""
 
 import lzma
 import tarfile
@@ -12,20 +12,27 @@ from tqdm import tqdm
 from vlmad_jax.errors import InputError
 from vlmad_jax.runtime.contents import digests
 
-# In an extracted folder: the digest of the archive.
+# The file in an extracted folder that holds the digest of the archive.
 EXTRACTED = ".extracted_from"
 
 
 def find_root(folder: Path, is_root: Callable[[Path], bool]) -> Path | None:
-    """`folder` itself or the first of its direct subfolders that satisfies `is_root`."""
+    """Return `folder` or the first of its direct subfolders that satisfies `is_root`, or None."""
     candidates = [folder, *sorted(path for path in folder.iterdir() if path.is_dir())]
     return next(filter(is_root, candidates), None)
 
 
 def locate_root(data_dir: Path, archive: str, is_root: Callable[[Path], bool], layout: str) -> Path:
-    """The folder of a data set, where `data_dir` is that folder, holds it, or is or holds its archive.
+    """Return the root folder of a data set, after extracting its archive if necessary.
 
-    Raises InputError when nothing of the kind is there or the archive is broken.
+    Args:
+      data_dir: The root, a folder that holds it, the archive, or a folder that holds the archive.
+      archive: The name of the archive.
+      is_root: Returns whether a folder is the root.
+      layout: A description of the root for the error message.
+
+    Raises:
+      InputError: `data_dir` holds neither the root nor the archive, or the archive cannot be extracted.
     """
     packed = data_dir if data_dir.is_file() else data_dir / archive
     root = find_root(data_dir, is_root) if data_dir.is_dir() else None
@@ -37,16 +44,19 @@ def locate_root(data_dir: Path, archive: str, is_root: Callable[[Path], bool], l
 
 
 def folder_of(archive: Path) -> Path:
-    """Where an archive is extracted to."""
+    """Return the folder into which an archive is extracted."""
     return archive.with_name(archive.name.partition(".tar")[0])
 
 
 def extract(archive: Path) -> Path:
-    """Extract a tar archive into a folder beside it, named after it, unless that folder exists; return it.
+    """Extract a tar archive into a folder of the same name beside it and return the folder.
 
-    Members that would land outside the folder are refused. The folder appears only when it is complete.
-    Raises InputError when the archive is broken, or another than the one that the folder was extracted from;
-    or there is no room or no right to write beside it.
+    Nothing is extracted if the folder exists. Otherwise it appears only once it is complete. Members outside
+    the folder are refused.
+
+    Raises:
+      InputError: The archive is damaged or has changed since it was extracted, or the folder beside it cannot
+        be written.
     """
     folder = folder_of(archive)
     if folder == archive:
@@ -69,7 +79,9 @@ def extract(archive: Path) -> Path:
     except (tarfile.TarError, lzma.LZMAError, zlib.error, EOFError) as error:
         raise InputError(f"{archive}: cannot be extracted ({error}); download it again") from None
     except OSError as error:
-        if not folder.is_dir():  # else another process was quicker
-            message = f"{archive}: cannot be extracted beside itself ({error.strerror}); extract it by hand"
-            raise InputError(f"{message} and give the folder as --data_dir") from None
+        if not folder.is_dir():  # otherwise another process has extracted it
+            message = (
+                f"{archive}: cannot be extracted into its own folder ({error.strerror}); extract it elsewhere"
+            )
+            raise InputError(f"{message} and give that folder as --data_dir") from None
     return folder

@@ -1,7 +1,7 @@
-"""The TFDS builder that all data sets share, and the index it prepares.
+"""The TFDS builder that all data sets share, and the index that it prepares.
 
-An example of the index is the path of an image and what is known of it, not the image: so TFDS needs no
-TensorFlow, preparing takes a second, and the images are decoded once, in the reading pipeline.
+An example of the index holds the path and the properties of an image, but not its pixels. Therefore TFDS
+needs no TensorFlow, preparing the index takes a second, and only the reading pipeline decodes images.
 
     builder = SampleIndex(source, root, data_dir)
     builder.download_and_prepare()
@@ -13,21 +13,30 @@ from pathlib import Path
 
 import tensorflow_datasets as tfds
 
-from vlmad_jax.data.index import FIELDS, cannot_write, digest_of, in_order, to_example, to_sample, with_marked
+from vlmad_jax.data.index import (
+    FIELDS,
+    add_marked_shares,
+    cache_error,
+    index_key,
+    sort_samples,
+    to_example,
+    to_sample,
+)
 from vlmad_jax.data.samples import Sample
 from vlmad_jax.data.source import Source
 from vlmad_jax.runtime.cache import cache_folder
-from vlmad_jax.runtime.names import shown
+from vlmad_jax.runtime.names import printable
 
 SPLITS = ("train", "test")
 
 
 class SampleIndex(tfds.core.GeneratorBasedBuilder, skip_registration=True):  # type: ignore[call-arg]
-    """A TFDS builder of the samples that `source` finds below `root`, prepared below `data_dir`.
+    """A TFDS builder of the samples that `source` finds below `root`; the index is stored below `data_dir`.
 
-    Splits "train" and "test", of which an empty one is absent; the order is that of `source.scan`; every
-    feature is a text, the bytes of names as they are on disk; `masks` has a zero byte between paths and is
-    empty where there are none, and so is `marked`. `download_and_prepare` raises what `source.scan` raises.
+    The splits are "train" and "test"; an empty split is absent. The order is that of `source.scan`. Every
+    feature is text, and names are the bytes on disk. The feature `masks` holds paths separated by zero bytes.
+    `masks` and `marked` are empty if there are no masks. `download_and_prepare` raises the errors of
+    `source.scan`.
     """
 
     VERSION = tfds.core.Version("1.0.0")
@@ -43,7 +52,7 @@ class SampleIndex(tfds.core.GeneratorBasedBuilder, skip_registration=True):  # t
     def _info(self) -> tfds.core.DatasetInfo:
         return tfds.core.DatasetInfo(
             builder=self,
-            description=f"The samples of {self.source.name} in {shown(str(self.root))}",
+            description=f"The samples of {self.source.name} in {printable(str(self.root))}",
             features=tfds.features.FeaturesDict({field: tfds.features.Text() for field in FIELDS}),
             homepage=self.source.homepage,
             citation=self.source.citation,
@@ -51,7 +60,7 @@ class SampleIndex(tfds.core.GeneratorBasedBuilder, skip_registration=True):  # t
         )
 
     def _split_generators(self, dl_manager):
-        samples = with_marked(self.source.scan(self.root))
+        samples = add_marked_shares(self.source.scan(self.root))
         chosen = {split: [s for s in samples if s.split == split] for split in SPLITS}
         return {split: self._generate_examples(part) for split, part in chosen.items() if part}
 
@@ -60,26 +69,30 @@ class SampleIndex(tfds.core.GeneratorBasedBuilder, skip_registration=True):  # t
             yield number, to_example(sample)
 
     def _log_download_bytes(self) -> None:
-        """Print nothing: nothing is downloaded."""
+        """Print nothing, because nothing is downloaded."""
 
     def _log_download_done(self) -> None:
-        """Print nothing: the index is a detail of reading."""
+        """Print nothing, because users need not know about the index."""
 
 
 def make_builder(source: Source, data_dir: Path | None) -> SampleIndex:
-    """The builder of a data set, its index kept in the cache.
+    """Return the builder of a data set, whose index is stored in the cache.
 
-    The place depends on the name of every file of the data set and on all that changes when it is written,
-    replaced or renamed: the index is then prepared anew. Raises what `source.locate` raises.
+    The folder of the index depends on the path and the signature of every file of the data set, so a changed
+    file leads to a new index.
+
+    Raises:
+      InputError: From `source.locate`.
     """
     root = source.locate(data_dir)
-    return SampleIndex(source, root, cache_folder() / "index" / digest_of(root))
+    return SampleIndex(source, root, cache_folder() / "index" / index_key(root))
 
 
 def read_samples(builder: SampleIndex) -> list[Sample]:
-    """Prepare the index unless it is there, and read it: by category, train before test, in scanned order.
+    """Read the index, after preparing it if necessary, and return the samples in the order of `sort_samples`.
 
-    Raises what `source.scan` raises, and InputError when the cache cannot be written.
+    Raises:
+      InputError: From `source.scan`, or if the cache cannot be written.
     """
     tfds.disable_progress_bar()
     if not builder.data_path.exists():
@@ -87,16 +100,16 @@ def read_samples(builder: SampleIndex) -> list[Sample]:
     samples = [
         to_sample(example) for split in builder.info.splits for example in builder.as_data_source(split)
     ]
-    return in_order(samples)
+    return sort_samples(samples)
 
 
 def _prepare(builder: SampleIndex) -> SampleIndex:
-    """TFDS prepares in a folder of its own and renames it, so that an interrupted run leaves no index."""
+    """Prepare the index. TFDS renames a temporary folder, so an interrupted run leaves no index."""
     try:
-        with tempfile.TemporaryDirectory() as downloads:  # stays empty; TFDS wants one
+        with tempfile.TemporaryDirectory() as downloads:  # TFDS requires a folder, which stays empty
             builder.download_and_prepare(download_dir=downloads)
     except OSError as error:
-        if not builder.data_path.exists():  # else another process was quicker
-            raise cannot_write(error) from None
+        if not builder.data_path.exists():  # otherwise another process has prepared it
+            raise cache_error(error) from None
         return SampleIndex(builder.source, builder.root, builder.index)
     return builder

@@ -1,116 +1,119 @@
-"""Reading images as a person would see them, and masks as 0 and 1."""
+"""Reading images of any raster format as RGB."""
 
 import contextlib
 import io
 import os
 import stat
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageOps
 
-from vlmad_jax.data.mask_values import is_lossy, marked
 from vlmad_jax.errors import InputError
 
-# Formats that Pillow lists but that are no images of pixels, or that it only opens with outside help.
+# Formats that Pillow lists but that are not raster images, or that need external programs.
 _NOT_RASTER = {"BUFR", "EPS", "GRIB", "HDF5", "MPEG", "PDF", "WMF"}
 _ORIENTATION = 0x0112  # the EXIF tag; 5 to 8 swap width and height
-# Formats whose files may hold several images of equal rank. Others hold one in several sizes, its layers, or,
-# as telephones write into a JPEG, small copies of it.
+# Formats whose files may hold several independent images. Files of other formats hold several sizes or layers
+# of one image, or small copies of it, as in the JPEG files of telephones.
 _PAGED = {"AVIF", "DCX", "FLI", "GIF", "PNG", "TIFF", "WEBP"}
-_KIND_OF_PAGE = 254  # the TIFF tag NewSubfileType: bit 0 is a smaller copy, bit 2 a mask of another page
-_DEPTHS = (255, 4095, 65535)  # the largest value of 8, 12 and 16 bits
-# An image of more pixels is refused by its header: decoded it would take more than 0.8 GB, 1 GB for some.
+_KIND_OF_PAGE = 254  # the TIFF tag NewSubfileType: bit 0 marks a smaller copy, bit 2 a mask of another page
+_DEPTHS = (255, 4095, 65535)  # the largest values of 8, 12 and 16 bits
+# An image with more pixels is refused before it is decoded, because it would take about 1 GB of memory.
 LARGEST_IMAGE = 200_000_000
 _OPENING = threading.Lock()
 
 
 @cache
 def image_suffixes() -> frozenset[str]:
-    """The lower-case suffixes, with their dot, of the raster formats that Pillow opens."""
+    """Return the suffixes of the raster formats that Pillow opens, in lower case with their dot."""
     suffixes = Image.registered_extensions().items()
     return frozenset(suffix for suffix, kind in suffixes if kind in Image.OPEN and kind not in _NOT_RASTER)
 
 
 @cache
 def _formats() -> tuple[str, ...]:
-    """Pillow's names of the raster formats, so that no other is opened, whatever a file is called."""
+    """Return Pillow's names of the raster formats. Other formats are refused, whatever a file is called."""
     Image.init()
     return tuple(kind for kind in Image.ID if kind not in _NOT_RASTER)
 
 
 def is_image(path: Path) -> bool:
-    """Whether the name is that of an image; hidden files are none."""
+    """Return whether a file has the suffix of an image and is not hidden."""
     return path.suffix.lower() in image_suffixes() and not path.name.startswith(".")
 
 
 class SeveralImages(InputError):
-    """A file holds several images where one was asked for."""
+    """A file holds several images, but one was expected."""
 
 
 def open_image(path: str | Path) -> Image.Image:
-    """Read an image, of any mode that Pillow decodes, as RGB with 8 bits.
+    """Read an image of any mode that Pillow decodes as RGB with 8 bits.
 
-    Its EXIF rotation is applied; what is transparent lies over white; grey, palette and CMYK images are
-    converted. More than 8 bits are scaled by the range of 8, 12 or 16 bits, whichever is the smallest to
-    hold the largest value (cameras of 12 bits write files of 16); floats within 0..1 by that range;
-    everything else from its smallest to its largest value.
+    The EXIF rotation is applied, transparent pixels are blended with white, and grey, palette and CMYK images
+    are converted. Integers of more than 8 bits are scaled from the smallest range of 8, 12 or 16 bits that
+    holds the largest value, because 12-bit cameras write 16-bit files. Floats in 0..1 are scaled from 0..1,
+    and other values from their smallest and largest value.
 
     Raises:
-      SeveralImages: the file holds more than one, see `read_pages`.
-      InputError: the file is missing, does not decode, or has more than `LARGEST_IMAGE` pixels.
+      SeveralImages: The file holds several images, see `read_pages`.
+      InputError: The file is missing, does not decode, or has more than `LARGEST_IMAGE` pixels.
     """
-    with _opened(path, "image") as file:
+    with opened_file(path, "image") as file:
         return _only(file, path)
 
 
 def decode_image(content: bytes, name: str) -> Image.Image:
-    """The bytes of a file as `open_image` reads it; errors call it by `name`."""
+    """Decode the bytes of a file as `open_image` does. Error messages contain `name`."""
     with _explained(name, "image"), _header(io.BytesIO(content), name) as file:
         return _only(file, name)
 
 
 def read_pages(path: str | Path) -> Iterator[Image.Image]:
-    """Every image in a file, each as `open_image` reads one.
+    """Yield every image in a file, each as `open_image` reads one.
 
-    Pages of a TIFF that are smaller copies or masks of others are passed over. Raises InputError as
-    `open_image` does, but for files of several images.
+    Pages of a TIFF that are smaller copies or masks of other pages are skipped.
+
+    Raises:
+      InputError: The file is missing, does not decode, or a page has more than `LARGEST_IMAGE` pixels.
     """
-    with _opened(path, "image") as file:
-        for number in _pages(file):
+    with opened_file(path, "image") as file:
+        for number in page_numbers(file):
             file.seek(number)
             _check_size(path, file)
             yield _as_rgb(ImageOps.exif_transpose(file))
 
 
 def page_sizes(path: str | Path) -> list[tuple[int, int]]:
-    """Width and height of every image in a file, see `read_pages`, as a person sees it, from headers alone.
+    """Return the displayed (width, height) of every image in a file, see `read_pages`, from the headers.
 
-    Raises InputError when the file is missing or a header does not decode.
+    Raises:
+      InputError: The file is missing, or a header does not decode.
     """
     sizes = []
-    with _opened(path, "image") as file:
-        for number in _pages(file):
+    with opened_file(path, "image") as file:
+        for number in page_numbers(file):
             file.seek(number)
-            sizes.append(_size_as_shown(file))
+            sizes.append(_displayed_size(file))
     return sizes
 
 
 def to_rgb(image: Image.Image) -> Image.Image:
-    """An image that is open already, as `open_image` reads it from a file.
+    """Convert an open image as `open_image` does.
 
-    Raises InputError when it does not decode, or has too many pixels.
+    Raises:
+      InputError: The image does not decode, or has more than `LARGEST_IMAGE` pixels.
     """
     with _explained("the image", "image"):
         _check_size("the image", image)
         return _as_rgb(ImageOps.exif_transpose(image))
 
 
-def _pages(file: Image.Image) -> list[int]:
-    """The numbers of the images of equal rank in a file that is open."""
+def page_numbers(file: Image.Image) -> list[int]:
+    """Return the numbers of the independent images in an open file."""
     count = getattr(file, "n_frames", 1) if file.format in _PAGED else 1
     if count == 1 or file.format != "TIFF":
         return list(range(count))
@@ -123,10 +126,10 @@ def _pages(file: Image.Image) -> list[int]:
 
 
 def _only(file: Image.Image, name: str | Path) -> Image.Image:
-    pages = _pages(file)
+    pages = page_numbers(file)
     if len(pages) > 1:
         raise SeveralImages(
-            f"{name}: holds {len(pages)} images where one is read; save each as a file of its own"
+            f"{name}: holds {len(pages)} images, but one is read; save each image in its own file"
         )
     if pages != [file.tell()]:
         file.seek(pages[0])
@@ -146,9 +149,14 @@ def _as_rgb(image: Image.Image) -> Image.Image:
 
 
 def read_image(path: str | Path, size: int | None = None) -> np.ndarray:
-    """Read an image as uint8 (height, width, 3), or resized to (size, size, 3) as detectors take it.
+    """Read an image as uint8 (height, width, 3), or resized to (size, size, 3) for a detector.
 
-    `~` is the home folder. Raises InputError for what `open_image` raises, and a size below 1.
+    Args:
+      path: The file; `~` is the home folder.
+      size: The side of the resized image in pixels; None keeps the original size.
+
+    Raises:
+      InputError: From `open_image`, or if the size is below 1.
     """
     if size is not None and size < 1:
         raise InputError(f"size {size}: give a side of 1 pixel or more")
@@ -156,79 +164,32 @@ def read_image(path: str | Path, size: int | None = None) -> np.ndarray:
     return np.array(image) if size is None else np.array(resize_image(image, size))
 
 
-def read_mask(path: str | Path) -> np.ndarray:
-    """Read a mask as uint8 (height, width): 1 where it is above 0, else 0; see `mask_values`.
+def displayed_size(path: str | Path) -> tuple[int, int]:
+    """Return the (width, height) of an image after its EXIF rotation, from its header.
 
-    Several pages of a file are masks of one image, of which the union is taken.
-
-    Raises InputError when the file is missing or does not decode, or its pages differ in size.
+    Raises:
+      InputError: The file is missing, or its header does not decode.
     """
-    with _opened(path, "mask") as file:
-        lossy, first, *others = is_lossy(file), *_pages(file)
-        file.seek(first)
-        mask = marked(ImageOps.exif_transpose(file), lossy)
-        for number in others:
-            file.seek(number)
-            page = marked(ImageOps.exif_transpose(file), lossy)
-            if page.shape != mask.shape:
-                raise InputError(f"{path}: the pages of this mask differ in size; save one mask a file")
-            mask = mask | page
-    return mask.astype(np.uint8)
+    with opened_file(path, "image") as file:
+        return _displayed_size(file)
 
 
-def read_masks(paths: Sequence[str | Path]) -> np.ndarray:
-    """The union of one or more masks of an image, uint8 (height, width), 0 or 1.
-
-    Raises InputError for what `read_mask` raises, and for masks of different sizes.
-    """
-    union = read_mask(paths[0])
-    for path in paths[1:]:
-        mask = read_mask(path)
-        if mask.shape != union.shape:
-            sizes = " and ".join(f"{width} x {height}" for height, width in (union.shape, mask.shape))
-            raise InputError(f"{path}: this mask and {paths[0]} are {sizes}; draw both at the image's size")
-        union |= mask
-    return union
-
-
-def shown_size(path: str | Path) -> tuple[int, int]:
-    """Width and height as a person sees the image (EXIF rotation applied), from its header alone.
-
-    Raises InputError when the file is missing or its header does not decode.
-    """
-    with _opened(path, "image") as file:
-        return _size_as_shown(file)
-
-
-def _size_as_shown(file: Image.Image) -> tuple[int, int]:
+def _displayed_size(file: Image.Image) -> tuple[int, int]:
     width, height = file.size
     return (height, width) if file.getexif().get(_ORIENTATION, 1) >= 5 else (width, height)
 
 
 def resize_image(image: Image.Image, size: int | tuple[int, int]) -> np.ndarray:
-    """Bicubic, antialiased, straight to the square, uint8 (S, S, 3), or to so many (rows, columns).
+    """Resize an image to a square uint8 (S, S, 3), or to (rows, columns), by antialiased bicubic sampling.
 
-    The same as torchvision's `Resize((S, S), BICUBIC)` on a PIL image, which calls this PIL function.
+    This equals torchvision's `Resize((S, S), BICUBIC)` on a PIL image, which calls the same function.
     """
     rows, columns = (size, size) if isinstance(size, int) else size
     return np.asarray(image.resize((columns, rows), Image.Resampling.BICUBIC))
 
 
-def resize_mask(mask: np.ndarray, size: int) -> np.ndarray:
-    """Nearest-neighbour resizing of a mask of 0 and 1 to uint8 (S, S); a defect never vanishes."""
-    small = np.array(Image.fromarray(mask).resize((size, size), Image.Resampling.NEAREST))
-    if mask.any() and not small.any():
-        # A defect thinner than the sampling step can fall between the samples. An empty mask would turn a
-        # defective image into a good one for the pixel metrics, so the pixel nearest to its centre stays.
-        rows, columns = np.nonzero(mask)
-        row = int((rows.mean() + 0.5) * size / mask.shape[0])
-        column = int((columns.mean() + 0.5) * size / mask.shape[1])
-        small[row, column] = 1
-    return small
-
-
 def _to_8_bits(values: np.ndarray) -> np.ndarray:
-    """Scale integers of more than 8 bits, or floats, to uint8 of the same shape; see `open_image`."""
+    """Scale integers of more than 8 bits, or floats, to uint8 of the same shape, see `open_image`."""
     known = np.isfinite(values)
     if not known.any():
         return np.zeros(values.shape, np.uint8)
@@ -242,11 +203,11 @@ def _to_8_bits(values: np.ndarray) -> np.ndarray:
 
 
 @contextlib.contextmanager
-def _opened(path: str | Path, what: str) -> Iterator[Image.Image]:
-    """The file with its header read; what goes wrong then or in the block is told as an InputError."""
+def opened_file(path: str | Path, what: str) -> Iterator[Image.Image]:
+    """Open a file and read its header. Errors here and inside the block become an InputError."""
     with _explained(path, what):
-        if not stat.S_ISREG(os.stat(path).st_mode):  # reading from a pipe would wait for ever
-            raise InputError(f"{path}: is no file; give a {what}")
+        if not stat.S_ISREG(os.stat(path).st_mode):  # reading from a pipe would block forever
+            raise InputError(f"{path}: is no file; give the {what} as a file")
         with _header(path, path) as file:
             yield file
 
@@ -254,7 +215,7 @@ def _opened(path: str | Path, what: str) -> Iterator[Image.Image]:
 @contextlib.contextmanager
 def _header(source: str | Path | io.BytesIO, name: str | Path) -> Iterator[Image.Image]:
     with _OPENING:
-        # Pillow's own limit has two stages, one of them a warning; ours is checked right below.
+        # Pillow's own limit first warns; it is turned off, and our limit is checked below.
         limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
         try:
             file = Image.open(source, formats=_formats())
@@ -273,7 +234,7 @@ def _explained(path: str | Path, what: str) -> Iterator[None]:
         raise
     except FileNotFoundError:
         raise InputError(f"{path}: no such {what}") from None
-    except Exception as error:  # decoders raise whatever a broken file makes them stumble over
+    except Exception as error:  # decoders raise errors of any type for damaged files
         reason = " ".join(str(error).split()).replace(str(path), "the file") or type(error).__name__
         raise InputError(f"{path}: does not decode ({reason}); replace the file or remove it") from None
 

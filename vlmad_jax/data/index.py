@@ -1,7 +1,7 @@
-"""What the index of a data set holds, and the index as a plain file, where TFDS cannot write one.
+"""The examples of a data set's index, and the index as a plain file where TFDS cannot write one.
 
-TFDS keeps examples in files of the package array_record, which Windows lacks. There the index is a file of
-JSON lines, in the same place and as long-lived.
+TFDS stores examples with the package array_record, which is not available on Windows. There the index is a
+file of JSON lines in the same folder of the cache.
 """
 
 import dataclasses
@@ -15,68 +15,69 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from vlmad_jax.data.images import read_masks
+from vlmad_jax.data.masks import read_masks
 from vlmad_jax.data.samples import Sample
 from vlmad_jax.data.source import Source
 from vlmad_jax.errors import InputError
 from vlmad_jax.runtime.cache import cache_folder, cache_key
 from vlmad_jax.runtime.contents import signature
-from vlmad_jax.runtime.files import leads_up, walk, write_atomically
+from vlmad_jax.runtime.files import ancestors_of, walk, write_atomically
 
 FIELDS = ("path", "category", "split", "defect", "masks", "marked")
-BETWEEN = "\0"  # masks of one sample: no path has it in it
+SEPARATOR = "\0"  # between the masks of one sample; no path contains it
 
 
 def has_array_record() -> bool:
-    """Whether TFDS can write an index here."""
+    """Return whether TFDS can write an index on this machine."""
     try:
         return importlib.util.find_spec("array_record") is not None
-    except ValueError:  # it is in sys.modules, but not from a file
+    except ValueError:  # the module is in sys.modules, but without a file
         return False
 
 
-def plain_samples(source: Source, root: Path) -> list[Sample]:
-    """The samples below `root`, from the file of JSON lines that holds them, which is made at the first call.
+def read_plain_index(source: Source, root: Path) -> list[Sample]:
+    """Read the samples below `root` from a file of JSON lines, which the first call writes.
 
-    Raises what `source.scan` raises, and InputError when the cache cannot be written.
+    Raises:
+      InputError: From `source.scan`, or if the cache cannot be written.
     """
-    path = cache_folder() / "index" / digest_of(root) / f"{source.name}.jsonl"
+    path = cache_folder() / "index" / index_key(root) / f"{source.name}.jsonl"
     if not path.exists():
-        samples = with_marked(source.scan(root))
+        samples = add_marked_shares(source.scan(root))
         lines = (json.dumps(list(map(os.fsdecode, to_example(sample).values()))) for sample in samples)
         try:
             write_atomically(path, "".join(f"{line}\n" for line in lines))
         except (OSError, InputError) as error:
-            raise cannot_write(error) from None
+            raise cache_error(error) from None
     rows = map(json.loads, path.read_text(encoding="utf-8").splitlines())
-    return in_order([to_sample(dict(zip(FIELDS, map(os.fsencode, row), strict=True))) for row in rows])
+    return sort_samples([to_sample(dict(zip(FIELDS, map(os.fsencode, row), strict=True))) for row in rows])
 
 
-def cannot_write(error: Exception) -> InputError:
-    """What to raise where the cache cannot be written."""
+def cache_error(error: Exception) -> InputError:
+    """Return the error to raise if the cache cannot be written."""
     reason = getattr(error, "strerror", None) or error
     return InputError(
         f"{cache_folder()}: cannot be written ({reason}); set VLMAD_JAX_CACHE to another folder"
     )
 
 
-def in_order(samples: Sequence[Sample]) -> list[Sample]:
-    """By category, train before test, in the order that is given."""
+def sort_samples(samples: Sequence[Sample]) -> list[Sample]:
+    """Sort samples by category, then train before test, and otherwise keep their order."""
     return sorted(samples, key=lambda sample: (sample.category, sample.split == "test"))
 
 
-def with_marked(samples: Sequence[Sample]) -> list[Sample]:
-    """The samples with the share that their masks mark, which is read in threads."""
-    drawn = [sample for sample in samples if sample.masks]
+def add_marked_shares(samples: Sequence[Sample]) -> list[Sample]:
+    """Return the samples with the share of pixels that their masks mark. Masks are read in threads."""
+    with_masks = [sample for sample in samples if sample.masks]
     with ThreadPoolExecutor(os.cpu_count()) as threads:
-        shares = threads.map(_marked, drawn)
-        with tqdm(shares, "reading masks", len(drawn), leave=False, delay=2, disable=None) as bar:
-            found = {sample.path: share for sample, share in zip(drawn, bar, strict=True)}
+        shares = threads.map(_marked_share, with_masks)
+        with tqdm(shares, "reading masks", len(with_masks), leave=False, delay=2, disable=None) as bar:
+            found = {sample.path: share for sample, share in zip(with_masks, bar, strict=True)}
     return [dataclasses.replace(sample, marked=found.get(sample.path)) for sample in samples]
 
 
-def _marked(sample: Sample) -> float | None:
-    """The share that is marked; None of masks that do not decode, which whoever reads them tells."""
+def _marked_share(sample: Sample) -> float | None:
+    """Return the share of marked pixels, or None if a mask does not decode; its reader reports the error."""
     try:
         mask = read_masks(sample.masks)
     except InputError:
@@ -85,23 +86,23 @@ def _marked(sample: Sample) -> float | None:
 
 
 def to_example(sample: Sample) -> dict[str, bytes]:
-    """A sample as the index holds it."""
+    """Return a sample as an example of the index."""
     marked = "" if sample.marked is None else repr(sample.marked)
-    texts = vars(sample) | {"masks": BETWEEN.join(sample.masks), "marked": marked}
+    texts = vars(sample) | {"masks": SEPARATOR.join(sample.masks), "marked": marked}
     return {field: os.fsencode(texts[field]) for field in FIELDS}
 
 
 def to_sample(example: dict[str, bytes]) -> Sample:
-    """The sample of an example."""
+    """Return the sample of an example of the index."""
     path, category, split, defect, masks, marked = (os.fsdecode(example[field]) for field in FIELDS)
-    paths = tuple(masks.split(BETWEEN)) if masks else ()
+    paths = tuple(masks.split(SEPARATOR)) if masks else ()
     return Sample(path, category, split, defect, paths, float(marked) if marked else None)
 
 
-def digest_of(root: Path) -> str:
-    """16 hexadecimal digits of the path of `root`, the signatures of the files below it, and the versions."""
+def index_key(root: Path) -> str:
+    """Return a cache key for the path of `root`, the signatures of the files below it, and the versions."""
     parts = [os.fsencode(root)]
-    for folder, names in walk(root, closed=leads_up(root)):
+    for folder, names in walk(root, skip=ancestors_of(root)):
         for path in (os.path.join(folder, name) for name in names or ()):
             parts.append(os.fsencode(path) + f"\0{signature(path)}\n".encode())
     return cache_key(*parts)

@@ -1,4 +1,4 @@
-"""Reading images in batches of one shape with grain; decoding and resizing run in its workers."""
+"""Reading images in batches of one shape with grain, whose workers decode and resize them."""
 
 import contextlib
 import functools
@@ -10,33 +10,28 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from vlmad_jax.data.images import (
-    SeveralImages,
-    open_image,
-    read_masks,
-    resize_image,
-    resize_mask,
-)
-from vlmad_jax.data.prefetch import closed_at_exit, prefetch
+from vlmad_jax.data.images import SeveralImages, open_image, resize_image
+from vlmad_jax.data.masks import read_masks, resize_mask
+from vlmad_jax.data.prefetch import close_at_exit, prefetch
 from vlmad_jax.data.samples import Sample
 from vlmad_jax.data.workers import stream
 from vlmad_jax.errors import InputError
-from vlmad_jax.runtime.contents import UNKNOWN, Seen, Signature, seen, signature
+from vlmad_jax.runtime.contents import UNKNOWN, FileDigest, Signature, digest_if_unchanged, signature
 
-__all__ = ["Batch", "ReadImage", "batches", "prefetch", "read_batches", "why_unreadable"]
+__all__ = ["Batch", "ReadImage", "batches", "prefetch", "read_batches", "read_error"]
 
-_REASON = "S400"  # bytes kept of a reason, so that reasons can be stacked
+_ERROR_TYPE = "S400"  # error messages have a fixed number of bytes, so that they can be stacked
 
 
 @dataclass(frozen=True)
 class Batch:
-    """Images of one group, padded to one shape.
+    """Images of one group, padded to a fixed shape.
 
-    A padding row, like an image that does not decode, has zeros for an image and `readable` False.
+    Padding rows and images that do not decode are zeros, and `readable` is False.
     """
 
     image: np.ndarray  # uint8 (B, S, S, 3)
-    mask: np.ndarray  # uint8 (B, S, S), 0 or 1; zeros where there is no mask or none was wanted
+    mask: np.ndarray  # uint8 (B, S, S), 0 or 1; zeros if there is no mask or masks are not read
     index: np.ndarray  # int32 (B,), the position in the group, -1 for padding
     readable: np.ndarray  # bool (B,)
     group: int  # the position of the group
@@ -44,7 +39,7 @@ class Batch:
 
 @dataclass(frozen=True)
 class Row:
-    """One row of a batch before it is read; `sample` is None for padding."""
+    """A row of a batch before it is read; `sample` is None for padding."""
 
     sample: Sample | None
     index: int
@@ -53,12 +48,13 @@ class Row:
 
 @dataclass(frozen=True)
 class ReadRow:
-    """Decode and resize one row; what grain runs in its threads and worker processes."""
+    """The function that decodes and resizes one row in grain's threads or worker processes."""
 
     size: int
     with_masks: bool
 
     def __call__(self, row: Row) -> dict[str, Any]:
+        """Return one row of the arrays of a batch."""
         image = np.zeros((self.size, self.size, 3), np.uint8)
         mask = np.zeros((self.size, self.size), np.uint8)
         readable = row.sample is not None
@@ -81,25 +77,31 @@ class ReadRow:
 
 @dataclass(frozen=True)
 class ReadImage:
-    """Decode and resize one image, by its path, to `shape`, rows and columns.
+    """The function that decodes an image, given by its path, and resizes it to `shape` (rows, columns).
 
-    "image" uint8 (*shape, 3); "size" (height, width) of the image; "milliseconds" that it took; "error", why
-    it does not decode, UTF-8, empty if it does (the pixels are zeros else); "several", whether the file holds
-    several images, and none of them was read; "digest" and "signature" of the file, see `contents.Seen`.
+    It returns a row with these entries:
+
+    - "image": the pixels, uint8 (*shape, 3); zeros if there is an error;
+    - "size": the (height, width) of the original image;
+    - "milliseconds": the time it took;
+    - "error": why the image cannot be read, UTF-8; empty if it can;
+    - "several": whether the file holds several images, of which none was read;
+    - "digest" and "signature" of the file, see `contents.FileDigest`.
     """
 
     shape: tuple[int, int]
 
     def __call__(self, path: str) -> dict[str, Any]:
+        """Return the row of an image."""
         before = signature(path)
         row = self.read(path, functools.partial(open_image, path))
-        return row if row["error"] else row | _seen_fields(seen(path, before))
+        return row if row["error"] else row | _digest_fields(digest_if_unchanged(path, before))
 
-    def read(self, path: str, opened: Callable[[], Image.Image]) -> dict[str, Any]:
-        """The image that `opened` gives; what else than InputError it raises is raised."""
+    def read(self, path: str, open_it: Callable[[], Image.Image]) -> dict[str, Any]:
+        """Return the row of the image that `open_it` returns; its InputError becomes the row's error."""
         began = time.perf_counter()
         try:
-            image = opened()
+            image = open_it()
         except InputError as reason:
             failed = self.failed(str(reason).removeprefix(f"{path}: "))
             return failed | {"several": np.bool_(isinstance(reason, SeveralImages))}
@@ -107,13 +109,13 @@ class ReadImage:
         return _image_row(pixels, size, 1000 * (time.perf_counter() - began), "")
 
     def failed(self, error: str) -> dict[str, Any]:
-        """The row of an image that cannot be read."""
+        """Return the row of an image that cannot be read."""
         return _image_row(np.zeros((*self.shape, 3), np.uint8), (0, 0), 0, error)
 
     def each(self, path: str, images: Iterator[Image.Image]) -> Iterator[dict[str, Any]]:
-        """The rows of images that all come from one file; one that does not decode is the last."""
+        """Yield the rows of the images of one file, up to the first that does not decode."""
         before = signature(path)
-        file = _seen_fields(seen(path, before))
+        file = _digest_fields(digest_if_unchanged(path, before))
         with contextlib.suppress(StopIteration):
             while True:
                 yield self.read(path, functools.partial(next, images)) | file
@@ -124,59 +126,65 @@ def _image_row(pixels: np.ndarray, size: tuple[int, int], milliseconds: float, e
         "image": pixels,
         "size": np.array(size, np.int32),
         "milliseconds": np.float32(milliseconds),
-        "error": np.array(error.encode("utf-8", "backslashreplace"), _REASON),
+        "error": np.array(error.encode("utf-8", "backslashreplace"), _ERROR_TYPE),
         "several": np.bool_(False),
-        **_seen_fields(UNKNOWN),
+        **_digest_fields(UNKNOWN),
     }
 
 
-def _seen_fields(file: Seen) -> dict[str, Any]:
+def _digest_fields(file: FileDigest) -> dict[str, Any]:
     numbers = file.signature or (0,) * len(Signature._fields)
     return {"digest": np.array(file.digest.encode(), "S32"), "signature": np.array(numbers, np.uint64)}
 
 
-def seen_in(row: Mapping[str, Any]) -> Seen:
-    """What `ReadImage` saw of the file."""
+def file_digest_of(row: Mapping[str, Any]) -> FileDigest:
+    """Return the digest and the signature of the file of a row that `ReadImage` returned."""
     digest = bytes(row["digest"]).decode()
-    return Seen(digest, Signature(*map(int, row["signature"]))) if digest else UNKNOWN
+    return FileDigest(digest, Signature(*map(int, row["signature"]))) if digest else UNKNOWN
 
 
 def batches(
     groups: Sequence[Sequence[Sample]], size: int, batch_size: int, workers: int, with_masks: bool
 ) -> Iterator[Batch]:
-    """Read the samples of all groups in order, resized to (size, size), in batches of `batch_size`.
+    """Read the samples of all groups in order as batches.
 
-    Each group (a category, say) fills whole batches, its last one padded, so that every batch has one shape
-    and one group; an empty group has no batch. All groups are one pipeline: workers start once. `workers`
-    is the number of processes that decode; 0 decodes in threads of this process. A script that asks for
-    processes needs `if __name__ == "__main__":`, as with all multiprocessing. Closing the iterator ends
-    them. Images that do not decode are marked, and `why_unreadable` tells the reason; moving batches to
-    the device is left to `prefetch`.
+    Every batch has the same shape and one group (for example a category): the last batch of a group is
+    padded. An empty group has no batch. All groups share one pipeline, so workers start once, and closing the
+    iterator ends them. `read_error` returns why an image is not readable. `prefetch` can move batches to the
+    device.
+
+    Args:
+      groups: The samples of each group.
+      size: The side of the resized images in pixels.
+      batch_size: The number of rows of a batch.
+      workers: The number of processes that decode images; 0 decodes in threads of this process. As always
+        with multiprocessing, a script that uses processes needs `if __name__ == "__main__":`.
+      with_masks: Whether to read masks.
     """
     rows = [row for number, group in enumerate(groups) for row in _padded(group, number, batch_size)]
-    return closed_at_exit(_batches(read_batches(rows, ReadRow(size, with_masks), batch_size, workers)))
+    return close_at_exit(_batches(read_batches(rows, ReadRow(size, with_masks), batch_size, workers)))
 
 
 def read_batches(
     rows: Sequence[Any], read: Callable[[Any], dict[str, Any]], batch_size: int, workers: int
 ) -> Generator[dict[str, np.ndarray], None, None]:
-    """`read` of each row, in order, stacked by name, `batch_size` at a time; the last batch may be shorter.
+    """Yield the results of `read` for the rows in order, stacked by name; the last batch may be shorter.
 
-    `workers` and closing are as `batches` says.
+    `workers` and closing work as in `batches`.
     """
-    import grain  # imports JAX; and what it does at exit has to come after what `closed_at_exit` does
+    import grain  # imports JAX; its exit handlers must run after those of `close_at_exit`
 
     if not rows:
-        return _none()
+        return _no_batches()
     return stream(grain.MapDataset.source(rows).map(read).batch(batch_size), workers)
 
 
-def _none() -> Generator[dict[str, np.ndarray], None, None]:
+def _no_batches() -> Generator[dict[str, np.ndarray], None, None]:
     yield from ()
 
 
-def why_unreadable(sample: Sample, with_masks: bool) -> str | None:
-    """The one line that says why an image, or its mask, does not decode; None if both do."""
+def read_error(sample: Sample, with_masks: bool) -> str | None:
+    """Return a line that says why an image or its mask cannot be read, or None if both can."""
     try:
         open_image(sample.path)
         if with_masks and sample.label and sample.masks:

@@ -1,4 +1,4 @@
-"""Keeping a few items ahead of who consumes them, in a thread."""
+"""Computing a few items ahead of their consumer in a thread."""
 
 import atexit
 import queue
@@ -14,15 +14,15 @@ Result = TypeVar("Result")
 def prefetch(items: Iterable[Item], put: Callable[[Item], Result], depth: int = 2) -> Iterator[Result]:
     """Yield `put(item)` for each item in order, running up to `depth` of them ahead in a thread.
 
-    With `jax.device_put` for `put`, the next batch is read and copied while the device computes. What
-    `items` or `put` raise is raised here, in its place. Closing this iterator ends the thread and closes
-    `items`, if that can be closed.
+    With `jax.device_put` as `put`, the next batch is read and copied while the device computes. An exception
+    of `items` or `put` is raised in place of its item. Closing this iterator ends the thread and closes
+    `items` if possible.
     """
-    return closed_at_exit(_prefetched(items, put, depth))
+    return close_at_exit(_prefetched(items, put, depth))
 
 
 class _End(Exception):
-    """Follows the last item through the queue."""
+    """The end of the items in the queue."""
 
 
 def _prefetched(items: Iterable[Item], put: Callable[[Item], Result], depth: int) -> Iterator[Result]:
@@ -63,10 +63,10 @@ def _prefetched(items: Iterable[Item], put: Callable[[Item], Result], depth: int
         getattr(items, "close", lambda: None)()
 
 
-def closed_at_exit(iterator: Iterator[Item]) -> Iterator[Item]:
-    """The same generator, closed before the interpreter takes itself apart if the caller left it open.
+def close_at_exit(iterator: Iterator[Item]) -> Iterator[Item]:
+    """Return the same generator, and close it before the interpreter shuts down if it is still open.
 
-    An interrupt leaves it open in the frames of its traceback, and closing it later than this fails loudly.
+    After an interrupt the frames of the traceback keep it open, and closing it later prints errors.
     """
     reference = weakref.ref(iterator)
 
@@ -74,6 +74,6 @@ def closed_at_exit(iterator: Iterator[Item]) -> Iterator[Item]:
         if (alive := reference()) is not None:
             alive.close()  # type: ignore[attr-defined]
 
-    atexit.register(close)  # the last one made is closed first, and so is what reads from another
+    atexit.register(close)  # generators are closed in reverse order, so consumers before their sources
     weakref.finalize(iterator, atexit.unregister, close).atexit = False
     return iterator

@@ -1,4 +1,4 @@
-"""A sample is one image and what is known of it; a data set is an ordered tuple of samples."""
+"""A sample is an image with its label and masks; a data set is an ordered tuple of samples."""
 
 import os
 from collections.abc import Iterable, Mapping
@@ -6,9 +6,9 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import NamedTuple
 
+from vlmad_jax.runtime.cache import fingerprint
 from vlmad_jax.runtime.contents import digests_of
-from vlmad_jax.runtime.fingerprint import fingerprint
-from vlmad_jax.runtime.names import readable
+from vlmad_jax.runtime.names import decode_name
 
 GOOD = "good"
 
@@ -17,10 +17,13 @@ GOOD = "good"
 class Sample:
     """One image on disk.
 
-    `path` and `masks` are absolute; `split` is "train" or "test"; `defect` is "good" or the name of a
-    defect. What any of the masks marks is anomalous; there are none where nothing was drawn. Those of a good
-    image are not believed. `marked` is the share of the image's pixels that its masks mark, None where
-    there are no masks or they do not decode.
+    Attributes:
+      path: The absolute path of the image.
+      category: The name of its category.
+      split: "train" or "test".
+      defect: "good" or the name of the defect.
+      masks: The absolute paths of its masks, whose union is anomalous. Masks of a normal image are ignored.
+      marked: The share of pixels that the masks mark; None if there are no masks or they do not decode.
     """
 
     path: str
@@ -37,22 +40,25 @@ class Sample:
 
     @property
     def label(self) -> int:
-        """0 for a good image, 1 for a defective one."""
+        """0 for a normal image, 1 for an anomalous one."""
         return int(self.defect != GOOD)
 
     @property
     def has_mask(self) -> bool:
-        """Whether it is known which pixels are anomalous: of a good image none, of others those marked.
+        """Whether the anomalous pixels are known: none in a normal image, otherwise the marked pixels.
 
-        A mask of a defective image that marks nothing says nothing.
+        An anomalous image whose masks mark nothing counts as having no mask.
         """
         return not self.label or (bool(self.masks) and self.marked != 0)
 
 
-class LeftOut(NamedTuple):
+class Skipped(NamedTuple):
     """A file or folder of a data set that is not read.
 
-    Its path, its category, "" of none, and what it is and why it is not read, "image in a hidden folder".
+    Attributes:
+      path: The path of the file or folder.
+      category: The name of its category, or "".
+      reason: What it is and why it is not read, for example "image in a hidden folder".
     """
 
     path: str
@@ -62,9 +68,16 @@ class LeftOut(NamedTuple):
 
 @dataclass(frozen=True)
 class DataSet:
-    """The samples of one data set below the folder `root`, ordered by category, split, defect and name.
+    """The samples of a data set, sorted by category, split, defect and name.
 
-    `left_out` is what else lies there and looks as if it should be read.
+    Attributes:
+      name: The name of the data set.
+      root: The folder of the data set.
+      samples: The samples.
+      homepage: The URL of the data set.
+      citation: What to cite.
+      object_names: Names of categories for prompts, where the category's own name is not suitable.
+      skipped: Files and folders below `root` that a user may expect to be read, but are not.
     """
 
     name: str
@@ -73,7 +86,7 @@ class DataSet:
     homepage: str = ""
     citation: str = ""
     object_names: Mapping[str, str] = field(default_factory=dict)
-    left_out: tuple[LeftOut, ...] = ()
+    skipped: tuple[Skipped, ...] = ()
 
     @cached_property
     def categories(self) -> tuple[str, ...]:
@@ -81,40 +94,40 @@ class DataSet:
         return tuple(dict.fromkeys(sample.category for sample in self.samples))
 
     def select(self, category: str, split: str) -> tuple[Sample, ...]:
-        """The samples of one category and split, in order."""
+        """Return the samples of one category and split, in order."""
         return tuple(s for s in self.samples if s.category == category and s.split == split)
 
     def object_name(self, category: str) -> str:
-        """The category as a prompt names it: "metal nut" for "metal_nut", unless that is no name."""
-        return self.object_names.get(category) or " ".join(readable(category).replace("_", " ").split())
+        """Return the name of a category for prompts, for example "metal nut" for "metal_nut"."""
+        return self.object_names.get(category) or " ".join(decode_name(category).replace("_", " ").split())
 
     def has_masks(self, category: str) -> bool:
-        """Whether pixel metrics are defined: there are defective test images, and each has a mask.
+        """Return whether pixel metrics are defined: there are anomalous test images, and each has a mask.
 
-        A mask that marks nothing is none.
+        Masks that mark nothing do not count.
         """
-        defective = [sample for sample in self.select(category, "test") if sample.label]
-        return bool(defective) and all(sample.has_mask for sample in defective)
+        anomalous = [sample for sample in self.select(category, "test") if sample.label]
+        return bool(anomalous) and all(sample.has_mask for sample in anomalous)
 
     def relative(self, path: str) -> str:
-        """`path` as seen from the folder of the data set, with forward slashes."""
+        """Return a path relative to the folder of the data set, with forward slashes."""
         return os.path.relpath(path, self.root).replace(os.sep, "/")
 
     @cached_property
     def contents(self) -> Mapping[str, str]:
-        """The digest of what each image and each mask holds, by its path."""
+        """The digest of the content of each image and mask by its path."""
         return digests_of(path for sample in self.samples for path in sample.files)
 
     @cached_property
     def fingerprint(self) -> str:
-        """16 hexadecimal digits that name these samples, see `fingerprint_of`."""
+        """The fingerprint of all samples, see `fingerprint_of`."""
         return self.fingerprint_of(self.samples)
 
     def fingerprint_of(self, samples: Iterable[Sample]) -> str:
-        """16 hexadecimal digits that name some samples of the data set, in their order.
+        """Return 16 hexadecimal digits that identify some samples of the data set in their order.
 
-        They change with the content of any image or mask, its name below the data set's folder, and its
-        category, split and defect; not with the folder, or the times of files.
+        They depend on the content of every image and mask, its path below the data set's folder, and its
+        category, split and defect. They do not depend on the folder or on the times of files.
         """
         parts = [self.name]
         for sample in samples:

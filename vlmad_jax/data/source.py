@@ -1,24 +1,29 @@
-"""What a data set has to say of itself, and the two folders that all of them know."""
+"""The definition of a data set, and helpers for its folder."""
 
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from vlmad_jax.data.samples import LeftOut, Sample
+from vlmad_jax.data.samples import Sample, Skipped
 from vlmad_jax.errors import InputError
 from vlmad_jax.runtime.cache import cache_folder
 
 
 @dataclass(frozen=True)
 class Source:
-    """A data set before it is read: where its images lie and what each of them is.
+    """The definition of a data set, from which `vlmad_jax.data.builder` makes a TFDS builder.
 
-    `locate(data_dir)` returns the folder of the images, after extracting or rendering them where that
-    is needed; `scan(root)` lists the samples in that folder. Both raise InputError. `object_names` names
-    the categories in prompts where their own names would not do. `left_out(root, samples)` lists what lies
-    there and is not read, where that may surprise. From a source, `vlmad_jax.data.builder` makes the TFDS
-    builder.
+    Attributes:
+      name: The name of the data set.
+      homepage: The URL of the data set.
+      citation: What to cite.
+      locate: Returns the root folder for a `data_dir`, after extracting or rendering the images if necessary;
+        raises InputError.
+      scan: Lists the samples in the root folder; raises InputError.
+      object_names: Names of categories for prompts, where the category's own name is not suitable.
+      skipped: Given the root folder and the samples, lists files that a user may expect to be read, but are
+        not.
     """
 
     name: str
@@ -27,11 +32,15 @@ class Source:
     locate: Callable[[Path | None], Path]
     scan: Callable[[Path], list[Sample]]
     object_names: Mapping[str, str] = field(default_factory=dict)
-    left_out: Callable[[Path, Sequence[Sample]], list[LeftOut]] = lambda root, samples: []
+    skipped: Callable[[Path, Sequence[Sample]], list[Skipped]] = lambda root, samples: []
 
 
 def require_data_dir(name: str, data_dir: Path | None, holding: str) -> Path:
-    """`data_dir` if it exists; otherwise an InputError that says what it should hold."""
+    """Return the absolute `data_dir`.
+
+    Raises:
+      InputError: It is missing; the message says what it should hold.
+    """
     if data_dir is None:
         raise InputError(f"--data_dir is missing: dataset {name} needs {holding}")
     if not data_dir.exists():
@@ -39,12 +48,15 @@ def require_data_dir(name: str, data_dir: Path | None, holding: str) -> Path:
     return data_dir.absolute()
 
 
-def made_once(kind: str, version: str, make: Callable[[Path], None]) -> Path:
-    """The folder `kind`/`version` of the cache, which `make` fills when it is not there yet.
+def cached_folder(kind: str, key: str, make: Callable[[Path], None]) -> Path:
+    """Return the folder `kind`/`key` of the cache, after filling it with `make` if it does not exist.
 
-    It appears whole or not at all. Raises InputError when the cache cannot be written.
+    The folder appears only once it is complete.
+
+    Raises:
+      InputError: The cache cannot be written.
     """
-    root = cache_folder() / kind / version
+    root = cache_folder() / kind / key
     if root.is_dir():
         return root
     try:
@@ -54,7 +66,7 @@ def made_once(kind: str, version: str, make: Callable[[Path], None]) -> Path:
             make(unfinished)
             unfinished.rename(root)
     except OSError as error:
-        if not root.is_dir():  # else another process was quicker
+        if not root.is_dir():  # otherwise another process has made it
             message = f"{root.parent}: cannot be written ({error.strerror})"
             raise InputError(f"{message}; set VLMAD_JAX_CACHE to another folder") from None
     return root

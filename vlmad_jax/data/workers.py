@@ -1,4 +1,4 @@
-"""Running a grain data set ahead of who reads it, in threads or in worker processes."""
+"""Computing the items of a grain data set ahead of their consumer, in threads or worker processes."""
 
 from __future__ import annotations
 
@@ -12,29 +12,26 @@ from typing import Any
 
 from absl import flags
 
-
-def cores(most: int = 8) -> int:
-    """The cores that this process may use, at most `most`; $NPROC says fewer, to XLA too."""
-    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    told = os.environ.get("NPROC", "")
-    return min(allowed, most, int(told) if told.isdecimal() and int(told) else most)
+from vlmad_jax.runtime.cores import cores
 
 
 def stream(dataset: Any, workers: int) -> Generator[Any, None, None]:
-    """The items of a `grain.MapDataset` in order, computed ahead.
+    """Return an iterator over the items of a `grain.MapDataset` in order, which are computed ahead.
 
-    `workers` is the number of processes that compute them; 0 computes in threads of this process. A script
-    that asks for processes needs `if __name__ == "__main__":`, as with all multiprocessing. Closing the
-    iterator ends them.
+    Args:
+      dataset: The data set.
+      workers: The number of processes that compute items; 0 computes in threads of this process. As always
+        with multiprocessing, a script that uses processes needs `if __name__ == "__main__":`. Closing the
+        iterator ends the processes.
     """
     import grain  # imports JAX
 
     if not flags.FLAGS.is_parsed():
-        flags.FLAGS.mark_as_parsed()  # grain's options are absl flags, which a plain script never parses
+        flags.FLAGS.mark_as_parsed()  # grain's options are absl flags, which plain scripts never parse
     threads = 1 if workers else cores(most=16)
     items = dataset.to_iter_dataset(grain.ReadOptions(num_threads=threads, prefetch_buffer_size=threads))
     if workers:
-        # Through pipes: shared memory is small in containers, and grain gives its last pieces back too late.
+        # Items are sent through pipes: containers have little shared memory, and grain frees it too late.
         piped = grain.experimental.DatasetOptions(min_shm_size=sys.maxsize)
         items = grain.experimental.WithOptionsIterDataset(items, piped)
         options = grain.MultiprocessingOptions(num_workers=workers, per_worker_buffer_size=2)
@@ -50,9 +47,9 @@ def _closed(iterator: Any) -> Generator[Any, None, None]:
 
 
 def _start_worker(index: int, count: int) -> None:
-    """Make a worker leave signals to stop to its parent, and end when its parent is gone, however it went.
+    """Make a worker ignore SIGINT and SIGTERM, and end when its parent ends for any reason.
 
-    Schedulers send SIGTERM to all processes; a worker that ends while it writes leaves its reader waiting.
+    Schedulers send SIGTERM to all processes, and a worker that ends while it writes would block its parent.
     """
     del index, count
     for stop in (signal.SIGINT, signal.SIGTERM):

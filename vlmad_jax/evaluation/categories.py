@@ -16,14 +16,14 @@ from tqdm import tqdm
 
 from vlmad_jax import metrics, report
 from vlmad_jax.data import DataSet, Sample
-from vlmad_jax.data.pipeline import Batch, prefetch, why_unreadable
+from vlmad_jax.data.pipeline import Batch, prefetch, read_error
 from vlmad_jax.errors import InputError
 from vlmad_jax.evaluation.map_files import map_paths, save_maps
 from vlmad_jax.evaluation.results import Results
 from vlmad_jax.evaluation.scorer import Scorer
 from vlmad_jax.methods import Scores
-from vlmad_jax.runtime.names import shown
-from vlmad_jax.runtime.tracing import each_named, named
+from vlmad_jax.runtime.names import printable
+from vlmad_jax.runtime.tracing import span, traced_items
 
 # With a larger share of unreadable images, the metrics would say little about the data set.
 UNREADABLE_LIMIT = 0.01
@@ -89,11 +89,11 @@ class CategoryEvaluator:
           InputError: too many images cannot be read, or a score is not finite.
         """
         groups = [self.dataset.select(name, "test") for name in categories]
-        stream = prefetch(each_named("read", self.read(groups)), self._put)
+        stream = prefetch(traced_items("read", self.read(groups)), self._put)
         with self._progress_bar(sum(map(len, groups))) as bar:
             for group, batches in itertools.groupby(stream, lambda placed: placed[0].group):
                 name = categories[group]
-                bar.set_description(shown(name))
+                bar.set_description(printable(name))
                 self.finish(name, groups[group], self.score(name, batches, bar))
 
     def score(self, category: str, batches: Iterator[tuple[Batch, Any]], bar: tqdm[Any]) -> list[Scored]:
@@ -110,7 +110,7 @@ class CategoryEvaluator:
                     "image_seconds": self._seconds_per_image(state, images),
                 }
                 self.results.add_timing(category, timing)
-            with named("score"):
+            with span("score"):
                 scores = self.scorer.score(state, images)
             if waiting:
                 scored.append(self._fetch(category, *waiting, bar))
@@ -152,12 +152,12 @@ class CategoryEvaluator:
         return tqdm(total=total, unit=" images", dynamic_ncols=True, disable=not total, **place)
 
     def _put(self, batch: Batch) -> tuple[Batch, Any]:
-        with named("to device"):
+        with span("to device"):
             return batch, self.scorer.put(batch.image)
 
     def _fetch(self, category: str, batch: Batch, scores: Scores, bar: tqdm[Any]) -> Scored:
         """Fetch scores, and drop the pixels that nothing needs, so that large categories fit in memory."""
-        with named("fetch"):
+        with span("fetch"):
             scores = self.scorer.fetch(scores)
         bar.update(int((batch.index >= 0).sum()))
         empty = np.empty((len(batch.index), 0, 0), np.float32)
@@ -176,7 +176,7 @@ class CategoryEvaluator:
 
     def _row(self, sample: Sample, score: np.floating | None) -> report.ScoreRow:
         """Return the line of `scores.csv`; the score is None for an image that cannot be read."""
-        reason = "" if score is not None else why_unreadable(sample, with_masks=True) or "cannot be read"
+        reason = "" if score is not None else read_error(sample, with_masks=True) or "cannot be read"
         path = self.dataset.relative(sample.path)
         return report.ScoreRow(path, sample.category, sample.defect, sample.label, score, reason)
 
@@ -186,7 +186,7 @@ class CategoryEvaluator:
         finished = [row for name in others for row in self.results.rows(name)]
         for row in rows:
             if row.score is None:
-                tqdm.write(shown(f"skipped: {row.error}"))
+                tqdm.write(printable(f"skipped: {row.error}"))
         check_unreadable([*finished, *rows], self.dataset)
 
 

@@ -19,19 +19,19 @@ from tqdm import tqdm
 from vlmad_jax.backbones.checkpoints.hub import check_named
 from vlmad_jax.backbones.clip import load_clip
 from vlmad_jax.data import load_dataset
-from vlmad_jax.data.notices import tell
+from vlmad_jax.data.checks import print_notices
 from vlmad_jax.errors import InputError
 from vlmad_jax.evaluation.evaluate import EvaluationConfig, evaluate
 from vlmad_jax.evaluation.keys import params_fingerprint, tokenizer_digest
 from vlmad_jax.evaluation.results import Results
 from vlmad_jax.evaluation.trained_on import tell_training
 from vlmad_jax.methods import method
-from vlmad_jax.runtime.cache import software
+from vlmad_jax.runtime.cache import software_versions
 from vlmad_jax.runtime.child_process import in_process
 from vlmad_jax.runtime.environment import write_environment
 from vlmad_jax.runtime.files import write_json
 from vlmad_jax.runtime.machine import describe, peak_memory
-from vlmad_jax.runtime.names import shown
+from vlmad_jax.runtime.names import printable
 from vlmad_jax.runtime.run_folder import read_json
 
 Shots = int | Literal["all"]
@@ -145,7 +145,7 @@ class Inputs:
         """
         shared = self.grid.shared
         dataset = load_dataset(shared.dataset, shared.data_dir, shared.categories)
-        tell(dataset)
+        print_notices(dataset)
         clip = load_clip(shared.weights, shared.dtype)
         found: dict[str, dict[str, str | None]] = {}
         for config in self.grid.cells.values():
@@ -155,7 +155,7 @@ class Inputs:
                 tell_training(config.method, config.weights, config.options.params, dataset)
             found[config.method] = {
                 "data": dataset.fingerprint,
-                "software": f"{software()} {tokenizer_digest(clip)}",
+                "software": f"{software_versions()} {tokenizer_digest(clip)}",
                 "weights": clip.fingerprint,
                 "params": params_fingerprint(params),
             }
@@ -192,7 +192,7 @@ def compare(grid: Grid, out: Path, resume: bool = True, workers: int = 0) -> dic
                 cells[name] = run_cell(cell, fingerprints[config.method])
             except InputError as error:
                 failed[name] = str(error)
-                tqdm.write(shown(f"left out: {name}: {error}"))
+                tqdm.write(printable(f"left out: {name}: {error}"))
     contents = {"cells": cells, "rows": [row_of(grid, *row, cells) for row in grid.rows], "failed": failed}
     write_environment(out)
     write_json(out / "comparison.json", contents)

@@ -14,8 +14,8 @@ from vlmad_jax.backbones.checkpoints.hub import check_named
 from vlmad_jax.backbones.clip import load_clip
 from vlmad_jax.backbones.precision import dtype_of
 from vlmad_jax.data import DataSet, Sample, load_dataset
+from vlmad_jax.data.checks import print_notices
 from vlmad_jax.data.images import open_image, resize_image
-from vlmad_jax.data.notices import tell
 from vlmad_jax.data.pipeline import Batch, batches
 from vlmad_jax.data.references import draw_references, read_manifest, write_manifest
 from vlmad_jax.errors import InputError
@@ -27,7 +27,7 @@ from vlmad_jax.evaluation.scorer import Scorer
 from vlmad_jax.evaluation.trained_on import tell_training
 from vlmad_jax.methods import Detector, MethodOptions, method
 from vlmad_jax.methods.options import flattened
-from vlmad_jax.runtime.names import shown
+from vlmad_jax.runtime.names import printable
 
 
 @dataclass(frozen=True)
@@ -114,7 +114,7 @@ def evaluate(
     speaks = not compared and (shard is None or shard.index == 0)  # else somebody else prints the notices
     dataset = load_dataset(config.dataset, config.data_dir, config.categories)
     if speaks:
-        tell(dataset)
+        print_notices(dataset)
     references = choose_references(config, dataset)
     clip = load_clip(config.weights, config.dtype)
     detector, params = kind.from_options(clip, config.options)
@@ -147,7 +147,7 @@ def evaluate(
     rows = [row for name in dataset.categories for row in results.rows(name)]
     if unreadable := check_unreadable(rows, dataset):
         tqdm.write(
-            shown(f"{unreadable} images cannot be read and are skipped; {out / 'scores.csv'} says why")
+            printable(f"{unreadable} images cannot be read and are skipped; {out / 'scores.csv'} says why")
         )
     return results.finish(config.method, described, dataset.categories)
 

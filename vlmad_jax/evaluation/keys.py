@@ -10,8 +10,7 @@ import numpy as np
 
 from vlmad_jax.backbones.clip import CLIP
 from vlmad_jax.data import DataSet, Sample
-from vlmad_jax.runtime.cache import cache_key
-from vlmad_jax.runtime.fingerprint import fingerprint
+from vlmad_jax.runtime.cache import cache_key, fingerprint
 
 
 def keys_of(

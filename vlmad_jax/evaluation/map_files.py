@@ -12,6 +12,7 @@ import numpy as np
 from vlmad_jax import report
 from vlmad_jax.data import Sample
 from vlmad_jax.data.images import page_sizes
+from vlmad_jax.runtime.files import write_atomically
 
 
 def save_maps(images: list[tuple[Path, Sample, np.ndarray, np.ndarray, np.ndarray, float]]) -> None:
@@ -24,13 +25,13 @@ def save_maps(images: list[tuple[Path, Sample, np.ndarray, np.ndarray, np.ndarra
     for path, sample, image, anomaly_map, mask, score in images:
         width, height = page_sizes(sample.path)[0]
         known = mask if sample.has_mask else None
-        shown = report.in_proportion(image, anomaly_map, known, (height, width))
-        panels = report.enlarged(report.draw_map(*shown, low, high))
-        said = f"score {report.number(score)}; in truth {'anomalous' if sample.label else 'normal'}"
+        shown = report.restore_proportions(image, anomaly_map, known, (height, width))
+        panels = report.enlarge(report.draw_map(*shown, low, high))
+        said = f"score {report.format_number(score)}; in truth {'anomalous' if sample.label else 'normal'}"
         name = f"{sample.category}/{sample.defect}/{Path(sample.path).name}"
         data = io.BytesIO()
-        report.captioned(panels, name, said, (low, high)).save(data, "PNG")
-        report.write_atomically(path, data.getvalue())
+        report.add_caption(panels, name, said, (low, high)).save(data, "PNG")
+        write_atomically(path, data.getvalue())
 
 
 def map_paths(out: Path, rows: Sequence[report.ScoreRow]) -> list[Path]:

@@ -19,10 +19,11 @@ from pathlib import Path
 from typing import Any
 
 from vlmad_jax.metrics import Metrics
-from vlmad_jax.report import ScoreRow, mean_of, read_scores_csv, write_json, write_scores_csv
+from vlmad_jax.report import ScoreRow, mean_of, read_scores_csv, write_scores_csv
 from vlmad_jax.runtime.environment import write_environment
-from vlmad_jax.runtime.notices import say
-from vlmad_jax.runtime.run_folder import read_json, remove_outputs, take_folder
+from vlmad_jax.runtime.files import write_json
+from vlmad_jax.runtime.notices import print_stderr
+from vlmad_jax.runtime.run_folder import prepare_run_folder, read_json, remove_outputs
 
 OUTPUTS = (
     "metrics.json",
@@ -63,14 +64,14 @@ class Results:
           InputError: the folder holds files of something else or, with `resume`, a run of another
             configuration; or it cannot be written.
         """
-        take_folder(self.out, config, OUTPUTS, resume, CHANGING)
+        prepare_run_folder(self.out, config, OUTPUTS, resume, CHANGING)
         changed = [
             name for name in self.keys if self.has(name) and self._entry(name)["key"] != self.keys[name]
         ]
         if changed:
             names = ", ".join(changed)
             told = f"{self.out}: the images, or the versions, of {names} changed since; evaluated again"
-            say(told)
+            print_stderr(told)
             remove_outputs(self.out, ["metrics.json", "environment.json", "scores.csv"])
         for name in changed:
             kept = [f"categories/{name}.json", f"categories/{name}.csv", f"timing/{name}.json"]

@@ -16,9 +16,9 @@ from typing import Any
 
 from vlmad_jax.backbones.checkpoints.hub import BUNDLED_PARAMS, is_bundled
 from vlmad_jax.data.samples import GOOD, DataSet, Sample
-from vlmad_jax.methods.learned import is_directory_of_ours, read_description
+from vlmad_jax.methods.learned import is_params_folder, read_description
 from vlmad_jax.report.published import published_defects
-from vlmad_jax.runtime.notices import notice, say
+from vlmad_jax.runtime.notices import print_stderr, warn
 
 # SHA-256 of AnomalyCLIP's epoch_15.pth in its repository at 3911738.
 BY_CONTENT = {
@@ -69,7 +69,7 @@ def training_of(path: str | Path) -> Training | None:
       InputError: a folder without a readable description.
     """
     path = Path(path).expanduser()
-    if not is_directory_of_ours(path):
+    if not is_params_folder(path):
         return _of_authors_file(path)
     found = read_description(path).get("trained_on")
     if found is None:
@@ -103,10 +103,10 @@ def tell_training(method: str, weights: str, params: str | None, dataset: DataSe
     training = None if path is None else training_of(path)
     if path is None or training is None:
         return
-    if not is_directory_of_ours(Path(path).expanduser()):
-        say(f"{path}: was trained on {training.dataset}, as {training.known_by} tells")
+    if not is_params_folder(Path(path).expanduser()):
+        print_stderr(f"{path}: was trained on {training.dataset}, as {training.known_by} tells")
     if overlap := overlap_of(training, dataset):
-        notice(
+        warn(
             f"{path}: was trained on {training.dataset}, and {overlap}: these figures say nothing of unseen "
             "products; test another data set, or give --params trained on another"
         )

@@ -23,7 +23,7 @@ from vlmad_jax.errors import InputError
 from vlmad_jax.evaluation.scorer import Scorer
 from vlmad_jax.inspection.tiles import TiledDetector
 from vlmad_jax.methods import Detector
-from vlmad_jax.runtime.pickling import FieldsAlone
+from vlmad_jax.runtime.pickling import PickleFieldsOnly
 
 _EIGHT_NEIGHBOURS = np.ones((3, 3))
 
@@ -183,7 +183,7 @@ def as_image(image: AnyImage) -> Image.Image:
 
 
 @dataclass(frozen=True, eq=False)
-class FittedDetector(FieldsAlone):
+class FittedDetector(PickleFieldsOnly):
     """A method, its state for one category, and its thresholds; any thread may call it.
 
     Attributes:

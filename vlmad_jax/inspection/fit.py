@@ -18,7 +18,7 @@ from vlmad_jax.backbones.checkpoints.hub import BUNDLED, check_named
 from vlmad_jax.backbones.clip import load_clip
 from vlmad_jax.backbones.precision import dtype_of
 from vlmad_jax.data.images import page_sizes, read_pages
-from vlmad_jax.data.pipeline import ReadImage, prefetch, read_batches, seen_in
+from vlmad_jax.data.pipeline import ReadImage, file_digest_of, prefetch, read_batches
 from vlmad_jax.errors import InputError
 from vlmad_jax.evaluation.scorer import Scorer
 from vlmad_jax.inspection.detector import Decision
@@ -31,7 +31,7 @@ from vlmad_jax.inspection.tiles import TiledDetector, Tiling
 from vlmad_jax.methods import Detector, MethodOptions, method
 from vlmad_jax.methods.options import flattened
 from vlmad_jax.runtime.files import csv_line
-from vlmad_jax.runtime.notices import say
+from vlmad_jax.runtime.notices import print_stderr
 
 THUMBNAIL = 160  # longer side in pixels
 _READ_BATCH = 8  # images read at a time
@@ -94,7 +94,7 @@ class ReferenceFiles:
                 continue
             keys.append(key)
             canvases.append(image)
-            digests[key.path] = seen_in(row).digest
+            digests[key.path] = file_digest_of(row).digest
         if not keys:
             reason = f" ({skipped[0].path}: {skipped[0].error})" if skipped else ""
             raise InputError(f"--references={self.source}: no image in it can be read{reason}")
@@ -245,7 +245,7 @@ def fit_model(
         return detector.prepare(config.object_name, tiles, params)
 
     if references is not None:
-        say(plan(config, detector, len(references.keys)))
+        print_stderr(plan(config, detector, len(references.keys)))
     state = prepare(None if references is None else references.canvases)
     scores = None
     if references is not None:

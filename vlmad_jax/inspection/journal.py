@@ -29,8 +29,8 @@ from vlmad_jax.inspection.stream import Key, ScoredImage, score_files
 from vlmad_jax.runtime.contents import digests_of
 from vlmad_jax.runtime.environment import FILE, write_environment
 from vlmad_jax.runtime.files import csv_line, write_atomically
-from vlmad_jax.runtime.notices import say
-from vlmad_jax.runtime.run_folder import take_folder
+from vlmad_jax.runtime.notices import print_stderr
+from vlmad_jax.runtime.run_folder import prepare_run_folder
 
 BOX_COLUMNS = ("path", "frame", *Box._fields)
 COLUMNS = ("path", "frame", "score", "probability", "decision", "boxes", "milliseconds", "error", "content")
@@ -149,7 +149,7 @@ class Journal:
     """
 
     def __init__(self, out: Path, config: dict[str, Any], resume: bool) -> None:
-        take_folder(out, config, OUTPUTS, resume)
+        prepare_run_folder(out, config, OUTPUTS, resume)
         write_environment(out)
         self.out = out
         self.done: dict[Key, Kept] = {}
@@ -181,7 +181,7 @@ class Journal:
             if frames and (changed.intersection(frames) or before != list(frames[: len(before)])):
                 changed.update(before)
         if changed:
-            say(f"files scored again because their content changed: {len(changed)}")
+            print_stderr(f"files scored again because their content changed: {len(changed)}")
             self.forget({key for key in self.done if key.path in changed})
 
     def unchanged(self) -> dict[Key, Kept]:

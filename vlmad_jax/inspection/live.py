@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import Any, BinaryIO, TextIO
 
 from vlmad_jax.data.images import read_pages
-from vlmad_jax.data.pipeline import ReadImage, seen_in
+from vlmad_jax.data.pipeline import ReadImage, file_digest_of
 from vlmad_jax.errors import InputError
 from vlmad_jax.inspection.detector import FittedDetector
 from vlmad_jax.inspection.outputs import Counts, HeatMapPaths, OutputWriter, absolute
 from vlmad_jax.inspection.predict import PredictConfig, check_apart, open_journal
 from vlmad_jax.inspection.stream import Found, Key, ScoredImage, find, score_batch, stacked
-from vlmad_jax.runtime.contents import Signature, digests, remembered, signature
+from vlmad_jax.runtime.contents import Signature, digests, open_digest_store, signature
 
 POLL = 0.2  # least number of seconds between two listings of a folder
 PATIENCE = 2.0  # seconds without a change after which a file that does not decode is given up
@@ -53,7 +53,7 @@ def predict_live(
     journal = None if out is None else open_journal(detector, out, config)
     unchanged = journal.unchanged() if journal is not None and isinstance(source, Path) else {}
     with contextlib.ExitStack() as stack:
-        memory = stack.enter_context(remembered())
+        memory = stack.enter_context(open_digest_store())
         if journal is not None:
             stack.enter_context(journal)
         base = source if isinstance(source, Path) else Path.cwd()
@@ -181,7 +181,7 @@ class _Files:
                     self.waiting[path] = state, since
                 else:
                     self.scored[path] = state
-                    self.contents[path] = seen_in(images[0][1]).digest
+                    self.contents[path] = file_digest_of(images[0][1]).digest
                     yield from images
 
     def _is_known(self, path: str) -> bool:

@@ -23,10 +23,10 @@ from vlmad_jax.errors import InputError
 from vlmad_jax.inspection.detector import Result
 from vlmad_jax.inspection.journal import MAPS, Journal, Kept, Row
 from vlmad_jax.inspection.stream import Key, ScoredImage
-from vlmad_jax.report import captioned, draw_map, enlarged, heat_colours, in_proportion, number
-from vlmad_jax.runtime.contents import Memory
+from vlmad_jax.report import add_caption, draw_map, enlarge, format_number, heat_colours, restore_proportions
+from vlmad_jax.runtime.contents import DigestStore
 from vlmad_jax.runtime.files import write_atomically, write_json
-from vlmad_jax.runtime.names import shown
+from vlmad_jax.runtime.names import printable
 from vlmad_jax.runtime.run_folder import read_json
 
 
@@ -41,12 +41,12 @@ def write_heat_map(path: Path, scored: ScoredImage) -> None:
     if result is None or scored.canvas is None:
         return
     decision = result.decision
-    image, heat, _ = in_proportion(scored.canvas, result.canvas_map, None, result.size)
-    panels = enlarged(draw_map(image, heat, heat > decision.pixel_threshold, *decision.colours))
+    image, heat, _ = restore_proportions(scored.canvas, result.canvas_map, None, result.size)
+    panels = enlarge(draw_map(image, heat, heat > decision.pixel_threshold, *decision.colours))
     decided = "bad" if result.bad else "good"
-    caption = f"{decided}: score {number(result.image)}, threshold {number(decision.threshold)}"
+    caption = f"{decided}: score {format_number(result.image)}, threshold {format_number(decision.threshold)}"
     marks = {"outlined above": decision.pixel_threshold}
-    write_atomically(path, _png(captioned(panels, str(scored.key), caption, decision.colours, marks)))
+    write_atomically(path, _png(add_caption(panels, str(scored.key), caption, decision.colours, marks)))
 
 
 def heat_layer(result: Result) -> bytes:
@@ -106,7 +106,9 @@ class HeatMapPaths:
 def _free(folders: dict[str, str], name: str) -> str:
     """Return a folder name that no other base uses and that does not exist in the first base."""
     first = Path(next(iter(folders)))
-    names = itertools.chain([name or "root"], (f"{name}-{number}" for number in itertools.count(2)))
+    names = itertools.chain(
+        [name or "root"], (f"{name}-{format_number}" for format_number in itertools.count(2))
+    )
     return next(x for x in names if x not in folders.values() and not os.path.lexists(first / x))
 
 
@@ -162,7 +164,7 @@ class Counts:
         if both := self.kept + self.kept_bad:
             rows = f"{both} row{'s' * (both > 1)} kept from an earlier run"
             lines.append(f"{rows} and not counted above: {self.kept} good, {self.kept_bad} bad")
-        lines += [f"bad: {shown(name)}" for name in self.bad_images]
+        lines += [f"bad: {printable(name)}" for name in self.bad_images]
         if more := self.bad + self.kept_bad - len(self.bad_images):
             lines.append(f"bad: {more} more")
         return lines
@@ -181,7 +183,7 @@ class OutputWriter:
         journal: Journal | None,
         maps: HeatMapPaths | None,
         stream: TextIO | None,
-        memory: Memory,
+        memory: DigestStore,
         kept: Mapping[Key, Kept],
     ) -> None:
         """Create a writer.
@@ -218,7 +220,7 @@ class OutputWriter:
         if self.stream is not None:
             self._print(self.stream, row.as_json())
         if isinstance(scored, ScoredImage):
-            self.memory.remember(row.path, scored.file.signature, scored.file.digest)
+            self.memory.add(row.path, scored.file.signature, scored.file.digest)
         kind = "failed" if row.decision is None else row.decision
         setattr(self.counts, kind, getattr(self.counts, kind) + 1)
         if kind == "bad" and self.counts.bad <= MAX_NAMED:

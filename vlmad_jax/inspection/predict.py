@@ -16,9 +16,9 @@ from vlmad_jax.inspection.journal import Journal, Kept, Row
 from vlmad_jax.inspection.outputs import Counts, HeatMapPaths, OutputWriter, common_base
 from vlmad_jax.inspection.sequences import Smoothing, frame_count, frames_of, is_image_or_video, is_video
 from vlmad_jax.inspection.stream import Found, Key, ScoredImage, find, score_each, score_files, score_frames
-from vlmad_jax.runtime.cache import software
-from vlmad_jax.runtime.contents import remembered
-from vlmad_jax.runtime.notices import say
+from vlmad_jax.runtime.cache import software_versions
+from vlmad_jax.runtime.contents import open_digest_store
+from vlmad_jax.runtime.notices import print_stderr
 
 Engine = Callable[[Sequence[str]], Iterator[Row]]  # yields the rows of the images in files, in any order
 
@@ -77,8 +77,10 @@ def predict(
     asked = set(paths)
     kept = {key: row for key, row in journal.done.items() if key.path in asked}
     if others := len(journal.done) - len(kept):
-        say(f"rows in {out} not counted because their files are gone or belong to other sources: {others}")
-    with journal, remembered() as memory:
+        print_stderr(
+            f"rows in {out} not counted because their files are gone or belong to other sources: {others}"
+        )
+    with journal, open_digest_store() as memory:
         maps = HeatMapPaths.below(out, common_base(sources)) if config.save_maps else None
         writer = OutputWriter(journal, maps, None, memory, kept)
         for path, error in refused:
@@ -113,7 +115,7 @@ def open_journal(detector: FittedDetector, out: Path, config: PredictConfig) -> 
         "smoothing": config.smoothing.weight,
         "release": config.smoothing.release,
         "save_maps": config.save_maps,
-        "software": software(),
+        "software": software_versions(),
     }
     return Journal(out, depends_on, config.resume)
 
@@ -155,7 +157,7 @@ def _is_done(path: str, kept: Mapping[Key, Kept]) -> bool:
 
 def _add(writer: OutputWriter, scored: ScoredImage | Row) -> None:
     if scored.error:
-        say(f"skipped: {scored.key.path}: {scored.error}")
+        print_stderr(f"skipped: {scored.key.path}: {scored.error}")
     writer.add(scored)
 
 

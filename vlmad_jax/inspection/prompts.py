@@ -96,7 +96,7 @@ def with_other_prompts(fitted: FittedDetector, prompts: Prompts) -> FittedDetect
     """Return a fitted detector with other prompts, and the same reference images and thresholds."""
     changed = with_prompts(fitted.method, prompts)
     assert isinstance(changed, PromptedDetector)
-    state = fitted.state | {"text": changed.text_features(fitted.object_name)}
+    state = fitted.state._replace(text=changed.text_features(fitted.object_name))
     return dataclasses.replace(fitted, state=state)  # the scorer reads the text features in the state
 
 

@@ -24,8 +24,8 @@ from vlmad_jax.inspection.detector import FittedDetector
 from vlmad_jax.inspection.journal import Row, read_row, rows_of_files
 from vlmad_jax.inspection.saved import describe_weights, load_detector
 from vlmad_jax.inspection.stream import batched
-from vlmad_jax.runtime.names import shown
-from vlmad_jax.runtime.notices import say
+from vlmad_jax.runtime.names import printable
+from vlmad_jax.runtime.notices import print_stderr
 
 BATCHES_IN_SHARD = 8  # largest number of batches in a shard, which is scored again when its worker is lost
 SHARDS_FOR_ACTOR = 4  # least number of shards for each actor, so that all have work until the end
@@ -139,7 +139,7 @@ class _ScoreShard:
         import pyarrow
 
         if self.detector is None:
-            return pyarrow.table({"problem": [shown(self.problem)]})
+            return pyarrow.table({"problem": [printable(self.problem)]})
         paths = [os.fsdecode(path) for path in shard["path"].to_pylist()]
         given = {os.path.join(self.folder, path): path for path in paths}
         rows = rows_of_files(self.detector, list(given))
@@ -163,7 +163,7 @@ def _say_if_busy(ray: Any, needs: dict[str, int]) -> None:
     """Say on stderr if the cluster has no free resources, because Ray waits for them silently."""
     ((resource, wanted),) = needs.items()
     if ray.available_resources().get({"num_gpus": "GPU", "num_cpus": "CPU"}[resource], 0) < wanted:
-        say("the cluster is busy with other work; waiting for room")
+        print_stderr("the cluster is busy with other work; waiting for room")
 
 
 def _last_line(error: BaseException) -> str:
@@ -200,7 +200,7 @@ def _name_command(ray: Any) -> None:
     """Make the command line printable, because Ray records it and fails if it is not UTF-8."""
     utils = ray._private.utils
     with contextlib.suppress(AttributeError):
-        named = shown(utils.get_entrypoint_name())
+        named = printable(utils.get_entrypoint_name())
         utils.get_entrypoint_name = lambda: named
 
 

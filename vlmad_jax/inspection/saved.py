@@ -14,6 +14,7 @@ import csv
 import importlib.metadata
 import json
 import platform
+import typing
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -36,7 +37,7 @@ from vlmad_jax.runtime.about import version
 from vlmad_jax.runtime.cache import CACHE_VERSION
 from vlmad_jax.runtime.environment import FILE as ENVIRONMENT
 from vlmad_jax.runtime.environment import environment
-from vlmad_jax.runtime.notices import say
+from vlmad_jax.runtime.notices import print_stderr
 
 Arrays = dict[str, np.ndarray]
 
@@ -46,13 +47,17 @@ def flatten(tree: Any, name: str) -> tuple[Any, Arrays]:
 
     {"text": a, "windows": (b, c)} becomes the arrays "text", "windows/0" and "windows/1", and the description
     {"dict": {"text": "text", "windows": {"tuple": ["windows/0", "windows/1"]}}}, with `name` in front of each
-    name.
+    name. A named tuple is described like a dict of those of its fields that are not None; `restored` makes it
+    again.
 
     Raises:
-      TypeError: the tree holds anything but dicts with strings as keys, tuples, lists, None and arrays.
+      TypeError: the tree holds anything but dicts with strings as keys, named tuples, tuples, lists, None and
+        arrays.
     """
     if tree is None:
         return None, {}
+    if isinstance(tree, tuple) and hasattr(tree, "_asdict"):
+        tree = {key: branch for key, branch in tree._asdict().items() if branch is not None}
     if isinstance(tree, Mapping):
         if not all(isinstance(key, str) and "/" not in key for key in tree):
             raise TypeError(f"{name}: has keys that are not plain strings: {list(tree)}")
@@ -78,6 +83,19 @@ def unflatten(description: Any, arrays: Mapping[str, np.ndarray]) -> Any:
         return {key: unflatten(branch, arrays) for key, branch in branches.items()}
     sequence = [unflatten(branch, arrays) for branch in branches]
     return tuple(sequence) if kind == "tuple" else sequence
+
+
+def restored(kind: type | None, tree: Any) -> Any:
+    """Return a tree whose dict was the named tuple `kind` when it was flattened; `kind` may be another type.
+
+    A field whose type is a named tuple, or a named tuple or None, is restored too.
+    """
+    if kind is None or not hasattr(kind, "_fields") or tree is None:
+        return tree
+    types = typing.get_type_hints(kind)
+    choices = {name: typing.get_args(x) or (x,) for name, x in types.items()}
+    kinds = {name: next((x for x in found if hasattr(x, "_fields")), None) for name, found in choices.items()}
+    return kind(**{name: restored(kinds[name], branch) for name, branch in tree.items()})
 
 
 def _joined(parts: Any) -> Arrays:
@@ -229,7 +247,9 @@ def versions() -> dict[str, Any]:
 def warn_of_version(path: Path, description: dict[str, Any]) -> None:
     """Warn on stderr if the detector was fitted by a version that may compute other scores."""
     if description["versions"].get("numbers", CACHE_VERSION) != CACHE_VERSION:
-        say(f"{path}: was fitted by a version that computes other scores; fit again for a valid threshold")
+        print_stderr(
+            f"{path}: was fitted by a version that computes other scores; fit again for a valid threshold"
+        )
 
 
 def _described(path: Path) -> dict[str, Any]:
@@ -248,7 +268,7 @@ def _restored(
     detector = method(description["method"]).with_setting(clip, description["setting"])
     if description.get("words") is not None:
         detector = with_prompts(detector, Prompts.from_json(description["words"]))
-    state = unflatten(description["state"], read_tensors(path / ARRAYS))
+    state = restored(detector.state_type, unflatten(description["state"], read_tensors(path / ARRAYS)))
     scorer = Scorer(TiledDetector(detector, Tiling(**description["tiles"])), batch_size)
     return FittedDetector(
         scorer,

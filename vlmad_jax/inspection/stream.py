@@ -17,10 +17,10 @@ import numpy as np
 from PIL import Image
 
 from vlmad_jax.data.images import is_image, read_pages
-from vlmad_jax.data.pipeline import ReadImage, prefetch, read_batches, seen_in
+from vlmad_jax.data.pipeline import ReadImage, file_digest_of, prefetch, read_batches
 from vlmad_jax.errors import InputError
 from vlmad_jax.inspection.detector import FittedDetector, Result
-from vlmad_jax.runtime.contents import UNKNOWN, Seen
+from vlmad_jax.runtime.contents import UNKNOWN, FileDigest
 from vlmad_jax.runtime.files import walk
 
 
@@ -115,7 +115,7 @@ class ScoredImage:
     result: Result | None
     milliseconds: float
     error: str = ""
-    file: Seen = UNKNOWN
+    file: FileDigest = UNKNOWN
     several: bool = False
 
     @classmethod
@@ -194,7 +194,7 @@ def score_batch(
     scored = []
     rows = zip(keys, read["image"], read["error"], read["milliseconds"], strict=True)
     for number, (key, image, error, milliseconds) in enumerate(rows):
-        file = seen_in({name: read[name][number] for name in ("digest", "signature")})
+        file = file_digest_of({name: read[name][number] for name in ("digest", "signature")})
         if error:
             failed = ScoredImage.failed(key, error.decode("utf-8", "ignore"))
             scored.append(dataclasses.replace(failed, several=bool(read["several"][number])))

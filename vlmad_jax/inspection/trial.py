@@ -19,7 +19,7 @@ from vlmad_jax.inspection.saved import load_detector
 from vlmad_jax.inspection.stream import Found
 from vlmad_jax.inspection.tiles import TiledDetector, Tiling
 from vlmad_jax.methods import method
-from vlmad_jax.report.grid import markdown_grid
+from vlmad_jax.report.table import markdown_grid
 
 RULES = ("own", "augmented")
 

@@ -1,4 +1,4 @@
-"""Published systems, one file each."""
+"""Published methods, one file each."""
 
 from __future__ import annotations
 
@@ -31,17 +31,25 @@ METHODS: dict[str, type[Detector]] = {
 
 
 def method(name: str) -> type[Detector]:
-    """The class of that name; InputError lists the choices."""
+    """Return the class of a method.
+
+    Raises:
+      InputError: There is no method of that name; the message lists the choices.
+    """
     if name not in METHODS:
         raise InputError(f"method {name!r} is not one of {', '.join(METHODS)}; give one of these")
     return METHODS[name]
 
 
 def learning_method(name: str) -> type[LearnedDetector]:
-    """The class of a method that learns; InputError lists the choices."""
+    """Return the class of a method with learned parameters.
+
+    Raises:
+      InputError: There is no such method; the message lists the choices.
+    """
     method(name)
     if name not in LEARNING:
-        raise InputError(f"method {name!r} learns nothing; {', '.join(LEARNING)} do")
+        raise InputError(f"method {name!r} learns no parameters; give one of {', '.join(LEARNING)}")
     return LEARNING[name]
 
 

@@ -1,14 +1,14 @@
-"""AnomalyCLIP: learned words for good and defective that fit any object (Zhou et al., ICLR 2024).
+"""AnomalyCLIP: learned prompts for normal and anomalous that fit any object (Zhou et al., ICLR 2024).
 
-Prompts (section 3.2): "[V1]...[Vn] object." and "[W1]...[Wn] damaged object." with learned tokens V and W,
-and further learned tokens that replace those after the start token before each of the next text layers.
+Prompts (section 3.2): "[V1]...[Vn] object." and "[W1]...[Wn] damaged object." with learned tokens V and W.
+Further learned tokens replace those after the start token before each of the next text layers.
 
-Encoder (section 3.3, DPAM): patch features come from a second stream that adds up the v-v attention of the
-last layers; the image feature is CLIP's class token, projected without the last layer norm.
+Encoder (section 3.3, DPAM): patch features come from a second stream, which adds up the v-v attention of the
+last layers. The image feature is CLIP's class token, projected without the last layer norm.
 
-Training (section 3.4): on images and masks of other products than those tested; the backbone is frozen.
+Training (section 3.4): on images and masks of other categories than those tested, with a frozen backbone.
 
-The numbers equal the authors' code to float32 rounding.
+The scores equal those of the authors' code up to float32 rounding.
 """
 
 from __future__ import annotations
@@ -16,56 +16,84 @@ from __future__ import annotations
 import dataclasses
 import functools
 import pathlib
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from vlmad_jax.backbones.attention import diagonal, kernel
+from vlmad_jax.backbones.checkpoints.names import unwrapped
+from vlmad_jax.backbones.checkpoints.torch_file import read_torch_file
 from vlmad_jax.backbones.chunking import map_images
-from vlmad_jax.backbones.clip import CLIP
+from vlmad_jax.backbones.clip import CLIP, Variables
 from vlmad_jax.backbones.images import Array
 from vlmad_jax.backbones.vit import TextTransformer, layer_name
-from vlmad_jax.errors import InputError
-from vlmad_jax.methods.detector import Scores, anomaly_probability, blur, state_cosines, upsample
+from vlmad_jax.errors import InputError, few
+from vlmad_jax.methods.detector import Features, Params, Scores, check_feature_layers, check_range
 from vlmad_jax.methods.learned import (
-    Features,
+    Batch,
     LearnedDetector,
-    Params,
+    Terms,
+    batch_features,
+    few_shapes,
     is_published_backbone,
-    quarters,
+    quarter_layers,
 )
-from vlmad_jax.methods.limits import check_feature_layers, check_range
-from vlmad_jax.methods.prompt_files import lengths_of, load_authors_prompts
-from vlmad_jax.methods.prompt_learning import embed_sentences, with_context
 from vlmad_jax.scoring.losses import cross_entropy, dice_loss, focal_loss
+from vlmad_jax.scoring.maps import blur, upsample
+from vlmad_jax.scoring.probabilities import anomaly_probability, text_logits
+from vlmad_jax.scoring.prompts import EmbeddedPrompts, embed_prompts, insert_learned
 
-State = dict[str, Any]
+MAP_WEIGHT = 4.0  # of the losses of maps
+TEXTS = ("object.", "damaged object.")  # normal and anomalous, after the learned tokens
 
-TEMPERATURE = 0.07
-LOCAL_WEIGHT = 4.0  # of the losses of maps
-SENTENCES = ("object.", "damaged object.")  # normal and anomalous, learned tokens before them
+
+class State(NamedTuple):
+    """The text features, which are the same for every category.
+
+    Attributes:
+      text: (2, E), normal and anomalous, not normalised.
+      diagonal: (), the learned factor of the attention "diagonal", or None.
+    """
+
+    text: jax.Array
+    diagonal: jax.Array | None = None
+
+
+class Context(NamedTuple):
+    """The frozen arrays of the loss: the variables of both towers, and the prompts (2, T, D)."""
+
+    vision: Variables
+    text: Variables
+    prompts: EmbeddedPrompts
 
 
 @dataclass(frozen=True, eq=False)
 class AnomalyCLIP(LearnedDetector):
     """AnomalyCLIP on any CLIP ViT.
 
+    The parameters are "normal" and "anomalous" (n, D); "deep" (depth - 1, m, D) from depth 2 on; and
+    "diagonal" () with that attention.
+
     Attributes:
-      clip: the backbone; the paper's is OpenAI's ViT-L/14@336.
+      clip: The backbone; the paper's is OpenAI's ViT-L/14@336.
       image_size: S, the side of the images in pixels.
-      dpam_layers: the last vision layers that feed the second stream; 0 is plain CLIP.
-      feature_layers: L of them, counted from 1, whose patch features are compared with the prompts.
-      context_length: n, the learned tokens of each sentence.
-      deep_depth: text layers with learned tokens of their own, the first included: 1 is none but the context.
-      deep_length: m, learned tokens of each of those layers.
-      blur_sigma: of the Gaussian over the map, in pixels; 0 is none.
-      attention: the kernel of the second stream, a name of `backbones.attention.KERNELS`.
+      dpam_layers: The number of last vision layers that feed the second stream; 0 is plain CLIP.
+      feature_layers: The L layers, counted from 1, whose patch features are compared with the prompts.
+      context_length: n, the number of learned tokens of each prompt.
+      deep_depth: The number of text layers with learned tokens of their own, the first included; 1 has only
+        the context.
+      deep_length: m, the number of learned tokens of each of those layers.
+      blur_sigma: The standard deviation of the map's blur in pixels; 0 means none.
+      attention: The kernel of the second stream, a name in `backbones.attention.KERNELS`.
+      temperature: The temperature of the softmax over normal and anomalous.
 
     Raises:
-      InputError: a setting that does not fit the backbone.
+      InputError: A hyper-parameter does not fit the backbone or is out of range.
     """
 
     clip: CLIP
@@ -77,11 +105,14 @@ class AnomalyCLIP(LearnedDetector):
     deep_length: int = 4
     blur_sigma: float = 4.0
     attention: str = "vv"
+    temperature: float = 0.07
 
     name: ClassVar[str] = "anomalyclip"
     references: ClassVar = "never"
     needs: ClassVar[str] = "learned prompts"
     learns_from_labels: ClassVar[bool] = True
+    state_type: ClassVar = State
+    omitted_defaults: ClassVar = {"temperature": 0.07}
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "feature_layers", tuple(self.feature_layers))
@@ -89,7 +120,7 @@ class AnomalyCLIP(LearnedDetector):
         kernel(self.attention)
         check_feature_layers(self.clip, self.image_size, self.feature_layers)
         check_range("dpam_layers", self.dpam_layers, 0, vision.layers)
-        # The start token, the context, and "damaged object." with its end have to find room.
+        # The start token and "damaged object." with its end take six tokens.
         check_range("context_length", self.context_length, 1, text.context_length - 6)
         check_range("deep_depth", self.deep_depth, 1, text.layers)
         check_range("deep_length", self.deep_length, 1, self.context_length)
@@ -98,20 +129,20 @@ class AnomalyCLIP(LearnedDetector):
 
     @classmethod
     def paper(cls, clip: CLIP) -> AnomalyCLIP:
-        """The published setting: ViT-L/14@336 at 518 pixels, layers 6, 12, 18 and 24, v-v from layer 6 on."""
+        """Return the published setting: 518 pixels, layers 6, 12, 18 and 24, v-v attention from 6 on."""
         return cls(clip, image_size=518, dpam_layers=19, feature_layers=(6, 12, 18, 24))
 
     @classmethod
     def for_backbone(cls, clip: CLIP) -> AnomalyCLIP:
-        """The published setting in proportion to a backbone of any depth and size.
+        """Return the published setting, scaled to a backbone of any depth and image size.
 
-        For ViT-L/14@336 it is `paper`. Elsewhere features come from each quarter of the layers, v-v attention
-        from the first of them on, at the backbone's own image size; the blur is 4 pixels of 518.
+        It is `paper` for ViT-L/14@336. For others, features come from the last layer of each quarter, v-v
+        attention starts at the first of these, and the blur is 4 pixels of 518.
         """
         vision, text = clip.config.vision, clip.config.text
         if is_published_backbone(clip):
             return cls.paper(clip)
-        layers = quarters(clip)
+        layers = quarter_layers(clip)
         return cls(
             clip,
             image_size=vision.image_size,
@@ -124,32 +155,26 @@ class AnomalyCLIP(LearnedDetector):
 
     @classmethod
     def of_authors_file(cls, clip: CLIP, path: pathlib.Path) -> AnomalyCLIP:
-        """The published setting, with the lengths of the prompts in the file."""
+        """Return the published setting with the lengths of the prompts in a file."""
         base = super().of_authors_file(clip, path)
         lengths = lengths_of(load_authors_prompts(path, clip), base.deep_length)
         return dataclasses.replace(base, **lengths._asdict())
 
     def score_bounds(self, references: bool) -> tuple[float, float]:
-        """Of a probability, and of the map, a sum of one a layer."""
+        """Return 1, and for maps the number of layers, whose probabilities they add up."""
         del references
         return 1.0, float(len(self.feature_layers))
 
-    # Learned prompts
+    @property
+    def option_that_trains_features(self) -> str | None:
+        """`--attention=diagonal`, whose factor is learned, if it is this detector's."""
+        return "--attention=diagonal" if self.attention == "diagonal" else None
 
-    def init(self, key: jax.Array) -> Params:
-        """Fresh parameters: "normal" and "anomalous" (n, D), "deep" (depth - 1, m, D); normal, 0.02 wide."""
-        tokens = {name: shape for name, shape in self.shapes.items() if name != "diagonal"}
-        keys = jax.random.split(key, len(tokens))
-        params = {
-            name: 0.02 * jax.random.normal(key, shape)
-            for key, (name, shape) in zip(keys, tokens.items(), strict=True)
-        }
-        # The one that is no token: of `attention="diagonal"`, from where each token counts twice on itself.
-        return params | {"diagonal": jnp.ones(())} if self.attention == "diagonal" else params
+    # Learned prompts
 
     @property
     def shapes(self) -> dict[str, tuple[int, ...]]:
-        """The shapes of the learned tokens, none of them "deep" at depth 1, and of the diagonal's factor."""
+        """The shapes of the parameters by name."""
         width = self.clip.config.text.width
         context = (self.context_length, width)
         shapes: dict[str, tuple[int, ...]] = {"normal": context, "anomalous": context}
@@ -157,32 +182,55 @@ class AnomalyCLIP(LearnedDetector):
             shapes["deep"] = (self.deep_depth - 1, self.deep_length, width)
         return shapes | ({"diagonal": ()} if self.attention == "diagonal" else {})
 
-    def context(self, class_names: Sequence[str] = ()) -> State:
-        """What is frozen: both towers' variables, and the sentences "tokens" (2, T, D) with "end" (2,).
-
-        The sentences name no class: `class_names` change nothing.
-        """
-        del class_names
-        frozen = embed_sentences(self.clip, SENTENCES, self.context_length)
-        return {
-            "vision": {"params": self.clip.params["vision"]},
-            "text": {"params": self.clip.params["text"]},
-            **frozen,
+    def init(self, key: jax.Array) -> Params:
+        """Return initial parameters: normal tokens with standard deviation 0.02, and a diagonal of 1."""
+        tokens = {name: shape for name, shape in self.shapes.items() if name != "diagonal"}
+        keys = jax.random.split(key, len(tokens))
+        params = {
+            name: 0.02 * jax.random.normal(key, shape)
+            for key, (name, shape) in zip(keys, tokens.items(), strict=True)
         }
+        return params | {"diagonal": jnp.ones(())} if self.attention == "diagonal" else params
 
-    def text_features(self, params: Params, context: State) -> jax.Array:
-        """Embeddings of the two prompts, normal and anomalous, not normalised: (2, E)."""
-        text = TextTransformer(self.clip.config, self.clip.dtype).bind(context["text"])
+    def context(self, class_names: Sequence[str] = ()) -> Context:
+        """Return the frozen arrays of the loss; the prompts do not depend on `class_names`."""
+        del class_names
+        vision, text = ({"params": self.clip.params[tower]} for tower in ("vision", "text"))
+        return Context(vision, text, embed_prompts(self.clip, TEXTS, self.context_length))
+
+    def text_features(self, params: Params, variables: Variables, prompts: EmbeddedPrompts) -> jax.Array:
+        """Return the normal and anomalous text features, (2, E), not normalised."""
+        text = TextTransformer(self.clip.config, self.clip.dtype).bind(variables)
         learned = jnp.stack([params["normal"], params["anomalous"]])  # (2, n, D)
-        tokens = with_context(context["tokens"], learned)
-        return text.encode_embedded(tokens, context["end"], params.get("deep"))[0]
+        tokens = insert_learned(prompts.tokens, learned)
+        return text.encode_embedded(tokens, prompts.end, params.get("deep"))[0]
+
+    @functools.cached_property
+    def _text_features(self) -> Callable[[Params], jax.Array]:
+        prompts = self.context().prompts
+
+        def encode(variables: Variables, params: Params) -> jax.Array:
+            return self.text_features(params, variables, prompts)
+
+        return self.clip.compile("text", encode)
+
+    def prepare(
+        self, object_name: str = "object", references: Array | None = None, params: Params | None = None
+    ) -> State:
+        """Return the text features of the learned prompts, which do not depend on the name."""
+        del object_name
+        self.check_references(references is not None)
+        params = self.check_params(params, "the parameters")
+        return State(self._text_features(params), params.get("diagonal"))
+
+    def read_authors_file(self, path: pathlib.Path) -> Params:
+        """Return the prompts in a `.pth` file of the authors' training."""
+        return load_authors_prompts(path, self.clip)
 
     # Images
 
-    def extract(
-        self, variables: dict[str, Any], images: jax.Array, factor: jax.Array | None = None
-    ) -> Features:
-        """Features of images: "image" (B, E) and "patches" (B, L, P, E), as many at a time as fit.
+    def extract(self, variables: Variables, images: jax.Array, factor: jax.Array | None = None) -> Features:
+        """Return the features of images: `image` (B, E) and `patches` (B, L, P, E).
 
         `factor` is the learned one of the attention "diagonal".
         """
@@ -197,86 +245,150 @@ class AnomalyCLIP(LearnedDetector):
                 attention=attention,
             )
             patches = jnp.stack([layers[layer_name(n)][:, 1:] for n in self.feature_layers], axis=1)
-            return {"image": vision.project_unnormed(hidden[:, 0]), "patches": vision.project(patches)}
+            return Features(vision.project_unnormed(hidden[:, 0]), vision.project(patches))
 
         return map_images(encode, images, tokens=1 + self.grid[0] * self.grid[1])
 
-    def read_authors_file(self, path: pathlib.Path) -> Params:
-        """The prompts in a `.pth` file of the authors' training."""
-        return load_authors_prompts(path, self.clip)
+    def score_with(self, variables: Variables, state: State, images: jax.Array) -> Scores:
+        """Score images with the vision transformer's variables."""
+        return self.score_features(state, self.extract(variables, images, state.diagonal))
 
-    def prepare(
-        self, object_name: str = "object", references: Array | None = None, params: Params | None = None
-    ) -> State:
-        """The state: {"text": (2, E)}, the same for every object.
-
-        Args:
-          object_name: changes nothing; the prompts fit any object.
-          references: none, AnomalyCLIP is zero-shot.
-          params: the learned prompts, from training or `load_params`.
-
-        Raises:
-          InputError: references, no parameters, or parameters of other shapes.
-        """
-        del object_name
-        self.check_references(references is not None)
-        params = self.check_params(params, "the parameters")
-        state = {"text": self._encode_prompts(params)}
-        return state | ({"diagonal": params["diagonal"]} if "diagonal" in params else {})
-
-    @functools.cached_property
-    def _encode_prompts(self) -> Callable[[Params], jax.Array]:
-        context = self.context()
-
-        def encode(variables: dict[str, Any], params: Params) -> jax.Array:
-            return self.text_features(params, context | {"text": variables})
-
-        return self.clip.compile("text", encode)
-
-    def score_with(self, variables: dict[str, Any], state: State, images: jax.Array) -> Scores:
-        """Image (B,), 0 to 1, and map (B, S, S), 0 to L."""
-        features = self.extract(variables, images, state.get("diagonal"))
-        image_score = anomaly_probability(features["image"], state["text"], TEMPERATURE)
-        anomaly_map = self.layer_maps(features["patches"], state["text"]).sum(axis=1)  # (B, S, S)
+    def score_features(self, state: State, features: Features) -> Scores:
+        """Return scores of images (B,), 0 to 1, and of pixels (B, S, S), 0 to L."""
+        image_score = anomaly_probability(features.image, state.text, self.temperature)
+        anomaly_map = self.layer_maps(features.patches, state.text).sum(axis=1)  # (B, S, S)
         return Scores(image_score, blur(anomaly_map, self.blur_sigma))
 
     def layer_maps(self, patches: jax.Array, text: jax.Array) -> jax.Array:
-        """The probability of "anomalous" at each pixel and layer: (B, L, P, E), (2, E) -> (B, L, S, S).
+        """Return the probability of "anomalous" at each pixel: (B, L, P, E), (2, E) -> (B, L, S, S).
 
-        Equal to (p_anomalous + 1 - p_normal) / 2, as the two add up to 1.
+        It equals (p_anomalous + 1 - p_normal) / 2, because the two add up to 1.
         """
-        probabilities = anomaly_probability(patches, text, TEMPERATURE)  # (B, L, P)
+        probabilities = anomaly_probability(patches, text, self.temperature)  # (B, L, P)
         maps = upsample(probabilities.reshape(-1, *self.grid), (self.size, self.size))
         return maps.reshape(*probabilities.shape[:2], self.size, self.size)
 
-    # Training
-
-    def loss(
-        self, params: Params, context: State, batch: dict[str, Any]
-    ) -> tuple[jax.Array, dict[str, jax.Array]]:
-        """The published loss: cross-entropy of the image + 4 x (focal + dice), summed over feature layers.
+    def loss(self, params: Params, context: Context, batch: Batch) -> tuple[jax.Array, Terms]:
+        """Return cross-entropy of the image + 4 x (focal + dice) of the maps, added up over layers.
 
         Args:
-          params: learned; all that the gradient is taken of.
-          context: frozen, from `context`.
-          batch: `label` int (B,); `image` uint8 (B, S, S, 3), or `features` of `extract` in its place; `mask`
-            uint8 (B, S, S), without which the image's term is all.
+          params: The learned parameters, with respect to which the gradient is taken.
+          context: The frozen arrays, from `context`.
+          batch: `label` int (B,); `image` uint8 (B, S, S, 3), or `features` from `extract` in its place;
+            `mask` uint8 (B, S, S), without which the loss is the cross-entropy alone.
 
         Returns:
           The loss, and its terms "image", "focal" and "dice".
         """
-        if "features" in batch:
-            features = jax.tree.map(lambda x: x.astype(jnp.float32), batch["features"])
-        else:
-            features = self.extract(context["vision"], batch["image"], params.get("diagonal"))
-        text = self.text_features(params, context)
-        image = cross_entropy(state_cosines(features["image"], text) / TEMPERATURE, batch["label"])
+        extract = functools.partial(self.extract, context.vision, factor=params.get("diagonal"))
+        features = batch_features(batch, extract)
+        text = self.text_features(params, context.text, context.prompts)
+        image = cross_entropy(text_logits(features.image, text, self.temperature), batch["label"])
         if "mask" not in batch:
             return image, {"image": image}
-        maps, mask = self.layer_maps(features["patches"], text), batch["mask"]
+        maps, mask = self.layer_maps(features.patches, text), batch["mask"]
         layers = range(len(self.feature_layers))
         focal = sum((focal_loss(maps[:, n], mask) for n in layers), jnp.zeros(()))
         dice = sum(
             (dice_loss(maps[:, n], mask) + dice_loss(1 - maps[:, n], 1 - mask) for n in layers), jnp.zeros(())
         )
-        return image + LOCAL_WEIGHT * (focal + dice), {"image": image, "focal": focal, "dice": dice}
+        return image + MAP_WEIGHT * (focal + dice), {"image": image, "focal": focal, "dice": dice}
+
+
+# Files of the authors' code
+
+REMEDY = "give a checkpoint of AnomalyCLIP's training"
+DEEP = re.compile(r"compound_prompts_text\.(\d+)")
+# The learned tensors, and those that the backbone has too or the authors' code never reads.
+KNOWN = re.compile(
+    r"ctx_(pos|neg)|token_(prefix|suffix)_(pos|neg)|tokenized_prompts_(pos|neg)"
+    r"|compound_prompts_text\.\d+|compound_prompt_projections\.\d+\.(weight|bias)"
+)
+
+
+class Lengths(NamedTuple):
+    """The lengths of learned prompts, by the names of AnomalyCLIP's hyper-parameters."""
+
+    context_length: int
+    deep_depth: int
+    deep_length: int
+
+
+def lengths_of(params: Params, deep_length: int) -> Lengths:
+    """Return the lengths of prompts; `deep_length` is used for prompts without deep tokens."""
+    deep = params.get("deep")
+    depth, length = (
+        (1, min(deep_length, len(params["normal"]))) if deep is None else (1 + len(deep), deep.shape[1])
+    )
+    return Lengths(len(params["normal"]), depth, length)
+
+
+def load_authors_prompts(path: pathlib.Path, clip: CLIP) -> Params:
+    """Load the parameters in a `.pth` file of the authors' code.
+
+    Deep tokens are rounded to float16, as that code does whenever it uses them.
+
+    Raises:
+      InputError: The file is damaged, unsafe or of another backbone, or has other names or shapes.
+    """
+    path = pathlib.Path(path)
+    learner = read_learner(path)
+    deep = sorted((int(match[1]), name) for name in learner if (match := DEEP.fullmatch(name)))
+    names = ["ctx_pos", "ctx_neg", *(f"compound_prompts_text.{n}" for n in range(len(deep)))]
+    wrong = sorted(name for name in learner if not KNOWN.fullmatch(name))
+    missing = [name for name in names if name not in learner]
+    if wrong or missing:
+        also = f"without {few(missing)}" if missing else f"with {few(wrong)}"
+        raise InputError(
+            f"{path}: expected ctx_pos, ctx_neg and compound_prompts_text.0 and on, found "
+            f"{few(sorted(learner))}, {also}; {REMEDY}"
+        )
+    check_backbone(path, learner, clip)
+    rounded = [learner[name].astype(np.float16).astype(np.float32) for _, name in deep]
+    tokens = [learner[name] for name in ("ctx_pos", "ctx_neg")]
+    wrong_shape = any(x.ndim != 4 or x.shape[:2] != (1, 1) for x in tokens)
+    if wrong_shape or any(x.ndim != 2 for x in rounded) or len({x.shape for x in rounded}) > 1:
+        shapes = few_shapes({name: learner[name] for name in names})
+        raise InputError(
+            f"{path}: expected ctx_pos and ctx_neg (1, 1, n, D) and deep tokens (m, D), found "
+            f"{shapes}; {REMEDY}"
+        )
+    params = {
+        name: jnp.asarray(x[0, 0], jnp.float32)
+        for name, x in zip(("normal", "anomalous"), tokens, strict=True)
+    }
+    return params | ({"deep": jnp.asarray(np.stack(rounded))} if rounded else {})
+
+
+def read_learner(path: pathlib.Path) -> dict[str, np.ndarray]:
+    """Return the named tensors of the prompt learner in a file.
+
+    Raises:
+      InputError: The file is damaged or unsafe, or has none.
+    """
+    content = read_torch_file(path)
+    learner = content.get("prompt_learner") if isinstance(content, dict) else None
+    if not isinstance(learner, dict) or not all(isinstance(x, np.ndarray) for x in learner.values()):
+        found = few(map(str, content)) if isinstance(content, dict) else type(content).__name__
+        raise InputError(
+            f"{path}: expected an entry prompt_learner of named tensors, found {found[:100]}; {REMEDY}"
+        )
+    return unwrapped(learner, "ctx_pos")
+
+
+def check_backbone(path: pathlib.Path, learner: dict[str, np.ndarray], clip: CLIP) -> None:
+    """Check that the start token in a file equals the backbone's up to float16 rounding.
+
+    Raises:
+      InputError: It does not.
+    """
+    start = learner.get("token_prefix_pos")
+    if start is None or clip.tokenizer is None:
+        return
+    own = np.asarray(clip.params["text"]["token_embedding"], np.float32)[clip.tokenizer.bos_token_id]
+    if start.shape[-1] != len(own) or np.abs(start.reshape(-1, len(own))[0] - own).max() > 1e-2:
+        raise InputError(
+            f"{path}: was trained with another backbone than {clip.name}, because its start token of "
+            f"{start.shape[-1]} numbers differs from this backbone's of {len(own)}; "
+            "give the weights it was trained with, openai/clip-vit-large-patch14-336 for the authors' own"
+        )

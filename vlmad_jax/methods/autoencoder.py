@@ -1,48 +1,64 @@
-"""A variational autoencoder: what it cannot draw again is a defect (Kingma and Welling, ICLR 2014).
+"""A variational autoencoder with reconstruction errors as scores (Kingma and Welling, ICLR 2014).
 
-The baseline of papers before vision-language models. A convolutional encoder and decoder learn to draw the
-good images of one product again through a few latent numbers; a defect, never seen, is drawn as if it were
-not there, and the squared error of a pixel is its score. CLIP is not used, but for the size of the images.
+This is the baseline of papers before vision-language models. A convolutional encoder and decoder learn to
+reconstruct the reference images of one category through a few latent variables. They reconstruct a defect
+badly, because they never saw it, and the squared error of a pixel is its score. CLIP only gives the image
+size.
 """
 
 from __future__ import annotations
 
+import functools
 import math
 from dataclasses import dataclass
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, NamedTuple, Self
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
+from tqdm import tqdm
 
-from vlmad_jax.backbones.clip import CLIP
-from vlmad_jax.backbones.images import Array, check_images
+from vlmad_jax.backbones.clip import CLIP, Variables
+from vlmad_jax.backbones.images import Array
 from vlmad_jax.errors import InputError
-from vlmad_jax.methods.detector import Detector, Scores, blur, upsample
-from vlmad_jax.methods.limits import check_range
-from vlmad_jax.methods.variational import COARSEST, VariationalAutoencoder, train_autoencoder
+from vlmad_jax.methods.detector import Detector, Params, Scores, check_range
+from vlmad_jax.scoring.maps import blur, upsample
 
-State = dict[str, Any]
+# The width and the stride of each convolution, and the stride of all together.
+WIDTHS = (32, 64, 128)
+STRIDES = (4, 2, 2)
+TOTAL_STRIDE = math.prod(STRIDES)
+BATCH = 16
+LEARNING_RATE = 1e-3
+# The number of steps between two fetches of the loss, so that the device does not wait for the progress bar.
+SHOW_EVERY = 50
+
+
+class State(NamedTuple):
+    """The parameters of the network, trained on one category."""
+
+    params: dict[str, Any]
 
 
 @dataclass(frozen=True, eq=False)
 class Autoencoder(Detector):
-    """A convolutional variational autoencoder, trained on the good images of one product.
+    """A convolutional variational autoencoder, trained on the reference images of one category.
 
     Attributes:
-      clip: gives the size of the images.
-      image_size: S, the side of the images in pixels; None is the backbone's own.
-      resolution: side of what is drawn, at most, in pixels; it is cut to a multiple of 16.
-      latents: numbers that an image passes through.
-      kl_weight: of the divergence from the prior; the variance of a pixel that the decoder takes for chance.
-      steps: of training, each of at most 16 images: a minute on two cores.
-      flips: whether the good images are also shown mirrored; left out, since for most products a mirrored
-        part is a defect.
-      blur_sigma: of the Gaussian over the map, in pixels; 0 is none.
-      seed: of the first parameters, the order of the images and the noise.
+      clip: The backbone, which gives the image size.
+      image_size: S, the side of the images in pixels; None means the backbone's own.
+      resolution: The largest side of reconstructions in pixels, rounded down to a multiple of 16.
+      latents: The number of latent variables.
+      kl_weight: The weight of the divergence from the prior, which is the variance of the decoder's pixels.
+      steps: The number of training steps of at most 16 images; 1000 take a minute on two cores.
+      flips: Whether to train on mirrored images too. By default they are not, because a mirrored part is a
+        defect in most products.
+      blur_sigma: The standard deviation of the map's blur in pixels; 0 means none.
+      seed: The seed of the initial parameters, the order of the images and the noise.
 
     Raises:
-      InputError: a setting below its least, or images smaller than 16 pixels.
+      InputError: A hyper-parameter is out of range, or the images are smaller than 16 pixels.
     """
 
     clip: CLIP
@@ -57,10 +73,11 @@ class Autoencoder(Detector):
 
     name: ClassVar[str] = "autoencoder"
     references: ClassVar = "always"
+    state_type: ClassVar = State
 
     def __post_init__(self) -> None:
-        check_range("image_size", self.size, COARSEST, None)
-        check_range("resolution", self.resolution, COARSEST, None)
+        check_range("image_size", self.size, TOTAL_STRIDE, None)
+        check_range("resolution", self.resolution, TOTAL_STRIDE, None)
         check_range("latents", self.latents, 1, None)
         check_range("steps", self.steps, 1, None)
         for name in ("kl_weight", "blur_sigma"):
@@ -69,65 +86,183 @@ class Autoencoder(Detector):
 
     @classmethod
     def for_backbone(cls, clip: CLIP) -> Self:
-        """At the backbone's own size, with a blur of 4 pixels of 256."""
+        """Return the setting for the backbone's own image size, with a blur of 4 pixels of 256."""
         return cls(clip, blur_sigma=4 * clip.config.vision.image_size / 256)
 
     def score_bounds(self, references: bool) -> tuple[float, float]:
-        """Errors of good images are far from their bound."""
+        """Return infinity: the errors of normal images are far below their bound of 1."""
         del references
         return math.inf, math.inf
 
     @property
     def size(self) -> int:
-        """S, the side of the images it takes, in pixels."""
+        """S, the side of the input images in pixels."""
         return self.clip.config.vision.image_size if self.image_size is None else self.image_size
 
     @property
     def side(self) -> int:
-        """R, the side of what is drawn: the largest multiple of 16 in size and resolution."""
-        return min(self.size, self.resolution) // COARSEST * COARSEST
+        """R, the side of reconstructions, the largest multiple of 16 up to `size` and `resolution`."""
+        return min(self.size, self.resolution) // TOTAL_STRIDE * TOTAL_STRIDE
 
     @property
     def network(self) -> VariationalAutoencoder:
-        """Encoder and decoder."""
+        """The encoder and decoder."""
         return VariationalAutoencoder(self.latents)
 
     def prepare(
-        self, object_name: str, references: Array | None = None, params: dict[str, Any] | None = None
+        self, object_name: str, references: Array | None = None, params: Params | None = None
     ) -> State:
-        """Trains on the good images.
-
-        Args:
-          object_name: shown in the progress bar.
-          references: uint8 (K, S, S, 3) good images.
-          params: there are none to give; {} or None.
-
-        Returns:
-          The parameters of the network.
-
-        Raises:
-          InputError: no good images, or of another shape or type; parameters, of which there are none.
-        """
-        self.refuse_params(params)
-        self.check_references(references is not None)
-        references = np.asarray(references)
-        check_images(references, "references", self.size, self.size)
+        """Train on the reference images; the name is shown in the progress bar."""
+        references = self.checked_references(references, params)
         images = jnp.concatenate([self.resized(image[None]) for image in references])
         if self.flips:
             images = jnp.concatenate([images, images[:, :, ::-1]])
-        state, _ = train_autoencoder(self.network, images, self.kl_weight, self.steps, self.seed, object_name)
-        return state
+        variables, _ = train_autoencoder(
+            self.network, images, self.kl_weight, self.steps, self.seed, object_name
+        )
+        return State(**variables)
 
-    def score_with(self, variables: dict[str, Any], state: State, images: jax.Array) -> Scores:
-        """Image (B,) and map (B, S, S): squared errors, 0 to 1, and the largest of an image."""
+    def score_with(self, variables: Variables, state: State, images: jax.Array) -> Scores:
+        """Return squared errors of pixels (B, S, S), 0 to 1, and their maximum in each image (B,)."""
         del variables
         small = self.resized(images)
-        found: Any = self.network.apply(state, small, jnp.zeros(self.latents))
-        error = ((small - found["drawn"]) ** 2).mean(axis=-1)  # (B, R, R)
+        output: Any = self.network.apply(state._asdict(), small, jnp.zeros(self.latents))
+        error = ((small - output.images) ** 2).mean(axis=-1)  # (B, R, R)
         maps = blur(upsample(error, (self.size, self.size)), self.blur_sigma)
         return Scores(maps.max(axis=(1, 2)), maps)
 
     def resized(self, images: Array) -> jax.Array:
-        """Images uint8 (B, S, S, 3) at the side that is drawn: float32 (B, R, R, 3), 0 to 1."""
+        """Return uint8 images (B, S, S, 3) at the side of reconstructions: float32 (B, R, R, 3), 0 to 1."""
         shape = (len(images), self.side, self.side, 3)
         return jax.image.resize(jnp.asarray(images, jnp.float32) / 255, shape, "linear")
+
+
+class Reconstruction(NamedTuple):
+    """The output of the network.
+
+    Attributes:
+      images: (B, R, R, 3), 0 to 1.
+      mean: (B, latents), of the latent variables.
+      log_variance: (B, latents), of the latent variables.
+    """
+
+    images: jax.Array
+    mean: jax.Array
+    log_variance: jax.Array
+
+
+class VariationalAutoencoder(nn.Module):
+    """The convolutional encoder and decoder of images (B, R, R, 3), 0 to 1, R a multiple of 16."""
+
+    latents: int
+
+    @nn.compact
+    def __call__(self, images: jax.Array, noise: jax.Array) -> Reconstruction:
+        """Reconstruct images; the noise (B, latents) is standard normal, or 0 for the latents' mean."""
+        x = images
+        for width, stride in zip(WIDTHS, STRIDES, strict=True):
+            x = nn.relu(nn.Conv(width, (3, 3))(to_channels(x, stride)))
+        moments = nn.Dense(2 * self.latents)(x.reshape(len(x), -1))
+        mean, log_variance = jnp.split(moments, 2, axis=-1)
+        latents = mean + jnp.exp(log_variance / 2) * noise  # section 2.4
+        y = nn.Dense(x[0].size)(latents).reshape(x.shape)
+        for width, stride in zip((*WIDTHS[-2::-1], 3), STRIDES[::-1], strict=True):
+            y = to_pixels(nn.Conv(width * stride**2, (3, 3))(nn.relu(y)), stride)
+        return Reconstruction(nn.sigmoid(y), mean, log_variance)
+
+
+# Sub-pixel convolutions (Shi et al. 2016). Strided and transposed ones take four times as long on a CPU.
+
+
+def to_channels(x: jax.Array, stride: int) -> jax.Array:
+    """Move squares of `stride` pixels a side to channels: (B, h, w, c) -> (B, h / s, w / s, s s c)."""
+    batch, height, width, channels = x.shape
+    squares = x.reshape(batch, height // stride, stride, width // stride, stride, channels)
+    return squares.swapaxes(2, 3).reshape(batch, height // stride, width // stride, -1)
+
+
+def to_pixels(x: jax.Array, stride: int) -> jax.Array:
+    """Invert `to_channels`: (B, h, w, s s c) -> (B, s h, s w, c)."""
+    batch, height, width, _ = x.shape
+    squares = x.reshape(batch, height, width, stride, stride, -1)
+    return squares.swapaxes(2, 3).reshape(batch, height * stride, width * stride, -1)
+
+
+class Terms(NamedTuple):
+    """The two terms of the loss, equation 10, averaged over images; both are 0 or more.
+
+    Attributes:
+      reconstruction: Half the squared error, summed over an image. It is the negative log-likelihood of a
+        Gaussian decoder of variance 1, up to a constant.
+      divergence: The divergence of the latent variables from the standard normal (appendix B).
+    """
+
+    reconstruction: jax.Array
+    divergence: jax.Array
+
+
+def elbo_terms(images: jax.Array, output: Reconstruction) -> Terms:
+    """Return the terms of the loss of images (B, R, R, 3) and their reconstruction."""
+    mean, log_variance = output.mean, output.log_variance
+    divergence = (mean**2 + jnp.exp(log_variance) - 1 - log_variance).sum(axis=-1) / 2
+    error = ((images - output.images) ** 2).sum(axis=(1, 2, 3)) / 2
+    return Terms(error.mean(), divergence.mean())
+
+
+Carry = tuple[Variables, Any]  # with the optimiser's state
+
+
+def train_autoencoder(
+    network: VariationalAutoencoder, images: jax.Array, kl_weight: float, steps: int, seed: int, name: str
+) -> tuple[Variables, np.ndarray]:
+    """Train a network with Adam and a progress bar.
+
+    Args:
+      network: The network.
+      images: float32 (K, R, R, 3), 0 to 1.
+      kl_weight: The weight of the divergence in the loss.
+      steps: The number of steps of at most `BATCH` different images.
+      seed: The seed of the initial parameters, the order of the images and the noise.
+      name: The name in the progress bar.
+
+    Returns:
+      The variables of the network, and the loss of every step (steps,).
+    """
+    key, rng = jax.random.key(seed), np.random.default_rng(seed)
+    carry, losses = _start(network, key, images[:1]), []
+    with tqdm(total=steps, desc=name, unit=" steps", dynamic_ncols=True, leave=False, disable=None) as bar:
+        for number in range(steps):
+            batch = images[rng.permutation(len(images))[:BATCH]]
+            carry, loss = _step(network, carry, batch, jax.random.fold_in(key, number), kl_weight)
+            losses.append(loss)
+            if number % SHOW_EVERY == 0:
+                bar.set_postfix_str(f"loss {float(loss):.1f}")
+            bar.update()
+    return carry[0], np.asarray(losses)
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def _start(network: VariationalAutoencoder, key: jax.Array, images: jax.Array) -> Carry:
+    import optax  # takes a tenth of a second to import
+
+    variables: Any = network.init(key, images, jnp.zeros(network.latents))
+    return variables, optax.adam(LEARNING_RATE).init(variables)
+
+
+@functools.partial(jax.jit, static_argnums=0, donate_argnums=1)
+def _step(
+    network: VariationalAutoencoder, carry: Carry, batch: jax.Array, key: jax.Array, kl_weight: float
+) -> tuple[Carry, jax.Array]:
+    import optax
+
+    noise = jax.random.normal(key, (len(batch), network.latents))
+
+    def loss(variables: Variables) -> jax.Array:
+        output: Any = network.apply(variables, batch, noise)
+        terms = elbo_terms(batch, output)
+        return terms.reconstruction + kl_weight * terms.divergence
+
+    variables, state = carry
+    value, gradient = jax.value_and_grad(loss)(variables)
+    updates, state = optax.adam(LEARNING_RATE).update(gradient, state, variables)
+    return (optax.apply_updates(variables, updates), state), value

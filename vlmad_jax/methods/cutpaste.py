@@ -1,48 +1,79 @@
-"""CutPaste: a classifier of pasted defects whose features tell real ones (Li et al., CVPR 2021).
+"""CutPaste: a classifier of pasted defects whose features separate real ones (Li et al., CVPR 2021).
 
-Sections 2.1 and 2.2: pieces of good images are pasted elsewhere in them, as patches or as scars, and a
-network learns to tell normal, patch and scar apart. Section 2.3: a Gaussian is fitted to its features of good
-images; how far an image's features lie from it is its score. Section 2.4: the same for parts of images
-gives a map.
+Sections 2.1 and 2.2: pieces of reference images are pasted elsewhere into them, as patches or as scars, and a
+network learns to classify normal, patch and scar. Section 2.3: a Gaussian is fitted to the network's features
+of normal images, and the score of an image is its distance from the Gaussian. Section 2.4: the same for parts
+of images gives a map.
 
-It departs from the paper in this: the network is CLIP's frozen encoder and a small head, not a ResNet trained
-from scratch, so that a product takes seconds; and there are two heads, of the image's embedding and of
-single patches, where the paper trains a second network on crops or looks at gradients (GradCAM).
+There are two departures from the paper. The network is CLIP's frozen encoder with a small head instead of a
+ResNet trained from scratch, so that a category takes seconds. There is one head for the image's embedding and
+one for single patches, where the paper trains a second network on crops or uses GradCAM.
 """
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 from typing import Any, ClassVar, NamedTuple
 
+import flax.linen as nn
 import jax
 import numpy as np
 
-from vlmad_jax.backbones.clip import CLIP
+from vlmad_jax.backbones.clip import CLIP, Variables
 from vlmad_jax.backbones.images import Array
 from vlmad_jax.errors import InputError
-from vlmad_jax.methods.cutpaste_head import Head, hidden, train_head
-from vlmad_jax.methods.detector import Scores
-from vlmad_jax.methods.limits import check_range
-from vlmad_jax.methods.reference import FILL_BATCH, ReferenceDetector
+from vlmad_jax.methods.detector import Features, Params, Scores, check_range
+from vlmad_jax.methods.reference import ENCODE_BATCH, ReferenceDetector
 from vlmad_jax.scoring.gaussian import gaussian, mahalanobis
 
-State = dict[str, Any]
-
 PASTED = ("patch", "scar")
-# A patch is called defective from this share of changed pixels on, and good only when it has none.
-DEFECTIVE_PATCH = 0.1
-# Patches of one image that the patch head learns from, defective ones first.
-LEARNED_PATCHES = 256
+# The least fraction of changed pixels in an anomalous patch. A normal patch has no changed pixel.
+ANOMALOUS_SHARE = 0.1
+# The number of patches of one image that train the patch head, anomalous ones first.
+TRAINED_PATCHES = 256
 LEARNING_RATE = 1e-3
+# The number of rows in a training step, balanced over the classes.
+BATCH = 192
 
 
 class Examples(NamedTuple):
-    """Features (N, D), their kinds (N,), and which are of good images, (N,)."""
+    """The training examples of a head.
+
+    Attributes:
+      features: (N, D).
+      labels: int (N,), 0 for normal, then 1 + the place in `PASTED`.
+      normal: bool (N,), whether the example is from an image without a defect.
+    """
 
     features: np.ndarray
     labels: np.ndarray
-    good: np.ndarray
+    normal: np.ndarray
+
+
+class FittedHead(NamedTuple):
+    """A trained head with the Gaussian of its normal features.
+
+    Attributes:
+      mean: (D,), of the features.
+      scale: (D,), the standard deviation of the features.
+      head: The variables of `Head`.
+      centre: (width,), of the Gaussian.
+      whitening: (width, width), of the Gaussian.
+    """
+
+    mean: jax.Array
+    scale: jax.Array
+    head: Variables
+    centre: jax.Array
+    whitening: jax.Array
+
+
+class State(NamedTuple):
+    """The heads of one category, of the same shapes for any number of reference images."""
+
+    image: FittedHead
+    patches: FittedHead
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,17 +81,17 @@ class CutPaste(ReferenceDetector):
     """CutPaste (3-way) on the features of any CLIP ViT.
 
     Attributes:
-      clip: the backbone; the paper's is a ResNet-18.
+      clip: The backbone; the paper's is a ResNet-18.
       image_size: S, the side of the images in pixels; the paper's is 256.
-      feature_layers: layers, counted from 1, whose patches the patch head reads.
-      pasted: images with a patch, and as many with a scar.
-      width: of the heads' hidden layers.
-      steps: of training, for each head.
-      epsilon: added to the variances of the Gaussians.
-      seed: of what is pasted, and of the heads.
+      feature_layers: The layers, counted from 1, whose patches are the features of the patch head.
+      pasted: The number of training images with a patch, and also of those with a scar.
+      width: The width of the heads' hidden layers.
+      steps: The number of training steps for each head.
+      epsilon: The value added to the variances of the Gaussians.
+      seed: The seed of the defects and of the heads.
 
     Raises:
-      InputError: a setting that does not fit the backbone, or is below its least.
+      InputError: A hyper-parameter does not fit the backbone or is out of range.
     """
 
     clip: CLIP
@@ -73,6 +104,7 @@ class CutPaste(ReferenceDetector):
     seed: int = 0
 
     name: ClassVar[str] = "cutpaste"
+    state_type: ClassVar = State
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -82,74 +114,70 @@ class CutPaste(ReferenceDetector):
             raise InputError(f"epsilon {self.epsilon} is not above 0; give for example 1e-3")
 
     def prepare(
-        self, object_name: str, references: Array | None = None, params: dict[str, Any] | None = None
+        self, object_name: str, references: Array | None = None, params: Params | None = None
     ) -> State:
-        """Pastes defects into the good images, trains both heads and fits their Gaussians.
+        """Train both heads on the reference images, also mirrored, and fit their Gaussians.
 
-        Args:
-          object_name: not used.
-          references: uint8 (K, S, S, 3) good images, which are also shown mirrored.
-          params: there are none; {} or None.
-
-        Returns:
-          {"image": ..., "patches": ...}, each as `fit` gives it; the same shapes for any K.
-
-        Raises:
-          InputError: no good images, or of another shape or type; parameters, of which there are none.
+        The name is unused.
         """
-        good = self.check_good(references, params)
-        images, patches = self.examples(np.concatenate([good, good[:, :, ::-1]]))
-        return {"image": self.fit(images), "patches": self.fit(patches)}
+        del object_name
+        normal = self.checked_references(references, params)
+        images, patches = self.examples(np.concatenate([normal, normal[:, :, ::-1]]))
+        return State(self.fit(images), self.fit(patches))
 
-    def score_with(self, variables: dict[str, Any], state: State, images: jax.Array) -> Scores:
-        """Image (B,) and map (B, S, S), Mahalanobis distances, 0 or more."""
-        features = self.extract(variables, images)
-        maps = self.pixel_map(self.distances(state["patches"], features["patches"]))
-        return Scores(self.distances(state["image"], features["image"]), maps)
+    def score_features(self, state: State, features: Features) -> Scores:
+        """Return Mahalanobis distances of images (B,) and pixels (B, S, S), 0 or more."""
+        maps = self.pixel_map(self.distances(state.patches, features.patches))
+        return Scores(self.distances(state.image, features.image), maps)
 
     # Pasting
 
-    def pasted_images(self, good: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Good images (K, S, S, 3), and with defects: all of them, their masks (N, S, S), and kinds (N,).
+    def pasted_images(self, normal: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Paste defects into normal images (K, S, S, 3).
 
-        A kind is 0 for good, then 1 + its place in `PASTED`.
+        Returns:
+          The normal images and those with defects (N, S, S, 3), their masks (N, S, S), and their labels (N,),
+          0 for normal, then 1 + the place in `PASTED`.
         """
-        from vlmad_jax.data.pasting import paste  # imports the renderer
+        from vlmad_jax.synthetic.pasting import paste  # imports the renderer
 
         rng = np.random.default_rng(self.seed)
         kinds = np.repeat(np.arange(len(PASTED)), self.pasted)
-        pairs = rng.integers(len(good), size=(len(kinds), 2))
+        pairs = rng.integers(len(normal), size=(len(kinds), 2))
         drawn = zip(pairs, kinds, strict=True)
-        pasted = [paste(rng, good[a], good[b], PASTED[kind]) for (a, b), kind in drawn]
+        pasted = [paste(rng, normal[a], normal[b], PASTED[kind]) for (a, b), kind in drawn]
         images, masks = (np.stack(x) for x in zip(*pasted, strict=True))
-        none = np.zeros(good.shape[:3], np.uint8)
-        kinds = np.concatenate([np.zeros(len(good), int), 1 + kinds])
-        return np.concatenate([good, images]), np.concatenate([none, masks]), kinds
+        none = np.zeros(normal.shape[:3], np.uint8)
+        labels = np.concatenate([np.zeros(len(normal), int), 1 + kinds])
+        return np.concatenate([normal, images]), np.concatenate([none, masks]), labels
 
-    def patch_labels(self, masks: np.ndarray, kinds: np.ndarray) -> np.ndarray:
-        """The kind of every patch, 0 for good and -1 where few pixels changed: (N, S, S), (N,) -> (N, P)."""
+    def patch_labels(self, masks: np.ndarray, labels: np.ndarray) -> np.ndarray:
+        """Return the label of every patch: (N, S, S), (N,) -> (N, P).
+
+        It is 0 without changed pixels, and -1 (unused) with fewer than `ANOMALOUS_SHARE`.
+        """
         (rows, columns), side = self.grid, self.clip.config.vision.patch_size
         pixels = masks[:, : rows * side, : columns * side].reshape(-1, rows, side, columns, side)
         share = pixels.mean(axis=(2, 4)).reshape(len(masks), -1)
-        return np.where(share >= DEFECTIVE_PATCH, kinds[:, None], np.where(share > 0, -1, 0))
+        return np.where(share >= ANOMALOUS_SHARE, labels[:, None], np.where(share > 0, -1, 0))
 
-    def examples(self, good: np.ndarray) -> tuple[Examples, Examples]:
-        """What the heads of images and of patches learn from, made of good images (K, S, S, 3)."""
-        pasted, masks, kinds = self.pasted_images(good)
-        labels = self.patch_labels(masks, kinds)
+    def examples(self, normal: np.ndarray) -> tuple[Examples, Examples]:
+        """Return the training examples of the image head and of the patch head, from (K, S, S, 3)."""
+        pasted, masks, image_labels = self.pasted_images(normal)
+        labels = self.patch_labels(masks, image_labels)
         draw = np.random.default_rng([self.seed, 1]).random(labels.shape) - (labels > 0)
-        chosen = np.argsort(draw, axis=1)[:, :LEARNED_PATCHES]
+        chosen = np.argsort(draw, axis=1)[:, :TRAINED_PATCHES]
         labels = np.take_along_axis(labels, chosen, axis=1)
         images, patches = [], []
-        for first in range(0, len(pasted), FILL_BATCH):
-            part = slice(first, first + FILL_BATCH)
+        for first in range(0, len(pasted), ENCODE_BATCH):
+            part = slice(first, first + ENCODE_BATCH)
             features = self.encode(pasted[part])
-            images.append(features["image"])
-            kept = np.take_along_axis(features["patches"], chosen[part, :, None], axis=1)
+            images.append(features.image)
+            kept = np.take_along_axis(np.asarray(features.patches), chosen[part, :, None], axis=1)
             patches.append(kept[labels[part] >= 0])
-        owners = np.repeat(kinds, (labels >= 0).sum(axis=1))
+        owners = np.repeat(image_labels, (labels >= 0).sum(axis=1))
         return (
-            Examples(np.concatenate(images), kinds, kinds == 0),
+            Examples(np.concatenate(images), image_labels, image_labels == 0),
             Examples(np.concatenate(patches), labels[labels >= 0], owners == 0),
         )
 
@@ -157,27 +185,103 @@ class CutPaste(ReferenceDetector):
 
     @property
     def head(self) -> Head:
-        """The classifier of good and of each kind of defect."""
+        """The classifier of normal examples and of each kind of defect."""
         return Head(self.width, 1 + len(PASTED))
 
-    def fit(self, examples: Examples) -> State:
-        """Trains a head, and fits the Gaussian of section 2.3 to what it thinks of good images.
-
-        Returns:
-          "mean", "scale" (D,) of features, "head" its parameters, "centre" (width,) and "whitening"
-          (width, width) of the Gaussian.
-        """
+    def fit(self, examples: Examples) -> FittedHead:
+        """Train a head, and fit the Gaussian of section 2.3 to its features of normal images."""
         mean = examples.features.mean(axis=0)
         scale = examples.features.std(axis=0) + np.float32(1e-6)
         rows = (examples.features - mean) / scale
         head, _ = train_head(self.head, rows, examples.labels, self.steps, LEARNING_RATE, self.seed)
-        found = np.asarray(hidden(self.head, head, rows[examples.good]))
-        centre, whitening = gaussian(found, self.epsilon)
-        return {"mean": mean, "scale": scale, "head": head, "centre": centre, "whitening": whitening}
+        features = np.asarray(head_features(self.head, head, rows[examples.normal]))
+        centre, whitening = gaussian(features, self.epsilon)
+        return FittedHead(mean, scale, head, centre, whitening)  # type: ignore[arg-type]
 
-    def distances(self, state: State, features: jax.Array) -> jax.Array:
-        """Mahalanobis distances of features from the good ones: (..., D) -> (...)."""
-        rows = (features.reshape(-1, features.shape[-1]) - state["mean"]) / state["scale"]
-        found = hidden(self.head, state["head"], rows)
-        distances = mahalanobis(found, state["centre"], state["whitening"])
+    def distances(self, fitted: FittedHead, features: jax.Array) -> jax.Array:
+        """Return Mahalanobis distances of features from the normal ones: (..., D) -> (...)."""
+        rows = (features.reshape(-1, features.shape[-1]) - fitted.mean) / fitted.scale
+        found = head_features(self.head, fitted.head, rows)
+        distances = mahalanobis(found, fitted.centre, fitted.whitening)
         return distances.reshape(features.shape[:-1])
+
+
+class HeadOutput(NamedTuple):
+    """The output of a head.
+
+    Attributes:
+      features: (..., width), of the last hidden layer.
+      logits: (..., C).
+    """
+
+    features: jax.Array
+    logits: jax.Array
+
+
+class Head(nn.Module):
+    """A small classifier of frozen features (..., D), trained in seconds."""
+
+    width: int
+    classes: int
+
+    @nn.compact
+    def __call__(self, features: jax.Array) -> HeadOutput:
+        """Return the output for features (..., D)."""
+        x = nn.relu(nn.Dense(self.width, name="first")(features))
+        hidden = nn.Dense(self.width, name="second")(x)
+        return HeadOutput(hidden, nn.Dense(self.classes, name="classifier")(nn.relu(hidden)))
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def head_features(head: Head, variables: Variables, features: jax.Array) -> jax.Array:
+    """Return the head's own features of features (N, D): (N, width)."""
+    output: Any = head.apply(variables, features)
+    return output.features
+
+
+def train_head(
+    head: Head, features: np.ndarray, labels: np.ndarray, steps: int, learning_rate: float, seed: int
+) -> tuple[Variables, np.ndarray]:
+    """Train a head with Adam, cross-entropy and a cosine decay of the learning rate to 0.
+
+    Args:
+      head: The classifier.
+      features: float32 (N, D), with a standard deviation of about 1.
+      labels: int (N,), 0 to C - 1; some classes may have no rows.
+      steps: The number of steps of `BATCH` rows, drawn with replacement and balanced over the classes.
+      learning_rate: The initial learning rate.
+      seed: The seed of the initial parameters and of the rows.
+
+    Returns:
+      The variables of the head, and the loss of every step (steps,).
+    """
+    present = [np.flatnonzero(labels == label) for label in np.unique(labels)]
+    rng = np.random.default_rng(seed)
+    share = -(-BATCH // len(present))
+    rows = np.concatenate([rng.choice(members, (steps, share)) for members in present], axis=1)
+    key = jax.random.key(seed)
+    variables, losses = _train(head, learning_rate, key, features, labels.astype(np.int32), rows)
+    return variables, np.asarray(losses)
+
+
+@functools.partial(jax.jit, static_argnums=(0, 1))
+def _train(
+    head: Head, learning_rate: float, key: jax.Array, features: jax.Array, labels: jax.Array, rows: jax.Array
+) -> tuple[Variables, jax.Array]:
+    import optax  # takes a tenth of a second to import
+
+    optimizer = optax.adam(optax.cosine_decay_schedule(learning_rate, len(rows)))
+    initial: Any = head.init(key, features[:1])
+
+    def loss(variables: Variables, chosen: jax.Array) -> jax.Array:
+        output: Any = head.apply(variables, features[chosen])
+        return optax.softmax_cross_entropy_with_integer_labels(output.logits, labels[chosen]).mean()
+
+    def step(carry: tuple[Variables, Any], chosen: jax.Array) -> tuple[tuple[Variables, Any], jax.Array]:
+        variables, state = carry
+        value, gradient = jax.value_and_grad(loss)(variables, chosen)
+        updates, state = optimizer.update(gradient, state, variables)
+        return (optax.apply_updates(variables, updates), state), value
+
+    (trained, _), losses = jax.lax.scan(step, (initial, optimizer.init(initial)), rows)
+    return trained, losses

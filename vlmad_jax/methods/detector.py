@@ -1,67 +1,92 @@
-"""What every detector shares: its contract, its scores, and what turns features and words into them."""
+"""The contract of all detectors, their scores and features, and checks of their hyper-parameters."""
 
 from __future__ import annotations
 
 import abc
 import dataclasses
 import functools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar, Literal, NamedTuple, Self
 
 import jax
 import numpy as np
 
-from vlmad_jax.backbones.clip import CLIP
+from vlmad_jax.backbones.clip import CLIP, Variables
 from vlmad_jax.backbones.images import Array, check_images
-from vlmad_jax.backbones.precision import einsum
 from vlmad_jax.errors import InputError
 from vlmad_jax.methods.options import MethodOptions
-from vlmad_jax.runtime.pickling import FieldsAlone
-from vlmad_jax.scoring.neighbours import normalise
+from vlmad_jax.runtime.pickling import PickleFieldsOnly
+
+Params = dict[str, jax.Array]  # learned parameters by the names that files have
 
 
 class Scores(NamedTuple):
-    """What a detector says of B images; higher is more anomalous.
+    """The scores of B images; higher is more anomalous.
 
     Attributes:
       image: (B,) float32.
-      map: (B, S, S) float32, a score a pixel.
+      map: (B, S, S) float32, a score for each pixel.
     """
 
     image: Array
     map: Array
 
 
-class Detector(FieldsAlone, abc.ABC):
-    """A published system: a frozen dataclass of its hyper-parameters and its backbone `clip`.
+class Features(NamedTuple):
+    """The features of B images.
 
-    `init` makes learnable parameters, `prepare` the state of one kind of object, `score` the scores of
-    images. A method defines `for_backbone`, `size`, `prepare` and `score_with`, and says whether it uses good
-    images.
+    Attributes:
+      image: (B, E).
+      patches: (B, P, ...), or (B, L, P, ...) for L layers.
+    """
+
+    image: jax.Array
+    patches: jax.Array
+
+
+class Detector(PickleFieldsOnly, abc.ABC):
+    """A published system, a frozen dataclass of its hyper-parameters and its backbone `clip`.
+
+    A method defines `for_backbone`, `size`, `prepare` and `score_with`, and the class variables below.
+
+    Attributes:
+      clip: The backbone.
+      name: The method's name in flags and files.
+      references: Whether the method uses reference images.
+      options: The fields of `MethodOptions` that the method has.
+      state_type: The named tuple that `prepare` returns; None if it returns another tree of arrays.
+      omitted_defaults: Values that `setting` omits. They belong to hyper-parameters that are younger than the
+        first saved detectors, and leave the method as it was then.
     """
 
     clip: CLIP
     name: ClassVar[str]
     references: ClassVar[Literal["never", "if given", "always"]]
-    options: ClassVar[tuple[str, ...]] = ()  # of `methods.options`, those that it has
+    options: ClassVar[tuple[str, ...]] = ()
+    state_type: ClassVar[type | None] = None
+    omitted_defaults: ClassVar[Mapping[str, Any]] = {}
 
     @classmethod
     @abc.abstractmethod
     def for_backbone(cls, clip: CLIP) -> Self:
-        """The published setting in proportion to a backbone of any depth and size."""
+        """Return the published setting, scaled to a backbone of any depth and image size."""
 
     @classmethod
-    def from_options(cls, clip: CLIP, options: MethodOptions) -> tuple[Self, dict[str, Any]]:
-        """The detector that a user asks for, and its parameters; InputError for what it does not have."""
+    def from_options(cls, clip: CLIP, options: MethodOptions) -> tuple[Self, Params]:
+        """Return the detector that a user asks for, and its parameters.
+
+        Raises:
+          InputError: The method does not have an option, or its value is invalid.
+        """
         options.check(cls.name, cls.options)
         return cls.for_backbone(clip), {}
 
     @classmethod
     def with_setting(cls, clip: CLIP, setting: Mapping[str, Any]) -> Self:
-        """The detector that has this `setting`, with the method's own sentences.
+        """Return the detector whose `setting` this is, with the method's own prompts.
 
         Raises:
-          InputError: it is that of another method or version, or does not fit the backbone.
+          InputError: The setting is one of another method or version, or does not fit the backbone.
         """
         names = {field.name for field in dataclasses.fields(cls)}  # type: ignore[arg-type]
         given = {k: tuple(x) if isinstance(x, list) else x for k, x in setting.items() if k in names}
@@ -76,51 +101,16 @@ class Detector(FieldsAlone, abc.ABC):
     @property
     @abc.abstractmethod
     def size(self) -> int:
-        """S, the side of the images it takes, in pixels."""
-
-    def score_bounds(self, references: bool) -> tuple[float, float]:
-        """The largest image score and the largest value of a map that there can be; the least is 0.
-
-        1 for probabilities, half of which says neither good nor defective; infinite for distances.
-        """
-        del references
-        return 1.0, 1.0
-
-    @abc.abstractmethod
-    def prepare(
-        self, object_name: str, references: Array | None = None, params: dict[str, Any] | None = None
-    ) -> Any:
-        """The state of one kind of object."""
-
-    @abc.abstractmethod
-    def score_with(self, variables: dict[str, Any], state: Any, images: jax.Array) -> Scores:
-        """`score` as a pure function of the vision transformer's variables too."""
-
-    @classmethod
-    def check_references(cls, given: bool) -> None:
-        """Raises InputError unless good images are given to a method that needs them, or withheld from one
-        that has no use for them."""
-        if cls.references == "always" and not given:
-            raise InputError(
-                f"{cls.name} knows a product by good images of it alone; "
-                "use experiments.few_shot --shots=4, or --shots=all"
-            )
-        if cls.references == "never" and given:
-            raise InputError(f"{cls.name} takes no good samples; use experiments.zero_shot")
-
-    def refuse_params(self, params: dict[str, Any] | None) -> None:
-        """Raises InputError if parameters are given to a method that learns none."""
-        if params:
-            raise InputError(
-                f"{self.name} learns no parameters but was given {', '.join(params)}; leave them out"
-            )
+        """S, the side of the input images in pixels."""
 
     @property
     def setting(self) -> dict[str, Any]:
-        """The hyper-parameters by name, without sentences: those are part of the method."""
+        """The hyper-parameters by name, without prompts, which belong to the method."""
         fields = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}  # type: ignore[arg-type]
-        shown = {name: list(x) if isinstance(x, tuple) else x for name, x in fields.items()}
-        return {k: x for k, x in shown.items() if k not in ("clip", "prompts")} | {"image_size": self.size}
+        fields |= {"image_size": self.size}
+        plain = {name: list(x) if isinstance(x, tuple) else x for name, x in fields.items()}
+        omitted = self.omitted_defaults.items()
+        return {k: x for k, x in plain.items() if k not in ("clip", "prompts") and (k, x) not in omitted}
 
     @property
     def grid(self) -> tuple[int, int]:
@@ -128,16 +118,45 @@ class Detector(FieldsAlone, abc.ABC):
         side = self.size // self.clip.config.vision.patch_size
         return side, side
 
-    def init(self, key: jax.Array) -> dict[str, Any]:
-        """Fresh parameters; {} where nothing is learned."""
+    def score_bounds(self, references: bool) -> tuple[float, float]:
+        """Return the upper bounds of image scores and of maps, whose lower bound is 0.
+
+        The bound is 1 for probabilities and infinite for distances.
+        """
+        del references
+        return 1.0, 1.0
+
+    def init(self, key: jax.Array) -> Params:
+        """Return initial parameters; {} if the method learns none."""
         del key
         return {}
 
-    def score(self, state: Any, images: Array) -> Scores:
-        """Scores uint8 (B, S, S, 3) images: image (B,) and map (B, S, S). Compiled once a shape.
+    @abc.abstractmethod
+    def prepare(self, object_name: str, references: Array | None = None, params: Params | None = None) -> Any:
+        """Return the state of one category, a tree of arrays.
+
+        Args:
+          object_name: The object's name in prompts, "metal nut".
+          references: uint8 (K, S, S, 3) reference images, or None.
+          params: The learned parameters; {} or None if the method learns none.
 
         Raises:
-          InputError: images of another shape or type.
+          InputError: References or parameters are missing, unused or of another shape or type.
+        """
+
+    @abc.abstractmethod
+    def score_with(self, variables: Variables, state: Any, images: jax.Array) -> Scores:
+        """Score images with the vision transformer's variables; a pure function."""
+
+    def score(self, state: Any, images: Array) -> Scores:
+        """Score images, compiled once for each shape.
+
+        Args:
+          state: The state from `prepare`.
+          images: uint8 (B, S, S, 3).
+
+        Raises:
+          InputError: The images have another shape or type.
         """
         check_images(images, "images", self.size, self.size)
         return self._score(state, images)
@@ -146,10 +165,49 @@ class Detector(FieldsAlone, abc.ABC):
     def _score(self) -> Callable[[Any, Array], Scores]:
         return self.clip.compile("vision", self.score_with)
 
+    @classmethod
+    def check_references(cls, given: bool) -> None:
+        """Check that reference images are given if and only if the method uses them.
+
+        Raises:
+          InputError: They are missing or unused.
+        """
+        if cls.references == "always" and not given:
+            raise InputError(
+                f"{cls.name} needs reference images; use experiments.few_shot with --shots=4 or --shots=all"
+            )
+        if cls.references == "never" and given:
+            raise InputError(f"{cls.name} takes no reference images; use experiments.zero_shot")
+
+    def check_no_params(self, params: Params | None) -> None:
+        """Check that a method without learned parameters gets none.
+
+        Raises:
+          InputError: It gets some.
+        """
+        if params:
+            raise InputError(f"{self.name} learns no parameters but got {', '.join(params)}; remove them")
+
+    def checked_references(self, references: Array | None, params: Params | None) -> np.ndarray:
+        """Return the reference images of a method that needs them and learns no parameters.
+
+        Raises:
+          InputError: References are missing or of another shape or type, or parameters are given.
+        """
+        self.check_no_params(params)
+        self.check_references(references is not None)
+        references = np.asarray(references)
+        check_images(references, "references", self.size, self.size)
+        return references
+
 
 def check_finite(scores: Scores, detector: Any) -> None:
-    """Raises InputError, naming the weights, if a fetched score (B,) or map (B, ...) is NaN or infinite."""
-    largest = scores.map.reshape(len(scores.map), -1).max(axis=1, initial=0)  # NaN where there is one
+    """Check that fetched scores (B,) and maps (B, ...) are finite.
+
+    Raises:
+      InputError: They are not; the message names the weights.
+    """
+    largest = scores.map.reshape(len(scores.map), -1).max(axis=1, initial=0)  # NaN if any pixel is NaN
     if not (np.isfinite(scores.image).all() and np.isfinite(largest).all()):
         raise InputError(
             f"{detector.clip.name}: gives scores that are not finite with dtype {detector.clip.dtype}; "
@@ -157,45 +215,26 @@ def check_finite(scores: Scores, detector: Any) -> None:
         )
 
 
-def state_cosines(features: jax.Array, text_features: jax.Array) -> jax.Array:
-    """Cosines of features with the normal and the anomalous text: (..., E), (2, E) -> (..., 2)."""
-    rows = normalise(features).reshape(-1, features.shape[-1])
-    return einsum("ne,ce->nc", rows, normalise(text_features)).reshape(*features.shape[:-1], 2)
+def check_range(name: str, value: int, least: int, most: int | None) -> None:
+    """Check that a hyper-parameter is `least` to `most`, which depend on the backbone.
 
-
-def anomaly_probability(features: jax.Array, text_features: jax.Array, temperature: float) -> jax.Array:
-    """softmax(cos(feature, text) / temperature) of the anomalous text: (..., E), (2, E) -> (...), 0 to 1.
-
-    `text_features` are normal, then anomalous. Jeong et al. 2023, "WinCLIP", equation 1.
+    Raises:
+      InputError: It is not.
     """
-    return jax.nn.softmax(state_cosines(features, text_features) / temperature, axis=-1)[..., 1]
+    if value < least or (most is not None and value > most):
+        limit = f"{least} or more" if most is None else f"{least} to {most}"
+        raise InputError(f"{name} {value} does not fit this backbone; give {limit}")
 
 
-def upsample(patch_map: jax.Array, size: tuple[int, int], align_corners: bool = False) -> jax.Array:
-    """Bilinear upsampling, (B, rows, columns) -> (B, *size): half-pixel centres, or corner on corner."""
-    shape, precision = (patch_map.shape[0], *size), jax.lax.Precision.HIGHEST
-    if not align_corners or min(patch_map.shape[1:]) == 1:  # a single patch has no corners apart
-        return jax.image.resize(patch_map, shape, "linear", antialias=False, precision=precision)
-    scale = np.array(
-        [(new - 1) / max(old - 1, 1) for new, old in zip(size, patch_map.shape[1:], strict=True)]
-    )
-    return jax.image.scale_and_translate(
-        patch_map, shape, (1, 2), scale, 0.5 - 0.5 * scale, "linear", antialias=False, precision=precision
-    )
+def check_feature_layers(clip: CLIP, image_size: int, feature_layers: Sequence[int]) -> None:
+    """Check that the image size and the feature layers, counted from 1, fit the backbone.
 
-
-def blur(maps: jax.Array, sigma: float) -> jax.Array:
-    """Gaussian blur of maps (B, S, S), equal to scipy's `gaussian_filter` with its truncation and reflection.
-
-    A blur is linear, so the filter of one axis is the matrix that scipy makes of the identity.
+    Raises:
+      InputError: They do not, or there is no layer, or a layer repeats.
     """
-    if not sigma:
-        return maps
-    from scipy.ndimage import gaussian_filter1d  # takes a quarter of a second to import
-
-    rows, columns = (
-        gaussian_filter1d(np.eye(side, dtype=np.float64), sigma, axis=0).astype(np.float32)
-        for side in maps.shape[1:]
-    )
-    down = einsum("ts,bsu->btu", rows, maps)
-    return einsum("btu,vu->btv", down, columns)
+    vision = clip.config.vision
+    check_range("image_size", image_size, vision.patch_size, None)
+    for layer in feature_layers:
+        check_range("feature layer", layer, 1, vision.layers)
+    if not feature_layers or len(set(feature_layers)) < len(feature_layers):
+        raise InputError(f"feature layers {feature_layers} have to be one or more, each once")

@@ -1,7 +1,7 @@
-"""What detectors with learned parameters share: settings, and parameters on disk.
+"""The base of methods with learned parameters, and parameters on disk.
 
-Parameters belong to one backbone and one setting. A directory of ours holds them as orbax writes them, with
-both beside them; files of the authors' code are read by each method itself.
+Parameters belong to one backbone and one setting. A params folder has the parameters as orbax writes them,
+and a description of both. Each method reads the files of its authors' code.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import abc
 import json
 import pathlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar, Self
 
 import jax
@@ -17,46 +17,53 @@ import jax.numpy as jnp
 import numpy as np
 
 from vlmad_jax.backbones.checkpoints.hub import BUNDLED_PARAMS, check_named, is_bundled
-from vlmad_jax.backbones.clip import CLIP
+from vlmad_jax.backbones.clip import CLIP, Variables
 from vlmad_jax.errors import InputError, few
-from vlmad_jax.methods.detector import Detector
+from vlmad_jax.methods.detector import Detector, Features, Params, Scores
 from vlmad_jax.methods.options import MethodOptions
-from vlmad_jax.runtime.files import write_json
-from vlmad_jax.runtime.paths import plain_path
+from vlmad_jax.runtime.files import utf8_path, write_json
 
-Params = dict[str, jax.Array]
-Context = dict[str, Any]
-Features = dict[str, jax.Array]
+Batch = dict[str, Any]
+Terms = dict[str, jax.Array]
 
 DESCRIPTION = "params.json"
-# Of the vision transformer that settings are published for, ViT-L/14@336.
+# The number of layers of ViT-L/14@336, for which settings are published.
 PUBLISHED_LAYERS = 24
-# What follows all that is learned may differ between training and use.
-AFTERWARDS = ("blur_sigma",)
+# Hyper-parameters that training does not use, so that they may differ from those of the training run.
+UNTRAINED = ("blur_sigma",)
 
 
 class LearnedDetector(Detector):
-    """A detector whose parameters are learned on some products and used on others.
+    """A detector whose parameters are learned on some categories and used on others.
 
-    A method is a frozen dataclass with the fields `clip` and `image_size` at least, and defines what is
-    abstract here, and `prepare` and `score_with`. The backbone is frozen: `extract` is all that an image
-    passes through before parameters come in, and `loss` takes what it gives in the image's place.
+    A method is a frozen dataclass with at least the fields `clip` and `image_size`, and defines `prepare` and
+    what is abstract here. The backbone is frozen: `extract` is the part before all parameters, and `loss`
+    accepts its features in place of images.
+
+    Attributes:
+      image_size: S, the side of the images in pixels.
+      needs: The name of the learned parameters in messages.
+      learns_from_labels: Whether there is a loss without masks.
     """
 
     image_size: int
 
     options: ClassVar[tuple[str, ...]] = ("params",)
-    needs: ClassVar[str]  # what is learned, in words
-    learns_from_labels: ClassVar[bool]  # whether there is a loss without masks
+    needs: ClassVar[str]
+    learns_from_labels: ClassVar[bool]
 
     @classmethod
     @abc.abstractmethod
     def paper(cls, clip: CLIP) -> Self:
-        """The published setting."""
+        """Return the published setting."""
 
     @classmethod
     def from_options(cls, clip: CLIP, options: MethodOptions) -> tuple[Self, Params]:
-        """With the parameters that a user names, or those bundled, and the setting they were trained with."""
+        """Return the parameters that a user names, or the bundled ones, and a detector with their setting.
+
+        Raises:
+          InputError: There are no parameters, or they do not fit the backbone.
+        """
         options.check(cls.name, cls.options)
         path = options.params
         if path is None and is_bundled(clip.name) and cls.name in BUNDLED_PARAMS:
@@ -75,46 +82,62 @@ class LearnedDetector(Detector):
         """The shapes of the parameters by name."""
 
     @abc.abstractmethod
-    def context(self, class_names: Sequence[str] = ()) -> Context:
-        """What is frozen in training; "vision" is needed for images only, not for features."""
+    def context(self, class_names: Sequence[str] = ()) -> Any:
+        """Return the frozen arrays of the loss, a named tuple.
+
+        Its field `vision` has the vision transformer's variables, and may be {} if batches have features.
+        """
 
     @abc.abstractmethod
-    def extract(self, variables: dict[str, Any], images: jax.Array) -> Features:
-        """What the frozen encoder makes of images: each (B, ...)."""
+    def extract(self, variables: Variables, images: jax.Array) -> Features:
+        """Return the features of images, from the frozen encoder."""
 
     @abc.abstractmethod
-    def loss(self, params: Params, context: Context, batch: dict[str, Any]) -> tuple[jax.Array, Params]:
-        """The published loss of a batch, and its terms."""
+    def score_features(self, state: Any, features: Features) -> Scores:
+        """Score images by their features."""
+
+    def score_with(self, variables: Variables, state: Any, images: jax.Array) -> Scores:
+        """Score images with the vision transformer's variables."""
+        return self.score_features(state, self.extract(variables, images))
+
+    @abc.abstractmethod
+    def loss(self, params: Params, context: Any, batch: Batch) -> tuple[jax.Array, Terms]:
+        """Return the published loss of a batch, and its terms."""
 
     @abc.abstractmethod
     def read_authors_file(self, path: pathlib.Path) -> Params:
-        """The parameters in a file of the authors' code."""
+        """Return the parameters in a file of the authors' code."""
 
     @property
     def size(self) -> int:
-        """S, the side of the images it takes, in pixels."""
+        """S, the side of the input images in pixels."""
         return self.image_size
+
+    @property
+    def option_that_trains_features(self) -> str | None:
+        """The option with which training changes what `extract` returns; None if features are frozen."""
+        return None
 
     @classmethod
     def of_authors_file(cls, clip: CLIP, path: pathlib.Path) -> Self:
-        """The setting that a file of the authors' code was trained with, as far as the file tells.
+        """Return the setting that a file of the authors' code was trained with.
 
-        `paper` on a backbone as deep as theirs, else `for_backbone`; methods whose files tell lengths
-        take those.
+        It is `paper` on a backbone as deep as theirs, else `for_backbone`. A method whose files tell more
+        overrides this.
         """
         del path
         return cls.paper(clip) if clip.config.vision.layers == PUBLISHED_LAYERS else cls.for_backbone(clip)
 
     @classmethod
     def trained(cls, clip: CLIP, path: str | pathlib.Path) -> Self:
-        """With the setting that the parameters at `path` were trained with, ours or the authors'.
+        """Return the detector with the setting of the parameters at `path`, a params folder or authors' file.
 
         Raises:
-          InputError: nothing of the kind is there, or a setting that does not fit the backbone.
+          InputError: There are no parameters, or their setting does not fit the backbone.
         """
         path = pathlib.Path(path).expanduser()
         check_named(None, str(path))
-        if not is_directory_of_ours(path):
+        if not is_params_folder(path):
             try:
                 return cls.of_authors_file(clip, path)
             except InputError as error:
@@ -123,30 +146,33 @@ class LearnedDetector(Detector):
         try:
             return cls(clip, **read_description(path)["setting"])  # type: ignore[call-arg]
         except TypeError as error:
-            raise InputError(f"{path}: holds the setting of another method ({error})") from error
+            raise InputError(f"{path}: has the setting of another method ({error})") from error
 
     def load_params(self, path: str | pathlib.Path) -> Params:
-        """Learned parameters: a directory written by training, or a `.pth` file of the authors' code.
+        """Load learned parameters from a params folder or a `.pth` file of the authors' code.
 
         Raises:
-          InputError: nothing of the kind is there; it was made with another backbone or setting; or its
-            numbers are not finite.
+          InputError: There are none, they belong to another backbone or setting, or they are not finite.
         """
         path = pathlib.Path(path).expanduser()
-        params = load_params(path, self) if is_directory_of_ours(path) else self.read_authors_file(path)
+        params = load_params(path, self) if is_params_folder(path) else self.read_authors_file(path)
         params = self.check_params(params, str(path))
         broken = [name for name, x in params.items() if not np.isfinite(np.asarray(x, np.float32)).all()]
         if broken:
             raise InputError(
-                f"{path}: {few(broken)} hold numbers that are not finite; train again, or download it again"
+                f"{path}: {few(broken)} have numbers that are not finite; train again, or download it again"
             )
         return params
 
     def check_params(self, params: Params | None, source: str) -> Params:
-        """The parameters; raises InputError, naming `source`, unless names and shapes are this setting's."""
+        """Return the parameters if their names and shapes are those of this setting.
+
+        Raises:
+          InputError: They are not, or there are none; the message names the source.
+        """
         if not params:
             raise InputError(
-                f"{self.name} needs {self.needs}; give those of experiments.train or the authors'"
+                f"{self.name} needs {self.needs}; give those of experiments.train or the authors"
             )
         found = {name: tuple(jnp.shape(x)) for name, x in params.items()}
         if found != self.shapes:
@@ -157,25 +183,32 @@ class LearnedDetector(Detector):
         return params
 
 
-def quarters(clip: CLIP) -> tuple[int, ...]:
-    """The last layer of each quarter of the vision transformer, where published systems take features."""
+def batch_features(batch: Batch, extract: Callable[[jax.Array], Features]) -> Features:
+    """Return the cached features of a batch as float32, or those that `extract` computes from its images."""
+    if "features" in batch:
+        return jax.tree.map(lambda x: x.astype(jnp.float32), batch["features"])
+    return extract(batch["image"])
+
+
+def quarter_layers(clip: CLIP) -> tuple[int, ...]:
+    """Return the last layer of each quarter of the vision transformer, as in published settings."""
     layers = clip.config.vision.layers
     return tuple(sorted({max(1, round(layers * quarter / 4)) for quarter in (1, 2, 3, 4)}))
 
 
 def is_published_backbone(clip: CLIP) -> bool:
-    """Whether it has the shape of ViT-L/14@336, for which settings are published."""
+    """Return whether a backbone has the shape of ViT-L/14@336, for which settings are published."""
     vision = clip.config.vision
     return (vision.layers, vision.patch_size, vision.image_size) == (PUBLISHED_LAYERS, 14, 336)
 
 
 def listed(shapes: dict[str, tuple[int, ...]]) -> str:
-    """ "normal (12, 768), deep (8, 4, 768)"."""
+    """Return for example "normal (12, 768), deep (8, 4, 768)"."""
     return ", ".join(f"{name} {shape}" for name, shape in shapes.items()) or "nothing"
 
 
 def few_shapes(tensors: Mapping[str, np.ndarray]) -> str:
-    """The shapes of tensors, each with the first that has it; no more than three."""
+    """Return up to three different shapes, each with the first tensor that has it."""
     first: dict[tuple[int, ...], str] = {}
     for name, tensor in tensors.items():
         first.setdefault(tensor.shape, name)
@@ -191,15 +224,19 @@ def save_params(
     detector: LearnedDetector,
     trained_on: Mapping[str, Any] | None = None,
 ) -> None:
-    """Writes learned parameters with orbax to `directory/params`, and beside it what they belong to.
+    """Write a params folder: `params` as orbax writes them, and their description.
 
-    `trained_on` is what they were trained on, as `vlmad_jax.evaluation.trained_on.record` describes it.
+    Args:
+      directory: The folder, created if it is absent.
+      params: The learned parameters.
+      detector: The detector that they belong to.
+      trained_on: A description of the training data.
     """
     import orbax.checkpoint as ocp
 
     directory = pathlib.Path(directory)
     directory.mkdir(parents=True, exist_ok=True)
-    with plain_path(directory / "params") as plain, ocp.StandardCheckpointer() as checkpointer:
+    with utf8_path(directory / "params") as plain, ocp.StandardCheckpointer() as checkpointer:
         checkpointer.save(plain, jax.tree.map(np.asarray, params), force=True)
     clip = detector.clip
     belongs = {"method": detector.name, "setting": detector.setting}
@@ -209,13 +246,17 @@ def save_params(
         write_json(directory / DESCRIPTION, described)
 
 
-def is_directory_of_ours(path: pathlib.Path) -> bool:
-    """Whether `path` is to be read as `save_params` writes, and not as a `.pth` file of the authors."""
+def is_params_folder(path: pathlib.Path) -> bool:
+    """Return whether a path is a params folder and not a `.pth` file of the authors."""
     return not (path.is_file() or path.suffix in (".pth", ".pt"))
 
 
 def read_description(directory: pathlib.Path) -> dict[str, Any]:
-    """What `save_params` wrote beside the parameters; raises InputError where it did not."""
+    """Return the description in a params folder.
+
+    Raises:
+      InputError: There is none, or it is damaged.
+    """
     path = pathlib.Path(directory) / DESCRIPTION
     try:
         described = json.loads(path.read_text())
@@ -226,7 +267,7 @@ def read_description(directory: pathlib.Path) -> dict[str, Any]:
             return described
     except FileNotFoundError:
         raise InputError(
-            f"{directory}: holds no {DESCRIPTION}; give the params of experiments.train, or a .pth file"
+            f"{directory}: has no {DESCRIPTION}; give the params folder of experiments.train, or a .pth file"
         ) from None
     except (OSError, ValueError, KeyError, TypeError):
         pass
@@ -234,10 +275,10 @@ def read_description(directory: pathlib.Path) -> dict[str, Any]:
 
 
 def load_params(directory: pathlib.Path, detector: LearnedDetector) -> Params:
-    """The parameters that `save_params` wrote, float32.
+    """Load the parameters in a params folder.
 
     Raises:
-      InputError: nothing readable there, or they were trained with another method, backbone or setting.
+      InputError: They cannot be read, or were trained with another method, backbone or setting.
     """
     import orbax.checkpoint as ocp
 
@@ -245,7 +286,7 @@ def load_params(directory: pathlib.Path, detector: LearnedDetector) -> Params:
     described = read_description(directory)
     there = {"method": described["method"], **described["setting"]}
     here = {"method": detector.name, **detector.setting}
-    differing = [k for k in {**there, **here} if k not in AFTERWARDS and there.get(k) != here.get(k)]
+    differing = [k for k in {**there, **here} if k not in UNTRAINED and there.get(k) != here.get(k)]
     if differing:
         differences = ", ".join(f"{k} {there.get(k)} there and {here.get(k)} here" for k in differing)
         raise InputError(f"{directory}: was trained with {differences}; use the setting it was trained with")
@@ -255,7 +296,7 @@ def load_params(directory: pathlib.Path, detector: LearnedDetector) -> Params:
             f"not {clip.name} ({clip.identity}); give --weights={described['weights']}"
         )
     try:
-        with plain_path(directory / "params") as plain, ocp.StandardCheckpointer() as checkpointer:
+        with utf8_path(directory / "params") as plain, ocp.StandardCheckpointer() as checkpointer:
             restored = checkpointer.restore(plain)
     except Exception as error:  # orbax raises what its storage raises
         reason = str(error).splitlines()[0][:120]

@@ -1,4 +1,4 @@
-"""What a user may choose of a method, by flags of the same names."""
+"""The options of methods, which users set with flags of the same names."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from vlmad_jax.errors import InputError
 
 
 def _option(text: str) -> Any:
-    """Return a field that is None unless chosen; `text` is the help of its flag."""
+    """Return a dataclass field with default None and the help text of its flag."""
     return field(default=None, metadata={"help": text})
 
 
 @dataclass(frozen=True)
 class MethodOptions:
-    """The options of all methods; None leaves the choice to the method.
+    """The options of all methods; None means the method's default.
 
-    A method lists those that it has in `Detector.options`.
+    `Detector.options` lists the options that a method has.
     """
 
     window_sizes: tuple[int, ...] | None = _option("Sides of winclip's windows in patches; 2,3 by default.")
@@ -36,23 +36,31 @@ class MethodOptions:
     params: str | None = _option("Learned parameters: a folder of experiments.train, or a .pth file.")
 
     def check(self, method: str, names: Sequence[str]) -> None:
-        """Raise InputError if an option is chosen that `method`, whose options are `names`, does not have."""
+        """Check that only options of a method are set.
+
+        Args:
+          method: The method's name.
+          names: The options that it has.
+
+        Raises:
+          InputError: Another option is set.
+        """
         for name in self.chosen():
             if name not in names:
-                raise InputError(f"--{name} is no option of {method}; leave it out")
+                raise InputError(f"--{name} is not an option of {method}; remove it")
 
     def chosen(self, names: Sequence[str] | None = None) -> dict[str, Any]:
-        """Return the options that were chosen by name, of those in `names` or of all."""
+        """Return the options that are set by name, all or only those in `names`."""
         values = vars(self).items()
         return {name: x for name, x in values if x is not None and (names is None or name in names)}
 
     def restricted(self, names: Sequence[str]) -> MethodOptions:
-        """Return the options with all but `names` left to the method."""
+        """Return these options with only those in `names` set."""
         return MethodOptions(**self.chosen(names))
 
     @contextlib.contextmanager
     def named_in_errors(self, names: Sequence[str]) -> Iterator[None]:
-        """Put those of the options that were chosen in front of an InputError that they cause."""
+        """Prefix an InputError with the set options in `names`, as flags."""
         try:
             yield
         except InputError as error:
@@ -64,14 +72,14 @@ class MethodOptions:
 
 
 def flattened(config: Any) -> dict[str, Any]:
-    """Return the entries of a configuration by name, those of its `options` among them, as JSON has them."""
+    """Return the fields of a configuration and of its `options` as one JSON object."""
     entries = dataclasses.asdict(config)
     entries |= entries.pop("options")
     return {name: list(x) if isinstance(x, tuple) else x for name, x in entries.items()}
 
 
 def unflattened(entries: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the fields of a configuration that `flattened` gave these entries."""
+    """Return the fields of a configuration from the entries that `flattened` made."""
     fields: dict[str, Any] = {k: tuple(x) if isinstance(x, list) else x for k, x in entries.items()}
     chosen = {x.name: fields.pop(x.name) for x in dataclasses.fields(MethodOptions) if x.name in fields}
     return {**fields, "options": MethodOptions(**chosen)}

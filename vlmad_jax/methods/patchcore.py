@@ -1,31 +1,39 @@
-"""PatchCore: patches compared with a coreset of good ones (Roth et al., CVPR 2022).
+"""PatchCore: distances of patches from a coreset of reference patches (Roth et al., CVPR 2022).
 
-Memory (sections 3.1 and 3.2): patch features of middle layers, each the mean of its neighbourhood, of all
-good images; of these a greedy coreset is kept.
+Memory (sections 3.1 and 3.2): the patch features of the middle layers of all reference images, each averaged
+over its neighbourhood, reduced to a greedy coreset.
 
-Scores (section 3.3): a patch's is its distance to the nearest feature in memory; an image's is that of its
-worst patch, the more trusted the closer that memory feature is to others in memory.
+Scores (section 3.3): the score of a patch is its distance from the nearest feature in memory. The score of an
+image is that of its worst patch, weighted by how close this nearest feature is to others in memory.
 
-The paper takes the features from a ResNet; here they are a vision transformer's.
+The paper takes the features from a ResNet. Here they come from a vision transformer.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar, NamedTuple
 
 import jax
 import jax.numpy as jnp
 
-from vlmad_jax.backbones.clip import CLIP
+from vlmad_jax.backbones.clip import CLIP, Variables
 from vlmad_jax.backbones.images import Array
 from vlmad_jax.errors import InputError
-from vlmad_jax.methods.detector import Scores
-from vlmad_jax.methods.reference import Features, ReferenceDetector
+from vlmad_jax.methods.detector import Features, Params, Scores
+from vlmad_jax.methods.reference import ReferenceDetector
 from vlmad_jax.scoring.coreset import greedy_coreset
 from vlmad_jax.scoring.neighbours import nearest_neighbours
 
-State = dict[str, Any]
+
+class State(NamedTuple):
+    """The memory of one category.
+
+    Attributes:
+      memory: (M, L D), M being `coreset_share` of K P and at least 1.
+    """
+
+    memory: jax.Array
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,15 +41,15 @@ class PatchCore(ReferenceDetector):
     """PatchCore on any CLIP ViT.
 
     Attributes:
-      clip: the backbone.
+      clip: The backbone.
       image_size: S, the side of the images in pixels.
-      feature_layers: L of them, counted from 1, whose patch features are compared.
-      coreset_share: of all good patches, what is kept in memory; above 0, at most 1.
-      neighbours: b of equation 7, memory features that the worst patch is weighed by.
-      neighbourhood: p of equation 1, the side in patches of the square that a feature is the mean of; odd.
+      feature_layers: The L layers, counted from 1, whose patch features are compared.
+      coreset_share: The fraction of all reference patches in memory, above 0 and at most 1.
+      neighbours: b of equation 7, the number of features in memory that weight the worst patch.
+      neighbourhood: p of equation 1, the odd side in patches of the square that a feature is averaged over.
 
     Raises:
-      InputError: a setting that does not fit the backbone, or is out of range.
+      InputError: A hyper-parameter does not fit the backbone or is out of range.
     """
 
     clip: CLIP
@@ -52,6 +60,7 @@ class PatchCore(ReferenceDetector):
     neighbourhood: int = 3
 
     name: ClassVar[str] = "patchcore"
+    state_type: ClassVar = State
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -63,66 +72,54 @@ class PatchCore(ReferenceDetector):
             raise InputError(f"neighbourhood {self.neighbourhood} has no patch in its middle; give 1, 3 or 5")
 
     def prepare(
-        self, object_name: str, references: Array | None = None, params: dict[str, Any] | None = None
+        self, object_name: str, references: Array | None = None, params: Params | None = None
     ) -> State:
-        """The state for one kind of object.
-
-        Args:
-          object_name: not used; the good images say it all.
-          references: uint8 (K, S, S, 3) good images.
-          params: PatchCore learns none; {} or None.
-
-        Returns:
-          {"memory": (M, L D)}, M being `coreset_share` of K P, at least 1.
-
-        Raises:
-          InputError: no good images, or of another shape or type; parameters, of which there are none.
-        """
+        """Return the coreset of the reference images' patches; the name is unused."""
         del object_name
-        patches = self.good_features(references, params)["patches"]  # (K, P, L D)
+        patches = self.reference_features(references, params).patches  # (K, P, L D)
         patches = patches.reshape(-1, patches.shape[-1])
         kept = greedy_coreset(patches, max(1, round(self.coreset_share * len(patches))))
-        return {"memory": jnp.asarray(patches[jax.device_get(kept)])}
+        return State(jnp.asarray(patches[jax.device_get(kept)]))
 
-    def extract(self, variables: dict[str, Any], images: jax.Array) -> Features:
-        """Features of images: "image" (B, E), "patches" (B, P, L D) averaged over their neighbourhoods."""
+    def extract(self, variables: Variables, images: jax.Array) -> Features:
+        """Return the features of images, with patches averaged over their neighbourhoods."""
         features = super().extract(variables, images)
-        return features | {"patches": self.average(features["patches"])}
+        return features._replace(patches=self.average(features.patches))
 
     def average(self, patches: jax.Array) -> jax.Array:
-        """The mean of each patch's neighbourhood, equation 2: (B, P, D) -> (B, P, D).
+        """Average each patch over its neighbourhood, equation 2: (B, P, D) -> (B, P, D).
 
-        Neighbours beyond the border count as zeros, as in the authors' code.
+        Neighbours outside of the image count as zeros, as in the authors' code.
         """
         side = self.neighbourhood
         grid = patches.reshape(len(patches), *self.grid, -1)
         sums = jax.lax.reduce_window(grid, 0.0, jax.lax.add, (1, side, side, 1), (1, 1, 1, 1), "SAME")
         return sums.reshape(patches.shape) / side**2
 
-    def score_with(self, variables: dict[str, Any], state: State, images: jax.Array) -> Scores:
-        """Image (B,) and map (B, S, S), Euclidean distances, 0 and above."""
-        patches, memory = self.extract(variables, images)["patches"], state["memory"]
+    def score_features(self, state: State, features: Features) -> Scores:
+        """Return Euclidean distances of images (B,) and pixels (B, S, S), 0 or more."""
+        patches, memory = features.patches, state.memory
         nearest, indices = nearest_neighbours(patches.reshape(-1, patches.shape[-1]), memory, 1)
         nearest, indices = (x.reshape(patches.shape[:2]) for x in (nearest, indices))  # (B, P)
         worst = nearest.argmax(axis=1, keepdims=True)  # (B, 1)
         patch = jnp.take_along_axis(patches, worst[..., None], axis=1)[:, 0]  # (B, L D)
         distance = jnp.take_along_axis(nearest, worst, axis=1)[:, 0]
-        good = memory[jnp.take_along_axis(indices, worst, axis=1)[:, 0]]  # (B, L D)
-        return Scores(distance * self.weight(patch, distance, good, memory), self.pixel_map(nearest))
+        match = memory[jnp.take_along_axis(indices, worst, axis=1)[:, 0]]  # (B, L D)
+        return Scores(distance * self.weight(patch, distance, match, memory), self.pixel_map(nearest))
 
-    def weight(self, patch: jax.Array, distance: jax.Array, good: jax.Array, memory: jax.Array) -> jax.Array:
-        """The factor of equation 7: near 0 if the memory feature is far from others in memory.
+    def weight(self, patch: jax.Array, distance: jax.Array, match: jax.Array, memory: jax.Array) -> jax.Array:
+        """Return the factor of equation 7, which is near 0 if the match is far from others in memory.
 
         Args:
-          patch: (B, D), the worst of each image.
-          distance: (B,), to the nearest memory feature.
-          good: (B, D), that memory feature.
+          patch: (B, D), the worst patch of each image.
+          distance: (B,), its distance from its match.
+          match: (B, D), the nearest feature in memory.
           memory: (M, D).
 
         Returns:
-          (B,), 0 to 1; 1 if there is one neighbour only, which is the feature itself.
+          (B,), 0 to 1; 1 if the match is the only neighbour.
         """
-        _, around = nearest_neighbours(good, memory, self.neighbours)
+        _, around = nearest_neighbours(match, memory, self.neighbours)
         if around.shape[1] == 1:
             return jnp.ones(len(patch))
         distances = jnp.linalg.norm(patch[:, None] - memory[around], axis=-1)  # (B, b)

@@ -1,15 +1,15 @@
-"""WinCLIP: windows of patches compared with words, and with good samples (Jeong et al., CVPR 2023).
+"""WinCLIP: windows of patches compared with prompts and with reference images (Jeong et al., CVPR 2023).
 
-Zero-shot (sections 3 and 4.1): each window of patches passes through the vision transformer by itself; its
-embedding is compared with sentences of a good and a defective object; a patch's score is the harmonic mean
-over the windows that hold it, then over the window sizes and the whole image.
+Zero-shot (sections 3 and 4.1): each window of patches passes through the vision transformer by itself. Its
+embedding is compared with normal and anomalous prompts. The score of a patch is the harmonic mean over the
+windows that cover it, then over the window sizes and the whole image.
 
-Few-shot (section 4.3, "WinCLIP+"): patches and windows are also compared with those of good images, the
-distance to the nearest averaged over scales; the two maps are averaged, and the image score with the maximum
-of the reference map.
+Few-shot (section 4.3, "WinCLIP+"): patches and windows are also compared with those of reference images, and
+the distances from the nearest are averaged over scales. The two maps are averaged, and the image score is
+averaged with the maximum of the reference map.
 
-The numbers equal anomalib 2.7.0's to float32 rounding. Three settings go beyond the papers and are off
-unless asked for: `window_stride` and `merge_tokens` trade accuracy for speed, `multi_scale_sizes` trade some
+The scores equal those of anomalib 2.7.0 up to float32 rounding. Three options go beyond the paper and are off
+by default: `window_stride` and `merge_tokens` trade accuracy for speed, and `multi_scale_sizes` trades some
 speed for accuracy.
 """
 
@@ -18,49 +18,86 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from vlmad_jax.backbones.clip import CLIP
+from vlmad_jax.backbones.clip import CLIP, Variables
 from vlmad_jax.backbones.images import Array, check_images
 from vlmad_jax.errors import InputError
-from vlmad_jax.methods.detector import Detector, Scores, anomaly_probability, upsample
+from vlmad_jax.methods.detector import Detector, Params, Scores
 from vlmad_jax.methods.options import MethodOptions
-from vlmad_jax.methods.sentences import ensemble_sentences
+from vlmad_jax.scoring.maps import upsample
 from vlmad_jax.scoring.neighbours import association_scores, normalise
-from vlmad_jax.scoring.prompts import WINCLIP, PromptEnsemble
+from vlmad_jax.scoring.probabilities import anomaly_probability
+from vlmad_jax.scoring.prompts import WINCLIP, PromptEnsemble, ensemble_prompts
 from vlmad_jax.scoring.windows import harmonic_aggregation, harmonic_mean, map_windows, sliding_windows
 
-State = dict[str, Any]
-Features = dict[str, Any]
 
-# The values of what goes beyond the papers that leave the published method as it is.
-UNUSED: dict[str, Any] = {"window_stride": 1, "merge_tokens": 0, "multi_scale_sizes": []}
+class Memory(NamedTuple):
+    """The features of K reference images.
+
+    Attributes:
+      patches: (K P, D).
+      windows: (K W, E) for each window size.
+    """
+
+    patches: jax.Array
+    windows: tuple[jax.Array, ...]
+
+    @classmethod
+    def of(cls, patches: jax.Array, windows: tuple[jax.Array, ...]) -> Memory:
+        """Return the memory of patches (K, P, D) and windows (K, W, E) for each window size."""
+        return cls(*jax.tree.map(lambda x: x.reshape(-1, x.shape[-1]), (patches, windows)))
+
+
+class State(NamedTuple):
+    """The text features and the memory of one category.
+
+    Attributes:
+      text: (2, E), normal and anomalous, not normalised.
+      memory: None without reference images.
+    """
+
+    text: jax.Array
+    memory: Memory | None = None
+
+
+class Features(NamedTuple):
+    """The features of B images.
+
+    Attributes:
+      image: (B, 1, E).
+      windows: (B, W, E) for each window size.
+      patches: (B, P, D) after the last layer norm and not projected, or None.
+    """
+
+    image: jax.Array
+    windows: tuple[jax.Array, ...]
+    patches: jax.Array | None = None
 
 
 @dataclass(frozen=True, eq=False)
 class WinCLIP(Detector):
-    """WinCLIP and, with references, WinCLIP+.
+    """WinCLIP and, with reference images, WinCLIP+.
 
     Attributes:
-      clip: the backbone; the paper's is ViT-B/16-plus-240 of LAION-400M.
-      window_sizes: sides of the windows in patches, each at most the grid's.
-      image_size: S, the side of the images in pixels; None is the backbone's own.
-      temperature: of the softmax over good and defective.
-      prompts: the sentences.
-      window_stride: patches from one window to the next; above 1 it trades accuracy for speed.
-      merge_tokens: tokens merged in each layer where a class token is read (`backbones.merging`): of windows,
-        and of the whole image in zero-shot, and at `multi_scale_sizes`; above 0 it trades accuracy for speed.
-      multi_scale_sizes: other sides in pixels at which the whole image is also encoded; see
-        `multi_scale_embeddings`.
+      clip: The backbone; the paper's is ViT-B/16-plus-240 of LAION-400M.
+      window_sizes: The sides of the windows in patches, each at most the grid's.
+      image_size: S, the side of the images in pixels; None means the backbone's own.
+      temperature: The temperature of the softmax over normal and anomalous.
+      prompts: The prompt ensemble.
+      window_stride: The number of patches from one window to the next; above 1 trades accuracy for speed.
+      merge_tokens: The number of tokens merged in each layer (`backbones.merging`) where only the class
+        token is read: in windows, in the whole image in zero-shot, and at `multi_scale_sizes`; above 0 trades
+        accuracy for speed.
+      multi_scale_sizes: Further sides in pixels at which the whole image is encoded, see
+        `multi_scale_embedding`.
 
     Raises:
-      InputError: no window size, or one larger than the grid; images smaller than a patch; a temperature
-        that is not above 0; a stride that leaves patches uncovered; fewer than no tokens to merge; a view
-        size that patches do not divide, that repeats or that is the images' own.
+      InputError: A hyper-parameter does not fit the backbone, is out of range or repeats.
     """
 
     clip: CLIP
@@ -74,12 +111,9 @@ class WinCLIP(Detector):
 
     name: ClassVar[str] = "winclip"
     references: ClassVar = "if given"
-    options: ClassVar[tuple[str, ...]] = (
-        "window_sizes",
-        "window_stride",
-        "merge_tokens",
-        "multi_scale_sizes",
-    )
+    options: ClassVar = ("window_sizes", "window_stride", "merge_tokens", "multi_scale_sizes")
+    state_type: ClassVar = State
+    omitted_defaults: ClassVar = {"window_stride": 1, "merge_tokens": 0, "multi_scale_sizes": []}
 
     def __post_init__(self) -> None:
         patch_size = self.clip.config.vision.patch_size
@@ -96,168 +130,150 @@ class WinCLIP(Detector):
         for size in self.multi_scale_sizes:
             if size < 1 or size % patch_size:
                 raise InputError(
-                    f"multi-scale size {size} is not a multiple of a patch's {patch_size} pixels; "
+                    f"multi-scale size {size} is not a multiple of the patch size of {patch_size} pixels; "
                     f"give for example {patch_size * max(1, self.size // patch_size // 2)}"
                 )
         if len({self.size, *self.multi_scale_sizes}) <= len(self.multi_scale_sizes):
             raise InputError(
-                f"multi-scale sizes {self.multi_scale_sizes} repeat, or hold {self.size}; "
+                f"multi-scale sizes {self.multi_scale_sizes} repeat, or include the image size {self.size}; "
                 "give others, each once"
             )
         object.__setattr__(self, "window_sizes", tuple(self.window_sizes))
         object.__setattr__(self, "multi_scale_sizes", tuple(self.multi_scale_sizes))
-        self.windows  # noqa: B018  a window that does not fit is refused now, not at the first image
+        self.windows  # noqa: B018  raises now, not at the first image, if a window does not fit
 
     @classmethod
     def paper(cls, clip: CLIP) -> WinCLIP:
-        """The published setting: windows of 2 and 3 patches, temperature 0.07."""
+        """Return the published setting: windows of 2 and 3 patches, temperature 0.07."""
         return cls(clip, window_sizes=(2, 3), temperature=0.07)
 
     @classmethod
     def for_backbone(cls, clip: CLIP) -> WinCLIP:
-        """The published setting, which fits every backbone with a grid of 3 x 3 or more."""
+        """Return the published setting, which fits every backbone with a grid of 3 x 3 patches or more."""
         return cls.paper(clip)
 
     @classmethod
-    def from_options(cls, clip: CLIP, options: MethodOptions) -> tuple[WinCLIP, dict[str, Any]]:
-        """With the windows that a user asks for."""
+    def from_options(cls, clip: CLIP, options: MethodOptions) -> tuple[WinCLIP, Params]:
+        """Return WinCLIP with the options that a user gives.
+
+        Raises:
+          InputError: The method does not have an option, or its value is invalid.
+        """
         options.check(cls.name, cls.options)
         with options.named_in_errors(cls.options):
             return cls(clip, **options.chosen(cls.options)), {}
 
     @property
-    def setting(self) -> dict[str, Any]:
-        """The hyper-parameters by name; what goes beyond the papers only where it is in use.
-
-        So that a detector which was saved before these could be chosen has the setting it always had.
-        """
-        return {name: x for name, x in super().setting.items() if UNUSED.get(name) != x}
-
-    @property
     def size(self) -> int:
-        """S, the side of the images it takes, in pixels."""
+        """S, the side of the input images in pixels."""
         return self.clip.config.vision.image_size if self.image_size is None else self.image_size
 
     @functools.cached_property
     def windows(self) -> tuple[np.ndarray, ...]:
-        """The patches of every window, (W, size * size) for each window size."""
+        """The patch indices of all windows, (W, size * size) for each window size."""
         return tuple(sliding_windows(self.grid, size, self.window_stride) for size in self.window_sizes)
 
     def prepare(
-        self, object_name: str, references: Array | None = None, params: dict[str, Any] | None = None
+        self, object_name: str, references: Array | None = None, params: Params | None = None
     ) -> State:
-        """The state for one kind of object.
-
-        Args:
-          object_name: as it should stand in a sentence, "metal nut".
-          references: uint8 (K, S, S, 3) good samples, or None for zero-shot.
-          params: WinCLIP learns none; {} or None.
-
-        Returns:
-          {"text": (2, E)} normal and anomalous, and with references "memory": {"patches": (K * P, D),
-          "windows": a tuple of (K * W, E), one for each window size}.
-
-        Raises:
-          InputError: references of another shape or type; parameters, of which there are none.
-        """
-        self.refuse_params(params)
+        """Return the text features of an object, and the memory of its reference images if they are given."""
+        self.check_no_params(params)
         if references is None:
-            return {"text": self.text_features(object_name)}
+            return State(self.text_features(object_name))
         check_images(references, "references", self.size, self.size)
-        # One by one: however many references there are, the encoder compiles once and memory stays bounded.
+        # One by one, so that the encoder compiles once for any number of references and memory is bounded.
         features = [self._extract(references[k : k + 1]) for k in range(len(references))]
         joined = jax.tree.map(lambda *parts: jnp.concatenate(parts), *features)
-        return {"text": self.text_features(object_name), "memory": self.memory(joined)}
+        return State(self.text_features(object_name), Memory.of(joined.patches, joined.windows))
 
     def text_features(self, object_name: str) -> jax.Array:
-        """Embeddings of a good and a defective object, (2, E), not normalised."""
-        sentences = ensemble_sentences(self.clip, self.prompts, object_name)
-        embeddings = self.clip.encode_text(sentences[0] + sentences[1])
-        # The mean of un-normalised embeddings, as anomalib takes it.
-        return jnp.stack([x.mean(axis=0) for x in jnp.split(embeddings, [len(sentences[0])])])
+        """Return the normal and anomalous text features of an object, (2, E), not normalised.
 
-    def memory(self, features: Features) -> dict[str, Any]:
-        """What `extract` finds in K good images, as a memory of patches and windows; see `prepare`."""
-        return jax.tree.map(
-            lambda x: x.reshape(-1, x.shape[-1]),
-            {"patches": features["patches"], "windows": features["windows"]},
-        )
+        Raises:
+          InputError: Truncation makes a normal and an anomalous prompt equal.
+        """
+        normal, anomalous = ensemble_prompts(self.clip, self.prompts, object_name)
+        embeddings = self.clip.encode_text(normal + anomalous)
+        # The mean of embeddings that are not normalised, as in anomalib.
+        return jnp.stack([x.mean(axis=0) for x in jnp.split(embeddings, [len(normal)])])
 
     @functools.cached_property
     def _extract(self) -> Callable[[Array], Features]:
         return self.clip.compile("vision", functools.partial(self.extract, patches=True))
 
-    def score_with(self, variables: dict[str, Any], state: State, images: jax.Array) -> Scores:
-        """Image (B,) and map (B, S, S), 0 to 1."""
-        return self.score_features(state, self.extract(variables, images, patches="memory" in state))
+    def extract(self, variables: Variables, images: jax.Array, patches: bool) -> Features:
+        """Return the features of images.
 
-    def score_features(self, state: State, features: Features) -> Scores:
-        """`score_with` from what `extract` found in the images."""
-        image_score = anomaly_probability(features["image"][:, 0], state["text"], self.temperature)  # (B,)
-        patch_map = self.zero_shot_map(features, state["text"], image_score)
-        if "memory" in state:
-            reference_map = self.reference_map(features, state["memory"])
-            patch_map = (patch_map + reference_map) / 2
-            image_score = (image_score + reference_map.max(axis=(1, 2))) / 2
-        return Scores(image_score, upsample(patch_map, (self.size, self.size)))
-
-    def extract(self, variables: dict[str, Any], images: jax.Array, patches: bool) -> Features:
-        """Embeddings of images: "image" (B, 1, E), "windows" a tuple of (B, W, E), "patches" (B, P, D).
-
-        Patches, after the last layer norm and un-projected, are only had if asked for: the last layer is then
-        computed for all tokens and not for the class token alone.
+        Without `patches` the last layer is computed for the class token alone.
         """
         vision = self.clip.vision().bind(variables)
         encode = functools.partial(vision.encode_tokens, merge=self.merge_tokens)
         tokens = vision.embed(images)  # (B, 1 + P, D)
         windows = tuple(map_windows(encode, tokens, windows) for windows in self.windows)
-        views = [
-            multi_scale_embeddings(encode, vision.embed, images, size) for size in self.multi_scale_sizes
+        others = [
+            multi_scale_embedding(encode, vision.embed, images, size) for size in self.multi_scale_sizes
         ]
         if not patches:
-            return {"image": mean_embedding([encode(tokens), *views])[:, None], "windows": windows}
+            return Features(mean_embedding([encode(tokens), *others])[:, None], windows)
         hidden, _ = vision.transform(tokens)
-        return {
-            "image": mean_embedding([vision.project(hidden[:, 0]), *views])[:, None],
-            "windows": windows,
-            "patches": vision.norm(hidden[:, 1:]),
-        }
+        image = mean_embedding([vision.project(hidden[:, 0]), *others])
+        return Features(image[:, None], windows, vision.norm(hidden[:, 1:]))
+
+    def score_with(self, variables: Variables, state: State, images: jax.Array) -> Scores:
+        """Score images with the vision transformer's variables."""
+        features = self.extract(variables, images, patches=state.memory is not None)
+        return self.score_features(state, features)
+
+    def score_features(self, state: State, features: Features) -> Scores:
+        """Return scores of images (B,) and pixels (B, S, S), 0 to 1."""
+        image_score = self.probability(features.image[:, 0], state.text)  # (B,)
+        patch_map = self.zero_shot_map(features, state.text, image_score)
+        if state.memory is not None:
+            reference_map = self.reference_map(features, state.memory)
+            patch_map = (patch_map + reference_map) / 2
+            image_score = (image_score + reference_map.max(axis=(1, 2))) / 2
+        return Scores(image_score, upsample(patch_map, (self.size, self.size)))
+
+    def probability(self, features: jax.Array, text: jax.Array) -> jax.Array:
+        """Return the probability of "anomalous", equation 1: (..., E), (2, E) -> (...), 0 to 1."""
+        return anomaly_probability(features, text, self.temperature)
 
     def zero_shot_map(self, features: Features, text: jax.Array, image_score: jax.Array) -> jax.Array:
-        """Equation 4: the harmonic mean over windows, then over scales, the whole image being one of them.
+        """Return the harmonic mean over windows, then over window sizes and the image score, equation 4.
 
-        Returns (B, rows, columns), 0 to 1.
+        Returns:
+          (B, rows, columns), 0 to 1.
         """
         scales = [jnp.broadcast_to(image_score[:, None, None], (len(image_score), *self.grid))]
-        for embeddings, windows in zip(features["windows"], self.windows, strict=True):
-            scores = anomaly_probability(embeddings, text, self.temperature)  # (B, W)
+        for embeddings, windows in zip(features.windows, self.windows, strict=True):
+            scores = self.probability(embeddings, text)  # (B, W)
             scales.append(harmonic_aggregation(scores, windows, self.grid))
         return harmonic_mean(jnp.stack(scales))
 
-    def reference_map(self, features: Features, memory: dict[str, Any]) -> jax.Array:
-        """Equation 6: distances to the nearest good patch and windows, averaged over scales.
+    def reference_map(self, features: Features, memory: Memory) -> jax.Array:
+        """Return distances from the nearest patches and windows, averaged over scales, equation 6.
 
-        Returns (B, rows, columns), 0 to 1.
+        Returns:
+          (B, rows, columns), 0 to 1.
         """
-        patches = association_scores(features["patches"], memory["patches"])  # (B, P)
+        assert features.patches is not None
+        patches = association_scores(features.patches, memory.patches)  # (B, P)
         scales = [patches.reshape(-1, *self.grid)]
-        for embeddings, good, windows in zip(
-            features["windows"], memory["windows"], self.windows, strict=True
-        ):
-            scales.append(harmonic_aggregation(association_scores(embeddings, good), windows, self.grid))
+        for embeddings, known, windows in zip(features.windows, memory.windows, self.windows, strict=True):
+            scales.append(harmonic_aggregation(association_scores(embeddings, known), windows, self.grid))
         return jnp.stack(scales).mean(axis=0)
 
 
-def multi_scale_embeddings(
+def multi_scale_embedding(
     encode: Callable[[jax.Array], jax.Array],
     embed: Callable[[jax.Array], jax.Array],
     images: jax.Array,
     size: int,
 ) -> jax.Array:
-    """Embeddings (B, E) of images uint8 (B, S, S, 3) resized to `size` pixels a side, bicubic.
+    """Return the embeddings (B, E) of uint8 images (B, S, S, 3) resized bicubically to `size` pixels a side.
 
-    In no paper. What an encoder says of an image depends on where the borders of its patches fall and on how
-    much of a part one patch shows. The mean over sizes errs less, for a share of the work that windows take.
+    No paper does this. An embedding depends on where patch borders fall and on how much of the object a patch
+    shows. The mean over sizes is more accurate, for a fraction of the work that windows take.
     """
     resized = jax.image.resize(
         images.astype(jnp.float32), (len(images), size, size, 3), "cubic", precision=jax.lax.Precision.HIGHEST
@@ -266,7 +282,7 @@ def multi_scale_embeddings(
 
 
 def mean_embedding(embeddings: Sequence[jax.Array]) -> jax.Array:
-    """The mean of unit embeddings of several views, (B, E) each; a single one as it is."""
+    """Return the mean of normalised embeddings (B, E); a single one is returned unchanged."""
     if len(embeddings) == 1:
         return embeddings[0]
     return jnp.stack([normalise(x) for x in embeddings]).mean(axis=0)

@@ -30,14 +30,22 @@ __all__ = ["METRIC_NAMES", "Metrics", "evaluate"]
 def evaluate(
     scores: ArrayLike, labels: ArrayLike, maps: ArrayLike | None = None, masks: ArrayLike | None = None
 ) -> Metrics:
-    """Compute the metrics of `METRIC_NAMES`, in that order: fractions in 0..1, None where undefined.
+    """Compute the metrics of `METRIC_NAMES`.
 
-    scores (N,) finite, higher is more anomalous; labels (N,) 0 good, 1 defective; maps (N, S, S) finite,
-    higher is more anomalous; masks (N, S, S), anomalous where nonzero. Every distinct score is a threshold;
-    scores are compared as they are, never rounded.
+    Every distinct score is a threshold. Scores are compared without rounding.
 
-    The image metrics need both classes; the pixel metrics need maps, masks, and pixels of both classes.
-    Raises InputError for shapes that do not agree, labels other than 0 and 1, and scores that are not finite.
+    Args:
+      scores: Image scores (N,), finite; higher is more anomalous.
+      labels: Labels (N,): 0 is normal, 1 is anomalous.
+      maps: Anomaly maps (N, S, S), finite; higher is more anomalous.
+      masks: Masks (N, S, S), anomalous where nonzero.
+
+    Returns:
+      The metrics by name in the order of `METRIC_NAMES`, fractions in 0..1. The image metrics are None unless
+      both classes occur; the pixel metrics are None unless maps, masks and pixels of both classes are given.
+
+    Raises:
+      InputError: Shapes do not agree, a label is not 0 or 1, or a score is not finite.
     """
     scores, labels = _finite("scores", scores, dims=1), _labels(labels)
     _same_shape("labels", labels.shape, "scores", scores.shape)
@@ -87,7 +95,7 @@ def _finite(name: str, values: ArrayLike, dims: int) -> np.ndarray:
         count = array.size - np.count_nonzero(finite)
         raise InputError(
             f"{name}: {count} value(s) are NaN or infinite, the first in image {first}; "
-            "leave such images out or mend what scores them"
+            "remove these images, or fix the method that scored them"
         )
     return array
 
@@ -96,10 +104,10 @@ def _labels(values: ArrayLike) -> np.ndarray:
     array = _real("labels", values, dims=1)
     if not np.isin(array, (0, 1)).all():
         wrong = array[~np.isin(array, (0, 1))][0]
-        raise InputError(f"labels: found {wrong}; give 0 for good and 1 for defective")
+        raise InputError(f"labels: found {wrong}; give 0 for normal and 1 for anomalous")
     return array.astype(np.uint32)
 
 
 def _same_shape(name: str, shape: tuple[int, ...], other: str, expected: tuple[int, ...]) -> None:
     if shape != expected:
-        raise InputError(f"{name}: shape {shape} where {other} has {expected}; give one entry for each")
+        raise InputError(f"{name}: shape {shape}, but {other} has shape {expected}; give one entry for each")

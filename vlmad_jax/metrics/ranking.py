@@ -1,10 +1,10 @@
 """Ranking metrics from one sort: AUROC, average precision and the best F1.
 
 Every distinct score is a threshold, and samples with equal scores pass it together, as in scikit-learn's
-`roc_auc_score`, `average_precision_score` and `precision_recall_curve`. All of them, and the per-region
-overlap, change only where an anomalous sample passes: elsewhere recall stands still and precision falls. So
-only the few anomalous samples are ranked, each by the normal ones above it, which are sorted without knowing
-where they came from. Letters: K anomalous samples, T distinct scores among them.
+`roc_auc_score`, `average_precision_score` and `precision_recall_curve`. These metrics and the per-region
+overlap depend only on the thresholds at scores of anomalous samples, because recall is constant and precision
+falls in between. Therefore only the few anomalous samples are ranked: for each, the normal samples with
+higher scores are counted. Letters: K anomalous samples, T distinct scores among them.
 """
 
 from dataclasses import dataclass
@@ -14,13 +14,14 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Ranking:
-    """Anomalous samples from the highest score down, and what scores more or as much as each.
+    """Anomalous samples in descending order of score, with counts of the samples above them.
 
-    codes      (K,) the code of each anomalous sample
-    positives  (T,) int64, how many anomalous samples score at least the t-th highest of their distinct scores
-    above      (T,) int64, how many normal samples score more
-    through    (T,) int64, how many normal samples score as much or more
-    normal     how many normal samples there are
+    Attributes:
+      codes: The code of each anomalous sample (K,).
+      positives: The number of anomalous samples with at least the t-th highest distinct score, (T,) int64.
+      above: The number of normal samples with a higher score, (T,) int64.
+      through: The number of normal samples with this score or a higher one, (T,) int64.
+      normal: The number of normal samples.
     """
 
     codes: np.ndarray
@@ -31,17 +32,17 @@ class Ranking:
 
     @property
     def gains(self) -> np.ndarray:
-        """(T,) int64, how many anomalous samples have exactly each score."""
+        """The number of anomalous samples with exactly each score, (T,) int64."""
         return np.diff(self.positives, prepend=0)
 
     @property
     def has_both_classes(self) -> bool:
-        """Whether there is at least one normal and one anomalous sample."""
+        """Whether there are both normal and anomalous samples."""
         return self.codes.size > 0 and self.normal > 0
 
 
 def rank(scores: np.ndarray, codes: np.ndarray) -> Ranking:
-    """Rank scores (N,), finite real numbers of any type, by codes (N,): 0 is normal, all else anomalous."""
+    """Rank finite scores (N,) of any real type by codes (N,): 0 is normal, every other code is anomalous."""
     if np.can_cast(scores.dtype, np.float32):
         scores = scores.astype(np.float32, copy=False)  # narrower types have no fast sort
     anomalous = codes != 0
@@ -63,9 +64,10 @@ def rank(scores: np.ndarray, codes: np.ndarray) -> Ranking:
 
 
 def auroc(ranking: Ranking) -> float | None:
-    """Area under the ROC curve, 0..1: how often an anomalous sample outranks a normal one, ties as half.
+    """Return the area under the ROC curve, 0..1, or None unless both classes occur.
 
-    None unless both classes occur. The area is summed in integers, exactly (up to N = 4e9).
+    It is the share of pairs in which the anomalous sample outranks the normal one; a tie counts half. The sum
+    is exact, in integers, up to N = 4e9.
 
     >>> auroc(rank(np.array([0.9, 0.4, 0.4, 0.1]), np.array([1, 1, 0, 0])))
     0.875
@@ -77,9 +79,9 @@ def auroc(ranking: Ranking) -> float | None:
 
 
 def average_precision(ranking: Ranking) -> float | None:
-    """Sum over distinct scores of precision x gain in recall, without interpolation, 0..1.
+    """Return the average precision, 0..1, or None unless both classes occur.
 
-    None unless both classes occur.
+    It is the sum over distinct scores of precision x gain in recall, without interpolation.
 
     >>> average_precision(rank(np.array([0.9, 0.8, 0.7, 0.6]), np.array([1, 0, 1, 0])))
     0.8333333333333333
@@ -91,9 +93,9 @@ def average_precision(ranking: Ranking) -> float | None:
 
 
 def f1_max(ranking: Ranking) -> float | None:
-    """The highest F1 = 2 x precision x recall / (precision + recall) over all thresholds, 0..1.
+    """Return the highest F1 over all thresholds, 0..1, or None unless both classes occur.
 
-    None unless both classes occur.
+    F1 = 2 x precision x recall / (precision + recall).
 
     >>> f1_max(rank(np.array([0.9, 0.8, 0.7, 0.6]), np.array([1, 0, 1, 0])))
     0.8

@@ -1,8 +1,9 @@
 """AUPRO: the area under the per-region overlap curve.
 
 Source: Bergmann et al., "The MVTec Anomaly Detection Dataset", IJCV 2021, section 5.2. The per-region overlap
-of a threshold is the mean over true regions of the fraction of the region that scores at least the threshold;
-drawn against the false-positive rate over all normal pixels and integrated to a limit, 0.3.
+at a threshold is the mean over true regions of the fraction of the region that scores at least the threshold.
+The curve plots it against the false positive rate of all normal pixels, and is integrated up to a rate of
+0.3.
 """
 
 import numpy as np
@@ -11,14 +12,15 @@ from vlmad_jax.metrics.ranking import Ranking
 
 FPR_LIMIT = 0.3
 
-# Neighbours share a side or a corner within an image, and nothing with the images before and after it.
+# Neighbours share a side or a corner within one image. Pixels of different images are never neighbours.
 _EIGHT_NEIGHBOURS = np.stack([np.zeros((3, 3)), np.ones((3, 3)), np.zeros((3, 3))])
 
 
 def label_regions(masks: np.ndarray) -> np.ndarray:
     """Number the 8-connected regions of masks (N, S, S), anomalous where nonzero.
 
-    Returns int32 (N, S, S): 0 outside every region, then 1, 2, ... without repeating across images.
+    Returns:
+      Region numbers int32 (N, S, S): 0 outside every region, then 1, 2, ..., different in every image.
     """
     from scipy import ndimage  # takes a quarter of a second to import
 
@@ -26,15 +28,20 @@ def label_regions(masks: np.ndarray) -> np.ndarray:
 
 
 def aupro(ranking: Ranking, fpr_limit: float = FPR_LIMIT) -> float | None:
-    """Area under the per-region overlap curve up to `fpr_limit`, divided by it, 0..1.
+    """Return the area under the per-region overlap curve up to `fpr_limit`, divided by `fpr_limit`.
 
-    `ranking` holds all pixels, good images included, with region numbers as codes. The area is that of the
-    trapezoid rule over every distinct score, the last step interpolated at the limit. None where there is no
-    region or no normal pixel.
+    The area follows the trapezoid rule over every distinct score, and the last step is interpolated at the
+    limit. The curve itself is never built. It is a mean over regions of a mean over pixels, so its area is
+    the same mean of the area of each pixel's own curve. A pixel's curve rises from 0 to 1 while the false
+    positive rate goes from `before` (normal pixels above its score) to `after` (normal pixels at or above
+    it).
 
-    The curve is never built: being a mean over regions of a mean over pixels, its area is the same mean of
-    each pixel's own area. A pixel's own curve rises from 0 to 1 while the false-positive rate goes from
-    `before` to `after`, the rates above its score and at or above it, and stays 1 from there on.
+    Args:
+      ranking: All pixels, those of normal images too, with region numbers as codes.
+      fpr_limit: The false positive rate up to which the curve is integrated.
+
+    Returns:
+      The normalised area, 0..1, or None if there is no region or no normal pixel.
     """
     if not ranking.has_both_classes:
         return None

@@ -1,4 +1,4 @@
-"""Decisions: what a threshold of the image score gives, and how well the score is a probability."""
+"""Decisions at a threshold of the image score, and the calibration of scores that are probabilities."""
 
 from __future__ import annotations
 
@@ -6,20 +6,20 @@ from dataclasses import dataclass
 
 import numpy as np
 
-# The share of good images that a threshold chosen on good images alone may call defective.
+# The default share of normal images that a threshold chosen from normal images may call anomalous.
 FALSE_ALARM_RATE = 0.05
 BINS = 10
 
 
 @dataclass(frozen=True)
 class Decisions:
-    """What calling every image above `threshold` defective gives.
+    """The error rates if every image with a score above `threshold` is called anomalous.
 
     Attributes:
-      threshold: of the image score.
-      false_alarms: the share of good images called defective; None without good images.
-      misses: the share of defective images called good; None without defective ones.
-      f1: 2 x precision x recall / (precision + recall), None without defective images.
+      threshold: The threshold of the image score.
+      false_alarms: The share of normal images called anomalous; None without normal images.
+      misses: The share of anomalous images called normal; None without anomalous images.
+      f1: 2 x precision x recall / (precision + recall); None without anomalous images.
     """
 
     threshold: float
@@ -29,26 +29,27 @@ class Decisions:
 
 
 def decisions(scores: np.ndarray, labels: np.ndarray, threshold: float) -> Decisions:
-    """The decisions on scores (N,), labels (N,) 0 good, 1 defective.
+    """Return the error rates at a threshold for scores (N,) and labels (N,), 0 normal, 1 anomalous.
 
     >>> decisions(np.array([0.1, 0.6, 0.4, 0.9]), np.array([0, 0, 1, 1]), 0.5)
     Decisions(threshold=0.5, false_alarms=0.5, misses=0.5, f1=0.5)
     """
-    called, bad = scores > threshold, labels == 1
-    found, alarms, total = int((called & bad).sum()), int((called & ~bad).sum()), int(bad.sum())
-    good = len(labels) - total
+    called, anomalous = scores > threshold, labels == 1
+    found, alarms = int((called & anomalous).sum()), int((called & ~anomalous).sum())
+    total = int(anomalous.sum())
+    normal = len(labels) - total
     return Decisions(
         float(threshold),
-        alarms / good if good else None,
+        alarms / normal if normal else None,
         1 - found / total if total else None,
         2 * found / (found + alarms + total) if total else None,
     )
 
 
 def best_threshold(scores: np.ndarray, labels: np.ndarray) -> float:
-    """The highest threshold with the highest F1 on these very images: what no other threshold can beat.
+    """Return the highest threshold with the highest F1 on these images.
 
-    It lies half-way between two scores; or below all of them, if calling every image defective is best.
+    It lies half-way between two scores, or below all of them if calling every image anomalous is best.
     """
     values = np.unique(scores)
     between = (values[:-1] + values[1:]) / 2
@@ -57,10 +58,10 @@ def best_threshold(scores: np.ndarray, labels: np.ndarray) -> float:
     return float(choices[len(f1) - 1 - int(np.argmax(f1[::-1]))])
 
 
-def threshold_of_good(scores: np.ndarray, rate: float = FALSE_ALARM_RATE) -> float:
-    """The lowest of good images' scores (K,) that at most a share `rate` of them exceeds.
+def threshold_from_normal(scores: np.ndarray, rate: float = FALSE_ALARM_RATE) -> float:
+    """Return the lowest of the scores (K,) of normal images that at most a share `rate` of them exceeds.
 
-    >>> threshold_of_good(np.arange(100.0))
+    >>> threshold_from_normal(np.arange(100.0))
     94.0
     """
     return float(np.quantile(scores, 1 - rate, method="inverted_cdf"))
@@ -68,7 +69,7 @@ def threshold_of_good(scores: np.ndarray, rate: float = FALSE_ALARM_RATE) -> flo
 
 @dataclass(frozen=True)
 class Bin:
-    """Images whose scores lie in one part of 0..1: how many, their mean score, the share of defective."""
+    """The images with scores in one interval: their number, mean score, and share of anomalous images."""
 
     count: int
     score: float | None
@@ -76,7 +77,7 @@ class Bin:
 
 
 def reliability(scores: np.ndarray, labels: np.ndarray, bins: int = BINS) -> list[Bin]:
-    """Images by image score, a probability 0..1, in bins of equal width, the last with 1 in it."""
+    """Return bins of equal width over image scores in 0..1; the last bin includes 1."""
     numbers = np.minimum((scores * bins).astype(int), bins - 1)
     found = []
     for number in range(bins):
@@ -88,12 +89,13 @@ def reliability(scores: np.ndarray, labels: np.ndarray, bins: int = BINS) -> lis
 
 
 def calibration_error(bins: list[Bin]) -> float | None:
-    """The expected calibration error, 0..1: how far score and share of defective lie apart, by image.
+    """Return the expected calibration error, 0..1, or None without images.
 
-    None without images. Naeini, Cooper and Hauskrecht, AAAI 2015.
+    It is the mean over images of the distance between the mean score and the share of anomalous images of
+    their bin (Naeini, Cooper and Hauskrecht, AAAI 2015).
     """
-    apart = [
+    distances = [
         b.count * abs(b.score - b.defective) for b in bins if b.score is not None and b.defective is not None
     ]
     count = sum(b.count for b in bins)
-    return sum(apart) / count if count else None
+    return sum(distances) / count if count else None

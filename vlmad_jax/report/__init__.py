@@ -1,26 +1,29 @@
-"""What a run leaves behind: files, the table on the terminal, and images of anomaly maps."""
+"""Results of runs: scores as CSV, tables, figures, reports, and drawings of anomaly maps."""
 
-from vlmad_jax.report.captions import captioned, number
-from vlmad_jax.report.maps import draw_map, enlarged, heat_colours, in_proportion
+from vlmad_jax.report.maps import (
+    add_caption,
+    draw_map,
+    enlarge,
+    format_number,
+    heat_colours,
+    restore_proportions,
+)
 from vlmad_jax.report.published import Published, published
 from vlmad_jax.report.scores import ScoreRow, read_scores_csv, write_scores_csv
 from vlmad_jax.report.table import mean_of, metrics_table
-from vlmad_jax.runtime.files import write_atomically, write_json
 
 __all__ = [
     "Published",
     "ScoreRow",
-    "captioned",
+    "add_caption",
     "draw_map",
-    "enlarged",
+    "enlarge",
+    "format_number",
     "heat_colours",
-    "in_proportion",
     "mean_of",
     "metrics_table",
-    "number",
     "published",
     "read_scores_csv",
-    "write_atomically",
-    "write_json",
+    "restore_proportions",
     "write_scores_csv",
 ]

@@ -1,4 +1,4 @@
-"""A figure of a report as PNG and SVG, the same bytes each time."""
+"""Figures of a report as PNG and SVG files with reproducible bytes."""
 
 import io
 import re
@@ -17,34 +17,34 @@ from vlmad_jax.report.parts import Figure
 Theme = Literal["light", "dark"]
 
 _DPI = 150
-# Okabe and Ito's colours, which the colour-blind tell apart: blue, vermilion, green, purple, orange, sky blue
-# and grey, darker on white and lighter on black until each has a contrast of 3 to 1 or more.
+# Okabe and Ito's colours, which colour-blind readers can distinguish: blue, vermilion, green, purple, orange,
+# sky blue and grey. They are darkened on white and lightened on black to a contrast of at least 3 to 1.
 _LINES = {
     "light": ("#0072b2", "#d55e00", "#00875f", "#b8578c", "#b97f00", "#2f8fc4", "#6b6b6b"),
     "dark": ("#4aa8e0", "#f0803c", "#1fbf92", "#dd93bb", "#f0b429", "#8fd0f5", "#b3b3b3"),
 }
-_INKS = {  # text, edges of the axes, grid, and the ground of a legend
+_INKS = {  # text, edges of the axes, grid, and background of a legend
     "light": ("#1c2024", "#8a929b", "#e3e6ea", "#ffffff"),
     "dark": ("#e4e7eb", "#7b8590", "#31373f", "#191d22"),
 }
 
 
 def to_png(figure: Figure) -> bytes:
-    """The figure on white, 150 pixels an inch."""
-    return drawn(figure)[0]
+    """Return the figure as PNG on white with 150 pixels per inch."""
+    return render(figure)[0]
 
 
 def to_svg(figure: Figure, theme: Theme) -> bytes:
-    """The figure for a light or a dark page, on nothing, its text as text."""
-    svg = drawn(figure)[1]
-    return svg if theme == "light" else _in_the_dark(svg)
+    """Return the figure as SVG for a light or dark page, with a transparent background and real text."""
+    svg = render(figure)[1]
+    return svg if theme == "light" else _darkened(svg)
 
 
 @lru_cache(maxsize=64)
-def drawn(figure: Figure) -> tuple[bytes, bytes]:
-    """PNG, and SVG for a light page; drawing takes a second, and they are wanted several times."""
+def render(figure: Figure) -> tuple[bytes, bytes]:
+    """Draw a figure as PNG, and as SVG for a light page. The result is cached: drawing takes a second."""
     with _style(), warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "Glyph .* missing")  # of a name in a script that the font lacks
+        warnings.filterwarnings("ignore", "Glyph .* missing")  # for names in a script that the font lacks
         canvas = matplotlib.figure.Figure(figsize=figure.size, layout="constrained")
         figure.draw(canvas)
         png = _saved(canvas, "png", dpi=_DPI, facecolor="white", metadata={"Software": None})
@@ -52,11 +52,11 @@ def drawn(figure: Figure) -> tuple[bytes, bytes]:
     return png, svg
 
 
-def _in_the_dark(svg: bytes) -> bytes:
-    """The same drawing with each colour of the light theme exchanged for that of the dark one."""
+def _darkened(svg: bytes) -> bytes:
+    """Return the SVG with the colours of the light theme replaced by those of the dark theme."""
     light, dark = (_LINES[theme] + _INKS[theme] for theme in ("light", "dark"))
-    exchanged = {a.encode(): b.encode() for a, b in zip(light, dark, strict=True)}
-    return re.sub(rb"#[0-9a-f]{6}\b", lambda found: exchanged.get(found[0], found[0]), svg)
+    dark_colours = {a.encode(): b.encode() for a, b in zip(light, dark, strict=True)}
+    return re.sub(rb"#[0-9a-f]{6}\b", lambda found: dark_colours.get(found[0], found[0]), svg)
 
 
 def _saved(canvas: matplotlib.figure.Figure, form: str, **how: Any) -> bytes:
@@ -67,7 +67,7 @@ def _saved(canvas: matplotlib.figure.Figure, form: str, **how: Any) -> bytes:
 
 @contextmanager
 def _style() -> Iterator[None]:
-    """matplotlib's own defaults, whatever a person has set, in the colours of the light theme."""
+    """Apply the defaults of matplotlib, regardless of the user's settings, with the light theme's colours."""
     ink, edge, grid, ground = _INKS["light"]
     lines = cycler(linestyle=["-", "--"]) * cycler(color=_LINES["light"])
     with matplotlib.rc_context():
@@ -96,7 +96,7 @@ def _style() -> Iterator[None]:
                 "svg.fonttype": "none",
                 "svg.hashsalt": "vlmad_jax",
                 "text.color": ink,
-                "text.parse_math": False,  # a category may have "$" in its name
+                "text.parse_math": False,  # the name of a category may contain "$"
                 "xtick.color": edge,
                 "xtick.labelcolor": ink,
                 "ytick.color": edge,

@@ -1,4 +1,4 @@
-"""A report as one HTML page that needs no network: templates/ has its layout, looks and behaviour."""
+"""A report as one HTML page that needs no network. Its layout, style and scripts are in templates/."""
 
 import base64
 import io
@@ -14,22 +14,28 @@ from vlmad_jax.errors import InputError
 from vlmad_jax.report.figure_files import Theme, to_svg
 from vlmad_jax.report.parts import Column, Exhibit, Figure, Gallery, Section, Table
 from vlmad_jax.report.table_files import exact, is_numeric
-from vlmad_jax.runtime.names import as_text
+from vlmad_jax.runtime.names import escape_bytes
 
 _TEMPLATES = {Table: "table.html", Figure: "figure.html", Gallery: "gallery.html"}
 _FILTERS = {"method": "methods", "category": "categories", "defect": "defects", "outcome": "outcomes"}
 
 
 def page(title: str, sections: Sequence[Section], intro: str = "") -> str:
-    """The HTML of a report; `intro` stands above its sections, paragraphs apart by an empty line.
+    """Return the HTML of a report.
 
-    Tables can be sorted, galleries filtered, and the page be light or dark. A number stands in its element's
-    `data-value` with all its digits. Everything given is shown as text, markup too.
+    Readers can sort tables, filter galleries, and switch between a light and a dark page. The attribute
+    `data-value` of an element holds its number with all digits. Markup in texts is escaped.
 
-    Raises InputError for an exhibit whose panels are not a PNG, JPEG or WebP file.
+    Args:
+      title: The title of the page.
+      sections: The sections of the report.
+      intro: A text above the sections; an empty line separates paragraphs.
+
+    Raises:
+      InputError: The panels of an exhibit are not a PNG, JPEG or WebP file.
     """
     template = _environment().get_template("page.html")
-    return as_text(template.render(title=title, sections=sections, intro=intro))
+    return escape_bytes(template.render(title=title, sections=sections, intro=intro))
 
 
 @cache
@@ -52,18 +58,18 @@ def _template_of(part: Table | Figure | Gallery) -> str:
 
 
 def _groups(table: Table) -> list[tuple[str, list[Column]]]:
-    """Neighbouring columns of one group, under its heading; the first, which does not scroll, is alone."""
+    """Return neighbouring columns by the heading of their group. The first column is its own group."""
     first, others = table.columns[0], groupby(table.columns[1:], attrgetter("group"))
     return [(first.group, [first]), *((group, list(columns)) for group, columns in others)]
 
 
 def _starts(table: Table) -> set[str]:
-    """Keys of the columns with which a group starts, or ends."""
+    """Return the keys of the columns at which the group changes."""
     return {right.key for left, right in pairwise(table.columns) if left.group != right.group}
 
 
 def _classes(table: Table) -> dict[str, str]:
-    """Of the cells of each column, by its key."""
+    """Return the CSS classes of each column's cells by its key."""
     starts, found = _starts(table), {}
     for column in table.columns:
         names = {"numeric": is_numeric(table, column), "start": column.key in starts}
@@ -72,7 +78,7 @@ def _classes(table: Table) -> dict[str, str]:
 
 
 def _split(table: Table) -> list[tuple[str, Sequence]]:
-    """The rows that are sorted, and those that stay at the foot."""
+    """Return the rows that can be sorted, and the summary rows that stay at the bottom."""
     body = len(table.rows) - table.summary
     return [("tbody", table.rows[:body]), ("tfoot", table.rows[body:])]
 
@@ -82,12 +88,14 @@ def _drawn(figure: Figure, theme: Theme) -> str:
 
 
 def _image(exhibit: Exhibit) -> dict[str, str | int]:
-    """Attributes of an exhibit's image, its size among them so that the page need not wait for it."""
+    """Return the attributes of an exhibit's image. The size lets the browser lay out the page at once."""
     try:
         with Image.open(io.BytesIO(exhibit.panels), formats=("PNG", "JPEG", "WEBP")) as image:
             kind, (width, height) = f"image/{str(image.format).lower()}", image.size
     except UnidentifiedImageError as error:
-        raise InputError(f"{exhibit.path}: its panels are not a PNG, JPEG or WebP file") from error
+        raise InputError(
+            f"{exhibit.path}: its panels are in another format; give a PNG, JPEG or WebP file"
+        ) from error
     return {"src": _data_uri(kind, exhibit.panels), "width": width, "height": height}
 
 

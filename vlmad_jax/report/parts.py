@@ -1,4 +1,4 @@
-"""What a report is made of: sections that hold tables, figures and galleries, as data."""
+"""The parts of a report as data: sections with tables, figures and galleries."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ class Column:
     """A column of a table.
 
     Attributes:
-      key: of its values in the rows.
-      heading: for people.
-      digits: after the point; None for text and whole numbers.
-      group: a heading above neighbouring columns that share it; "" for none.
+      key: The key of its values in the rows.
+      heading: The heading that readers see.
+      digits: The number of digits after the decimal point; None for text and whole numbers.
+      group: A heading above neighbouring columns that share it; "" for none.
     """
 
     key: str
@@ -30,10 +30,10 @@ class Column:
     digits: int | None = None
     group: str = ""
 
-    def shown(self, value: Value) -> str:
-        """A value as people read it; "-" for what is undefined.
+    def format(self, value: Value) -> str:
+        """Return a value as readers see it; "-" is undefined.
 
-        >>> Column("auroc", "AUROC", digits=3).shown(0.91249)
+        >>> Column("auroc", "AUROC", digits=3).format(0.91249)
         '0.912'
         """
         if value is None:
@@ -46,15 +46,15 @@ class Table:
     """A table of text and numbers.
 
     Attributes:
-      name: of its files, "table1".
-      title: in one line.
-      columns: the first names the row.
-      rows: values by the columns' keys, numbers with all their digits, None where undefined.
-      note: how the figures are defined; paragraphs apart by an empty line.
-      summary: how many of the last rows are means of those above, which sorting leaves at the foot.
+      name: The name of its files, for example "table1".
+      title: The title, one line.
+      columns: The columns; the first one names the row.
+      rows: Values by the keys of the columns: numbers with all their digits, None where undefined.
+      note: The definitions of the numbers; an empty line separates paragraphs.
+      summary: The number of last rows that are means of the rows above. Sorting keeps them at the bottom.
 
     Raises:
-      InputError: a row lacks a column or has one too many.
+      InputError: The keys of a row are not those of the columns.
     """
 
     name: str
@@ -69,20 +69,22 @@ class Table:
         for row in self.rows:
             if row.keys() != keys:
                 wrong = ", ".join(sorted(row.keys() ^ keys))
-                raise InputError(f"table {self.name}: a row and the columns differ in {wrong}")
+                raise InputError(
+                    f"table {self.name}: a row and the columns differ in {wrong}; give each row all columns"
+                )
 
 
 @dataclass(frozen=True, eq=False)
 class Figure:
-    """An image of numbers.
+    """A plot.
 
     Attributes:
-      name: of its files, "figure3".
-      title: in one line.
-      data: what is drawn, of dicts, lists, text, numbers and None.
-      draw: draws it in the colours of matplotlib's current style, which a dark page exchanges for its own.
-      note: what is to be seen.
-      size: width and height in inches.
+      name: The name of its files, for example "figure3".
+      title: The title, one line.
+      data: The plotted data: dicts, lists, text, numbers and None.
+      draw: Draws the plot in the colours of matplotlib's current style, which a dark page replaces.
+      note: A description of the plot.
+      size: The width and height in inches.
     """
 
     name: str
@@ -98,13 +100,13 @@ class Exhibit:
     """An image of a gallery.
 
     Attributes:
-      method: which scored it, for people.
-      category: what it shows.
-      defect: "good" or the defect's name.
-      outcome: what the method made of it at its threshold.
-      score: its image score.
-      path: below the folder of the data set.
-      panels: a PNG, JPEG or WebP file: the image, its heat map and the true outline, side by side.
+      method: The name of the method that scored it.
+      category: The category of the image.
+      defect: "good" or the name of the defect.
+      outcome: The result of the method's decision at its threshold.
+      score: The image score.
+      path: The path below the folder of the data set.
+      panels: A PNG, JPEG or WebP file with the image, its heat map and the true outline side by side.
     """
 
     method: str
@@ -118,7 +120,7 @@ class Exhibit:
 
 @dataclass(frozen=True)
 class Gallery:
-    """Images to look through."""
+    """A collection of images that readers can filter and sort."""
 
     name: str
     title: str
@@ -128,7 +130,7 @@ class Gallery:
 
 @dataclass(frozen=True)
 class Section:
-    """A part of a report under a heading of its own."""
+    """A part of a report with its own heading."""
 
     name: str
     title: str
@@ -137,7 +139,7 @@ class Section:
 
 
 def contents(sections: Sequence[Section]) -> dict[str, Any]:
-    """All numbers of a report, for `metrics.json`: tables, data of figures, scores of galleries, by name."""
+    """Return all numbers of a report for `metrics.json`: tables, data of figures and scores of galleries."""
     return {
         "tables": {part.name: _described(part, rows=list(part.rows)) for part in _parts(sections, Table)},
         "figures": {part.name: _described(part, data=part.data) for part in _parts(sections, Figure)},

@@ -1,4 +1,4 @@
-"""Figures that others published, to print beside our own; they stand in published.json."""
+"""Published results of other authors, from published.json, to print beside our own."""
 
 import json
 from functools import cache
@@ -7,7 +7,7 @@ from typing import Any, Literal, TypedDict
 
 from vlmad_jax.metrics import Metrics
 
-# Our names of the systems, and theirs: zero-shot, few-shot (the number of shots follows), comparison paper.
+# Names of the methods in the sources: zero-shot, few-shot (without the number of shots), comparison paper.
 _NAMES: dict[str, tuple[str, str, str]] = {
     "winclip": ("WinCLIP", "WinCLIP+", "winclip"),
     "anomalyclip": ("AnomalyCLIP", "AnomalyCLIP", "anomalyclip"),
@@ -20,7 +20,7 @@ _CATEGORY_COLUMNS = ("image_auroc", "pixel_auroc")
 
 
 class Published(TypedDict):
-    """One source's figures, as fractions 0..1 under our metric names; a metric it does not give is absent."""
+    """The results of one source, fractions 0..1 by our metric names. Metrics it does not give are absent."""
 
     categories: dict[str, Metrics]
     mean: Metrics
@@ -28,10 +28,10 @@ class Published(TypedDict):
 
 
 def published(method: str, dataset: str, shots: int | Literal["all"] = 0) -> list[Published]:
-    """What is published for `method` on `dataset` with `shots` good samples (0 is zero-shot).
+    """Return the published results of a method on a data set with `shots` reference images (0 is zero-shot).
 
-    Returns the system's own figures first (a mean only), then those of the comparison paper (a mean, and two
-    metrics a category); an empty list where neither has any.
+    The results of the method's own paper (means only) come first, followed by those of the comparison paper
+    (means, and two metrics per category). The list is empty if nothing was published.
 
     >>> [entry["mean"]["image_auroc"] for entry in published("winclip", "mvtec_ad")]
     [0.918, 0.612]
@@ -59,12 +59,12 @@ def published(method: str, dataset: str, shots: int | Literal["all"] = 0) -> lis
 
 
 def comparison() -> dict[str, Any]:
-    """All that the comparison paper gives of MVTec AD, as it stands in published.json."""
+    """Return the results of the comparison paper on MVTec AD, as published.json holds them."""
     return _read()["comparison_paper"]
 
 
 def published_defects() -> dict[str, list[str]]:
-    """The folders of defects of each category of MVTec AD, 73 in all."""
+    """Return the names of the 73 defect folders of MVTec AD by category."""
     return _read()["mvtec_ad_defects"]
 
 

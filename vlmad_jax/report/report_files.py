@@ -15,10 +15,12 @@ from vlmad_jax.runtime.files import write_atomically, write_json
 def write_report(out: Path, title: str, sections: Sequence[Section], intro: str = "") -> None:
     """Write `metrics.json`, `tables/`, `figures/` and `report.html` to the folder `out`.
 
-    The same report makes the same bytes. A table is NAME.csv and NAME.md, a figure NAME.png and NAME.svg.
+    A table is written as NAME.csv and NAME.md, a figure as NAME.png and NAME.svg. The same report always
+    gives the same bytes.
 
-    Raises InputError, before anything is written, for a name that is not of a-z, 0-9 and "_" alone or that
-    two parts or two sections share, and for numbers that are NaN or infinite.
+    Raises:
+      InputError: A name has characters other than a-z, 0-9 and "_", two parts or two sections share a name,
+        or a number is NaN or infinite. Nothing is written then.
     """
     parts = [part for section in sections for part in section.parts]
     _check_names(section.name for section in sections)
@@ -40,7 +42,9 @@ def _check_names(names: Iterable[str]) -> None:
     seen: set[str] = set()
     for name in names:
         if not re.fullmatch("[a-z0-9_]+", name):
-            raise InputError(f"{name!r} names a file or a place of the report; use a-z, 0-9 and _ alone")
+            raise InputError(
+                f"{name!r}: is the name of a file or section of the report; use only a-z, 0-9 and _"
+            )
         if name in seen:
-            raise InputError(f"{name}: two parts of the report have this name; give each its own")
+            raise InputError(f"{name}: two parts of the report have this name; give them different names")
         seen.add(name)

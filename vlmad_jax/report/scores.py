@@ -1,4 +1,4 @@
-"""Scores as CSV, a row an image."""
+"""Image scores as CSV, one row per image."""
 
 import csv
 import os
@@ -13,7 +13,7 @@ from vlmad_jax.runtime.files import csv_line, write_atomically
 
 @dataclass(frozen=True)
 class ScoreRow:
-    """One image of `scores.csv`; an image that could not be read has no score, and says why."""
+    """One row of `scores.csv`. An image that could not be read has an error instead of a score."""
 
     path: str
     category: str
@@ -27,10 +27,10 @@ COLUMNS = tuple(field.name for field in fields(ScoreRow))
 
 
 def write_scores_csv(path: str | os.PathLike[str], rows: Iterable[ScoreRow]) -> None:
-    """Write `scores.csv`: a header, then one row an image.
+    """Write `scores.csv`: a header and one row per image.
 
-    A score is the shortest decimal that reads back as the same number of its type, so that a float32 score
-    survives writing and reading, and reading and writing again gives the same bytes.
+    Each score is the shortest decimal that gives the same number of its type when it is read, so float32
+    scores are preserved exactly, and writing the rows that were read gives the same bytes.
     """
     lines = [csv_line(COLUMNS)]
     for row in rows:
@@ -40,16 +40,19 @@ def write_scores_csv(path: str | os.PathLike[str], rows: Iterable[ScoreRow]) -> 
 
 
 def read_scores_csv(path: str | os.PathLike[str]) -> list[ScoreRow]:
-    """Read what `write_scores_csv` wrote, scores as Python floats.
+    """Read a file that `write_scores_csv` wrote. Scores are Python floats.
 
-    Raises InputError, naming file and row, for a missing file, other columns, or a label or score that is not
-    a number.
+    Raises:
+      InputError: The file is missing or has other columns, or a label or score is not a number. The message
+        names the file and the row.
     """
     try:
         with open(path, newline="", encoding="utf-8", errors="surrogateescape") as file:
             header, *rows = list(csv.reader(file)) or [[]]
     except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror}); give a scores.csv of a run") from error
+        raise InputError(
+            f"{path}: cannot be read ({error.strerror}); give the scores.csv of a run"
+        ) from error
     if tuple(header) != COLUMNS:
         raise InputError(f"{path}: columns are {','.join(header)}; expected {','.join(COLUMNS)}")
     return [_parsed(path, number, row) for number, row in enumerate(rows, 1)]
@@ -61,5 +64,5 @@ def _parsed(path: str | os.PathLike[str], number: int, row: list[str]) -> ScoreR
         return ScoreRow(image, category, defect, int(label), float(score) if score else None, error)
     except ValueError as cause:
         raise InputError(
-            f"{path}: row {number} is damaged ({','.join(row)!r}); make the file again"
+            f"{path}: row {number} is damaged ({','.join(row)!r}); write the file again"
         ) from cause

@@ -1,8 +1,11 @@
-"""The table at the end of a run, for a terminal."""
+"""Tables of metrics for a terminal, and Markdown tables."""
+
+from __future__ import annotations
 
 import math
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Collection, Hashable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from vlmad_jax.metrics import METRIC_NAMES, Metrics
 from vlmad_jax.report.published import Published
@@ -17,14 +20,21 @@ _HEADINGS = {
     "pixel_f1_max": "F1max",
     "pixel_aupro": "AUPRO",
 }
-_CELL = 6  # characters of a figure's column
+_CELL = 6  # characters of a column
 _GAP = "   "  # between blocks
-_NAME_WIDTHS = (14, 28)  # the narrowest and the widest first column
+_NAME_WIDTHS = (14, 28)  # smallest and largest width of the first column, in characters
+_METRICS = {
+    "image_auroc": "image AUROC",
+    "image_ap": "image AP",
+    "pixel_auroc": "pixel AUROC",
+    "pixel_aupro": "AUPRO",
+}
+_COLUMNS = ("method", "shots", *_METRICS.values(), "ms/image", "prepare s", "peak GB")
 
 
 @dataclass(frozen=True)
 class _Block:
-    """Neighbouring columns under one title: the figures of some metrics, by row."""
+    """Neighbouring columns under one title: the values of some metrics by row."""
 
     title: str
     metrics: tuple[str, ...]
@@ -36,7 +46,7 @@ class _Block:
 
 
 def mean_of(categories: Mapping[str, Metrics]) -> Metrics:
-    """The mean of each metric over the categories where it is defined; None where it is in none.
+    """Return the mean of each metric over the categories where it is defined, or None if it never is.
 
     >>> undefined = dict.fromkeys(METRIC_NAMES)
     >>> mean_of({"cup": undefined | {"image_ap": 0.5}, "lid": undefined | {"image_ap": 1.0}})["image_ap"]
@@ -50,11 +60,12 @@ def mean_of(categories: Mapping[str, Metrics]) -> Metrics:
 
 
 def metrics_table(results: Mapping[str, Metrics], mean: Metrics, published: Sequence[Published] = ()) -> str:
-    """A row a category, the mean, and published figures beside them: fractions 0..1 with three digits.
+    """Return a table with one row per category, the mean, and published results.
 
-    The sources of published figures are numbered. Their means are rows under ours, in the same columns; the
-    figures of one that has them by category are columns on the right; titles stand at the foot. "-" is a
-    metric that is undefined, or was not published. At most 110 columns wide, unless a title is wider.
+    Metrics are fractions 0..1 with three digits; "-" is undefined or not published. The sources of published
+    results are numbered, and their titles are listed below the table. Their means are rows below our mean.
+    Results by category are additional columns on the right. The table is at most 110 characters wide, unless
+    a title is wider.
     """
     category, ours = "category", "mean"
     theirs = {n: f"published [{n}]" for n in range(1, len(published) + 1)}
@@ -97,8 +108,62 @@ def metrics_table(results: Mapping[str, Metrics], mean: Metrics, published: Sequ
 
 
 def _figures(block: _Block, key: Hashable) -> str:
-    """One row of a block; blank where the block has nothing to say about a source's mean."""
+    """Return one row of a block, blank if the block does not cover a source's mean."""
     if isinstance(key, int) and key not in block.rows:
         return " " * block.width
     values = [block.rows.get(key, {}).get(metric) for metric in block.metrics]
     return "".join(("-" if value is None else f"{value:.3f}").rjust(_CELL) for value in values)
+
+
+def comparison_table(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Return a Markdown table with one row per method and number of shots.
+
+    Metrics are fractions 0..1: the mean over seeds, with the sample standard deviation if there are several
+    seeds; "-" is undefined or failed. The last columns are milliseconds to score an image, seconds to prepare
+    a category, and the peak of memory in GB.
+    """
+    return markdown_grid([list(_COLUMNS), *(_cells(row) for row in rows)])
+
+
+def _cells(row: Mapping[str, Any]) -> list[str]:
+    metrics = [_with_deviation(row[name], row[f"{name}_deviation"]) for name in _METRICS]
+    resources = [
+        _scaled(row["image_seconds"], 1e3, ".1f"),
+        _scaled(row["prepare_seconds"], 1, ".1f"),
+        _scaled(row["peak_memory_bytes"], 1e-9, ".2f"),
+    ]
+    return [row["method"], str(row["shots"]), *metrics, *resources]
+
+
+def _with_deviation(mean: float | None, deviation: float | None) -> str:
+    if mean is None:
+        return "-"
+    return f"{mean:.3f}" if deviation is None else f"{mean:.3f} ± {deviation:.3f}"
+
+
+def _scaled(value: float | None, factor: float, form: str) -> str:
+    return "-" if value is None else format(value * factor, form)
+
+
+def markdown_grid(cells: Sequence[Sequence[str]], left: Collection[int] = (0,)) -> str:
+    """Return a Markdown table with aligned columns, so that a terminal shows it well too.
+
+    The first row of cells is the heading. Columns whose numbers are not in `left` are aligned to the right.
+
+    >>> print(markdown_grid([["method", "AP"], ["coop", "0.854"]]))
+    | method |    AP |
+    |--------|------:|
+    | coop   | 0.854 |
+    """
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    lines = ["| " + " | ".join(_aligned(row, widths, left)) + " |" for row in cells]
+    ends = ["-" if n in left else ":" for n in range(len(widths))]
+    rule = "|" + "|".join(f"-{'-' * width}{end}" for width, end in zip(widths, ends, strict=True)) + "|"
+    return "\n".join([lines[0], rule, *lines[1:]])
+
+
+def _aligned(row: Sequence[str], widths: Sequence[int], left: Collection[int]) -> list[str]:
+    return [
+        cell.ljust(width) if n in left else cell.rjust(width)
+        for n, (cell, width) in enumerate(zip(row, widths, strict=True))
+    ]

@@ -1,1 +1,1 @@
-"""What runs need around the computation: files, folders, caches, names, notices."""
+"""Services around the computation: files, run folders, caches, names, notices and traces."""

@@ -1,7 +1,7 @@
-"""What is kept between runs: where, whether, and arrays that are costly to compute.
+"""The cache: its folder, its keys, and arrays that are stored between runs.
 
-Everything lies below one folder, of this user alone: indexes of data sets, rendered images, features, and,
-unless `VLMAD_JAX_KEEP=0`, text embeddings and compiled programs. It can be removed at any time.
+One folder of the user holds indexes of data sets, rendered images and features. Unless `VLMAD_JAX_KEEP=0`, it
+also holds text embeddings and compiled programs. The folder can be removed at any time.
 """
 
 from __future__ import annotations
@@ -13,34 +13,33 @@ import importlib.metadata
 import io
 import itertools
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import numpy as np
 
 from vlmad_jax.errors import InputError
 from vlmad_jax.runtime.files import write_atomically
-from vlmad_jax.runtime.fingerprint import fingerprint
 
-# Raise it whenever this package computes other numbers, or keeps them in another form, than before. A test
-# compares small outputs with those stored for this version.
+# Raise this number whenever the package computes different numbers or stores them in a different format. A
+# test compares small outputs with those stored for this version.
 CACHE_VERSION = 1
 
 _DIGEST_BYTES = hashlib.sha256().digest_size
 
 
 def cache_folder() -> Path:
-    """The folder of all that is kept: $VLMAD_JAX_CACHE, or ~/.cache/vlmad_jax."""
+    """Return the cache folder: $VLMAD_JAX_CACHE, or ~/.cache/vlmad_jax."""
     return Path(os.environ.get("VLMAD_JAX_CACHE") or Path.home() / ".cache" / "vlmad_jax").absolute()
 
 
-def is_kept() -> bool:
-    """Whether text embeddings and compiled programs are kept: not with `VLMAD_JAX_KEEP=0`."""
+def cache_enabled() -> bool:
+    """Return whether text embeddings and compiled programs are cached: not with `VLMAD_JAX_KEEP=0`."""
     return os.environ.get("VLMAD_JAX_KEEP", "1") != "0"
 
 
-def software() -> str:
-    """The versions that numbers depend on: of what is kept, of JAX, and of what reads and resizes images."""
+def software_versions() -> str:
+    """Return the versions that computed numbers depend on: of the cache, of JAX and of Pillow."""
     return f"cache {CACHE_VERSION} {_packages()}"
 
 
@@ -49,17 +48,34 @@ def _packages() -> str:
     return " ".join(f"{name} {importlib.metadata.version(name)}" for name in ("jax", "jaxlib", "pillow"))
 
 
+def fingerprint(parts: Iterable[str | bytes]) -> str:
+    """Return 16 hexadecimal digits that depend on all parts, joined, with strings encoded as UTF-8.
+
+    >>> fingerprint(["cup", b"lid"])
+    '226cd3b5a921e4fd'
+    """
+    digest = hashlib.sha256()
+    for part in parts:
+        digest.update(part.encode("utf-8", "surrogateescape") if isinstance(part, str) else part)
+    return digest.hexdigest()[:16]
+
+
 def cache_key(*parts: str | bytes) -> str:
-    """16 hexadecimal digits that change with any of the parts and with `software`; every key is one."""
-    return fingerprint(itertools.chain([software()], *(("\0", part) for part in parts)))
+    """Return a cache key: 16 hexadecimal digits that depend on all parts and on `software_versions`."""
+    return fingerprint(itertools.chain([software_versions()], *(("\0", part) for part in parts)))
 
 
-def kept_array(kind: str, key: str, limit: int, compute: Callable[[], np.ndarray]) -> np.ndarray:
-    """The array of that key in the folder `kind` of the cache, computed where it is not there yet.
+def cached_array(kind: str, key: str, limit: int, compute: Callable[[], np.ndarray]) -> np.ndarray:
+    """Return the cached array of a key, or compute and store it.
 
-    A file that is damaged counts as absent; a cache that cannot be written is done without. Of the folder's
-    files, those unused for longest go as soon as they take more than `limit` bytes. Any number of processes
-    may share it: each file is whole at every moment.
+    A damaged file counts as absent. If the cache cannot be written, the array is computed every time. Several
+    processes may share the cache, because each file is written atomically.
+
+    Args:
+      kind: The subfolder of the cache.
+      key: The name of the file, see `cache_key`.
+      limit: The largest size of the subfolder in bytes; the least recently used files are removed first.
+      compute: Computes the array.
     """
     path = cache_folder() / kind / f"{key}.npy"
     found = _read(path)
@@ -72,20 +88,20 @@ def kept_array(kind: str, key: str, limit: int, compute: Callable[[], np.ndarray
 
 
 def _read(path: Path) -> np.ndarray | None:
-    """The array that `_write` wrote; None if there is none, or its digest is not that of its bytes."""
+    """Return the array that `_write` stored, or None if the file is missing or damaged."""
     try:
         content = path.read_bytes()
         stored, digest = content[:-_DIGEST_BYTES], content[-_DIGEST_BYTES:]
         if hashlib.sha256(stored).digest() != digest:
             return None
-        os.utime(path)  # the last use, for `_prune`
+        os.utime(path)  # records the last use for `_prune`
     except OSError:
         return None
     return np.load(io.BytesIO(stored), allow_pickle=False)
 
 
 def _write(path: Path, array: np.ndarray) -> None:
-    """A .npy file, which numpy reads, with the SHA-256 of it at its end."""
+    """Store a .npy file, which NumPy can read, followed by its SHA-256."""
     file = io.BytesIO()
     np.save(file, array, allow_pickle=False)
     stored = file.getvalue()
@@ -93,7 +109,7 @@ def _write(path: Path, array: np.ndarray) -> None:
 
 
 def _prune(folder: Path, limit: int) -> None:
-    """Removes the files unused for longest until the rest take at most `limit` bytes."""
+    """Remove the least recently used files until the others take at most `limit` bytes."""
     files = []
     for path in folder.glob("*.npy"):
         with contextlib.suppress(FileNotFoundError):  # another process prunes too

@@ -1,4 +1,7 @@
-"""An object in a process of its own, so that peaks of memory do not mix, asked for one thing at a time."""
+"""An object in a separate process, whose methods are called one at a time.
+
+A separate process keeps its own peak of memory.
+"""
 
 from __future__ import annotations
 
@@ -15,21 +18,23 @@ import jax
 
 from vlmad_jax.errors import InputError
 
-Ask = Callable[[str], Any]
+Call = Callable[[str], Any]
 
 SECONDS_TO_END = 10.0
 
 
 @contextlib.contextmanager
-def in_process(build: Callable[..., Any], *arguments: Any) -> Iterator[Ask]:
-    """Builds an object in a new process and yields `ask(name)`, which calls that method of it there.
+def in_process(build: Callable[..., Any], *arguments: Any) -> Iterator[Call]:
+    """Build an object in a new process and yield `call(name)`, which calls its method `name` there.
 
     Args:
-      build: makes the object; it and the arguments can be pickled.
+      build: Builds the object; it can be pickled.
+      *arguments: Arguments of `build`; they can be pickled.
 
-    Raises (by `ask`):
-      InputError: the object raised one, the device has too little memory, or the process was killed.
-      RuntimeError: any other failure, with the traceback of over there.
+    Raises:
+      InputError: From `call`, if the method raised one, the device ran out of memory, or the process was
+        killed.
+      RuntimeError: From `call`, for any other failure, with the traceback of the child process.
     """
     context = multiprocessing.get_context("spawn")
     here, there = context.Pipe()
@@ -37,14 +42,14 @@ def in_process(build: Callable[..., Any], *arguments: Any) -> Iterator[Ask]:
     process.start()
     there.close()
 
-    def ask(name: str) -> Any:
+    def call(name: str) -> Any:
         try:
             here.send(name)
             failure, reply = here.recv()
         except (EOFError, ConnectionError) as error:
             process.join()
             raise InputError(
-                f"the measuring process was killed (exit code {process.exitcode}), perhaps for its memory; "
+                f"the child process was killed (exit code {process.exitcode}), perhaps for lack of memory; "
                 "give a smaller --batch_size, or run less at a time"
             ) from error
         if failure:
@@ -52,8 +57,8 @@ def in_process(build: Callable[..., Any], *arguments: Any) -> Iterator[Ask]:
         return reply
 
     try:
-        yield ask
-        here.close()  # it then ends by itself, and gives back what it holds
+        yield call
+        here.close()  # the process then ends by itself and releases its resources
         process.join(SECONDS_TO_END)
     finally:
         here.close()
@@ -63,10 +68,11 @@ def in_process(build: Callable[..., Any], *arguments: Any) -> Iterator[Ask]:
 
 
 def serve(connection: Connection, build: Callable[..., Any], *arguments: Any) -> None:
-    """The other side of `in_process`: (failure or None, reply) for every name that arrives."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # an interrupt is for the parent, which ends this process
-    os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")  # they share the device
-    jax.config.update("jax_enable_compilation_cache", False)  # compile times are of compiling
+    """Run the child process of `in_process`: send (failure or None, result) for each method name received."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent handles the interrupt and ends this process
+    os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")  # parent and child share the device
+    # Compile times are measured here, so every program must be compiled.
+    jax.config.update("jax_enable_compilation_cache", False)
     served = build(*arguments)
     with contextlib.suppress(EOFError):
         while True:
@@ -80,11 +86,9 @@ def serve(connection: Connection, build: Callable[..., Any], *arguments: Any) ->
 
 
 def describe_failure(error: Exception) -> Exception:
-    """The error to raise in the parent for one over there."""
+    """Return the error that the parent raises for an error of the child."""
     if isinstance(error, InputError):
         return error
     if "RESOURCE_EXHAUSTED" in str(error):
-        return InputError(
-            "the device has too little memory; give a smaller --batch_size, or run less at a time"
-        )
+        return InputError("the device ran out of memory; give a smaller --batch_size, or run less at a time")
     return RuntimeError("".join(traceback.format_exception(error)))

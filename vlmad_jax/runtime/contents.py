@@ -1,8 +1,9 @@
-"""Digests of what files hold, so that what is kept of a file is known by its content and not by its name.
+"""Digests of the contents of files, so that results are cached by a file's content and not by its name.
 
-A digest is remembered in the cache, by the file's path and by all that the file system changes when the file
-is written, replaced or renamed, so that a second look costs a `stat`. A file that changed a moment ago is not
-remembered: one that is written twice within a tick of the clock could look the same afterwards.
+The cache stores each digest with the file's path and its signature: everything that the file system changes
+when a file is written, replaced or renamed. Looking a digest up again costs one `stat`. The digest of a file
+that changed a moment ago is not stored, because a second change within one tick of the clock could leave the
+same signature.
 """
 
 from __future__ import annotations
@@ -20,19 +21,20 @@ from tqdm import tqdm
 
 from vlmad_jax.runtime.cache import cache_folder
 
-# Seconds after its last change from which on a file is remembered; the coarsest clock of a file system has 2.
+# A digest is stored once the file has not changed for this many seconds. The coarsest clock of a file system
+# has ticks of 2 seconds.
 SETTLED = 4.0
-# Files remembered; those remembered first go first.
+# The largest number of stored digests; the oldest are removed first.
 MOST_FILES = 2_000_000
 WRITTEN_TOGETHER = 1000
-# Seconds to wait for another process that writes.
+# Seconds to wait while another process writes.
 PATIENCE = 5.0
 THREADS = 16
-_PIECE = 2**18
+_CHUNK = 2**18  # bytes
 
 
 class Signature(NamedTuple):
-    """What changes when a file is written, replaced or renamed: size, times in nanoseconds, and inode."""
+    """Size, times (ns) and inode of a file, which change when it is written, replaced or renamed."""
 
     size: int
     modified: int
@@ -41,7 +43,7 @@ class Signature(NamedTuple):
 
 
 def signature(path: str | os.PathLike[str]) -> Signature | None:
-    """The signature of a file; None where there is none."""
+    """Return the signature of a file, or None if there is no such file."""
     try:
         state = os.stat(path)
     except OSError:
@@ -50,65 +52,65 @@ def signature(path: str | os.PathLike[str]) -> Signature | None:
 
 
 def digest(path: str | os.PathLike[str]) -> str:
-    """32 hexadecimal digits of a file's content (XXH3), read now; "" where it cannot be read."""
+    """Read a file and return 32 hexadecimal digits of its content (XXH3), or "" if it cannot be read."""
     found = xxhash.xxh3_128()
-    piece = memoryview(bytearray(_PIECE))
+    chunk = memoryview(bytearray(_CHUNK))
     try:
         with open(path, "rb", buffering=0) as file:
-            while count := file.readinto(piece):
-                found.update(piece[:count])
+            while count := file.readinto(chunk):
+                found.update(chunk[:count])
     except OSError:
         return ""
     return found.hexdigest()
 
 
-class Seen(NamedTuple):
-    """What a file held when it was read: the digest of its content, "" if that is not known, and when."""
+class FileDigest(NamedTuple):
+    """The digest of a file's content, "" if unknown, and the signature that the file had when it was read."""
 
     digest: str = ""
     signature: Signature | None = None
 
 
-UNKNOWN = Seen()
+UNKNOWN = FileDigest()
 
 
-def seen(path: str | os.PathLike[str], before: Signature | None) -> Seen:
-    """What a file holds, if it did not change since it had the signature `before`, when reading it began."""
+def digest_if_unchanged(path: str | os.PathLike[str], before: Signature | None) -> FileDigest:
+    """Return the digest of a file that still has the signature `before`, otherwise UNKNOWN."""
     found = digest(path)
-    return Seen(found, before) if found and before and signature(path) == before else UNKNOWN
+    return FileDigest(found, before) if found and before and signature(path) == before else UNKNOWN
 
 
 def digests(paths: Sequence[str]) -> list[str]:
-    """The digest of each file, from memory where it did not change since; "" where it cannot be read."""
-    with remembered() as memory:
+    """Return the digest of each file, from the cache if it is unchanged; "" if it cannot be read."""
+    with open_digest_store() as store:
         before = [signature(path) for path in paths]
-        found = [memory.recall(path, state) for path, state in zip(paths, before, strict=True)]
+        found = [store.get(path, state) for path, state in zip(paths, before, strict=True)]
         unknown = [number for number, known in enumerate(found) if known is None]
         with ThreadPoolExecutor(THREADS) as pool:
             read = pool.map(digest, [paths[number] for number in unknown])
             bar = tqdm(read, "reading files", len(unknown), unit=" files", leave=False, delay=2, disable=None)
             for number, content in zip(unknown, bar, strict=True):
                 found[number] = content
-                memory.remember(paths[number], before[number], content)
+                store.add(paths[number], before[number], content)
     return [content or "" for content in found]
 
 
 def digests_of(paths: Iterable[str]) -> dict[str, str]:
-    """The digest of each file by its path, as `digests` gives it."""
+    """Return the digest of each file by its path, see `digests`."""
     listed = list(dict.fromkeys(paths))
     return dict(zip(listed, digests(listed), strict=True))
 
 
-class Memory:
-    """Digests of files by path, kept in the cache; where it cannot be read or written, nothing is known."""
+class DigestStore:
+    """Digests of files by path, stored in the cache. If the cache cannot be used, no digest is known."""
 
     def __init__(self, connection: sqlite3.Connection | None) -> None:
         self._connection = connection
         self._added: list[tuple[Any, ...]] = []
         self._latest: tuple[str, Signature] | None = None
 
-    def recall(self, path: str, state: Signature | None) -> str | None:
-        """The digest of a file that has this signature; None if that is not known."""
+    def get(self, path: str, state: Signature | None) -> str | None:
+        """Return the digest of a file that has this signature, or None if it is unknown."""
         if self._connection is None or state is None:
             return None
         with contextlib.suppress(sqlite3.Error):
@@ -119,9 +121,9 @@ class Memory:
                 return row[0]
         return None
 
-    def remember(self, path: str, before: Signature | None, content: str) -> None:
-        """Keeps the digest of a file, unless it changed since it had the signature `before`, or just now."""
-        if before is None or not content or (path, before) == self._latest:  # frames of one file
+    def add(self, path: str, before: Signature | None, content: str) -> None:
+        """Store the digest of a file, unless it lost the signature `before` or changed a moment ago."""
+        if before is None or not content or (path, before) == self._latest:  # another frame of the same file
             return
         self._latest = path, before
         just_now = time.time() - max(before.modified, before.changed) / 1e9 < SETTLED
@@ -129,10 +131,10 @@ class Memory:
             return
         self._added.append((_key(path), content, *_stored(before)))
         if len(self._added) >= WRITTEN_TOGETHER:
-            self.write()
+            self.flush()
 
-    def write(self) -> None:
-        """Writes what was added; another process that writes is waited for, and at last left to it."""
+    def flush(self) -> None:
+        """Write the added digests. If another process writes for longer than `PATIENCE`, they are dropped."""
         added, self._added = self._added, []
         if self._connection is None or not added:
             return
@@ -143,20 +145,20 @@ class Memory:
 
 
 @contextlib.contextmanager
-def remembered() -> Iterator[Memory]:
-    """The memory of this user's cache; what is added to it is written at the end."""
-    connection = _opened()
-    memory = Memory(connection)
+def open_digest_store() -> Iterator[DigestStore]:
+    """Yield the digest store of the cache; added digests are written at the end of the block."""
+    connection = _open()
+    store = DigestStore(connection)
     try:
-        yield memory
+        yield store
     finally:
-        memory.write()
+        store.flush()
         if connection is not None:
             connection.close()
 
 
-def _opened() -> sqlite3.Connection | None:
-    """The file of the cache: made anew where it is damaged, done without where it cannot be made."""
+def _open() -> sqlite3.Connection | None:
+    """Open the database. A damaged one is replaced; None is returned if it cannot be opened."""
     path = cache_folder() / "contents.sqlite"
     for _ in range(2):
         try:
@@ -180,5 +182,5 @@ def _key(path: str) -> bytes:
 
 
 def _stored(state: Signature) -> tuple[int, int, int, str]:
-    """As the table holds it: an inode may be larger than its integers."""
+    """Return a signature as a row of the table, whose integers are too small for some inodes."""
     return state.size, state.modified, state.changed, str(state.inode)

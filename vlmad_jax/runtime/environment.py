@@ -1,6 +1,6 @@
-"""What computed the results of a run: versions, commit and machine, in a file beside them.
+"""The environment of a run: versions, commit and machine, stored in a separate file.
 
-It is a file of its own, so that the others are the same, byte for byte, wherever they are computed the same.
+The other files of a run hold none of this, so equal results give equal bytes on any machine.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ CLONE = Path(__file__).resolve().parents[2]
 
 
 def write_environment(out: Path) -> None:
-    """Writes `environment.json` to the folder of a run."""
+    """Write `environment.json` to the folder of a run."""
     write_json(out / FILE, environment())
 
 
 def environment() -> dict[str, Any]:
-    """The versions, the commit of a clone (None elsewhere), the devices, and the machine."""
+    """Return the versions, the commit (None outside a clone), the devices and the machine."""
     import jax
 
     devices = jax.local_devices()
@@ -45,10 +45,10 @@ def environment() -> dict[str, Any]:
 
 
 def commit(clone: Path) -> str | None:
-    """The commit that a clone of this package stands at, read from its files; None where there is none."""
+    """Return the commit of a git clone, read from its files, or None if there is none."""
     try:
         folder = clone / ".git"
-        if folder.is_file():  # of a worktree: it says where the folder is
+        if folder.is_file():  # in a worktree, .git is a file that holds the folder's path
             folder = clone / folder.read_text(encoding="utf-8").removeprefix("gitdir:").strip()
         common = folder / "commondir"
         shared = folder / common.read_text(encoding="utf-8").strip() if common.is_file() else folder

@@ -1,31 +1,19 @@
-"""The machine under the measurement: its name, its peak of memory, and how fast it multiplies matrices."""
+"""The machine: its name and the peak of memory."""
 
 from __future__ import annotations
 
-import functools
 import os
 import pathlib
 import platform
 import re
 import sys
-from collections.abc import Callable
 from typing import Any
-
-import jax
-import jax.numpy as jnp
-
-from vlmad_jax.backbones.chunking import chunk_tokens
-from vlmad_jax.backbones.config import CLIPConfig
-from vlmad_jax.backbones.precision import dtype_of, einsum, quantise
-
-# Sides of the square products, (side, side) x (side, side): accelerators need larger ones to be busy.
-SQUARES = {"cpu": (1024, 2048, 4096), "accelerator": (4096, 8192, 16384)}
-
-Product = Callable[[], jax.Array]
 
 
 def describe() -> dict[str, Any]:
-    """The machine by name: backend, device, processor, its cores, and jax's version."""
+    """Return the backend, the device, the processor, its number of cores, and JAX's version."""
+    import jax
+
     cpu, backend = cpu_model(), jax.default_backend()
     return {
         "backend": backend,
@@ -37,7 +25,7 @@ def describe() -> dict[str, Any]:
 
 
 def cpu_model() -> str:
-    """The processor's name, as the kernel gives it where there is /proc."""
+    """Return the name of the processor, from /proc/cpuinfo where that exists."""
     try:
         name = re.search(r"^model name\s*: (.+)$", pathlib.Path("/proc/cpuinfo").read_text(), re.MULTILINE)
     except OSError:
@@ -46,51 +34,21 @@ def cpu_model() -> str:
 
 
 def peak_memory() -> int:
-    """The most bytes held so far: of the device where it has memory of its own, otherwise by this process."""
+    """Return the peak of memory in bytes: of the device if it has its own, otherwise of this process."""
+    import jax
+
     statistics = jax.devices()[0].memory_stats() if jax.default_backend() != "cpu" else None
     return statistics["peak_bytes_in_use"] if statistics else process_peak()
 
 
 def process_peak() -> int:
-    """The most bytes of the machine's own memory that this process held so far."""
+    """Return the peak of this process's host memory in bytes."""
     try:
-        # Not getrusage where it can be helped: its peak is inherited from the process that started this one.
+        # Preferred to getrusage, whose peak is inherited from the process that started this one.
         status = pathlib.Path("/proc/self/status").read_text()
         return int(status.split("VmHWM:")[1].split()[0]) * 1024
     except (OSError, IndexError):
-        import resource  # which Windows lacks
+        import resource  # not available on Windows
 
         unit = 1 if sys.platform == "darwin" else 1024
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
-
-
-def product_shapes(config: CLIPConfig, on_cpu: bool) -> list[tuple[int, int, int]]:
-    """The (n, k, m) of products to measure: squares, and the MLP of the backbone."""
-    width, mlp_width = config.vision.width, config.vision.mlp_width
-    shapes = [(side, side, side) for side in SQUARES["cpu" if on_cpu else "accelerator"]]
-    return [*shapes, (chunk_tokens(), width, mlp_width), (chunk_tokens(), mlp_width, width)]
-
-
-def products(config: CLIPConfig, dtype: str) -> dict[tuple[int, int, int], Product]:
-    """Jitted matrix products by (n, k, m) for (n, k) x (k, m): squares, and the MLP of the backbone.
-
-    They accumulate in float32, and on the CPU the right-hand side is compiled in: just as `CLIP` has its
-    weights, so that the rate is one it could reach.
-    """
-    on_cpu = jax.default_backend() == "cpu"
-
-    def multiply(right: jax.Array, left: jax.Array) -> jax.Array:
-        return einsum("nk,km->nm", left, right)
-
-    def draw(key: jax.Array, n: int, m: int) -> jax.Array:
-        x = jax.random.normal(key, (n, m), jnp.float32)
-        return quantise(x, 0)[0] if dtype == "int8" else x.astype(dtype_of(dtype))
-
-    def product(n: int, k: int, m: int) -> Product:
-        key_left, key_right = jax.random.split(jax.random.key(0))
-        left, right = draw(key_left, n, k), draw(key_right, k, m)
-        if on_cpu:
-            return functools.partial(jax.jit(functools.partial(multiply, right)), left)
-        return functools.partial(jax.jit(multiply), right, left)
-
-    return {shape: product(*shape) for shape in product_shapes(config, on_cpu)}

@@ -1,8 +1,8 @@
-"""Names of files and folders: what a disk holds, what people type, and what can be printed.
+"""Names of files and folders: comparing them, printing them, and finding them on disk.
 
-A name on disk is bytes. Python decodes them as UTF-8, and a byte that is not UTF-8 (of a name written in
-Latin-1, say) becomes a lone surrogate, which the operating system takes back but nothing else does. And one
-name has several spellings in Unicode: macOS writes an "é" as two characters (NFD), others as one (NFC).
+A name on disk is bytes. Python decodes it as UTF-8, and each byte that is not UTF-8 (in a Latin-1 name, for
+example) becomes a lone surrogate, which only the operating system accepts. A name can also have several
+spellings in Unicode: macOS writes "é" as two characters (NFD), other systems as one (NFC).
 """
 
 from __future__ import annotations
@@ -18,68 +18,68 @@ from typing import TextIO, TypeVar
 
 T = TypeVar("T")
 
-_ENDS_LINES = ("Cc", "Zl", "Zp")  # control characters, and what separates lines and paragraphs
+_CONTROL = ("Cc", "Zl", "Zp")  # control characters, line separators and paragraph separators
 
 
-def composed(name: str) -> str:
-    """A name in NFC, by which names are compared."""
+def nfc(name: str) -> str:
+    """Return a name in NFC, the spelling in which names are compared."""
     return unicodedata.normalize("NFC", name)
 
 
-def named(wanted: str, known: Mapping[str, T]) -> T | None:
-    """What `known` holds under a name, or else under the only other spelling of that name; None if nothing.
+def lookup_name(wanted: str, known: Mapping[str, T]) -> T | None:
+    r"""Return the value of a name in `known`, or else of its only other spelling, or None.
 
-    >>> named("e\\u0301", {"\\u00e9": 1, "e": 2})
+    >>> lookup_name("e\u0301", {"\u00e9": 1, "e": 2})
     1
     """
     if wanted in known:
         return known[wanted]
-    same = [value for name, value in known.items() if composed(name) == composed(wanted)]
+    same = [value for name, value in known.items() if nfc(name) == nfc(wanted)]
     return same[0] if len(same) == 1 else None
 
 
-def readable(name: str) -> str:
-    """A name as text, in NFC: one that is not UTF-8 is read as Latin-1, in which every byte is a letter.
+def decode_name(name: str) -> str:
+    r"""Return a name as text in NFC. A name that is not UTF-8 is decoded as Latin-1, which never fails.
 
-    >>> readable("pi\\udce8ce")
+    >>> decode_name("pi\udce8ce")
     'pièce'
     """
-    if _is_text(name):
-        return composed(name)
-    return composed(name.encode("utf-8", "surrogateescape").decode("latin-1"))
+    if _is_utf8(name):
+        return nfc(name)
+    return nfc(name.encode("utf-8", "surrogateescape").decode("latin-1"))
 
 
 def one_line(text: str) -> str:
-    """A text without what would end its line or steer a terminal, which is written as Python writes it.
+    r"""Return a text with line breaks and control characters escaped as Python escapes them.
 
-    >>> one_line("a\\nb")
-    'a\\\\nb'
+    >>> one_line("a\nb")
+    'a\\nb'
     """
     if text.isprintable():
         return text
-    return "".join(_escaped(x) if unicodedata.category(x) in _ENDS_LINES else x for x in text)
+    return "".join(_escaped(x) if unicodedata.category(x) in _CONTROL else x for x in text)
 
 
-def shown(text: str) -> str:
-    """`one_line` as any file or library takes it, see `as_text`."""
-    return as_text(one_line(text))
+def printable(text: str) -> str:
+    """Return a text on one line that can be printed and encoded anywhere."""
+    return escape_bytes(one_line(text))
 
 
-def as_text(text: str) -> str:
-    """A text in which a byte that is not UTF-8 is written as "\\xe9"."""
-    return text if _is_text(text) else "".join(_spelt(x) if _is_lone(x) else x for x in text)
+def escape_bytes(text: str) -> str:
+    r"""Return a text in which each byte that is not UTF-8 is escaped, for example as "\xe9"."""
+    return text if _is_utf8(text) else "".join(_escaped_surrogate(x) if _is_surrogate(x) else x for x in text)
 
 
-def json_text(text: str) -> str:
-    """JSON whose lone surrogates are escaped, so that it is UTF-8 and reads back as the same names."""
-    return text if _is_text(text) else "".join(f"\\u{ord(x):04x}" if _is_lone(x) else x for x in text)
+def escape_surrogates(text: str) -> str:
+    """Return JSON text with lone surrogates escaped: it is UTF-8, and parsing it restores the names."""
+    return text if _is_utf8(text) else "".join(f"\\u{ord(x):04x}" if _is_surrogate(x) else x for x in text)
 
 
-def print_any_name() -> None:
-    """From here on, printing fails for no name.
+def allow_any_name_in_output() -> None:
+    r"""Make stdout and stderr accept every name from now on.
 
-    A file or a pipe on standard output gets the very bytes of a name; a terminal and standard error, which
-    people read, get "\\xe9" for what is not UTF-8.
+    If stdout is a file or a pipe, it receives the original bytes of a name. A terminal and stderr, which
+    people read, receive an escape such as "\xe9" for each byte that is not UTF-8.
     """
     for stream in (sys.stdout, sys.stderr):
         raw = stream is sys.stdout and not _is_terminal(stream)
@@ -91,11 +91,12 @@ _RAW, _ESCAPED = "vlmad_jax.raw", "vlmad_jax.escaped"
 
 
 def _raw(error: UnicodeError) -> tuple[str | bytes, int]:
-    """An error handler: bytes for lone surrogates, an escape for what the encoding does not have."""
+    """Handle an encoding error: write a lone surrogate as its byte, and escape other characters."""
     return _handled(error, raw=True)
 
 
 def _escape(error: UnicodeError) -> tuple[str | bytes, int]:
+    """Handle an encoding error: escape the character."""
     return _handled(error, raw=False)
 
 
@@ -105,7 +106,7 @@ def _handled(error: UnicodeError, raw: bool) -> tuple[str | bytes, int]:
     letter = error.object[error.start]
     if raw and _is_byte(letter):
         return bytes([ord(letter) - 0xDC00]), error.start + 1
-    return as_text(letter) if _is_lone(letter) else _escaped(letter), error.start + 1
+    return escape_bytes(letter) if _is_surrogate(letter) else _escaped(letter), error.start + 1
 
 
 codecs.register_error(_RAW, _raw)
@@ -113,16 +114,16 @@ codecs.register_error(_ESCAPED, _escape)
 
 
 def _is_terminal(stream: TextIO) -> bool:
-    with contextlib.suppress(ValueError, OSError):  # it is closed
+    with contextlib.suppress(ValueError, OSError):  # the stream is closed
         return stream.isatty()
     return False
 
 
-def _is_text(text: str) -> bool:
-    return text.isascii() or not any(map(_is_lone, text))
+def _is_utf8(text: str) -> bool:
+    return text.isascii() or not any(map(_is_surrogate, text))
 
 
-def _is_lone(letter: str) -> bool:
+def _is_surrogate(letter: str) -> bool:
     return "\ud800" <= letter <= "\udfff"
 
 
@@ -130,7 +131,7 @@ def _is_byte(letter: str) -> bool:
     return "\udc80" <= letter <= "\udcff"
 
 
-def _spelt(lone: str) -> str:
+def _escaped_surrogate(lone: str) -> str:
     return f"\\x{ord(lone) - 0xDC00:02x}" if _is_byte(lone) else _escaped(lone)
 
 
@@ -138,10 +139,13 @@ def _escaped(letter: str) -> str:
     return letter.encode("unicode_escape").decode("ascii")
 
 
-def found(root: str | os.PathLike[str], relative: str, listings: dict[str, dict[str, str]]) -> str | None:
-    """The path of a file below `root` that a list names, in whichever spelling it is there; else None.
+def find_path(root: str | os.PathLike[str], relative: str, listings: dict[str, dict[str, str]]) -> str | None:
+    """Return the path of a file below `root` in the spelling that it has on disk, or None if it is missing.
 
-    `listings` remembers folders that were listed, by path.
+    Args:
+      root: The folder of the file.
+      relative: The path below `root`, with forward slashes, in any spelling of Unicode.
+      listings: Folders that were listed earlier, by path; it is extended.
     """
     path = os.path.join(root, relative)
     if os.path.exists(path):
@@ -150,7 +154,7 @@ def found(root: str | os.PathLike[str], relative: str, listings: dict[str, dict[
     for part in relative.split("/"):
         if path not in listings:
             listings[path] = _listed(path)
-        name = named(part, listings[path])
+        name = lookup_name(part, listings[path])
         if name is None:
             return None
         path = os.path.join(path, name)

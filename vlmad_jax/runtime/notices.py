@@ -1,7 +1,7 @@
-"""Notices: one line on stderr about input that is used, but not as it asks to be.
+"""Lines on stderr that do not break progress bars, and warnings.
 
-They go through the logger "vlmad_jax", so that a program that uses the library can turn them off or send them
-elsewhere: `logging.getLogger("vlmad_jax").setLevel(logging.ERROR)`.
+Warnings go through the logger "vlmad_jax", so a program that uses the library can redirect them or turn them
+off: `logging.getLogger("vlmad_jax").setLevel(logging.ERROR)`.
 """
 
 from __future__ import annotations
@@ -11,27 +11,27 @@ import sys
 
 from tqdm import tqdm
 
-from vlmad_jax.runtime.names import shown
+from vlmad_jax.runtime.names import printable
 
 LOGGER = logging.getLogger("vlmad_jax")
 
 
-class BesideProgressBars(logging.Handler):
-    """Writes a line on stderr that leaves progress bars whole."""
+class StderrHandler(logging.Handler):
+    """A logging handler that does not break progress bars on stderr."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Writes "warning: " and the message."""
-        say(f"{record.levelname.lower()}: {record.getMessage()}")
+        """Print the level and the message, for example "warning: ..."."""
+        print_stderr(f"{record.levelname.lower()}: {record.getMessage()}")
 
 
-def say(line: str) -> None:
-    """Writes a line on stderr, whatever names are in it, that leaves progress bars whole."""
-    tqdm.write(shown(line), file=sys.stderr)
+def print_stderr(line: str) -> None:
+    """Print a line on stderr without breaking progress bars; any file name in it can be printed."""
+    tqdm.write(printable(line), file=sys.stderr)
 
 
-def notice(message: str) -> None:
-    """Says one line, which names the culprit and the remedy."""
+def warn(message: str) -> None:
+    """Log a one-line warning that names the culprit and the remedy."""
     if not LOGGER.handlers:
-        LOGGER.addHandler(BesideProgressBars())
-        LOGGER.propagate = False  # absl's and JAX's handlers would say it again
+        LOGGER.addHandler(StderrHandler())
+        LOGGER.propagate = False  # the handlers of absl and JAX would print it again
     LOGGER.warning("%s", message)

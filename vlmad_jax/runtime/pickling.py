@@ -1,4 +1,4 @@
-"""Objects that compute some of themselves when it is first asked for, and can be pickled and copied."""
+"""Pickling of dataclasses that cache computed properties."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ import dataclasses
 from typing import Any
 
 
-class FieldsAlone:
-    """A dataclass of whose instances the fields alone are pickled, or deep-copied.
+class PickleFieldsOnly:
+    """Base of dataclasses that pickle and deep-copy their fields only.
 
-    What a `cached_property` keeps is left out: compiled programs cannot be pickled, and all of it can be
-    computed again.
+    Values of a `cached_property` are skipped: some are compiled programs, which cannot be pickled, and all
+    can be computed again.
     """
 
     def __getstate__(self) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""The folder of a run: it belongs to one configuration, so that a run that was stopped can go on."""
+"""The folder of a run. It belongs to one configuration, so an interrupted run can be resumed."""
 
 from __future__ import annotations
 
@@ -14,33 +14,38 @@ from vlmad_jax.runtime.files import write_json
 CONFIG = "config.json"
 
 
-def take_folder(
+def prepare_run_folder(
     out: Path, config: dict[str, Any], outputs: Sequence[str], resume: bool, changing: Sequence[str] = ()
 ) -> None:
-    """Takes a folder for a run of this configuration, which is written there.
+    """Prepare the folder `out` for a run and store its configuration there.
 
-    With `resume`, what an earlier run of the same configuration left is kept; without, its `outputs` are
-    removed, files and folders in `out` by name. Entries named in `changing` may differ.
+    Args:
+      out: The folder, which is made if necessary.
+      config: The configuration of the run, JSON values by name.
+      outputs: Names of the files and folders in `out` that the run writes.
+      resume: Whether to keep the outputs of an earlier run of the same configuration; otherwise they are
+        removed.
+      changing: Names of entries of `config` that may differ from those of the earlier run.
 
     Raises:
-      InputError: the folder holds files of something else or, with `resume`, a run of another configuration;
-        or it cannot be written.
+      InputError: The folder holds other files, or `resume` is set and it holds a run of another
+        configuration, or it cannot be written.
     """
     path = out / CONFIG
     if not path.exists():
         for name in outputs:
-            if (out / name).exists() and not path.exists():  # another process may have begun the same run
-                raise InputError(f"{out / name}: is not of a run that is known; give another --out")
+            if (out / name).exists() and not path.exists():  # another process may have started the same run
+                raise InputError(f"{out / name}: belongs to no known run; give another --out")
         write_json(path, config)
         return
     there = read_json(path)
     if not isinstance(there, dict) or there.keys() != config.keys():
-        raise InputError(f"{path}: is not the configuration of such a run; give another --out")
+        raise InputError(f"{path}: is the configuration of another kind of run; give another --out")
     if resume:
         for key in config:
             if there[key] != config[key] and key not in changing:
                 raise InputError(
-                    f"{out}: holds a run with {key} {there[key]} where this one has {config[key]}; "
+                    f"{out}: holds a run with {key} {there[key]}, but this one has {config[key]}; "
                     "give another --out, or --noresume to replace it"
                 )
         if there != config:
@@ -51,7 +56,11 @@ def take_folder(
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """What a run wrote; raises InputError where it is damaged."""
+    """Return the value of a JSON file that a run wrote.
+
+    Raises:
+      InputError: The file is damaged.
+    """
     try:
         return json.loads(path.read_text(encoding="utf-8", errors="surrogateescape"))
     except ValueError as error:
@@ -59,7 +68,11 @@ def read_json(path: Path) -> dict[str, Any]:
 
 
 def remove_outputs(out: Path, outputs: Sequence[str]) -> None:
-    """Removes files and folders of a run by their names in `out`; raises InputError where it cannot."""
+    """Remove the files and folders of a run, given by their names in `out`.
+
+    Raises:
+      InputError: One of them cannot be removed.
+    """
     try:
         for path in map(out.joinpath, outputs):
             if path.is_dir():

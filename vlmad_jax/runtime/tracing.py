@@ -1,12 +1,12 @@
-"""A trace of a run: what host and device do when, thread by thread.
+"""Traces of a run: a timeline of the work of the host's threads and of the device.
 
-    with traced("trace"):
+    with record_trace("trace"):
         evaluate(config, out)
 
-Open the file `*.trace.json.gz` that it writes at https://ui.perfetto.dev, which keeps it in the browser, or
-the folder with `xprof`. "read", waiting for images to be decoded, and "to device" stand in a thread of
-their own; "score", handing work to the device, and "fetch", waiting for it, in the main thread. What the
-device does meanwhile stands below its name, on the CPU in the threads of XLA.
+Open the file `*.trace.json.gz` at https://ui.perfetto.dev, which does not upload it, or open the folder with
+`xprof`. One thread shows "read" (waiting for decoded images) and "to device"; the main thread shows "score"
+(submitting work to the device) and "fetch" (waiting for results). The device's own work appears under its
+name, or in XLA's threads on the CPU.
 """
 
 from __future__ import annotations
@@ -24,28 +24,35 @@ Item = TypeVar("Item")
 
 
 @contextlib.contextmanager
-def traced(folder: str | Path) -> Iterator[None]:
-    """Traces the block into the folder; raises InputError if that cannot be made."""
+def record_trace(folder: str | Path) -> Iterator[None]:
+    """Record a trace of the block in a folder.
+
+    Raises:
+      InputError: The folder cannot be made.
+    """
     try:
         Path(folder).mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise InputError(f"{folder}: cannot be made ({error.strerror}); give another folder") from error
+        raise InputError(f"{folder}: cannot be created ({error.strerror}); give another folder") from error
     options = jax.profiler.ProfileOptions()
-    options.python_tracer_level = 0  # every call of Python's would slow the run down and fill the file
+    options.python_tracer_level = 0  # tracing every Python call would slow the run down and fill the file
     with jax.profiler.trace(folder, profiler_options=options):
         yield
 
 
-def named(name: str) -> jax.profiler.TraceAnnotation:
-    """A block that a trace shows by this name."""
+def span(name: str) -> jax.profiler.TraceAnnotation:
+    """Return a context manager that shows its block in traces under this name."""
     return jax.profiler.TraceAnnotation(name)
 
 
-def each_named(name: str, items: Iterator[Item]) -> Generator[Item, None, None]:
-    """The items, with a trace showing by this name how long each takes to come; closing closes `items`."""
+def traced_items(name: str, items: Iterator[Item]) -> Generator[Item, None, None]:
+    """Yield the items, and show the wait for each in traces under this name.
+
+    Closing this generator closes `items`.
+    """
     try:
         while True:
-            with named(name):
+            with span(name):
                 item = next(items, None)
             if item is None:
                 return

@@ -1,1 +1,1 @@
-"""What methods are made of: prompts, windows, neighbours, Gaussians, losses."""
+"""Parts of methods: prompts, windows, neighbours, coresets, Gaussians, maps, probabilities and losses."""

@@ -1,4 +1,4 @@
-"""A Gaussian fitted to good features, and how far other features lie from it."""
+"""Gaussians fitted to normal features, and Mahalanobis distances from them."""
 
 from __future__ import annotations
 
@@ -10,11 +10,14 @@ from vlmad_jax.backbones.precision import einsum
 
 
 def gaussian(rows: np.ndarray, epsilon: float) -> tuple[np.ndarray, np.ndarray]:
-    """The centre (D,) of rows (N, D), and a matrix (D, D) after which their covariance is the identity.
+    """Fit a Gaussian to rows (N, D), of which there may be one or more.
 
-    The covariance is shrunk towards a multiple of the identity, the more the fewer rows there are (Chen et
-    al. 2010, "Shrinkage algorithms for MMSE covariance estimation", equation 23: OAS), and `epsilon` added to
-    its diagonal. One row is enough.
+    The covariance is shrunk towards a multiple of the identity, and more so the fewer rows there are (Chen et
+    al. 2010, "Shrinkage algorithms for MMSE covariance estimation", equation 23: OAS). `epsilon` is added to
+    its diagonal.
+
+    Returns:
+      The centre (D,), and a matrix (D, D) that whitens the covariance.
     """
     rows = rows.astype(np.float64)
     (count, width), centre = rows.shape, rows.mean(axis=0)
@@ -29,5 +32,5 @@ def gaussian(rows: np.ndarray, epsilon: float) -> tuple[np.ndarray, np.ndarray]:
 
 
 def mahalanobis(rows: jax.Array, centre: jax.Array, whitening: jax.Array) -> jax.Array:
-    """Distances of rows (N, D) from a Gaussian as `gaussian` gives it: (N,), 0 or more."""
+    """Return the Mahalanobis distances of rows (N, D) from a Gaussian of `gaussian`: (N,), 0 or more."""
     return jnp.linalg.norm(einsum("nd,dw->nw", rows - centre, whitening), axis=-1)

@@ -1,6 +1,6 @@
 """The losses of learned prompts and projections, as AnomalyCLIP's and APRIL-GAN's code computes them.
 
-Maps are probabilities of two classes, normal and anomalous, that add up to 1, so one map says both.
+Maps are probabilities of the anomalous class. The probability of the normal class is the complement.
 """
 
 from __future__ import annotations
@@ -12,14 +12,14 @@ SMOOTH = 1e-5
 
 
 def focal_loss(anomalous: jax.Array, mask: jax.Array) -> jax.Array:
-    """Focal loss with gamma 2 of probability maps against masks, the mean over pixels (Lin et al. 2017).
+    """Return the focal loss with gamma 2, averaged over pixels (Lin et al. 2017).
+
+    The loss of a pixel is -(1 - p)^2 log p, where p is the probability of the true class. Targets are clamped
+    to [1e-5, 1 - 1e-5].
 
     Args:
-      anomalous: (B, S, S), 0 to 1, the probability that a pixel is anomalous.
-      mask: (B, S, S), 1 where it is.
-
-    Returns:
-      -(1 - p)^2 log p, p being the probability of the right class; targets are clamped to [1e-5, 1 - 1e-5].
+      anomalous: (B, S, S), the probability that a pixel is anomalous, 0 to 1.
+      mask: (B, S, S), 1 at anomalous pixels.
     """
     target = jnp.clip(mask.astype(jnp.float32), SMOOTH, 1 - SMOOTH)
     right = target * anomalous + (1 - target) * (1 - anomalous) + SMOOTH
@@ -27,7 +27,7 @@ def focal_loss(anomalous: jax.Array, mask: jax.Array) -> jax.Array:
 
 
 def dice_loss(probability: jax.Array, mask: jax.Array) -> jax.Array:
-    """1 - (2 |p m| + 1) / (|p| + |m| + 1), the mean over images (Milletari et al. 2016, smoothed).
+    """Return 1 - (2 |p m| + 1) / (|p| + |m| + 1), averaged over images (Milletari et al. 2016, smoothed).
 
     Args:
       probability: (B, S, S), 0 to 1.
@@ -39,5 +39,5 @@ def dice_loss(probability: jax.Array, mask: jax.Array) -> jax.Array:
 
 
 def cross_entropy(logits: jax.Array, label: jax.Array) -> jax.Array:
-    """Cross-entropy of logits (B, 2), normal and anomalous, against labels (B,), the mean over images."""
+    """Return the cross-entropy of logits (B, 2) against labels (B,), averaged over images."""
     return -jnp.take_along_axis(jax.nn.log_softmax(logits), label[:, None], axis=1).mean()

@@ -1,15 +1,27 @@
-"""Prompt ensembles as data: states of an object put into photo templates."""
+"""Prompt ensembles as data, and embedded prompts with room for learned tokens."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from vlmad_jax.backbones.clip import CLIP
+from vlmad_jax.backbones.tokenizer import shortened
+from vlmad_jax.errors import InputError
 
 
 @dataclass(frozen=True)
 class PromptEnsemble:
-    """Sentences for a good and a defective object: every template filled with every state.
+    """Normal and anomalous prompts, which fill every template with every state.
 
-    States hold "{}" where the object's name goes, templates where the state goes.
+    Attributes:
+      normal_states: Phrases of a normal object with "{}" in place of its name.
+      anomalous_states: Phrases of an anomalous object with "{}" in place of its name.
+      templates: Sentences with "{}" in place of a state.
     """
 
     normal_states: tuple[str, ...]
@@ -23,7 +35,7 @@ class PromptEnsemble:
         )
 
     def normal(self, object_name: str) -> list[str]:
-        """Sentences of a good object, states first, in the order of the templates.
+        """Return the normal prompts of an object, grouped by state.
 
         >>> PromptEnsemble(("{}", "flawless {}"), (), ("a photo of a {}.",)).normal("nut")
         ['a photo of a nut.', 'a photo of a flawless nut.']
@@ -31,7 +43,7 @@ class PromptEnsemble:
         return self._fill(self.normal_states, object_name)
 
     def anomalous(self, object_name: str) -> list[str]:
-        """Sentences of a defective object."""
+        """Return the anomalous prompts of an object, grouped by state."""
         return self._fill(self.anomalous_states, object_name)
 
     def _fill(self, states: tuple[str, ...], object_name: str) -> list[str]:
@@ -48,8 +60,8 @@ NORMAL_STATES = (
     "{} without damage",
 )
 
-# Jeong et al. 2023, "WinCLIP", table 6, in the wording of anomalib 2.7.0 (its "jpeg corrupted photo of the"
-# stands twice, where the paper has "a" once).
+# Jeong et al. 2023, "WinCLIP", table 6, in the wording of anomalib 2.7.0, which repeats "a jpeg corrupted
+# photo of the {}.". The paper has "a {}." in one of the two.
 WINCLIP = PromptEnsemble(
     NORMAL_STATES,
     ("damaged {}", "{} with flaw", "{} with defect", "{} with damage"),
@@ -78,7 +90,7 @@ WINCLIP = PromptEnsemble(
     ),
 )
 
-# Chen et al. 2023, "APRIL-GAN": the sentences of the authors' code, its templates in their order there.
+# Chen et al. 2023, "APRIL-GAN", in the wording and order of the authors' code.
 APRIL_GAN = PromptEnsemble(
     NORMAL_STATES,
     ("damaged {}", "broken {}", "{} with flaw", "{} with defect", "{} with damage"),
@@ -120,3 +132,75 @@ APRIL_GAN = PromptEnsemble(
         "this is one {} in the scene.",
     ),
 )
+
+
+def ensemble_prompts(clip: CLIP, ensemble: PromptEnsemble, object_name: str) -> tuple[list[str], list[str]]:
+    """Return the normal and the anomalous prompts of an object.
+
+    Raises:
+      InputError: Truncation makes a normal and an anomalous prompt equal.
+    """
+    normal, anomalous = ensemble.normal(object_name), ensemble.anomalous(object_name)
+    check_distinct(clip, normal, anomalous)
+    return normal, anomalous
+
+
+def check_distinct(clip: CLIP, normal: Sequence[str], anomalous: Sequence[str]) -> None:
+    """Check that truncation to the context length makes no normal and anomalous prompt equal.
+
+    Raises:
+      InputError: It does.
+    """
+    prompts = [*normal, *anomalous]
+    truncated = set(clip.truncated(prompts))
+    if not truncated:
+        return
+    rows = [row.tobytes() for row in clip.token_ids(prompts)]
+    known = dict(zip(rows[: len(normal)], normal, strict=True))
+    for row, prompt in zip(rows[len(normal) :], anomalous, strict=True):
+        if row in known and {prompt, known[row]} & truncated:
+            raise InputError(
+                f"{shortened(known[row])} and {shortened(prompt)} are the same prompt after truncation to "
+                f"{clip.config.text.context_length} tokens; give a shorter name or shorter prompts"
+            )
+
+
+class EmbeddedPrompts(NamedTuple):
+    """Embedded prompts, each with room for learned tokens after the start token.
+
+    Attributes:
+      tokens: (..., T, D).
+      end: (...), the position of each prompt's end token.
+    """
+
+    tokens: jax.Array
+    end: jax.Array
+
+
+def embed_prompts(clip: CLIP, texts: Sequence[str], context_length: int) -> EmbeddedPrompts:
+    """Embed N prompts that consist of learned tokens and a text.
+
+    Args:
+      clip: The backbone.
+      texts: The texts after the learned tokens, alternately normal and anomalous ("object.",
+        "damaged object.").
+      context_length: The number of learned tokens.
+
+    Returns:
+      Tokens (N, T, D) and end (N,).
+
+    Raises:
+      InputError: The backbone has no tokenizer, or truncation makes a normal and an anomalous prompt equal.
+    """
+    prompts = ["X " * context_length + text for text in texts]
+    check_distinct(clip, prompts[::2], prompts[1::2])
+    clip.warn_of_truncation(prompts)
+    token_ids = clip.token_ids(prompts)
+    table = jnp.asarray(clip.params["text"]["token_embedding"], jnp.float32)
+    end = jnp.argmax(jnp.asarray(token_ids) == clip.config.text.eos_token_id, axis=-1)
+    return EmbeddedPrompts(table[token_ids], end)
+
+
+def insert_learned(tokens: jax.Array, learned: jax.Array) -> jax.Array:
+    """Put learned tokens (N, n, D) after the start token of embedded prompts (N, T, D)."""
+    return jnp.concatenate([tokens[:, :1], learned, tokens[:, 1 + learned.shape[1] :]], axis=1)

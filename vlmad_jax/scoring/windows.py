@@ -1,4 +1,4 @@
-"""Sliding windows on the patch grid, and how their scores become scores of patches."""
+"""Sliding windows on the patch grid, and the combination of window scores into patch scores."""
 
 from __future__ import annotations
 
@@ -13,16 +13,15 @@ from vlmad_jax.errors import InputError
 
 
 def sliding_windows(grid: tuple[int, int], size: int, stride: int = 1) -> np.ndarray:
-    """The patches of the size x size windows of a grid: int (W, size * size), row by row.
+    """Return the patch indices of all size x size windows of a grid: int (W, size * size), row by row.
 
-    Windows begin every `stride` patches, and one ends at each border, so that they cover every patch.
+    Windows begin every `stride` patches, and the last ones end at the border, so that they cover every patch.
 
     >>> sliding_windows((2, 3), 2).tolist()
     [[0, 1, 3, 4], [1, 2, 4, 5]]
 
     Raises:
-      InputError: the window is larger than the grid, or smaller than one patch; a stride that is larger than
-        the window, or below 1.
+      InputError: The window does not fit the grid, or the stride is not 1 to the window size.
     """
     rows, columns = grid
     if not 1 <= size <= min(grid):
@@ -44,14 +43,17 @@ def sliding_windows(grid: tuple[int, int], size: int, stride: int = 1) -> np.nda
 def map_windows(
     function: Callable[[jax.Array], jax.Array], tokens: jax.Array, windows: np.ndarray
 ) -> jax.Array:
-    """Encodes every window of every image: tokens (B, 1 + P, D), windows (W, n) -> (B, W, E).
+    """Encode every window of every image.
+
+    As many windows as `chunk_tokens` allows are encoded together.
 
     Args:
-      function: embedded tokens (B, 1 + n, D), class token first, -> embeddings (B, E).
-      tokens: class token and patches.
-      windows: patch indices, from `sliding_windows`.
+      function: A function of embedded tokens (B, 1 + n, D), class token first, to embeddings (B, E).
+      tokens: (B, 1 + P, D), class token and patches.
+      windows: (W, n) patch indices, from `sliding_windows`.
 
-    As many windows at a time as `chunk_tokens` allows are vmapped; the chunks follow one another.
+    Returns:
+      (B, W, E).
     """
     with_class = np.concatenate(
         [np.zeros((len(windows), 1), windows.dtype), windows + 1], axis=1
@@ -59,30 +61,32 @@ def map_windows(
     fitting = max(1, chunk_tokens() // (tokens.shape[0] * with_class.shape[1]))
     chunks = -(-len(windows) // fitting)
     size = -(-len(windows) // chunks)
-    # A last chunk of another size would be compiled a second time: it is filled with the last window.
+    # The last chunk is padded with the last window, because another size would compile a second time.
     filled = np.pad(with_class, ((0, chunks * size - len(windows)), (0, 0)), mode="edge")
     encoded = jax.lax.map(lambda window: function(tokens[:, window]), jnp.asarray(filled), batch_size=size)
     return encoded[: len(windows)].transpose(1, 0, 2)
 
 
 def harmonic_aggregation(scores: jax.Array, windows: np.ndarray, grid: tuple[int, int]) -> jax.Array:
-    """Scores of windows -> scores of patches, the harmonic mean over the windows that cover each.
+    """Return the score of each patch, the harmonic mean over the windows that cover it.
+
+    Jeong et al. 2023, "WinCLIP", equation 4. It equals anomalib's.
 
     Args:
-      scores: (B, W), 0 to 1. A patch that a window of score 0 covers gets 0.
+      scores: (B, W), 0 to 1. A patch gets 0 if any of its windows has score 0.
       windows: (W, n) patch indices.
-      grid: rows and columns of patches.
+      grid: Rows and columns of patches.
 
     Returns:
-      (B, rows, columns). Jeong et al. 2023, "WinCLIP", equation 4; equals anomalib's.
+      (B, rows, columns).
     """
     covers = np.zeros((len(windows), grid[0] * grid[1]), np.float32)  # (W, P)
     np.put_along_axis(covers, windows, 1, axis=1)
-    # A sum over the covering windows and not a product with `covers`, where 0 x infinity would be no number.
+    # `where` and not a product with `covers`, because 0 times infinity is NaN.
     inverse = jnp.where(covers > 0, (1 / scores)[:, :, None], 0).sum(axis=1)  # (B, P)
     return (covers.sum(axis=0) / inverse).reshape(-1, *grid)
 
 
 def harmonic_mean(maps: jax.Array) -> jax.Array:
-    """The harmonic mean over the first axis: (L, ...) -> (...), 0 where any is 0."""
+    """Return the harmonic mean over the first axis: (L, ...) -> (...), 0 where any value is 0."""
     return maps.shape[0] / (1 / maps).sum(axis=0)

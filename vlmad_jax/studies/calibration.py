@@ -14,7 +14,7 @@ from vlmad_jax.metrics.thresholds import (
     calibration_error,
     decisions,
     reliability,
-    threshold_of_good,
+    threshold_from_normal,
 )
 from vlmad_jax.report.parts import Column, Figure, Table
 from vlmad_jax.studies.cells import Row, mean
@@ -106,7 +106,7 @@ def _row(name: str, category: str, run: Finished, good: Finished) -> Row:
     scores, labels = run.scores(category), run.labels(category)
     known = good.scores(category) if category in good.categories else np.empty(0)
     row: Row = {"method": name, "category": named(category), "good": len(known)}
-    chosen = vars(decisions(scores, labels, threshold_of_good(known))) if len(known) else {}
+    chosen = vars(decisions(scores, labels, threshold_from_normal(known))) if len(known) else {}
     row |= {f"good_{number}": chosen.get(number) for number in NUMBERS}
     best = decisions(scores, labels, best_threshold(scores, labels))
     return row | {f"best_{number}": getattr(best, number) for number in NUMBERS}

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from vlmad_jax.data.images import open_image, read_masks, resize_image, resize_mask
+from vlmad_jax.data.images import open_image, resize_image
+from vlmad_jax.data.masks import read_masks, resize_mask
 from vlmad_jax.report.parts import Column, Table, Value
 from vlmad_jax.report.published import comparison
 from vlmad_jax.runtime.cache import cache_key

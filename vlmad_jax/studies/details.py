@@ -17,8 +17,8 @@ from vlmad_jax.data import DataSet
 from vlmad_jax.data.images import open_image, resize_image
 from vlmad_jax.evaluation.categories import ScoredCategory
 from vlmad_jax.metrics.thresholds import best_threshold
-from vlmad_jax.metrics.uncertainty import Duels, pixel_duels
-from vlmad_jax.report import draw_map, in_proportion
+from vlmad_jax.metrics.uncertainty import PairCounts, pixel_pairs
+from vlmad_jax.report import draw_map, restore_proportions
 from vlmad_jax.report.parts import Exhibit, Outcome
 from vlmad_jax.runtime import names
 from vlmad_jax.runtime.files import write_atomically, write_json
@@ -43,7 +43,7 @@ class Details:
     def add(self, category: str, found: ScoredCategory) -> None:
         """Keeps what is wanted of a category."""
         if found.has_masks:
-            duels = pixel_duels(found.maps, found.masks)
+            duels = pixel_pairs(found.maps, found.masks)
             self._write(category, "duels.npz", vars(duels))
         if self.dataset is None:
             return
@@ -69,13 +69,13 @@ class Details:
         np.savez(data, **arrays)
         write_atomically(self.folder / category / name, data.getvalue())
 
-    def duels(self, category: str) -> Duels | None:
+    def duels(self, category: str) -> PairCounts | None:
         """Of pixels; None where there are no masks."""
         path = self.folder / category / "duels.npz"
         if not path.exists():
             return None
         with np.load(path) as arrays:
-            return Duels(**arrays)
+            return PairCounts(**arrays)
 
     def alarms(self, category: str) -> np.ndarray:
         """The places of false alarms, (ALARM_GRID, ALARM_GRID); see `alarm_shares`."""
@@ -101,13 +101,13 @@ class Details:
 
 def named(name: str) -> str:
     """A category or defect as people read it."""
-    return names.shown(names.readable(name)).replace("_", " ")
+    return names.printable(names.decode_name(name)).replace("_", " ")
 
 
 def titles(categories: Sequence[str]) -> dict[str, str]:
     """Categories as people read them; where two would read alike, as they are called."""
     counts = Counter(map(named, categories))
-    return {name: named(name) if counts[named(name)] == 1 else names.shown(name) for name in categories}
+    return {name: named(name) if counts[named(name)] == 1 else names.printable(name) for name in categories}
 
 
 def alarm_shares(found: ScoredCategory) -> np.ndarray:
@@ -157,7 +157,7 @@ def panels(dataset: DataSet, found: ScoredCategory, number: int) -> bytes:
     image = resize_image(whole, maps.shape[1])
     known = found.masks[number] if sample.has_mask else None
     low, high = float(maps.min()), float(maps.max())
-    resized = in_proportion(image, maps[number], known, (whole.height, whole.width))
+    resized = restore_proportions(image, maps[number], known, (whole.height, whole.width))
     drawn = draw_map(*resized, low, high)
     if drawn.height > PANEL:
         width = round(drawn.width * PANEL / drawn.height)

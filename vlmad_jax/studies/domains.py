@@ -17,7 +17,7 @@ from vlmad_jax.methods import MethodOptions
 from vlmad_jax.report.parts import Column, Table
 from vlmad_jax.runtime.cache import cache_key
 from vlmad_jax.runtime.files import write_json
-from vlmad_jax.runtime.notices import say
+from vlmad_jax.runtime.notices import print_stderr
 from vlmad_jax.studies.cells import INTERVALS, Row, mean_cells, metric_columns
 from vlmad_jax.studies.config import Domain
 from vlmad_jax.studies.details import Details
@@ -102,7 +102,7 @@ def _learn(runs: Runs, source: Domain) -> Path:
         return out / "params"
     if out.exists() and (not runs.resume or began_with != depends_on):
         told = f"{out}: is of other images, settings or versions; learned again"
-        say(told)
+        print_stderr(told)
         shutil.rmtree(out)
     write_json(out / "key.json", depends_on)
     began = time.perf_counter()

@@ -7,7 +7,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -20,9 +20,26 @@ from vlmad_jax.data.pipeline import Batch, batches
 from vlmad_jax.errors import InputError
 from vlmad_jax.methods.winclip import WinCLIP
 from vlmad_jax.runtime.cache import cache_key
-from vlmad_jax.training.array_store import Store
+from vlmad_jax.training.array_store import ArrayStore
 
-Features = dict[str, Any]
+
+class Features(NamedTuple):
+    """`winclip.Features`, and projected patches.
+
+    Attributes:
+      image: (B, 1, E).
+      windows: (B, W, E) for each window size.
+      patches: (B, P, D).
+      plain: (B, P, E), the patches, projected.
+      vv: (B, P, E), the projected patches of v-v attention.
+    """
+
+    image: jax.Array
+    windows: tuple[jax.Array, ...]
+    patches: jax.Array
+    plain: jax.Array
+    vv: jax.Array
+
 
 # Images encoded at a time while the store is filled.
 FILL_BATCH = 8
@@ -40,7 +57,7 @@ class Encoder:
     winclip: WinCLIP
     vv_layers: int
 
-    def encode(self, variables: dict[str, Any], images: jax.Array) -> Features:
+    def encode(self, variables: dict[str, Any], images: jax.Array) -> dict[str, Any]:
         """Of images (B, S, S, 3), float32.
 
         "image" (B, E), "windows_2" (B, W, E) for each size, "patches" (B, P, D) as `WinCLIP.extract` gives
@@ -54,11 +71,11 @@ class Encoder:
             tokens, class_only=True, dpam_layers=self.vv_layers, attention=kernel("vv")
         )
         last = layers[layer_name(self.winclip.clip.config.vision.layers)]
-        windows = zip(self.winclip.window_sizes, found["windows"], strict=True)
+        windows = zip(self.winclip.window_sizes, found.windows, strict=True)
         return {
-            "image": found["image"][:, 0],
+            "image": found.image[:, 0],
             **{f"windows_{size}": x for size, x in windows},
-            "patches": found["patches"],
+            "patches": found.patches,
             "plain": vision.project(hidden[:, 1:]),
             "vv": vision.project(last[:, 1:]),
         }
@@ -76,7 +93,7 @@ class Embeddings:
 
     encoder: Encoder
     samples: tuple[Sample, ...]
-    store: Store
+    store: ArrayStore
 
     @classmethod
     def of(
@@ -100,7 +117,7 @@ class Embeddings:
         fields: dict[str, Any] = {name: (np.float32, x.shape[1:]) for name, x in shapes.items()}
         fields |= {"mask": (np.uint8, (-(-(winclip.size**2) // 8),)), "readable": (np.bool_, ())}
         key = [winclip.clip.fingerprint, winclip.setting, encoder.vv_layers, *names]
-        store = Store(fields, len(samples), folder / cache_key(json.dumps(key)))
+        store = ArrayStore(fields, len(samples), folder / cache_key(json.dumps(key)))
         try:
             store.create()
         except OSError as error:
@@ -113,7 +130,7 @@ class Embeddings:
     def fill(self, workers: int) -> None:
         """Encodes the images that are not there yet, with a progress bar."""
         winclip = self.encoder.winclip
-        missing = [number for number in range(len(self.samples)) if not self.store.has(number)]
+        missing = [number for number in range(len(self.samples)) if not self.store.contains(number)]
         if not missing:
             return
         encode = winclip.clip.compile("vision", self.encoder.encode)
@@ -124,7 +141,7 @@ class Embeddings:
                 for row in np.flatnonzero(batch.index >= 0):
                     item = {name: x[row] for name, x in found.items()}
                     item |= {"mask": np.packbits(batch.mask[row]), "readable": batch.readable[row]}
-                    self.store.put(missing[batch.index[row]], item)
+                    self.store.write(missing[batch.index[row]], item)
                     bar.update()
 
     @functools.cached_property
@@ -135,12 +152,12 @@ class Embeddings:
     def features(self, samples: Sequence[Sample], sizes: Sequence[int]) -> Features:
         """What `WinCLIP.extract` gives of images, for windows of these sizes, and "plain" and "vv"."""
         rows = np.array([self.rows[sample.path] for sample in samples])
-        arrays = self.store.arrays
-        return {
-            "image": arrays["image"][rows][:, None],
-            "windows": tuple(arrays[f"windows_{size}"][rows] for size in sizes),
-            **{name: arrays[name][rows] for name in ("patches", "plain", "vv")},
-        }
+        arrays: dict[str, Any] = self.store.arrays
+        return Features(
+            arrays["image"][rows][:, None],
+            tuple(arrays[f"windows_{size}"][rows] for size in sizes),
+            *(arrays[name][rows] for name in ("patches", "plain", "vv")),
+        )
 
     def batch(
         self, samples: Sequence[Sample], sizes: Sequence[int], start: int, size: int, group: int

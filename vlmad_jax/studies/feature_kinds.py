@@ -8,26 +8,29 @@ from dataclasses import dataclass
 import jax
 import jax.numpy as jnp
 
-from vlmad_jax.methods.detector import Scores, anomaly_probability, upsample
-from vlmad_jax.methods.winclip import Features, State, WinCLIP
+from vlmad_jax.methods.detector import Scores
+from vlmad_jax.methods.winclip import State, WinCLIP
+from vlmad_jax.scoring.maps import upsample
+from vlmad_jax.scoring.probabilities import anomaly_probability
 from vlmad_jax.scoring.windows import harmonic_aggregation
+from vlmad_jax.studies.embeddings import Features
 
 
 def plain_map(winclip: WinCLIP, features: Features, text: jax.Array) -> jax.Array:
     """CLIP's own patch tokens, (B, rows, columns)."""
-    return anomaly_probability(features["plain"], text, winclip.temperature).reshape(-1, *winclip.grid)
+    return anomaly_probability(features.plain, text, winclip.temperature).reshape(-1, *winclip.grid)
 
 
 def vv_map(winclip: WinCLIP, features: Features, text: jax.Array) -> jax.Array:
     """Patch tokens of v-v attention, as AnomalyCLIP has them, (B, rows, columns)."""
-    return anomaly_probability(features["vv"], text, winclip.temperature).reshape(-1, *winclip.grid)
+    return anomaly_probability(features.vv, text, winclip.temperature).reshape(-1, *winclip.grid)
 
 
 def window_map(winclip: WinCLIP, features: Features, text: jax.Array) -> jax.Array:
     """WinCLIP's windows, the mean over their sizes, (B, rows, columns)."""
     maps = [
         harmonic_aggregation(anomaly_probability(x, text, winclip.temperature), windows, winclip.grid)
-        for x, windows in zip(features["windows"], winclip.windows, strict=True)
+        for x, windows in zip(features.windows, winclip.windows, strict=True)
     ]
     return jnp.stack(maps).mean(axis=0)
 
@@ -54,10 +57,10 @@ class FeatureSum:
 
     def score_features(self, state: State, features: Features) -> Scores:
         """The image score is the mean of the class token's and of the highest of each map."""
-        winclip, text = self.winclip, state["text"]
+        winclip, text = self.winclip, state.text
         images, maps = [], []
         if CLASS_TOKEN in self.kinds:
-            image = anomaly_probability(features["image"][:, 0], text, winclip.temperature)
+            image = anomaly_probability(features.image[:, 0], text, winclip.temperature)
             images.append(image)
             maps.append(jnp.broadcast_to(image[:, None, None], (len(image), *winclip.grid)))
         for name, make in MAPS.items():

@@ -13,7 +13,7 @@ import numpy as np
 from vlmad_jax.evaluation.results import Results
 from vlmad_jax.metrics import Metrics
 from vlmad_jax.metrics.ranking import auroc, rank
-from vlmad_jax.metrics.uncertainty import Duels, image_duels, interval, resampled
+from vlmad_jax.metrics.uncertainty import PairCounts, bootstrap_weights, image_pairs, interval
 from vlmad_jax.report import ScoreRow, mean_of
 from vlmad_jax.studies.details import Details
 
@@ -65,8 +65,8 @@ class Finished:
     def defect_interval(self, category: str, defect: str) -> tuple[float | None, float | None]:
         """The bootstrap interval of `defect_auroc`."""
         scores, labels = self._defect_scores(category, defect)
-        duels = image_duels(scores, labels)
-        return interval(duels.auroc(resampled(labels, seed_of(category + defect))))
+        duels = image_pairs(scores, labels)
+        return interval(duels.auroc(bootstrap_weights(labels, seed_of(category + defect))))
 
     def _defect_scores(self, category: str, defect: str) -> tuple[np.ndarray, np.ndarray]:
         """Scores and labels of one defect's images and all good ones."""
@@ -79,7 +79,7 @@ class Finished:
         duels = self._duels(level, category)
         if duels is None:
             return np.array([np.nan])
-        return duels.auroc(resampled(self.labels(category), seed_of(category)))
+        return duels.auroc(bootstrap_weights(self.labels(category), seed_of(category)))
 
     def interval(self, level: Level, category: str) -> tuple[float | None, float | None]:
         """The bootstrap interval of a category's AUROC, 95%."""
@@ -91,10 +91,10 @@ class Finished:
         """That of the mean over categories, all if none are given."""
         return interval(mean_resampled([self], level, categories or self.categories))
 
-    def _duels(self, level: Level, category: str) -> Duels | None:
+    def _duels(self, level: Level, category: str) -> PairCounts | None:
         if level == "pixel":
             return self.details.duels(category)
-        return image_duels(self.scores(category), self.labels(category))
+        return image_pairs(self.scores(category), self.labels(category))
 
 
 def mean_resampled(runs: Sequence[Finished], level: Level, categories: Sequence[str]) -> np.ndarray:

@@ -15,7 +15,7 @@ import jax.numpy as jnp
 
 from vlmad_jax.backbones.clip import CLIP, load_clip
 from vlmad_jax.data import DataSet, Sample, load_dataset
-from vlmad_jax.data.notices import tell
+from vlmad_jax.data.checks import print_notices
 from vlmad_jax.data.references import draw_references
 from vlmad_jax.errors import InputError
 from vlmad_jax.evaluation.categories import CategoryEvaluator, Observe
@@ -25,7 +25,8 @@ from vlmad_jax.evaluation.results import Results
 from vlmad_jax.evaluation.scorer import Scorer
 from vlmad_jax.evaluation.trained_on import tell_training
 from vlmad_jax.methods import AnomalyCLIP, MethodOptions, WinCLIP
-from vlmad_jax.runtime.fingerprint import fingerprint
+from vlmad_jax.methods.winclip import Memory, State
+from vlmad_jax.runtime.cache import fingerprint
 from vlmad_jax.scoring.prompts import WINCLIP, PromptEnsemble
 from vlmad_jax.studies.config import LARGEST_WINDOW, PaperConfig
 from vlmad_jax.studies.details import Details
@@ -82,7 +83,7 @@ class Runs:
     def dataset(self) -> DataSet:
         """The data set, of which people are told what is not read."""
         dataset = load_dataset(self.config.dataset, self.config.data_dir, self.config.categories)
-        tell(dataset)
+        print_notices(dataset)
         return dataset
 
     @functools.cached_property
@@ -170,11 +171,11 @@ class Runs:
 
         def state_of(category: str) -> Any:
             named = used.object_name or self.dataset.object_name(category)
-            state = {"text": self.text_features(used.prompts, named)}
+            state = State(self.text_features(used.prompts, named))
             if not shots:
                 return state
             found = self.embeddings.features(references[category], SIZES)
-            return {**state, "memory": jax.tree.map(jnp.asarray, detector.memory(found))}
+            return state._replace(memory=jax.tree.map(jnp.asarray, Memory.of(found.patches, found.windows)))
 
         return self.embedded(
             used.name,
@@ -200,7 +201,7 @@ class Runs:
             f"features-{joined}-windows-{shown(sizes)}",
             {"kinds": list(kinds), "window_sizes": list(sizes)},
             sizes,
-            lambda category: {"text": self.text_features(WINCLIP, self.dataset.object_name(category))},
+            lambda category: State(self.text_features(WINCLIP, self.dataset.object_name(category))),
             self.scorer((kinds, sizes), summed.score_features),
             self.dataset,
         )

@@ -1,1 +1,1 @@
-"""Files of tensors, wherever they are: the hub, safetensors, files of torch."""
+"""Checkpoints: the hub, safetensors files and torch files."""

@@ -1,4 +1,4 @@
-"""Where a checkpoint is: a directory on disk, or a repository on the Hugging Face hub."""
+"""The location of a checkpoint, a directory or a repository on the Hugging Face hub."""
 
 from __future__ import annotations
 
@@ -8,32 +8,32 @@ import re
 
 from vlmad_jax.errors import InputError
 
-# The small CLIP of the project itself: found under these names from any folder.
+# The project's own small CLIP, which has these names in any working directory.
 BUNDLED = "weights/tiny"
 BUNDLED_NAMES = (BUNDLED, "tiny")
-# A wheel holds the weights inside of the package, a clone beside it.
+# A wheel has the weights inside of the package, a clone beside it.
 PACKAGE = pathlib.Path(__file__).resolve().parents[2]
 BUNDLED_DIRECTORY = next(
     (folder / BUNDLED for folder in (PACKAGE, PACKAGE.parent) if (folder / BUNDLED).is_dir()),
     PACKAGE / BUNDLED,
 )
-# What was learned with it, by method.
+# The parameters learned with it, by method.
 BUNDLED_PARAMS = {
     name: BUNDLED_DIRECTORY.with_name(f"tiny_{name}") for name in ("anomalyclip", "aprilgan", "coop")
 }
 
 HUB_ID = r"[\w.-]+/[\w.-]+"
 SMALL_FILES = ("*.json", "*.txt")
-# One set of weights is enough: the first of these that a repository holds.
+# The first of these in a repository is downloaded.
 TRANSFORMERS_FILES = ("model.safetensors", "model-*.safetensors", "pytorch_model.bin", "pytorch_model-*.bin")
 OPEN_CLIP_FILES = ("open_clip_model.safetensors", "open_clip_pytorch_model.bin")
 
 
 def locate(path_or_hub_id: str) -> pathlib.Path:
-    """The directory of a checkpoint, downloaded to the hub's cache where it is not on disk.
+    """Return the directory of a checkpoint, downloaded to the hub's cache if it is not on disk.
 
     Raises:
-      InputError: neither a directory nor a repository that can be had.
+      InputError: It is neither a directory nor a repository that can be downloaded.
     """
     path = pathlib.Path(path_or_hub_id).expanduser()
     if path.is_dir():
@@ -52,15 +52,16 @@ def locate(path_or_hub_id: str) -> pathlib.Path:
         except Exception:
             reason = (str(error).strip() or type(error).__name__).splitlines()[0]
             raise InputError(
-                f"{path_or_hub_id}: neither a directory nor to be had from the hub ({reason}); "
+                f"{path_or_hub_id}: is not a directory and cannot be downloaded from the hub ({reason}); "
                 "check the name and the network, or give a directory"
             ) from error
 
 
 def check_named(weights: str | None, params: str | None) -> None:
-    """Raises InputError for weights or learned parameters that are not there, before anything slow is done.
+    """Check that weights and learned parameters exist, before slow work; a hub id is not looked up.
 
-    A hub id is not looked up.
+    Raises:
+      InputError: They do not.
     """
     if weights is not None and weights not in BUNDLED_NAMES and not re.fullmatch(HUB_ID, weights):
         locate(weights)
@@ -72,28 +73,32 @@ def check_named(weights: str | None, params: str | None) -> None:
 
 
 def is_bundled(path_or_hub_id: str) -> bool:
-    """Whether that names the bundled weights."""
+    """Return whether a path or hub id names the bundled weights."""
     path = pathlib.Path(path_or_hub_id).expanduser()
     return path.resolve() == BUNDLED_DIRECTORY if path.is_dir() else path_or_hub_id in BUNDLED_NAMES
 
 
 def bundled() -> pathlib.Path:
-    """The directory of the bundled weights."""
+    """Return the directory of the bundled weights.
+
+    Raises:
+      InputError: It does not exist.
+    """
     if not BUNDLED_DIRECTORY.is_dir():
         raise InputError(
-            f"{BUNDLED}: neither in the installed package nor beside it; install it again, or give another "
-            "checkpoint"
+            f"{BUNDLED}: is neither in the installed package nor beside it; install it again, or give "
+            "another checkpoint"
         )
     return BUNDLED_DIRECTORY
 
 
 def download(repository: str) -> str:
-    """Fetches a repository's configuration, tokenizer and one set of weights; its directory."""
+    """Download a repository's configuration, tokenizer and one set of weights, and return its directory."""
     import fnmatch
 
     from huggingface_hub import model_info, snapshot_download
 
-    # One request without retries: when the hub is out of reach, that is told at once.
+    # One request without retries, so that the user learns at once that the hub is unreachable.
     files = [file.rfilename for file in model_info(repository, timeout=30).siblings or ()]
     directory = pathlib.Path(snapshot_download(repository, allow_patterns=list(SMALL_FILES)))
     ours = is_transformers(directory / "config.json")
@@ -103,7 +108,7 @@ def download(repository: str) -> str:
 
 
 def is_transformers(config: pathlib.Path) -> bool:
-    """Whether a `config.json` is one of transformers: timm's repositories have another of that name."""
+    """Return whether a `config.json` is one of transformers; timm's repositories have another."""
     try:
         return "model_type" in json.loads(config.read_text(encoding="utf-8"))
     except (OSError, ValueError):

@@ -1,4 +1,4 @@
-"""Names of tensors as training leaves them: below the names of the modules that a model was wrapped in."""
+"""Names of tensors without the modules that training wraps around a model."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ from typing import TypeVar
 
 T = TypeVar("T")
 
-# Modules that PyTorch puts around a model or any part of it, to compile, shard or recompute it.
+# Modules that PyTorch wraps around a model or a part of it to compile, shard or recompute it.
 WRAPPERS = ("_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module")
 
 
 def unwrapped(tensors: Mapping[str, T], *anchors: str) -> dict[str, T]:
-    """Tensors by their names without what wraps them: `WRAPPERS` anywhere, and a prefix that all share.
+    """Return tensors by their names without `WRAPPERS` and without a prefix that all names share.
 
     Args:
-      tensors: by name.
-      anchors: names that the model has. What stands before the first that is found is the prefix.
+      tensors: Tensors by name.
+      anchors: Names of the model's own tensors, the first of which that is found determines the prefix.
 
     >>> unwrapped({"module.ctx": 1, "module.token_prefix": 2}, "ctx")
     {'ctx': 1, 'token_prefix': 2}
@@ -35,7 +35,7 @@ def unwrapped(tensors: Mapping[str, T], *anchors: str) -> dict[str, T]:
 
 
 def without_wrappers(name: str) -> str:
-    """A name without the parts that `WRAPPERS` name.
+    """Return a name without the parts in `WRAPPERS`.
 
     >>> without_wrappers("_orig_mod.visual._checkpoint_wrapped_module.conv1.weight")
     'visual.conv1.weight'

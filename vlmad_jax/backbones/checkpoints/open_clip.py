@@ -1,7 +1,7 @@
-"""The options of open_clip's configurations: which make another network than a plain CLIP ViT, which not.
+"""The options in open_clip's configurations that leave a plain CLIP ViT unchanged.
 
-open_clip writes options at their defaults, and some that only training, other towers or tokenizers read.
-A plain CLIP ViT has the values below; any other value would give other numbers, and is refused by its name.
+open_clip writes options at their defaults, and others that only training, other towers or tokenizers use. Any
+value of the first kind that is not below makes another network, and raises an error that names it.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Any
 
 from vlmad_jax.errors import InputError, few
 
-# What is read here, with open_clip's defaults.
+# The options that this package uses, with open_clip's defaults.
 VISION_SHAPE: dict[str, Any] = {
     "layers": 12,
     "width": 768,
@@ -30,7 +30,7 @@ TEXT_SHAPE: dict[str, Any] = {
     "mlp_ratio": 4.0,
 }
 
-# Options with the values, one or more, that leave a plain CLIP ViT as it is.
+# Options with their values that leave a plain CLIP ViT unchanged.
 BLOCK: dict[str, tuple[Any, ...]] = {
     "ls_init_value": (None,),
     "block_type": (None, "default"),
@@ -50,7 +50,7 @@ VISION_PLAIN: dict[str, tuple[Any, ...]] = BLOCK | {
     "no_ln_pre": (False,),
     "input_patchnorm": (False,),
     "pool_type": ("tok",),
-    "pos_embed_type": ("learnable", "sin_cos_2d"),  # both are stored
+    "pos_embed_type": ("learnable", "sin_cos_2d"),  # checkpoints have both
     "timm_model_name": (None, ""),
 }
 TEXT_PLAIN: dict[str, tuple[Any, ...]] = BLOCK | {
@@ -67,8 +67,8 @@ TEXT_PLAIN: dict[str, tuple[Any, ...]] = BLOCK | {
 }
 MODEL_PLAIN: dict[str, tuple[Any, ...]] = {"multimodal_cfg": (None,)}
 
-# Options that change nothing in a plain CLIP ViT at inference, whatever their value: of training, of what
-# else is returned, of the scale and bias of logits, and of towers and pools that it does not have.
+# Options that change nothing in a plain CLIP ViT at inference, whatever their value. They concern training,
+# further outputs, the scale and bias of logits, and towers and pools that it does not have.
 VISION_IDLE = frozenset(
     {
         *("patch_dropout", "output_tokens", "attn_pooler_queries", "attn_pooler_heads"),
@@ -90,13 +90,13 @@ MODEL_IDLE = frozenset(
 
 
 def plain_vit(model: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The options of both towers that are read, absent ones at open_clip's defaults.
+    """Return the options of both towers, with open_clip's defaults of absent ones.
 
     Args:
       model: `model_cfg` of an `open_clip_config.json`.
 
     Raises:
-      InputError: options that make it another network, by name and value.
+      InputError: Options make it another network; the message has their names and values.
     """
     vision, text = model["vision_cfg"], model["text_cfg"]
     strange = [
@@ -113,12 +113,12 @@ def plain_vit(model: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]
 def others(
     prefix: str, given: Mapping[str, Any], plain: Mapping[str, tuple[Any, ...]], idle: frozenset[str]
 ) -> Iterator[str]:
-    """The options, with their values, that a plain CLIP ViT does not have."""
+    """Yield the options, with their values, that make another network than a plain CLIP ViT."""
     for name, value in given.items():
         if name not in idle and value not in plain.get(name, ()):
             yield f"{prefix}{name} {json.dumps(value)[:60]}"
 
 
 def one_side(size: Any) -> Any:
-    """The side of a square that is given as one number or as two."""
+    """Return the side of a square from one number or two equal ones."""
     return size[0] if isinstance(size, list) and len(size) == 2 and size[0] == size[1] else size

@@ -13,7 +13,7 @@ from safetensors.numpy import save_file
 from vlmad_jax.backbones.checkpoints.torch_file import read_torch_file
 from vlmad_jax.errors import InputError, few
 
-# The files that a directory is searched for, in this order. One directory may hold both layouts.
+# The files to look for in a directory, in this order. One directory may have both layouts.
 _LAYOUTS: dict[str, tuple[str, ...]] = {
     "transformers": (
         "model.safetensors",
@@ -30,22 +30,22 @@ _LAYOUTS: dict[str, tuple[str, ...]] = {
     ),
 }
 _TORCH_SUFFIXES = (".bin", ".pth", ".pt")
-# Where training checkpoints keep a state dict, beside the optimiser's state and other things.
+# The entries of training checkpoints that hold a state dict, beside the optimiser's state and others.
 _BELOW = ("state_dict", "model_state_dict", "model", "module")
 
 
 def read_tensors(path: str | Path, layout: str = "transformers") -> dict[str, np.ndarray]:
-    """All tensors of a checkpoint.
+    """Read all tensors of a checkpoint.
 
     Args:
-        path: a directory, or one file: `.safetensors`, `.bin`, `.pth`, `.pt` or the `.index.json` of shards.
-        layout: which files to look for in a directory, "transformers" or "open_clip".
+        path: A directory, or one file: `.safetensors`, `.bin`, `.pth`, `.pt` or the `.index.json` of shards.
+        layout: The layout of a directory, "transformers" or "open_clip".
 
     Returns:
-        name -> array, in the dtype of the file (bfloat16 as `ml_dtypes.bfloat16`); arrays may be read-only.
+        Arrays by name in the dtype of the file (bfloat16 as `ml_dtypes.bfloat16`), maybe read-only.
 
     Raises:
-        InputError: nothing to read, a damaged or hostile file, or shards that disagree with their index.
+        InputError: There is no file, or it is damaged or unsafe, or shards disagree with their index.
     """
     path = Path(path)
     if path.is_dir():
@@ -58,15 +58,15 @@ def read_tensors(path: str | Path, layout: str = "transformers") -> dict[str, np
 def write_safetensors(path: str | Path, tensors: Mapping[str, np.ndarray]) -> None:
     """Write named arrays as safetensors with the metadata that transformers expects.
 
-    The file appears whole or not at all: it is written to a temporary name beside `path` and renamed.
+    The file appears complete or not at all, because it is written under a temporary name and renamed.
     """
     path = Path(path)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    # The library writes raw memory: views must be made contiguous, scalars must stay zero-dimensional.
+    # The library writes raw memory, so that views must be contiguous and scalars zero-dimensional.
     contiguous = {name: np.asarray(tensor, order="C") for name, tensor in tensors.items()}
     try:
         temporary.touch()
-        mode = temporary.stat().st_mode  # the library may narrow it
+        mode = temporary.stat().st_mode  # the library may restrict it
         save_file(contiguous, temporary, metadata={"format": "pt"})
         temporary.chmod(mode)
         temporary.replace(path)
@@ -83,7 +83,7 @@ def _find(directory: Path, layout: str) -> Path:
     trained = sorted(directory.glob("*.pt")) if layout == "open_clip" else []
     if len(trained) == 1:  # epoch_32.pt, as open_clip's training calls it
         return trained[0]
-    raise InputError(f"{directory}: holds no weights: put one of {', '.join(_LAYOUTS[layout])} there")
+    raise InputError(f"{directory}: has no weights: put one of {', '.join(_LAYOUTS[layout])} there")
 
 
 def _read_file(path: Path) -> dict[str, np.ndarray]:
@@ -111,12 +111,12 @@ def _read_safetensors(path: Path) -> dict[str, np.ndarray]:
 
 
 def _named_tensors(path: Path, content: Any) -> dict[str, np.ndarray]:
-    """The state dict in a `torch.save` file: all of it, or the part that one of `_BELOW` names."""
+    """Return the state dict in a `torch.save` file, which may be in an entry of `_BELOW`."""
     for _ in range(3):  # {"model": {"state_dict": ...}}
         if isinstance(content, dict):
             content = next((x for name in _BELOW if isinstance(x := content.get(name), dict)), content)
     if not isinstance(content, dict):
-        raise InputError(f"{path}: holds no named tensors: save a state_dict()")
+        raise InputError(f"{path}: has no named tensors: save a state_dict()")
     for name, tensor in content.items():
         if not (isinstance(name, str) and isinstance(tensor, np.ndarray)):
             raise InputError(f"{path}: entry {ascii(name)[:100]} is no named tensor: save a state_dict()")
@@ -124,7 +124,7 @@ def _named_tensors(path: Path, content: Any) -> dict[str, np.ndarray]:
 
 
 def _read_shards(index: Path) -> dict[str, np.ndarray]:
-    """All tensors of an `.index.json`, which must agree with its shards both ways."""
+    """Read all tensors of an `.index.json`, which must agree with its shards both ways."""
     weight_map = _weight_map(index)
     tensors: dict[str, np.ndarray] = {}
     for shard in sorted(set(weight_map.values())):
@@ -140,7 +140,7 @@ def _read_shards(index: Path) -> dict[str, np.ndarray]:
 
 
 def _weight_map(index: Path) -> dict[str, str]:
-    """Tensor name -> file name of its shard; shards lie beside their index and are of one kind."""
+    """Return the file name of each tensor's shard; shards are beside their index and of one kind."""
     try:
         weight_map = json.loads(index.read_text("utf-8"))["weight_map"]
         shards = set(weight_map.values())

@@ -1,4 +1,4 @@
-"""Read the files that `torch.save` writes, without torch.
+"""The files that `torch.save` writes, read without torch.
 
 Such a file is a zip archive of stored (not compressed) entries: `<root>/data.pkl` is a pickle of plain
 containers in which every tensor is a view of a storage, and `<root>/data/<key>` holds the bytes of one
@@ -23,19 +23,18 @@ _LARGEST_REPEATED_VIEW = 2**28  # bytes
 
 
 def read_torch_file(path: str | Path) -> Any:
-    """What `torch.save` put into a file, with its tensors as arrays.
+    """Read the content of a `torch.save` file, with its tensors as arrays.
 
     Args:
-        path: a `.bin`, `.pth` or `.pt` file of torch 1.6 or later.
+        path: A `.bin`, `.pth` or `.pt` file of torch 1.6 or later.
 
     Returns:
-        dict, list, tuple, set, str, bytes, numbers and None, nested as they were saved, with np.ndarray
-        leaves (bfloat16 as `ml_dtypes.bfloat16`). Arrays may be read-only, and share memory where the tensors
-        did.
+        Nested dict, list, tuple, set, str, bytes, numbers and None with np.ndarray leaves (bfloat16 as
+        `ml_dtypes.bfloat16`). Arrays may be read-only, and share memory if the tensors did.
 
     Raises:
-        InputError: the file is missing, damaged, older than torch 1.6 or TorchScript; its pickle names
-            anything but tensors and plain containers; or a tensor does not lie inside its storage.
+        InputError: The file is missing, damaged, older than torch 1.6 or TorchScript; its pickle names
+            anything but tensors and plain containers; or a tensor is outside of its storage.
     """
     path = Path(path)
     try:
@@ -48,7 +47,7 @@ def read_torch_file(path: str | Path) -> Any:
         raise InputError(f"{path}: cannot be read ({error.strerror}): check the path") from error
     except zipfile.BadZipFile as error:
         raise InputError(f"{path}: {_why_no_archive(path)}") from error
-    except Exception as error:  # a damaged or hostile pickle makes the unpickler raise nearly anything
+    except Exception as error:  # damaged or malicious pickles raise nearly any exception
         raise InputError(f"{path}: {_DAMAGED} ({type(error).__name__})") from error
 
 
@@ -73,7 +72,7 @@ class _Archive:
         self._file = file
         if "constants.pkl" in self._entries:
             raise InputError(f"is a TorchScript archive: torch.jit.load it and {REMEDY}")
-        # So nothing that is read can be larger than the file.
+        # This bounds the size of what is read by the size of the file.
         stored = all(entry.compress_type == zipfile.ZIP_STORED for entry in file.infolist())
         if not stored or sum(entry.file_size for entry in file.infolist()) > size:
             raise InputError(f"has entries that are compressed or larger than the file: {REMEDY}")
@@ -84,7 +83,7 @@ class _Archive:
         return self._file.read(self._entries[name])
 
     def tensor(self, storage: Storage, offset: int, shape: tuple, strides: tuple) -> np.ndarray:
-        """The view of a storage that a tensor is; offset and strides count elements."""
+        """Return a tensor, a view of its storage; offset and strides count elements."""
         elements = self._storage(storage)
         count = math.prod(shape)
         if count == 0:
@@ -98,7 +97,7 @@ class _Archive:
         return np.lib.stride_tricks.as_strided(elements[offset:], shape, byte_strides, writeable=False)
 
     def _storage(self, storage: Storage) -> np.ndarray:
-        """All elements of a storage, (length,)."""
+        """Return all elements of a storage, (length,)."""
         if storage not in self._elements:
             dtype = np.dtype(STORAGE_DTYPES[storage.type])
             entry = self._entries.get(f"data/{storage.key}")

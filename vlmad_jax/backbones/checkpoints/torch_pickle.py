@@ -1,9 +1,9 @@
 """The pickle inside a file of `torch.save`, read without torch and without calling anything that it names.
 
-A pickle is a program for a small stack machine. Python's own machine imports what a pickle names, calls it
-and sets attributes at its wish, and hashes keys that are nested without bound. This one knows only the
-instructions that torch.save writes for tensors and plain containers; a name outside `_NAMES` is refused,
-and the names in it stand for the few cases of `_Machine._call`.
+A pickle is a program for a small stack machine. Python's own machine imports, calls and changes whatever a
+pickle names, and hashes keys of unbounded depth. This machine supports only the instructions that torch.save
+writes for tensors and plain containers. It rejects names outside of `_NAMES`, which `_Machine._call`
+implements.
 """
 
 import pickletools
@@ -30,7 +30,7 @@ STORAGE_DTYPES: dict[str, Any] = {
     "torch.ByteStorage": np.uint8,
     "torch.BoolStorage": np.bool_,
 }
-# Learning rates that NumPy computed, in the state of an optimiser.
+# NumPy scalars, such as learning rates in the state of an optimiser.
 _SCALARS = frozenset({"numpy._core.multiarray.scalar", "numpy.core.multiarray.scalar"})
 _SCALAR_DTYPE = re.compile("[fiub][1248]")
 _NAMES = frozenset(
@@ -58,7 +58,7 @@ _EMPTY = {"EMPTY_DICT": dict, "EMPTY_LIST": list, "EMPTY_SET": set, "EMPTY_TUPLE
 
 
 class Storage(NamedTuple):
-    """A run of numbers in the archive; many tensors may be views of one."""
+    """An array of elements in the archive; several tensors may be views of one."""
 
     type: str  # in STORAGE_DTYPES
     key: str
@@ -66,16 +66,17 @@ class Storage(NamedTuple):
 
 
 def unpickle(data: bytes, tensor: Callable[[Storage, int, tuple, tuple], Any]) -> Any:
-    """The value of a pickle that torch.save wrote.
+    """Return the value of a pickle that torch.save wrote.
 
     Args:
-        data: the pickle, protocol 2 to 5.
-        tensor: makes a tensor of its storage, offset, shape and strides, counted in elements. All of them are
-            non-negative integers, and nothing else is known about them.
+        data: The pickle, protocol 2 to 5.
+        tensor: A function of storage, offset, shape and strides to a tensor. The numbers count elements and
+          are
+            non-negative integers, but not checked otherwise.
 
     Raises:
-        InputError: the pickle names anything else than tensors and plain containers (the file is not named).
-        Exception: nearly any other, if the pickle is damaged.
+        InputError: The pickle names anything but tensors and plain containers (without the file's name).
+        Exception: The pickle is damaged; nearly any exception is possible.
     """
     machine = _Machine(tensor)
     for opcode, argument, _position in pickletools.genops(data):
@@ -172,9 +173,9 @@ class _Machine:
         self._top(dict).update(zip(map(_key, keys), map(_item, items), strict=True))
 
     def _build(self, state: Any) -> None:
-        """Attributes of an OrderedDict: only torch's `_metadata` (module versions), which is left out.
+        """Check attributes: those of an OrderedDict may only be torch's `_metadata` (module versions).
 
-        Of the dtype of a NumPy scalar, the order of its bytes, which has to be that of `_call`.
+        Those of a NumPy dtype must state the byte order of `_call`. Neither is used.
         """
         if isinstance(self.stack[-1], np.dtype):
             if type(state) is not tuple or len(state) < 2 or state[1] not in ("<", "|"):
@@ -186,7 +187,7 @@ class _Machine:
 
     def _call(self, function: Any, *arguments: Any) -> Any:
         if type(function) is not _Name:
-            raise _refused("a call of what is no function")
+            raise _refused("a call of something that is not a function")
         match function.name, arguments:
             case "collections.OrderedDict", ():
                 return {}
@@ -212,7 +213,7 @@ class _Machine:
 
 
 def _name(module: Any, name: Any) -> _Name:
-    full_name = f"{module}.{name}" if type(module) is type(name) is str else "a name that is no text"
+    full_name = f"{module}.{name}" if type(module) is type(name) is str else "a name that is not text"
     if full_name not in _NAMES:
         raise _refused(printable(full_name))
     return _Name(full_name)
@@ -220,18 +221,18 @@ def _name(module: Any, name: Any) -> _Name:
 
 def _storage(kind: Any, storage_type: Any, key: Any, _device: Any, length: Any) -> Storage:
     if kind != "storage" or type(storage_type) is not _Name or type(key) is not str:
-        raise _refused("a persistent id that is no storage")
+        raise _refused("a persistent id that is not a storage")
     _check_count(length)
     return Storage(storage_type.name, key, length)
 
 
 def _check_count(number: Any) -> None:
     if type(number) is not int or number < 0:
-        raise InputError(f"holds a tensor with a negative or senseless size, stride or offset: {REMEDY}")
+        raise InputError(f"has a tensor with an invalid size, stride or offset: {REMEDY}")
 
 
 def _key(value: Any) -> Any:
-    """A key is refused when it is a container: hashing those can take forever, or overflow the stack."""
+    """Return a key that is not a container, whose hashing may never end or overflow the stack."""
     if value is not None and type(value) not in (str, bytes, int, float, bool):
         raise _refused("a dictionary key or set element that is a container")
     return value
@@ -248,5 +249,5 @@ def _refused(what: str) -> InputError:
 
 
 def printable(name: str) -> str:
-    """A name from the file on one short line, whatever characters it holds."""
+    """Return a name from the file on one short line, whatever its characters."""
     return ascii(name)[1:-1][:100]

@@ -1,9 +1,9 @@
 """ELPV: 2,624 electroluminescence images of solar cells, mono- and polycrystalline (Deitsch et al., 2019).
 
-The images come with the package `elpv-dataset`. Experts gave each a probability of being defective: 2/3
-and 1 count as defective, 0 as good, and 1/3, where they leaned to good but were unsure, is left out. There
-are no masks and no official split. The split here: of each category, the quarter of the good images with
-the smallest SHA-256 of the file name is for training; all others are for testing.
+The images come with the package `elpv-dataset`. Experts gave each image a probability of a defect. Images
+with 2/3 and 1 count as defective and images with 0 as good; images with 1/3 (probably good, but uncertain)
+are skipped. There are no masks and no official split. Here the training split is, in each category, the
+quarter of the good images with the smallest SHA-256 of the file name; all other images are for testing.
 """
 
 import hashlib

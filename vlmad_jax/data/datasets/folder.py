@@ -1,9 +1,8 @@
-"""Anybody's own images in the MVTec layout (see `vlmad_jax.data.layout`)."""
+"""Users' own images in the MVTec layout, see `vlmad_jax.data.layout`."""
 
 from pathlib import Path
 
-from vlmad_jax.data.layout import LAYOUT, scan_layout
-from vlmad_jax.data.left_out import find_left_out
+from vlmad_jax.data.layout import LAYOUT, find_skipped, scan_layout
 from vlmad_jax.data.source import Source, require_data_dir
 from vlmad_jax.errors import InputError
 
@@ -12,9 +11,9 @@ def _locate(data_dir: Path | None) -> Path:
     folder = require_data_dir("folder", data_dir, f"a folder with {LAYOUT}")
     if not folder.is_dir():
         raise InputError(f"--data_dir: {folder} is not a folder; give one with {LAYOUT}")
-    return folder.resolve()  # so that "." has a name, should it be one category
+    return folder.resolve()  # so that "." has a name if it is a category
 
 
 FOLDER = Source(
-    name="folder", homepage="", citation="", locate=_locate, scan=scan_layout, left_out=find_left_out
+    name="folder", homepage="", citation="", locate=_locate, scan=scan_layout, skipped=find_skipped
 )

@@ -3,8 +3,7 @@
 from pathlib import Path
 
 from vlmad_jax.data.archives import locate_root
-from vlmad_jax.data.layout import is_category, scan_layout
-from vlmad_jax.data.left_out import find_left_out
+from vlmad_jax.data.layout import find_skipped, is_category, scan_layout
 from vlmad_jax.data.source import Source, require_data_dir
 
 ARCHIVE = "mvtec_anomaly_detection.tar.xz"
@@ -30,5 +29,5 @@ MVTEC_AD = Source(
     ),
     locate=_locate,
     scan=scan_layout,
-    left_out=find_left_out,
+    skipped=find_skipped,
 )

@@ -1,22 +1,22 @@
-"""The synthetic sets: procedurally rendered products of families that pretraining sees, or never does.
+"""The synthetic sets: procedurally rendered products.
 
-Rendered once into the cache, in the MVTec layout: for each family one product (a category) with good and
-defective images at 256 x 256 pixels, with masks.
+They are rendered once into the cache in the MVTec layout. Each category is a product of one family, with
+normal and anomalous images of 256 x 256 pixels and masks.
 
-- `synthetic`: eight unseen families, each with 16 good images to train, and 20 good and 40 defective ones
-  to test;
-- `synthetic_train`: the 84 families of pretraining that have a name, each with 20 good and 20 defective
-  images, to learn prompts from.
+- `synthetic`: eight families that pretraining never uses, each with 16 normal training images, and 20 normal
+  and 40 anomalous test images.
+- `synthetic_train`: the 84 named families of pretraining, each with 20 normal and 20 anomalous images for
+  learning prompts.
 
-The folder is named by all that decides the pixels: what is rendered, and the versions of the package and of
-the libraries.
+The name of the folder depends on everything that determines the pixels: the plan, and the versions of this
+package and its libraries.
 """
 
 import functools
 from pathlib import Path
 
 from vlmad_jax.data.layout import scan_layout
-from vlmad_jax.data.source import Source, made_once
+from vlmad_jax.data.source import Source, cached_folder
 from vlmad_jax.errors import InputError
 from vlmad_jax.runtime.cache import cache_key
 
@@ -25,9 +25,9 @@ def _locate(name: str, data_dir: Path | None) -> Path:
     from vlmad_jax.synthetic.dataset_images import PLANS, render_all  # imports the renderer
 
     if data_dir is not None:
-        raise InputError(f"--data_dir: dataset {name} is rendered by itself; leave the flag out")
+        raise InputError(f"--data_dir: dataset {name} is rendered by this package; omit the flag")
     plan = PLANS[name]
-    return made_once("synthetic", cache_key(repr(plan)), functools.partial(render_all, plan=plan))
+    return cached_folder("synthetic", cache_key(repr(plan)), functools.partial(render_all, plan=plan))
 
 
 def _source(name: str) -> Source:

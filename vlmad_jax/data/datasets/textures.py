@@ -1,8 +1,8 @@
-"""Real surfaces with rendered defects: three of scikit-image's photographs (brick, grass, gravel).
+"""Real surfaces with rendered defects: three photographs of scikit-image (brick, grass, gravel).
 
-Each photograph, 512 x 512 pixels and grey, is a category: squares of its left half are the good images to
-train with, squares of its right half those to test on, of which some get a defect of a surface, with a mask.
-They are made once, into the cache, in the MVTec layout.
+Each photograph, grey with 512 x 512 pixels, is a category. The training images are squares of its left half,
+the test images squares of its right half. Some test images get a rendered surface defect with a mask. The
+images are made once in the cache in the MVTec layout.
 """
 
 import functools
@@ -17,7 +17,7 @@ from tqdm import tqdm
 
 from vlmad_jax.data.layout import scan_layout
 from vlmad_jax.data.samples import GOOD
-from vlmad_jax.data.source import Source, made_once
+from vlmad_jax.data.source import Source, cached_folder
 from vlmad_jax.errors import InputError
 from vlmad_jax.runtime.cache import cache_key
 from vlmad_jax.runtime.contents import digests
@@ -25,7 +25,7 @@ from vlmad_jax.runtime.contents import digests
 
 @dataclass(frozen=True)
 class Plan:
-    """What is made: of which photographs, squares of how many pixels, and how many of them."""
+    """The photographs, the side of the squares in pixels, and the number of images per category."""
 
     photographs: tuple[str, ...] = ("brick", "grass", "gravel")
     size: int = 224
@@ -39,18 +39,20 @@ PLAN = Plan()
 
 def _locate(data_dir: Path | None) -> Path:
     if data_dir is not None:
-        raise InputError("--data_dir: dataset textures comes with scikit-image; leave the flag out")
+        raise InputError("--data_dir: dataset textures comes with scikit-image; omit the flag")
     package = find_spec("skimage")
     if package is None or package.origin is None:
         raise InputError("dataset textures needs the package scikit-image: pip install -e '.[textures]'")
     photographs = Path(package.origin).parent / "data"
     files = digests([str(photographs / f"{name}.png") for name in PLAN.photographs])
-    return made_once("textures", cache_key(repr(PLAN), *files), functools.partial(make, photographs, PLAN))
+    return cached_folder(
+        "textures", cache_key(repr(PLAN), *files), functools.partial(make, photographs, PLAN)
+    )
 
 
 def make(photographs: Path, plan: Plan, folder: Path) -> None:
-    """Make all images and masks of a plan below `folder`, with a progress bar."""
-    from vlmad_jax.synthetic import SURFACE_DEFECTS, spoil_photograph
+    """Make all images and masks of a plan below `folder` and show a progress bar."""
+    from vlmad_jax.synthetic import SURFACE_DEFECTS, draw_surface_defect
     from vlmad_jax.synthetic.dataset_images import save
 
     parts = (("train", plan.train, False), ("test", plan.good, False), ("test", plan.defective, True))
@@ -65,7 +67,7 @@ def make(photographs: Path, plan: Plan, folder: Path) -> None:
                     path = Path(name, split, GOOD, f"{number:03}.png")
                     if spoiled:
                         defect = SURFACE_DEFECTS[number % len(SURFACE_DEFECTS)]
-                        pixels, mask = spoil_photograph(pixels, defect, seed)
+                        pixels, mask = draw_surface_defect(pixels, defect, seed)
                         kind, stem = defect.replace(" ", "_"), f"{number // len(SURFACE_DEFECTS):03}"
                         path = Path(name, split, kind, f"{stem}.png")
                         save(mask * np.uint8(255), folder / name / "ground_truth" / kind / f"{stem}_mask.png")
@@ -74,7 +76,7 @@ def make(photographs: Path, plan: Plan, folder: Path) -> None:
 
 
 def square(photograph: np.ndarray, split: str, size: int, rng: np.random.Generator) -> np.ndarray:
-    """A random square of the half that belongs to the split, uint8 (size, size, 3)."""
+    """Cut a random square from the half of the split, uint8 (size, size, 3)."""
     height, width = photograph.shape[:2]
     half = width // 2
     left = int(rng.integers(half - size + 1)) + (0 if split == "train" else width - half)

@@ -1,7 +1,7 @@
 """VisA: 10,821 images of 12 categories, with class-indexed masks (Zou et al., ECCV 2022).
 
-The official layout, split by `split_csv/1cls.csv` (columns object, split, label, image, mask). That file
-gives no names of defects: they are all called "anomaly".
+The images are in the official layout, with the split of `split_csv/1cls.csv` (columns object, split, label,
+image, mask). That file does not name defects, so each defect is called "anomaly".
 """
 
 import csv
@@ -12,7 +12,7 @@ from vlmad_jax.data.archives import locate_root
 from vlmad_jax.data.samples import GOOD, Sample
 from vlmad_jax.data.source import Source, require_data_dir
 from vlmad_jax.errors import InputError
-from vlmad_jax.runtime.names import found
+from vlmad_jax.runtime.names import find_path
 
 ARCHIVE = "VisA_20220922.tar"
 TABLE = "split_csv/1cls.csv"
@@ -41,7 +41,7 @@ def _sample(root: Path, row: dict[str, str], line: int, listings: dict[str, dict
         raise InputError(f"{where}: label, split or image is not one of VisA's; restore the official file")
     paths: list[str] = []
     for name in filter(None, (row["image"], row["mask"])):
-        path = found(root, name, listings)
+        path = find_path(root, name, listings)
         if path is None or not os.path.isfile(path):
             of_mask = f" (the image of {row['mask']})" if not paths and row["mask"] else ""
             raise InputError(f"{root / name}{of_mask} is missing, but {where} names it; extract VisA again")

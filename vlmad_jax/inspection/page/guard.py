@@ -17,7 +17,7 @@ from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from vlmad_jax.errors import InputError
-from vlmad_jax.runtime.names import shown
+from vlmad_jax.runtime.names import printable
 
 HEADERS = {
     "Content-Security-Policy": (
@@ -86,7 +86,7 @@ class Guard:
 def refusal(error: InputError) -> JSONResponse:
     """Return an error as one line of JSON."""
     status = error.status if isinstance(error, RefusedRequest) else 400
-    return JSONResponse({"error": shown(" ".join(str(error).split()))}, status)
+    return JSONResponse({"error": printable(" ".join(str(error).split()))}, status)
 
 
 async def body(request: Request, most: int) -> bytes:

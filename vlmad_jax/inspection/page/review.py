@@ -42,17 +42,17 @@ class Review:
         method, description = detector.method, detector.description
         prompts = prompts_of(method)
         return {
-            "name": names.shown(self.saved.name),
-            "object": names.shown(detector.object_name),
+            "name": names.printable(self.saved.name),
+            "object": names.printable(detector.object_name),
             "method": method.name,
-            "weights": names.shown(description["weights"]["name"]),
+            "weights": names.printable(description["weights"]["name"]),
             "decision": detector.decision.describe(),
             "rule": description["threshold"]["text"],
             "reference_scores": self.reference_scores,
             "prompts": None if prompts is None else prompts.describe(),
             "trial": None if trial is None else trial.describe(),
             "why_no_prompts": why_no_prompts(method) if prompts is None else "",
-            "out": None if self.refitter is None else names.shown(str(self.refitter.out)),
+            "out": None if self.refitter is None else names.printable(str(self.refitter.out)),
             "suggested": None if self.refitter is None else self.refitter.suggested(self.saved),
             "images": [image.describe() for image in list(self.session.images.values())],
         }
@@ -97,7 +97,7 @@ class Review:
             self.session.replace(fitted, {image.number for image in marked})
             self.saved = self.refitter.path(name)
             self.reference_scores = read_reference_scores(self.saved)
-            return [names.shown(f"skipped: {Path(path).name}: {error}") for path, error in skipped]
+            return [names.printable(f"skipped: {Path(path).name}: {error}") for path, error in skipped]
 
     def _set_progress(self, scored: int, total: int) -> None:
         self.progress = (scored, total)

@@ -1,12 +1,12 @@
-"""Pasted defects: where they are is known exactly, and they have the published sizes."""
+"""Pasted defects have exact masks and the published sizes."""
 
 import numpy as np
 import pytest
 from scipy.ndimage import label, maximum_filter
 
-from vlmad_jax.data.pasting import KINDS, VISIBLE, is_grey, paste
 from vlmad_jax.errors import InputError
 from vlmad_jax.synthetic import make_product, render_good
+from vlmad_jax.synthetic.pasting import KINDS, VISIBLE, is_grey, paste
 
 SIZE = 96
 
@@ -31,12 +31,12 @@ def test_the_mask_is_where_the_images_differ(kind: str, gears: tuple[np.ndarray,
         assert not change[mask == 0].any()
         visible = change >= VISIBLE
         assert visible.sum() >= 0.5 * mask.sum()
-        # All else in the mask lies in gaps of 96 / 64 pixels: a visible one is at most 2 away.
+        # The rest of the mask is in gaps of 96 / 64 pixels, so a visible pixel is at most 2 pixels away.
         assert (maximum_filter(visible, 5) >= mask).all()
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_the_same_seed_is_the_same_defect(kind: str, gears: tuple[np.ndarray, np.ndarray]) -> None:
+def test_the_same_seed_gives_the_same_defect(kind: str, gears: tuple[np.ndarray, np.ndarray]) -> None:
     before = gears[0].copy()
     drawn = [paste(np.random.default_rng(seed), *gears, kind) for seed in (3, 3, 4)]
     for a, b in zip(drawn[0], drawn[1], strict=True):
@@ -78,7 +78,7 @@ def test_scars_have_the_published_sizes_in_proportion() -> None:
         assert heights.max() <= np.hypot(16, 25) + 1
 
 
-def test_blots_have_the_share_that_was_drawn() -> None:
+def test_blots_have_the_drawn_share_of_the_area() -> None:
     shares = np.array([region.mean() for region in regions("blend", 64)])
     assert 0.0095 <= shares.min() < 0.02
     assert 0.1 < shares.max() <= 0.151
@@ -86,7 +86,7 @@ def test_blots_have_the_share_that_was_drawn() -> None:
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("value", [0, 128, 255])
-def test_on_a_blank_image_something_is_seen(kind: str, value: int) -> None:
+def test_a_defect_is_visible_on_a_blank_image(kind: str, value: int) -> None:
     blank = np.full((48, 48, 3), value, np.uint8)
     image, mask = paste(np.random.default_rng(0), blank, blank, kind)
     assert mask.any()

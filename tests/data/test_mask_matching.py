@@ -1,10 +1,10 @@
-"""A mask belongs to one image, or it is refused; never is one assigned that may belong to another."""
+"""Each mask is matched with one image; an ambiguous mask is refused."""
 
 import unicodedata
 
 import pytest
 
-from vlmad_jax.data.mask_names import match
+from vlmad_jax.data.masks import match_masks
 from vlmad_jax.errors import InputError
 
 NFC, NFD = (unicodedata.normalize(form, "café") for form in ("NFC", "NFD"))
@@ -24,7 +24,7 @@ NFC, NFD = (unicodedata.normalize(form, "café") for form in ("NFC", "NFD"))
             ["lot1/000_mask.png", "lot2/000_mask.png"],
             {"lot1/000.png": ["lot1/000_mask.png"], "lot2/000.png": ["lot2/000_mask.png"]},
         ),
-        # An image in a folder goes before a folder of masks that is called like another image.
+        # An image in a folder takes precedence over a folder of masks named after another image.
         (["000.png", "000/000.png"], ["000/000.png"], {"000/000.png": ["000/000.png"]}),
         ([f"{NFC}.png"], [f"{NFD}_mask.png"], {f"{NFC}.png": [f"{NFD}_mask.png"]}),
         ([f"{NFD}/0.png"], [f"{NFC}/0.png"], {f"{NFD}/0.png": [f"{NFC}/0.png"]}),
@@ -62,11 +62,13 @@ NFC, NFD = (unicodedata.normalize(form, "café") for form in ("NFC", "NFD"))
         ),
     ],
 )
-def test_whose_mask_it_is(images: list[str], masks: list[str], expected: dict[str, list[str]]) -> None:
+def test_each_mask_finds_its_image(
+    images: list[str], masks: list[str], expected: dict[str, list[str]]
+) -> None:
     for order in (1, -1):
-        found = match(images[::order], masks[::order])
+        found = match_masks(images[::order], masks[::order])
         assert {image: list(paths) for image, paths in found.masks.items()} == expected
-        assert found.left == ()
+        assert found.unmatched == ()
 
 
 @pytest.mark.parametrize(
@@ -75,7 +77,7 @@ def test_whose_mask_it_is(images: list[str], masks: list[str], expected: dict[st
         (
             ["000.jpg", "000.png"],
             ["000_mask.png"],
-            "000_mask.png: may be the mask of 000.jpg and 000.png; name it 000.jpg_mask.png, or",
+            "000_mask.png: may be the mask of 000.jpg and 000.png; name it .*000.jpg_mask.png",
         ),
         (["000.jpg", "000.png"], ["000.png"], "000.png: may be the mask of 000.jpg and 000.png"),
         (["000.jpg", "000.png"], ["000/0.png"], "000/0.png: may be the mask of 000.jpg and 000.png"),
@@ -92,13 +94,13 @@ def test_whose_mask_it_is(images: list[str], masks: list[str], expected: dict[st
         ),
     ],
 )
-def test_what_may_belong_to_several_is_refused(images: list[str], masks: list[str], message: str) -> None:
+def test_an_ambiguous_mask_is_refused(images: list[str], masks: list[str], message: str) -> None:
     with pytest.raises(InputError, match=message) as raised:
-        match(images, masks)
+        match_masks(images, masks)
     assert "\n" not in str(raised.value)
 
 
-def test_masks_of_no_image_are_left() -> None:
-    found = match(["000.png"], ["001_mask.png", "002/0.png", "lot2/000_mask.png", "000_mask.png"])
-    assert found.left == ("001_mask.png", "002/0.png", "lot2/000_mask.png")
+def test_masks_of_no_image_are_unmatched() -> None:
+    found = match_masks(["000.png"], ["001_mask.png", "002/0.png", "lot2/000_mask.png", "000_mask.png"])
+    assert found.unmatched == ("001_mask.png", "002/0.png", "lot2/000_mask.png")
     assert found.masks == {"000.png": ("000_mask.png",)}

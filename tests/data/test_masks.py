@@ -1,4 +1,4 @@
-"""What a mask marks: any format in which people keep one is read as they meant it."""
+"""Masks of any format are read as they were meant, and resized without losing a defect."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from tests.data.conftest import save
-from vlmad_jax.data.images import read_mask, read_masks
+from vlmad_jax.data.masks import read_mask, read_masks, resize_mask
 from vlmad_jax.errors import InputError
 
 SHAPE = (96, 128)
@@ -22,7 +22,7 @@ def grey(value: int = 255, dtype: type = np.uint8) -> Image.Image:
 
 
 def rgba(colour: tuple[int, int, int], defect: tuple[int, ...], background: tuple[int, ...]) -> Image.Image:
-    """One colour everywhere, unless `defect` or `background` are colours with opacity."""
+    """Return one colour everywhere, unless `defect` or `background` is a colour with opacity."""
     pixels = np.zeros((*SHAPE, 4), np.uint8)
     pixels[DEFECT] = (*colour, *defect)[-4:]
     pixels[~DEFECT] = (*colour, *background)[-4:]
@@ -48,6 +48,7 @@ LOSSLESS: dict[str, Callable[[], Image.Image]] = {
     "not a number.tif": lambda: Image.fromarray(np.where(DEFECT, np.float32(1), np.float32("nan"))),
     "red.png": lambda: Image.merge("RGB", [grey(), grey(0), grey(0)]),
     "opaque.png": lambda: rgba((0, 0, 0), (255, 255, 255, 255), (0, 0, 0, 255)),
+    "dark blue, opaque.png": lambda: rgba((0, 0, 0), (0, 0, 9, 255), (0, 0, 0, 255)),
     "white, in opacity.png": lambda: rgba((255, 255, 255), (255,), (0,)),
     "black, in opacity.png": lambda: rgba((0, 0, 0), (200,), (0,)),
     "red on clear white.png": lambda: rgba((0, 0, 0), (255, 0, 0, 255), (255, 255, 255, 0)),
@@ -64,21 +65,31 @@ LOSSLESS: dict[str, Callable[[], Image.Image]] = {
 
 
 @pytest.mark.parametrize("name", LOSSLESS)
-def test_what_is_above_0_is_marked(tmp_path: Path, name: str) -> None:
+def test_values_above_0_are_marked(tmp_path: Path, name: str) -> None:
     options = {"lossless": True, "exact": True} if name.endswith("webp") else {}
     values = read_mask(save(LOSSLESS[name](), tmp_path / name, **options))
     assert values.dtype == np.uint8
     assert np.array_equal(values, DEFECT)
 
 
+# The value of a defect, and the agreement that its mask must reach.
+JPEG_AGREEMENT = [(255, 1.0), (128, 0.99), (3, 0.93), (2, 0.83), (1, 0.75)]
+
+
 def agreement(values: np.ndarray) -> float:
-    """Intersection over union."""
+    """Return the intersection over union with the defect."""
     return float((values & DEFECT).sum() / (values | DEFECT).sum())
 
 
-@pytest.mark.parametrize("quality", [75, 95])
-@pytest.mark.parametrize(("value", "least"), [(255, 1.0), (128, 0.99), (3, 0.93), (2, 0.83), (1, 0.75)])
-def test_compression_that_loses(tmp_path: Path, quality: int, value: int, least: float) -> None:
+@pytest.mark.parametrize(
+    ("quality", "value", "least"),
+    [
+        (60, 255, 1.0),
+        *((75, value, least) for value, least in JPEG_AGREEMENT),
+        *((95, value, least) for value, least in JPEG_AGREEMENT),
+    ],
+)
+def test_lossy_compression(tmp_path: Path, quality: int, value: int, least: float) -> None:
     path = save(grey(value), tmp_path / "a.jpg", quality=quality)
     found = read_mask(path)
     assert agreement(found) >= least
@@ -101,7 +112,7 @@ def test_noise_on_black_marks_nothing(tmp_path: Path) -> None:
     assert read_mask(white).all()
 
 
-def test_several_masks_are_one(tmp_path: Path) -> None:
+def test_several_masks_are_united(tmp_path: Path) -> None:
     halves = [np.zeros(SHAPE, np.uint8) for _ in range(2)]
     halves[0][:50], halves[1][50:] = DEFECT[:50] * np.uint8(7), DEFECT[50:] * np.uint8(253)
     images = [Image.fromarray(half) for half in halves]
@@ -117,3 +128,21 @@ def test_several_masks_are_one(tmp_path: Path) -> None:
     other = save(Image.new("L", (8, 8)), tmp_path / "2.png")
     with pytest.raises(InputError, match=r"2\.png: this mask and .*0\.png are 128 x 96 and 8 x 8; draw both"):
         read_masks([*paths, other])
+
+
+def test_masks_are_resized_to_the_nearest() -> None:
+    values = np.zeros((100, 200), np.uint8)
+    values[50:, 100:] = 1
+    expected = np.zeros((10, 10), np.uint8)
+    expected[5:, 5:] = 1
+    assert np.array_equal(resize_mask(values, 10), expected)
+    assert resize_mask(np.zeros((100, 200), np.uint8), 10).sum() == 0
+
+
+@pytest.mark.parametrize(("row", "column"), [(0, 0), (31, 47), (99, 199), (50, 101)])
+def test_a_thin_defect_does_not_vanish(row: int, column: int) -> None:
+    values = np.zeros((100, 200), np.uint8)
+    values[row, column] = 1
+    small = resize_mask(values, 10)
+    assert small.sum() == 1
+    assert small[row // 10, column // 20] == 1
