@@ -1,10 +1,10 @@
-"""Images per second, compile time, peak memory and share of the machine's matmul rate, with random weights.
+"""Measure images a second, compile time, peak memory and the share of the machine's matmul rate.
 
     python -m experiments.benchmark --method=winclip --arch=vit-b-16-plus-240
 
-Needs nothing but the package, and 9 GB of memory for this. On two cores of an AMD EPYC (Zen 5) it took two
-minutes and gave 0.57 images a second in float32 and 1.02 in bfloat16: 91% and 86% of the rate at which XLA
-multiplied matrices meanwhile. Prints a table, writes OUT/benchmark.json.
+The command needs the package alone and 9 GB of memory; the weights are random. On two cores of an AMD EPYC
+(Zen 5) it took two minutes and gave 0.57 images a second in float32 and 1.02 in bfloat16, which are 91% and
+86% of the rate at which XLA multiplies matrices there. It prints a table and writes OUT/benchmark.json.
 """
 
 from __future__ import annotations
@@ -24,15 +24,19 @@ from vlmad_jax.runtime.files import write_json
 
 METHOD = flags.DEFINE_string("method", "winclip", "The method to measure.")
 ARCH = flags.DEFINE_string("arch", "vit-b-16-plus-240", f"The backbone: {', '.join(ARCHITECTURES)}.")
-BATCH_SIZE = flags.DEFINE_integer("batch_size", 1, "Images scored together, or of a training step.")
-WORK = flags.DEFINE_string("work", "score", f"What is measured: {', '.join(WORKS)}.")
-DTYPES = flags.DEFINE_list("dtypes", ["float32", "bfloat16"], "What matrix products read, one after another.")
+BATCH_SIZE = flags.DEFINE_integer("batch_size", 1, "Images scored together, or in a training step.")
+WORK = flags.DEFINE_string("work", "score", f"Work to measure: {', '.join(WORKS)}.")
+DTYPES = flags.DEFINE_list(
+    "dtypes", ["float32", "bfloat16"], "Types of matrix products, each of which is measured."
+)
 common.define_method_options(WinCLIP.options)
 SHOTS = flags.DEFINE_integer("shots", 0, "Random reference images; 0 is zero-shot.")
-REPEATS = flags.DEFINE_integer("repeats", 5, "Rounds, in each of which every dtype has its turn.")
-SECONDS = flags.DEFINE_float("seconds", 120.0, "No further round begins after this long; one always does.")
+REPEATS = flags.DEFINE_integer("repeats", 5, "Rounds, each of which measures every dtype.")
+SECONDS = flags.DEFINE_float(
+    "seconds", 120.0, "Time limit after which no new round starts, apart from the first."
+)
 AGAINST = flags.DEFINE_string(
-    "against", None, "A peer to take turns with: anomalib (winclip) or authors (anomalyclip)."
+    "against", None, "Other implementation to compare with: anomalib (winclip) or authors (anomalyclip)."
 )
 OUT = define_path("out", "results/benchmark", "Directory of benchmark.json.")
 
@@ -45,7 +49,7 @@ def run(
     out: pathlib.Path,
     against: str | None = None,
 ) -> benchmark.Results:
-    """Measures, prints the table, writes OUT/benchmark.json and returns what it holds."""
+    """Measure, print the table, write OUT/benchmark.json and return its contents."""
     results = benchmark.run(setting, dtypes, repeats, seconds, against)
     print(benchmark.table(results))
     write_json(out / "benchmark.json", results)
@@ -53,7 +57,7 @@ def run(
 
 
 def main() -> None:
-    """Flags in, a measurement out."""
+    """Measure as the flags say."""
     setting = Setting(
         METHOD.value,
         ARCH.value,

@@ -1,12 +1,12 @@
-"""The memory that experiments.predict takes while it judges a very large folder, and how fast it is.
+"""Measure the memory and speed of experiments.predict on a very large folder.
 
-    python -m experiments.benchmark_folder                          # 100,000 images
-    python -m experiments.benchmark_folder --images=2000          # a quick look
+    python -m experiments.benchmark_folder                        # 100,000 images
+    python -m experiments.benchmark_folder --images=2000          # a quick test
 
-Renders a few hundred images, links them to as many names, fits a detector with the bundled weights (or
-takes --detector) and judges all names in a process of its own, whose memory is looked at. Needs Linux, some
-MB of disk, and some ten minutes on two cores. Writes OUT/memory.csv, memory.json and memory.png, memory
-against images; a line that is nearly flat after the first images is what to expect.
+The command renders a few hundred images and creates links to them, fits a detector with the bundled weights
+(or loads --detector), and predicts all images in another process, whose memory it samples. It needs Linux, a
+few MB of disk, and about ten minutes on two cores. It writes OUT/memory.csv, memory.json and memory.png, a
+plot of memory by images, which should be nearly flat after the first images.
 """
 
 from __future__ import annotations
@@ -28,19 +28,21 @@ from vlmad_jax.runtime.files import write_atomically, write_json
 from vlmad_jax.runtime.machine import describe
 
 IMAGES = flags.DEFINE_integer("images", 100_000, "Images in the folder.", lower_bound=8)
-DIFFERENT = flags.DEFINE_integer("different", 240, "Different ones; the others are links.", lower_bound=8)
+DIFFERENT = flags.DEFINE_integer(
+    "different", 240, "Number of distinct images; the others are links to them.", lower_bound=8
+)
 SIZE = flags.DEFINE_integer("size", 256, "Side of the images in pixels.", lower_bound=16)
-SEED = flags.DEFINE_integer("seed", 0, "Of the images, which are rendered.", lower_bound=0)
-METHOD = flags.DEFINE_string("method", "padim", "Of the detector that is fitted.")
-WEIGHTS = define_path("weights", BUNDLED, "Of the detector that is fitted.")
-DETECTOR = define_path("detector", None, "A detector of experiments.fit to take instead.")
+SEED = flags.DEFINE_integer("seed", 0, "Seed of the rendered images.", lower_bound=0)
+METHOD = flags.DEFINE_string("method", "padim", "Method of the detector to fit.")
+WEIGHTS = define_path("weights", BUNDLED, "Backbone of the detector to fit.")
+DETECTOR = define_path("detector", None, "Detector of experiments.fit to load instead.")
 BATCH_SIZE = flags.DEFINE_integer("batch_size", 8, "Images scored together.", lower_bound=1)
 OUT = define_path("out", "results/benchmark_folder", "Directory of memory.csv, .json and .png.")
 
 
 @dataclasses.dataclass(frozen=True)
 class Config:
-    """What is measured: as the flags say."""
+    """The configuration of the measurement; see the flags."""
 
     images: int
     different: int
@@ -53,15 +55,15 @@ class Config:
 
 
 def run(config: Config, out: Path) -> dict[str, object]:
-    """Measures, prints a line, writes the files and returns what memory.json holds."""
+    """Measure, print a line, write the files and return the contents of memory.json."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        good, new = folder_memory.make_folders(
+        normal, new = folder_memory.make_folders(
             folder, config.images, config.different, config.size, config.seed
         )
-        detector = Path(config.detector) if config.detector else folder / "made.vlmad"
+        detector = Path(config.detector) if config.detector else folder / "fitted.vlmad"
         if not config.detector:
-            fit(FitConfig(config.method, folder_memory.FAMILY, str(good), config.weights), detector)
+            fit(FitConfig(config.method, folder_memory.FAMILY, str(normal), config.weights), detector)
         command = [sys.executable, "-m", "vlmad_jax", "predict", str(detector), str(new)]
         command += [f"--out={folder / 'scores'}", f"--batch_size={config.batch_size}"]
         samples = folder_memory.follow(command, folder / "scores/scores.jsonl", config.images)
@@ -75,7 +77,7 @@ def run(config: Config, out: Path) -> dict[str, object]:
 
 
 def main() -> None:
-    """Flags in, a measurement out."""
+    """Measure as the flags say."""
     names = [field.name for field in dataclasses.fields(Config)]
     run(Config(**{name: flags.FLAGS[name].value for name in names}), Path(OUT.value))
 

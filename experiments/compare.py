@@ -1,12 +1,12 @@
-"""Runs methods side by side under one protocol and prints one table.
+"""Compare methods under one protocol in one table.
 
     python -m experiments.compare --methods=winclip,patchcore,padim --dataset=synthetic --shots=0,1,4
 
-Every combination of method, shots and seed that makes sense is an evaluation in a process of its own: same
-images, same good samples, same metrics. Metrics are means over categories, and over seeds with their sample
-standard deviation. Stopped, it goes on with what is missing when started again. The table is also written to
-OUT/comparison.md, all figures to OUT/comparison.json. docs/results.md has the tables of all methods, and how
-long they took.
+Every valid combination of method, shots and seed is evaluated in its own process, with the same images, the
+same reference images and the same metrics. The table holds means over categories, and means and sample
+standard deviations over seeds. The same command resumes an interrupted comparison. The table is also written
+to OUT/comparison.md, and all numbers to OUT/comparison.json. docs/results.md has the tables of all methods
+and their running times.
 """
 
 from __future__ import annotations
@@ -26,27 +26,27 @@ from vlmad_jax.runtime.files import write_atomically
 
 common.define_shared_flags()
 common.define_method_options(WinCLIP.options)
-METHOD_NAMES = flags.DEFINE_list("methods", list(METHODS), "What to compare; all if not given.")
-SHOTS = flags.DEFINE_list("shots", ["0", "1", "2", "4"], "Good samples of each category, or all.")
-SEEDS = flags.DEFINE_list("seeds", ["0", "1", "2"], "Of the draws of good samples.")
-PARAMS = define_path_list("params", [], "What was learned, by method: anomalyclip=DIR,coop=DIR.")
+METHOD_NAMES = flags.DEFINE_list("methods", list(METHODS), "Methods to compare; all if not given.")
+SHOTS = flags.DEFINE_list("shots", ["0", "1", "2", "4"], "Numbers of references of each category, or all.")
+SEEDS = flags.DEFINE_list("seeds", ["0", "1", "2"], "Seeds of the draws of reference images.")
+PARAMS = define_path_list("params", [], "Learned parameters by method: anomalyclip=DIR,coop=DIR.")
 
 
 def shots_from(values: list[str]) -> tuple[Shots, ...]:
-    """The value of `--shots`."""
+    """Return the value of `--shots`."""
     return tuple(common.shots_from(value) for value in values)
 
 
 def params_from(values: list[str]) -> dict[str, str]:
-    """The value of `--params` by method."""
+    """Return the value of `--params`, a path by method."""
     pairs = [value.partition("=") for value in values]
     if not all(name and path for name, _, path in pairs):
-        raise InputError(f"--params={','.join(values)}: give METHOD=DIRECTORY, with commas between several")
+        raise InputError(f"--params={','.join(values)}: give METHOD=DIRECTORY, separated by commas")
     return {name: path for name, _, path in pairs}
 
 
 def main() -> None:
-    """Flags in, a table out."""
+    """Compare as the flags say."""
     values = flags.FLAGS
     shared = EvaluationConfig(
         method="", **common.shared_settings(), options=common.method_options(WinCLIP.options)
@@ -66,7 +66,7 @@ def main() -> None:
     common.mention_bundled(shared.weights)
     if results["failed"]:
         failed, cells = len(results["failed"]), len(grid.cells)
-        raise InputError(f"{failed} of {cells} evaluations failed; the reasons stand above")
+        raise InputError(f"{failed} of {cells} evaluations failed; see the reasons above")
 
 
 if __name__ == "__main__":

@@ -1,10 +1,10 @@
-"""Measures how often a fitted detector calls good images bad, and bad ones good, on a data set with labels.
+"""Measure the false alarms and misses of fitted detectors on a data set with labels.
 
     python -m experiments.false_alarms --method=winclip --dataset=elpv --shots=4,16,64 --seeds=0,1,2
 
-fits a detector of each category from so many good images, as experiments.fit does, and judges all test
-images with it. Needs `pip install -e '.[elpv]'` for this data set, and some minutes. Prints a table, writes
-OUT/false_alarms.json and the detectors.
+It fits a detector of each category to --shots reference images, as experiments.fit does, and scores all test
+images with it. This data set needs `pip install -e '.[elpv]'`, and the command takes some minutes. It prints
+a table, and writes OUT/false_alarms.json and the detectors.
 """
 
 from __future__ import annotations
@@ -27,16 +27,16 @@ common.define_model_flags()
 common.define_workers_flag()
 METHOD = flags.DEFINE_string("method", "winclip", f"The method: {', '.join(METHODS)}.")
 DATASET = flags.DEFINE_string("dataset", "elpv", f"The data set: {', '.join(DATASETS)}.")
-DATA_DIR = define_path("data_dir", None, "Where it is, for those that need it.")
-CATEGORIES = flags.DEFINE_list("categories", [], "Those to try; all if empty.")
-SHOTS = flags.DEFINE_list("shots", ["4", "16", "64"], "Good images to fit from, one number after another.")
-SEEDS = flags.DEFINE_list("seeds", ["0", "1", "2"], "Of the draws of good images.")
-FALSE_ALARMS = flags.DEFINE_float("false_alarms", 0.01, "The share of good images that may be called bad.")
+DATA_DIR = define_path("data_dir", None, "Folder of the data set, if it needs one.")
+CATEGORIES = flags.DEFINE_list("categories", [], "Categories; all by default.")
+SHOTS = flags.DEFINE_list("shots", ["4", "16", "64"], "Numbers of reference images.")
+SEEDS = flags.DEFINE_list("seeds", ["0", "1", "2"], "Seeds of the draws of reference images.")
+FALSE_ALARMS = flags.DEFINE_float("false_alarms", 0.01, "Wanted rate of false alarms.")
 OUT = define_path("out", "results/false_alarms", "Folder of false_alarms.json and the detectors.")
 
 
 def main() -> None:
-    """Flags in, a table and files out."""
+    """Print the table and write the files."""
     shots = common.numbers_from("shots", SHOTS.value)
     seeds = common.numbers_from("seeds", SEEDS.value)
     dataset = load_dataset(DATASET.value, DATA_DIR.value, tuple(CATEGORIES.value))

@@ -1,13 +1,13 @@
-"""Makes a detector of one product from good images, with a threshold, and saves it in one directory.
+"""Fit a detector with a threshold to images of good parts, and save it in one directory.
 
     python -m experiments.fit --object="metal nut" --references=good --out=nut.vlmad
 
-`good` is a folder of images of good parts, 20 or more if they can be had; no masks, no labels. Each image
-is scored with slight variations of it (shifted, turned, lit, blurred, with noise) by a detector that does not
-know it; from these scores follows the threshold that --false_alarms of good images will exceed. What is
-printed says how it was got, and what rate the number of images supports.
+`good` is a folder of images of good parts, 20 or more if possible, without masks or labels. Each image and
+slight variations of it (shifted, rotated, lit differently, blurred, with noise) are scored by a detector that
+was fitted without it. From these scores follows the threshold that a share of --false_alarms of good parts
+will exceed. The command prints how the threshold was made, and what rate the number of images supports.
 
-Without --references, winclip, anomalyclip, aprilgan, coop and hybrid know the product by its name alone, and
+Without --references, winclip, anomalyclip, aprilgan, coop and hybrid know the product only by its name, and
 the threshold is a guess. Large images are cut into tiles (--tiles). Then:
 
     python -m experiments.predict nut.vlmad new
@@ -23,8 +23,8 @@ from absl import flags
 from vlmad_jax.commands import common
 from vlmad_jax.commands.paths import define_path
 from vlmad_jax.errors import InputError
-from vlmad_jax.inspection.deciding import SOURCES
 from vlmad_jax.inspection.fit import FitConfig, fit
+from vlmad_jax.inspection.threshold import SOURCES
 from vlmad_jax.methods import METHODS
 from vlmad_jax.runtime.names import decode_name, printable
 
@@ -32,36 +32,40 @@ common.define_model_flags()
 common.define_method_options()
 common.define_workers_flag()
 DEFAULT = FitConfig("", "")
-METHOD = flags.DEFINE_string("method", None, f"One of {', '.join(METHODS)}; winclip if not given.")
-OBJECT = flags.DEFINE_string("object", None, "What the images show, as in a sentence: metal nut.")
-REFERENCES = define_path("references", None, "Good images: a folder, or one file.")
+METHOD = flags.DEFINE_string("method", None, f"One of {', '.join(METHODS)}; winclip by default.")
+OBJECT = flags.DEFINE_string("object", None, "Name of the object in the images, such as metal nut.")
+REFERENCES = define_path("references", None, "Images of good parts: a folder, or one file.")
 OUT = define_path("out", None, "The directory to write, for example nut.vlmad.")
-OVERWRITE = flags.DEFINE_bool("overwrite", False, "Replace a detector that is there.")
-FALSE_ALARMS = flags.DEFINE_float("false_alarms", DEFAULT.false_alarms, "Share of good images called bad.")
+OVERWRITE = flags.DEFINE_bool("overwrite", False, "Replace an existing detector.")
+FALSE_ALARMS = flags.DEFINE_float(
+    "false_alarms", DEFAULT.false_alarms, "Wanted share of good parts that are called bad."
+)
 TILES = flags.DEFINE_string("tiles", DEFAULT.tiles, "auto, 3 for 3 x 3, or 2x5 for 2 rows of 5.")
 AUGMENTATIONS = flags.DEFINE_integer(
-    "augmentations", DEFAULT.augmentations, "Variations of each good image.", lower_bound=0
+    "augmentations", DEFAULT.augmentations, "Variations of each reference image.", lower_bound=0
 )
 THRESHOLD_FROM = flags.DEFINE_string(
-    "threshold_from", DEFAULT.threshold_from, f"What the threshold is made of: {' or '.join(SOURCES)} scores."
+    "threshold_from", DEFAULT.threshold_from, f"Scores that make the threshold: {' or '.join(SOURCES)}."
 )
-FOLDS = flags.DEFINE_integer("folds", DEFAULT.folds, "Blocks held out; 0: each image, or 16 blocks.")
+FOLDS = flags.DEFINE_integer(
+    "folds", DEFAULT.folds, "Blocks of images that are held out; 0 is one per image, at most 16."
+)
 BATCH_SIZE = flags.DEFINE_integer("batch_size", DEFAULT.batch_size, "Images scored together.", lower_bound=1)
-SEED = flags.DEFINE_integer("seed", DEFAULT.seed, "Of the variations.", lower_bound=0)
+SEED = flags.DEFINE_integer("seed", DEFAULT.seed, "Seed of the variations.", lower_bound=0)
 
 
 WITH_REFERENCES = (
-    "method winclip, as no --method is given: with 4 reference images its image AUROC is 0.958 and 0.767 on "
+    "method winclip by default: with 4 reference images its image AUROC is 0.958 and 0.767 on "
     "the two data sets of docs/results.md; patchcore, which is faster, has 0.913 and 0.784"
 )
-WITHOUT = "method winclip, as no --method is given: it works from words alone and needs no training"
+WITHOUT = "method winclip by default: it works from prompts alone and needs no training"
 
 
 def main() -> None:
-    """Flags in, a detector out."""
+    """Fit the detector that the flags describe."""
     for flag, remedy in ((OBJECT, "metal nut"), (OUT, "nut.vlmad")):
         if flag.value is None:
-            raise InputError(f"--{flag.name} is missing; give for example {remedy}")
+            raise InputError(f"--{flag.name} is missing; for example --{flag.name}={remedy!r}")
     values = flags.FLAGS
     config = FitConfig(
         method=METHOD.value or common.DEFAULT_METHOD,
@@ -79,8 +83,8 @@ def main() -> None:
         seed=SEED.value,
     )
     fitted = fit(config, Path(OUT.value), OVERWRITE.value, values.workers)
-    for path, error in fitted.good.left_out if fitted.good else ():
-        print(printable(f"left out: {path}: {error}"), file=sys.stderr)
+    for path, error in fitted.references.skipped if fitted.references else ():
+        print(printable(f"skipped: {path}: {error}"), file=sys.stderr)
     if METHOD.value is None:
         print(WITH_REFERENCES if REFERENCES.value else WITHOUT)
     print(f"tiles: {fitted.tiling}", *fitted.threshold["lines"], sep="\n")

@@ -1,19 +1,19 @@
-"""Reproduces the tables and figures of a comparison of WinCLIP and AnomalyCLIP, on any data set.
+r"""Reproduce the published comparison of WinCLIP and AnomalyCLIP on any data set.
 
     python -m experiments.paper --dataset=synthetic
-    python -m experiments.paper --dataset=mvtec_ad --data_dir=~/mvtec_ad --out=paper \\
+    python -m experiments.paper --dataset=mvtec_ad --data_dir=~/mvtec_ad --out=paper \
         --weights=openai/clip-vit-large-patch14-336 --params=9_12_4_multiscale/epoch_15.pth
 
-The authors trained 9_12_4_multiscale on VisA, to test MVTec AD, and 9_12_4_multiscale_visa on MVTec AD, to
-test VisA. A warning says where parameters are tested on what they were trained on.
+The authors trained 9_12_4_multiscale on VisA to test MVTec AD, and 9_12_4_multiscale_visa on MVTec AD to test
+VisA. The command warns when parameters are tested on the data set that they were trained on.
 
-Writes OUT/report.html, one page that opens without a network; OUT/metrics.json, all its numbers;
-OUT/tables/*.csv and *.md; OUT/figures/*.png and *.svg. --only=table1,figure5 makes a part; all parts share
-the embeddings of all images, in OUT/embeddings, and what was run once is kept, so that a second start goes
-on, or only writes the files again.
+The command writes OUT/report.html, one page that opens without a network; OUT/metrics.json with all numbers
+of the page; OUT/tables/*.csv and *.md; and OUT/figures/*.png and *.svg. --only=table1,figure5 makes only some
+parts. All parts share the embeddings of all images in OUT/embeddings. Finished parts are stored, and the same
+command resumes an interrupted run.
 
---domains=mvtec_ad=~/mvtec_ad,visa=~/visa learns on each data set and tests on each other one.
---words=FILE compares your own sentences: {"good": ["flawless {}"], "defective": ["{} with a crack"]}.
+--domains=mvtec_ad=~/mvtec_ad,visa=~/visa trains on each of these data sets and tests on the others.
+--words=FILE compares your own prompts: {"good": ["flawless {}"], "defective": ["{} with a crack"]}.
 """
 
 from __future__ import annotations
@@ -31,18 +31,22 @@ from vlmad_jax.studies.report import STUDIES, report
 
 common.define_shared_flags()
 DEFAULT = PaperConfig("", "")
-PARAMS = define_path("params", None, "AnomalyCLIP's prompts; those bundled with the weights if none.")
-ONLY = flags.DEFINE_list("only", [], f"What to make, of {', '.join(STUDIES)}; everything if not given.")
-SHOTS = flags.DEFINE_list("shots", list(map(str, DEFAULT.shots)), "Good samples of each category, beside 0.")
-SEEDS = flags.DEFINE_list("seeds", list(map(str, DEFAULT.seeds)), "Of the draws of good samples.")
-WORDS = define_path("words", None, "A JSON file of your own sentences.")
-DOMAINS = define_path_list("domains", [], "Data sets to learn from and test on, NAME or NAME=DIRECTORY.")
-EPOCHS = flags.DEFINE_integer("epochs", DEFAULT.epochs, "Of learning on each of them.", lower_bound=1)
-CONTRASTS = flags.DEFINE_list("contrasts", [], "Bounds of low and medium contrast; terciles if not given.")
+PARAMS = define_path("params", None, "AnomalyCLIP's learned prompts; by default the bundled ones.")
+ONLY = flags.DEFINE_list("only", [], f"Parts to make: {', '.join(STUDIES)}; all if not given.")
+SHOTS = flags.DEFINE_list(
+    "shots", list(map(str, DEFAULT.shots)), "Numbers of reference images of each category, besides 0."
+)
+SEEDS = flags.DEFINE_list("seeds", list(map(str, DEFAULT.seeds)), "Seeds of the draws of reference images.")
+WORDS = define_path("words", None, "JSON file of your own prompts.")
+DOMAINS = define_path_list("domains", [], "Data sets to train on and test on, as NAME or NAME=DIRECTORY.")
+EPOCHS = flags.DEFINE_integer("epochs", DEFAULT.epochs, "Epochs of training on each domain.", lower_bound=1)
+CONTRASTS = flags.DEFINE_list(
+    "contrasts", [], "Upper bounds of low and medium contrast; by default terciles."
+)
 
 
 def domains_from(values: list[str], dataset: str) -> tuple[Domain, ...]:
-    """The value of `--domains`; of synthetic images both sets, if it is not given."""
+    """Return the value of `--domains`; by default both synthetic sets if `dataset` is synthetic."""
     if not values:
         return (Domain("synthetic_train"), Domain("synthetic")) if dataset == "synthetic" else ()
     pairs = [value.partition("=") for value in values]
@@ -55,7 +59,7 @@ def domains_from(values: list[str], dataset: str) -> tuple[Domain, ...]:
 
 
 def contrasts_from(values: list[str]) -> tuple[float, float] | None:
-    """The value of `--contrasts`."""
+    """Return the value of `--contrasts`."""
     if not values:
         return None
     try:
@@ -67,7 +71,7 @@ def contrasts_from(values: list[str]) -> tuple[float, float] | None:
 
 
 def main() -> None:
-    """Flags in, a report out."""
+    """Make the report that the flags describe."""
     values = flags.FLAGS
     shared = common.shared_settings()
     config = PaperConfig(
@@ -82,7 +86,7 @@ def main() -> None:
     )
     out = Path(values.out) if values.out else common.folder("paper", config, config.dataset)
     report(config, out, ONLY.value, values.resume, values.workers)
-    print(f"the report is {out / 'report.html'}, its numbers are in {out / 'metrics.json'}")
+    print(f"the report is {out / 'report.html'}, and its numbers are in {out / 'metrics.json'}")
     common.mention_bundled(config.weights)
 
 

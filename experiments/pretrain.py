@@ -1,12 +1,13 @@
-"""Pretrains the bundled small CLIP on procedurally rendered images.
+"""Pretrain the bundled small CLIP on procedurally rendered images.
 
     python -m experiments.pretrain --out=results/pretrain
 
-Needs nothing but the package and 7 GB of disk. On two cores of an AMD EPYC, as two devices with
-XLA_FLAGS=--xla_force_host_platform_device_count=2, a step takes 1.3 s once all is rendered, and 1.0 s with
-memory in large pages, by GLIBC_TUNABLES=glibc.malloc.hugetlb=1 (Linux). weights/README.md has the data and
-losses of weights/tiny. A run can be stopped at any time and goes on from the last checkpoint when started
-again with the same flags; `--steps` stops early. The model is in OUT/weights, the loss in OUT/losses.png.
+The run needs the package alone and 7 GB of disk. On two cores of an AMD EPYC, used as two devices with
+XLA_FLAGS=--xla_force_host_platform_device_count=2, a step takes 1.3 s once all pairs are rendered, and 1.0 s
+with GLIBC_TUNABLES=glibc.malloc.hugetlb=1 (Linux), which puts memory in large pages. docs/pretraining.md
+describes the data and losses of weights/tiny. A run can be stopped at any time, and the same command resumes
+it from its last checkpoint; `--steps` stops it early. The model is written to OUT/weights and the loss curves
+to OUT/losses.png.
 """
 
 import pathlib
@@ -25,38 +26,49 @@ STEPS = flags.DEFINE_integer(
     "steps", None, "Step to stop at; the end of the schedule if not given.", lower_bound=1
 )
 SAVE_EVERY = flags.DEFINE_integer("save_every", 100, "Steps between checkpoints.", lower_bound=1)
-WORKERS = flags.DEFINE_integer("workers", 2, "Processes that render; 0 renders in this one.", lower_bound=0)
+WORKERS = flags.DEFINE_integer(
+    "workers", 2, "Processes that render; 0 renders in this process.", lower_bound=0
+)
 SCHEDULE = flags.DEFINE_integer(
-    "schedule_steps", DEFAULT.schedule_steps, "Step where the rate is zero.", lower_bound=1
+    "schedule_steps", DEFAULT.schedule_steps, "Step at which the learning rates reach zero.", lower_bound=1
 )
 PAIRS = flags.DEFINE_integer("pairs", DEFAULT.pairs, "Pairs of images in a batch.", lower_bound=1)
 POOL = flags.DEFINE_integer("pool", DEFAULT.pool, "Number of different pairs.", lower_bound=1)
-RATE = flags.DEFINE_float("learning_rate", DEFAULT.learning_rate, "Adam's, at most.", lower_bound=0.0)
+RATE = flags.DEFINE_float(
+    "learning_rate", DEFAULT.learning_rate, "Largest learning rate of Adam.", lower_bound=0.0
+)
 MUON_LEARNING_RATE = flags.DEFINE_float(
-    "muon_learning_rate", DEFAULT.muon_learning_rate, "Muon's, at most.", lower_bound=0.0
+    "muon_learning_rate", DEFAULT.muon_learning_rate, "Largest learning rate of Muon.", lower_bound=0.0
 )
 SEED = flags.DEFINE_integer(
-    "seed", DEFAULT.seed, "Of the images, captions and first parameters.", lower_bound=0
+    "seed", DEFAULT.seed, "Seed of the images, captions and initial parameters.", lower_bound=0
 )
-DTYPE = flags.DEFINE_string("dtype", DEFAULT.dtype, "float32 or bfloat16: what matrix products read.")
-LEAVE_OUT = flags.DEFINE_list("leave_out", [], f"Terms of the loss to do without: {', '.join(WEIGHTS)}.")
-REFERENCES = flags.DEFINE_bool(
-    "references", DEFAULT.references, "Also learn from another good image of each product."
+DTYPE = flags.DEFINE_string("dtype", DEFAULT.dtype, "Type of matrix products: float32 or bfloat16.")
+LEAVE_OUT = flags.DEFINE_list("leave_out", [], f"Loss terms to leave out: {', '.join(WEIGHTS)}.")
+SECOND_NORMAL_IMAGE = flags.DEFINE_bool(
+    "second_normal_image",
+    DEFAULT.second_normal_image,
+    "Also train on a second normal image of each pair's product.",
 )
-SCALE = flags.DEFINE_float(
-    "scale", DEFAULT.scale, "Of cosines, kept; learned if not given.", lower_bound=1.0, upper_bound=1000.0
+LOGIT_SCALE = flags.DEFINE_float(
+    "logit_scale",
+    DEFAULT.logit_scale,
+    "Fixed logit scale; learned if not given.",
+    lower_bound=1.0,
+    upper_bound=1000.0,
 )
-EVEN_DISTANCE = flags.DEFINE_float(
-    "even_distance",
-    DEFAULT.even_distance,
-    "With --references: distance of a patch to the nearest good one where it may as well be defective.",
+EVEN_ODDS_DISTANCE = flags.DEFINE_float(
+    "even_odds_distance",
+    DEFAULT.even_odds_distance,
+    "With --second_normal_image: distance to the nearest normal patch, 0 to 1, at which a patch is equally "
+    "likely normal or anomalous.",
     lower_bound=0.01,
     upper_bound=1.0,
 )
-INVENTIONS = flags.DEFINE_float(
-    "inventions",
-    DEFAULT.inventions,
-    "Share of pairs that show objects no one has made.",
+INVENTED_SHARE = flags.DEFINE_float(
+    "invented_share",
+    DEFAULT.invented_share,
+    "Share of pairs that show invented objects, 0 to 1.",
     lower_bound=0.0,
     upper_bound=1.0,
 )
@@ -66,12 +78,12 @@ IMAGE_SIZE = flags.DEFINE_integer(
 START = define_paths(
     "start",
     DEFAULT.start,
-    "Directory of weights to begin with, or several, by commas, for their mean; fresh ones if not given.",
+    "Directory of initial weights, or several, separated by commas, for their mean; random if not given.",
 )
 
 
 def run() -> None:
-    """Flags in, a trained model out."""
+    """Pretrain as the flags say."""
     config = PretrainConfig(
         schedule_steps=SCHEDULE.value,
         pairs=PAIRS.value,
@@ -83,14 +95,14 @@ def run() -> None:
         leave_out=tuple(LEAVE_OUT.value),
         image_size=IMAGE_SIZE.value,
         start=START.value,
-        references=REFERENCES.value,
-        scale=SCALE.value,
-        even_distance=EVEN_DISTANCE.value,
-        inventions=INVENTIONS.value,
+        second_normal_image=SECOND_NORMAL_IMAGE.value,
+        logit_scale=LOGIT_SCALE.value,
+        even_odds_distance=EVEN_ODDS_DISTANCE.value,
+        invented_share=INVENTED_SHARE.value,
     )
     out = pathlib.Path(OUT.value)
     pretrain(config, out, STEPS.value or config.schedule_steps, SAVE_EVERY.value, WORKERS.value)
-    print(f"the model is in {out / 'weights'}, the curve of its loss in {out / 'losses.png'}")
+    print(f"the model is in {out / 'weights'}, and the loss curves in {out / 'losses.png'}")
 
 
 if __name__ == "__main__":

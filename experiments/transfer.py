@@ -1,11 +1,11 @@
-"""Trains on one data set and evaluates on another: the cross-data protocol of AnomalyCLIP.
+r"""Train on one data set and evaluate on another, as in the protocol of AnomalyCLIP.
 
-    python -m experiments.transfer --method=anomalyclip --train=visa --train_data_dir=~/visa \\
+    python -m experiments.transfer --method=anomalyclip --train=visa --train_data_dir=~/visa \
         --test=mvtec_ad --test_data_dir=~/mvtec_ad --weights=openai/clip-vit-large-patch14-336
 
-The test set chooses nothing: training ends after its epochs, and the last parameters are evaluated once. The
-two results are in OUT/train and OUT/test. `experiments.train` and `experiments.zero_shot` do the same in two
-commands. --auxiliary=cutpaste changes what is learned from, not what is evaluated on.
+The test set has no influence on training: training runs for all its epochs, and the last parameters are
+evaluated once. The results are in OUT/train and OUT/test. `experiments.train` and `experiments.zero_shot` do
+the same in two commands. --auxiliary=cutpaste changes the training data, not the test data.
 """
 
 from pathlib import Path
@@ -20,21 +20,21 @@ from vlmad_jax.evaluation.evaluate import EvaluationConfig
 from vlmad_jax.methods import MethodOptions
 
 training.define()
-TRAIN = flags.DEFINE_string("train", None, "The data set to learn from.")
-TRAIN_DIR = define_path("train_data_dir", None, "Where it is; the synthetic ones and elpv need none.")
-TEST = flags.DEFINE_string("test", None, "The data set to evaluate on.")
-TEST_DIR = define_path("test_data_dir", None, "Where it is.")
-OUT = define_path("out", None, "Directory of both; results/transfer/<a name of the run>.")
+TRAIN = flags.DEFINE_string("train", None, "Data set to train on.")
+TRAIN_DIR = define_path("train_data_dir", None, "Folder of --train; the synthetic sets and elpv need none.")
+TEST = flags.DEFINE_string("test", None, "Data set to test on.")
+TEST_DIR = define_path("test_data_dir", None, "Folder of --test.")
+OUT = define_path("out", None, "Folder of both results; by default results/transfer/<a name of the run>.")
 RESUME = flags.DEFINE_bool("resume", True, "Keep the categories that an interrupted evaluation finished.")
-SAVE_MAPS = flags.DEFINE_bool("save_maps", False, "Also write an image of each anomaly map.")
+SAVE_MAPS = flags.DEFINE_bool("save_maps", False, "Also write a heat map of each image.")
 
 
 def main() -> None:
-    """Flags in, parameters and a table out."""
+    """Train and test as the flags say."""
     if TRAIN.value is None or TEST.value is None:
-        raise InputError("give two data sets, for example --train=visa --test=mvtec_ad")
+        raise InputError("--train or --test is missing; give both, for example --train=visa --test=mvtec_ad")
     if TRAIN.value == TEST.value and TRAIN_DIR.value == TEST_DIR.value:
-        raise InputError(f"--train and --test are both {TEST.value}; test on what was not learned from")
+        raise InputError(f"--train and --test are both {TEST.value}; give two different data sets")
     training.join_processes()
     config = training.config(TRAIN.value, TRAIN_DIR.value)
     names = f"{TRAIN.value}-to-{TEST.value}"

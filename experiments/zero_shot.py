@@ -1,12 +1,12 @@
-"""Evaluates a method without any sample of the product.
+r"""Evaluate a method zero-shot: without reference images of the product.
 
     python -m experiments.zero_shot --method=winclip
-    python -m experiments.zero_shot --method=winclip --dataset=mvtec_ad --data_dir=~/mvtec_ad \\
+    python -m experiments.zero_shot --method=winclip --dataset=mvtec_ad --data_dir=~/mvtec_ad \
         --weights=openai/clip-vit-base-patch16
 
-The first needs no download: it renders the `synthetic` data set and uses the bundled weights. On two cores
-of an AMD EPYC it takes 22 s and 0.9 GB with the images rendered, and ends with a mean image AUROC of 0.883
-and pixel AUROC of 0.867.
+The first command needs no download: it renders the `synthetic` data set and uses the bundled weights. Once
+the images are rendered, it takes 22 s and 0.9 GB on two cores of an AMD EPYC, and reports a mean image AUROC
+of 0.883 and a mean pixel AUROC of 0.867.
 """
 
 from vlmad_jax.commands import common
@@ -15,7 +15,7 @@ common.define_flags()
 
 
 def main() -> None:
-    """Flags in, a table and files out."""
+    """Evaluate as the flags say."""
     config = common.config_from_flags()
     common.run(config, common.out_from_flags("zero_shot", config), common.shard_from_flags())
 

@@ -68,6 +68,6 @@ def test_what_was_fitted_says_how(followed):
     about = json.loads((folder / "nut.vlmad/detector.json").read_text())
     assert about["threshold"]["images"] == 16
     lines = about["threshold"]["lines"]
-    assert "without it: 16 images support 5.88%; 99 support what is wanted" in lines
+    assert "without it: 16 images support 5.88%; 99 support the wanted rate" in lines
     assert "\n".join(lines) in done[1].stdout
     assert done[4].stdout.split()[0] in ("True", "False")

@@ -11,7 +11,7 @@ from tests.experiments.command import ROOT, there
 from tests.golden import golden_clip
 from tests.methods.test_authors_files import pickled, prompts
 from vlmad_jax.evaluation.trained_on import BY_CONTENT, BY_NAME, training_of
-from vlmad_jax.methods import METHODS
+from vlmad_jax.methods import METHODS, MethodOptions
 
 PAGES = [ROOT / "README.md", ROOT / "weights/README.md", *sorted((ROOT / "docs").glob("*.md"))]
 README = (ROOT / "README.md").read_text()
@@ -43,8 +43,9 @@ def test_links_lead_somewhere(page: Path) -> None:
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_commands_and_their_flags_exist(page: Path) -> None:
-    commands = re.findall(r"python -m experiments\.(\w+)((?:[^\n`]|\\\n)*)", page.read_text())
+    commands = re.findall(r"python -m experiments\.(\w+)((?:\\\n|[^\n`])*)", page.read_text())
     shared = "".join(path.read_text() for path in (ROOT / "vlmad_jax/commands").glob("*.py"))
+    shared += "".join(f'"{option.name}"' for option in dataclasses.fields(MethodOptions))
     for name, arguments in commands:
         source = (ROOT / f"experiments/{name}.py").read_text() + shared
         for flag in re.findall(r"(?<!\S)--(?:no)?(\w+)", arguments):

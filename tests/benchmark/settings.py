@@ -1,4 +1,4 @@
-"""A backbone small enough to work out by hand, and contenders that start quickly in their own process."""
+"""A backbone small enough to compute by hand, and implementations that start quickly in their own process."""
 
 import dataclasses
 import os
@@ -7,8 +7,9 @@ import time
 from multiprocessing import util
 
 from vlmad_jax.backbones.config import CLIPConfig, TextConfig, VisionConfig
-from vlmad_jax.benchmark import Setting, products
-from vlmad_jax.benchmark.contender import Contender
+from vlmad_jax.benchmark import Setting
+from vlmad_jax.benchmark import products as matrix_products
+from vlmad_jax.benchmark.jax_implementation import JaxImplementation
 from vlmad_jax.errors import InputError
 from vlmad_jax.methods import MethodOptions
 
@@ -22,14 +23,14 @@ def small(**changes) -> Setting:
     return Setting(**(given | changes))
 
 
-def quick_contender(setting: Setting, dtype: str) -> Contender:
-    """A contender whose squares cost nothing, built where it runs."""
-    products.SQUARES = dict.fromkeys(products.SQUARES, (64,))
-    return Contender(setting, dtype)
+def quick_implementation(setting: Setting, dtype: str) -> JaxImplementation:
+    """Return an implementation, in the process that runs it, with small square matrix products."""
+    matrix_products.SQUARES = dict.fromkeys(matrix_products.SQUARES, (64,))
+    return JaxImplementation(setting, dtype)
 
 
 class Leaving:
-    """Touches a file when its process ends, unless that is killed."""
+    """An object that creates a file when its process ends, unless the process is killed."""
 
     def __init__(self, path: pathlib.Path) -> None:
         util.Finalize(None, path.touch, exitpriority=0)

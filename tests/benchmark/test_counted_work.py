@@ -1,6 +1,7 @@
-"""The work of scoring, counted: it may shrink, which these numbers then follow, and must not grow.
+"""Tests that the counted work of scoring does not grow.
 
-Seconds depend on the machine; operations, programs and bytes do not.
+Unlike seconds, the numbers of operations, programs and bytes do not depend on the machine. Lower the expected
+numbers when the work shrinks.
 """
 
 from pathlib import Path
@@ -34,8 +35,8 @@ def anomalyclip() -> tuple[Detector, Any]:
 @pytest.mark.parametrize(
     ("made", "expected"), [(zero_shot, 961.0e6), (few_shot, 989.4e6), (anomalyclip, 177.5e6)]
 )
-def test_operations_of_a_image(made: Any, expected: float) -> None:
-    """As XLA counts all of the program, not yet compiled, for one image and the reference checkpoints."""
+def test_operations_of_an_image(made: Any, expected: float) -> None:
+    """XLA counts the operations of the uncompiled program for one image and the reference checkpoints."""
     detector, state = made()
     image = np.zeros((1, detector.size, detector.size, 3), np.uint8)
     counted = jax.jit(detector.score).lower(state, image).cost_analysis()["flops"]
@@ -53,7 +54,7 @@ def test_programs_and_bytes_of_an_evaluation(
     shots: int,
     expected: int,
 ) -> None:
-    """Categories share all programs, and an image is sent as it is, a byte for each colour of each pixel."""
+    """Categories share all programs, and an image is transferred as one byte a channel and pixel."""
     sent: list[int] = []
     put = jax.device_put
 
@@ -78,6 +79,6 @@ def test_programs_and_bytes_of_an_evaluation(
         del compilations[:], sent[:]
         evaluate(config, tmp_path / "-".join(categories))
         programs[len(categories)] = len(compilations)
-        assert sent == [5 * 3 * SIDE * SIDE] * len(categories)  # a batch for each
+        assert sent == [5 * 3 * SIDE * SIDE] * len(categories)  # one batch for each category
     assert programs[1] <= expected
-    assert programs[2] - programs[1] <= 1  # sentences of another length
+    assert programs[2] - programs[1] <= 1  # prompts of another length

@@ -1,4 +1,4 @@
-"""Memory against images: what is followed, what it comes to, and what is written."""
+"""Tests of the measurement of memory by the number of predicted images."""
 
 import csv
 import json
@@ -17,11 +17,11 @@ pytestmark = pytest.mark.usefixtures("evaluating")
 
 
 @pytest.mark.long
-def test_a_folder_is_judged_and_followed(
+def test_the_measurement_of_a_folder(
     weights: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(folder_memory, "INTERVAL", 0.005)
-    monkeypatch.setattr(folder_memory, "GOOD", 4)
+    monkeypatch.setattr(folder_memory, "NORMAL_IMAGES", 4)
     out = tmp_path / "out"
     flags = {"images": 60, "different": 8, "size": 32, "seed": 3, "weights": weights, "batch_size": 1}
     done = here(capsys, "benchmark_folder", *(f"--{name}={x}" for name, x in flags.items()), f"--out={out}")
@@ -42,20 +42,22 @@ def test_a_folder_is_judged_and_followed(
         assert image.size == (1050, 600)
 
 
-def test_the_names_are_links_to_a_few_images(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(folder_memory, "NAMES", 10)
-    good, new = folder_memory.make_folders(tmp_path, 24, 8, 16, seed=0)
+def test_the_files_are_links_to_a_few_images(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(folder_memory, "FILES_PER_FOLDER", 10)
+    normal, new = folder_memory.make_folders(tmp_path, 24, 8, 16, seed=0)
     names = sorted(new.rglob("*.png"))
     assert len(names) == 24
     assert [len(list(folder.iterdir())) for folder in sorted(new.iterdir())] == [10, 10, 4]
     assert len({name.stat().st_ino for name in names}) == len({name.read_bytes() for name in names}) == 8
-    assert len(list(good.rglob("*.png"))) == folder_memory.GOOD
+    assert len(list(normal.rglob("*.png"))) == folder_memory.NORMAL_IMAGES
 
 
-def test_the_figures_follow_from_the_samples() -> None:
+def test_the_results_follow_from_the_samples() -> None:
     loading = [Sample(0.5, 0, 10_000_000), Sample(1.0, 0, 90_000_000), Sample(2.0, 100, 70_000_000)]
-    judging = [Sample(2.0 + k, 100 + 1000 * k, 70_000_000 + 24_000 * k) for k in range(1, 6)]
-    found = results([*loading, *judging, Sample(9.0, 5100, 50_000_000)], 5200)  # the last one shuts down
+    predicting = [Sample(2.0 + k, 100 + 1000 * k, 70_000_000 + 24_000 * k) for k in range(1, 6)]
+    found = results(
+        [*loading, *predicting, Sample(9.0, 5100, 50_000_000)], 5200
+    )  # the last sample is of the shutdown
     assert found.pop("growth_per_image") == pytest.approx(24)
     assert found == {
         "images": 5200,
@@ -66,11 +68,11 @@ def test_the_figures_follow_from_the_samples() -> None:
         "end_memory": 70_120_000,
         "peak_memory": 90_000_000,
     }
-    with pytest.raises(InputError, match="100 images are judged too quickly to be followed; give more"):
+    with pytest.raises(InputError, match=r"--images=100 .*too quickly.*give more"):
         results(loading, 100)
 
 
-def test_a_command_that_fails_is_told(tmp_path: Path) -> None:
+def test_the_error_of_a_command_is_reported(tmp_path: Path) -> None:
     failing = [sys.executable, "-c", "print('begun'); print('error: no room'); raise SystemExit(1)"]
     with pytest.raises(InputError, match=r"the measured command failed: error: no room$"):
         follow(failing, tmp_path / "scores.jsonl", 10)

@@ -1,4 +1,4 @@
-"""Times and values of metrics beside those of others."""
+"""Tests of the times and values of metrics next to other libraries'."""
 
 import json
 import sys
@@ -7,20 +7,20 @@ import pytest
 
 from tests.experiments.command import here
 from vlmad_jax.benchmark import metrics_speed
-from vlmad_jax.benchmark.metrics_speed import made_category, ours
+from vlmad_jax.benchmark.metrics_speed import make_category, ours
 
 
-def test_maps_are_made_of_a_seed_and_know_the_defects():
-    maps, masks = made_category(8, 128, seed=3)
+def test_maps_depend_on_the_seed_and_the_defects():
+    maps, masks = make_category(8, 128, seed=3)
     assert maps.shape == masks.shape == (8, 128, 128)
     assert masks.any(axis=(1, 2)).tolist() == [False] * 2 + [True] * 6
     assert len(set(maps.ravel().tolist())) > 0.99 * maps.size
     assert maps[masks == 1].mean() > maps[masks == 0].mean() + 0.3
-    assert (made_category(8, 128, seed=3)[0] == maps).all()
-    assert (made_category(8, 128, seed=4)[0] != maps).any()
+    assert (make_category(8, 128, seed=3)[0] == maps).all()
+    assert (make_category(8, 128, seed=4)[0] != maps).any()
 
 
-def test_a_peer_that_is_missing_is_named(monkeypatch, capsys):
+def test_a_missing_library_is_named(monkeypatch, capsys):
     monkeypatch.setitem(sys.modules, "sklearn.metrics", None)
     done = here(capsys, "benchmark_metrics", "--images=4")
     assert done.code == 1
@@ -51,7 +51,6 @@ def test_a_run_compares_with_every_peer(monkeypatch, tmp_path, capsys, error):
 
 def test_maps_that_are_too_small_are_refused(capsys):
     done = here(capsys, "benchmark_metrics", "--sides=32")
-    assert (done.code, done.stderr) == (
-        1,
-        "error: --sides: a map is smaller than 64 pixels; give 256,1024\n",
-    )
+    assert done.code == 1
+    assert done.stderr.startswith("error: --sides: ")
+    assert "64 pixels" in done.stderr

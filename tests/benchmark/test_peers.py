@@ -6,16 +6,16 @@ import numpy as np
 import pytest
 
 from tests.benchmark.settings import SMALL, small
-from vlmad_jax.benchmark import run, turns
-from vlmad_jax.benchmark.contender import Round
-from vlmad_jax.benchmark.drawn import draw_clip, draw_images, draw_tensor, draw_text
-from vlmad_jax.benchmark.table import compared as compared_lines
+from vlmad_jax.benchmark import measure, run
+from vlmad_jax.benchmark.jax_implementation import Round
+from vlmad_jax.benchmark.random_inputs import draw_clip, draw_images, draw_tensor, draw_text
+from vlmad_jax.benchmark.table import comparison_lines
 from vlmad_jax.errors import InputError
 from vlmad_jax.methods import AnomalyCLIP
 from vlmad_jax.methods.anomalyclip import State
 
 
-def test_drawn_tensors_depend_on_name_and_shape_alone():
+def test_random_tensors_depend_on_name_and_shape_alone():
     first, again = (draw_tensor("visual.proj", (16, 8)) for _ in range(2))
     np.testing.assert_array_equal(first, again)
     assert np.abs(first - draw_tensor("visual.conv1.weight", (16, 8))).max() > 0.1
@@ -25,7 +25,7 @@ def test_drawn_tensors_depend_on_name_and_shape_alone():
     assert float(draw_tensor("logit_scale", ())) == pytest.approx(4.60517)
 
 
-def test_a_drawn_clip_holds_the_drawn_tensors():
+def test_a_random_clip_has_the_random_tensors():
     params = draw_clip(SMALL, "float32").params
     np.testing.assert_array_equal(
         params["vision"]["projection"]["kernel"], draw_tensor("visual.proj", (16, 8))
@@ -39,13 +39,13 @@ def test_a_drawn_clip_holds_the_drawn_tensors():
     ("changes", "against", "message"),
     [
         ({}, "torch", "--against=torch is not one of anomalib, authors"),
-        ({}, "authors", "--against=authors does --method=anomalyclip with --arch=vit-b-16-plus-240 or"),
-        ({"arch": "vit-b-32"}, "anomalib", "--against=anomalib does --method=winclip"),
-        ({"arch": "vit-b-16-plus-240", "shots": 1}, "anomalib", "is for --work=score and --shots=0"),
-        ({"arch": "vit-b-16-plus-240", "merge_tokens": 1}, "anomalib", "does what is published; leave --win"),
+        ({}, "authors", "--against=authors supports --method=anomalyclip with --arch=vit-b-16-plus-240 or"),
+        ({"arch": "vit-b-32"}, "anomalib", "--against=anomalib supports --method=winclip"),
+        ({"arch": "vit-b-16-plus-240", "shots": 1}, "anomalib", "supports --work=score and --shots=0"),
+        ({"arch": "vit-b-16-plus-240", "merge_tokens": 1}, "anomalib", "drop --window_stride"),
     ],
 )
-def test_peers_that_do_not_do_this(changes, against, message):
+def test_peers_that_do_not_support_the_setting(changes, against, message):
     with pytest.raises(InputError, match=message):
         run(small(**changes), ["float32"], against=against)
 
@@ -57,7 +57,7 @@ def test_comparison_by_hand():
     def scores(*values: float) -> tuple[np.ndarray, np.ndarray]:
         return np.zeros(1), np.array(values, np.float32)
 
-    compared = turns.comparison(
+    compared = measure.comparison(
         ["float32"],
         ["anomalib float32"],
         {"float32": rounds(1.0, 2.0, 4.0), "anomalib float32": rounds(3.0, 8.0, 40.0)},
@@ -67,7 +67,7 @@ def test_comparison_by_hand():
         "ratios": {"float32": {"anomalib float32": 4.0}},
         "differences": {"float32": {"anomalib float32": 0.5}},
     }
-    assert compared_lines(compared) == [
+    assert comparison_lines(compared) == [
         "",
         "float32 is 4.00 times as fast as anomalib float32; maps differ by at most 5.0e-01",
     ]
@@ -75,12 +75,12 @@ def test_comparison_by_hand():
 
 @pytest.mark.parity
 def test_anomalyclip_in_torch_equals_ours():
-    """On modules of open_clip's names, so that open_clip itself is not needed."""
+    """The modules have open_clip's names, so that open_clip itself is not needed."""
     import torch
     from torch import nn
 
-    from vlmad_jax.benchmark.peers import draw_into, normalised
     from vlmad_jax.benchmark.torch_anomalyclip import TorchAnomalyCLIP
+    from vlmad_jax.benchmark.torch_implementation import draw_into, normalised
 
     vision = SMALL.vision
 

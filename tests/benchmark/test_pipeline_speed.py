@@ -1,4 +1,4 @@
-"""The speed of the reading pipeline: what is read, counted and foretold."""
+"""Tests of the measurement of the data pipeline, and of its table."""
 
 import json
 
@@ -6,16 +6,16 @@ import numpy as np
 from PIL import Image
 
 from tests.experiments.command import here
-from vlmad_jax.benchmark.pipeline_speed import BATCH, FILES, made_images, table
+from vlmad_jax.benchmark.pipeline_speed import BATCH, FILES, make_images, table
 
 
-def test_images_are_made_of_a_seed_and_compress_like_photographs(tmp_path):
-    first, *_ = samples = made_images(tmp_path, 128, "png", seed=0)
+def test_images_depend_on_the_seed_and_compress_like_photographs(tmp_path):
+    first, *_ = samples = make_images(tmp_path, 128, "png", seed=0)
     assert len({sample.path for sample in samples}) == FILES
     pixels = np.asarray(Image.open(first.path))
     assert pixels.shape == (128, 128, 3)
     assert 0.3 < (tmp_path / "128-0.png").stat().st_size / pixels.nbytes < 0.7
-    (again, *_) = made_images(tmp_path / ".", 128, "png", seed=0)
+    (again, *_) = make_images(tmp_path / ".", 128, "png", seed=0)
     np.testing.assert_array_equal(np.asarray(Image.open(again.path)), pixels)
 
 
@@ -35,7 +35,7 @@ def test_every_flag_is_read_and_every_image(tmp_path, capsys):
     assert "extrapolated, not measured: 400/s of 40 pixels in png" in done.stdout
 
 
-def test_what_is_foretold_follows_from_the_time_of_a_core():
+def test_the_extrapolation_to_more_cores():
     row = {"side": 900, "format": "png", "bytes": 1e6, "start_seconds": 0.5, "images_per_second": 70.0}
     row["digests_per_second"] = 3000.0
     results = {
@@ -47,10 +47,10 @@ def test_what_is_foretold_follows_from_the_time_of_a_core():
     *_, last = table(results).splitlines()
     assert last.endswith("in png take 8.0 cores; 16 cores give 800/s")
     assert table(results).count("extrapolated") == 1
-    assert table(results).count("files of 900 pixels in png hashed, to know their content: 3000/s") == 1
+    assert table(results).count("hashing files of 900 pixels in png: 3000/s") == 1
 
 
-def test_what_cannot_be_measured_is_refused(capsys):
+def test_bad_flags_are_refused(capsys):
     for flag, message in {
         "--formats=gif": "format 'gif' is not one of png, jpg; give one of these",
         "--sides=0": "--sides: give one or more, in pixels, for example 900,1024",

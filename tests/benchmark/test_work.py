@@ -78,16 +78,16 @@ def test_executed_work_with_references():
 
 
 def test_work_that_a_stride_saves():
-    """Of the windows of 2 x 2 patches 4 of 9 are left; windows of 3 x 3 begin at both places they fit."""
+    """Of the windows of 2 x 2 patches 4 of 9 remain, and all windows of 3 x 3 patches."""
     saved = 5 * 30_848 + 2 * 5 * 8 * 2
     assert executed(batch=1, window_stride=2) == EXECUTED + UPSAMPLING - saved
 
 
 @pytest.mark.parametrize("merge", [1, 3])
 def test_work_that_merging_saves(merge):
-    """In the first of two layers, so in its MLP, 2048 a token, and in the last one's keys and values, 1088.
+    """Merging in the first of two layers saves 2048 a token in its MLP, and 1088 in the last keys and values.
 
-    It costs the likeness of tokens by keys of 8, and sums of those merged, of width 16 and their sizes.
+    It costs similarities of tokens by keys of width 8, and sums of merged tokens of width 16 and their sizes.
     """
 
     def saved(tokens: int) -> int:
@@ -108,7 +108,7 @@ def test_int8_does_the_same_work():
     assert executed(batch=1, backbone=small) == EXECUTED + UPSAMPLING
 
 
-def test_what_is_traded_changes_nothing_of_the_published_work():
+def test_options_do_not_change_the_published_work():
     assert small(window_stride=2, merge_tokens=1).published_flop == PUBLISHED
     assert [small(window_stride=x, merge_tokens=y).is_published for x, y in ((1, 0), (2, None), (1, 1))] == [
         True,
@@ -149,8 +149,8 @@ def test_random_state_has_the_shapes_of_prepare():
     ("changes", "message"),
     [
         ({"method": "winklip"}, "method 'winklip' is not one of winclip, anomalyclip, aprilgan"),
-        ({"batch_size": 0}, "--batch_size=0 holds no image"),
-        ({"shots": -1}, "--shots=-1 is below zero"),
+        ({"batch_size": 0}, "--batch_size=0 is below 1"),
+        ({"shots": -1}, "--shots=-1 is below 0"),
         ({"window_sizes": ()}, "--window_sizes is empty"),
         ({"window_sizes": (5,)}, "window size 5 does not fit"),
         ({"window_stride": 3}, "--window_sizes=2,3 --window_stride=3: window stride 3 does not cover"),
@@ -198,7 +198,7 @@ def test_anomalyclips_published_size():
 
 
 def test_work_of_a_training_step():
-    """SMALL's text transformer has one layer of width 16, and sentences of 16 tokens."""
+    """SMALL's text transformer has one layer of width 16 and prompts of 16 tokens."""
     weights, attention = 2 * 16 * (4 * 16 * 16 + 2 * 16 * 32), 2 * 2 * 16 * 16 * 16
     assert prompt_training_flop(SMALL) == 2 * (2 * weights + 3 * attention)
     setting = small(method="anomalyclip", work="train", batch_size=4)
@@ -214,7 +214,7 @@ def test_work_of_a_training_step():
     assert float(after["loss"][0]) < float(before["loss"][0])
 
 
-def test_training_batch_that_does_not_divide(monkeypatch):
+def test_training_batch_that_is_not_divisible(monkeypatch):
     monkeypatch.setattr(jax, "local_device_count", lambda: 2)
-    with pytest.raises(InputError, match="--batch_size=3 does not divide over 2 devices"):
+    with pytest.raises(InputError, match="--batch_size=3 is not divisible by 2 devices"):
         make_job(small(method="anomalyclip", work="train", batch_size=3), "float32")

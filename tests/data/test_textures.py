@@ -51,27 +51,27 @@ def test_train_and_test_squares_never_overlap() -> None:
 @pytest.mark.parametrize("defect", rendering.SURFACE_DEFECTS)
 def test_a_defect_is_all_that_changes(defect: str) -> None:
     photograph = np.random.default_rng(0).integers(80, 160, (96, 96, 3), np.uint8)
-    bad, mask = rendering.spoil_photograph(photograph, defect, 3)
+    bad, mask = rendering.draw_surface_defect(photograph, defect, 3)
     assert (bad.shape, bad.dtype, mask.shape, mask.dtype) == ((96, 96, 3), np.uint8, (96, 96), np.uint8)
     change = np.abs(bad.astype(float) - photograph).mean(-1)
     assert np.median(change[mask == 0]) <= 1
     assert change[mask == 1].mean() > 8
-    again, _ = rendering.spoil_photograph(photograph, defect, 3)
+    again, _ = rendering.draw_surface_defect(photograph, defect, 3)
     assert np.array_equal(bad, again)
 
 
 def test_a_grey_photograph_stays_grey() -> None:
     photograph = np.full((64, 64, 3), 120, np.uint8)
-    bad, mask = rendering.spoil_photograph(photograph, "rust", 0)
+    bad, mask = rendering.draw_surface_defect(photograph, "rust", 0)
     assert mask.any()
     assert np.ptp(bad, axis=-1).max() == 0
     photograph[..., 0] = 140
-    assert np.ptp(rendering.spoil_photograph(photograph, "rust", 0)[0], axis=-1).max() > 40
+    assert np.ptp(rendering.draw_surface_defect(photograph, "rust", 0)[0], axis=-1).max() > 40
 
 
 def test_a_defect_of_structure_is_refused() -> None:
     with pytest.raises(InputError, match="unknown defect 'missing part': choose one of scratch, crack"):
-        rendering.spoil_photograph(np.zeros((8, 8, 3), np.uint8), "missing part", 0)
+        rendering.draw_surface_defect(np.zeros((8, 8, 3), np.uint8), "missing part", 0)
 
 
 def test_needs_its_package_and_no_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

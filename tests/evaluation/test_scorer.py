@@ -111,7 +111,7 @@ def test_a_command_on_devices_and_in_parts(
 
     code, said = part(1)
     assert code == 0
-    assert "the last shard to end writes" in said
+    assert "the last shard to finish writes" in said
     finished = sorted(path.name for path in (tmp_path / "shared/categories").iterdir())
     assert finished == ["metal_nut.csv", "metal_nut.json"]
     assert not (tmp_path / "shared/metrics.json").exists()
@@ -119,10 +119,9 @@ def test_a_command_on_devices_and_in_parts(
     for name in ("metrics.json", "scores.csv"):
         assert (tmp_path / "shared" / name).read_bytes() == (tmp_path / "one" / name).read_bytes()
 
-    assert part(2) == (
-        1,
-        "error: --shard=2 --shards=2: give both, the first from 0 and below the second\n",
-    )
+    code, said = part(2)
+    assert code == 1
+    assert said.startswith("error: --shard=2 --shards=2: give both, ")
     code, said = part(0, "--noresume")
     assert code == 1
     assert said.endswith("--noresume would remove what the other shards write; remove --out beforehand\n")

@@ -129,7 +129,7 @@ def test_a_cell_that_fails_is_named_and_the_others_go_on(compare, tmp_path: Path
     done = compare("--methods=winclip", "--shots=99,0", "--seeds=0")
     assert done.code == 1
     assert "left out: winclip-99-shots-seed-0: --shots=99: category 'bottle' has" in done.stdout
-    assert done.stderr.splitlines()[-1] == "error: 1 of 2 evaluations failed; the reasons stand above"
+    assert done.stderr.splitlines()[-1] == "error: 1 of 2 evaluations failed; see the reasons above"
     rows = json.loads((tmp_path / "out/comparison.json").read_text())["rows"]
     assert rows[0]["image_auroc"] is None
     assert rows[1]["image_auroc"] is not None
@@ -152,7 +152,7 @@ def test_parameters_are_asked_for_before_anything_runs(compare, tmp_path: Path):
         ("--methods=winclip,winclip", "--methods=winclip,winclip has to name one or more, each once"),
         ("--shots=two", "--shots=two is not a number of images; give for example 4, or all"),
         ("--seeds=-1", "--seeds=-1 are not whole numbers of 0 or more; give for example 0,1,2"),
-        ("--params=coop", "--params=coop: give METHOD=DIRECTORY, with commas between several"),
+        ("--params=coop", "--params=coop: give METHOD=DIRECTORY"),
         ("--methods=", "--methods= has to name one or more"),
     ],
 )

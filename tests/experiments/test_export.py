@@ -58,7 +58,7 @@ def test_a_saved_detector_becomes_a_program(nut: Path, export: Exporting):
     loaded, detector = exported_detector.load(out), load_detector(nut)
     assert loaded.threshold == detector.threshold
     assert loaded.about["platforms"] == ["tpu", "cpu"]
-    told = f"error: --out={out}: {out} is there already; remove it, or give another name"
+    told = f"error: --out={out}: {out} exists already; remove it, or give another name"
     assert export.refused(nut) == told
 
 
@@ -69,7 +69,7 @@ def test_platforms_that_are_not_are_refused(given: str, nut: Path, export: Expor
 
 
 def test_what_is_no_saved_detector_is_refused(nut: Path, export: Exporting, tmp_path: Path):
-    told = f"error: {tmp_path / 'bolt'}: no such saved detector; make one with experiments.fit"
+    told = f"error: {tmp_path / 'bolt'}: no such detector; make one with experiments.fit"
     assert export.refused(tmp_path / "bolt") == told
     altered = Path(shutil.copytree(nut, tmp_path / "altered"))
     described = (altered / "detector.json").read_bytes()
@@ -79,7 +79,7 @@ def test_what_is_no_saved_detector_is_refused(nut: Path, export: Exporting, tmp_
 
 def test_another_file_of_the_loader_s_name_stays(nut: Path, export: Exporting):
     (export.out.parent / LOADER).write_text("mine")
-    assert f"{LOADER} is another file; remove it, or give another folder" in export.refused(nut)
+    assert f"{LOADER} differs from the loader; remove it, or give another folder" in export.refused(nut)
     assert (export.out.parent / LOADER).read_text() == "mine"
 
 
@@ -93,4 +93,4 @@ def test_without_flatbuffers_it_says_how_to_get_it(
 
 def test_no_name_to_write_to_is_refused(nut: Path, capsys: pytest.CaptureFixture[str]):
     done = here(capsys, "export", str(nut))
-    assert (done.code, done.stderr) == (1, "error: --out is missing; give for example nut.stablehlo\n")
+    assert (done.code, done.stderr) == (1, "error: --out is missing; for example --out=nut.stablehlo\n")

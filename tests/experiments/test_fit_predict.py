@@ -1,4 +1,4 @@
-"""From a folder of good images to answers, by the two commands."""
+"""From a folder of reference images to decisions, by the two commands."""
 
 import _thread
 import io
@@ -71,13 +71,11 @@ def test_a_detector_from_good_images(
     source, other = told["from"], next(name for name in told["thresholds"] if name != told["from"])
     named = {"own": "the images' own scores", "augmented": "the scores of augmented copies too"}
     why, *lines = done.stdout.splitlines()
-    assert why.startswith(
-        "method winclip, as no --method is given: with 4 reference images its image AUROC is"
-    )
+    assert why.startswith("method winclip by default: with 4 reference images its image AUROC is")
     assert lines == [
         "tiles: 1 x 1 of 64 x 64 pixels, of images resized to 64 x 64",
         f"threshold: {detector.threshold:.6g}, from {named[source]}",
-        f"the other: {told['thresholds'][other]:.6g}, from {named[other]} (--threshold_from={other})",
+        f"alternative: {told['thresholds'][other]:.6g}, from {named[other]} (--threshold_from={other})",
         f"above it: {above[0]:.1%} of 4 reference images, {above[1]:.1%} of 4 augmented copies; "
         "each was held out of the memory",
         "wanted: 20% false alarms",
@@ -85,8 +83,7 @@ def test_a_detector_from_good_images(
         f"the detector is {out}",
     ]
     assert done.stderr == (
-        "winclip learns from 4 reference images, makes 4 memories that each lack some of them, "
-        "and scores 8 images\n"
+        "fitting winclip to 4 reference images: scoring 8 images by 4 memories that each lack some of them\n"
     )
     assert told["thresholds"]["own"] == max(x for copy, x in scores if not copy)  # rank 4 of 4
     assert told["thresholds"]["augmented"] >= told["thresholds"]["own"]
@@ -97,13 +94,13 @@ def test_a_detector_from_good_images(
         1, "", f"error: --out={out}: is there already; give another name, or --overwrite to replace it\n"
     )
     done = here(capsys, "predict", str(out), str(new / "fine.png"), f"--out={tmp_path / 'out'}")
-    assert done == Done(0, f"1 good, 0 bad, 0 could not be judged; results are in {tmp_path / 'out'}\n", "")
+    assert done == Done(0, f"1 good, 0 bad, 0 could not be scored; results are in {tmp_path / 'out'}\n", "")
     tiled = here(capsys, "fit", "--method=padim", *flags[:3], f"--out={out}", "--overwrite", "--tiles=1x2")
     assert "tiles: 1 x 2 of 64 x 64 pixels, of images resized to 112 x 64\n" in tiled.stdout
     assert (
-        "\nwanted: 1% false alarms\nrests on: a normal tail of the scores, which is assumed\n" in tiled.stdout
+        "\nwanted: 1% false alarms\nrests on: the assumption that scores have a normal tail\n" in tiled.stdout
     )
-    assert "\nwithout it: 4 images support 20%; 99 support what is wanted\n" in tiled.stdout
+    assert "\nwithout it: 4 images support 20%; 99 support the wanted rate\n" in tiled.stdout
     assert load_detector(out).canvas == (64, 112)
 
 
@@ -115,13 +112,13 @@ def test_a_name_alone_gives_a_guess(
     faster = ["--window_sizes=2", "--window_stride=2", "--merge_tokens=1", "--multi_scale_sizes=32"]
     done = here(capsys, "fit", *faster, "--dtype=int8", *flags)
     why, rest = done.stdout.split("\n", 1)
-    assert why.startswith("method winclip, as no --method is given: it works from words alone")
-    assert "\nthreshold: 0.5, a guess, halfway between good and bad\n" in rest
+    assert why.startswith("method winclip by default: it works from prompts alone")
+    assert "\nthreshold: 0.5, a guess halfway between good and bad\n" in rest
     detector = load_detector(out)
     assert (detector.threshold, detector.decision.pixel_threshold) == (0.5, 0.5)
     assert detector.description["threshold"]["rule"] == "guess"
     assert 0 < detector(new / "fine.png").image < 1
-    made = detector.scorer.detector
+    made = detector.method
     assert (made.window_stride, made.merge_tokens, made.multi_scale_sizes) == (2, 1, (32,))
     assert made.clip.dtype == "int8"
 
@@ -148,10 +145,10 @@ def test_answers_and_exit_codes(
     done = here(capsys, "predict", str(plate), str(new), f"--out={out}", "--save_maps")
     assert done.code == 2
     assert done.stdout.splitlines() == [
-        f"1 good, 1 bad, 1 could not be judged; results are in {out}",
+        f"1 good, 1 bad, 1 could not be scored; results are in {out}",
         f"bad: {new / 'spotted.png'}",
     ]
-    assert "left out: " in done.stderr
+    assert "skipped: " in done.stderr
     rows = lines((out / "scores.jsonl").read_text())
     assert [rows[name]["decision"] for name in ("fine.png", "spotted.png", "broken.png")] == [
         "good",
@@ -163,15 +160,15 @@ def test_answers_and_exit_codes(
     again = here(capsys, "predict", str(plate), str(new), f"--out={out}", "--save_maps")
     assert again.code == 2  # of what the first run found
     assert again.stdout.splitlines() == [
-        f"0 good, 0 bad, 1 could not be judged; results are in {out}",
-        "2 rows kept from before, and not counted above: 1 good, 1 bad",
-        f"bad: {new / 'spotted.png'} (kept from before)",
+        f"0 good, 0 bad, 1 could not be scored; results are in {out}",
+        "2 rows kept from an earlier run and not counted above: 1 good, 1 bad",
+        f"bad: {new / 'spotted.png'} (from an earlier run)",
     ]
     kinder = here(capsys, "predict", str(plate), str(new), f"--out={out}2", "--threshold=1e9")
     assert (kinder.code, kinder.stdout[:13]) == (0, "2 good, 0 bad")
     nothing = here(capsys, "predict", str(plate), str(new / "broken.png"), f"--out={out}3")
     assert nothing.code == 1
-    assert nothing.stderr.endswith("error: none of 1 images could be judged; their rows say why\n")
+    assert nothing.stderr.endswith("error: none of 1 images could be scored; their rows give the errors\n")
 
 
 def test_standard_input_is_answered_on_standard_output(
@@ -181,7 +178,7 @@ def test_standard_input_is_answered_on_standard_output(
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(asked.encode())))
     done = here(capsys, "predict", str(plate), "-")
     spotted = f"bad: {new / 'spotted.png'}\n"
-    assert (done.code, done.stderr) == (2, f"1 good, 2 bad, 1 could not be judged\n{spotted}{spotted}")
+    assert (done.code, done.stderr) == (2, f"1 good, 2 bad, 1 could not be scored\n{spotted}{spotted}")
     assert [json.loads(line)["decision"] for line in done.stdout.splitlines()] == ["bad", None, "good", "bad"]
 
 
@@ -260,21 +257,23 @@ def test_a_run_that_is_killed_goes_on(
     done = here(capsys, "predict", *flags)
     assert done.code == 0
     before = kept.count(b"\n")
-    assert done.stdout.startswith(f"{160 - before} good, 0 bad, 0 could not be judged")
-    assert f"{before} rows kept from before, and not counted above: {before} good, 0 bad" in done.stdout
+    assert done.stdout.startswith(f"{160 - before} good, 0 bad, 0 could not be scored")
+    assert (
+        f"{before} rows kept from an earlier run and not counted above: {before} good, 0 bad" in done.stdout
+    )
     content = (out / "scores.jsonl").read_bytes()
     assert content.startswith(kept)
     assert len(lines(content.decode())) == content.count(b"\n") == 160
 
 
 FIT = {
-    "no object": ([], "--object is missing; give for example metal nut"),
-    "no out": (["--method=padim", "--object=nut"], "--out is missing; give for example nut.vlmad"),
+    "no object": ([], "--object is missing; for example --object='metal nut'"),
+    "no out": (["--method=padim", "--object=nut"], "--out is missing; for example --out='nut.vlmad'"),
     "an unknown method": (["--method=x", "--object=nut", "--out=o"], "method 'x' is not one of winclip, "),
     "an argument": (["good"], "'good' is not a flag; flags are written --name=value"),
     "no references": (
         ["--method=padim", "--object=nut", "--out=o"],
-        "--references is missing: padim knows a product by good images of it alone; give a folder of them",
+        "--references is missing: padim knows a product only by images of good parts; give a folder of them",
     ),
     "no such folder": (
         ["--method=padim", "--object=nut", "--out=o", "--references=no/where"],
@@ -290,9 +289,9 @@ FIT = {
     ),
     "one block": (
         ["--method=winclip", "--object=nut", "--out=o", "--folds=1"],
-        "--folds=1: give 2 or more blocks, or 0 to hold out each by itself",
+        "--folds=1: give 2 or more blocks, or 0 to hold out image by image",
     ),
-    "an empty name": (["--method=winclip", "--object= ", "--out=o"], "--object is empty; name what"),
+    "an empty name": (["--method=winclip", "--object= ", "--out=o"], "--object is empty; name"),
     "an unknown precision": (
         ["--method=winclip", "--object=nut", "--out=o", "--dtype=float64"],
         "dtype 'float64' is not one of float32, bfloat16",
@@ -307,19 +306,19 @@ PREDICT = {
     "nothing": ([], f"DETECTOR is missing; {USAGE}"),
     "no images": (["nut.vlmad"], f"IMAGES is missing; {USAGE}"),
     "an unknown flag": (["a", "b", "--tresh=1"], "Unknown command line flag 'tresh'"),
-    "no detector": (["a", "b"], "a: no such saved detector; make one with experiments.fit"),
-    "a folder that is none": (["tests", "b"], "tests: is no saved detector (it has no manifest.json)"),
-    "two folders to watch": (["a", "b", "c", "--watch"], "--watch: b c is no folder; give the one"),
-    "no folder to watch": (["a", "b", "--watch"], "--watch: b is no folder; give the one that is filled"),
-    "idle without watching": (["a", "b", "--idle_seconds=1"], "--idle_seconds is of --watch; give both"),
-    "input and more": (["a", "-", "c"], "- takes paths from standard input and no other source"),
-    "maps without a place": (["a", "-", "--save_maps"], "--save_maps needs --out where paths come from"),
-    "input to Ray": (["a", "-", "--engine=ray"], "- is of --engine=local; leave one of the two out"),
-    "sequences on Ray": (["a", "b", "--engine=ray", "--sequence"], "--sequence is of --engine=local; leave"),
-    "maps on Ray": (["a", "b", "--engine=ray", "--save_maps"], "--save_maps is of --engine=local; leave"),
-    "watching by Ray": (["a", "tests", "--engine=ray", "--watch"], "--watch is of --engine=local; leave one"),
-    "workers beside Ray": (["a", "b", "--engine=ray", "--workers=1"], "--workers is of --engine=local"),
-    "actors without Ray": (["a", "b", "--actors=2"], "--actors is of --engine=ray; give both"),
+    "no detector": (["a", "b"], "a: no such detector; make one with experiments.fit"),
+    "a folder that is none": (["tests", "b"], "tests: is not a saved detector (it has no manifest.json)"),
+    "two folders to watch": (["a", "b", "c", "--watch"], "--watch: b c is not a folder; give the folder"),
+    "no folder to watch": (["a", "b", "--watch"], "--watch: b is not a folder; give the folder"),
+    "idle without watching": (["a", "b", "--idle_seconds=1"], "--idle_seconds needs --watch; give both"),
+    "input and more": (["a", "-", "c"], "- reads paths from standard input; give it as the only source"),
+    "maps without a place": (["a", "-", "--save_maps"], "--save_maps needs --out when paths come from"),
+    "input to Ray": (["a", "-", "--engine=ray"], "- needs --engine=local; leave one of the two out"),
+    "sequences on Ray": (["a", "b", "--engine=ray", "--sequence"], "--sequence needs --engine=local; leave"),
+    "maps on Ray": (["a", "b", "--engine=ray", "--save_maps"], "--save_maps needs --engine=local; leave"),
+    "watching by Ray": (["a", "tests", "--engine=ray", "--watch"], "--watch needs --engine=local; leave one"),
+    "workers beside Ray": (["a", "b", "--engine=ray", "--workers=1"], "--workers needs --engine=local"),
+    "actors without Ray": (["a", "b", "--actors=2"], "--actors needs --engine=ray; give both"),
     "no weight": (["a", "b", "--smoothing=0"], "--smoothing=0.0: give more than 0 and at most 1"),
     "no batch": (["a", "b", "--batch_size=0"], "flag --batch_size=0: 0 is not a positive integer"),
 }  # fmt: skip

@@ -12,10 +12,10 @@ import jax.numpy as jnp
 import numpy as np
 from PIL import Image
 
+from vlmad_jax.evaluation.scorer import Scorer
 from vlmad_jax.inspection import FittedDetector
-from vlmad_jax.inspection.decision import Decision
-from vlmad_jax.inspection.scorer import Scorer
-from vlmad_jax.inspection.tiles import Tiling
+from vlmad_jax.inspection.detector import Decision
+from vlmad_jax.inspection.tiles import TiledDetector, Tiling
 from vlmad_jax.methods import Detector, Scores
 
 SIDE = 16
@@ -24,13 +24,13 @@ SIDE = 16
 class NoClip:
     """Stands where a backbone stands, and compiles as one does."""
 
-    def compile(self, tower: str, function: Any) -> Any:
+    def compile(self, tower: str, function: Any, place: Any) -> Any:
         return jax.jit(functools.partial(function, {}))
 
 
 @dataclass(frozen=True, eq=False)
 class Brightness(Detector):
-    """The map is the brightness, 0 to 1, less that of the good images; the score is its maximum."""
+    """The map is the brightness, 0 to 1, less that of the reference images; the score is its maximum."""
 
     clip: Any
     name: ClassVar[str] = "brightness"
@@ -54,7 +54,7 @@ class Brightness(Detector):
 
 
 def scorer(tiling: Tiling | None = None, batch_size: int = 4) -> Scorer:
-    return Scorer(Brightness(NoClip()), tiling or Tiling.of(1, 1, SIDE), batch_size)
+    return Scorer(TiledDetector(Brightness(NoClip()), tiling or Tiling.of(1, 1, SIDE)), batch_size)
 
 
 def detector(tiling: Tiling | None = None, batch_size: int = 4, threshold: float = 0.5) -> FittedDetector:

@@ -1,4 +1,4 @@
-"""A good image is never scored by a memory that holds it."""
+"""A reference image is never scored by a memory that holds it."""
 
 from pathlib import Path
 
@@ -8,17 +8,16 @@ import pytest
 from tests.inspection.brightness import SIDE, grey, scorer
 from vlmad_jax import InputError
 from vlmad_jax.inspection import held_out
-from vlmad_jax.inspection.augment import augmented
-from vlmad_jax.inspection.good import GoodFiles
-from vlmad_jax.inspection.held_out import GoodScores, fixed_scores, folds_of, held_out_scores
-from vlmad_jax.inspection.judged import Key
+from vlmad_jax.inspection.fit import ReferenceFiles
+from vlmad_jax.inspection.held_out import ReferenceScores, augmented, fixed_scores, folds_of, held_out_scores
+from vlmad_jax.inspection.stream import Key
 from vlmad_jax.runtime.contents import digest
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (5, SIDE, SIDE, 3), np.uint8)
 
 
 class Spy:
-    """Prepares states that remember what they were made of, and scores that tell it."""
+    """Prepares states that list the images they were made of, and records what is scored by them."""
 
     def __init__(self) -> None:
         self.memories: list[list[int]] = []
@@ -30,9 +29,9 @@ class Spy:
         self.memories.append(memory)
         return memory
 
-    def score(self, scorer: object, state: list[int], canvases: np.ndarray) -> GoodScores:
+    def score(self, scorer: object, state: list[int], canvases: np.ndarray) -> ReferenceScores:
         self.scored.append((state, canvases))
-        return GoodScores(*(np.arange(len(canvases), dtype=float) for _ in range(3)))
+        return ReferenceScores(*(np.arange(len(canvases), dtype=float) for _ in range(3)))
 
 
 @pytest.fixture
@@ -61,11 +60,11 @@ def test_blocks_of_neighbours_are_left_out_together(spy: Spy):
     assert [folds_of(*x) for x in ((5, 0), (16, 0), (300, 0), (300, 4), (3, 4))] == [5, 16, 16, 4, 3]
 
 
-def test_one_image_is_told_from_its_augmentations(spy: Spy):
+def test_a_single_image_is_scored_by_its_augmentations(spy: Spy):
     found = held_out_scores(spy.scorer, spy.prepare, IMAGES[:1], augmentations=3, folds=1, seed=0)
     assert found.image.shape == (1, 3)
     assert not any((versions == IMAGES[0]).all((1, 2, 3)).any() for _, versions in spy.scored)
-    with pytest.raises(InputError, match="of one good image nothing can be held out; give 2 or more"):
+    with pytest.raises(InputError, match=r"--augmentations=0: .*give 2 or more"):
         held_out_scores(spy.scorer, spy.prepare, IMAGES[:1], augmentations=0, folds=1, seed=0)
 
 
@@ -75,7 +74,7 @@ def test_numbers():
     brightness = scorer()
 
     def prepare(canvases: np.ndarray) -> object:
-        return brightness.detector.prepare("lamp", canvases)
+        return brightness.model.detector.prepare("lamp", canvases)
 
     found = held_out_scores(brightness, prepare, images, 0, 3, 0)
     np.testing.assert_allclose(found.image[:, 0] * 255, [10 - 40, 20 - 35, 60 - 15], atol=1e-4)
@@ -97,34 +96,34 @@ def test_augmentations_are_slight_and_differ():
     assert np.array_equal(first, augmented(image, np.random.default_rng(0)))
 
 
-def test_good_images_are_read_and_named(tmp_path: Path):
+def test_reference_images_are_read_and_named(tmp_path: Path):
     for number, level in enumerate((10, 20, 10)):
         grey(level, tmp_path / f"{number}.png")
     (tmp_path / "broken.png").write_bytes(b"")
     (tmp_path / "notes.txt").write_text("of good parts")
-    files = GoodFiles.below(str(tmp_path))
+    files = ReferenceFiles.below(str(tmp_path))
     assert files.sizes == {Key(str(tmp_path / f"{k}.png")): (20, 10) for k in range(3)}
-    good = files.read((SIDE, SIDE), workers=0)
-    assert good.canvases[:, 0, 0, 0].tolist() == [10, 20]
-    assert [(Path(path).name, error[:40]) for path, error in good.left_out] == [
+    references = files.read((SIDE, SIDE), workers=0)
+    assert references.canvases[:, 0, 0, 0].tolist() == [10, 20]
+    assert [(Path(path).name, error[:40]) for path, error in references.skipped] == [
         ("broken.png", "does not decode (cannot identify image f"),
-        ("notes.txt", "is no image by its name (.txt)"),
+        ("notes.txt", "is not an image by its name (.txt)"),
         ("2.png", f"is the same image as {tmp_path}/0.png"[:40]),
     ]
-    assert list(good.thumbnails(files.sizes)) == ["references/0000.jpg", "references/0001.jpg"]
+    assert list(references.thumbnails(files.sizes)) == ["references/0000.jpg", "references/0001.jpg"]
     pages = [grey(level) for level in (30, 40, 30)]
     pages[0].save(tmp_path / "a.tif", save_all=True, append_images=pages[1:])
     stack = str(tmp_path / "a.tif")
-    files = GoodFiles.below(str(tmp_path))
+    files = ReferenceFiles.below(str(tmp_path))
     assert list(files.sizes)[-3:] != [Key(stack, k) for k in range(3)]  # by name, among the others
-    good = files.read((SIDE, SIDE), workers=0)
-    assert good.canvases[:, 0, 0, 0].tolist() == [10, 20, 30, 40]
-    assert good.keys[2:] == [Key(stack, 0), Key(stack, 1)]
-    assert good.left_out[-1] == (f"{stack} (image 2)", f"is the same image as {stack} (image 0)")
-    assert good.files == {
+    references = files.read((SIDE, SIDE), workers=0)
+    assert references.canvases[:, 0, 0, 0].tolist() == [10, 20, 30, 40]
+    assert references.keys[2:] == [Key(stack, 0), Key(stack, 1)]
+    assert references.skipped[-1] == (f"{stack} (image 2)", f"is the same image as {stack} (image 0)")
+    assert references.files == {
         path: digest(path) for path in (*(str(tmp_path / f"{k}.png") for k in (0, 1)), stack)
     }
-    with pytest.raises(InputError, match=r"holds no image that can be read \(.*notes.txt"):
-        GoodFiles.below(str(tmp_path / "notes.txt")).read((SIDE, SIDE), workers=0)
+    with pytest.raises(InputError, match=r"--references=.*no image in it can be read \(.*notes.txt"):
+        ReferenceFiles.below(str(tmp_path / "notes.txt")).read((SIDE, SIDE), workers=0)
     with pytest.raises(InputError, match="nowhere: no such file or folder"):
-        GoodFiles.below(str(tmp_path / "nowhere"))
+        ReferenceFiles.below(str(tmp_path / "nowhere"))

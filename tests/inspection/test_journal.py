@@ -9,9 +9,8 @@ import pytest
 
 from vlmad_jax import InputError
 from vlmad_jax.inspection import Box
-from vlmad_jax.inspection.journal import Journal, Kept
-from vlmad_jax.inspection.judged import Key
-from vlmad_jax.inspection.rows import COLUMNS, Row, read_row
+from vlmad_jax.inspection.journal import COLUMNS, Journal, Kept, Row, read_row
+from vlmad_jax.inspection.stream import Key
 
 CONFIG = {"detector": "abc"}
 GOOD = Row("a.png", None, 0.25, 0.1, "good", (), 3.5)
@@ -132,7 +131,9 @@ def fill(out: Path, added: list[Row], room: int) -> None:
     with Journal(out, CONFIG, resume=True) as journal:
         resource.setrlimit(resource.RLIMIT_FSIZE, (room, before[1]))
         try:
-            with pytest.raises(InputError, match=r"cannot be written \(File too large\); what is done is"):
+            with pytest.raises(
+                InputError, match=r"cannot be written \(File too large\); finished rows are kept"
+            ):
                 list(map(journal.add, added))
         finally:
             resource.setrlimit(resource.RLIMIT_FSIZE, before)

@@ -13,8 +13,8 @@ from tests.inspection.brightness import SIDE, detector, grey
 from vlmad_jax import InputError
 from vlmad_jax.data.pipeline import ReadImage
 from vlmad_jax.inspection import live
-from vlmad_jax.inspection.judged import Judged
-from vlmad_jax.inspection.live import judge_live, named, watch
+from vlmad_jax.inspection.live import images_from_lines, score_live, watch
+from vlmad_jax.inspection.stream import ScoredImage
 from vlmad_jax.runtime.contents import digest
 
 READ = ReadImage((SIDE, SIDE))
@@ -26,10 +26,10 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(live, "PATIENCE", 0.4)
 
 
-def names(judged: Iterator[Judged]) -> dict[str, bool | str]:
+def names(scored: Iterator[ScoredImage]) -> dict[str, bool | str]:
     """What was answered: whether it is bad, or why it failed; a second answer would be an error."""
     found: dict[str, bool | str] = {}
-    for answer in judged:
+    for answer in scored:
         name = Path(answer.key.path).name
         assert name not in found
         found[name] = answer.error if answer.result is None else answer.result.bad
@@ -52,12 +52,12 @@ def test_lines_are_answered_one_by_one(tmp_path: Path):
                 yield b"\n"
 
     results = []
-    for answer in judge_live(detector(batch_size=1), named(Lines(), READ)):
+    for answer in score_live(detector(batch_size=1), images_from_lines(Lines(), READ)):
         answered.append(answer.key.path)
         results.append(answer.error if answer.result is None else answer.result.bad)
     assert results == [True, "no such image", False]
     assert answered == [str(tmp_path / name) for name in ("a.png", "none.png", odd)]
-    assert list(named(io.BytesIO(b""), READ)) == []
+    assert list(images_from_lines(io.BytesIO(b""), READ)) == []
 
 
 def test_a_folder_is_followed_while_it_fills(tmp_path: Path):
@@ -83,10 +83,10 @@ def test_a_folder_is_followed_while_it_fills(tmp_path: Path):
     arrivals = watch(
         camera, READ, done={str(camera / "done.png"): digest(camera / "done.png")}, idle_seconds=0.8
     )
-    found = names(judge_live(detector(batch_size=1), arrivals))
+    found = names(score_live(detector(batch_size=1), arrivals))
     writer.join()
     assert found["never.png"].startswith("does not decode")
-    assert found["notes.txt"] == "is no image by its name (.txt)"
+    assert found["notes.txt"] == "is not an image by its name (.txt)"
     assert {k: x for k, x in found.items() if k not in ("never.png", "notes.txt")} == {
         "first.png": False,
         "second.png": True,
@@ -100,13 +100,13 @@ def test_a_file_that_is_written_again_is_answered_again(tmp_path: Path):
     grey(10, camera / "a.png")
     grey(10, camera / "b.png")
     done = {str(camera / name): digest(camera / name) for name in ("a.png", "b.png")}
-    grey(200, camera / "b.png")  # since it was judged
-    arrivals = judge_live(detector(batch_size=1), watch(camera, READ, done, idle_seconds=5))
+    grey(200, camera / "b.png")  # since it was scored
+    arrivals = score_live(detector(batch_size=1), watch(camera, READ, done, idle_seconds=5))
 
     def bad() -> tuple[str, bool]:
-        judged = next(arrivals)
-        assert judged.result is not None
-        return Path(judged.key.path).name, judged.result.bad
+        scored = next(arrivals)
+        assert scored.result is not None
+        return Path(scored.key.path).name, scored.result.bad
 
     assert bad() == ("b.png", True)
     grey(210, camera / "a.png")
@@ -129,15 +129,18 @@ def test_a_file_that_is_written_again_is_answered_again(tmp_path: Path):
 def test_each_image_of_a_file_is_answered(tmp_path: Path):
     pages = [grey(level) for level in (10, 250)]
     pages[0].save(tmp_path / "a.tif", save_all=True, append_images=pages[1:])
-    for arrivals in (watch(tmp_path, READ, idle_seconds=0.1), named([os.fsencode(tmp_path / "a.tif")], READ)):
-        found = [(judged.key.frame, judged.result) for judged in judge_live(detector(), arrivals)]
+    for arrivals in (
+        watch(tmp_path, READ, idle_seconds=0.1),
+        images_from_lines([os.fsencode(tmp_path / "a.tif")], READ),
+    ):
+        found = [(scored.key.frame, scored.result) for scored in score_live(detector(), arrivals)]
         assert [(frame, result.bad) for frame, result in found if result] == [(0, False), (1, True)]
 
 
 def test_what_is_waited_for_keeps_it_from_ending(tmp_path: Path):
     (tmp_path / "empty.png").touch()
     began = time.monotonic()
-    found = names(judge_live(detector(batch_size=1), watch(tmp_path, READ, idle_seconds=0.05)))
+    found = names(score_live(detector(batch_size=1), watch(tmp_path, READ, idle_seconds=0.05)))
     assert found["empty.png"].startswith("does not decode")
     assert time.monotonic() - began >= live.PATIENCE
 

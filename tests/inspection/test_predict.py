@@ -14,12 +14,11 @@ from tests.inspection.brightness import detector, grey
 from tests.inspection.test_journal import rows
 from vlmad_jax import InputError
 from vlmad_jax.data.images import LARGEST_IMAGE
-from vlmad_jax.inspection.answers import Counts
-from vlmad_jax.inspection.judged import Judged, judge_paths
+from vlmad_jax.inspection.journal import rows_of_files
+from vlmad_jax.inspection.outputs import Counts
 from vlmad_jax.inspection.predict import PredictConfig, predict
-from vlmad_jax.inspection.rows import score_paths
-from vlmad_jax.inspection.smoothing import Smoothing
-from vlmad_jax.inspection.sources import find
+from vlmad_jax.inspection.sequences import Smoothing
+from vlmad_jax.inspection.stream import ScoredImage, find, score_each
 
 
 def bomb(path: Path, width: int = 30_000, height: int = 30_000) -> None:
@@ -58,12 +57,12 @@ EXPECTED = {
     "empty.png": "does not decode (cannot identify image file",
     "text.jpg": "does not decode (cannot identify image file",
     "cut.png": "does not decode (",
-    "notes.txt": "is no image by its name (.txt)",
+    "notes.txt": "is not an image by its name (.txt)",
     "bomb.png": "has 30,000 x 30,000 pixels, more than 200 million",
     "pipe.png": "is no file",
     "self.png": "does not decode ([Errno 40] Too many levels of symbolic links",
     "gone.png": "no such image",
-    "sub/loop": "leads to a folder that was seen before",
+    "sub/loop": "leads to a folder that was listed already",
 }
 
 
@@ -71,14 +70,14 @@ def test_hostile_files_are_named_and_counted(
     hostile: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ):
     counts = predict(detector(), [str(hostile)], tmp_path / "out", PredictConfig(save_maps=True))
-    assert counts == Counts(good=1, bad=1, failed=len(EXPECTED), bad_ones=[str(hostile / "sub/bright.png")])
+    assert counts == Counts(good=1, bad=1, failed=len(EXPECTED), bad_images=[str(hostile / "sub/bright.png")])
     told = capsys.readouterr().err
     table = {str(Path(row["path"]).relative_to(hostile)): row for row in rows(tmp_path / "out")}
     assert table.keys() == {"fine.png", "sub/bright.png", *EXPECTED}
     for name, expected in EXPECTED.items():
         assert table[name]["error"].startswith(expected), name
         assert table[name]["decision"] == table[name]["score"] == ""
-        assert f"left out: {hostile / name}: {table[name]['error']}\n" in told
+        assert f"skipped: {hostile / name}: {table[name]['error']}\n" in told
     assert (table["fine.png"]["decision"], table["sub/bright.png"]["decision"]) == ("good", "bad")
     assert maps_in(tmp_path / "out") == ["fine.png.png", "sub/bright.png.png"]
 
@@ -87,7 +86,7 @@ def test_the_largest_image_is_known_by_its_header(tmp_path: Path):
     side = int(LARGEST_IMAGE**0.5)
     bomb(tmp_path / "large.png", side, side)
     bomb(tmp_path / "larger.png", side + 1, side + 1)
-    first, second = score_paths(detector(), [str(tmp_path / f"{x}.png") for x in ("large", "larger")])
+    first, second = rows_of_files(detector(), [str(tmp_path / f"{x}.png") for x in ("large", "larger")])
     assert str(first.error).startswith("does not decode (")  # it was begun
     assert str(second.error).startswith("has 14,143 x 14,143 pixels")
     assert Image.MAX_IMAGE_PIXELS == 89_478_485  # the library's own limit is as it was
@@ -97,23 +96,23 @@ def test_a_shard_is_a_function_of_paths_alone(tmp_path: Path):
     paths = [str(tmp_path / f"{k}.png") for k in range(7)]
     for k, path in enumerate(paths):
         grey(30 * k, Path(path), size=(10 + k, 20))
-    first = list(score_paths(detector(batch_size=3), paths))
+    first = list(rows_of_files(detector(batch_size=3), paths))
     assert [row.path for row in first] == paths
     np.testing.assert_allclose([row.score for row in first], [30 * k / 255 for k in range(7)], atol=1e-6)
     assert [row.decision for row in first] == ["good"] * 5 + ["bad"] * 2
     assert first[6].boxes == ((0, 0, 16, 20, first[6].score),)
-    apart = [row for part in (paths[:2], paths[2:]) for row in score_paths(detector(batch_size=3), part)]
+    apart = [row for part in (paths[:2], paths[2:]) for row in rows_of_files(detector(batch_size=3), part)]
     assert [row.score for row in apart] == [row.score for row in first]
 
 
 def test_nothing_is_kept_of_what_was_judged(tmp_path: Path):
     path = str(tmp_path / "a.png")
     grey(10, Path(path))
-    alive: list[weakref.ref[Judged]] = []
+    alive: list[weakref.ref[ScoredImage]] = []
     most = 0
-    for judged in judge_paths(detector(batch_size=2), [path] * 60):
-        alive.append(weakref.ref(judged))
-        del judged
+    for scored in score_each(detector(batch_size=2), [path] * 60):
+        alive.append(weakref.ref(scored))
+        del scored
         most = max(most, sum(reference() is not None for reference in alive))
     assert len(alive) == 60
     assert most <= 4  # a batch, and the one it is taken from
@@ -126,12 +125,12 @@ def test_a_second_run_does_what_is_missing(tmp_path: Path, monkeypatch: pytest.M
     (folder / "late.png").touch()
     model = detector()
     bad_one = str(folder / "frame2.png")
-    assert predict(model, [str(folder)], out, PredictConfig()) == Counts(1, 1, 1, bad_ones=[bad_one])
+    assert predict(model, [str(folder)], out, PredictConfig()) == Counts(1, 1, 1, bad_images=[bad_one])
     assert [Path(row["path"]).name for row in rows(out)] == ["frame2.png", "frame10.png", "late.png"]
     before = (out / "scores.jsonl").read_text().splitlines()[:2]
     grey(20, folder / "late.png")
     counts = predict(model, [str(folder)], out, PredictConfig())
-    assert counts == Counts(1, 0, 0, kept=1, kept_bad=1, bad_ones=[f"{bad_one} (kept from before)"])
+    assert counts == Counts(1, 0, 0, kept=1, kept_bad=1, bad_images=[f"{bad_one} (from an earlier run)"])
     assert counts.any_bad
     lines = (out / "scores.jsonl").read_text().splitlines()
     assert lines[:2] == before
@@ -160,8 +159,8 @@ def test_a_file_that_changed_is_judged_again(tmp_path: Path, capsys: pytest.Capt
     grey(250, folder / "b.bmp")  # a BMP of another grey has the same size
     os.utime(folder / "a.bmp")
     counts = predict(detector(), [str(folder)], out, PredictConfig(save_maps=True))
-    assert counts == Counts(bad=1, kept=2, bad_ones=[str(folder / "b.bmp")])
-    assert "files judged again, because their content changed: 1\n" in capsys.readouterr().err
+    assert counts == Counts(bad=1, kept=2, bad_images=[str(folder / "b.bmp")])
+    assert "files scored again because their content changed: 1\n" in capsys.readouterr().err
     assert bad(out) == [("a.bmp", "good"), ("c.bmp", "good"), ("b.bmp", "bad")]
     assert (out / "scores.jsonl").read_text().splitlines()[:2] == kept
     assert next((out / "maps").rglob("b.bmp.png")).read_bytes() != map_before
@@ -189,7 +188,7 @@ def test_a_file_that_is_gone_is_not_counted(tmp_path: Path, capsys: pytest.Captu
     assert predict(detector(), [str(folder)], out, PredictConfig()).bad == 1
     (folder / "b.png").unlink()
     assert predict(detector(), [str(folder)], out, PredictConfig()) == Counts(kept=1)
-    assert f"rows in {out} not counted, because their files are gone or" in capsys.readouterr().err
+    assert f"rows in {out} not counted because their files are gone or" in capsys.readouterr().err
     assert bad(out) == [("a.png", "good"), ("b.png", "bad")]
 
 
@@ -224,7 +223,7 @@ def test_every_page_is_judged(tmp_path: Path):
     grey(30, folder / "b.png")
     bad_one = f"{folder / 'a.tif'} (image 1)"
     counts = predict(detector(), [str(folder)], out, PredictConfig(save_maps=True))
-    assert counts == Counts(3, 1, 0, bad_ones=[bad_one])
+    assert counts == Counts(3, 1, 0, bad_images=[bad_one])
     found = [(Path(row["path"]).name, row["frame"], row["decision"]) for row in rows(out)]
     expected = [("b.png", "", "good"), ("a.tif", "0", "good"), ("a.tif", "1", "bad"), ("a.tif", "2", "good")]
     assert found == expected
@@ -232,7 +231,7 @@ def test_every_page_is_judged(tmp_path: Path):
     lines = (out / "scores.jsonl").read_text().splitlines(keepends=True)
     (out / "scores.jsonl").write_text("".join(lines[:3]))
     counts = predict(detector(), [str(folder)], out, PredictConfig(save_maps=True))
-    assert counts == Counts(1, 0, 0, kept=2, kept_bad=1, bad_ones=[f"{bad_one} (kept from before)"])
+    assert counts == Counts(1, 0, 0, kept=2, kept_bad=1, bad_images=[f"{bad_one} (from an earlier run)"])
     assert [(Path(row["path"]).name, row["frame"], row["decision"]) for row in rows(out)] == expected
     assert (out / "scores.jsonl").read_text().splitlines(keepends=True)[:3] == lines[:3]
     with pytest.raises(InputError, match=r"a\.tif: holds 3 images, but one is read; save each"):
@@ -266,19 +265,19 @@ def test_the_summary_names_the_bad_ones_up_to_ten(tmp_path: Path):
     for number in range(8):
         grey(250, folder / f"{number}.png")
     counts = predict(detector(), [str(folder)], out, PredictConfig())
-    assert (str(counts), counts.told()) == (
-        "0 good, 8 bad, 0 could not be judged",
+    assert (str(counts), counts.lines()) == (
+        "0 good, 8 bad, 0 could not be scored",
         [f"bad: {folder / f'{number}.png'}" for number in range(8)],
     )
     for number in range(8, 12):
         grey(250 if number > 8 else 10, folder / f"{number}.png")
     counts = predict(detector(), [str(folder)], out, PredictConfig())
-    assert (str(counts), counts.told()) == (
-        "1 good, 3 bad, 0 could not be judged",
+    assert (str(counts), counts.lines()) == (
+        "1 good, 3 bad, 0 could not be scored",
         [
-            "8 rows kept from before, and not counted above: 0 good, 8 bad",
+            "8 rows kept from an earlier run and not counted above: 0 good, 8 bad",
             *(f"bad: {folder / f'{number}.png'}" for number in range(9, 12)),
-            *(f"bad: {folder / f'{number}.png'} (kept from before)" for number in range(7)),
+            *(f"bad: {folder / f'{number}.png'} (from an earlier run)" for number in range(7)),
             "bad: 1 more",
         ],
     )

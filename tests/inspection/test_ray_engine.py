@@ -18,10 +18,10 @@ from tests.data.conftest import save
 from tests.experiments.command import here
 from tests.inspection.conftest import part
 from vlmad_jax import InputError, load_detector
-from vlmad_jax.inspection.answers import Counts
+from vlmad_jax.inspection.journal import Row
+from vlmad_jax.inspection.outputs import Counts
 from vlmad_jax.inspection.predict import PredictConfig, predict
 from vlmad_jax.inspection.ray_engine import RayEngine
-from vlmad_jax.inspection.rows import Row
 from vlmad_jax.runtime.cores import cores
 
 # Ray Data sets what it has deprecated itself.
@@ -96,8 +96,8 @@ def test_a_worker_is_killed_and_every_image_is_scored_once(
     assert len(scored) == len(set(scored)) == IMAGES + 1
     local = predict(detector, [new.name], tmp_path / "local", PredictConfig())
     for found in (counts, local):
-        assert len(found.bad_ones) == 10
-        assert dataclasses.replace(found, bad_ones=[]) == Counts(good=30, bad=30, failed=2)
+        assert len(found.bad_images) == 10
+        assert dataclasses.replace(found, bad_images=[]) == Counts(good=30, bad=30, failed=2)
     assert rows(tmp_path / "ray") == rows(tmp_path / "local")
 
 
@@ -139,7 +139,7 @@ def test_a_cluster_that_is_not_there_is_refused_at_once(saved: Path, monkeypatch
     ):
         next(RayEngine(saved, load_detector(saved), "node17")(["a.png"]))
     monkeypatch.setitem(sys.modules, "ray", None)
-    with pytest.raises(InputError, match=r"needs Ray; install it by pip install 'vlmad-jax\[ray\]'"):
+    with pytest.raises(InputError, match=r"needs Ray; install it with pip install 'vlmad-jax\[ray\]'"):
         next(RayEngine(saved, load_detector(saved))(["a.png"]))
 
 

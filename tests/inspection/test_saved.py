@@ -1,4 +1,4 @@
-"""A saved detector says the same when it is loaded, or is refused with one line."""
+"""A saved detector gives the same results when it is loaded, or is refused with one line."""
 
 import dataclasses
 import json
@@ -11,15 +11,17 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from tests.data.conftest import save
 from tests.golden import golden_clip
 from tests.inspection.conftest import part
 from vlmad_jax import InputError, load_detector
 from vlmad_jax.backbones.checkpoints.tensors import read_tensors
-from vlmad_jax.inspection import FitConfig, fit, store
-from vlmad_jax.inspection.saved import verify, write_saved
-from vlmad_jax.inspection.store import describe_weights
-from vlmad_jax.inspection.trees import flatten, restored, unflatten
-from vlmad_jax.methods import METHODS
+from vlmad_jax.inspection import FitConfig, fit
+from vlmad_jax.inspection import saved as saved_module
+from vlmad_jax.inspection.manifest import verify, write_saved
+from vlmad_jax.inspection.page.refit import config_of
+from vlmad_jax.inspection.saved import describe_weights, flatten, restored, unflatten
+from vlmad_jax.methods import METHODS, MethodOptions
 from vlmad_jax.methods.winclip import Memory, State
 from vlmad_jax.runtime.contents import digest
 
@@ -56,10 +58,46 @@ def test_a_detector_of_other_numbers_is_told(
 ):
     load_detector(saved)
     assert capsys.readouterr().err == ""
-    monkeypatch.setattr(store, "CACHE_VERSION", 0)
+    monkeypatch.setattr(saved_module, "CACHE_VERSION", 0)
     load_detector(saved)
-    told = f"{saved}: was fitted by a version that computes other scores; fit again for a right threshold\n"
-    assert capsys.readouterr().err == told
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"{saved}: was fitted by a version that computes other scores; fit again")
+
+
+def with_old_names(described: dict) -> dict:
+    """Return a `detector.json` as earlier versions wrote it."""
+    old = {"multi_scale_sizes": "view_sizes", "images": "pictures"}
+    for entry in ("setting", "options", "threshold"):
+        described[entry] = {old.get(name, name): x for name, x in described[entry].items()}
+    described["threshold"]["rule"] = described["threshold"]["rule"].replace("image", "picture")
+    return described
+
+
+def test_names_of_earlier_versions_are_read(good: Path, weights: Path, tmp_path: Path):
+    options = MethodOptions(window_sizes=(2,), multi_scale_sizes=(32,))
+    one = save(part(0), tmp_path / "one/0.png")
+    config = FitConfig("winclip", "plate", str(one.parent), str(weights), options=options, augmentations=2)
+    fit(config, tmp_path / "new.vlmad")
+    new = tmp_path / "new.vlmad"
+    files = {file.relative_to(new).as_posix(): file.read_bytes() for file in new.rglob("*") if file.is_file()}
+    del files["manifest.json"]
+    files["detector.json"] = json.dumps(with_old_names(json.loads(files["detector.json"]))).encode()
+    assert b"view_sizes" in files["detector.json"]
+    assert b"one picture" in files["detector.json"]
+    write_saved(tmp_path / "old.vlmad", files)
+    before, after = load_detector(new), load_detector(tmp_path / "old.vlmad")
+    assert after.description == before.description
+    assert after.description["threshold"]["images"] == 1
+    assert config_of(after) == config_of(before) == dataclasses.replace(config, references=None)
+    assert after(part(9)).image == before(part(9)).image
+
+
+def test_what_computed_it_is_beside_it_and_not_part_of_it(copy: Path):
+    checksum = verify(copy)
+    environment = json.loads((copy / "environment.json").read_text())
+    assert environment["versions"]["jax"] == jax.__version__
+    (copy / "environment.json").write_text("{}")
+    assert verify(copy) == checksum
 
 
 def test_it_says_the_same_in_another_folder_with_moved_weights(
@@ -126,7 +164,7 @@ def truncated(path: Path) -> str:
 
 def another_format(path: Path) -> str:
     manifest(lambda held: held.update(format=99))(path)
-    return "is of format 99, not 1; fit again"
+    return "has format 99, not 1; fit again"
 
 
 SPOILED = {
@@ -152,15 +190,13 @@ def test_a_spoiled_one_is_refused(copy: Path, case: str):
 
 
 def test_other_weights_are_refused(saved: Path, weights: Path, tmp_path: Path):
-    with pytest.raises(InputError, match=r"was fitted with the weights .* are others .* or --weights="):
+    with pytest.raises(InputError, match=r"was fitted with the weights .*; give .*--weights="):
         load_detector(saved, weights="weights/tiny")
     with pytest.raises(InputError, match="no/where/at/all: no such directory"):
         load_detector(saved, weights="no/where/at/all")
-    with pytest.raises(
-        InputError, match=r"none.vlmad: no such saved detector; make one with experiments\.fit"
-    ):
+    with pytest.raises(InputError, match=r"none.vlmad: no such detector; make one with experiments\.fit"):
         load_detector(tmp_path / "none.vlmad")
-    with pytest.raises(InputError, match="is no saved detector"):
+    with pytest.raises(InputError, match="is not a saved detector"):
         load_detector(weights)
 
 
@@ -168,7 +204,7 @@ def test_weights_that_are_gone_are_named(config: FitConfig, weights: Path, tmp_p
     here = shutil.copytree(weights, tmp_path / "here")
     fit(dataclasses.replace(config, weights=str(here)), tmp_path / "moved.vlmad")
     here.rename(tmp_path / "there")
-    with pytest.raises(InputError, match=r"its weights cannot be had .* say where they are, by weights="):
+    with pytest.raises(InputError, match=r"its weights cannot be loaded .*--weights="):
         load_detector(tmp_path / "moved.vlmad")
     assert load_detector(tmp_path / "moved.vlmad", tmp_path / "there").object_name == "plate"
 
@@ -182,14 +218,14 @@ def test_nothing_but_a_detector_is_replaced(tmp_path: Path):
     out = tmp_path / "x.vlmad"
     checksum = write_saved(out, {"a.json": b"1", "sub/b.bin": b"2"})
     assert verify(out) == checksum
-    with pytest.raises(InputError, match="is there already; give another name, or --overwrite"):
+    with pytest.raises(InputError, match="exists already; give another name, or --overwrite"):
         write_saved(out, {"a.json": b"3"})
     assert write_saved(out, {"a.json": b"3"}, overwrite=True) == verify(out) != checksum
     assert sorted(path.name for path in out.iterdir()) == ["a.json", "manifest.json"]
     (tmp_path / "kept").mkdir()
     (tmp_path / "file").write_text("kept")
     for other in ("kept", "file"):
-        with pytest.raises(InputError, match=f"{other}: is there and is no saved detector"):
+        with pytest.raises(InputError, match=f"{other}: exists and is not a saved detector"):
             write_saved(tmp_path / other, {"a": b""}, overwrite=True)
     with pytest.raises(InputError, match="cannot be written"):
         write_saved(tmp_path / "file/x.vlmad", {"a": b""})

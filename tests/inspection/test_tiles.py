@@ -1,4 +1,4 @@
-"""Tiles cover the canvas, and what is said of them is put together again."""
+"""Tiles cover the canvas, and their scores and maps are joined to those of the image."""
 
 import numpy as np
 import pytest
@@ -56,13 +56,13 @@ def test_a_small_defect_survives_in_tiles():
 
 
 def test_what_a_user_may_ask_for():
-    assert Tiling.chosen("2x5", 16, []) == Tiling.of(2, 5, 16)
-    assert Tiling.chosen("3", 16, []).count == 9
-    assert Tiling.chosen("auto", 128, [(500, 512)] * 3) == Tiling.of(1, 1, 128)
-    assert Tiling.chosen("auto", 128, [(2048, 1000), (2048, 1000), (100, 100)]) == Tiling.of(2, 4, 128)
-    assert Tiling.chosen("auto", 128, [(99_999, 1)]) == Tiling.of(1, 8, 128)
+    assert Tiling.choose("2x5", 16, []) == Tiling.of(2, 5, 16)
+    assert Tiling.choose("3", 16, []).count == 9
+    assert Tiling.choose("auto", 128, [(500, 512)] * 3) == Tiling.of(1, 1, 128)
+    assert Tiling.choose("auto", 128, [(2048, 1000), (2048, 1000), (100, 100)]) == Tiling.of(2, 4, 128)
+    assert Tiling.choose("auto", 128, [(99_999, 1)]) == Tiling.of(1, 8, 128)
     for wanted in ("", "x", "0", "2x", "-1", "1.5", "many"):
         with pytest.raises(InputError, match=f"--tiles={wanted}: give "):
-            Tiling.chosen(wanted, 16, [])
+            Tiling.choose(wanted, 16, [])
     with pytest.raises(InputError, match="give 1 to 8 a side"):
-        Tiling.chosen("9", 16, [])
+        Tiling.choose("9", 16, [])

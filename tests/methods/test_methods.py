@@ -7,8 +7,8 @@ import pytest
 from tests.golden import golden_clip
 from vlmad_jax import InputError, load_clip
 from vlmad_jax.backbones.checkpoints import hub
-from vlmad_jax.inspection.scorer import Scorer
-from vlmad_jax.inspection.tiles import Tiling
+from vlmad_jax.evaluation.scorer import Scorer
+from vlmad_jax.inspection.tiles import TiledDetector, Tiling
 from vlmad_jax.methods import LEARNING, METHODS, MethodOptions, Scores
 from vlmad_jax.methods.detector import check_finite
 
@@ -62,7 +62,7 @@ def test_scores_that_are_not_finite_name_the_weights(broken, value):
 def test_scores_are_checked_before_use(monkeypatch):
     """In the scorer of fit, predict and the page."""
     detector = METHODS["winclip"].for_backbone(golden_clip("winclip"))
-    scorer = Scorer(detector, Tiling.of(1, 1, 64), 1)
+    scorer = Scorer(TiledDetector(detector, Tiling.of(1, 1, 64)), 1)
     monkeypatch.setattr(scorer, "_score", lambda *_: Scores(np.full(1, np.nan), np.zeros((1, 64, 64))))
     with pytest.raises(InputError, match="gives scores that are not finite"):
-        scorer.score({}, np.zeros((1, 64, 64, 3), np.uint8))
+        scorer.score_all({}, np.zeros((1, 64, 64, 3), np.uint8))

@@ -8,10 +8,10 @@ import pytest
 
 from tests.golden import golden_clip
 from tests.methods.detectors import IMAGES, REFERENCES, shallow_winclip
+from vlmad_jax.evaluation.scorer import Scorer
 from vlmad_jax.inspection import FittedDetector
-from vlmad_jax.inspection.decision import Decision
-from vlmad_jax.inspection.scorer import Scorer
-from vlmad_jax.inspection.tiles import Tiling
+from vlmad_jax.inspection.detector import Decision
+from vlmad_jax.inspection.tiles import TiledDetector, Tiling
 from vlmad_jax.methods import METHODS
 from vlmad_jax.scoring.prompts import PromptEnsemble
 
@@ -28,7 +28,8 @@ def test_a_copy_scores_the_same(way):
     assert "_score" not in vars(other)
     for one, two in zip(scores, other.score(other.prepare("nut", REFERENCES), IMAGES), strict=True):
         np.testing.assert_array_equal(one, two)
-    fitted = FittedDetector(Scorer(detector, Tiling.of(1, 1, 64), 2), state, Decision(0.5, 1, 0.5, 0), {}, "")
+    model = TiledDetector(detector, Tiling.of(1, 1, 64))
+    fitted = FittedDetector(Scorer(model, 2), state, Decision(0.5, 1, 0.5, 0), {}, "")
     result, again = (x(IMAGES[0]) for x in (fitted, COPIES[way](fitted)))
     assert (result.image, result.bad) == (again.image, again.bad)
     np.testing.assert_array_equal(result.map, again.map)
@@ -61,7 +62,7 @@ def test_representations():
     assert "images of 64 pixels in patches of 8" in text
     assert "dtype='float32'" in text
     assert len(text) < 400
-    scorer = Scorer(shallow_winclip(), Tiling.of(1, 1, 64), 2)
+    scorer = Scorer(TiledDetector(shallow_winclip(), Tiling.of(1, 1, 64)), 2)
     text = repr(FittedDetector(scorer, {}, Decision(0.25, 1, 0.5, 0), {"object": "metal nut"}, ""))
     assert text.startswith("FittedDetector(winclip of 'metal nut', threshold 0.25, images of 64 x 64 pixels,")
     assert len(text.splitlines()) <= 4

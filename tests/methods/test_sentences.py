@@ -11,7 +11,7 @@ from tests.experiments.command import here
 from tests.golden import golden_clip, shallow_clip
 from vlmad_jax import AprilGAN, CoOp, InputError, WinCLIP, load_clip
 from vlmad_jax.backbones.tokenizer import shortened, token_bound, truncated_sentences
-from vlmad_jax.inspection.words import Words, with_words
+from vlmad_jax.inspection.prompts import Prompts, with_prompts
 from vlmad_jax.scoring.prompts import PromptEnsemble, check_distinct
 
 # Each digit is one token, and the context length is 77.
@@ -59,8 +59,8 @@ def test_equal_prompts_without_truncation_are_allowed():
 
 def test_words_of_the_page_that_truncation_makes_equal():
     long = f"{'7' * 72} {{}}"
-    words = Words((f"{long} without a scratch",), (f"{long} with a scratch",))
-    detector = with_words(WinCLIP(shallow_clip("winclip"), (3,)), words)
+    words = Prompts((f"{long} without a scratch",), (f"{long} with a scratch",))
+    detector = with_prompts(WinCLIP(shallow_clip("winclip"), (3,)), words)
     assert "are the same prompt after truncation" in refusal(detector.text_features, "a metal nut")
 
 

@@ -1,16 +1,16 @@
-"""Captions, and the tokenizer that is learned from them."""
+"""Tests of captions and of the tokenizer trained on them."""
 
 import numpy as np
 import pytest
 from transformers import AutoTokenizer
 
 from vlmad_jax import synthetic as rendering
-from vlmad_jax.pretraining.captions import GENERIC_NAMES, START, caption, stand_in_name, train_tokenizer
+from vlmad_jax.pretraining.captions import GENERIC_NAMES, START, caption, draw_name, train_tokenizer
 from vlmad_jax.scoring.prompts import WINCLIP
 
 
 def letters(sentence: str) -> str:
-    """Without spaces, which CLIP's tokens do not keep around punctuation."""
+    """Return a sentence without spaces, which CLIP's tokens do not keep around punctuation."""
     return "".join(sentence.lower().split())
 
 
@@ -34,7 +34,7 @@ def test_words_that_were_never_seen_have_tokens(tokenizer, sentence):
 
 
 def test_words_of_the_captions_are_short(tokenizer):
-    """Merges were learned: a word of a caption takes a token or two, and unseen ones several."""
+    """A word of the captions is one token, and an unseen word is several."""
     words = ["a", "cropped", "photo", "of", "the", "damaged"]
     assert [len(tokenizer(word)["input_ids"]) - 2 for word in words] == [1] * len(words)
     assert len(tokenizer("qzxqzx")["input_ids"]) - 2 == 6
@@ -48,26 +48,26 @@ def test_a_saved_tokenizer_gives_the_same_ids(tokenizer, tmp_path):
     assert len(loaded) == len(tokenizer)
 
 
-def test_the_tokenizer_depends_on_nothing_but_the_words(tokenizer):
+def test_the_tokenizer_depends_on_the_captions_alone(tokenizer):
     again = train_tokenizer(rendering.TRAIN_FAMILIES, rendering.DEFECTS.values())
     assert again.get_vocab() == tokenizer.get_vocab()
 
 
-def test_captions_say_the_state_of_the_object():
+def test_captions_describe_the_state_of_the_object():
     defect = next(iter(rendering.DEFECTS.values()))
     rng = np.random.default_rng(0)
-    good = {caption(rng, "nut", None) for _ in range(300)}
-    bad = {caption(rng, "nut", defect) for _ in range(300)}
-    assert good <= set(WINCLIP.normal("nut"))
-    assert not good & bad
-    assert any(defect.adjective in sentence for sentence in bad)
-    assert any("damaged nut" in sentence for sentence in bad)
+    normal = {caption(rng, "nut", None) for _ in range(300)}
+    anomalous = {caption(rng, "nut", defect) for _ in range(300)}
+    assert normal <= set(WINCLIP.normal("nut"))
+    assert not normal & anomalous
+    assert any(defect.adjective in sentence for sentence in anomalous)
+    assert any("damaged nut" in sentence for sentence in anomalous)
 
 
-def test_stand_in_names():
-    """The name itself in two fifths of captions, a generic one in three tenths, or a made-up word."""
+def test_drawn_names():
+    """40% of names are the object's own, 30% are generic and 30% are random words."""
     rng = np.random.default_rng(1)
-    names = [stand_in_name(rng, "metal nut") for _ in range(2000)]
+    names = [draw_name(rng, "metal nut") for _ in range(2000)]
     assert names.count("metal nut") / 2000 == pytest.approx(0.4, abs=0.04)
     assert sum(name in GENERIC_NAMES for name in names) / 2000 == pytest.approx(0.3, abs=0.04)
     made_up = [name for name in names if name != "metal nut" and name not in GENERIC_NAMES]

@@ -1,4 +1,4 @@
-"""The losses of pretraining against loops in float64."""
+"""Tests of the losses of pretraining against loops in float64."""
 
 import functools
 
@@ -18,7 +18,7 @@ from vlmad_jax.pretraining.contrastive import (
     patch_head,
     patch_loss,
     reference_loss,
-    stacked,
+    stack_pairs,
     state_loss,
     window_tokens,
 )
@@ -28,9 +28,9 @@ def unit(x: np.ndarray) -> np.ndarray:
     return x / np.linalg.norm(x, axis=-1, keepdims=True)
 
 
-def cross_entropy(logits: np.ndarray, right: np.ndarray) -> float:
-    """-log of each right answer's probability, averaged over the right ones: (N,), bool (N,)."""
-    return float(np.log(np.exp(logits).sum()) - logits[right].mean())
+def cross_entropy(logits: np.ndarray, matches: np.ndarray) -> float:
+    """Return the mean of -log probability over the matches: (N,), bool (N,)."""
+    return float(np.log(np.exp(logits).sum()) - logits[matches].mean())
 
 
 def contrast_by_loops(images: np.ndarray, texts: np.ndarray, group: np.ndarray, scale: float) -> float:
@@ -47,7 +47,7 @@ def binary(logit: float, label: float) -> float:
     return float(-np.log(probability if label else 1 - probability))
 
 
-def test_contrast_with_several_right_answers():
+def test_contrast_with_several_matches():
     rng = np.random.default_rng(0)
     images, texts = unit(rng.normal(size=(6, 5))), unit(rng.normal(size=(6, 5)))
     group = np.array([0, 1, 2, 1, 3, 1])
@@ -69,8 +69,8 @@ def test_state_loss_is_the_weighted_mean_of_binary_cross_entropies():
     assert float(state_loss(jnp.asarray(images), normal, anomalous, label, 0 * weight, 7.0)) == 0
 
 
-def test_patch_loss_leaves_out_patches_at_the_rim_of_a_defect():
-    """Patches count five times from 5% of defective pixels on, once with none, and not in between."""
+def test_patch_loss_ignores_patches_at_the_rim_of_a_defect():
+    """Patches weigh 5 with 5% or more anomalous pixels, 1 with none, and 0 in between."""
     logits = np.float32([[2.0, -1.0, 0.5, 3.0]])
     share = np.float32([[0.0, 0.01, 0.05, 1.0]])
     terms = [1 * binary(2.0, 0), 5 * binary(0.5, 1), 5 * binary(3.0, 1)]
@@ -78,10 +78,10 @@ def test_patch_loss_leaves_out_patches_at_the_rim_of_a_defect():
 
 
 @pytest.mark.parametrize("even", [0.2, 0.3])
-def test_distances_to_another_good_image(even):
-    """By loops: of each patch to the nearest of its own pair's reference."""
+def test_distances_to_the_reference_image(even):
+    """The loss equals a loop over each patch's distance to the nearest patch of its own pair's reference."""
     rng = np.random.default_rng(3)
-    patches, memory = rng.normal(size=(4, 3, 5)), rng.normal(size=(2, 6, 5))  # two pairs, good images first
+    patches, memory = rng.normal(size=(4, 3, 5)), rng.normal(size=(2, 6, 5))  # two pairs, normal images first
     share = np.array([[0, 0, 0], [0, 0, 0], [0, 1, 0.5], [0.01, 0, 1]], np.float32)
     total = weights = 0.0
     for image, patch in np.ndindex(4, 3):
@@ -99,7 +99,10 @@ def test_windows_of_tokens():
     tokens = jnp.arange(2 * 5 * 1).reshape(2, 5, 1)
     window = window_tokens(tokens, jnp.array([[3, 0], [1, 1]]))
     assert window[..., 0].tolist() == [[0, 4, 1], [5, 7, 7]]
-    assert stacked(jnp.array([[[1], [2]], [[3], [4]]])).tolist() == [[1], [3], [2], [4]]
+    assert stack_pairs(jnp.array([[[1], [2]], [[3], [4]]])).tolist() == [[1], [3], [2], [4]]
+
+
+CAPTIONS = ("normal_contrast", "anomalous_contrast", "normal_state", "anomalous_state")
 
 
 def batch_of(rng: np.random.Generator, pairs: int, vocabulary: int) -> dict[str, np.ndarray]:
@@ -109,9 +112,10 @@ def batch_of(rng: np.random.Generator, pairs: int, vocabulary: int) -> dict[str,
         return token_ids
 
     batch = {
-        name: rng.integers(0, 256, (pairs, 32, 32, 3), np.uint8) for name in ("good", "bad", "reference")
+        name: rng.integers(0, 256, (pairs, 32, 32, 3), np.uint8)
+        for name in ("normal", "anomalous", "reference")
     }
-    batch |= {f"{name}_caption": caption() for name in ("good", "bad", "normal", "anomalous")}
+    batch |= {f"{name}_caption": caption() for name in CAPTIONS}
     for name, size in (("small", 4), ("large", 9)):
         batch[f"{name}_window_patches"] = rng.integers(0, 16, (pairs, 2, size)).astype(np.int32)
         batch[f"{name}_window_label"] = np.tile(np.float32([0, 1]), (pairs, 1))
@@ -125,37 +129,37 @@ BATCH = batch_of(np.random.default_rng(2), 3, 50)
 
 @functools.cache
 def gradient_of_loss():
-    return jax.jit(jax.value_and_grad(make_loss(CONFIG, "float32", references=True), has_aux=True))
+    return jax.jit(jax.value_and_grad(make_loss(CONFIG, "float32", second_normal_image=True), has_aux=True))
 
 
-SCALE = 1 / 0.07  # of a fresh model
+SCALE = 1 / 0.07  # of a new model
 
 
 @functools.cache
 def expected_terms(*kinds: str) -> dict[str, float]:
-    """The terms that whole images have, by loops from embeddings that the encoders themselves give."""
+    """Return the loss terms of whole images, by loops over the encoders' embeddings."""
     clip = random_clip(CONFIG)
     text = TextTransformer(CONFIG).bind({"params": clip.params["text"]})
     encode = jax.jit(lambda token_ids: text(token_ids)[0])
-    captions = {
-        name: unit(np.asarray(encode(BATCH[f"{name}_caption"])))
-        for name in ("good", "bad", "normal", "anomalous")
-    }
+    captions = {name: unit(np.asarray(encode(BATCH[f"{name}_caption"]))) for name in CAPTIONS}
     images = {kind: unit(np.asarray(clip.encode_image(BATCH[kind]))) for kind in kinds}
-    difference = captions["anomalous"] - captions["normal"]
+    difference = captions["anomalous_state"] - captions["normal_state"]
     logits = {
         kind: [SCALE * float(x @ y) for x, y in zip(images[kind], difference, strict=True)] for kind in kinds
     }
-    twins = np.concatenate([images["good"], images["bad"]])
-    named = np.concatenate([captions["good"], captions["bad"]])
+    twins = np.concatenate([images["normal"], images["anomalous"]])
+    named = np.concatenate([captions["normal_contrast"], captions["anomalous_contrast"]])
     group = np.array([8, 14, 8, 9, 15, 9])  # an object and its state
-    # Of each pair: that the bad image's logit is larger than that of each good one.
+    # The logit of a pair's anomalous image should exceed that of each normal one.
     ranks = [
-        binary(logits["bad"][i] - logits[kind][i], True) for kind in kinds if kind != "bad" for i in range(3)
+        binary(logits["anomalous"][i] - logits[kind][i], True)
+        for kind in kinds
+        if kind != "anomalous"
+        for i in range(3)
     ]
     return {
         "contrast": contrast_by_loops(twins, named, group, SCALE),
-        "state": float(np.mean([binary(x, kind == "bad") for kind in kinds for x in logits[kind]])),
+        "state": float(np.mean([binary(x, kind == "anomalous") for kind in kinds for x in logits[kind]])),
         "pair": float(np.mean(ranks)),
     }
 
@@ -164,11 +168,11 @@ def test_terms_left_out():
     params = {"clip": random_clip(CONFIG).params, "patch_head": patch_head(CONFIG)}
     pairs = {name: x for name, x in BATCH.items() if name != "reference"}
     loss, kept = jax.jit(make_loss(CONFIG, "float32", ("window", "patch")))(params, {}, pairs)
-    expected = expected_terms("good", "bad")
+    expected = expected_terms("normal", "anomalous")
     assert {name: float(x) for name, x in kept.items()} == pytest.approx(expected, rel=1e-4)
     assert float(loss) == pytest.approx(sum(WEIGHTS[name] * float(kept[name]) for name in kept), rel=1e-6)
     for wrong in (("wndow",), tuple(WEIGHTS)):
-        with pytest.raises(InputError, match=f"--leave_out={','.join(wrong)} has to name some of contrast, "):
+        with pytest.raises(InputError, match=f"--leave_out={','.join(wrong)}: give some of contrast, "):
             make_loss(CONFIG, "float32", wrong)
 
 
@@ -177,14 +181,14 @@ def test_terms_of_the_loss():
     (loss, parts), gradient = gradient_of_loss()(params, {}, BATCH)
     assert set(parts) == set(WEIGHTS)
     assert float(loss) == pytest.approx(sum(WEIGHTS[name] * float(parts[name]) for name in parts), rel=1e-6)
-    # A head of zeros says 1/2 of every patch.
+    # A head of zeros predicts 1/2 for every patch.
     assert float(parts["patch"]) == pytest.approx(np.log(2), rel=1e-6)
-    expected = expected_terms("good", "bad", "reference")
+    expected = expected_terms("normal", "anomalous", "reference")
     assert {name: float(parts[name]) for name in expected} == pytest.approx(expected, rel=1e-4)
     unused = [
         jax.tree_util.keystr(path) for path, leaf in jax.tree.leaves_with_path(gradient) if not np.any(leaf)
     ]
-    # The bias of keys cancels in the softmax, but for rounding; all else is learned.
+    # The bias of keys cancels in the softmax, except for rounding. Every other parameter is learned.
     assert [name for name in unused if "key" not in name] == []
 
 
@@ -203,7 +207,7 @@ def test_the_scale_is_bounded():
 @pytest.mark.parametrize("held", [False, True])
 def test_the_scale_is_learned_or_held(held: bool):
     params = {"clip": random_clip(CONFIG).params, "patch_head": patch_head(CONFIG)}
-    loss = make_loss(CONFIG, "float32", tuple(set(WEIGHTS) - {"contrast"}), hold_scale=held)
+    loss = make_loss(CONFIG, "float32", tuple(set(WEIGHTS) - {"contrast"}), fixed_logit_scale=held)
 
     def of_scale(logit_scale: jax.Array) -> jax.Array:
         return loss({**params, "clip": {**params["clip"], "logit_scale": logit_scale}}, {}, BATCH)[0]

@@ -1,4 +1,4 @@
-"""Pretraining as a whole, on a model small enough to compile in seconds."""
+"""Tests of whole pretraining runs of a model small enough to compile in seconds."""
 
 import dataclasses
 import json
@@ -14,8 +14,8 @@ from vlmad_jax import synthetic as rendering
 from vlmad_jax.backbones.clip import random_clip, save_clip
 from vlmad_jax.pretraining import pretrain as module
 from vlmad_jax.pretraining.contrastive import WEIGHTS
-from vlmad_jax.pretraining.pretrain import PretrainConfig, mean_weights, pretrain, remember
-from vlmad_jax.pretraining.scale import with_scale
+from vlmad_jax.pretraining.logit_scale import with_logit_scale
+from vlmad_jax.pretraining.pretrain import PretrainConfig, check_config, mean_weights, pretrain
 from vlmad_jax.runtime.cache import software_versions
 from vlmad_jax.training.loop import read_log
 
@@ -24,16 +24,16 @@ CONFIG = PretrainConfig(schedule_steps=4, pairs=2, pool=3, warmup_steps=1, image
 
 @pytest.fixture
 def small(monkeypatch, tokenizer):
-    def known(families, defects):
+    def shared_tokenizer(families, defects):
         assert (families, [*defects]) == (rendering.TRAIN_FAMILIES, [*rendering.DEFECTS.values()])
         return tokenizer
 
     monkeypatch.setattr(module, "tiny_config", small_config)
-    monkeypatch.setattr(module, "train_tokenizer", known)
+    monkeypatch.setattr(module, "train_tokenizer", shared_tokenizer)
 
 
 @pytest.mark.long
-def test_a_run_in_parts_equals_the_undisturbed_one(small, tmp_path):
+def test_a_resumed_run_equals_an_uninterrupted_one(small, tmp_path):
     whole = pretrain(CONFIG, tmp_path / "whole", 3, workers=0)
     pretrain(CONFIG, tmp_path / "parts", 2, workers=0)
     parts = pretrain(CONFIG, tmp_path / "parts", 3, workers=0)
@@ -53,14 +53,14 @@ def test_a_run_in_parts_equals_the_undisturbed_one(small, tmp_path):
 
 
 @pytest.mark.long
-def test_a_run_goes_on_from_weights_with_larger_images(small, tmp_path):
+def test_a_run_from_weights_with_larger_images(small, tmp_path):
     first = pretrain(CONFIG, tmp_path / "first", 1, workers=0)
     more = dataclasses.replace(
         CONFIG,
         start=str(tmp_path / "first/weights"),
         image_size=64,
-        references=True,
-        scale=50.0,
+        second_normal_image=True,
+        logit_scale=50.0,
         learning_rate=0,
         muon_learning_rate=0,
     )
@@ -71,7 +71,7 @@ def test_a_run_goes_on_from_weights_with_larger_images(small, tmp_path):
     positions = [clip.params["vision"].pop("position_embedding") for clip in (first, second)]
     assert [x.shape for x in positions] == [(1 + 16, 16), (1 + 64, 16)]
     np.testing.assert_allclose(positions[0][0], positions[1][0], atol=1e-4)  # the class token's
-    expected = with_scale(load_clip(tmp_path / "first/weights"), 50.0)
+    expected = with_logit_scale(load_clip(tmp_path / "first/weights"), 50.0)
     assert float(expected["logit_scale"]) == pytest.approx(np.log(50))
     expected["vision"].pop("position_embedding")
     for a, b in zip(jax.tree.leaves(expected), jax.tree.leaves(second.params), strict=True):
@@ -94,12 +94,12 @@ def test_the_mean_of_weights(tokenizer, tmp_path):
     np.testing.assert_allclose(mean["text"]["projection"]["kernel"], (kernels[0] + kernels[1]) / 2, atol=1e-6)
 
 
-def test_a_scale_that_is_too_large_to_be_learned(small, tokenizer, tmp_path):
+def test_a_logit_scale_that_is_too_large_to_be_learned(small, tokenizer, tmp_path):
     clip = random_clip(small_config(len(tokenizer)), 1, tokenizer=tokenizer)
     params = clip.params | {"logit_scale": np.log(np.float32(400))}
     save_clip(dataclasses.replace(clip, params=params), tmp_path / "start", dtype="float16")
     config = dataclasses.replace(CONFIG, start=str(tmp_path / "start"))
-    with pytest.raises(InputError, match=r"cosines, 400, is above 100, the most .* give --scale=400 to keep"):
+    with pytest.raises(InputError, match=r"logit scale 400 is above 100.*--logit_scale=400"):
         pretrain(config, tmp_path / "out", 1, workers=0)
     assert not (tmp_path / "out").exists()
 
@@ -111,7 +111,7 @@ def test_learning_rates_rise_stay_and_fall():
 
 
 def test_muon_moves_the_kernels_and_adam_the_rest():
-    """A kernel's first step has the same size in every direction: sqrt(its larger side) x 0.2 x the rate."""
+    """A kernel's first step has the size sqrt(larger side) x 0.2 x the learning rate in all directions."""
     config = PretrainConfig(warmup_steps=1, muon_learning_rate=0.5, learning_rate=0.25, weight_decay=0.1)
     optimizer = config.optimizer()
     rng = np.random.default_rng(0)
@@ -128,20 +128,42 @@ def test_muon_moves_the_kernels_and_adam_the_rest():
     for name in (("mlp", "bias"), ("patch_embedding", "kernel")):
         step, gradient = (tree[name[0]][name[1]] for tree in (updates, gradients))
         np.testing.assert_array_equal(np.sign(step), -np.sign(gradient))
-        np.testing.assert_allclose(np.abs(step), np.abs(step).max(), rtol=1e-3)  # Adam's: all as large
+        np.testing.assert_allclose(
+            np.abs(step), np.abs(step).max(), rtol=1e-3
+        )  # Adam's steps are equally large
 
 
 def test_a_run_of_another_configuration_is_refused(tmp_path):
-    remember(CONFIG, tmp_path)
-    remember(CONFIG, tmp_path)
-    remember(dataclasses.replace(CONFIG, schedule_steps=9), tmp_path)  # alone may change
+    check_config(CONFIG, tmp_path)
+    check_config(CONFIG, tmp_path)
+    check_config(dataclasses.replace(CONFIG, schedule_steps=9), tmp_path)  # this value alone may change
     other = dataclasses.replace(CONFIG, pairs=4, seed=1)
     with pytest.raises(InputError) as caught:
-        remember(other, tmp_path)
-    assert str(caught.value) == (
-        f"{tmp_path}: holds another run (pairs 2 there, 4 here, seed 0 there, 1 here); "
-        "give another --out or the same flags"
-    )
+        check_config(other, tmp_path)
+    for part in (str(tmp_path), "(pairs 2 there, 4 here, seed 0 there, 1 here)", "--out"):
+        assert part in str(caught.value)
+
+
+@pytest.mark.parametrize("text", ["{", "[1]", "null"])
+def test_a_damaged_configuration_is_refused(tmp_path, text):
+    (tmp_path / "pretrain.json").write_text(text)
+    with pytest.raises(InputError, match=r"pretrain\.json: cannot be parsed .*--out"):
+        check_config(CONFIG, tmp_path)
+
+
+def test_a_run_without_a_configuration_is_refused(tmp_path):
+    (tmp_path / "checkpoints").mkdir()
+    with pytest.raises(InputError, match=r"no pretrain\.json.*--out"):
+        check_config(CONFIG, tmp_path)
+
+
+def test_a_run_of_an_older_version_is_refused(tmp_path):
+    """Its configuration has names that the current one does not have."""
+    fields = dataclasses.asdict(CONFIG) | {"software": software_versions()}
+    older = {k: v for k, v in fields.items() if k != "second_normal_image"} | {"references": False}
+    (tmp_path / "pretrain.json").write_text(json.dumps(older))
+    with pytest.raises(InputError, match=r"second_normal_image None there, False here.*--out"):
+        check_config(CONFIG, tmp_path)
 
 
 def test_the_command_refuses_another_configuration(tmp_path, capsys):
@@ -149,7 +171,8 @@ def test_the_command_refuses_another_configuration(tmp_path, capsys):
     (tmp_path / "pretrain.json").write_text(json.dumps(there))
     done = here(capsys, "pretrain", f"--out={tmp_path}")
     assert done.code == 1
-    assert done.stderr.splitlines() == [
-        f"error: {tmp_path}: holds another run (seed 7 there, 0 here); give another --out or the same flags"
-    ]
+    (line,) = done.stderr.splitlines()
+    assert line.startswith(f"error: {tmp_path}: ")
+    assert "(seed 7 there, 0 here)" in line
+    assert "--out" in line
     assert [path.name for path in tmp_path.iterdir()] == ["pretrain.json"]

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from vlmad_jax.inspection.rows import Row
+from vlmad_jax.inspection.journal import Row
 from vlmad_jax.metrics import METRIC_NAMES
 from vlmad_jax.report import ScoreRow, metrics_table, read_scores_csv, write_scores_csv
 from vlmad_jax.runtime.cache import fingerprint

@@ -1,4 +1,4 @@
-"""The renderer: pure, the same at every size, and every defect of every family visible under its mask."""
+"""Tests that rendering is pure and the same at every size, and that masks cover each family's defects."""
 
 import subprocess
 import sys
@@ -22,7 +22,7 @@ def without_noise(image, camera, rng):
     return np.rint(image * 255).astype(np.uint8).transpose(1, 2, 0)
 
 
-def test_enough_families_and_defects_and_the_test_families_are_never_trained_on():
+def test_the_families_and_defects_and_their_split():
     assert len(rendering.TRAIN_TEXTURES) == 22
     assert len(rendering.TRAIN_INVENTIONS) == 4
     assert len(rendering.TRAIN_FAMILIES) == 62 + 22 + 4
@@ -38,28 +38,28 @@ def test_enough_families_and_defects_and_the_test_families_are_never_trained_on(
 
 
 @pytest.mark.parametrize("family", ALL)
-def test_each_defect_shows_under_its_mask_and_nowhere_else(family, monkeypatch):
+def test_each_defect_is_visible_under_its_mask_alone(family, monkeypatch):
     monkeypatch.setattr(pairs, "record", without_noise)
     for number, defect in enumerate(rendering.defects_of(family)):
-        good, bad, mask = pair(family, defect, product=number, image=number)
-        assert good.shape == bad.shape == (64, 64, 3)
-        assert good.dtype == bad.dtype == mask.dtype == np.uint8
+        normal, anomalous, mask = pair(family, defect, product=number, image=number)
+        assert normal.shape == anomalous.shape == (64, 64, 3)
+        assert normal.dtype == anomalous.dtype == mask.dtype == np.uint8
         assert mask.shape == (64, 64)
         assert set(np.unique(mask)) == {0, 1}
         assert 0.001 < mask.mean() < 0.35, (defect, mask.mean())
-        change = np.abs(good.astype(float) - bad).mean(-1)
+        change = np.abs(normal.astype(float) - anomalous).mean(-1)
         assert change[mask == 1].mean() > 10, (defect, change[mask == 1].mean())
         assert np.median(change[mask == 0]) == 0, defect
         assert change[mask == 0].max() < 0.5 * change[mask == 1].max(), defect
 
 
 def test_noise_of_the_two_images_of_a_pair_is_independent():
-    good, bad, mask = (array.astype(float) for array in pair("painted panel", "crack", 128))
-    change = (good - bad)[:, :, 1][mask == 0]
+    normal, anomalous, mask = (array.astype(float) for array in pair("painted panel", "crack", 128))
+    change = (normal - anomalous)[:, :, 1][mask == 0]
     assert 1 < change.std() < 0.018 * 255 * np.sqrt(2) * 1.2  # two draws of at most 0.018 of full range
 
 
-def test_good_image_is_the_first_of_the_pair():
+def test_normal_image_is_the_first_of_the_pair():
     for family, defect in (("gear", "broken part"), ("carpet", "stain")):
         product = rendering.make_product(family, (3, 4))
         np.testing.assert_array_equal(
@@ -76,7 +76,7 @@ def test_pure_function_of_its_arguments_in_any_process():
         return digest
 
     script = (
-        "import zlib\nfrom vlmad_jax.data import rendering\ndigest = 0\n"
+        "import zlib\nfrom vlmad_jax import synthetic as rendering\ndigest = 0\n"
         "for family, defect in (('hex nut', 'scratch'), ('label', 'smear'), ('cable', 'missing part')):\n"
         "    for array in rendering.render_pair(rendering.make_product(family, 0), defect, 0, 48):\n"
         "        digest = zlib.crc32(array.tobytes(), digest)\n"
@@ -121,9 +121,11 @@ def test_unknown_names_list_the_choices():
         pair("gear", "fold")
 
 
-def test_one_broken_piece_is_missing_and_the_rest_is_untouched():
-    good, bad, mask = (array.astype(float) for array in pair("biscuit", "broken part", 128, product=3))
+def test_a_broken_piece_is_missing_and_the_rest_is_unchanged():
+    normal, anomalous, mask = (
+        array.astype(float) for array in pair("biscuit", "broken part", 128, product=3)
+    )
     corner = mask[:16, :16]
     assert corner.sum() == 0
-    assert np.abs(good - bad)[:16, :16].mean() < 6
-    assert np.abs(good - bad).mean(-1)[mask == 1].mean() > 20
+    assert np.abs(normal - anomalous)[:16, :16].mean() < 6
+    assert np.abs(normal - anomalous).mean(-1)[mask == 1].mean() > 20

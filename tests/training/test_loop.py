@@ -13,7 +13,7 @@ import optax
 import pytest
 
 from vlmad_jax import InputError
-from vlmad_jax.training.loop import Log, Stop, loss_figure, read_log, running_mean, train
+from vlmad_jax.training.loop import Log, StopRequest, loss_figure, read_log, running_mean, train
 from vlmad_jax.training.step import TrainState, make_step
 
 RNG = np.random.default_rng(0)
@@ -46,7 +46,7 @@ def feed_until(feed, steps: int):
 
 
 def by_hand(steps: int) -> np.ndarray:
-    """The weights after Adam's steps (Kingma and Ba 2015, algorithm 1), in float64."""
+    """Return the weights after Adam's steps (Kingma and Ba 2015, algorithm 1), in float64."""
     w, m, v = np.zeros(2), np.zeros(2), np.zeros(2)
     for n in range(steps):
         x, y = INPUTS[n].astype(np.float64), TARGETS[n].astype(np.float64)
@@ -65,7 +65,7 @@ def test_training_follows_the_gradient(tmp_path):
 
 
 def test_a_step_is_compiled_once(tmp_path):
-    """The state that a run starts with and the one that a step gives are laid out alike."""
+    """The initial state and the state from a step have the same layout."""
     traced = []
 
     def loss(params, context, batch):
@@ -82,7 +82,7 @@ def drawn(params, context, batch):
 
 
 def numbers(out, seed: int, accumulate: int = 1, stops: tuple[int, ...] = (4,)) -> list[float]:
-    """What a loss draws in four steps."""
+    """Return the random numbers that a loss draws in four steps."""
     for stop in stops:
         step = make_step(drawn, OPTIMIZER, accumulate, seed)
         train(step, fresh(), {}, feed_until(batches, stop), stop, out, 8, 1)
@@ -90,7 +90,7 @@ def numbers(out, seed: int, accumulate: int = 1, stops: tuple[int, ...] = (4,)) 
 
 
 def test_random_numbers_of_a_loss(tmp_path):
-    """Every step draws others, a run that is gone on with draws the same, another seed or part others."""
+    """Steps, seeds and accumulated parts draw different numbers, and a resumed run draws the same ones."""
     whole = numbers(tmp_path / "whole", 0)
     assert len(set(whole)) == 4
     assert numbers(tmp_path / "again", 0, stops=(2, 4)) == whole
@@ -129,7 +129,7 @@ print("ended well")
     assert done.stdout == "ended well\n", done.stderr
 
 
-def test_a_run_in_parts_equals_the_undisturbed_one(tmp_path):
+def test_a_resumed_run_equals_an_uninterrupted_one(tmp_path):
     whole = run(tmp_path / "whole", 7)
     run(tmp_path / "parts", 3)
     parts = run(tmp_path / "parts", 7)
@@ -154,11 +154,11 @@ def test_sigterm_saves_and_stops(tmp_path):
     assert [line["step"] for line in read_log(tmp_path / "log.jsonl")] == list(range(1, 8))
 
 
-def test_sigterm_is_what_it_was_afterwards():
+def test_the_handler_of_sigterm_is_restored():
     before = signal.getsignal(signal.SIGTERM)
-    with Stop() as stop:
+    with StopRequest() as stop:
         os.kill(os.getpid(), signal.SIGTERM)
-        assert stop.wanted
+        assert stop.requested
     assert signal.getsignal(signal.SIGTERM) is before
 
 
@@ -167,9 +167,9 @@ def test_a_loss_that_is_not_finite_stops_the_run(tmp_path):
         for n, batch in enumerate(batches(first), start=first):
             yield batch | {"y": batch["y"] * (np.nan if n == 4 else 1)}
 
-    with pytest.raises(InputError, match=r"^the loss is not finite at step 5; lower the learning rate$"):
+    with pytest.raises(InputError, match="not finite at step 5; lower the learning rate"):
         run(tmp_path, 7, feed=broken, save_every=3)
-    # The checkpoint before it is whole: the run goes on from there.
+    # The last checkpoint is complete, and the run resumes from it.
     np.testing.assert_allclose(run(tmp_path, 4).params["w"], by_hand(4), rtol=1e-5)
 
 
@@ -177,7 +177,7 @@ def test_a_finished_run_does_nothing(tmp_path):
     finished = run(tmp_path, 3)
 
     def none(first):
-        raise AssertionError("no batch is wanted")
+        raise AssertionError("a finished run asked for a batch")
 
     again, done = train(make_step(squared_error, OPTIMIZER), fresh(), {}, none, 3, tmp_path, 8, 2)
     assert done == 3
@@ -187,7 +187,7 @@ def test_a_finished_run_does_nothing(tmp_path):
 def test_lines_of_lost_steps_are_dropped(tmp_path):
     path = tmp_path / "log.jsonl"
     lines = [json.dumps({"step": n, "loss": 1.0 / n}) for n in range(1, 6)]
-    path.write_text("\n".join(lines) + '\n{"step": 6, "lo')  # cut off while writing
+    path.write_text("\n".join(lines) + '\n{"step": 6, "lo')  # interrupted while writing
     assert [line["step"] for line in read_log(path)] == [1, 2, 3, 4, 5]
     log = Log(path, done=3)
     assert path.read_text() == "\n".join(lines[:3]) + "\n"

@@ -1,4 +1,4 @@
-"""Training from good images alone: what is pasted, in which order, cached, and gone on with."""
+"""Training on normal images with pasted defects: their order, the cache of features, and resuming."""
 
 import dataclasses
 from pathlib import Path
@@ -13,7 +13,7 @@ from vlmad_jax.data import load_dataset
 from vlmad_jax.data.images import open_image, resize_image
 from vlmad_jax.synthetic.pasting import KINDS
 from vlmad_jax.training import loop
-from vlmad_jax.training.batches import LabelledImages, batches
+from vlmad_jax.training.batches import LabelledImages
 from vlmad_jax.training.feature_store import FeatureCache
 from vlmad_jax.training.loop import read_log
 from vlmad_jax.training.pasted import PastedImages, pasted_samples
@@ -24,7 +24,7 @@ pytestmark = pytest.mark.usefixtures("evaluating")
 
 @pytest.fixture
 def config(folder: Path, weights: Path) -> TrainConfig:
-    """Five good images make 20 samples; eight a step, 15 steps. The category has no masks of its own."""
+    """Five normal images make 20 samples; eight a step, 15 steps. The category has no masks of its own."""
     return TrainConfig(
         "anomalyclip",
         str(weights),
@@ -48,7 +48,7 @@ def losses(out: Path) -> np.ndarray:
     return np.array([line["loss"] for line in read_log(out / "log.jsonl")])
 
 
-def test_every_good_image_stands_for_four(images: PastedImages) -> None:
+def test_every_normal_image_makes_four_samples(images: PastedImages) -> None:
     samples = images.samples
     assert len(samples) == 2 * 5 * 4
     assert {Path(sample.path).parent.name for sample in samples} == {"good"}
@@ -77,13 +77,13 @@ def test_a_sample_is_a_function_of_the_seed_and_its_number(images: PastedImages)
 
 
 def test_cached_features_are_those_of_the_same_images(images: PastedImages, folder: Path) -> None:
-    """On disk, in a folder of its own for pasting and for each seed."""
+    """The cache is on disk, and pasting and each seed have folders of their own."""
     dataset = load_dataset("folder", folder)
     detector = dataclasses.replace(AnomalyCLIP.for_backbone(shallow_clip("winclip", 2)), image_size=48)
-    cache = FeatureCache.of(detector, dataset, images, 0)
-    cache.fill(detector, images, 0)
+    cache = FeatureCache.create(detector, dataset, images, 0)
+    cache.fill(detector, 0)
     encode = detector.clip.compile("vision", detector.extract)
-    for cached, read in zip(batches(images, 2, 4, 0, cache), batches(images, 2, 4, 0), strict=True):
+    for cached, read in zip(cache.batches(2, 4), images.batches(2, 4, 0), strict=True):
         for name in ("mask", "label", "class_id"):
             np.testing.assert_array_equal(cached[name], read[name])
         expected = encode(read["image"])
@@ -91,8 +91,8 @@ def test_cached_features_are_those_of_the_same_images(images: PastedImages, fold
             np.testing.assert_allclose(x.astype(np.float32), y, rtol=2**-8, atol=1e-4 * np.abs(y).max())
     kinds = [images, dataclasses.replace(images, seed=4)]
     kinds.append(LabelledImages(*fields(images)))
-    places = {FeatureCache.of(detector, dataset, kind, 0).store.directory for kind in kinds}
-    assert len(places) == 3
+    folders = {FeatureCache.create(detector, dataset, kind, 0).store.directory for kind in kinds}
+    assert len(folders) == 3
 
 
 def fields(images: PastedImages) -> list:
@@ -109,39 +109,39 @@ def test_training_lowers_the_loss_with_and_without_a_cache(config: TrainConfig, 
     np.testing.assert_allclose(losses(tmp_path / "cached"), logged[:5], rtol=3e-3)  # bfloat16
 
 
-class Cut(Exception):
+class Interrupted(Exception):
     pass
 
 
-def test_a_cut_off_run_ends_as_an_undisturbed_one(
+def test_a_resumed_run_equals_an_uninterrupted_one(
     config: TrainConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     add = loop.Log.add
 
-    def cut(self, step, terms, flush):
+    def interrupt(self, step, terms, flush):
         if step == 7:
-            raise Cut
+            raise Interrupted
         return add(self, step, terms, flush)
 
     with monkeypatch.context() as patched:
-        patched.setattr(loop.Log, "add", cut)
-        with pytest.raises(Cut):
-            train_method(config, tmp_path / "cut", Resources(save_every=4))
-    assert not (tmp_path / "cut/params").exists()
-    train_method(config, tmp_path / "cut", Resources(save_every=4))
+        patched.setattr(loop.Log, "add", interrupt)
+        with pytest.raises(Interrupted):
+            train_method(config, tmp_path / "resumed", Resources(save_every=4))
+    assert not (tmp_path / "resumed/params").exists()
+    train_method(config, tmp_path / "resumed", Resources(save_every=4))
     train_method(config, tmp_path / "whole")
-    assert (tmp_path / "cut/log.jsonl").read_bytes() == (tmp_path / "whole/log.jsonl").read_bytes()
-    with pytest.raises(InputError, match=r"holds another run \(auxiliary cutpaste there, None here\)"):
+    assert (tmp_path / "resumed/log.jsonl").read_bytes() == (tmp_path / "whole/log.jsonl").read_bytes()
+    with pytest.raises(InputError, match=r"whole: .*auxiliary cutpaste there, None here.*--out"):
         train_method(dataclasses.replace(config, auxiliary=None), tmp_path / "whole")
 
 
 def test_bad_input(config: TrainConfig, tmp_path: Path, folder: Path) -> None:
-    with pytest.raises(InputError, match="--auxiliary=mixup is not one of cutpaste; give one of these"):
+    with pytest.raises(InputError, match="--auxiliary=mixup is not one of cutpaste"):
         train_method(dataclasses.replace(config, auxiliary="mixup"), tmp_path / "a")
     save(made_image(1), tmp_path / "tests/cup/test/bent/0.png")
     save(made_image(2), tmp_path / "tests/cup/test/good/0.png")
     tests_only = dataclasses.replace(config, data_dir=str(tmp_path / "tests"), categories=())
-    with pytest.raises(InputError, match=r"/tests: no good image in any train folder"):
+    with pytest.raises(InputError, match=r"/tests: no normal image in any train folder.*--auxiliary"):
         train_method(tests_only, tmp_path / "a")
     assert not (tmp_path / "a").exists()
     broken = folder / "metal_nut/train/good/002.png"

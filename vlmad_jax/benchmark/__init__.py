@@ -1,12 +1,12 @@
-"""Measuring speed and memory: random weights, random images, and the machine's own matmul rate beside them.
+"""Benchmarks of speed and memory with random weights and images, next to the machine's matmul rate.
 
-What can be measured stands in `jobs.py`; each contender (`contender.py`) has a process of its own
-(`vlmad_jax.runtime.child_process`), and `turns.py` lets them take turns.
+`jobs.py` defines the measured work. Each implementation (`jax_implementation.py`, `torch_implementation.py`)
+runs in its own process (`vlmad_jax.runtime.child_process`), and `measure.py` measures them in turn.
 """
 
+from vlmad_jax.benchmark.measure import Results, run
 from vlmad_jax.benchmark.setting import WORKS, Setting, architecture
 from vlmad_jax.benchmark.table import table
-from vlmad_jax.benchmark.turns import Results, run
 from vlmad_jax.benchmark.work import (
     anomalyclip_flop,
     aprilgan_flop,

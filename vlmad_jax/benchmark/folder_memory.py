@@ -1,7 +1,7 @@
-"""The memory that judging a large folder takes, against the images that are done.
+"""The memory of a prediction over a large folder, as a function of the number of predicted images.
 
-The folder holds a few hundred different images, rendered, under as many names as are asked for: hard links,
-which read as files of their own and take no room.
+The folder has a few hundred distinct rendered images and hard links to them, which are read like separate
+files and take no space.
 """
 
 from __future__ import annotations
@@ -26,19 +26,19 @@ from vlmad_jax.report.parts import Figure
 from vlmad_jax.synthetic.dataset_images import Plan, render_all
 
 FAMILY = "hex nut"
-# Good images that a detector is fitted to.
-GOOD = 16
-# Names in a folder: more would slow down whoever looks into it.
-NAMES = 1000
-# Of one file, as common file systems have it.
-MOST_LINKS = 60_000
-# Images after which everything is loaded and compiled.
-WARM = 1000
-INTERVAL = 0.25  # seconds between two looks
+# The number of normal images to which a detector is fitted.
+NORMAL_IMAGES = 16
+# The largest number of files in one folder; listing larger folders is slow.
+FILES_PER_FOLDER = 1000
+# The largest number of links to one file in common file systems.
+MAX_LINKS = 60_000
+# The number of images after which everything is loaded and compiled.
+WARM_IMAGES = 1000
+INTERVAL = 0.25  # seconds between two samples
 
 
 class Sample(NamedTuple):
-    """What was seen: seconds since the start, images done, bytes of memory held."""
+    """A sample of memory: seconds since the start, predicted images, and resident bytes."""
 
     seconds: float
     images: int
@@ -46,46 +46,60 @@ class Sample(NamedTuple):
 
 
 def make_folders(folder: Path, images: int, different: int, size: int, seed: int) -> tuple[Path, Path]:
-    """Renders good images, and new ones, a quarter of which have defects; returns the folders of both.
+    """Render normal images, and new ones of which a quarter are anomalous.
 
     Args:
-      folder: where.
-      images: names in the second folder.
-      different: files that they are links to, at least 2.
-      size: side of the images in pixels.
-      seed: of the images.
+      folder: The folder for all files.
+      images: The number of new images, most of which are links.
+      different: The number of distinct new images, at least 2.
+      size: The side of the images in pixels.
+      seed: The seed of the images.
+
+    Returns:
+      The folders of the normal and of the new images.
 
     Raises:
-      InputError: too many names for so few files, or links cannot be made there.
+      InputError: There would be too many links to one file, or links cannot be created in `folder`.
     """
-    if images > MOST_LINKS * different:
-        raise InputError(f"--images={images} are too many links to {different} files; give more --different")
-    render_all(folder, Plan((FAMILY,), size, seed, GOOD, different - different // 4, different // 4))
+    if images > MAX_LINKS * different:
+        raise InputError(
+            f"--images={images} needs too many links to {different} files; give more --different"
+        )
+    render_all(folder, Plan((FAMILY,), size, seed, NORMAL_IMAGES, different - different // 4, different // 4))
     rendered = folder / FAMILY.replace(" ", "_")
     files = sorted((rendered / "test").rglob("*.png"))
     for number in tqdm(range(images), desc="linking", unit=" images", disable=None):
-        link = folder / "new" / f"{number // NAMES:04}" / f"{number:07}.png"
+        link = folder / "new" / f"{number // FILES_PER_FOLDER:04}" / f"{number:07}.png"
         link.parent.mkdir(parents=True, exist_ok=True)
         try:
             os.link(files[number % len(files)], link)
         except OSError as error:
-            raise InputError(f"{link}: cannot be linked ({error.strerror}); give another --out") from error
+            raise InputError(
+                f"{link}: cannot be created as a link ({error.strerror}); give another --out"
+            ) from error
     return rendered / "train", folder / "new"
 
 
 def follow(command: Sequence[str], rows: Path, images: int) -> list[Sample]:
-    """Runs a command, with a bar, and looks at its memory and at how many lines it has written to `rows`.
+    """Run a command with a progress bar, and sample its memory and the number of lines in its output file.
+
+    Args:
+      command: The command and its arguments.
+      rows: The file to which the command writes a line for each image.
+      images: The expected number of lines.
 
     Raises:
-      InputError: there is no /proc to look into, or the command fails: with the last line that it printed.
+      InputError: The machine has no /proc, or the command fails; the message has the last line it printed.
     """
     if not Path("/proc/self/status").exists():
-        raise InputError("memory of another process is read from /proc, which Linux has; run it there")
+        raise InputError(
+            "the memory of another process is read from /proc, which this system lacks; run it on Linux"
+        )
     samples: list[Sample] = []
     done = 0
-    began = time.perf_counter()
-    with tempfile.TemporaryFile() as told, tqdm(total=images, unit=" images", disable=None) as bar:
-        process = subprocess.Popen(command, stdout=told, stderr=told)
+    started = time.perf_counter()
+    with tempfile.TemporaryFile() as output, tqdm(total=images, unit=" images", disable=None) as bar:
+        process = subprocess.Popen(command, stdout=output, stderr=output)
         with contextlib.ExitStack() as stack:
             stack.callback(process.wait)
             stack.callback(process.kill)
@@ -94,29 +108,29 @@ def follow(command: Sequence[str], rows: Path, images: int) -> list[Sample]:
                 time.sleep(INTERVAL)
                 if written is None and rows.exists():
                     written = stack.enter_context(open(rows, "rb"))
-                fresh = written.read().count(b"\n") if written else 0
-                done += fresh
-                bar.update(fresh)
+                new = written.read().count(b"\n") if written else 0
+                done += new
+                bar.update(new)
                 if memory := _resident(process.pid):
-                    samples.append(Sample(time.perf_counter() - began, done, memory))
-        if process.returncode not in (0, 2):  # 2: some are bad
-            told.seek(0)
-            last = told.read().decode(errors="replace").strip().splitlines()[-1:]
+                    samples.append(Sample(time.perf_counter() - started, done, memory))
+        if process.returncode not in (0, 2):  # 2: some images are anomalous
+            output.seek(0)
+            last = output.read().decode(errors="replace").strip().splitlines()[-1:]
             raise InputError(f"the measured command failed: {''.join(last)}")
     return samples
 
 
 def results(samples: Sequence[Sample], images: int) -> dict[str, Any]:
-    """What the samples come to; memory in bytes, its growth by a straight line from the warm state on.
+    """Return a summary of the samples, with memory in bytes and its growth by a linear fit after warm-up.
 
     Raises:
-      InputError: the images were through too soon to be seen.
+      InputError: All images were predicted between two samples.
     """
-    warm, total = min(WARM, images // 2), samples[-1].images
-    ended = next(number for number, sample in enumerate(samples) if sample.images == total)
-    seen = [sample for sample in samples[: ended + 1] if sample.images >= warm]  # not what shuts down
+    warm, total = min(WARM_IMAGES, images // 2), samples[-1].images
+    end = next(number for number, sample in enumerate(samples) if sample.images == total)
+    seen = [sample for sample in samples[: end + 1] if sample.images >= warm]  # without the shutdown
     if len({sample.images for sample in seen}) < 2:
-        raise InputError(f"{images} images are judged too quickly to be followed; give more")
+        raise InputError(f"--images={images} are predicted too quickly to be sampled; give more")
     first = next(sample for sample in samples if sample.images)
     last = seen[-1]
     done, memory = np.array([(sample.images, sample.memory) for sample in seen], np.float64).T
@@ -133,7 +147,7 @@ def results(samples: Sequence[Sample], images: int) -> dict[str, Any]:
 
 
 def text(found: dict[str, Any]) -> str:
-    """The results in a line."""
+    """Return the results as one line of text."""
     return (
         f"{found['images']:,} images, {found['images_per_second']:.1f} a second; memory "
         f"{found['warm_memory'] / 1e6:.0f} MB after {found['warm_images']:,} images, "
@@ -143,30 +157,30 @@ def text(found: dict[str, Any]) -> str:
 
 
 def table(samples: Sequence[Sample]) -> str:
-    """The samples as CSV."""
+    """Return the samples as CSV."""
     file = io.StringIO()
     csv.writer(file, lineterminator="\n").writerows([Sample._fields, *samples])
     return file.getvalue()
 
 
 def figure(samples: Sequence[Sample]) -> Figure:
-    """Memory against images."""
+    """Return a figure of memory by the number of predicted images."""
 
     def draw(canvas: matplotlib.figure.Figure) -> None:
         axes = canvas.subplots()
         axes.plot([sample.images for sample in samples], [sample.memory / 1e6 for sample in samples])
-        axes.set_xlabel("images judged")
+        axes.set_xlabel("predicted images")
         axes.set_ylabel("memory, MB")
         axes.set_xlim(left=0)
         axes.set_ylim(bottom=0)
         axes.xaxis.set_major_formatter("{x:,.0f}")
 
     data = [sample._asdict() for sample in samples]
-    return Figure("memory", "Memory while a folder is judged", data, draw)
+    return Figure("memory", "Memory during the prediction of a folder", data, draw)
 
 
 def _resident(process: int) -> int:
-    """Bytes of memory that a process holds; 0 where it has ended."""
+    """Return the resident bytes of a process, or 0 if it has ended."""
     with contextlib.suppress(OSError, IndexError):
         status = Path(f"/proc/{process}/status").read_text()
         return int(status.split("VmRSS:")[1].split()[0]) * 1024

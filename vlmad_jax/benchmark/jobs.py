@@ -1,4 +1,4 @@
-"""What a contender repeats, with random numbers throughout: scoring images, or steps of training."""
+"""The measured work, with random inputs: scoring a batch of images, or a training step."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import numpy as np
 import optax
 
 from vlmad_jax.backbones.clip import random_clip
-from vlmad_jax.benchmark.drawn import draw_clip, draw_images, draw_text
+from vlmad_jax.benchmark.random_inputs import draw_clip, draw_images, draw_text
 from vlmad_jax.benchmark.setting import Setting
 from vlmad_jax.benchmark.work import matmul_flop
 from vlmad_jax.errors import InputError
@@ -25,11 +25,11 @@ from vlmad_jax.training.step import TrainState, make_step, replicate, shard
 
 @dataclass(frozen=True)
 class Job:
-    """The work of one batch, to be repeated.
+    """The work of one batch.
 
     Attributes:
-      call: does it and returns arrays to wait for.
-      flop: operations of matrix products in one call, as our program does them.
+      call: Does the work and returns arrays to wait for.
+      flop: Returns the matrix-product operations of one call, as our program executes them.
     """
 
     call: Callable[[], Any]
@@ -37,19 +37,19 @@ class Job:
 
 
 def make_job(setting: Setting, dtype: str) -> Job:
-    """The work of a setting: `score`, `train`, or `train_cached`.
+    """Return the job of a setting: `score`, `train`, or `train_cached`.
 
     Raises:
-      InputError: a batch that does not divide over the devices that train on it.
+      InputError: A training batch does not divide over the devices.
     """
     return scoring(setting, dtype) if setting.work == "score" else training(setting, dtype)
 
 
 def scoring(setting: Setting, dtype: str) -> Job:
-    """`Detector.score` of a batch of images.
+    """Return the job that calls `Detector.score` on a batch of images.
 
-    Weights, text features and images are those that a peer draws (`drawn.py`); a memory of good samples and
-    whatever else a method may have in its state is random.
+    Weights, text features and images are those of `random_inputs.py`, which the PyTorch implementations use
+    too. The rest of the state, such as a memory of reference patches, is random.
     """
     detector = setting.detector(draw_clip(setting.config, dtype))
     state = random_state(detector, setting.shots)._replace(text=jnp.asarray(draw_text(setting.config)))
@@ -58,11 +58,15 @@ def scoring(setting: Setting, dtype: str) -> Job:
 
 
 def training(setting: Setting, dtype: str) -> Job:
-    """A step of training on a batch of images and masks, or on their cached features, over all devices."""
+    """Return the job of a training step on images and masks, or on cached features, over all devices.
+
+    Raises:
+      InputError: The batch does not divide over the devices.
+    """
     devices, size = jax.local_device_count(), setting.batch_size
     if size % devices:
-        raise InputError(f"--batch_size={size} does not divide over {devices} devices; give a multiple")
-    clip = random_clip(setting.config, dtype=dtype, tokenizer=Words(setting.config.text.eos_token_id))
+        raise InputError(f"--batch_size={size} is not divisible by {devices} devices; give a multiple")
+    clip = random_clip(setting.config, dtype=dtype, tokenizer=WordCounter(setting.config.text.eos_token_id))
     detector = learning_method(setting.method).for_backbone(clip)
     context, rng = detector.context(("object",)), np.random.default_rng(0)
     batch: dict[str, Any] = {
@@ -92,32 +96,40 @@ def training(setting: Setting, dtype: str) -> Job:
 
 
 @dataclass(frozen=True)
-class Words:
-    """A tokenizer that knows how long a sentence is, which is all that speed depends on, and its end."""
+class WordCounter:
+    """A tokenizer that gives prompts about the right length, on which alone the speed depends.
+
+    Attributes:
+      end: The token id at the end of a prompt.
+    """
 
     end: int
 
     def __call__(self, sentences: Sequence[str], **_: Any) -> dict[str, list[list[int]]]:
-        """Token 0 for the start and for every word and sign, then the end."""
+        """Return token 0 for the start and for every word and punctuation mark, and then the end token."""
         lengths = [1 + len(re.findall(r"\w+|[^\w\s]", sentence)) for sentence in sentences]
         return {"input_ids": [[0] * length + [self.end] for length in lengths]}
 
 
 def random_state(detector: Any, shots: int) -> Any:
-    """A state with the shapes that the detector's `prepare` gives, and random numbers in it.
+    """Return a random state with the shapes that the detector's `prepare` gives.
 
-    `prepare` is traced and not run, so the text transformer costs nothing.
+    `prepare` is traced and not run, so that the text transformer takes no time.
 
     Args:
-      detector: with a backbone that may lack a tokenizer.
-      shots: K, the number of references; 0 is zero-shot.
+      detector: The detector, whose backbone may lack a tokenizer.
+      shots: K, the number of reference images; 0 is zero-shot.
     """
-    words = Words(detector.clip.config.text.eos_token_id)
-    readable = dataclasses.replace(detector, clip=dataclasses.replace(detector.clip, tokenizer=words))
+    tokenizer = WordCounter(detector.clip.config.text.eos_token_id)
+    with_tokenizer = dataclasses.replace(
+        detector, clip=dataclasses.replace(detector.clip, tokenizer=tokenizer)
+    )
     size = detector.size
     references = [jax.ShapeDtypeStruct((shots, size, size, 3), jnp.uint8)] if shots else []
     shapes = jax.eval_shape(
-        lambda *references: readable.prepare("object", *references, params=readable.init(jax.random.key(0))),
+        lambda *references: with_tokenizer.prepare(
+            "object", *references, params=with_tokenizer.init(jax.random.key(0))
+        ),
         *references,
     )
     leaves, tree = jax.tree.flatten(shapes)

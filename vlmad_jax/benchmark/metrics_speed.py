@@ -1,9 +1,9 @@
-"""The pixel metrics of one category beside scikit-learn's and anomalib's: the same maps, the same run.
+"""The speed and values of the pixel metrics of one category, next to scikit-learn's and anomalib's.
 
-The peers are called as their users call them: scikit-learn's `roc_auc_score`, `average_precision_score` and
-`precision_recall_curve` on the pixels of all maps, and anomalib's `AUPRO`, which as it comes takes every
-distinct score for a threshold and bins nothing, as we do; its sums are float32. Ours is one call of
-`metrics.evaluate`, which gives all of them.
+The other libraries are called as their users call them: scikit-learn's `roc_auc_score`,
+`average_precision_score` and `precision_recall_curve` on the pixels of all maps, and anomalib's `AUPRO` with
+its defaults, with which every distinct score is a threshold, as in our implementation; its sums are float32.
+Ours is one call of `metrics.evaluate`, which computes all metrics.
 """
 
 from __future__ import annotations
@@ -18,61 +18,61 @@ import numpy as np
 from tqdm import tqdm
 
 from vlmad_jax import metrics
-from vlmad_jax.benchmark.torch_peers import INSTALL, import_torch, without_vision_ops
+from vlmad_jax.benchmark.torch_peers import INSTALL, declare_vision_operators, import_torch
 from vlmad_jax.errors import InputError
 from vlmad_jax.runtime.machine import describe
 
-# Pixels of a map that one number of the features stands for, as with a ViT whose patches have 16.
+# The pixels of a map between two values of the coarse map, as with patches of 16 pixels.
 PATCH = 16
-# The largest difference of metrics that are said to be equal.
-EQUAL = 1e-6
+# The largest difference of metrics that count as equal.
+TOLERANCE = 1e-6
 
 Results = dict[str, Any]
 Metric = Callable[[np.ndarray, np.ndarray], float]
 
 
 class Peer(NamedTuple):
-    """Another library's metric of maps (N, S, S) and masks (N, S, S)."""
+    """A metric of maps (N, S, S) and masks (N, S, S) in another library."""
 
     library: str
     metric: Metric
 
 
 def measure(images: int, sides: tuple[int, ...], rounds: int, seed: int) -> Results:
-    """Times all of them in turns, at each side, with a progress bar.
+    """Time all metrics in turn at each side, with a progress bar.
 
     Args:
-      images: of the category, three quarters of them defective.
-      sides: S of its maps, in pixels.
-      rounds: in each of which every metric is computed once.
-      seed: of the maps.
+      images: The number of images, of which three quarters are anomalous.
+      sides: The sides S of the maps in pixels.
+      rounds: The number of times that every metric is computed.
+      seed: The seed of the maps.
 
     Raises:
-      InputError: a peer is not installed.
+      InputError: Another library is not installed.
     """
     others = peers()
-    for peer in others.values():  # what is loaded at the first call is not part of a metric
-        peer.metric(*made_category(4, 4 * PATCH, seed))
-    ours(*made_category(4, 4 * PATCH, seed))
+    for peer in others.values():  # warm-up: the first call loads modules
+        peer.metric(*make_category(4, 4 * PATCH, seed))
+    ours(*make_category(4, 4 * PATCH, seed))
     with tqdm(total=len(sides) * rounds * (1 + len(others)), unit=" calls", disable=None) as bar:
-        sizes = [measured(made_category(images, side, seed), others, rounds, bar) for side in sides]
+        sizes = [measure_size(make_category(images, side, seed), others, rounds, bar) for side in sides]
     return {"machine": describe(), "images": images, "rounds": rounds, "seed": seed, "sizes": sizes}
 
 
-def measured(
+def measure_size(
     category: tuple[np.ndarray, np.ndarray], others: dict[str, Peer], rounds: int, bar: tqdm[Any]
 ) -> Results:
-    """The times and values of one size."""
+    """Return the times and values at one size."""
     calls: dict[str, Callable[..., Any]] = {"ours": ours, **{name: p.metric for name, p in others.items()}}
     seconds: dict[str, list[float]] = {name: [] for name in calls}
     cpu_seconds: dict[str, list[float]] = {name: [] for name in calls}
     values: dict[str, Any] = {}
     for _ in range(rounds):
         for name, call in calls.items():
-            began, cpu_began = time.perf_counter(), time.process_time()
+            started, cpu_started = time.perf_counter(), time.process_time()
             values[name] = call(*category)
-            cpu_seconds[name].append(time.process_time() - cpu_began)
-            seconds[name].append(time.perf_counter() - began)
+            cpu_seconds[name].append(time.process_time() - cpu_started)
+            seconds[name].append(time.perf_counter() - started)
             bar.update()
     maps, masks = category
     return {
@@ -94,12 +94,12 @@ def measured(
 
 
 def ours(maps: np.ndarray, masks: np.ndarray) -> metrics.Metrics:
-    """All metrics of a category, image metrics too."""
+    """Return all metrics of a category, including image metrics."""
     return metrics.evaluate(maps.max(axis=(1, 2)), masks.any(axis=(1, 2)), maps, masks)
 
 
-def made_category(images: int, side: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Maps float32 (N, S, S) as detectors give them, smooth and without ties, and masks uint8 of ellipses."""
+def make_category(images: int, side: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return smooth maps without ties, float32 (N, S, S), and masks of ellipses, uint8."""
     from scipy import ndimage
 
     rng = np.random.default_rng(seed)
@@ -117,7 +117,11 @@ def made_category(images: int, side: int, seed: int) -> tuple[np.ndarray, np.nda
 
 
 def peers() -> dict[str, Peer]:
-    """What others compute, by our names; InputError where they are not installed."""
+    """Return the metrics of other libraries by our names.
+
+    Raises:
+      InputError: A library is not installed.
+    """
     try:
         from sklearn.metrics import average_precision_score, precision_recall_curve, roc_auc_score
 
@@ -138,9 +142,9 @@ def peers() -> dict[str, Peer]:
 
 
 def load_anomalib_aupro() -> Metric:
-    """anomalib's AUPRO as a function."""
+    """Return AUPRO of anomalib as a function."""
     torch = import_torch()
-    without_vision_ops()
+    declare_vision_operators()
     from anomalib.metrics import AUPRO
 
     def aupro(maps: np.ndarray, masks: np.ndarray) -> float:
@@ -153,7 +157,7 @@ def load_anomalib_aupro() -> Metric:
 
 
 def table(results: Results) -> str:
-    """The results of `measure`, each size in some lines; seconds are medians over rounds."""
+    """Return the results of `measure` as text, with medians over rounds."""
     machine = results["machine"]
     lines = [f"{machine['cpu']}, {machine['cores']} cores; {results['rounds']} rounds, medians"]
     for size in results["sizes"]:
@@ -173,14 +177,14 @@ def table(results: Results) -> str:
                 f"{peer['our_value'] - peer['value']:14.1e}"
             )
         lines += [
-            f"{'all four':14}{'they':14}{total:10.3f}{total_cpu:10.3f}",
-            f"{'all seven':14}{'we':14}{ours_seconds:10.3f}{ours_cpu:10.3f}",
-            f"they take {total / ours_seconds:.1f} times as long, {total_cpu / ours_cpu:.1f} of the CPU; "
-            f"values {'are' if is_equal(size) else 'ARE NOT'} equal to {EQUAL:.0e}",
+            f"{'all four':14}{'others':14}{total:10.3f}{total_cpu:10.3f}",
+            f"{'all seven':14}{'vlmad_jax':14}{ours_seconds:10.3f}{ours_cpu:10.3f}",
+            f"the others take {total / ours_seconds:.1f} times as long and {total_cpu / ours_cpu:.1f} times "
+            f"the CPU; values {'are' if is_equal(size) else 'ARE NOT'} equal to {TOLERANCE:.0e}",
         ]
     return "\n".join(lines)
 
 
 def is_equal(size: Results) -> bool:
-    """Whether all metrics of one size differ by at most `EQUAL`."""
-    return all(abs(peer["our_value"] - peer["value"]) <= EQUAL for peer in size["peers"].values())
+    """Return whether all metrics at one size differ by at most `TOLERANCE`."""
+    return all(abs(peer["our_value"] - peer["value"]) <= TOLERANCE for peer in size["peers"].values())

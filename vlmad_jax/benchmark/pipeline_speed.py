@@ -1,7 +1,7 @@
-"""How many images a second the reading pipeline alone decodes and resizes, by number of workers.
+"""The images a second that the data pipeline decodes and resizes, by the number of workers.
 
-The images are made: fractal colour with a camera's noise, which PNG and JPEG compress about as they do the
-photographs of MVTec AD. They stay in the memory of the file system, so no disk is measured.
+The synthetic images have fractal colours and camera noise, which PNG and JPEG compress about as well as the
+photographs of MVTec AD. They stay in the file system's cache, so that no disk is measured.
 """
 
 from __future__ import annotations
@@ -24,17 +24,17 @@ from vlmad_jax.errors import InputError
 from vlmad_jax.runtime.contents import THREADS, digest
 from vlmad_jax.runtime.machine import describe
 
-# Suffix -> how the images are saved.
+# The options for saving images, by suffix.
 FORMATS: dict[str, dict[str, Any]] = {"png": {"compress_level": 6}, "jpg": {"quality": 95}}
-# Different images; they are read again and again.
+# The number of distinct images, which are read repeatedly.
 FILES = 16
-# Times that each is hashed.
+# The number of times that each file is hashed.
 DIGESTS = 20
 BATCH = 16
-# The standard deviation of a camera's noise, of 255.
+# The standard deviation of the camera noise, on a scale of 255.
 NOISE = 2.0
-# Images a second that keep a GPU busy, and the cores beside it.
-WANTED, CORES = 400, 16
+# The images a second that keep a GPU busy, and the CPU cores of such a machine.
+TARGET_RATE, CORES = 400, 16
 
 Results = dict[str, Any]
 
@@ -47,30 +47,30 @@ def measure(
     size: int,
     seed: int,
 ) -> Results:
-    """Reads made images with each number of workers, with a progress bar.
+    """Read synthetic images with each number of workers, with a progress bar.
 
     Args:
-      images: that each of them reads.
-      sides: of the files, in pixels.
-      formats: keys of `FORMATS`.
-      workers: processes that decode; 0 decodes in threads.
-      size: S, the side that images are resized to.
-      seed: of the images.
+      images: The number of images to read with each number of workers.
+      sides: The sides of the files in pixels.
+      formats: Keys of `FORMATS`.
+      workers: The numbers of processes that decode. 0 decodes in threads.
+      size: S, the side to which images are resized.
+      seed: The seed of the images.
 
     Raises:
-      InputError: an unknown format.
+      InputError: A format is unknown.
     """
     for name in formats:
         if name not in FORMATS:
             raise InputError(f"format {name!r} is not one of {', '.join(FORMATS)}; give one of these")
     rows: list[Results] = []
     with tempfile.TemporaryDirectory() as folder, tqdm(disable=None, unit=" images") as bar:
-        warm_up = made_images(Path(folder), size, next(iter(FORMATS)), seed)
+        warm_up = make_images(Path(folder), size, next(iter(FORMATS)), seed)
         read([*warm_up, *warm_up], size, 0, bar)  # imports grain
         bar.reset(images * len(sides) * len(formats) * len(workers))
         for side in sides:
             for name in formats:
-                samples = made_images(Path(folder), side, name, seed)
+                samples = make_images(Path(folder), side, name, seed)
                 size_on_disk = sum(Path(sample.path).stat().st_size for sample in samples) / len(samples)
                 known = {"bytes": size_on_disk, "digests_per_second": digest_rate(samples)}
                 stream = [samples[number % len(samples)] for number in range(images)]
@@ -81,11 +81,11 @@ def measure(
 
 
 def read(samples: Sequence[Sample], size: int, workers: int, bar: tqdm[Any]) -> Results:
-    """Reads the images once: how long until the first batch, and the rate from there on.
+    """Read the images once, and return the time to the first batch and the rate after it.
 
-    "cpu_seconds" is what that takes of all cores; None with processes, of which it is not known.
+    "cpu_seconds" is the time summed over all cores, or None with worker processes, whose time is unknown.
     """
-    began, cpu_began = time.perf_counter(), time.process_time()
+    started, cpu_started = time.perf_counter(), time.process_time()
     with contextlib.closing(batches([samples], size, BATCH, workers, with_masks=False)) as stream:  # type: ignore[type-var]
         bar.update(int(next(stream).readable.sum()))
         first = time.perf_counter()
@@ -93,23 +93,23 @@ def read(samples: Sequence[Sample], size: int, workers: int, bar: tqdm[Any]) -> 
             bar.update(int(batch.readable.sum()))
         ended = time.perf_counter()
     return {
-        "start_seconds": first - began,
+        "start_seconds": first - started,
         "images_per_second": (len(samples) - BATCH) / (ended - first),
-        "cpu_seconds": None if workers else time.process_time() - cpu_began,
+        "cpu_seconds": None if workers else time.process_time() - cpu_started,
     }
 
 
 def digest_rate(samples: Sequence[Sample]) -> float:
-    """Files a second whose content is hashed, in threads, as a data set is known by."""
+    """Return the files a second that threads hash, as for a data set's fingerprint."""
     paths = [sample.path for sample in samples] * DIGESTS
-    began = time.perf_counter()
+    started = time.perf_counter()
     with ThreadPoolExecutor(THREADS) as pool:
         list(pool.map(digest, paths))
-    return len(paths) / (time.perf_counter() - began)
+    return len(paths) / (time.perf_counter() - started)
 
 
-def made_images(folder: Path, side: int, suffix: str, seed: int) -> list[Sample]:
-    """`FILES` images of that side, saved in that format."""
+def make_images(folder: Path, side: int, suffix: str, seed: int) -> list[Sample]:
+    """Save `FILES` images of that side and format, and return their samples."""
     found = []
     for number in range(FILES):
         rng = np.random.default_rng([seed, number])
@@ -126,17 +126,17 @@ def made_images(folder: Path, side: int, suffix: str, seed: int) -> list[Sample]
 
 
 def table(results: Results) -> str:
-    """The results of `measure`, and what they would come to on more cores."""
+    """Return the results of `measure` as text, with an extrapolation to more cores."""
     machine, images = results["machine"], results["images"]
     lines = [
         f"{machine['cpu']}, {machine['cores']} cores; {images} images to {results['size']} pixels",
         "",
-        f"{'side':>6}{'format':>8}{'MB':>7}{'workers':>9}{'images/s':>12}{'start s':>9}{'a core':>9}",
+        f"{'side':>6}{'format':>8}{'MB':>7}{'workers':>9}{'images/s':>12}{'start s':>9}{'per core':>9}",
     ]
-    foretold: list[str] = []
+    extrapolated: list[str] = []
     kinds = {(row["side"], row["format"]): row["digests_per_second"] for row in results["rows"]}
     for (side, name), rate in kinds.items():
-        foretold.append(f"files of {side} pixels in {name} hashed, to know their content: {rate:.0f}/s")
+        extrapolated.append(f"hashing files of {side} pixels in {name}: {rate:.0f}/s")
     for row in results["rows"]:
         lines.append(
             f"{row['side']:6}{row['format']:>8}{row['bytes'] / 1e6:7.2f}{row['workers'] or 'threads':>9}"
@@ -145,8 +145,8 @@ def table(results: Results) -> str:
         if row["cpu_seconds"] is not None:
             rate = images / row["cpu_seconds"]
             lines[-1] += f"{rate:9.1f}"
-            foretold.append(
-                f"extrapolated, not measured: {WANTED}/s of {row['side']} pixels in {row['format']} take "
-                f"{WANTED / rate:.1f} cores; {CORES} cores give {CORES * rate:.0f}/s"
+            extrapolated.append(
+                f"extrapolated, not measured: {TARGET_RATE}/s of {row['side']} pixels in {row['format']} "
+                f"take {TARGET_RATE / rate:.1f} cores; {CORES} cores give {CORES * rate:.0f}/s"
             )
-    return "\n".join([*lines, "", *foretold])
+    return "\n".join([*lines, "", *extrapolated])

@@ -1,4 +1,4 @@
-"""The results of a benchmark for a terminal."""
+"""The results of a benchmark as text for a terminal."""
 
 from __future__ import annotations
 
@@ -19,24 +19,34 @@ COLUMNS = (
 )
 
 
+OPTION_LABELS = {
+    "window_stride": "window stride",
+    "merge_tokens": "merge tokens",
+    "multi_scale_sizes": "multi-scale sizes",
+}
+
+
 def table(results: dict[str, Any]) -> str:
-    """The results of `run` in at most 110 columns; the last two are shares of the machine's matmul rate."""
+    """Return the results of `run` in at most 110 columns.
+
+    The last two columns are shares of the machine's matmul rate.
+    """
     setting, machine, work = results["setting"], results["machine"], results["gflop_per_image"]
-    windows = f"windows {listed(setting['window_sizes'])}, " if setting.get("window_sizes") else ""
-    trades = "".join(
-        f"{name.replace('multi_', 'multi-').replace('_', ' ')} {listed(setting[name])}, "
-        for name in ("window_stride", "merge_tokens", "multi_scale_sizes")
+    windows = f"windows {join_numbers(setting['window_sizes'])}, " if setting.get("window_sizes") else ""
+    options = "".join(
+        f"{label} {join_numbers(setting[name])}, "
+        for name, label in OPTION_LABELS.items()
         if setting.get(name) is not None
     )
     work_names = {"train": "training step", "train_cached": "training step on cached features"}
     shots = f"{setting['shots']}-shot" if setting["shots"] else "zero-shot"
-    done = work_names.get(setting["work"], shots)
+    work_name = work_names.get(setting["work"], shots)
     rows = [[name for name, _ in COLUMNS]]
-    for contender, figures in results["contenders"].items():
+    for implementation, figures in results["implementations"].items():
         speed, share = figures["images_per_second"], figures["share_of_matmul_rate"]
         rows.append(
             [
-                contender,
+                implementation,
                 f"{speed['median']:.4g}",
                 f"{speed['min']:.4g}",
                 f"{speed['max']:.4g}",
@@ -49,18 +59,19 @@ def table(results: dict[str, Any]) -> str:
             ]
         )
     lines = [
-        f"{setting['method']} {done}, {setting['arch']}, {windows}{trades}batch {setting['batch_size']}",
+        f"{setting['method']} {work_name}, {setting['arch']}, {windows}{options}"
+        f"batch {setting['batch_size']}",
         f"{machine['device']}, {machine['cores']} cores, jax {machine['jax']}, "
         f"load average {results['load_average']:.1f} before",
         f"work of an image: {work['published']:.4g} GFLOP as published, {work['executed']:.4g} executed",
         "",
         *("".join(cell.rjust(width) for cell, (_, width) in zip(row, COLUMNS, strict=True)) for row in rows),
     ]
-    return "\n".join([*lines, *compared(results)])
+    return "\n".join([*lines, *comparison_lines(results)])
 
 
-def compared(results: dict[str, Any]) -> list[str]:
-    """A line for each of ours against each of a peer's."""
+def comparison_lines(results: dict[str, Any]) -> list[str]:
+    """Return a line for each of our implementations and each of the peer's."""
     lines = [
         f"{name} is {ratio:.2f} times as fast as {peer}; maps differ by at most "
         f"{results['differences'][name][peer]:.1e}"
@@ -70,6 +81,6 @@ def compared(results: dict[str, Any]) -> list[str]:
     return ["", *lines] if lines else []
 
 
-def listed(value: int | Sequence[int]) -> str:
-    """ "3", or "2,3"."""
+def join_numbers(value: int | Sequence[int]) -> str:
+    """Format a number or several, as in "3" or "2,3"."""
     return str(value) if isinstance(value, int) else ",".join(map(str, value))

@@ -1,9 +1,9 @@
-"""AnomalyCLIP's scoring in PyTorch on open_clip's modules, computed in the way of its authors' code.
+"""AnomalyCLIP's scoring in PyTorch on open_clip's modules, with the same steps as its authors' code.
 
-Theirs is no package that can be installed, so what it does is written down here: attention as two batched
-products with a softmax between them, both streams side by side in the replaced layers, maps interpolated to
-the size of the image, and scipy's Gaussian filter on the host. `tests/benchmark/test_peers.py` holds it
-against our own.
+The authors' code is not an installable package. This module follows it: attention is two batched products
+with a softmax between them, the replaced layers compute both streams, maps are interpolated to the size of
+the image, and scipy's Gaussian filter runs on the host. `tests/benchmark/test_peers.py` compares it with
+our implementation.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ from vlmad_jax.methods import AnomalyCLIP
 
 
 class TorchAnomalyCLIP:
-    """Scores images one at a time; the setting is that of one of our detectors.
+    """A detector that scores images one at a time in the setting of one of our detectors.
 
-    Attributes:
-      model: an open_clip model.
-      setting: gives sizes, layers and blur; its weights are not used.
-      text: (2, E), good and defective.
+    Args:
+      model: An open_clip model.
+      setting: The detector whose sizes, layers and blur are used. Its weights are not.
+      text: The text features (2, E) of normal and anomalous.
     """
 
     def __init__(self, model: Any, setting: AnomalyCLIP, text: np.ndarray) -> None:
@@ -38,13 +38,13 @@ class TorchAnomalyCLIP:
         self.positions = torch.from_numpy(np.array(positions)).to(device)
 
     def __call__(self, batch: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Normalised (B, 3, S, S) -> image scores (B,) and maps (B, S, S)."""
+        """Score normalised images (B, 3, S, S) -> image scores (B,) and maps (B, S, S)."""
         scored = [self.score(one[None]) for one in batch]
         scores, maps = zip(*scored, strict=True)
         return torch.stack(scores), torch.stack(maps)
 
     def score(self, one: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """One image (1, 3, S, S): its score and its map (S, S)."""
+        """Score one image (1, 3, S, S) -> its score and its map (S, S)."""
         image, layers = self.encode(one)
         score = self.probabilities(image @ self.visual.proj)[0, 1]
         total: Any = 0
@@ -57,7 +57,7 @@ class TorchAnomalyCLIP:
         return score, torch.from_numpy(blurred)
 
     def encode(self, image: torch.Tensor) -> tuple[torch.Tensor, list[torch.Tensor]]:
-        """The class token (1, D) of CLIP's own stream, and the tokens (1, T, D) of the feature layers."""
+        """Return the original stream's class token (1, D) and the tokens (1, T, D) of the feature layers."""
         visual, setting = self.visual, self.setting
         patches = visual.conv1(image).flatten(2).transpose(1, 2)
         class_token = visual.class_embedding.expand(1, 1, -1)
@@ -76,13 +76,13 @@ class TorchAnomalyCLIP:
         return own[:, 0], kept
 
     def probabilities(self, features: torch.Tensor) -> torch.Tensor:
-        """(..., E) -> (..., 2), of good and defective."""
+        """Return the probabilities of normal and anomalous: (..., E) -> (..., 2)."""
         cosines = functional.normalize(features, dim=-1) @ self.text.T
         return (cosines / self.setting.temperature).softmax(dim=-1)
 
 
 def attend(attention: Any, x: torch.Tensor, replaced: bool) -> tuple[torch.Tensor, torch.Tensor | None]:
-    """Attention of queries and keys and, in a replaced layer, of values and values: (1, T, D) each."""
+    """Return attention of queries and keys and, in a replaced layer, of values and values: (1, T, D) each."""
     _, tokens, width = x.shape
     stacked = functional.linear(x, attention.in_proj_weight, attention.in_proj_bias)
     heads = stacked.reshape(1, tokens, 3, attention.num_heads, -1).permute(2, 0, 3, 1, 4)

@@ -1,4 +1,4 @@
-"""What every peer written in PyTorch needs to be imported; `pip install -e '.[peers]'`."""
+"""The imports of implementations in PyTorch, which `pip install -e '.[peers]'` installs."""
 
 from __future__ import annotations
 
@@ -12,25 +12,29 @@ INSTALL = "pip install -e '.[peers]'"
 
 
 def import_torch() -> Any:
-    """torch; InputError if it is not there."""
+    """Return torch.
+
+    Raises:
+      InputError: It is not installed.
+    """
     try:
         import torch
     except ImportError as error:
-        raise InputError(f"the peers need PyTorch and anomalib; {INSTALL}") from error
+        raise InputError(f"PyTorch and anomalib are not installed; {INSTALL}") from error
     return torch
 
 
-def without_vision_ops() -> None:
-    """Declares two of torchvision's operators that its import expects, where its library does not load.
+def declare_vision_operators() -> None:
+    """Declare two operators that importing torchvision requires, if its compiled library does not load.
 
-    Its compiled part is missing beside a CPU build of torch; no peer calls it.
+    The library is missing next to a CPU build of torch. The implementations do not call these operators.
 
     Raises:
-      InputError: torch or torchvision is not there.
+      InputError: torch or torchvision is not installed.
     """
     torch = import_torch()
     if importlib.util.find_spec("torchvision") is None:
-        raise InputError(f"the peers need torchvision; {INSTALL}")
+        raise InputError(f"torchvision is not installed; {INSTALL}")
     try:
         import torchvision  # noqa: F401
     except RuntimeError:
@@ -42,4 +46,4 @@ def without_vision_ops() -> None:
             del sys.modules[name]
 
 
-declared: list[Any] = []  # a library's operators go when it does
+declared: list[Any] = []  # keeps the libraries, whose operators would be removed with them

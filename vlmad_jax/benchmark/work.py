@@ -1,4 +1,4 @@
-"""The work of scoring or learning from one image, in floating-point operations of matrix products.
+"""The work of scoring an image or training on it, in floating-point operations of matrix products.
 
 A product of (n, k) and (k, m) is 2 n k m operations. Norms, softmax and activations are not counted.
 """
@@ -20,21 +20,21 @@ from vlmad_jax.scoring.windows import sliding_windows
 
 
 def winclip_flop(config: CLIPConfig, window_sizes: tuple[int, ...] | None = None, shots: int = 0) -> int:
-    """WinCLIP's work for one image as published, at the backbone's own image size.
+    """Return the published work of WinCLIP for one image, at the backbone's own image size.
 
-    Counted are the patch embedding; the whole image and every window, each with a class token, through all
-    layers for all tokens (queries, keys, values, both products of attention, output, MLP) and the projection
-    of the class token; their cosines with two texts; and with references their cosines, and those of all
-    patches, with the memory. ViT-B/16-plus-240 with windows of 2 and 3 is 673 GFLOP, of which the layers'
-    weights are 670.
+    The count includes the patch embedding; all layers for all tokens of the whole image and of every window,
+    each with a class token (queries, keys, values, both products of attention, output, MLP); the projections
+    of the class tokens; their cosines with two texts; and with references the cosines of windows and patches
+    with the memory. ViT-B/16-plus-240 with windows of 2 and 3 needs 673 GFLOP, of which the layers' weights
+    are 670.
 
     Args:
-      config: the backbone.
-      window_sizes: sides of the windows in patches; None is 2 and 3.
+      config: The backbone.
+      window_sizes: The sides of the windows in patches. None is 2 and 3.
       shots: K, the number of reference images.
 
     Raises:
-      InputError: a window that is larger than the grid.
+      InputError: A window is larger than the grid.
     """
     vision, embedding = config.vision, config.embed_dim
     window_sizes = (2, 3) if window_sizes is None else window_sizes
@@ -53,52 +53,52 @@ def winclip_flop(config: CLIPConfig, window_sizes: tuple[int, ...] | None = None
 
 
 def anomalyclip_flop(config: CLIPConfig, window_sizes: tuple[int, ...] | None = None, shots: int = 0) -> int:
-    """AnomalyCLIP's work for one image as published, in the setting that `AnomalyCLIP.for_backbone` gives.
+    """Return the published work of AnomalyCLIP for one image, in the setting of `AnomalyCLIP.for_backbone`.
 
-    Counted are the patch embedding; all layers for all tokens; both products of the v-v attention of the
+    The count includes the patch embedding; all layers for all tokens; both products of v-v attention in the
     replaced layers and its output; the projections of the class token and of the patches of each feature
-    layer, and their cosines with two texts. ViT-L/14@336 at 518 pixels is 1,223 GFLOP.
+    layer; and their cosines with two texts. ViT-L/14@336 at 518 pixels needs 1,223 GFLOP.
 
     Args:
-      config: the backbone.
-      window_sizes: none; it has no windows.
-      shots: none; it takes no references.
+      config: The backbone.
+      window_sizes: None, since the method has no windows.
+      shots: 0, since the method uses no reference images.
 
     Raises:
-      InputError: windows or references.
+      InputError: `window_sizes` or `shots` is given.
     """
     if window_sizes is not None or shots:
-        raise InputError("anomalyclip has no windows and no references; leave their flags out")
+        raise InputError("anomalyclip has no windows and no references; drop --window_sizes and --shots")
     vision, embedding = config.vision, config.embed_dim
     setting = AnomalyCLIP.for_backbone(CLIP(config, {}, None))
     patches = setting.grid[0] * setting.grid[1]
     tokens = 1 + patches
     attention = attention_flop(vision, tokens)
     layer = weights_flop(vision, tokens) + attention
-    again = setting.dpam_layers * (attention + 2 * tokens * vision.width**2)  # and its output
+    second_stream = setting.dpam_layers * (attention + 2 * tokens * vision.width**2)  # with the output
     read = 1 + len(setting.feature_layers) * patches
     embed = 2 * patches * (3 * vision.patch_size**2) * vision.width
     projected = 2 * read * embedding * (vision.width + 2)
-    return embed + vision.layers * layer + again + projected
+    return embed + vision.layers * layer + second_stream + projected
 
 
 def aprilgan_flop(config: CLIPConfig, window_sizes: tuple[int, ...] | None = None, shots: int = 0) -> int:
-    """APRIL-GAN's work for one image as published, in the setting that `AprilGAN.for_backbone` gives.
+    """Return the published work of APRIL-GAN for one image, in the setting of `AprilGAN.for_backbone`.
 
-    Counted are the patch embedding; all layers for all tokens; the projections of the class token and of the
-    patches of each feature layer, and their cosines with two texts; and with references the cosines of those
-    patches with the memory.
+    The count includes the patch embedding; all layers for all tokens; the projections of the class token and
+    of the patches of each feature layer; their cosines with two texts; and with references the cosines of
+    those patches with the memory.
 
     Args:
-      config: the backbone.
-      window_sizes: none; it has no windows.
+      config: The backbone.
+      window_sizes: None, since the method has no windows.
       shots: K, the number of reference images.
 
     Raises:
-      InputError: windows.
+      InputError: `window_sizes` is given.
     """
     if window_sizes is not None:
-        raise InputError("aprilgan has no windows; leave their flag out")
+        raise InputError("aprilgan has no windows; drop --window_sizes")
     vision, embedding = config.vision, config.embed_dim
     setting = AprilGAN.for_backbone(CLIP(config, {}, None))
     patches = setting.grid[0] * setting.grid[1]
@@ -110,10 +110,10 @@ def aprilgan_flop(config: CLIPConfig, window_sizes: tuple[int, ...] | None = Non
 
 
 def projection_training_flop(config: CLIPConfig) -> int:
-    """The work of a step that learns APRIL-GAN's projections, for each image and beside its encoding.
+    """Return the work of training APRIL-GAN's projections, for one image and without its encoding.
 
-    Counted is the gradient of the projections, as large as projecting the patches; that of the cosines with
-    two texts is left out.
+    The count is that of the projections' gradient, which equals the projection of the patches. The gradient
+    of the cosines with two texts is not counted.
     """
     setting = AprilGAN.for_backbone(CLIP(config, {}, None))
     patches = len(setting.feature_layers) * setting.grid[0] * setting.grid[1]
@@ -121,11 +121,11 @@ def projection_training_flop(config: CLIPConfig) -> int:
 
 
 def prompt_training_flop(config: CLIPConfig) -> int:
-    """The work of a step that learns AnomalyCLIP's prompts, images aside, as published.
+    """Return the published work of a training step of AnomalyCLIP's prompts, without that of its images.
 
-    Counted are two sentences of full length through the text transformer, and back to its input: the weights
-    are frozen, so going back costs as much as going forward, but for attention, whose products have two
-    gradients each.
+    The count includes the forward and backward pass of two prompts of full length through the text
+    transformer. Its weights are frozen, so that the backward pass costs as much as the forward pass, except
+    for attention, whose products have two gradients each.
     """
     text = config.text
     tokens = text.context_length
@@ -133,26 +133,26 @@ def prompt_training_flop(config: CLIPConfig) -> int:
 
 
 def weights_flop(shape: VisionConfig | TextConfig, tokens: int) -> int:
-    """One layer's products with its weights: queries, keys, values, output and MLP, for T tokens."""
+    """Return the work of one layer's weights for T tokens: queries, keys, values, output and MLP."""
     return 2 * tokens * shape.width * (4 * shape.width + 2 * shape.mlp_width)
 
 
 def attention_flop(shape: VisionConfig | TextConfig, tokens: int) -> int:
-    """One layer's queries with keys, and weights of attention with values, for T tokens."""
+    """Return the work of one layer's attention for T tokens: queries with keys, and weights with values."""
     return 2 * (2 * tokens * tokens * shape.width)
 
 
 def matmul_flop(function: Callable[..., Any], *arguments: Any) -> int:
-    """The work of a JAX function, read off its traced program; nothing is computed.
+    """Count the work of a JAX function in its traced program, without running it.
 
-    Unlike XLA's cost analysis this multiplies the body of a scan (and so of `jax.lax.map`) by its length.
+    Unlike XLA's cost analysis, it multiplies the body of a scan (and so of `jax.lax.map`) by its length.
 
     Args:
-      function: jitted or not.
-      arguments: arrays or `jax.ShapeDtypeStruct`s.
+      function: The function, jitted or not.
+      arguments: Arrays or `jax.ShapeDtypeStruct`s.
 
     Raises:
-      ValueError: matrix products whose number is not known before running (in a while loop or a branch), or
+      ValueError: The number of products is unknown before running (in a while loop or a branch), or there is
         a convolution.
     """
     return _jaxpr_flop(jax.make_jaxpr(function)(*arguments).jaxpr)

@@ -1,1 +1,1 @@
-"""What the entry points in `experiments` share, and the command `vlmad` that starts them from anywhere."""
+"""Code shared by the entry points in `experiments`, and the command `vlmad`, which starts them."""

@@ -1,4 +1,4 @@
-"""How the running command was called, so that messages name commands in the words that work here."""
+"""The form in which the running command was called, so that messages name commands in the same form."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ import re
 import sys
 from pathlib import Path
 
-# What stands before the name of a command, where the command `vlmad` started it.
+# The text before the name of a command that `vlmad` started; None for any other start.
 PREFIX: str | None = None
-# A command as texts name it: "experiments.fit" or "python -m experiments.fit", but not a part of a path.
+# A command in a text: "experiments.fit" or "python -m experiments.fit", but not a part of a path.
 NAMED = re.compile(r"(?<![\w./\\-])(?:python -m )?experiments\.([a-z_]+)(?![\w/\\]|\.\w)")
 
 
 def prefix() -> str:
-    """What is typed before the name of a command, "python -m experiments." from a clone."""
+    """Return the text to type before the name of a command: "python -m experiments." in a clone."""
     if PREFIX is not None:
         return PREFIX
     main = sys.modules.get("__main__")
@@ -26,18 +26,18 @@ def prefix() -> str:
 
 
 def command(name: str) -> str:
-    """How a command is called here: "python -m experiments.fit", "vlmad fit", "python experiments/fit.py"."""
+    """Return how to call a command: "python -m experiments.fit", "vlmad fit", "python experiments/fit.py"."""
     before = prefix()
     return f"{before}{name}.py" if before.endswith(os.sep) else before + name
 
 
 def own_name() -> str:
-    """The name of the running command."""
+    """Return the name of the running command."""
     return Path(sys.argv[0]).stem
 
 
-def in_words_of_caller(text: str) -> str:
-    """The text with every command named as it is called here, where it was not called as in a clone."""
+def rename_commands(text: str) -> str:
+    """Return a text in which every command is named in the form in which this one was called."""
     if prefix() == "python -m experiments.":
         return text
     return NAMED.sub(lambda found: command(found[1]), text)

@@ -1,4 +1,4 @@
-"""What the entry points share: flags, the run of an evaluation, and errors without a traceback."""
+"""Shared parts of the entry points: flags, the run of an evaluation, and errors without a traceback."""
 
 from __future__ import annotations
 
@@ -24,19 +24,19 @@ from vlmad_jax.runtime.compilation_cache import keep_programs
 from vlmad_jax.runtime.names import allow_any_name_in_output, printable
 from vlmad_jax.runtime.tracing import record_trace
 
-flags.disclaim_key_flags()  # they are the entry points', whose --help shows them
+flags.disclaim_key_flags()  # so that --help of a command shows them as the command's own
 
 ABOUT_BUNDLED = f"""\
-{BUNDLED} is a very small model trained on rendered images: it is for trying the software, not for
-judging parts or methods. For real figures give --weights=openai/clip-vit-base-patch16,
+{BUNDLED} is a very small model trained on rendered images. It is for trying the software, not for
+judging parts or comparing methods. For real results give --weights=openai/clip-vit-base-patch16,
 --weights=openai/clip-vit-large-patch14-336 or the directory of an open_clip checkpoint; see
 weights/README.md."""
 
 
-# The best mean of the tables in docs/results.md, and it works from words where there are no references.
+# It has the best means in the tables of docs/results.md, and works from prompts alone without references.
 DEFAULT_METHOD = "winclip"
 OPTIONS = tuple(option.name for option in dataclasses.fields(MethodOptions))
-# How the flag of an option is defined, by the option's type.
+# The function that defines the flag of an option, by the option's type.
 DEFINE: dict[Any, Callable[..., Any]] = {
     "tuple[int, ...] | None": flags.DEFINE_list,
     "int | None": flags.DEFINE_integer,
@@ -45,58 +45,58 @@ DEFINE: dict[Any, Callable[..., Any]] = {
 
 
 def define_model_flags() -> None:
-    """Defines the flags of a backbone."""
-    define_path("weights", BUNDLED, "A checkpoint's directory or Hugging Face hub id.")
+    """Define the flags of the backbone."""
+    define_path("weights", BUNDLED, "Directory or Hugging Face hub id of the backbone's checkpoint.")
     flags.DEFINE_string(
-        "dtype", "float32", "float32, bfloat16 for faster matrix products, or int8, which trades accuracy."
+        "dtype",
+        "float32",
+        "Type of matrix products: float32, or the faster bfloat16 or int8, which trade accuracy.",
     )
 
 
 def define_method_options(names: Sequence[str] = OPTIONS) -> None:
-    """Defines a flag for each of the named options of methods."""
+    """Define a flag for each of the named options of methods."""
     for option in dataclasses.fields(MethodOptions):
         if option.name in names:
             DEFINE[option.type](option.name, None, option.metadata["help"])
 
 
 def define_workers_flag() -> None:
-    """Defines the flag of how images are decoded."""
+    """Define the flag for the number of decoding processes."""
     flags.DEFINE_integer("workers", 0, "Processes that decode images; 0 decodes in threads.", lower_bound=0)
 
 
 def define_shared_flags() -> None:
-    """Defines the flags that every evaluation has."""
+    """Define the flags that all evaluations share."""
     define_model_flags()
     define_workers_flag()
     flags.DEFINE_string(
-        "dataset", "synthetic", "mvtec_ad, visa, elpv, textures, synthetic, or folder for yours."
+        "dataset", "synthetic", "mvtec_ad, visa, elpv, textures, synthetic, or folder for your own images."
     )
-    define_path("data_dir", None, "Where it is; elpv, textures and synthetic need none.")
-    flags.DEFINE_list("categories", [], "Categories to run; all if not given.")
-    flags.DEFINE_integer("batch_size", 16, "Images scored together, by all devices.", lower_bound=1)
-    define_path("out", None, "Folder of the results; results/<experiment>/<a name of the run>.")
-    flags.DEFINE_bool("resume", True, "Keep what an interrupted run finished.")
+    define_path("data_dir", None, "Folder of the data set; elpv, textures and synthetic need none.")
+    flags.DEFINE_list("categories", [], "Categories to evaluate; all if not given.")
+    flags.DEFINE_integer("batch_size", 16, "Images in a batch, over all devices.", lower_bound=1)
+    define_path("out", None, "Folder of the results; by default results/<experiment>/<a name of the run>.")
+    flags.DEFINE_bool("resume", True, "Keep the results of an interrupted run and compute the rest.")
 
 
-def define_flags(sample_flags: bool = False) -> None:
-    """Defines the flags of one evaluation; with `sample_flags` also those that choose good samples."""
+def define_flags(reference_flags: bool = False) -> None:
+    """Define the flags of one evaluation; with `reference_flags` also those that choose reference images."""
     define_shared_flags()
     define_method_options()
-    flags.DEFINE_string("method", DEFAULT_METHOD, f"The system to evaluate: {', '.join(METHODS)}.")
-    flags.DEFINE_integer("seed", 0, "Of the draw of good samples.", lower_bound=0)
-    flags.DEFINE_bool("save_maps", False, "Also write an image of each anomaly map.")
-    flags.DEFINE_integer("shards", None, "How many runs of this command share --out, perhaps on other hosts.")
-    flags.DEFINE_integer(
-        "shard", None, "Which of them this is, from 0: it evaluates its share of the categories."
-    )
-    define_path("trace", None, "Folder of a trace of the run, for https://ui.perfetto.dev or xprof.")
-    if sample_flags:
-        flags.DEFINE_string("shots", "4", "Good samples of each category, or all.")
-        define_path("reference_list", None, "A references.json, whose images are used instead of drawn ones.")
+    flags.DEFINE_string("method", DEFAULT_METHOD, f"Method to evaluate: {', '.join(METHODS)}.")
+    flags.DEFINE_integer("seed", 0, "Seed of the draw of reference images.", lower_bound=0)
+    flags.DEFINE_bool("save_maps", False, "Also write a heat map of each image.")
+    flags.DEFINE_integer("shards", None, "Number of runs that share --out and divide the categories.")
+    flags.DEFINE_integer("shard", None, "Number of this run among the --shards, from 0.")
+    define_path("trace", None, "Folder for a trace of the run, for https://ui.perfetto.dev or xprof.")
+    if reference_flags:
+        flags.DEFINE_string("shots", "4", "Number of reference images of each category, or all.")
+        define_path("reference_list", None, "A references.json whose images are used instead of a draw.")
 
 
 def shots_from(value: str) -> int | Literal["all"]:
-    """A number of good samples, or "all"."""
+    """Return the value of --shots: a number of reference images, or "all"."""
     if value == "all":
         return "all"
     if not value.isdecimal():
@@ -105,7 +105,7 @@ def shots_from(value: str) -> int | Literal["all"]:
 
 
 def numbers_from(name: str, values: Sequence[str]) -> tuple[int, ...]:
-    """The value of a flag that lists whole numbers."""
+    """Return the value of a flag that lists whole numbers of 0 or more."""
     if not all(value.isdecimal() for value in values):
         raise InputError(
             f"--{name}={','.join(values)} are not whole numbers of 0 or more; give for example 0,1,2"
@@ -114,7 +114,7 @@ def numbers_from(name: str, values: Sequence[str]) -> tuple[int, ...]:
 
 
 def method_options(names: Sequence[str] = OPTIONS) -> MethodOptions:
-    """Return what the flags of `define_method_options` choose."""
+    """Return the options that the flags of `define_method_options` choose."""
     chosen: dict[str, Any] = {}
     for name in names:
         value: Any = flags.FLAGS[name].value
@@ -123,7 +123,7 @@ def method_options(names: Sequence[str] = OPTIONS) -> MethodOptions:
 
 
 def sizes_from(name: str, values: Sequence[str]) -> tuple[int, ...]:
-    """The value of a flag that lists sizes, as numbers."""
+    """Return the value of a flag that lists sizes."""
     try:
         return tuple(int(size) for size in values)
     except ValueError:
@@ -132,7 +132,7 @@ def sizes_from(name: str, values: Sequence[str]) -> tuple[int, ...]:
 
 
 def shared_settings() -> dict[str, Any]:
-    """What the flags of `define_shared_flags` say of an evaluation."""
+    """Return the fields of a configuration that the flags of `define_shared_flags` set."""
     values = flags.FLAGS
     return {
         "weights": values.weights,
@@ -145,7 +145,7 @@ def shared_settings() -> dict[str, Any]:
 
 
 def config_from_flags(shots: int | Literal["all"] = 0, reference_list: str | None = None) -> EvaluationConfig:
-    """The evaluation that the flags ask for."""
+    """Return the evaluation that the flags describe."""
     values = flags.FLAGS
     return EvaluationConfig(
         method=values.method,
@@ -158,40 +158,40 @@ def config_from_flags(shots: int | Literal["all"] = 0, reference_list: str | Non
 
 
 def shard_from_flags() -> Shard | None:
-    """The share of this process in an evaluation; None if it does all."""
+    """Return the shard of the categories that this run evaluates; None for all of them."""
     shard, shards = flags.FLAGS.shard, flags.FLAGS.shards
     if shard is None and shards is None:
         return None
     if shard is None or shards is None or not 0 <= shard < shards:
         raise InputError(
-            f"--shard={shard} --shards={shards}: give both, the first from 0 and below the second"
+            f"--shard={shard} --shards={shards}: give both, with --shard from 0 to one below --shards"
         )
     return Shard(shard, shards)
 
 
 def out_from_flags(experiment: str, config: EvaluationConfig) -> Path:
-    """`--out`, or a folder whose name changes with the configuration."""
+    """Return `--out`, or a folder whose name changes with the configuration."""
     if flags.FLAGS.out:
         return Path(flags.FLAGS.out)
     return folder(experiment, config, config.method, config.dataset)
 
 
 def folder(experiment: str, config: Any, *names: str) -> Path:
-    """A folder below `results` whose name changes with the configuration, a dataclass."""
+    """Return a folder in `results` whose name changes with the configuration, a dataclass."""
     digest = fingerprint([repr(dataclasses.astuple(config))])[:8]
     return Path("results") / experiment / "-".join([*names, digest])
 
 
 def run(config: EvaluationConfig, out: Path, shard: Shard | None = None) -> None:
-    """Runs an evaluation, or this process's part of it, and prints its table."""
+    """Run an evaluation, or one shard of it, and print its table."""
     values = flags.FLAGS
     trace = values.trace if "trace" in values else None
     with record_trace(trace) if trace else contextlib.nullcontext():
         results = evaluate(config, out, values.resume, values.save_maps, values.workers, shard=shard)
     if not results:
         print(
-            f"done with this shard; the last shard to end writes {out / 'metrics.json'}, "
-            "or any that is run again"
+            f"this shard is finished; the last shard to finish writes {out / 'metrics.json'} "
+            "(if it is missing after that, run any shard again)"
         )
         return
     print(
@@ -204,13 +204,13 @@ def run(config: EvaluationConfig, out: Path, shard: Shard | None = None) -> None
 
 
 def mention_bundled(weights: str) -> None:
-    """Says what the bundled weights are, if it is they."""
+    """Print what the bundled weights are for, if `weights` names them."""
     if is_bundled(weights):
         print(f"\n{ABOUT_BUNDLED}")
 
 
 def check_arguments(given: Sequence[str], names: Sequence[str]) -> None:
-    """Raises InputError unless there is an argument for each name; for one that ends in "..." also more."""
+    """Raise InputError unless each name has one argument; a last name that ends in "..." may have more."""
     usage = f"{calling.command(calling.own_name())} {' '.join(names)} [--flags]"
     if len(given) < len(names):
         raise InputError(f"{names[len(given)].removesuffix('...')} is missing; the command is {usage}")
@@ -220,22 +220,22 @@ def check_arguments(given: Sequence[str], names: Sequence[str]) -> None:
 
 
 def define_about_flags() -> None:
-    """Defines the flags that end a command at once."""
+    """Define the flags that print something and exit."""
     app.define_help_flags()
     if "version" not in flags.FLAGS:
-        flags.DEFINE_bool("version", False, "Print the version, and nothing else.")
-        flags.DEFINE_bool("cite", False, "Print what to cite, as BibTeX: the software and --method's paper.")
+        flags.DEFINE_bool("version", False, "Print the version and exit.")
+        flags.DEFINE_bool("cite", False, "Print BibTeX of the software and of --method's paper, and exit.")
 
 
-def parsed_arguments() -> list[str]:
-    """Parses the flags; the arguments that are none, `~` expanded in them, for they are paths.
+def parse_arguments() -> list[str]:
+    """Parse the flags and return the other arguments, which are paths, with `~` expanded.
 
-    Ends after --help, which absl takes for a failure, --version and --cite.
+    --help, --version and --cite exit with code 0; absl alone exits with 1 after --help.
     """
     given = ["--help" if argument == "-h" else argument for argument in sys.argv]
     main_module = sys.modules["__main__"]
     if main_module.__doc__:  # which --help prints
-        main_module.__doc__ = calling.in_words_of_caller(main_module.__doc__)
+        main_module.__doc__ = calling.rename_commands(main_module.__doc__)
     try:
         _, *arguments = flags.FLAGS(given)
     except SystemExit:
@@ -250,28 +250,31 @@ def parsed_arguments() -> list[str]:
 
 
 def named_methods() -> list[str]:
-    """The methods that --method or --methods names."""
+    """Return the methods that --method or --methods names."""
     values = flags.FLAGS
     names = list(values.methods) if "methods" in values else []
     if "method" in values and values.method:
         names.append(values.method)
     for name in names:
-        method(name)  # raises InputError of an unknown one
+        method(name)  # raises InputError for an unknown name
     return names
 
 
 def main(entry: Callable[..., int | None], *names: str) -> None:
-    """Parses the flags and calls `entry` with the arguments that are no flags; exits with what it returns.
+    """Parse the flags, call `entry` with the other arguments, and exit with the code that it returns.
 
-    Bad input is one line on stderr and exit code 1. `names` are those of the arguments, for people; the last
-    may end in "..." for one or more.
+    An InputError or a wrong flag prints one line on stderr and exits with 1.
+
+    Args:
+      entry: the function of the command.
+      names: names of the arguments for usage messages; the last may end in "..." for one or more.
     """
     allow_any_name_in_output()
     define_about_flags()
-    logging.set_verbosity(logging.WARNING)  # orbax and grain tell of every file they touch
+    logging.set_verbosity(logging.WARNING)  # orbax and grain log every file they touch
     keep_programs()
     try:
-        arguments = parsed_arguments()
+        arguments = parse_arguments()
         check_arguments(arguments, names)
         if code := entry(*arguments):
             sys.exit(code)
@@ -280,8 +283,8 @@ def main(entry: Callable[..., int | None], *names: str) -> None:
         print(f"error: {text}; --help lists the flags", file=sys.stderr)
         sys.exit(1)
     except InputError as error:
-        print(f"error: {calling.in_words_of_caller(printable(str(error)))}", file=sys.stderr)
+        print(f"error: {calling.rename_commands(printable(str(error)))}", file=sys.stderr)
         sys.exit(1)
     except KeyboardInterrupt:
-        print("interrupted; what is done is kept", file=sys.stderr)
+        print("interrupted; finished results are kept", file=sys.stderr)
         sys.exit(130)

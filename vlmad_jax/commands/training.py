@@ -1,4 +1,4 @@
-"""What the entry points that train share: flags, and the run of a training."""
+"""The flags of the commands that train, and the training run they describe."""
 
 from __future__ import annotations
 
@@ -14,47 +14,57 @@ from vlmad_jax.errors import InputError
 from vlmad_jax.methods import LEARNING
 from vlmad_jax.training.train import AUXILIARY, Resources, TrainConfig, train_method
 
-flags.disclaim_key_flags()  # they are the entry points', whose --help shows them
+flags.disclaim_key_flags()  # so that --help of a command shows them as the command's own
 
 DEFAULT, RESOURCES = TrainConfig("", "", ""), Resources()
 WHOLE_NUMBERS = ("image_size", "dpam_layers", "context_length", "deep_depth", "deep_length")
 
 
 def define() -> None:
-    """Defines the flags."""
+    """Define the flags."""
     flags.DEFINE_string("method", None, f"The method to train: {', '.join(LEARNING)}.")
     define_path("weights", BUNDLED, "The backbone: a checkpoint's directory or Hugging Face hub id.")
-    flags.DEFINE_integer("epochs", DEFAULT.epochs, "Times that every image is seen.", lower_bound=1)
-    flags.DEFINE_integer("batch_size", DEFAULT.batch_size, "Images a step, of all devices.", lower_bound=1)
-    flags.DEFINE_float("learning_rate", DEFAULT.learning_rate, "Of Adam.", lower_bound=0.0)
-    flags.DEFINE_integer("seed", DEFAULT.seed, "Of parameters and the images' order.", lower_bound=0)
+    flags.DEFINE_integer("epochs", DEFAULT.epochs, "Number of times every image is seen.", lower_bound=1)
+    flags.DEFINE_integer("batch_size", DEFAULT.batch_size, "Images a step, over all devices.", lower_bound=1)
+    flags.DEFINE_float("learning_rate", DEFAULT.learning_rate, "Adam's learning rate.", lower_bound=0.0)
+    flags.DEFINE_integer(
+        "seed", DEFAULT.seed, "Seed of the parameters and of the order of the images.", lower_bound=0
+    )
     flags.DEFINE_string("dtype", DEFAULT.dtype, "float32, or bfloat16 for faster matrix products.")
-    flags.DEFINE_bool("cache_features", DEFAULT.cache_features, "Encode every image only once.")
+    flags.DEFINE_bool(
+        "cache_features", DEFAULT.cache_features, "Encode every image once and reuse its features."
+    )
     flags.DEFINE_string(
         "auxiliary",
         None,
-        "Learn from the data set's good training images alone, with synthetic defects: "
-        f"{', '.join(AUXILIARY)} pastes patches, scars and blots. If not given, from its test images.",
+        "Train on the data set's normal training images with synthetic defects: "
+        f"{', '.join(AUXILIARY)} pastes patches, scars and blots. Without it, train on the test images.",
     )
-    flags.DEFINE_float("cache_gigabytes", RESOURCES.cache_gigabytes, "Features beyond this go to disk.")
-    flags.DEFINE_integer("accumulate", RESOURCES.accumulate, "Parts of a batch in turn.", lower_bound=1)
+    flags.DEFINE_float(
+        "cache_gigabytes", RESOURCES.cache_gigabytes, "Cached features larger than this are on disk."
+    )
+    flags.DEFINE_integer(
+        "accumulate", RESOURCES.accumulate, "Parts that a batch is split into to save memory.", lower_bound=1
+    )
     flags.DEFINE_integer("save_every", RESOURCES.save_every, "Steps between checkpoints.", lower_bound=1)
-    flags.DEFINE_integer("workers", RESOURCES.workers, "Processes that decode; 0 is threads.", lower_bound=0)
+    flags.DEFINE_integer(
+        "workers", RESOURCES.workers, "Processes that decode images; 0 decodes in threads.", lower_bound=0
+    )
     flags.DEFINE_integer("image_size", None, "Side of the images in pixels.")
-    flags.DEFINE_integer("dpam_layers", None, "Last vision layers with DPAM; 0 is plain CLIP.")
-    flags.DEFINE_list("feature_layers", None, "Vision layers that are compared with the prompts, from 1.")
-    flags.DEFINE_integer("context_length", None, "Learned tokens of each prompt.")
-    flags.DEFINE_integer("deep_depth", None, "Text layers with learned tokens.")
-    flags.DEFINE_integer("deep_length", None, "Learned tokens of each of them.")
-    flags.DEFINE_float("blur_sigma", None, "Blur of the map in pixels.")
-    flags.DEFINE_enum("attention", None, sorted(set(KERNELS) - {"causal"}), "Kernel of DPAM.")
+    flags.DEFINE_integer("dpam_layers", None, "Number of last vision layers with DPAM; 0 is plain CLIP.")
+    flags.DEFINE_list("feature_layers", None, "Vision layers to compare with the prompts, from 1.")
+    flags.DEFINE_integer("context_length", None, "Number of learned tokens of each prompt.")
+    flags.DEFINE_integer("deep_depth", None, "Number of text layers with learned tokens.")
+    flags.DEFINE_integer("deep_length", None, "Number of learned tokens of each such text layer.")
+    flags.DEFINE_float("blur_sigma", None, "Standard deviation of the blur of the anomaly map, in pixels.")
+    flags.DEFINE_enum("attention", None, sorted(set(KERNELS) - {"causal"}), "Attention kernel of DPAM.")
     flags.DEFINE_string("coordinator", None, "Address host:port of the first of several processes.")
-    flags.DEFINE_integer("processes", None, "How many processes there are.")
-    flags.DEFINE_integer("process", None, "Which of them this is, from 0.")
+    flags.DEFINE_integer("processes", None, "Number of processes.")
+    flags.DEFINE_integer("process", None, "Number of this process, from 0.")
 
 
 def join_processes() -> None:
-    """Joins the processes of several hosts, if the flags say that there are some."""
+    """Connect the processes of several hosts if the flags name them."""
     values = flags.FLAGS
     given = (values.coordinator, values.processes, values.process)
     if given == (None, None, None):
@@ -65,7 +75,7 @@ def join_processes() -> None:
 
 
 def setting() -> dict[str, object]:
-    """The hyper-parameters of the method that were given."""
+    """Return the hyper-parameters of the method that the flags give."""
     values = flags.FLAGS
     given: dict[str, object] = {name: getattr(values, name) for name in WHOLE_NUMBERS}
     given |= {"blur_sigma": values.blur_sigma, "attention": values.attention}
@@ -73,13 +83,13 @@ def setting() -> dict[str, object]:
         layers = values.feature_layers and tuple(int(layer) for layer in values.feature_layers)
     except ValueError:
         text = ",".join(values.feature_layers)
-        raise InputError(f"--feature_layers={text} are not whole numbers; give for example 6,12") from None
+        raise InputError(f"--feature_layers={text} must be whole numbers; give for example 6,12") from None
     given |= {"feature_layers": layers}
     return {name: value for name, value in given.items() if value is not None}
 
 
 def config(dataset: str, data_dir: str | None, categories: tuple[str, ...] = ()) -> TrainConfig:
-    """The training that the flags ask for, on that data set."""
+    """Return the training that the flags describe, on that data set."""
     values = flags.FLAGS
     if values.method is None:
         raise InputError(f"--method is missing; give one of {', '.join(LEARNING)}")
@@ -101,18 +111,18 @@ def config(dataset: str, data_dir: str | None, categories: tuple[str, ...] = ())
 
 
 def resources() -> Resources:
-    """What the flags let the run use."""
+    """Return the resources that the flags describe."""
     values = flags.FLAGS
     return Resources(values.workers, values.accumulate, values.save_every, values.cache_gigabytes)
 
 
 def run(config: TrainConfig, out: Path) -> Path | None:
-    """Trains, says where the parameters are and returns it; None if the run was stopped on the way."""
+    """Train, print where the parameters are, and return that path, or None if the run was stopped."""
     params = train_method(config, out, resources())
     finished = params.exists()
     if jax.process_index() == 0:
         if finished:
-            print(f"the parameters are in {params}, the curve of their loss in {out / 'losses.png'}")
+            print(f"the parameters are in {params}, and the loss curves in {out / 'losses.png'}")
         else:
-            print(f"stopped and saved; the same command goes on with {out}")
+            print(f"stopped after saving a checkpoint; run the same command again to resume {out}")
     return params if finished else None

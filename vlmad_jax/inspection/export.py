@@ -1,8 +1,8 @@
-"""A fitted detector as one program with its weights and its memory inside, that runs with JAX alone.
+"""Export a fitted detector as one program that holds its weights and its memory, and needs only JAX.
 
-nut.stablehlo          `jax.export`'s file: StableHLO for each platform, constants included
+nut.stablehlo          the file of `jax.export`: StableHLO for each platform, with its constants
 nut.stablehlo.json     size, thresholds, platforms, and the program's checksum
-exported_detector.py   loads both; imports nothing of this package
+exported_detector.py   loads both, and imports nothing of this package
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ from vlmad_jax.inspection.detector import FittedDetector
 from vlmad_jax.runtime.files import write_atomically
 
 PLATFORMS = ("cpu", "cuda", "tpu")
-# A program is one buffer of at most 2 GiB, and so are XLA's constants; the rest is for the code.
+# A program is one buffer of at most 2 GiB, of which the code needs a part.
 LARGEST = 2**31 - 2**28
 
 
 def check_export(out: Path, platforms: Sequence[str]) -> None:
-    """Raises InputError for what can be told before a detector is loaded."""
+    """Raise InputError for errors that show before a detector is loaded."""
     if not platforms or not set(platforms) <= set(PLATFORMS) or len(set(platforms)) < len(platforms):
         given = ",".join(platforms)
         raise InputError(f"--platforms={given}: give one or more of {','.join(PLATFORMS)}, each once")
@@ -36,27 +36,28 @@ def check_export(out: Path, platforms: Sequence[str]) -> None:
         raise InputError("exporting needs the package flatbuffers: pip install -e '.[export]'")
     for file in (out, _about(out)):
         if file.exists() or file.is_symlink():
-            raise InputError(f"--out={out}: {file} is there already; remove it, or give another name")
+            raise InputError(f"--out={out}: {file} exists already; remove it, or give another name")
     loader = _loader(out)
     if loader.exists() and loader.read_bytes() != _loader_source():
-        raise InputError(f"--out={out}: {loader} is another file; remove it, or give another folder")
+        raise InputError(f"--out={out}: {loader} differs from the loader; remove it, or give another folder")
 
 
 def export_detector(detector: FittedDetector, out: Path, platforms: Sequence[str] = PLATFORMS) -> list[Path]:
-    """Writes a detector as a program, see above; returns the files.
+    """Write a detector as a program, and return the files.
 
-    The program takes uint8 (B, *canvas, 3), any B of 1 or more, and gives image scores (B,) and maps
-    (B, *canvas). Images follow one another, so that neither memory nor scores depend on B; larger batches
-    spare calls, not work. Where the code depends on the backend, such as how many windows are encoded
-    together, it is that of the backend which exports; every platform runs it.
+    The program maps uint8 (B, *canvas, 3), B of 1 or more, to image scores (B,) and maps (B, *canvas). It
+    scores one image after another, so that neither memory nor scores depend on B; a larger batch saves calls,
+    not work. Where the code depends on the backend, such as the number of windows that are encoded together,
+    the program uses the code of the backend that exports it, which runs on every platform.
 
     Raises:
-      InputError: see `check_export`; weights and memory too large for one file; files that cannot be written.
+      InputError: `check_export` raises it, the weights and the memory are too large for one file, or a file
+        cannot be written.
     """
     check_export(out, platforms)
     program = lower(detector, platforms).serialize()
     about = {
-        "method": detector.scorer.detector.name,
+        "method": detector.method.name,
         "object": detector.object_name,
         "size": list(detector.canvas),
         **detector.decision.describe(),
@@ -77,19 +78,19 @@ def export_detector(detector: FittedDetector, out: Path, platforms: Sequence[str
 
 
 def lower(detector: FittedDetector, platforms: Sequence[str]) -> export.Exported:
-    """The detector's program for each platform; raises InputError if its constants are too large."""
-    scorer, state = detector.scorer, detector.state
-    variables = {"params": scorer.detector.clip.params["vision"]}
+    """Lower a detector to a program for each platform; raise InputError if its constants are too large."""
+    model, state = detector.model, jax.tree.map(jnp.asarray, jax.device_get(detector.state))
+    variables = {"params": model.clip.params["vision"]}
     size = sum(leaf.nbytes for leaf in jax.tree.leaves((variables, state)))
     if size > LARGEST:
         raise InputError(
-            f"weights and memory are {size / 2**30:.2f} GiB, and one file holds {LARGEST / 2**30:.2f}; "
-            "fit with --dtype=bfloat16, a smaller backbone, or fewer good images"
+            f"weights and memory take {size / 2**30:.2f} GiB, and a file holds {LARGEST / 2**30:.2f}; "
+            "fit with --dtype=bfloat16, a smaller backbone, or fewer reference images"
         )
 
     def score_one(canvas: jax.Array) -> tuple[jax.Array, jax.Array]:
         # A batch of one, so that no size in the detector is symbolic.
-        scores = scorer.score_with(variables, state, canvas[None])
+        scores = model.score_with(variables, state, canvas[None])
         return jnp.asarray(scores.image)[0], jnp.asarray(scores.map)[0]
 
     def score(canvases: jax.Array) -> tuple[jax.Array, jax.Array]:

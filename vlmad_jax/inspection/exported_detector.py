@@ -1,11 +1,12 @@
-"""Scores images with an exported detector; needs jax, numpy and flatbuffers, with which jax reads the file.
+"""Score images with an exported detector; needs jax, numpy and flatbuffers, with which jax reads the file.
 
-    detector = load("nut.stablehlo")                    # nut.stablehlo.json lies beside it
-    image, maps = detector.score(images)              # uint8 (B, *detector.size, 3) -> (B,), (B, *size)
+    detector = load("nut.stablehlo")                    # needs nut.stablehlo.json beside it
+    image, maps = detector.score(images)                # uint8 (B, *detector.size, 3) -> (B,), (B, *size)
     detector.bad(image), detector.probability(image)    # (B,) each; pixels of defects: maps > pixel_threshold
 
-Images must come as the detector's own did: RGB, resized to `detector.size` (rows, columns) by Pillow's
-`image.resize((columns, rows), Image.Resampling.BICUBIC)`. Compiled once a batch size and a device.
+Images must be RGB, resized to `detector.size` (height, width) with Pillow's
+`image.resize((width, height), Image.Resampling.BICUBIC)`. The program compiles once for each batch size and
+device.
 """
 
 import hashlib
@@ -18,7 +19,7 @@ from jax import export
 
 
 class ExportedDetector:
-    """The program, and what its JSON file says: thresholds, size, platforms and more, as `about` by name."""
+    """An exported program with its thresholds; `about` holds the contents of its JSON file."""
 
     def __init__(self, program: bytes, about: dict) -> None:
         self.about = about
@@ -28,7 +29,7 @@ class ExportedDetector:
         self._call = jax.jit(export.deserialize(bytearray(program)).call)
 
     def score(self, images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Image scores (B,) and maps (B, *size), float32, of uint8 (B, *size, 3); higher is worse."""
+        """Return image scores (B,) and maps (B, *size), float32, of uint8 (B, *size, 3); higher is worse."""
         images = np.asarray(images)
         if images.dtype != np.uint8 or not len(images) or images.shape[1:] != (*self.size, 3):
             wanted = f"uint8 (B, {self.size[0]}, {self.size[1]}, 3), B of 1 or more"
@@ -37,18 +38,18 @@ class ExportedDetector:
         return image, maps
 
     def bad(self, image: np.ndarray) -> np.ndarray:
-        """Whether image scores are above the threshold."""
+        """Return whether image scores are above the threshold."""
         return np.asarray(image, np.float64) > self.threshold
 
     def probability(self, image: np.ndarray) -> np.ndarray:
-        """How sure it is that images are bad: the logistic function of (score - threshold) / scale."""
+        """Return the probabilities of bad images, logistic in (score - threshold) / scale."""
         return 0.5 + 0.5 * np.tanh((np.asarray(image, np.float64) - self.threshold) / (2 * self.scale))
 
 
 def load(path: str | pathlib.Path) -> ExportedDetector:
-    """What `experiments.export` wrote; raises ValueError if the program is not the one of its JSON file."""
+    """Load an export; raise ValueError if the program and its JSON file do not match."""
     program = pathlib.Path(path).read_bytes()
     about = json.loads(pathlib.Path(f"{path}.json").read_text(encoding="utf-8"))
     if hashlib.sha256(program).hexdigest() != about["sha256"]:
-        raise ValueError(f"{path}: is not the file that {path}.json tells of; copy both again")
+        raise ValueError(f"{path}: does not match {path}.json; copy both again")
     return ExportedDetector(program, about)

@@ -1,48 +1,39 @@
-"""Judging images, frames and what a camera leaves, and keeping the answers."""
+"""Score files and folders with a fitted detector, and write the results."""
 
 from __future__ import annotations
 
-import contextlib
 import itertools
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import BinaryIO, TextIO
 
 from tqdm import tqdm
 
-from vlmad_jax.data.pipeline import ReadImage
 from vlmad_jax.errors import InputError
-from vlmad_jax.inspection.answers import Answers, Counts
 from vlmad_jax.inspection.detector import FittedDetector
-from vlmad_jax.inspection.journal import Journal, Kept
-from vlmad_jax.inspection.judged import Judged, Key, judge_files, judge_frames, judge_paths
-from vlmad_jax.inspection.live import Arrival, judge_live, named, watch
-from vlmad_jax.inspection.map_places import MapPlaces, absolute, common_base
-from vlmad_jax.inspection.rows import Row
-from vlmad_jax.inspection.smoothing import Smoothing
-from vlmad_jax.inspection.sources import Found, find
-from vlmad_jax.inspection.video import frames_told, is_image_or_video, is_video
+from vlmad_jax.inspection.journal import Journal, Kept, Row
+from vlmad_jax.inspection.outputs import Counts, HeatMapPaths, OutputWriter, common_base
+from vlmad_jax.inspection.sequences import Smoothing, frame_count, frames_of, is_image_or_video, is_video
+from vlmad_jax.inspection.stream import Found, Key, ScoredImage, find, score_each, score_files, score_frames
 from vlmad_jax.runtime.cache import software_versions
 from vlmad_jax.runtime.contents import open_digest_store
 from vlmad_jax.runtime.notices import print_stderr
 
-# The rows of images by their paths, each once, in any order.
-Engine = Callable[[Sequence[str]], Iterator[Row]]
+Engine = Callable[[Sequence[str]], Iterator[Row]]  # yields the rows of the images in files, in any order
 
 
 @dataclass(frozen=True)
 class PredictConfig:
-    """How images are judged.
+    """How images are scored.
 
     Attributes:
-      sequence: each folder's images, in the order of their names, are frames of a sequence, and a file of
-        several images is a sequence of its own. Videos always are.
-      smoothing: of sequences.
+      sequence: the images of each folder, in the order of their names, are frames of a sequence, and a file
+        of several images is a sequence of its own. A video always is a sequence.
+      smoothing: smoothing of sequences.
       save_maps: also write a heat map of each image.
-      workers: processes that decode; 0 decodes in threads of this one.
-      resume: keep what an earlier run in the same folder did.
+      workers: number of processes that decode; 0 decodes in threads of this process.
+      resume: keep the rows of an earlier run in the same folder.
     """
 
     sequence: bool = False
@@ -59,109 +50,64 @@ def predict(
     config: PredictConfig,
     engine: Engine | None = None,
 ) -> Counts:
-    """Judges images and videos, files or folders with all that is below them, and writes rows to `out`.
+    """Score the images and videos in files and folders, and write their rows to `out`.
 
     Args:
-      detector: judges.
-      sources: files and folders.
-      out: folder of the rows. The rows of an earlier run are kept, but those of files whose content changed.
-      config: how they are judged.
-      engine: judges with that detector elsewhere: images, not sequences, and makes no heat maps.
+      detector: the detector.
+      sources: files, and folders with their subfolders.
+      out: folder of the rows. Rows of an earlier run stay, except those of files whose content changed.
+      config: how images are scored.
+      engine: scores the files elsewhere with this detector, without sequences and heat maps.
 
-    Returns the counts of what this call judged, and apart, of what an earlier run left of these sources.
+    Returns:
+      The counts of this call and, apart from them, of the rows of these sources from an earlier run.
 
     Raises:
-      InputError: nothing at one of the sources, `out` is one of them or holds something else, or it cannot
-        be written; or sequences or heat maps where there is an engine.
+      InputError: a source does not exist; `out` is a source, holds something else or cannot be written; or
+        sequences or heat maps are asked for together with an engine.
     """
     check_apart(sources, out)
     paths, refused = _found(sources, out)
     sized = not config.sequence and not any(is_video(Path(path)) for path in paths)
     if engine and (config.save_maps or not sized):
-        raise InputError("videos, --sequence and --save_maps are of --engine=local; leave them out")
+        raise InputError("videos, --sequence and --save_maps need --engine=local; leave them out")
     single, sequences = _split(paths, config.sequence)
-    journal = _journal(detector, out, config)
+    journal = open_journal(detector, out, config)
     journal.forget_changed(paths, sequences)
     asked = set(paths)
     kept = {key: row for key, row in journal.done.items() if key.path in asked}
     if others := len(journal.done) - len(kept):
-        told = f"rows in {out} not counted, because their files are gone or belong to other sources: {others}"
-        print_stderr(told)
+        print_stderr(
+            f"rows in {out} not counted because their files are gone or belong to other sources: {others}"
+        )
     with journal, open_digest_store() as memory:
-        maps = MapPlaces.taken(out, common_base(sources)) if config.save_maps else None
-        answers = Answers(journal, maps, None, memory, kept)
+        maps = HeatMapPaths.below(out, common_base(sources)) if config.save_maps else None
+        writer = OutputWriter(journal, maps, None, memory, kept)
         for path, error in refused:
-            _add(answers, Judged.failed(Key(path), error))
+            _add(writer, ScoredImage.failed(Key(path), error))
         todo = [path for path in single if not _is_done(path, kept)]
         with tqdm(total=len(paths) if sized else None, unit=" images", disable=None) as bar:
             bar.update(len(single) - len(todo))
-            found: Iterator[Judged | Row] = (
-                engine(todo) if engine else judge_files(detector, todo, config.workers)
+            found: Iterator[ScoredImage | Row] = (
+                engine(todo) if engine else score_files(detector, todo, config.workers)
             )
-            for judged in itertools.chain(found, _judged_sequences(detector, sequences, kept, config)):
-                if judged.key not in kept:
-                    _add(answers, judged)
+            for scored in itertools.chain(found, _scored_sequences(detector, sequences, kept, config)):
+                if scored.key not in kept:
+                    _add(writer, scored)
                     bar.update()
-    return answers.counts
-
-
-def predict_live(
-    detector: FittedDetector,
-    source: BinaryIO | Path,
-    stream: TextIO,
-    out: Path | None,
-    config: PredictConfig,
-    idle_seconds: float | None = None,
-) -> Counts:
-    """Judges images as they come, and answers each at once by a line of JSON on `stream`.
-
-    Args:
-      detector: scores single images quickest with a batch size of 1.
-      source: lines with paths, or a folder to watch; watching ends by an interrupt too.
-      stream: of the answers.
-      out: rows are also written there, if given, those of a file that is written again beside those of
-        before; files of a watched folder that are in it, and did not change, are passed over.
-      config: all images together are the sequence, if they are one.
-      idle_seconds: watching ends when no image came for so long.
-
-    Raises:
-      InputError: see `watch` and `Journal`; or an answer cannot be written.
-    """
-    read = ReadImage(detector.canvas)
-    detector.scorer.warm_up(detector.state)  # so that the first image need not wait
-    if isinstance(source, Path) and out is not None:
-        check_apart([str(source)], out)
-    journal = None if out is None else _journal(detector, out, config)
-    unchanged = journal.unchanged() if journal is not None and isinstance(source, Path) else {}
-    with contextlib.ExitStack() as stack:
-        memory = stack.enter_context(open_digest_store())
-        if journal is not None:
-            stack.enter_context(journal)
-        base = source if isinstance(source, Path) else Path.cwd()
-        maps = MapPlaces.taken(out, absolute(base)) if out is not None and config.save_maps else None
-        answers = Answers(journal, maps, stream, memory, unchanged)
-        arrivals: Iterator[Arrival]
-        if isinstance(source, Path):
-            done = {key.path: str(row.content) for key, row in unchanged.items()}
-            arrivals = watch(source, read, done, out, idle_seconds)
-            stack.enter_context(contextlib.suppress(KeyboardInterrupt))
-        else:
-            arrivals = named(source, read)
-        judged = judge_live(detector, arrivals)
-        for answer in config.smoothing.apply(judged) if config.sequence else judged:
-            answers.add(answer)
-    return answers.counts
+    return writer.counts
 
 
 def check_apart(sources: Iterable[str], out: Path) -> None:
-    """Raises InputError if results would be written among the images of a folder itself."""
+    """Raise InputError if `out` is one of the sources."""
     for source in sources:
         if Path(source).resolve() == out.resolve():
-            raise InputError(f"--out={out}: is the folder of the images; give another")
+            raise InputError(f"--out={out}: is the folder of the images; give another folder")
 
 
-def _journal(detector: FittedDetector, out: Path, config: PredictConfig) -> Journal:
-    decides = {
+def open_journal(detector: FittedDetector, out: Path, config: PredictConfig) -> Journal:
+    """Open the journal in `out`, whose configuration is everything that the results depend on."""
+    depends_on = {
         "detector": detector.checksum,
         "threshold": detector.threshold,
         "pixel_threshold": detector.decision.pixel_threshold,
@@ -171,11 +117,11 @@ def _journal(detector: FittedDetector, out: Path, config: PredictConfig) -> Jour
         "save_maps": config.save_maps,
         "software": software_versions(),
     }
-    return Journal(out, decides, config.resume)
+    return Journal(out, depends_on, config.resume)
 
 
 def _found(sources: Iterable[str], out: Path) -> tuple[list[str], list[Found]]:
-    """Paths of images and videos, and apart what is none; there may be millions of the former."""
+    """Return the paths of images and videos, of which there may be millions, and the other files."""
     paths: dict[str, None] = {}
     refused: list[Found] = []
     for found in (found for source in sources for found in find(source, is_image_or_video, out)):
@@ -187,11 +133,11 @@ def _found(sources: Iterable[str], out: Path) -> tuple[list[str], list[Found]]:
 
 
 def _split(paths: Sequence[str], sequence: bool) -> tuple[list[str], dict[str, list[str]]]:
-    """Files whose images are judged by themselves; and sequences: a folder with its files, or a file."""
+    """Return the files whose images stand alone, and the sequences: a folder with its files, or a file."""
     single: list[str] = []
     sequences: dict[str, list[str]] = {}
     for path in paths:
-        if is_video(Path(path)) or (sequence and (frames_told(path) or 1) > 1):
+        if is_video(Path(path)) or (sequence and (frame_count(path) or 1) > 1):
             sequences[path] = []
         elif sequence:
             sequences.setdefault(os.path.dirname(path), []).append(path)
@@ -201,29 +147,33 @@ def _split(paths: Sequence[str], sequence: bool) -> tuple[list[str], dict[str, l
 
 
 def _is_done(path: str, kept: Mapping[Key, Kept]) -> bool:
-    """Whether there are rows of all images in a file."""
+    """Return whether all images in a file have rows."""
     if Key(path) in kept:
         return True
-    if Key(path, 0) not in kept or (told := frames_told(path)) is None:
+    if Key(path, 0) not in kept or (frames := frame_count(path)) is None:
         return False
-    return all(Key(path, number) in kept for number in range(told))
+    return all(Key(path, number) in kept for number in range(frames))
 
 
-def _add(answers: Answers, judged: Judged | Row) -> None:
-    if judged.error:
-        print_stderr(f"left out: {judged.key.path}: {judged.error}")
-    answers.add(judged)
+def _add(writer: OutputWriter, scored: ScoredImage | Row) -> None:
+    if scored.error:
+        print_stderr(f"skipped: {scored.key.path}: {scored.error}")
+    writer.add(scored)
 
 
-def _judged_sequences(
+def _scored_sequences(
     detector: FittedDetector,
     sequences: Mapping[str, Sequence[str]],
     kept: Mapping[Key, Kept],
     config: PredictConfig,
-) -> Iterator[Judged]:
-    """Each from its start unless it is done, for what came before counts."""
+) -> Iterator[ScoredImage]:
+    """Score each sequence that is not done, from its start, because decisions depend on earlier frames."""
     for name, images in sequences.items():
         if all(Key(path) in kept for path in images) if images else _is_done(name, kept):
             continue
-        frames = judge_paths(detector, images, config.workers) if images else judge_frames(detector, [name])
+        frames = (
+            score_each(detector, images, config.workers)
+            if images
+            else score_frames(detector, [name], frames_of)
+        )
         yield from config.smoothing.apply(frames)

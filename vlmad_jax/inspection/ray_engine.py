@@ -1,7 +1,7 @@
-"""Images scored on Ray Data, past one machine: actors hold the detector, shards of paths flow through them.
+"""Score images on a Ray cluster: actors hold the detector, and Ray Data sends shards of paths to them.
 
-Every machine of the cluster sees the images, the detector and its weights under the same paths, and has
-this package installed.
+Every machine of the cluster needs this package, and the images, the detector and its weights under the same
+paths.
 """
 
 from __future__ import annotations
@@ -21,34 +21,31 @@ from typing import Any
 
 from vlmad_jax.errors import InputError
 from vlmad_jax.inspection.detector import FittedDetector
-from vlmad_jax.inspection.judged import batched
-from vlmad_jax.inspection.rows import Row, read_row, score_paths
-from vlmad_jax.inspection.store import describe_weights, load_detector
+from vlmad_jax.inspection.journal import Row, read_row, rows_of_files
+from vlmad_jax.inspection.saved import describe_weights, load_detector
+from vlmad_jax.inspection.stream import batched
 from vlmad_jax.runtime.names import printable
 from vlmad_jax.runtime.notices import print_stderr
 
-# Batches in a shard, at most: so much is scored again where a worker is lost, and comes at once.
-BATCHES_IN_SHARD = 8
-# Shards for each actor, at least, so that all have work until the end.
-SHARDS_FOR_ACTOR = 4
-# Seconds in which a cluster answers.
-PATIENCE = 5.0
+BATCHES_IN_SHARD = 8  # largest number of batches in a shard, which is scored again when its worker is lost
+SHARDS_FOR_ACTOR = 4  # least number of shards for each actor, so that all have work until the end
+PATIENCE = 5.0  # seconds to wait for the cluster to answer
 
 
 @dataclass(frozen=True)
 class RayEngine:
     """Scores images with a saved detector on a Ray cluster.
 
-    Where a worker or a machine is lost, Ray Data starts its actor again, there or elsewhere, and repeats its
-    shards, without end: it cannot tell a machine that comes and goes from an image that ends who opens it.
+    When a worker or a machine is lost, Ray Data starts its actor again, there or elsewhere, and repeats its
+    shards without limit: it cannot distinguish a lost machine from an image that crashes its reader.
 
     Attributes:
-      saved: the directory of the detector.
-      detector: what it holds, with the threshold and the batch size to score with.
-      address: of the cluster; None leaves it to Ray, which joins $RAY_ADDRESS or a cluster of this machine,
-        or starts one here for as long as it is needed.
-      actors: processes that score; None for as many as there is room for.
-      cores: of each, where the cluster has no GPUs; where it has, each has one of these.
+      saved: directory of the detector.
+      detector: the detector, with the threshold and the batch size to score with.
+      address: address of the cluster; None lets Ray join $RAY_ADDRESS or a cluster of this machine, or start
+        one here for the duration of the call.
+      actors: number of processes that score; None for as many as the cluster has room for.
+      cores: number of cores of each actor, if the cluster has no GPUs; else each actor has one GPU.
     """
 
     saved: Path
@@ -58,11 +55,11 @@ class RayEngine:
     cores: int = 4
 
     def __call__(self, paths: Sequence[str]) -> Iterator[Row]:
-        """The rows of the images in some files, each once, shard by shard as they come.
+        """Yield the rows of the images in files, shard by shard as they are finished.
 
         Raises:
-          InputError: Ray is not installed, there is no cluster or no room in it, or a machine of it lacks the
-            detector or its weights.
+          InputError: Ray is not installed, there is no cluster or no room in it, or one of its machines lacks
+            the detector or its weights.
         """
         if not paths:
             return
@@ -72,7 +69,7 @@ class RayEngine:
             actors = self.actors or room
             size = _shard_size(len(paths), actors, self.detector.batch_size)
             shards = [_as_table(shard) for shard in batched(paths, size)]
-            _tell_if_busy(ray, needs)
+            _say_if_busy(ray, needs)
             scored = ray.data.from_arrow(shards).map_batches(
                 _ScoreShard,
                 fn_constructor_args=[self._recipe(needs.get("num_cpus"))],
@@ -94,7 +91,7 @@ class RayEngine:
     def _recipe(self, cores: int | None) -> _Recipe:
         return _Recipe(
             saved=str(self.saved.resolve()),
-            weights=describe_weights(self.detector.scorer.detector.clip)["name"],
+            weights=describe_weights(self.detector.model.clip)["name"],
             checksum=self.detector.checksum,
             batch_size=self.detector.batch_size,
             threshold=self.detector.threshold,
@@ -105,7 +102,7 @@ class RayEngine:
 
 @dataclass(frozen=True)
 class _Recipe:
-    """What an actor needs to know: where the detector lies, how it is used, and below what images lie."""
+    """What an actor needs: the detector's files, how to score with it, and the folder of relative paths."""
 
     saved: str
     weights: str
@@ -116,24 +113,26 @@ class _Recipe:
     cores: int | None
 
     def detector(self) -> FittedDetector:
-        """The same detector as that of the driver; raises InputError if it is not to be had."""
+        """Load the detector of the driver; raise InputError if it cannot be loaded."""
         detector = load_detector(self.saved, self.weights, self.batch_size)
         if detector.checksum != self.checksum:
-            raise InputError(f"{self.saved}: is another detector here")
+            raise InputError(f"{self.saved}: holds another detector here")
         return detector.with_threshold(self.threshold)
 
 
 class _ScoreShard:
-    """What an actor is: the detector, loaded once; paths in, rows out."""
+    """An actor, which loads the detector once and turns shards of paths into rows."""
 
     def __init__(self, recipe: _Recipe) -> None:
         if recipe.cores:
-            os.environ["NPROC"] = str(recipe.cores)  # before JAX starts its threads, so that actors fit
+            os.environ["NPROC"] = str(
+                recipe.cores
+            )  # before JAX starts its threads, so that each actor keeps to its cores
         self.folder = recipe.folder
         self.detector, self.problem = None, ""
         try:
             self.detector = recipe.detector()
-        except InputError as error:  # raised here, it would be tried again and again
+        except InputError as error:  # if raised here, Ray would try again without end
             self.problem = f"{platform.node()}: {error}; all machines of the cluster need the same files"
 
     def __call__(self, shard: Any) -> Any:
@@ -142,34 +141,33 @@ class _ScoreShard:
         if self.detector is None:
             return pyarrow.table({"problem": [printable(self.problem)]})
         paths = [os.fsdecode(path) for path in shard["path"].to_pylist()]
-        told = {os.path.join(self.folder, path): path for path in paths}
-        rows = (
-            dataclasses.replace(row, path=told[row.path]) for row in score_paths(self.detector, list(told))
-        )
-        return pyarrow.table({"row": [row.as_json() for row in rows]})
+        given = {os.path.join(self.folder, path): path for path in paths}
+        rows = rows_of_files(self.detector, list(given))
+        lines = [dataclasses.replace(row, path=given[row.path]).as_json() for row in rows]
+        return pyarrow.table({"row": lines})
 
 
 def _room(ray: Any, cores: int) -> tuple[int, dict[str, int]]:
-    """How many actors the cluster has room for, and what each takes of it."""
+    """Return the number of actors that the cluster has room for, and the resources of each."""
     nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
     if gpus := sum(int(node.get("GPU", 0)) for node in nodes):
         return gpus, {"num_gpus": 1}
     there = [int(node.get("CPU", 0)) for node in nodes]
     if not any(there):
-        raise InputError("--engine=ray: the cluster lends neither GPUs nor cores; add a machine to it")
+        raise InputError("--engine=ray: the cluster offers neither GPUs nor cores; add a machine to it")
     cores = min(cores, max(there))
     return sum(count // cores for count in there), {"num_cpus": cores}
 
 
-def _tell_if_busy(ray: Any, needs: dict[str, int]) -> None:
-    """Says so where every machine is taken by others: Ray waits for them, without a word."""
+def _say_if_busy(ray: Any, needs: dict[str, int]) -> None:
+    """Say on stderr if the cluster has no free resources, because Ray waits for them silently."""
     ((resource, wanted),) = needs.items()
     if ray.available_resources().get({"num_gpus": "GPU", "num_cpus": "CPU"}[resource], 0) < wanted:
         print_stderr("the cluster is busy with other work; waiting for room")
 
 
 def _last_line(error: BaseException) -> str:
-    """What it says in the end: Ray's errors are whole tracebacks."""
+    """Return the last line of an error, because Ray's errors are whole tracebacks."""
     return (str(error).strip().splitlines() or [type(error).__name__])[-1]
 
 
@@ -185,13 +183,13 @@ def _as_table(paths: Sequence[str]) -> Any:
 
 
 def _imported() -> Any:
-    """Ray with Ray Data, told to speak of what goes wrong alone."""
+    """Import Ray with Ray Data, and let it log problems only."""
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     try:
         import ray
         import ray.data
     except ImportError:
-        raise InputError("--engine=ray needs Ray; install it by pip install 'vlmad-jax[ray]'") from None
+        raise InputError("--engine=ray needs Ray; install it with pip install 'vlmad-jax[ray]'") from None
     logging.getLogger("ray.data").setLevel(logging.WARNING)
     logging.getLogger("ray.data._internal.progress").setLevel(logging.ERROR)
     ray.data.DataContext.get_current().enable_progress_bars = False
@@ -199,7 +197,7 @@ def _imported() -> Any:
 
 
 def _name_command(ray: Any) -> None:
-    """Ray notes the command line of each job, and does not start with one that is not UTF-8."""
+    """Make the command line printable, because Ray records it and fails if it is not UTF-8."""
     utils = ray._private.utils
     with contextlib.suppress(AttributeError):
         named = printable(utils.get_entrypoint_name())
@@ -208,12 +206,12 @@ def _name_command(ray: Any) -> None:
 
 @contextlib.contextmanager
 def _connected(ray: Any, address: str | None) -> Iterator[None]:
-    """Within a cluster; one that was joined or started for this is left or stopped afterwards."""
+    """Connect to a cluster during a block; a cluster that is started for it stops afterwards."""
     if ray.is_initialized():
         yield
         return
     address = address or os.environ.get("RAY_ADDRESS")
-    where = f"no cluster answers at {address}" if address else "none could be started here"
+    problem = f"no cluster answers at {address}" if address else "no cluster could be started here"
     try:
         if address and re.fullmatch(r"(ray://)?[^/]+:\d+", address):
             host, _, port = address.removeprefix("ray://").rpartition(":")
@@ -222,9 +220,10 @@ def _connected(ray: Any, address: str | None) -> Iterator[None]:
             warnings.filterwarnings("ignore", "os.fork", RuntimeWarning)  # of JAX; Ray executes at once
             _name_command(ray)
             ray.init(address, include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
-    except (OSError, ValueError, RuntimeError) as error:  # of the address, or of another version of Ray there
+    except (OSError, ValueError, RuntimeError) as error:  # a wrong address, or another version of Ray
         raise InputError(
-            f"--engine=ray: {where} ({_last_line(error)}); start one with ray start, or give its host:port"
+            f"--engine=ray: {problem} ({_last_line(error)}); "
+            "start one with ray start, or give its host:port as --ray_address"
         ) from error
     try:
         yield

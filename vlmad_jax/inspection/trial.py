@@ -1,4 +1,4 @@
-"""How often a fitted threshold is wrong: false alarms and misses on images whose labels are known."""
+"""Measure how often a fitted threshold is wrong: false alarms and misses on images with labels."""
 
 from __future__ import annotations
 
@@ -13,13 +13,11 @@ from tqdm import tqdm
 from vlmad_jax.backbones.clip import load_clip
 from vlmad_jax.data import DataSet
 from vlmad_jax.data.references import draw_references
-from vlmad_jax.inspection.fit import FitConfig, fit_scorer
-from vlmad_jax.inspection.good import GoodFiles
-from vlmad_jax.inspection.rows import score_paths
-from vlmad_jax.inspection.scorer import Scorer
-from vlmad_jax.inspection.sources import Found
-from vlmad_jax.inspection.store import load_detector
-from vlmad_jax.inspection.tiles import Tiling
+from vlmad_jax.inspection.fit import FitConfig, ReferenceFiles, fit_model
+from vlmad_jax.inspection.journal import rows_of_files
+from vlmad_jax.inspection.saved import load_detector
+from vlmad_jax.inspection.stream import Found
+from vlmad_jax.inspection.tiles import TiledDetector, Tiling
 from vlmad_jax.methods import method
 from vlmad_jax.report.table import markdown_grid
 
@@ -28,19 +26,19 @@ RULES = ("own", "augmented")
 
 @dataclass(frozen=True)
 class Trial:
-    """One detector on the test images of a category.
+    """The errors of one detector on the test images of a category.
 
     Attributes:
-      category: the product.
-      shots: good images that it was fitted from.
-      seed: of their draw.
-      supported: the rate of false alarms that so many support, whatever the scores' distribution.
-      good: test images that are good.
-      bad: test images that are defective.
-      thresholds: by what they are made of: "own", the scores of the good images themselves, or "augmented",
-        those of their augmentations too.
-      false_alarms: by the same, the share of the good ones that are called bad.
-      misses: by the same, the share of the bad ones that are called good.
+      category: the category.
+      shots: number of reference images.
+      seed: seed of their draw.
+      supported: rate of false alarms that so many images support, whatever the distribution of scores.
+      good: number of normal test images.
+      bad: number of anomalous test images.
+      thresholds: thresholds by their source: "own", the scores of the reference images themselves, or
+        "augmented", those of their augmentations too.
+      false_alarms: share of the normal test images that are above each threshold.
+      misses: share of the anomalous test images that are not above each threshold.
     """
 
     category: str
@@ -57,35 +55,35 @@ class Trial:
 def trials(
     dataset: DataSet, config: FitConfig, shots: Sequence[int], seeds: Sequence[int], out: Path, workers: int
 ) -> Iterator[Trial]:
-    """Fits detectors of every category from drawn good images, saves them in `out`, and tries them.
+    """Fit detectors of every category to drawn reference images, save them, and measure their errors.
 
     Args:
-      dataset: references come from its training images, what is judged are its test images.
-      config: how to fit; its object and references are those of each category.
-      shots: good images, one number after another.
-      seeds: of their draw.
-      out: a folder for the detectors; those of an earlier trial are replaced.
-      workers: processes that decode; 0 decodes in threads of this one.
+      dataset: gives reference images from its training images, and test images.
+      config: how to fit; the category replaces its object and references.
+      shots: numbers of reference images.
+      seeds: seeds of their draws.
+      out: folder for the detectors, which replace those of an earlier trial.
+      workers: number of processes that decode; 0 decodes in threads of this process.
 
     Raises:
-      InputError: whatever `fit` raises, or a category has fewer good images.
+      InputError: `fit` raises it, or a category has fewer normal training images.
     """
     clip = load_clip(config.weights, config.dtype)
     detector, params = method(config.method).from_options(clip, config.options)
     cells = list(itertools.product(dataset.categories, shots, seeds))
     for category, count, seed in tqdm(cells, desc="trials", unit=" detectors", dynamic_ncols=True):
         references = draw_references(dataset, category, count, seed)
-        files = GoodFiles.of(category, [Found(str(sample.path), "") for sample in references])
-        tiling = Tiling.chosen(config.tiles, detector.size, list(files.sizes.values()))
-        scorer = Scorer(detector, tiling, config.batch_size)
+        files = ReferenceFiles.of(category, [Found(str(sample.path), "") for sample in references])
+        tiling = Tiling.choose(config.tiles, detector.size, list(files.sizes.values()))
+        model = TiledDetector(detector, tiling)
         named = replace(config, object_name=dataset.object_name(category), seed=seed)
         saved = out / f"{category}-{count}-{seed}.vlmad"
-        fitted = fit_scorer(named, scorer, params, files, saved, overwrite=True, workers=workers)
+        fitted = fit_model(named, model, params, files, saved, overwrite=True, workers=workers)
         tested = dataset.select(category, "test")
         loaded = load_detector(saved, batch_size=config.batch_size)
         labels = {sample.path: sample.label for sample in tested}
         scored = {0: list[float](), 1: list[float]()}
-        for row in score_paths(loaded, list(labels), workers):
+        for row in rows_of_files(loaded, list(labels), workers):
             if row.score is not None:
                 scored[labels[row.path]].append(row.score)
         thresholds = fitted.threshold["thresholds"]
@@ -109,11 +107,11 @@ def trials(
 
 
 def table(done: Sequence[Trial], wanted: float) -> str:
-    """A line for each category and number of good images, rates averaged over draws; the means; as Markdown.
+    """Return a Markdown table with a row for each category and number of shots, and rows of means.
 
-    Rates stand twice: at the threshold of the images' own scores, and at that of their augmentations too.
+    Rates are averaged over draws, at the threshold of each source.
     """
-    heading = ["category", "good images", "wanted", "supported"]
+    heading = ["category", "reference images", "wanted", "supported"]
     heading += [f"{rate}, {rule}" for rate in ("false alarms", "misses") for rule in RULES]
     cells = [heading]
     for (category, shots), group in itertools.groupby(done, lambda trial: (trial.category, trial.shots)):
@@ -134,6 +132,6 @@ def _cells(draws: Sequence[Trial], shots: int, wanted: float, each: bool) -> lis
 
 
 def _rate(rates: Sequence[float], each: bool) -> str:
-    """The mean, and the rate of each draw if they are several and asked for."""
+    """Return the mean, and in brackets the rate of each draw if there are several and `each` is true."""
     draws = f" ({', '.join(f'{rate:.1%}' for rate in rates)})" if each and len(rates) > 1 else ""
     return f"{statistics.fmean(rates):.1%}{draws}"

@@ -1,4 +1,4 @@
-"""Captions of rendered images, and a tokenizer for them."""
+"""Captions of rendered images, and a tokenizer trained on them."""
 
 from __future__ import annotations
 
@@ -13,29 +13,32 @@ from vlmad_jax.backbones.library import transformers
 from vlmad_jax.scoring.prompts import WINCLIP
 from vlmad_jax.synthetic import Defect
 
-# Names that fit any object: a caption that uses one says nothing but the state, so that the words for states
-# come to mean the same whatever the object is called.
+# Names that fit any object. A caption with one describes the state alone, so that the model learns words for
+# states that do not depend on the object's name.
 GENERIC_NAMES = ("object", "part", "product", "item", "surface", "material", "component", "sample", "thing")
 ANOMALOUS_STATES = (*WINCLIP.anomalous_states, "defective {}", "flawed {}")
 ALPHABET = "abcdefghijklmnopqrstuvwxyz"
 START, END = "<|startoftext|>", "<|endoftext|>"
-VOCABULARY = 1280  # more than the captions have words for: each becomes a token
+VOCABULARY = 1280  # large enough that every word of the captions becomes one token
 
 
 def caption(rng: np.random.Generator, name: str, defect: Defect | None) -> str:
-    """A sentence for an image of `name`, good or with `defect`: WinCLIP's words, or the defect's own."""
-    states = WINCLIP.normal_states if defect is None else (*ANOMALOUS_STATES, *states_of(defect))
+    """Draw a caption of a normal image of `name`, or of one with `defect`.
+
+    The state is one of WinCLIP's prompts or one of the defect's own phrases.
+    """
+    states = WINCLIP.normal_states if defect is None else (*ANOMALOUS_STATES, *defect_states(defect))
     template = WINCLIP.templates[rng.integers(len(WINCLIP.templates))]
     return template.format(states[rng.integers(len(states))].format(name))
 
 
-def states_of(defect: Defect) -> tuple[str, ...]:
-    """What a caption says of an object with that defect: "scratched {}", "{} with a scratch"."""
+def defect_states(defect: Defect) -> tuple[str, ...]:
+    """Return the states that describe the defect, such as "scratched {}" and "{} with a scratch"."""
     return (f"{defect.adjective} {{}}", *(f"{{}} with {phrase}" for phrase in defect.phrases))
 
 
-def stand_in_name(rng: np.random.Generator, name: str) -> str:
-    """The object's name, a generic one, or a made-up word: names a trained model has never met."""
+def draw_name(rng: np.random.Generator, name: str) -> str:
+    """Draw the object's name, a generic name or a random word, so that states are learned for any name."""
     draw = rng.random()
     if draw < 0.4:
         return name
@@ -45,10 +48,10 @@ def stand_in_name(rng: np.random.Generator, name: str) -> str:
 
 
 def train_tokenizer(names: Iterable[str], defects: Iterable[Defect]) -> Any:
-    """CLIP's byte-level BPE tokenizer, its merges learned from captions of these objects and defects.
+    """Return CLIP's byte-level BPE tokenizer with merges learned from captions of these objects and defects.
 
-    Any text can be tokenized; words it has not met fall into letters. Equal captions give equal ids, which
-    trainers of the tokenizers library do not: a run that goes on would find its words under other numbers.
+    It tokenizes any text and splits unseen words into letters. Equal captions always give equal token ids,
+    as a resumed run needs; the trainers of the tokenizers library do not guarantee that.
     """
     library = transformers()
     from tokenizers.pre_tokenizers import ByteLevel
@@ -56,7 +59,7 @@ def train_tokenizer(names: Iterable[str], defects: Iterable[Defect]) -> Any:
     split = library.CLIPTokenizer().backend_tokenizer.pre_tokenizer.pre_tokenize_str
     words = Counter(word for sentence in corpus(names, defects) for word, _ in split(sentence.lower()))
     alphabet = sorted(ByteLevel.alphabet())
-    # Every byte has both forms, inside a word and at its end, or unknown words would have no tokens.
+    # Every byte needs both forms, inside a word and at its end, to tokenize unknown words.
     tokens = [*alphabet, *(f"{letter}</w>" for letter in alphabet)]
     merges = learn_merges(words, VOCABULARY - len(tokens) - 2)
     tokens += [first + second for first, second in merges] + [START, END]
@@ -65,9 +68,13 @@ def train_tokenizer(names: Iterable[str], defects: Iterable[Defect]) -> Any:
 
 
 def learn_merges(words: Mapping[str, int], limit: int) -> list[tuple[str, str]]:
-    """At most `limit` merges of byte-pair encoding (Sennrich et al. 2016, algorithm 1) for words with counts.
+    """Return at most `limit` merges of byte-pair encoding (Sennrich et al. 2016, algorithm 1).
 
-    The most frequent pair is merged first, of equals the first in the alphabet.
+    The most frequent pair is merged first. Ties go to the first pair in alphabetical order.
+
+    Args:
+      words: The count of each word.
+      limit: The largest number of merges.
     """
     pieces = {word: [*word[:-1], f"{word[-1]}</w>"] for word in words}
     merges: list[tuple[str, str]] = []
@@ -79,12 +86,12 @@ def learn_merges(words: Mapping[str, int], limit: int) -> list[tuple[str, str]]:
         if not pairs:
             break
         merges.append(min(pairs, key=lambda pair: (-pairs[pair], pair)))
-        pieces = {word: merged(parts, merges[-1]) for word, parts in pieces.items()}
+        pieces = {word: merge(parts, merges[-1]) for word, parts in pieces.items()}
     return merges
 
 
-def merged(parts: list[str], pair: tuple[str, str]) -> list[str]:
-    """The parts of a word with every occurrence of the pair made one, from the left."""
+def merge(parts: list[str], pair: tuple[str, str]) -> list[str]:
+    """Return the parts of a word with every occurrence of the pair joined, from the left."""
     joined: list[str] = []
     for part in parts:
         if joined and (joined[-1], part) == pair:
@@ -95,8 +102,8 @@ def merged(parts: list[str], pair: tuple[str, str]) -> list[str]:
 
 
 def corpus(names: Iterable[str], defects: Iterable[Defect]) -> list[str]:
-    """The sentences that the tokenizer learns its merges from."""
-    states = [*ANOMALOUS_STATES, *(state for defect in defects for state in states_of(defect))]
+    """Return the captions from which the tokenizer learns its merges."""
+    states = [*ANOMALOUS_STATES, *(state for defect in defects for state in defect_states(defect))]
     sentences = []
     for name in (*names, *GENERIC_NAMES):
         sentences += WINCLIP.normal(name) + [state.format(name) for state in states]

@@ -1,22 +1,21 @@
-"""The losses that make a small CLIP from rendered pairs of good and defective images.
+"""The losses that train a small CLIP on rendered pairs of a normal and an anomalous image.
 
-Of six terms, four are cross-entropies over cosines times the learned scale:
+The loss has six terms. Four are cross-entropies of cosines times the logit scale:
 
-- `contrast`: images against captions that name their object, both ways (Radford et al. 2021, figure 3);
-  captions of the same object and state are all right answers, so the targets are spread over them;
-- `state`: an image against the two captions of its own object, good and defective: WinCLIP's question;
-- `pair`: the defective image of a pair against its good twin, which differs in nothing else, and against
-  another good image of the product, if there is one: its difference of cosines should be the larger one.
-  AUROC asks for this order, not for a level that all objects share;
-- `window`: the same question asked of windows of patches, the class token before them, which is how WinCLIP
-  will read the encoder.
+- `contrast` matches images with captions that name their object, in both directions (Radford et al. 2021,
+  figure 3). All captions of the same object and state are correct, so that the targets are spread over them.
+- `state` matches an image with the normal and the anomalous caption of its object, as WinCLIP does.
+- `pair` ranks the anomalous image of a pair above its normal twin, which differs in the defect alone, and
+  above the second normal image of the product, if there is one. AUROC depends on this order, and not on a
+  level that all objects share.
+- `window` is `state` for windows of patches, each encoded after the class token, as WinCLIP encodes them.
 
-The fifth, `patch`, asks a linear head whether each patch is defective. Captions say one word of an image
-where masks say one of every patch: a small model then finds defects within an hour of training;
-the head is thrown away.
+The fifth term, `patch`, trains a linear head to classify each patch as normal or anomalous. Captions label
+images, but masks label every patch, so that a small model learns to find defects within an hour. The head is
+not part of the trained model.
 
-The sixth, `reference`, asks the same of a patch's distance to the nearest patch of that other good image,
-which is how WinCLIP reads good samples.
+The sixth term, `reference`, classifies each patch by its distance to the nearest patch of the second normal
+image, as WinCLIP does with reference images.
 """
 
 from __future__ import annotations
@@ -34,54 +33,58 @@ from vlmad_jax.backbones.vit import TextTransformer, VisionTransformer
 from vlmad_jax.errors import InputError
 from vlmad_jax.pretraining.pairs import WINDOW_SIZES
 from vlmad_jax.scoring.neighbours import association_scores, normalise
-from vlmad_jax.training.step import Loss, Parts
+from vlmad_jax.training.step import Loss, LossTerms
 
-# The state of whole images, which image scores are read from, is the slowest to be learned.
+# The state of whole images, which image scores depend on, is learned most slowly.
 WEIGHTS = {"contrast": 0.25, "state": 2.0, "pair": 2.0, "window": 1.0, "patch": 4.0, "reference": 4.0}
-LARGEST_SCALE = 100.0  # that is learned, as CLIP clips it
-# From this share of defective pixels on a patch counts as defective.
-DEFECTIVE_PATCH = 0.05
-DEFECTIVE_WEIGHT = 5.0
-# The distance to the nearest good patch, of 0 to 1, that is as likely of a defective patch as of a good one;
-# and the log odds that a patch at no distance is good.
-EVEN_DISTANCE = 0.2
-SURELY_GOOD = 4.0
+LARGEST_SCALE = 100.0  # the bound of a learned logit scale, as in CLIP
+# A patch with at least this share of anomalous pixels is anomalous.
+ANOMALOUS_PATCH_SHARE = 0.05
+ANOMALOUS_PATCH_WEIGHT = 5.0
+# The distance to the nearest normal patch, 0 to 1, at which a patch is equally likely normal or anomalous,
+# and the log odds that a patch at distance 0 is normal.
+EVEN_ODDS_DISTANCE = 0.2
+ZERO_DISTANCE_LOG_ODDS = 4.0
 
 
 def make_loss(
     config: CLIPConfig,
     dtype: str,
     leave_out: Sequence[str] = (),
-    references: bool = False,
-    hold_scale: bool = False,
-    even_distance: float = EVEN_DISTANCE,
+    second_normal_image: bool = False,
+    fixed_logit_scale: bool = False,
+    even_odds_distance: float = EVEN_ODDS_DISTANCE,
 ) -> Loss:
-    """The loss of `CLIPModule`'s parameters on a batch of `pretraining.pairs`, without the terms left out.
+    """Return the loss of a CLIP's parameters on a batch of `pretraining.pairs`.
 
-    With `references`, batches have another good image of each pair: for the term `reference`, and one more
-    for `state`, `pair` and `patch`. With `hold_scale` the scale of cosines is not learned. `even_distance` is
-    the distance, of 0 to 1, from which on `reference` takes a patch for defective.
+    Args:
+      config: The configuration of the CLIP.
+      dtype: The type of matrix products, "float32" or "bfloat16".
+      leave_out: The names of terms to leave out.
+      second_normal_image: Whether batches have a second normal image of each pair's product. `reference`
+        needs it, and `state`, `pair` and `patch` use it too.
+      fixed_logit_scale: Whether the logit scale keeps its initial value.
+      even_odds_distance: The distance to the nearest reference patch, 0 to 1, at which `reference` considers
+        a patch equally likely normal or anomalous.
 
     Raises:
-      InputError: there is no such term, or none is left.
+      InputError: `leave_out` has an unknown name or all names.
     """
     weights = {
         name: weight
         for name, weight in WEIGHTS.items()
-        if name not in leave_out and (references or name != "reference")
+        if name not in leave_out and (second_normal_image or name != "reference")
     }
     if not weights or set(leave_out) - set(WEIGHTS):
-        raise InputError(
-            f"--leave_out={','.join(leave_out)} has to name some of {', '.join(WEIGHTS)}, not all"
-        )
+        raise InputError(f"--leave_out={','.join(leave_out)}: give some of {', '.join(WEIGHTS)}, but not all")
     vision, text = VisionTransformer(config, dtype), TextTransformer(config, dtype)
 
-    def loss(params: Any, context: Any, batch: dict[str, jax.Array]) -> tuple[jax.Array, Parts]:
-        del context  # nothing is frozen
+    def loss(params: Any, context: Any, batch: dict[str, jax.Array]) -> tuple[jax.Array, LossTerms]:
+        del context  # it is empty: nothing is frozen
         params, head = params["clip"], params["patch_head"]
         scale = jnp.exp(params["logit_scale"])
-        scale = jax.lax.stop_gradient(scale) if hold_scale else jnp.minimum(scale, LARGEST_SCALE)
-        kinds = ("good", "bad", "reference") if references else ("good", "bad")
+        scale = jax.lax.stop_gradient(scale) if fixed_logit_scale else jnp.minimum(scale, LARGEST_SCALE)
+        kinds = ("normal", "anomalous", *(("reference",) if second_normal_image else ()))
         images = jnp.concatenate([batch[kind] for kind in kinds])  # (KB, S, S, 3): K kinds of B images
         encoder = vision.bind({"params": params["vision"]})
         tokens = encoder.embed(images)  # (KB, 1 + P, D)
@@ -89,8 +92,8 @@ def make_loss(
         def encode(tokens: jax.Array) -> jax.Array:
             return normalise(encoder.encode_tokens(tokens))
 
-        named = jnp.concatenate([batch["good_caption"], batch["bad_caption"]])
-        states = jnp.concatenate([batch["normal_caption"], batch["anomalous_caption"]])
+        named = jnp.concatenate([batch[f"{kind}_contrast_caption"] for kind in kinds[:2]])
+        states = jnp.concatenate([batch[f"{kind}_state_caption"] for kind in kinds[:2]])
         captions, _ = text.bind({"params": params["text"]})(jnp.concatenate([named, states]))
         named, states = jnp.split(normalise(captions), 2)  # (2B, E) each
         normal, anomalous = (jnp.tile(x, (len(kinds), 1)) for x in jnp.split(states, 2))  # (KB, E)
@@ -98,9 +101,11 @@ def make_loss(
         embeddings = normalise(encoder.project(hidden[:, 0]))
         patches = encoder.norm(hidden[:, 1:])  # (KB, P, D)
         share = batch["share"].reshape(len(batch["share"]), -1)  # (B, P)
-        share = jnp.concatenate([share if kind == "bad" else jnp.zeros_like(share) for kind in kinds])
+        share = jnp.concatenate([share if kind == "anomalous" else jnp.zeros_like(share) for kind in kinds])
         group = jnp.concatenate([batch["group"] * 2, batch["group"] * 2 + 1])
-        label = jnp.repeat(jnp.array([kind == "bad" for kind in kinds], jnp.float32), len(batch["group"]))
+        label = jnp.repeat(
+            jnp.array([kind == "anomalous" for kind in kinds], jnp.float32), len(batch["group"])
+        )
         pairs = 2 * len(batch["group"])
         parts = {
             "contrast": contrast(embeddings[:pairs], named, group, scale),
@@ -109,9 +114,9 @@ def make_loss(
             "patch": patch_loss(einsum("npd,d->np", patches, head["kernel"]) + head["bias"], share),
             "window": windows_loss(encode, tokens[:pairs], batch, normal[:pairs], anomalous[:pairs], scale),
         }
-        if references:
+        if second_normal_image:
             parts["reference"] = reference_loss(
-                patches[:pairs], patches[pairs:], share[:pairs], even_distance
+                patches[:pairs], patches[pairs:], share[:pairs], even_odds_distance
             )
         kept = {name: parts[name] for name in weights}
         return sum((weights[name] * part for name, part in kept.items()), jnp.zeros(())), kept
@@ -127,17 +132,23 @@ def windows_loss(
     anomalous: jax.Array,
     scale: jax.Array,
 ) -> jax.Array:
-    """`state_loss` of the small and of the large windows of images, the mean of both.
+    """Return the mean of `state_loss` over the small and the large windows of images.
 
-    `encode` makes embeddings (2B, E) of tokens (2B, 1 + n, D); tokens (2B, 1 + P, D), good images first.
+    Args:
+      encode: Tokens (2B, 1 + n, D) -> embeddings (2B, E).
+      tokens: The tokens of the normal images, then of the anomalous ones (2B, 1 + P, D).
+      batch: The windows' patches, labels and weights.
+      normal: The embeddings of normal captions (2B, E).
+      anomalous: The embeddings of anomalous captions (2B, E).
+      scale: The logit scale.
     """
     losses = [
         state_loss(
-            encode(window_tokens(tokens, stacked(batch[f"{name}_patches"]))),
+            encode(window_tokens(tokens, stack_pairs(batch[f"{name}_patches"]))),
             normal,
             anomalous,
-            stacked(batch[f"{name}_label"]),
-            stacked(batch[f"{name}_weight"]),
+            stack_pairs(batch[f"{name}_label"]),
+            stack_pairs(batch[f"{name}_weight"]),
             scale,
         )
         for name in WINDOW_SIZES
@@ -145,19 +156,19 @@ def windows_loss(
     return jnp.stack(losses).mean()
 
 
-def stacked(pairs: jax.Array) -> jax.Array:
-    """Fields of the good and bad image of each pair (B, 2, ...) -> (2B, ...), the good images' first."""
+def stack_pairs(pairs: jax.Array) -> jax.Array:
+    """Stack the values of each pair (B, 2, ...) -> (2B, ...), those of all normal images first."""
     return pairs.swapaxes(0, 1).reshape(-1, *pairs.shape[2:])
 
 
 def window_tokens(tokens: jax.Array, patches: jax.Array) -> jax.Array:
-    """The class token and one window's patches of each image: (B, 1 + P, D), (B, n) -> (B, 1 + n, D)."""
+    """Select the class token and a window's patches of each image: (B, 1 + P, D), (B, n) -> (B, 1 + n, D)."""
     window = jnp.take_along_axis(tokens, patches[:, :, None] + 1, axis=1)
     return jnp.concatenate([tokens[:, :1], window], axis=1)
 
 
 def contrast(images: jax.Array, texts: jax.Array, group: jax.Array, scale: jax.Array) -> jax.Array:
-    """CLIP's symmetric loss, (N, E) against (N, E), where all of one group (N,) are right answers."""
+    """Return CLIP's symmetric loss of (N, E) and (N, E), where all of the same group (N,) match."""
     logits = scale * einsum("ie,te->it", images, texts)  # (N, N)
     same = (group[:, None] == group[None, :]).astype(jnp.float32)
     targets = same / same.sum(axis=1, keepdims=True)
@@ -173,7 +184,7 @@ def state_loss(
     weight: jax.Array,
     scale: jax.Array,
 ) -> jax.Array:
-    """Binary cross-entropy of good against defective: (N, E) x 3, label and weight (N,)."""
+    """Return the weighted binary cross-entropy of the states: (N, E) x 3, label and weight (N,)."""
     losses = optax.sigmoid_binary_cross_entropy(state_logits(images, normal, anomalous, scale), label)
     return (losses * weight).sum() / jnp.maximum(weight.sum(), 1)
 
@@ -181,42 +192,50 @@ def state_loss(
 def pair_loss(
     images: jax.Array, normal: jax.Array, anomalous: jax.Array, scale: jax.Array, kinds: int = 2
 ) -> jax.Array:
-    """-log sigmoid of how much more defective the bad image of a pair looks than the good ones do.
+    """Return -log sigmoid of the logit of each pair's anomalous image minus that of its normal ones.
 
-    `kinds` images of each pair, its good, its bad and perhaps another good one: (kinds * B, E) x 3.
+    The (kinds * B, E) x 3 embeddings belong to all normal images, then to the anomalous ones, and then to the
+    second normal ones if `kinds` is 3.
     """
-    good, bad, *others = jnp.split(state_logits(images, normal, anomalous, scale), kinds)
-    return jax.nn.softplus(jnp.stack([good, *others]) - bad).mean()
+    normal_logits, anomalous_logits, *others = jnp.split(
+        state_logits(images, normal, anomalous, scale), kinds
+    )
+    return jax.nn.softplus(jnp.stack([normal_logits, *others]) - anomalous_logits).mean()
 
 
 def state_logits(images: jax.Array, normal: jax.Array, anomalous: jax.Array, scale: jax.Array) -> jax.Array:
-    """How much nearer to the defective caption than to the good one: (N, E) x 3 -> (N,)."""
+    """Return the logits of anomalous against normal: (N, E) x 3 -> (N,)."""
     return scale * (images * (anomalous - normal)).sum(axis=-1)
 
 
 def patch_loss(logits: jax.Array, share: jax.Array) -> jax.Array:
-    """Binary cross-entropy of each patch (N, P), defective where its defective share is large enough.
+    """Return the weighted binary cross-entropy of patches (N, P), given their anomalous shares (N, P).
 
-    Patches with less are left out; defective ones, of which there are few, count several times.
+    Patches with a share between 0 and `ANOMALOUS_PATCH_SHARE` have no weight. Anomalous patches, which are
+    rare, have the weight `ANOMALOUS_PATCH_WEIGHT`.
     """
-    defective = share >= DEFECTIVE_PATCH
-    weight = jnp.where(defective, DEFECTIVE_WEIGHT, (share == 0).astype(jnp.float32))
-    losses = optax.sigmoid_binary_cross_entropy(logits, defective.astype(jnp.float32))
+    anomalous = share >= ANOMALOUS_PATCH_SHARE
+    weight = jnp.where(anomalous, ANOMALOUS_PATCH_WEIGHT, (share == 0).astype(jnp.float32))
+    losses = optax.sigmoid_binary_cross_entropy(logits, anomalous.astype(jnp.float32))
     return (losses * weight).sum() / weight.sum()
 
 
 def reference_loss(
-    patches: jax.Array, memory: jax.Array, share: jax.Array, even_distance: float = EVEN_DISTANCE
+    patches: jax.Array, memory: jax.Array, share: jax.Array, even_odds_distance: float = EVEN_ODDS_DISTANCE
 ) -> jax.Array:
-    """`patch_loss` of how far patches are from another good image's.
+    """Return `patch_loss` of logits that grow with the distance to the nearest reference patch.
 
-    Patches (2B, P, D), those of good images first, memory (B, M, D), share (2B, P).
+    Args:
+      patches: The patches of the normal images, then of the anomalous ones (2B, P, D).
+      memory: The reference patches of each pair (B, M, D).
+      share: The anomalous share of each patch (2B, P).
+      even_odds_distance: The distance at which the logit is 0.
     """
     distances = jax.vmap(association_scores)(jnp.stack(jnp.split(patches, 2), axis=1), memory)  # (B, 2, P)
-    logits = SURELY_GOOD * (distances / even_distance - 1)
+    logits = ZERO_DISTANCE_LOG_ODDS * (distances / even_odds_distance - 1)
     return patch_loss(logits.swapaxes(0, 1).reshape(share.shape), share)
 
 
 def patch_head(config: CLIPConfig) -> dict[str, jax.Array]:
-    """Fresh parameters of the linear head."""
+    """Return the initial parameters of the linear head."""
     return {"kernel": jnp.zeros(config.vision.width), "bias": jnp.zeros(())}

@@ -1,9 +1,9 @@
-"""Where a small vision transformer starts from, so that it need not learn what is known of images.
+"""Structured initial parameters of a small vision transformer.
 
-Trained for an hour, random projections of patches are still mostly random. The patch embedding therefore
-starts as the lowest frequencies of the patch, and positions as waves across the grid (Dosovitskiy et al. 2021
-leave both to learning; Beyer et al. 2022, "Better plain ViT baselines", take the waves), and attention
-starts as that of trained transformers looks.
+A randomly initialised patch embedding is still mostly random after an hour of training. The patch embedding
+therefore starts as the lowest frequencies of a patch, and the position embeddings as waves across the grid.
+Dosovitskiy et al. 2021 learn both; Beyer et al. 2022, "Better plain ViT baselines", use the waves. Attention
+starts with the structure that it has in trained transformers.
 """
 
 from __future__ import annotations
@@ -11,18 +11,18 @@ from __future__ import annotations
 import numpy as np
 from scipy.fft import idctn
 
-# Brightness, then two opponent colours: orthogonal, and most of an image's energy in the first.
-# Colours vary less than brightness; their waves are taken twice as large.
+# Brightness and two opponent colours. They are orthogonal, and brightness has most of an image's energy.
+# Colours vary less than brightness, so that their waves are twice as large.
 COLOURS = np.array([[1, 1, 1], [1, -1, 0], [1, 1, -2]]) / np.sqrt([[3.0], [0.5], [1.5]])
-BRIGHTNESS_SHARE = 2 / 3  # of the frequencies
+BRIGHTNESS_SHARE = 2 / 3  # the share of the waves that encode brightness
 POSITION_SIZE = 0.5
 
 
 def patch_frequencies(patch: int, width: int) -> np.ndarray:
-    """A patch embedding (patch * patch * 3, width) of cosine waves, the lowest frequencies of each colour.
+    """Return a patch embedding (patch * patch * 3, width) of the lowest-frequency cosines of each colour.
 
-    Two thirds of the waves are of brightness. Each is scaled with its frequency, against the 1/f of images,
-    so that no wave drowns the others.
+    Two thirds of the waves encode brightness. Each is scaled by its frequency to balance the 1/f spectrum of
+    images.
     """
     frequency = np.hypot(*np.indices((patch, patch)))
     order = np.argsort(frequency, axis=None, kind="stable")
@@ -38,9 +38,9 @@ def patch_frequencies(patch: int, width: int) -> np.ndarray:
 
 
 def position_waves(grid: int, width: int) -> np.ndarray:
-    """Position embeddings (1 + grid * grid, width), zero for the class token.
+    """Return position embeddings (1 + grid * grid, width), which are zero for the class token.
 
-    Sines and cosines of rows and columns, of wavelengths from two patches to twice the grid.
+    They are sines and cosines of rows and columns, with wavelengths from two patches to twice the grid.
     """
     waves = width // 4
     steps = np.pi / np.geomspace(1, grid, waves)  # radians a patch
@@ -52,11 +52,12 @@ def position_waves(grid: int, width: int) -> np.ndarray:
 
 
 def mimetic_attention(rng: np.random.Generator, width: int, heads: int) -> dict[str, np.ndarray]:
-    """Kernels (D, D) of an attention that starts as those of trained transformers look.
+    """Return attention kernels (D, D) with the structure of those in trained transformers.
 
-    Queries meet keys as 0.7 (I + Z): tokens look at their like, and with position waves at their neighbours.
-    Values and output make 0.4 (Z - I), which takes away what the neighbourhood has in common. Z is Gaussian
-    noise of variance 1 / D. Trockman and Kolter 2023, "Mimetic initialization of self-attention layers".
+    The product of queries and keys is 0.7 (I + Z), so that tokens attend to similar tokens and, with position
+    waves, to their neighbours. The product of values and output is 0.4 (Z - I), which subtracts what
+    neighbours have in common. Z is Gaussian noise of variance 1 / D. From Trockman and Kolter 2023, "Mimetic
+    initialization of self-attention layers".
     """
     identity, size = np.eye(width), width // heads
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import pathlib
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -23,31 +22,41 @@ from vlmad_jax.backbones.precision import check_trainable
 from vlmad_jax.backbones.vit import layer_name
 from vlmad_jax.errors import InputError
 from vlmad_jax.pretraining.captions import train_tokenizer
-from vlmad_jax.pretraining.contrastive import EVEN_DISTANCE, LARGEST_SCALE, make_loss, patch_head
+from vlmad_jax.pretraining.contrastive import EVEN_ODDS_DISTANCE, LARGEST_SCALE, make_loss, patch_head
 from vlmad_jax.pretraining.initial import mimetic_attention, patch_frequencies, position_waves
-from vlmad_jax.pretraining.pairs import CELLS, INVENTIONS, WINDOW_SIZES, CaptionedPairs, Pool, batches
-from vlmad_jax.pretraining.scale import ROUNDING, with_scale
+from vlmad_jax.pretraining.logit_scale import TOLERANCE, with_logit_scale
+from vlmad_jax.pretraining.pairs import CELLS, INVENTED_SHARE, WINDOW_SIZES, CaptionedPairs, Pool, batches
 from vlmad_jax.runtime.cache import software_versions
-from vlmad_jax.runtime.files import write_json
 from vlmad_jax.scoring.windows import sliding_windows
 from vlmad_jax.training.loop import plot_losses, train
+from vlmad_jax.training.run_config import save_or_check_config
 from vlmad_jax.training.step import TrainState, make_step
 
 
 @dataclass(frozen=True)
 class PretrainConfig:
-    """What a pretraining run depends on; a run in progress is only continued with the same values.
+    """The configuration of a pretraining run. A run is resumed only with the same configuration.
 
-    Only `schedule_steps` may change on the way: there the learning rates reach zero. They rise for
-    `warmup_steps`, stay, and fall over the second half. `pairs` images with and as many without a defect
-    make a batch; `pool` is the number of different pairs. `learning_rate` is Adam's, `muon_learning_rate`
-    Muon's. `leave_out` names terms of the loss to do without, to see what each is worth. `image_size` is the
-    side of the images in pixels. `start` is a directory of weights to begin with instead of fresh ones, or
-    several
-    with commas between them, for their mean. With `references` every pair has another good image of its
-    product. `scale`, of cosines, is learned if None; OpenAI's CLIPs have 100. `even_distance`, above 0 to 1,
-    is how far from that good image's a patch may as well be defective. `inventions` is the share of pairs
-    of objects that no one has made.
+    Attributes:
+      schedule_steps: The step at which the learning rates reach zero. They rise for `warmup_steps`, stay, and
+        fall over the second half. This value alone may change when a run is resumed.
+      pairs: The number of pairs of a normal and an anomalous image in a batch.
+      pool: The number of different pairs.
+      learning_rate: The largest learning rate of Adam.
+      muon_learning_rate: The largest learning rate of Muon.
+      warmup_steps: The number of steps over which the learning rates rise.
+      weight_decay: The weight decay of Muon.
+      seed: The seed of the images, captions and initial parameters.
+      dtype: "float32" or "bfloat16".
+      leave_out: The names of loss terms to leave out, for ablations.
+      image_size: The side of the images in pixels.
+      start: A directory of initial weights, or several separated by commas, whose mean is used. None starts
+        from new parameters.
+      second_normal_image: Whether every pair has a second normal image of its product.
+      logit_scale: The fixed logit scale, or None to learn it. That of OpenAI's CLIPs is 100.
+      even_odds_distance: The distance to the nearest patch of the second normal image, above 0 and up to 1,
+        at which a patch is equally likely normal or anomalous.
+      invented_share: The share of pairs that show invented objects, 0 to 1.
     """
 
     schedule_steps: int = 6_000
@@ -62,13 +71,13 @@ class PretrainConfig:
     leave_out: tuple[str, ...] = ()
     image_size: int = 128
     start: str | None = None
-    references: bool = False
-    scale: float | None = None
-    even_distance: float = EVEN_DISTANCE
-    inventions: float = INVENTIONS
+    second_normal_image: bool = False
+    logit_scale: float | None = None
+    even_odds_distance: float = EVEN_ODDS_DISTANCE
+    invented_share: float = INVENTED_SHARE
 
     def schedule(self, rate: float) -> optax.Schedule:
-        """A learning rate over the steps, at most `rate`."""
+        """Return the schedule of a learning rate with the maximum `rate`."""
         falling = self.schedule_steps // 2
         return optax.join_schedules(
             [
@@ -80,24 +89,25 @@ class PretrainConfig:
         )
 
     def optimizer(self) -> optax.GradientTransformation:
-        """Muon for the transformers' kernels, which alone decay, Adam for the rest; gradients cut at norm 1.
+        """Return Muon with weight decay for the transformers' kernels and Adam for all other parameters.
 
-        Muon (Jordan et al. 2024) moves every kernel as far in all its directions. It came to AdamW's losses
-        here in less than half the steps. Its steps have the size of Adam's (Liu et al. 2025, equation 4).
+        Muon (Jordan et al. 2024) moves every kernel equally far in all directions. It reached AdamW's losses
+        in less than half the steps. Its steps are scaled to the size of Adam's (Liu et al. 2025, equation 4).
+        Gradients are clipped to norm 1.
         """
         muon = optax.contrib.muon(
             self.schedule(self.muon_learning_rate),
             weight_decay=self.weight_decay,
             consistent_rms=0.2,
-            muon_weight_dimension_numbers=kernels,
+            muon_weight_dimension_numbers=muon_kernels,
             adam_learning_rate=self.schedule(self.learning_rate),
             adam_b2=0.98,
         )
         return optax.chain(optax.clip_by_global_norm(1.0), muon)
 
 
-def kernels(params: Any) -> Any:
-    """`MuonDimensionNumbers` where a parameter is a kernel inside a transformer, None elsewhere."""
+def muon_kernels(params: Any) -> Any:
+    """Return `MuonDimensionNumbers` for kernels inside a transformer and None for other parameters."""
 
     def of(path: tuple[Any, ...], x: jax.Array) -> optax.contrib.MuonDimensionNumbers | None:
         *_, owner, name = ("", *(entry.key for entry in path))
@@ -108,7 +118,7 @@ def kernels(params: Any) -> Any:
 
 
 def tiny_config(vocabulary: int, image_size: int) -> CLIPConfig:
-    """The bundled model's shape: patches of 16 pixels, four vision layers of width 192."""
+    """Return the shape of the bundled model: patches of 16 pixels, four vision layers of width 192."""
     shape = vit(image_size, 16, (192, 4, 3), (128, 3, 2), 128, "quick_gelu")
     text = dataclasses.replace(shape.text, vocab_size=vocabulary, eos_token_id=vocabulary - 1)
     return dataclasses.replace(shape, text=text)
@@ -117,17 +127,27 @@ def tiny_config(vocabulary: int, image_size: int) -> CLIPConfig:
 def pretrain(
     config: PretrainConfig, out: pathlib.Path, steps: int, save_every: int = 200, workers: int = 2
 ) -> CLIP:
-    """Trains to `steps`, or goes on with the run in `out`, and writes the model to `out/weights`.
+    """Train to `steps`, or resume the run in `out`, and write the model to `out/weights`.
+
+    Args:
+      config: The configuration.
+      out: The run's folder.
+      steps: The step to stop at.
+      save_every: The number of steps between checkpoints.
+      workers: The number of processes that render pairs. 0 renders in this process.
+
+    Returns:
+      The trained model.
 
     Raises:
-      InputError: `out` holds a run of another configuration; the batch does not divide over the devices; a
-        size of images that crops do not divide; a scale of cosines to begin with that is too large to be
-        learned; see `from_weights` and `with_scale`.
+      InputError: `out` has a run with another configuration; the batch does not divide over the devices; the
+        image size is not a multiple of `CELLS`; the initial logit scale is too large to be learned; see
+        `load_start` and `with_logit_scale`.
     """
     check_trainable(config.dtype)
     if config.pairs % jax.local_device_count():
         raise InputError(
-            f"--pairs={config.pairs} does not divide over {jax.local_device_count()} devices; give a multiple"
+            f"--pairs={config.pairs} is not divisible by {jax.local_device_count()} devices; give a multiple"
         )
     if config.image_size % CELLS:
         raise InputError(
@@ -136,23 +156,32 @@ def pretrain(
     tokenizer = train_tokenizer(rendering.TRAIN_FAMILIES, rendering.DEFECTS.values())
     clip = random_clip(tiny_config(len(tokenizer), config.image_size), config.seed, tokenizer=tokenizer)
     grid = clip.config.vision.grid
-    sliding_windows((grid, grid), max(WINDOW_SIZES.values()))  # images that are too small are refused now
+    sliding_windows((grid, grid), max(WINDOW_SIZES.values()))  # raises for images that are too small
     if config.start is None:
-        start = with_known_structure(clip.params, clip.config, config.seed)
+        start = with_structure(clip.params, clip.config, config.seed)
     else:
         start = mean_weights(config.start.split(","), clip.config)
-    held = config.scale is not None
-    if config.scale is not None:
-        start = with_scale(dataclasses.replace(clip, params=start), config.scale)
-    else:
+    if config.logit_scale is None:
         check_learned_scale(float(jnp.exp(start["logit_scale"])))
+    else:
+        start = with_logit_scale(dataclasses.replace(clip, params=start), config.logit_scale)
     loss = make_loss(
-        clip.config, config.dtype, config.leave_out, config.references, held, config.even_distance
+        clip.config,
+        config.dtype,
+        config.leave_out,
+        config.second_normal_image,
+        config.logit_scale is not None,
+        config.even_odds_distance,
     )
-    remember(config, out)  # what can be refused has been
+    check_config(config, out)  # after all other checks of the input
 
     pool = Pool(
-        out / "images", config.pool, config.image_size, config.seed, config.references, config.inventions
+        out / "images",
+        config.pool,
+        config.image_size,
+        config.seed,
+        config.second_normal_image,
+        config.invented_share,
     )
     pool.store.create()
     pairs = CaptionedPairs(pool, grid, tokenizer)
@@ -175,25 +204,25 @@ def pretrain(
 
 
 def check_learned_scale(scale: float) -> None:
-    """Raises InputError for a scale of cosines above those that are learned."""
-    if scale > LARGEST_SCALE * (1 + ROUNDING):
+    """Raise InputError if the initial logit scale is above the bound of learned ones."""
+    if scale > LARGEST_SCALE * (1 + TOLERANCE):
         raise InputError(
-            f"--start: its scale of cosines, {scale:.0f}, is above {LARGEST_SCALE:g}, the most that is "
-            f"learned; give --scale={scale:.0f} to keep it"
+            f"--start: the logit scale {scale:.0f} is above {LARGEST_SCALE:g}, the largest that is learned; "
+            f"give --logit_scale={scale:.0f} to keep it fixed"
         )
 
 
 def mean_weights(directories: Sequence[str], config: CLIPConfig) -> Any:
-    """The mean of what `from_weights` gives for models of one origin: a "soup" (Wortsman et al. 2022)."""
-    models = [from_weights(directory, config) for directory in directories]
+    """Return the mean parameters of models with one origin, a "soup" (Wortsman et al. 2022)."""
+    models = [load_start(directory, config) for directory in directories]
     return jax.tree.map(lambda *parts: sum(parts) / len(parts), *models)
 
 
-def from_weights(directory: str, config: CLIPConfig) -> Any:
-    """The parameters of a model that differs from `config` at most in the size of its images.
+def load_start(directory: str, config: CLIPConfig) -> Any:
+    """Return the parameters of a model, with positions resized to the image size of `config`.
 
     Raises:
-      InputError: it differs in more, or cannot be loaded.
+      InputError: The model cannot be loaded, or differs from `config` in more than its image size.
     """
     clip = load_clip(directory)
     side, grid = config.vision.image_size, config.vision.grid
@@ -201,14 +230,16 @@ def from_weights(directory: str, config: CLIPConfig) -> Any:
         clip.config, vision=dataclasses.replace(clip.config.vision, image_size=side)
     )
     if resized != config:
-        raise InputError(f"--start={directory}: is a model of another shape; give one that pretraining made")
+        raise InputError(
+            f"--start={directory}: the model has another shape; give a model from experiments.pretrain"
+        )
     vision = clip.params["vision"]
     positions = resize_positions(vision["position_embedding"], (grid, grid), "bicubic")
     return {**clip.params, "vision": {**vision, "position_embedding": positions}}
 
 
-def with_known_structure(params: Any, config: CLIPConfig, seed: int) -> Any:
-    """A fresh CLIP's parameters, its vision transformer started as `pretraining.initial` says."""
+def with_structure(params: Any, config: CLIPConfig, seed: int) -> Any:
+    """Return a new CLIP's parameters with the initial vision transformer of `pretraining.initial`."""
     shape, rng = config.vision, np.random.default_rng(seed)
     vision = {
         **params["vision"],
@@ -226,14 +257,12 @@ def with_known_structure(params: Any, config: CLIPConfig, seed: int) -> Any:
     return {**params, "vision": vision}
 
 
-def remember(config: PretrainConfig, out: pathlib.Path) -> None:
-    """Writes the configuration beside the run, or checks that the run there has the same."""
-    path, fields = out / "pretrain.json", json.loads(json.dumps(dataclasses.asdict(config)))
-    fields["software"] = software_versions()  # the pairs that are rendered already were rendered by it
-    there: dict[str, Any] = json.loads(path.read_text()) if path.exists() else fields
-    there = dataclasses.asdict(PretrainConfig()) | there  # what an earlier version did not write
-    changed = {k: (there.get(k), v) for k, v in fields.items() if there.get(k) != v and k != "schedule_steps"}
-    if changed:
-        differences = ", ".join(f"{name} {old} there, {new} here" for name, (old, new) in changed.items())
-        raise InputError(f"{out}: holds another run ({differences}); give another --out or the same flags")
-    write_json(path, fields)
+def check_config(config: PretrainConfig, out: pathlib.Path) -> None:
+    """Write the configuration of a new run, or check that of the run in `out`.
+
+    Raises:
+      InputError: The run in `out` has another configuration.
+    """
+    # The software is part of it because it rendered the pairs in the pool.
+    depends_on = {**dataclasses.asdict(config), "software": software_versions()}
+    save_or_check_config(out / "pretrain.json", depends_on, changing=("schedule_steps",))

@@ -20,7 +20,7 @@ from vlmad_jax.data.pipeline import Batch, batches
 from vlmad_jax.errors import InputError
 from vlmad_jax.methods.winclip import WinCLIP
 from vlmad_jax.runtime.cache import cache_key
-from vlmad_jax.training.array_store import Store
+from vlmad_jax.training.array_store import ArrayStore
 
 
 class Features(NamedTuple):
@@ -93,7 +93,7 @@ class Embeddings:
 
     encoder: Encoder
     samples: tuple[Sample, ...]
-    store: Store
+    store: ArrayStore
 
     @classmethod
     def of(
@@ -117,7 +117,7 @@ class Embeddings:
         fields: dict[str, Any] = {name: (np.float32, x.shape[1:]) for name, x in shapes.items()}
         fields |= {"mask": (np.uint8, (-(-(winclip.size**2) // 8),)), "readable": (np.bool_, ())}
         key = [winclip.clip.fingerprint, winclip.setting, encoder.vv_layers, *names]
-        store = Store(fields, len(samples), folder / cache_key(json.dumps(key)))
+        store = ArrayStore(fields, len(samples), folder / cache_key(json.dumps(key)))
         try:
             store.create()
         except OSError as error:
@@ -130,7 +130,7 @@ class Embeddings:
     def fill(self, workers: int) -> None:
         """Encodes the images that are not there yet, with a progress bar."""
         winclip = self.encoder.winclip
-        missing = [number for number in range(len(self.samples)) if not self.store.has(number)]
+        missing = [number for number in range(len(self.samples)) if not self.store.contains(number)]
         if not missing:
             return
         encode = winclip.clip.compile("vision", self.encoder.encode)
@@ -141,7 +141,7 @@ class Embeddings:
                 for row in np.flatnonzero(batch.index >= 0):
                     item = {name: x[row] for name, x in found.items()}
                     item |= {"mask": np.packbits(batch.mask[row]), "readable": batch.readable[row]}
-                    self.store.put(missing[batch.index[row]], item)
+                    self.store.write(missing[batch.index[row]], item)
                     bar.update()
 
     @functools.cached_property

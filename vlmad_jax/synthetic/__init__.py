@@ -1,18 +1,18 @@
-"""Procedural images of manufactured things, good and defective, each with a mask.
+"""Procedurally rendered images of manufactured things, normal and anomalous, with masks.
 
     product = make_product("gear", seed=0)
-    good, bad, mask = render_pair(product, "crack", seed=1, size=128)
+    normal, anomalous, mask = render_pair(product, "crack", seed=1, size=128)
 
-`TRAIN_FAMILIES` serve pretraining: `TRAIN_TEXTURES`, `TRAIN_OBJECTS`, and `TRAIN_INVENTIONS`, whose products
-have nothing but chance in common. `TEST_FAMILIES` are kept for the `synthetic` data set. Everything is a pure
-function of its arguments. An image is a stack of parts (signed-distance shapes of some material) over a
-backdrop (`scene`), with a defect of a surface drawn on it or a defect of structure built into it (`defects`),
+`TRAIN_FAMILIES` are for pretraining: `TRAIN_TEXTURES`, `TRAIN_OBJECTS`, and `TRAIN_INVENTIONS`, whose
+products are random objects. `TEST_FAMILIES` are reserved for the `synthetic` data set. Every function is
+pure. An image shows a stack of parts, which are signed-distance shapes of a material, over a backdrop
+(`scene`). Defects are drawn on a surface or change the structure of the parts (`defects`). The scene is then
 lit and photographed (`camera`).
 """
 
 from vlmad_jax.synthetic.defects import DEFECTS, Defect
 from vlmad_jax.synthetic.pairs import render_good, render_pair
-from vlmad_jax.synthetic.photographs import SURFACE_DEFECTS, spoil_photograph
+from vlmad_jax.synthetic.photographs import SURFACE_DEFECTS, draw_surface_defect
 from vlmad_jax.synthetic.products import (
     TEST_FAMILIES,
     TRAIN_FAMILIES,
@@ -35,8 +35,8 @@ __all__ = [
     "Defect",
     "Product",
     "defects_of",
+    "draw_surface_defect",
     "make_product",
     "render_good",
     "render_pair",
-    "spoil_photograph",
 ]

@@ -1,4 +1,4 @@
-"""The camera: what optics, sensor and file format do to a lit scene."""
+"""The camera: the effects of optics, sensor and file format on a lit scene."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from vlmad_jax.synthetic.grid import Array, whole
 
 @dataclass(frozen=True)
 class Camera:
-    """The state of a camera for one image.
+    """The parameters of a camera for one image.
 
     Attributes:
-        gain: exposure and white balance, a factor for each channel.
-        slope: change of brightness from left to right and from top to bottom across half an image.
-        vignette: loss of brightness in the corners.
-        gamma: tone curve.
-        blur: standard deviation of the optics, in units of length (an image is 2 wide).
-        noise: standard deviation of the sensor, of full range.
-        quality: JPEG quality; None writes no JPEG.
-        grey: whether the camera knows no colours.
+        gain: The factor of each channel, for exposure and white balance.
+        slope: The change of brightness over half an image, from left to right and from top to bottom.
+        vignette: The loss of brightness in the corners.
+        gamma: The exponent of the tone curve.
+        blur: The standard deviation of the optical blur, in units of length (an image is 2 units wide).
+        noise: The standard deviation of the sensor noise, as a share of full range.
+        quality: The JPEG quality, or None for no compression.
+        grey: Whether the camera records grey images.
     """
 
     gain: tuple[float, float, float]
@@ -39,7 +39,7 @@ class Camera:
 
 
 def choose_camera(fixed: np.random.Generator, varied: np.random.Generator) -> Camera:
-    """A camera: its kind from `fixed`, the same for a product; its small changes from `varied`."""
+    """Draw a camera: what all images of a product share from `fixed`, and small changes from `varied`."""
     grey = bool(fixed.uniform() < 0.2)
     quality = int(fixed.integers(60, 95)) if fixed.uniform() < 0.4 else None
     tint = fixed.uniform(-0.05, 0.05, 3)
@@ -59,7 +59,7 @@ def choose_camera(fixed: np.random.Generator, varied: np.random.Generator) -> Ca
 
 
 def expose(light: Array, camera: Camera) -> Array:
-    """Everything of the camera that is not random: (3, S, S), any range -> (3, S, S) in 0..1."""
+    """Apply the deterministic effects of the camera: (3, S, S) of any range -> (3, S, S) in 0..1."""
     size = light.shape[-1]
     grid = whole(size)
     field = 1 + np.float32(camera.slope[0]) * grid.x + np.float32(camera.slope[1]) * grid.y
@@ -74,7 +74,7 @@ def expose(light: Array, camera: Camera) -> Array:
 
 
 def record(image: Array, camera: Camera, rng: np.random.Generator) -> Array:
-    """Sensor noise, rounding and JPEG: (3, S, S) in 0..1 -> uint8 (S, S, 3)."""
+    """Apply sensor noise, rounding and JPEG compression: (3, S, S) in 0..1 -> uint8 (S, S, 3)."""
     if camera.grey:
         noise = rng.standard_normal(image.shape[1:], dtype=np.float32)
     else:

@@ -1,4 +1,4 @@
-"""Colours of things, RGB in 0..1."""
+"""Random colours of materials, RGB in 0..1."""
 
 from __future__ import annotations
 
@@ -10,23 +10,23 @@ Colour = tuple[float, float, float]
 
 
 def hsv(hue: float, saturation: float, value: float) -> Colour:
-    """A colour by hue (0..1, turning), saturation and value."""
+    """Return the colour of a hue (of period 1), saturation and value."""
     return colorsys.hsv_to_rgb(hue % 1.0, min(max(saturation, 0.0), 1.0), min(max(value, 0.0), 1.0))
 
 
 def brightness(colour: Colour) -> float:
-    """How light a colour looks, 0..1."""
+    """Return the perceived brightness of a colour, 0..1."""
     return 0.3 * colour[0] + 0.59 * colour[1] + 0.11 * colour[2]
 
 
 def scaled(colour: Colour, factor: float) -> Colour:
-    """A lighter or darker colour of the same hue."""
+    """Return a lighter or darker colour of the same hue."""
     red, green, blue = (min(max(c * factor, 0.0), 1.0) for c in colour)
     return red, green, blue
 
 
 def metal(rng: np.random.Generator) -> Colour:
-    """Steel mostly; brass, copper or a coated metal now and then."""
+    """Draw a colour of metal: mostly steel, sometimes brass, copper or a coating."""
     kind = rng.uniform()
     if kind < 0.65:
         return hsv(rng.uniform(0.5, 0.7), rng.uniform(0, 0.12), rng.uniform(0.4, 0.72))
@@ -36,7 +36,7 @@ def metal(rng: np.random.Generator) -> Colour:
 
 
 def paint(rng: np.random.Generator) -> Colour:
-    """Any colour that plastic or lacquer has: strong, pale, nearly black or white."""
+    """Draw a colour of plastic or lacquer: strong, pale or dark."""
     kind = rng.uniform()
     if kind < 0.5:
         return hsv(rng.uniform(), rng.uniform(0.4, 0.9), rng.uniform(0.35, 0.85))
@@ -46,27 +46,27 @@ def paint(rng: np.random.Generator) -> Colour:
 
 
 def pale(rng: np.random.Generator) -> Colour:
-    """White and light tints: paper, ceramics, tablets."""
+    """Draw white or a light tint, as of paper, ceramics or tablets."""
     return hsv(rng.uniform(), rng.uniform(0.0, 0.2), rng.uniform(0.7, 0.88))
 
 
 def dark(rng: np.random.Generator) -> Colour:
-    """Rubber, moulded epoxy, dark cloth."""
+    """Draw a dark colour, as of rubber, epoxy or dark cloth."""
     return hsv(rng.uniform(), rng.uniform(0.0, 0.4), rng.uniform(0.1, 0.28))
 
 
 def earth(rng: np.random.Generator) -> Colour:
-    """Wood, leather, stone, baked things."""
+    """Draw a brown, as of wood, leather, stone or baked goods."""
     return hsv(rng.uniform(0.04, 0.12), rng.uniform(0.2, 0.65), rng.uniform(0.4, 0.8))
 
 
 def stone(rng: np.random.Generator) -> Colour:
-    """Greys and beiges of mineral things."""
+    """Draw a grey or beige of a mineral."""
     return hsv(rng.uniform(0.04, 0.6), rng.uniform(0.0, 0.18), rng.uniform(0.35, 0.75))
 
 
-def apart(rng: np.random.Generator, other: Colour, distance: float = 0.35) -> Colour:
-    """A random colour whose mean difference from `other` over the channels is at least about `distance`."""
+def distinct(rng: np.random.Generator, other: Colour, distance: float = 0.35) -> Colour:
+    """Draw a colour whose mean difference from `other` over the channels is at least about `distance`."""
     best, gap = other, -1.0
     for _ in range(6):
         colour = paint(rng) if rng.uniform() < 0.7 else hsv(0.1, 0.1, rng.choice([0.05, 0.95]))

@@ -1,4 +1,7 @@
-"""Damage to a surface: (canvas, place, rng, strength) -> canvas. Strength is about 1; more shows more."""
+"""Damage to a surface: (canvas, place, rng, strength) -> canvas.
+
+A strength of 1 is typical, and a larger one makes the defect more visible.
+"""
 
 from __future__ import annotations
 
@@ -67,7 +70,7 @@ def crack(canvas: Canvas, place: Place, rng: Rng, strength: float) -> Canvas:
 
 
 def hole(canvas: Canvas, place: Place, rng: Rng, strength: float) -> Canvas:
-    """An irregular opening, dark inside or showing a light ground."""
+    """An irregular opening that is dark inside or shows a light ground."""
     radius = length_on(rng, place, 0.09, 0.3)
     distance = blob(canvas, rng, place.point(rng, radius), radius, 0.3)
     cover = within(distance, 0.03) * canvas.inside
@@ -94,7 +97,7 @@ def cut(canvas: Canvas, place: Place, rng: Rng, strength: float) -> Canvas:
 
 
 def dent(canvas: Canvas, place: Place, rng: Rng, strength: float) -> Canvas:
-    """A dip or bulge that only the light shows."""
+    """A dip or bulge that is visible only by its shading."""
     radius = length_on(rng, place, 0.13, 0.3)
     grid = grid_of(canvas)
     x, y = place.point(rng, radius)
@@ -130,7 +133,7 @@ def chip(canvas: Canvas, place: Place, rng: Rng, strength: float) -> Canvas:
 
 
 def rough_patch(canvas: Canvas, place: Place, rng: Rng, strength: float) -> Canvas:
-    """An abraded patch: many fine marks, the lustre gone."""
+    """An abraded patch with many fine marks and no gloss."""
     radius = length_on(rng, place, 0.16, 0.4)
     cover = (
         within(blob(canvas, rng, place.point(rng, radius * 0.5), radius, 0.5), radius * 0.4) * canvas.inside
@@ -149,7 +152,7 @@ def rough_patch(canvas: Canvas, place: Place, rng: Rng, strength: float) -> Canv
 
 
 def pinholes(canvas: Canvas, place: Place, rng: Rng, strength: float) -> Canvas:
-    """A swarm of small pits."""
+    """A cluster of small pits."""
     count = int(rng.integers(6, 22))
     x, y = place.point(rng, 0.15 * place.scale)
     spread = place.scale * rng.uniform(0.15, 0.35)
@@ -161,7 +164,7 @@ def pinholes(canvas: Canvas, place: Place, rng: Rng, strength: float) -> Canvas:
 
 
 def fold(canvas: Canvas, place: Place, rng: Rng, strength: float) -> Canvas:
-    """A crease across the sheet: a ridge with a worn line along it."""
+    """A crease across the sheet, which is a ridge with a worn line along it."""
     x, y = place.point(rng, 0.2 * place.scale)
     angle = rng.uniform(0, math.pi)
     grid = grid_of(canvas)

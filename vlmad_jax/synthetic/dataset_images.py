@@ -1,4 +1,4 @@
-"""Rendering the images of the synthetic set, with one process a core."""
+"""Rendering of the synthetic data sets with one process for each core."""
 
 import os
 import subprocess
@@ -13,13 +13,21 @@ from PIL import Image
 from tqdm import tqdm
 
 from vlmad_jax import synthetic as rendering
-from vlmad_jax.data.samples import GOOD
 from vlmad_jax.runtime.cores import cores
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What is rendered: the families, the side in pixels, the seed, and how many images of each family."""
+    """The content of a data set.
+
+    Attributes:
+        families: The families, each of which makes a category.
+        size: The side of the images in pixels.
+        seed: The seed of all products and images.
+        train: The number of normal training images of each family.
+        good: The number of normal test images of each family.
+        defective: The number of anomalous test images of each family.
+    """
 
     families: tuple[str, ...] = rendering.TEST_FAMILIES
     size: int = 256
@@ -31,14 +39,14 @@ class Plan:
 
 PLANS = {
     "synthetic": Plan(),
-    # Inventions have no name that a prompt could use.
+    # Invented objects are left out because no prompt could name them.
     "synthetic_train": Plan((*rendering.TRAIN_TEXTURES, *rendering.TRAIN_OBJECTS), train=0, defective=20),
 }
 
 
 @dataclass(frozen=True)
 class Job:
-    """One image to render; `defect` and `mask` are None for a good one. Paths are relative."""
+    """One image to render, with relative paths. `defect` and `mask` are None for a normal image."""
 
     family: str
     seed: tuple[int, ...]
@@ -48,13 +56,16 @@ class Job:
 
 
 def jobs(plan: Plan) -> list[Job]:
-    """Every image of the set. Seeds hang on the family's name, so that adding one changes no other."""
+    """Return the job of every image.
+
+    Seeds depend on the family's name, so that a new family does not change the images of others.
+    """
     found = []
     for family in plan.families:
         category, seed = _folder_name(family), _seed(family, plan)
         for part, (split, count) in enumerate({"train": plan.train, "test": plan.good}.items()):
             for number in range(count):
-                found.append(Job(family, (*seed, part, number), f"{category}/{split}/{GOOD}/{number:03}.png"))
+                found.append(Job(family, (*seed, part, number), f"{category}/{split}/good/{number:03}.png"))
         defects = rendering.defects_of(family)
         for number in range(plan.defective):
             defect = defects[number % len(defects)]
@@ -65,9 +76,9 @@ def jobs(plan: Plan) -> list[Job]:
 
 
 def render_share(folder: str, plan: Plan, share: int, shares: int) -> None:
-    """Render every `shares`-th image below `folder`, from number `share` on; print a line after each.
+    """Render every `shares`-th image into `folder`, starting with number `share`, and print a line for each.
 
-    Masks are 0 and 255.
+    Masks have the values 0 and 255.
     """
     product = cache(lambda family: rendering.make_product(family, _seed(family, plan)))
     for job in jobs(plan)[share::shares]:
@@ -81,10 +92,13 @@ def render_share(folder: str, plan: Plan, share: int, shares: int) -> None:
 
 
 def render_all(folder: Path, plan: Plan) -> None:
-    """Render every image below `folder`, with one process a core and a progress bar.
+    """Render every image into `folder`, with one process for each core and a progress bar.
 
-    Plain processes instead of `multiprocessing`, whose children run the caller's script again: this must
-    work in a script without a main guard, in a notebook, and in a process where JAX runs threads.
+    The processes are not those of `multiprocessing`, which would run the caller's script again. Rendering
+    therefore works in a script without a main guard, in a notebook, and in a process with JAX's threads.
+
+    Raises:
+        RuntimeError: A process failed.
     """
     shares = min(cores(), len(jobs(plan)))
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path)), "OMP_NUM_THREADS": "1"}
@@ -106,7 +120,7 @@ def render_all(folder: Path, plan: Plan) -> None:
     finally:
         failed = any([worker.wait() for worker in workers])
     if failed:
-        raise RuntimeError("rendering the synthetic data set failed; the cause stands above")
+        raise RuntimeError("rendering the synthetic data set failed; see the error above")
 
 
 def _seed(family: str, plan: Plan) -> tuple[int, int]:
@@ -114,7 +128,7 @@ def _seed(family: str, plan: Plan) -> tuple[int, int]:
 
 
 def save(pixels: np.ndarray, path: Path) -> None:
-    """Write pixels as a PNG file, making its folder."""
+    """Write pixels to a PNG file, and create its folder if necessary."""
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.fromarray(pixels).save(path, compress_level=1)
 

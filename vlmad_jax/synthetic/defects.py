@@ -1,4 +1,4 @@
-"""The defects by name."""
+"""The kinds of defects by name."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ class Defect:
     """A kind of defect.
 
     Attributes:
-        name: its name.
-        phrases: how a caption says it, after "with" ("a scratch", "scratches").
-        adjective: how a caption says it before the object ("scratched").
-        mark: how it is drawn on a surface; None for a defect of structure.
-        alteration: how it changes the structure; None for a defect of a deposits.
+        name: The name of the kind.
+        phrases: The phrases for captions after "with", such as "a scratch" or "scratch marks".
+        adjective: The adjective for captions before the object's name, such as "scratched".
+        mark: The function that draws a defect of a surface, or None.
+        alteration: The function that changes the structure of a scene, or None.
     """
 
     name: str

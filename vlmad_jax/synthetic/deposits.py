@@ -1,4 +1,4 @@
-"""What soils or discolours a surface: (canvas, place, rng, strength) -> canvas, as in `damage`."""
+"""Deposits and discolorations on a surface: (canvas, place, rng, strength) -> canvas, as in `damage`."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from vlmad_jax.synthetic.scene import Canvas
 
 
 def stain(canvas: Canvas, place: Place, rng: Rng, strength: float) -> Canvas:
-    """A spilled liquid: a tinted blot with a darker rim, or with drops."""
+    """A spilled liquid: a tinted blot with a darker rim, and sometimes drops."""
     radius = length_on(rng, place, 0.13, 0.42)
     centre = place.point(rng, radius * 0.5)
     distance = blob(canvas, rng, centre, radius, 0.3)
@@ -41,7 +41,7 @@ def stain(canvas: Canvas, place: Place, rng: Rng, strength: float) -> Canvas:
     cover = within(distance, rng.uniform(0.02, 0.08)) * canvas.inside
     rim = np.exp(-((distance / np.float32(0.025)) ** 2)) * cover
     colour = local_colour(canvas, cover)
-    ink = colours.apart(rng, colour, 0.3)
+    ink = colours.distinct(rng, colour, 0.3)
     dark = colours.brightness(colour) < 0.3
     amount = np.float32(min(rng.uniform(0.3, 0.6) * strength * (1.3 if dark else 1), 0.95))
     wet = painted(canvas, cover * amount, ink, gloss=float(rng.choice([0.1, 0.8])))
@@ -74,24 +74,24 @@ def contamination(canvas: Canvas, place: Place, rng: Rng, strength: float) -> Ca
         cover = within(distance, 0.025)
     else:
         cover = spots(canvas, points, (max(place.scale, 0.5) * rng.uniform(0.015, 0.045, count)).tolist())
-    colour = colours.apart(rng, local_colour(canvas, cover), min(0.3 + 0.1 * strength, 0.5))
+    colour = colours.distinct(rng, local_colour(canvas, cover), min(0.3 + 0.1 * strength, 0.5))
     return painted(canvas, cover, colour, gloss=rng.uniform(0, 0.6), lift=0.03)
 
 
 def thread(canvas: Canvas, place: Place, rng: Rng, strength: float) -> Canvas:
-    """A foreign fibre, curled, throwing a faint shadow."""
+    """A curled foreign fibre with a faint shadow."""
     length, width = rng.uniform(0.6, 1.6) * max(place.scale, 0.5), rng.uniform(0.007, 0.014)
     bend = rng.normal() * 2.5
     points = centred_walk(rng, place.point(rng, 0.1 * place.scale), length, 18, 0.25, bend)
     widths = [width] * len(points)
     cover = line(canvas, points, widths)
     shadow = line(canvas, [(x + 0.015, y + 0.02) for x, y in points], [width * 1.3] * len(points), 2.0)
-    colour = colours.apart(rng, local_colour(canvas, cover), min(0.35 + 0.1 * strength, 0.5))
+    colour = colours.distinct(rng, local_colour(canvas, cover), min(0.35 + 0.1 * strength, 0.5))
     return painted(tinted(canvas, 1 - np.float32(0.3) * shadow), cover, colour, gloss=0.1, lift=0.01)
 
 
 def smear(canvas: Canvas, place: Place, rng: Rng, strength: float) -> Canvas:
-    """Ink or a layer dragged along, with a dirty trail."""
+    """Ink or a layer that was dragged along, with a dirty trail."""
     length, angle = length_on(rng, place, 0.35, 0.8), rng.uniform(0, math.pi)
     middle = place.point(rng, 0.15 * place.scale)
     half = (0.5 * length * math.cos(angle), 0.5 * length * math.sin(angle))

@@ -1,4 +1,4 @@
-"""The means by which surface defects are drawn: strokes, blobs, and ways to change a canvas."""
+"""Drawing primitives of surface defects: strokes, blobs, and changes of a canvas."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ Rng = np.random.Generator
 
 
 def grid_of(canvas: Canvas) -> Grid:
-    """The grid of a canvas."""
+    """Return the grid of a canvas."""
     return whole(canvas.height.shape[0])
 
 
 def draw_seed(rng: Rng) -> int:
-    """A seed for a noise field."""
+    """Draw a seed for a noise field."""
     return int(rng.integers(0, 2**31))
 
 
 def walk(
     rng: Rng, start: Point, heading: float, length: float, steps: int, wander: float, bend: float = 0.0
 ) -> list[Point]:
-    """A random walk of `steps` steps that turns by `bend` in all and by about `wander` a step, radians."""
+    """Draw a random walk that turns by `bend` in total and by about `wander` in each step, radians."""
     points = [start]
     for _ in range(steps):
         heading += bend / steps + rng.normal() * wander
@@ -42,25 +42,25 @@ def walk(
 def centred_walk(
     rng: Rng, middle: Point, length: float, steps: int, wander: float, bend: float = 0.0
 ) -> list[Point]:
-    """A walk that leads through `middle` half-way."""
+    """Draw a random walk that passes through `middle` halfway."""
     heading = rng.uniform(0, 2 * math.pi)
     back = walk(rng, middle, heading + math.pi, length / 2, steps // 2, wander, -bend / 2)
     return back[:0:-1] + walk(rng, middle, heading, length / 2, steps // 2, wander, bend / 2)
 
 
 def tapered(count: int, width: float, power: float = 0.5) -> list[float]:
-    """Half-widths of a line of `count` points that thins out towards both ends."""
+    """Return the half-widths of a line of `count` points that gets thinner towards both ends."""
     t = np.linspace(-1, 1, count)
     return (width * np.maximum(1 - t * t, 0.08) ** power).tolist()
 
 
 def line(canvas: Canvas, points: list[Point], widths: list[float], soft: float = 1.2) -> Array:
-    """Coverage (S, S) of a line."""
+    """Return the coverage (S, S) of a line."""
     return stroke(grid_of(canvas), points, widths, soft)
 
 
 def spots(canvas: Canvas, points: list[Point], radii: list[float]) -> Array:
-    """Coverage (S, S) of round spots."""
+    """Return the coverage (S, S) of round spots."""
     total = np.zeros_like(canvas.height)
     for point, radius in zip(points, radii, strict=True):
         np.maximum(total, line(canvas, [point, point], [radius]), out=total)
@@ -68,7 +68,7 @@ def spots(canvas: Canvas, points: list[Point], radii: list[float]) -> Array:
 
 
 def blob(canvas: Canvas, rng: Rng, centre: Point, radius: float, ragged: float = 0.4) -> Array:
-    """Signed distance (S, S) to an irregular blot of about the given radius, in units of length."""
+    """Draw an irregular blot of about the given radius, and return its signed distance (S, S)."""
     grid = grid_of(canvas)
     u, v = turned(grid.x, grid.y, centre, rng.uniform(0, math.pi))
     long = rng.uniform(1.0, 1.7)
@@ -80,12 +80,12 @@ def blob(canvas: Canvas, rng: Rng, centre: Point, radius: float, ragged: float =
 
 
 def within(distance: Array, edge: float) -> Array:
-    """Signed distance -> coverage 0..1 with a border `edge` wide."""
+    """Convert signed distances to coverage 0..1 with a border of the width `edge`."""
     return np.clip(np.float32(0.5) - distance / np.float32(edge), 0, 1)
 
 
 def local_colour(canvas: Canvas, cover: Array) -> Colour:
-    """The mean colour of what lies under a mark."""
+    """Return the mean colour under a mark."""
     weight = max(float(cover.sum()), 1e-6)
     red, green, blue = ((canvas.albedo * cover).sum((1, 2)) / weight).tolist()
     return red, green, blue
@@ -94,7 +94,7 @@ def local_colour(canvas: Canvas, cover: Array) -> Colour:
 def painted(
     canvas: Canvas, cover: Array, colour: Colour, gloss: float | None = None, lift: float = 0.0
 ) -> Canvas:
-    """A colour laid over the canvas where `cover` (S, S) is above 0, raised by `lift`."""
+    """Return the canvas with a colour and a change of height `lift`, weighted by `cover` (S, S)."""
     paint = np.asarray(colour, np.float32)[:, None, None]
     albedo = canvas.albedo + cover * (paint - canvas.albedo)
     shine = canvas.gloss if gloss is None else canvas.gloss + cover * (np.float32(gloss) - canvas.gloss)
@@ -102,22 +102,22 @@ def painted(
 
 
 def tinted(canvas: Canvas, factor: Array) -> Canvas:
-    """The canvas's colours times a factor (S, S) or (3, S, S)."""
+    """Return the canvas with colours multiplied by a factor (S, S) or (3, S, S)."""
     return Canvas(canvas.albedo * factor, canvas.height, canvas.gloss, canvas.inside)
 
 
 def raised(canvas: Canvas, lift: Array) -> Canvas:
-    """The canvas with its height changed by `lift` (S, S), units of length."""
+    """Return the canvas with height increased by `lift` (S, S), in units of length."""
     return Canvas(canvas.albedo, canvas.height + lift, canvas.gloss, canvas.inside)
 
 
 def length_on(rng: Rng, place: Place, low: float, high: float) -> float:
-    """A length between `low` and `high` times the object's size, small ones as likely as large ones."""
+    """Draw a length between `low` and `high` times the object's size, uniform in its logarithm."""
     return place.scale * float(np.exp(rng.uniform(math.log(low), math.log(high))))
 
 
 def contrasting_shade(rng: Rng, colour: colours.Colour, strength: float) -> colours.Colour:
-    """A clearly lighter or darker shade, whichever there is more room for, mostly."""
+    """Draw a clearly darker shade of a bright colour or a lighter one of a dark colour, with exceptions."""
     level = colours.brightness(colour)
     darker = rng.uniform() < (0.85 if level > 0.5 else 0.2)
     if darker:

@@ -1,4 +1,4 @@
-"""What a surface is made of: two colours mixed by a texture, its relief and its gloss."""
+"""Materials of surfaces: two colours mixed by a texture, a relief and a gloss."""
 
 from __future__ import annotations
 
@@ -44,17 +44,17 @@ TEXTURES: dict[str, Callable[[Grid, float, float, int], tuple[Array, Array]]] = 
 
 @dataclass(frozen=True)
 class Material:
-    """A surface.
+    """The material of a surface.
 
     Attributes:
-        colour, second: the colours that the texture's tone 0 and 1 stand for, RGB 0..1.
-        texture: a name in `TEXTURES`.
-        scale: features a unit of length (an image is 2 units wide).
-        angle: the direction of the texture, radians.
-        bump: height of the texture's relief, in units of length.
-        gloss: strength of highlights, 0..1.
-        mottle: strength of soft, irregular variation of lightness.
-        seed: the texture's randomness; set anew for each image.
+        colour, second: The colours of the texture's tones 0 and 1, RGB 0..1.
+        texture: A name in `TEXTURES`.
+        scale: The number of features in a unit of length (an image is 2 units wide).
+        angle: The direction of the texture, radians.
+        bump: The height of the texture's relief, in units of length.
+        gloss: The strength of highlights, 0..1.
+        mottle: The strength of smooth, irregular variations of lightness.
+        seed: The seed of the texture, which differs between images.
     """
 
     colour: Colour
@@ -69,7 +69,7 @@ class Material:
 
 
 def surface(material: Material, grid: Grid) -> tuple[Array, Array]:
-    """Colour (3, h, w) in 0..1 and relief (h, w) in units of length of a material seen on a grid."""
+    """Return the colour (3, h, w) in 0..1 and the relief (h, w) of a material, in units of length."""
     tone, relief = TEXTURES[material.texture](grid, material.scale, material.angle, material.seed)
     first = np.asarray(material.colour, np.float32)[:, None, None]
     second = np.asarray(material.second or material.colour, np.float32)[:, None, None]

@@ -1,4 +1,4 @@
-"""Random fields that look the same at every image size, from small random lattices."""
+"""Random fields from small lattices, which look the same at every image size."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ import numpy as np
 
 from vlmad_jax.synthetic.grid import Array, Grid
 
-_PERIOD = 64  # the lattices of `stretched` and `cells` repeat after so many nodes
+_PERIOD = 64  # the period of the lattices of `stretched` and `cells`, in nodes
 
 
 @lru_cache(maxsize=64)
 def _spline(size: int, count: int) -> Array:
-    """Cubic B-spline weights (S, count + 3) of `count` lattice intervals across an image."""
+    """Return cubic B-spline weights (S, count + 3) of `count` lattice intervals across an image."""
     position = (np.arange(size) + 0.5) * (count / size)
     index = np.floor(position).astype(int)
     f = position - index
@@ -26,16 +26,17 @@ def _spline(size: int, count: int) -> Array:
 
 
 def smooth(grid: Grid, count: int, rng: np.random.Generator) -> Array:
-    """One octave of noise (h, w), about standard normal, with `count` bumps across the image."""
+    """Return one octave of about standard normal noise (h, w), with `count` bumps across the image."""
     lattice = rng.standard_normal((count + 3, count + 3), dtype=np.float32)
     weights = _spline(grid.size, count)
     return np.float32(2.1) * (weights[grid.rows] @ lattice @ weights[grid.cols].T)
 
 
 def fractal(grid: Grid, seed: int, count: int = 3, octaves: int = 4, gain: float = 0.6) -> Array:
-    """Octaves of `smooth` from `count` bumps on, each twice as fine, `gain` as strong: (h, w), std 1.
+    """Return a sum of octaves of `smooth` from `count` bumps on, (h, w), with standard deviation 1.
 
-    It follows the image, not the object. Octaves finer than two pixels are left out.
+    Each octave is twice as fine as the previous one and `gain` times as strong. Octaves finer than two pixels
+    are omitted. The field is fixed to the image, not to the object.
     """
     rng = np.random.default_rng(seed)
     total, power, strength = np.zeros(grid.x.shape, np.float32), 0.0, 1.0
@@ -60,7 +61,7 @@ def _nodes(seed: int, jitter: float) -> tuple[Array, Array, Array]:
 
 
 def stretched(u: Array, v: Array, seed: int) -> Array:
-    """Value noise in -1..1 at any coordinates, one lattice node a unit; stretch it by scaling u and v."""
+    """Return value noise in -1..1 with one lattice node a unit of u and v; scale u or v to stretch it."""
     flat = _values(seed)
     u0, v0 = np.floor(u), np.floor(v)
     fu, fv = u - u0, v - v0
@@ -73,9 +74,10 @@ def stretched(u: Array, v: Array, seed: int) -> Array:
 
 
 def cells(u: Array, v: Array, seed: int, jitter: float = 0.9) -> tuple[Array, Array, Array]:
-    """Cellular noise with one random node a unit square.
+    """Return cellular noise with one random node in each unit square.
 
-    Gives the distances to the nearest and the second nearest node, and a value in 0..1 of the nearest one.
+    Returns:
+        The distances to the nearest and to the second nearest node, and a value in 0..1 of the nearest one.
     """
     node_x, node_y, value = _nodes(seed, jitter)
     u0, v0 = np.floor(u), np.floor(v)

@@ -1,4 +1,4 @@
-"""Where on an object a defect can sit."""
+"""The outline of an object, on which defects are placed."""
 
 from __future__ import annotations
 
@@ -14,26 +14,27 @@ from vlmad_jax.synthetic.grid import Array, Point
 
 @dataclass(frozen=True)
 class Place:
-    """The object's outline at a fixed, coarse resolution, so that places do not depend on the image's size.
+    """The outline of an object at a fixed resolution, so that places do not depend on the image size.
 
-    `inside` bool (P, P): the pixels that the object covers.
+    Attributes:
+        inside: The pixels that the object covers, bool (P, P).
     """
 
     inside: Array
 
     @cached_property
     def scale(self) -> float:
-        """The side of a square as large as the object, as a share of the image's side."""
+        """The side of a square with the object's area, as a share of the image's side."""
         return math.sqrt(max(float(self.inside.mean()), 1e-3))
 
     @cached_property
     def depth(self) -> Array:
-        """Distance (P, P) of each pixel of the object to its border, in units of length."""
+        """The distance (P, P) of each pixel of the object to its border, in units of length."""
         padded = np.pad(self.inside, 1)
         return distance_transform_edt(padded)[1:-1, 1:-1] * (2.0 / len(self.inside))
 
     def point(self, rng: np.random.Generator, margin: float = 0.0) -> Point:
-        """A random point at least `margin` within the object, or the deepest of some where none is."""
+        """Draw a point at least `margin` inside the object, or the deepest of 40 points if none is."""
         rows, cols = np.nonzero(self.inside)
         if len(rows) == 0:
             return 0.0, 0.0
@@ -44,7 +45,7 @@ class Place:
         return self._to_point(rows[pick], cols[pick])
 
     def border(self, rng: np.random.Generator) -> tuple[Point, float]:
-        """A random point on the object's border and the direction inwards, radians."""
+        """Draw a point on the object's border, and return it with the inward direction in radians."""
         unit = 2.0 / len(self.inside)
         rows, cols = np.nonzero(self.inside & (self.depth < 1.5 * unit))
         if len(rows) == 0:

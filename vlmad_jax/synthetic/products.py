@@ -1,4 +1,4 @@
-"""Products: what all images of one thing have in common, and the scene of one image."""
+"""Products, which define what all their images share, and the scene of one image."""
 
 from __future__ import annotations
 
@@ -29,30 +29,38 @@ TEST_FAMILIES: tuple[str, ...] = tuple(HELD_OUT)
 
 @dataclass(frozen=True)
 class Product:
-    """One product of a family: its design, colours, materials, backdrop and camera follow from its key."""
+    """One product of a family. Its key determines its design, colours, materials, backdrop and camera."""
 
     family: str
     key: tuple[int, ...]
 
     def stream(self, *use: int) -> np.random.Generator:
-        """Random numbers of this product for one use."""
+        """Return the random stream of this product for one use."""
         return np.random.default_rng((*self.key, *use))
 
 
 def digest(seed: Seed) -> tuple[int, ...]:
-    """Four words that stand for a seed."""
+    """Return four integers derived from a seed."""
     return tuple(np.random.SeedSequence(seed).generate_state(4).tolist())
 
 
 def family_of(name: str) -> Family:
-    """A family by its name; raises InputError with the choices for an unknown one."""
+    """Return a family by name.
+
+    Raises:
+        InputError: The name is unknown. The message lists the choices.
+    """
     if name not in FAMILIES:
         raise InputError(f"unknown family {name!r}: choose one of {', '.join(FAMILIES)}")
     return FAMILIES[name]
 
 
 def defect_of(name: str, family: str) -> Defect:
-    """A defect by its name; raises InputError with the choices for one that the family does not have."""
+    """Return a defect by name.
+
+    Raises:
+        InputError: The family has no such defect. The message lists the choices.
+    """
     choices = family_of(family).defects
     if name not in choices:
         raise InputError(f"unknown defect {name!r} of {family!r}: choose one of {', '.join(choices)}")
@@ -60,19 +68,23 @@ def defect_of(name: str, family: str) -> Defect:
 
 
 def defects_of(family: str) -> tuple[str, ...]:
-    """Names of the defects that products of a family can have; raises InputError for an unknown family."""
+    """Return the names of the defects that products of a family can have.
+
+    Raises:
+        InputError: The family is unknown. The message lists the choices.
+    """
     return family_of(family).defects
 
 
 def make_product(family: str, seed: Seed) -> Product:
-    """A product of a family.
+    """Return a product of a family.
 
     Args:
-        family: a name in `TRAIN_FAMILIES` or `TEST_FAMILIES`.
-        seed: what `numpy.random.default_rng` takes; another seed is another product.
+        family: A name in `TRAIN_FAMILIES` or `TEST_FAMILIES`.
+        seed: The seed of the product, as for `numpy.random.default_rng`.
 
     Raises:
-        InputError: the family is unknown; the message lists the choices.
+        InputError: The family is unknown. The message lists the choices.
     """
     family_of(family)
     letters = int.from_bytes(family.encode()[:16], "little")
@@ -80,7 +92,7 @@ def make_product(family: str, seed: Seed) -> Product:
 
 
 def make_scene(product: Product, seed: Seed) -> tuple[Scene, Camera]:
-    """The scene of one good image, and the camera that takes it."""
+    """Return the scene and the camera of one normal image."""
     family = family_of(product.family)
     image = digest(seed)
     varied = product.stream(2, *image)
@@ -116,7 +128,7 @@ def _pose(family: Family, fixed: np.random.Generator, varied: np.random.Generato
 
 
 def _backdrop(rng: np.random.Generator, main: colours.Colour) -> Material:
-    """Something to lie on, of another brightness than the object."""
+    """Draw a backdrop whose brightness differs from that of the object."""
     for _ in range(8):
         colour = [colours.dark, colours.pale, colours.stone, colours.paint, colours.earth][
             int(rng.integers(0, 5))

@@ -1,4 +1,4 @@
-"""A scene: parts of an object laid over a backdrop; drawing it to a canvas, and shading the canvas."""
+"""Scenes of an object's parts over a backdrop, and how they are drawn and shaded."""
 
 from __future__ import annotations
 
@@ -20,18 +20,19 @@ class Part:
     """One layer of an object, in the object's coordinates.
 
     Attributes:
-        role: what it is ("body", "pin", "print").
-        shape: its signed distance.
-        material: its surface.
-        centre, reach: a disc that holds it.
-        bevel: the width over which it rises from its border to `height`.
-        height: how far it stands out; negative for a hollow. Units of length.
-        shadow: strength of the shadow that it throws, 0..1.
-        opacity: 1 hides what lies below.
-        loose: it can be missing, misplaced, doubled, or have a wrong colour.
-        bendable, breakable: it can be bent; a piece of it can be broken off.
-        printed: it only colours what lies below and leaves its relief.
-        warp: a change of coordinates before shape and texture are looked up.
+        role: The role of the part, such as "body", "pin" or "print".
+        shape: The signed distance of the part's outline.
+        material: The material of the surface.
+        centre, reach: The centre and radius of a disc that contains the part.
+        bevel: The width over which the part rises from its border to `height`.
+        height: The height of the part, negative for a hollow, in units of length.
+        shadow: The strength of the shadow that the part casts, 0..1.
+        opacity: The opacity of the part. 1 hides everything below it.
+        loose: Whether the part can be missing, misplaced, doubled, or of a wrong colour.
+        bendable: Whether the part can be bent.
+        breakable: Whether a piece of the part can break off.
+        printed: Whether the part changes the colour of what is below it, but not the relief.
+        warp: A change of coordinates for shape and texture.
     """
 
     role: str
@@ -52,7 +53,7 @@ class Part:
 
 @dataclass(frozen=True)
 class Light:
-    """A lamp: the direction it shines from (azimuth, elevation in radians) and the share of ambient light."""
+    """A lamp's direction (azimuth and elevation in radians) and the share of ambient light."""
 
     azimuth: float
     elevation: float
@@ -61,7 +62,7 @@ class Light:
 
 @dataclass(frozen=True)
 class Scene:
-    """Parts from back to front, posed and lit; no backdrop where the first part fills the image."""
+    """Parts from back to front in a pose, and their light. There is no backdrop if a part fills the image."""
 
     backdrop: Material | None
     parts: tuple[Part, ...]
@@ -71,7 +72,7 @@ class Scene:
 
 @dataclass(frozen=True)
 class Canvas:
-    """A scene before light falls on it: albedo (3, S, S); height, gloss and the object's share, (S, S)."""
+    """A scene before shading: albedo (3, S, S), and height, gloss and coverage by the object (S, S)."""
 
     albedo: Array
     height: Array
@@ -80,7 +81,7 @@ class Canvas:
 
 
 def draw(scene: Scene, size: int) -> Canvas:
-    """Lay the parts of a scene over its backdrop."""
+    """Draw the backdrop and the parts of a scene."""
     grid = whole(size)
     canvas = Canvas(np.zeros((3, size, size), np.float32), *np.zeros((3, size, size), np.float32))
     if scene.backdrop is not None:
@@ -89,7 +90,7 @@ def draw(scene: Scene, size: int) -> Canvas:
     for part in scene.parts:
         if part.shadow:
             _cast_shadow(canvas, part, scene, grid)
-        _lay(canvas, part, scene.pose, grid)
+        _draw_part(canvas, part, scene.pose, grid)
     return canvas
 
 
@@ -102,7 +103,7 @@ def _placed(part: Part, pose: Pose, window: Grid) -> Grid:
     return placed.at(*part.warp(placed.x, placed.y)) if part.warp else placed
 
 
-def _lay(canvas: Canvas, part: Part, pose: Pose, grid: Grid) -> None:
+def _draw_part(canvas: Canvas, part: Part, pose: Pose, grid: Grid) -> None:
     window = _window(part, pose, grid, 2 * grid.pixel)
     if window is None:
         return
@@ -145,12 +146,12 @@ def _cast_shadow(canvas: Canvas, part: Part, scene: Scene, grid: Grid) -> None:
 
 
 def shade(canvas: Canvas, light: Light) -> Array:
-    """Light on a canvas: (3, S, S), about 0..1, diffuse and specular (Blinn-Phong, seen from above)."""
+    """Return the canvas under diffuse and specular light (Blinn-Phong from above), (3, S, S), about 0..1."""
     gy, gx = (_slope(canvas.height, axis) for axis in (0, 1))
     flat = math.cos(light.elevation)
     lx, ly, lz = flat * math.cos(light.azimuth), flat * math.sin(light.azimuth), math.sin(light.elevation)
     length = np.sqrt(1 + gx * gx + gy * gy)
-    # the light comes from (lx, ly, lz); a slope that rises towards it turns away, hence the signs
+    # The light comes from (lx, ly, lz). A slope that rises towards it faces away from it, hence the signs.
     facing = np.maximum((lz - gx * np.float32(lx) - gy * np.float32(ly)) / length, 0) * np.float32(1 / lz)
     norm = math.sqrt(lx * lx + ly * ly + (lz + 1) ** 2)
     half = (np.float32(lz + 1) - gx * np.float32(lx) - gy * np.float32(ly)) / (length * np.float32(norm))
@@ -158,12 +159,12 @@ def shade(canvas: Canvas, light: Light) -> Array:
     for _ in range(4):
         shine = shine * shine
     diffuse = np.float32(light.ambient) + np.float32(1 - light.ambient) * facing
-    level = ((lz + 1) / norm) ** 16  # what a level surface shines is part of its colour
+    level = ((lz + 1) / norm) ** 16  # the specular light of a level surface is part of its colour
     return canvas.albedo * diffuse + canvas.gloss * (shine - np.float32(level))
 
 
 def _slope(height: Array, axis: int) -> Array:
-    """The slope of a relief along an axis (Sobel), limited so that sheer cliffs do not flicker."""
+    """Return the Sobel slope of a relief along an axis, limited to avoid extreme values at steep steps."""
     size = height.shape[0]
     h = height if axis == 1 else height.T
     rise = h[:, 2:] - h[:, :-2]

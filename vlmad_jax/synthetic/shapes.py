@@ -1,4 +1,4 @@
-"""Signed distances, negative inside. A shape is a function (x, y) -> distance, all arrays (h, w)."""
+"""Shapes as functions (x, y) -> signed distance, negative inside, for arrays (h, w)."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def circle(radius: float, centre: Point = (0.0, 0.0)) -> Shape:
 
 
 def ellipse(rx: float, ry: float, centre: Point = (0.0, 0.0), angle: float = 0.0) -> Shape:
-    """An ellipse; the distance is exact on its border only."""
+    """An ellipse, whose distance is exact on its border only."""
     k = np.float32(min(rx, ry))
 
     def shape(x: Array, y: Array) -> Array:
@@ -35,7 +35,7 @@ def ellipse(rx: float, ry: float, centre: Point = (0.0, 0.0), angle: float = 0.0
 
 
 def ring(radius: float, half_width: float, centre: Point = (0.0, 0.0)) -> Shape:
-    """A ring about `radius`, `half_width` to either side."""
+    """A ring of the width 2 `half_width` around `radius`."""
     disc = circle(radius, centre)
     return lambda x, y: np.abs(disc(x, y)) - np.float32(half_width)
 
@@ -43,7 +43,7 @@ def ring(radius: float, half_width: float, centre: Point = (0.0, 0.0)) -> Shape:
 def box(
     half_x: float, half_y: float, centre: Point = (0.0, 0.0), round: float = 0.0, angle: float = 0.0
 ) -> Shape:
-    """A rectangle with corners rounded by the radius `round`, turned by `angle`."""
+    """A rectangle with corners of the radius `round`, rotated by `angle`."""
 
     def shape(x: Array, y: Array) -> Array:
         u, v = turned(x, y, centre, angle)
@@ -55,14 +55,14 @@ def box(
 
 
 def bar(start: Point, end: Point, radius: float) -> Shape:
-    """A straight stroke with round ends."""
+    """A straight bar with round ends."""
     return lambda x, y: segment(x, y, start, end) - np.float32(radius)
 
 
 def polygon(
     count: int, radius: float, centre: Point = (0.0, 0.0), angle: float = 0.0, round: float = 0.0
 ) -> Shape:
-    """A regular polygon whose flat sides lie at `radius` from its centre."""
+    """A regular polygon whose sides have the distance `radius` from its centre."""
     normals = [angle + 2 * math.pi * k / count for k in range(count)]
 
     def shape(x: Array, y: Array) -> Array:
@@ -87,7 +87,7 @@ def toothed(count: int, radius: float, depth: float, sharpness: float = 2.5) -> 
 
 
 def lines(pitch: float, half_width: float) -> Shape:
-    """Horizontal lines, one every `pitch`."""
+    """Horizontal lines at the distance `pitch`."""
 
     def shape(x: Array, y: Array) -> Array:
         v = y * np.float32(1 / pitch)
@@ -104,22 +104,22 @@ def zigzags(pitch: float, half_width: float, corners: Sequence[Point]) -> Shape:
 
 
 def union(*shapes: Shape) -> Shape:
-    """All that lies in any of them."""
+    """The union of shapes."""
     return lambda x, y: np.minimum.reduce([shape(x, y) for shape in shapes])
 
 
 def cut(shape: Shape, *holes: Shape) -> Shape:
-    """What of `shape` lies in none of the holes."""
+    """The difference of `shape` and all holes."""
     return lambda x, y: np.maximum.reduce([shape(x, y), *(-hole(x, y) for hole in holes)])
 
 
 def overlap(*shapes: Shape) -> Shape:
-    """What lies in all of them."""
+    """The intersection of shapes."""
     return lambda x, y: np.maximum.reduce([shape(x, y) for shape in shapes])
 
 
 def around(count: int, radius: float, make: Callable[[Point], Shape], start: float = 0.0) -> Shape:
-    """The union of `count` shapes set on a circle."""
+    """The union of `count` shapes on a circle."""
     angles = [start + 2 * math.pi * k / count for k in range(count)]
     return union(*(make((radius * math.cos(a), radius * math.sin(a))) for a in angles))
 
@@ -138,7 +138,7 @@ def spun(count: int, shape: Shape, start: float = 0.0) -> Shape:
 
 
 def turned(x: Array, y: Array, centre: Point, angle: float) -> tuple[Array, Array]:
-    """Coordinates along axes through `centre` turned by `angle`."""
+    """Return the coordinates along axes through `centre` that are rotated by `angle`."""
     dx, dy = x - np.float32(centre[0]), y - np.float32(centre[1])
     if angle == 0.0:
         return dx, dy
@@ -147,7 +147,7 @@ def turned(x: Array, y: Array, centre: Point, angle: float) -> tuple[Array, Arra
 
 
 def segment(x: Array, y: Array, start: Point, end: Point) -> Array:
-    """Distance to the straight line from `start` to `end`."""
+    """Return the distance to the line segment from `start` to `end`."""
     ax, ay = map(np.float32, start)
     bx, by = np.float32(end[0]) - ax, np.float32(end[1]) - ay
     length = max(float(bx * bx + by * by), 1e-12)
@@ -156,9 +156,9 @@ def segment(x: Array, y: Array, start: Point, end: Point) -> Array:
 
 
 def stroke(grid: Grid, points: Sequence[Point], widths: Sequence[float], soft: float = 1.0) -> Array:
-    """Coverage (h, w) in 0..1 of a line through `points` of the image, of the given half-widths.
+    """Return the coverage (h, w) in 0..1 of a polyline with the given half-widths.
 
-    A line thinner than a pixel keeps its share of the pixel; `soft` widens the border, in pixels.
+    A line thinner than a pixel covers its share of the pixel. `soft` is the width of the border in pixels.
     """
     total = np.zeros(grid.x.shape, np.float32)
     edge = grid.pixel * soft

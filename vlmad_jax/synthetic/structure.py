@@ -1,4 +1,4 @@
-"""Defects of structure: (scene, rng, strength) -> scene, or None where the scene has no part for it."""
+"""Defects of structure: (scene, rng, strength) -> scene, or None if no part can have the defect."""
 
 from __future__ import annotations
 
@@ -31,19 +31,19 @@ def _with(scene: Scene, index: int, *parts: Part) -> Scene:
 
 
 def _affected(scene: Scene, index: int) -> list[int]:
-    """The part itself; all parts where it is the largest, which carries the others."""
+    """Return the part's index, or all indices if it is the largest part, which carries the others."""
     largest = max(part.reach for part in scene.parts)
     return list(range(len(scene.parts))) if scene.parts[index].reach >= largest else [index]
 
 
 def missing(scene: Scene, rng: Rng, strength: float) -> Scene | None:
-    """A part left out."""
+    """A missing part."""
     index = _choose(scene, rng, _loose)
     return None if index is None else _with(scene, index)
 
 
 def misplaced(scene: Scene, rng: Rng, strength: float) -> Scene | None:
-    """A part turned and shifted from its place."""
+    """A part that is rotated and shifted from its place."""
     index = _choose(scene, rng, _loose)
     if index is None:
         return None
@@ -65,7 +65,7 @@ def _moved(part: Part, shift: Point, angle: float) -> Part:
 
 
 def extra(scene: Scene, rng: Rng, strength: float) -> Scene | None:
-    """A part doubled, lying where none belongs."""
+    """A second copy of a part in a wrong place."""
     index = _choose(scene, rng, _loose)
     if index is None:
         return None
@@ -76,18 +76,18 @@ def extra(scene: Scene, rng: Rng, strength: float) -> Scene | None:
 
 
 def wrong_colour(scene: Scene, rng: Rng, strength: float) -> Scene | None:
-    """A part of another colour than it should have."""
+    """A part of a wrong colour."""
     index = _choose(scene, rng, _loose)
     if index is None:
         return None
     part = scene.parts[index]
-    colour = colours.apart(rng, part.material.colour, min(0.2 + 0.1 * strength, 0.5))
+    colour = colours.distinct(rng, part.material.colour, min(0.2 + 0.1 * strength, 0.5))
     second = colours.scaled(colour, 0.7) if part.material.second else None
     return _with(scene, index, replace(part, material=replace(part.material, colour=colour, second=second)))
 
 
 def bent(scene: Scene, rng: Rng, strength: float) -> Scene | None:
-    """A long part bent to the side from some point on."""
+    """A long part that is bent to the side from some point on."""
     index = _choose(scene, rng, lambda part: part.bendable)
     if index is None:
         return None
@@ -115,7 +115,7 @@ def _after(inner: Warp | None, outer: Warp) -> Warp:
 
 
 def broken(scene: Scene, rng: Rng, strength: float) -> Scene | None:
-    """A piece broken off along a jagged line."""
+    """A part whose piece has broken off along a jagged line."""
     index = _choose(scene, rng, lambda part: part.breakable)
     if index is None:
         return None
@@ -149,7 +149,7 @@ def _reshaped(scene: Scene, index: int, change: Callable[[Part], Part]) -> Scene
 
 
 def _edge(part: Part, heading: float) -> float:
-    """How far the part extends from its centre in a direction."""
+    """Return the distance from the part's centre to its border in a direction."""
     steps = np.linspace(0, part.reach, 64, dtype=np.float32)
     x = (part.centre[0] + steps * math.cos(heading)).astype(np.float32)[None]
     y = (part.centre[1] + steps * math.sin(heading)).astype(np.float32)[None]
@@ -158,7 +158,7 @@ def _edge(part: Part, heading: float) -> float:
 
 
 def _long_axis(part: Part) -> tuple[float, float]:
-    """The direction in which a part is longest, radians, and half its length."""
+    """Return the direction in which a part is longest, in radians, and half its length."""
     line = np.linspace(-part.reach, part.reach, 32, dtype=np.float32)
     dx, dy = np.meshgrid(line, line)
     inside = part.shape(dx + np.float32(part.centre[0]), dy + np.float32(part.centre[1])) < 0

@@ -1,4 +1,7 @@
-"""Textures: (grid, features a unit, angle, seed) -> tone in 0..1 and relief of about -1..1, both (h, w)."""
+"""Textures: (grid, scale, angle, seed) -> tone in 0..1 and relief of about -1..1, both (h, w).
+
+The scale is the number of features in a unit of length.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +27,7 @@ def _unit(noise: Array) -> Array:
 
 
 def _step(value: Array, edge: float) -> Array:
-    """0 below -edge, 1 above edge, linear between."""
+    """Return 0 below -edge, 1 above edge, and a linear ramp between."""
     return np.clip(value / np.float32(2 * edge) + np.float32(0.5), 0, 1)
 
 
@@ -33,13 +36,13 @@ def _frac(value: Array) -> Array:
 
 
 def flat(grid: Grid, scale: float, angle: float, seed: int) -> Texture:
-    """Nothing at all."""
-    nothing = np.zeros((1, 1), np.float32)
-    return nothing, nothing
+    """A uniform surface."""
+    zero = np.zeros((1, 1), np.float32)
+    return zero, zero
 
 
 def plain(grid: Grid, scale: float, angle: float, seed: int) -> Texture:
-    """Nothing but a soft cloudiness."""
+    """Soft clouds."""
     noise = fractal(grid, seed, count=3, octaves=3)
     return _unit(noise), noise
 
@@ -52,7 +55,7 @@ def brushed(grid: Grid, scale: float, angle: float, seed: int) -> Texture:
 
 
 def turned_on_lathe(grid: Grid, scale: float, angle: float, seed: int) -> Texture:
-    """Fine concentric lines."""
+    """Fine concentric lines of a turned metal."""
     radius = np.sqrt(grid.x**2 + grid.y**2) * np.float32(scale * 3)
     lines = stretched(radius, np.arctan2(grid.y, grid.x) * np.float32(0.9) + 9, seed)
     return np.clip(0.5 + 0.4 * lines, 0, 1), lines
@@ -71,7 +74,7 @@ def grain(grid: Grid, scale: float, angle: float, seed: int) -> Texture:
 
 
 def wood(grid: Grid, scale: float, angle: float, seed: int) -> Texture:
-    """Year rings cut lengthwise, with knots that they flow around, and fibres."""
+    """Wood grain with fibres, and year rings that curve around knots."""
     u, v = _axes(grid, 1.0, angle)
     rng = np.random.default_rng(seed)
     rings = v * np.float32(scale) + np.float32(1.5) * stretched(u * 0.7 + 9, v * 1.3, seed)
@@ -88,7 +91,7 @@ def wood(grid: Grid, scale: float, angle: float, seed: int) -> Texture:
 
 
 def weave(grid: Grid, scale: float, angle: float, seed: int) -> Texture:
-    """Plain weave: warp and weft pass over each other by turns; tone 1 is the weft."""
+    """Plain weave, in which warp and weft alternate; tone 1 is the weft."""
     u, v = _axes(grid, scale, angle)
     u, v = u + np.float32(0.12) * smooth(grid, 6, np.random.default_rng(seed)), v
     warp, weft = np.abs(np.sin(_PI * u)), np.abs(np.sin(_PI * v))
@@ -98,7 +101,7 @@ def weave(grid: Grid, scale: float, angle: float, seed: int) -> Texture:
 
 
 def twill(grid: Grid, scale: float, angle: float, seed: int) -> Texture:
-    """Twill: the crossing moves on by one thread a row, which makes diagonal ribs."""
+    """Twill, whose crossings shift by one thread in each row and form diagonal ribs."""
     u, v = _axes(grid, scale, angle)
     v = v + np.float32(0.1) * smooth(grid, 6, np.random.default_rng(seed))
     over = ((np.floor(u) + np.floor(v)) % 3 < 1).astype(np.float32)
@@ -142,7 +145,7 @@ def hide(grid: Grid, scale: float, angle: float, seed: int) -> Texture:
 
 
 def pebbles(grid: Grid, scale: float, angle: float, seed: int) -> Texture:
-    """Close-packed grains or bubbles, each of its own shade."""
+    """Close-packed grains or bubbles of different shades."""
     u, v = _axes(grid, scale, angle)
     first, _, value = cells(u, v, seed, jitter=0.75)
     dome = np.clip(1 - first * first * 2, 0, 1)
@@ -158,7 +161,7 @@ def chips(grid: Grid, scale: float, angle: float, seed: int) -> Texture:
 
 
 def crystals(grid: Grid, scale: float, angle: float, seed: int) -> Texture:
-    """Flat grains of a polycrystal, each of one shade."""
+    """Flat grains of a polycrystal, each of a uniform shade."""
     u, v = _axes(grid, scale, angle)
     _, _, value = cells(u, v, seed)
     return value, np.zeros_like(value)
@@ -172,7 +175,7 @@ def marble(grid: Grid, scale: float, angle: float, seed: int) -> Texture:
 
 
 def holes(grid: Grid, scale: float, angle: float, seed: int) -> Texture:
-    """Round holes in staggered rows; tone 1 lies in a hole."""
+    """Round holes in staggered rows; tone 1 is a hole."""
     u, v = _axes(grid, scale, angle)
     v = v * np.float32(1.155)
     u = u + np.float32(0.5) * (np.floor(v) % 2)
@@ -182,7 +185,7 @@ def holes(grid: Grid, scale: float, angle: float, seed: int) -> Texture:
 
 
 def mesh(grid: Grid, scale: float, angle: float, seed: int) -> Texture:
-    """Crossing bars with open squares between; tone 1 is an opening."""
+    """Crossed bars with square openings; tone 1 is an opening."""
     u, v = _axes(grid, scale, angle)
     gap = np.minimum(np.float32(0.5) - np.abs(_frac(u) - 0.5), np.float32(0.5) - np.abs(_frac(v) - 0.5))
     inside = _step(gap - np.float32(0.16), max(grid.pixel * scale / 2, 0.04))
@@ -211,7 +214,7 @@ def tiles(grid: Grid, scale: float, angle: float, seed: int) -> Texture:
 
 
 def checks(grid: Grid, scale: float, angle: float, seed: int) -> Texture:
-    """A printed or woven check of two stripes."""
+    """A printed or woven check pattern of stripes in two directions."""
     u, v = _axes(grid, scale, angle)
     tone = 0.5 * (_frac(u) < 0.45) + 0.5 * (_frac(v) < 0.45)
     thread = np.sin(u * 40) * np.sin(v * 40)
@@ -228,7 +231,7 @@ def dots(grid: Grid, scale: float, angle: float, seed: int) -> Texture:
 
 
 def studs(grid: Grid, scale: float, angle: float, seed: int) -> Texture:
-    """Oblong studs of a tread plate, by turns along and across."""
+    """Oblong studs of a tread plate in alternating directions."""
     u, v = _axes(grid, scale, angle)
     along = (np.floor(u) + np.floor(v)) % 2 > 0
     a, b = _frac(u) - 0.5, _frac(v) - 0.5
@@ -238,7 +241,7 @@ def studs(grid: Grid, scale: float, angle: float, seed: int) -> Texture:
 
 
 def cork(grid: Grid, scale: float, angle: float, seed: int) -> Texture:
-    """Pressed crumbs of cork, each of its own shade, with dark specks of bark."""
+    """Pressed cork grains of different shades, with dark specks of bark."""
     u, v = _axes(grid, scale, angle)
     u, v = (
         u + 0.35 * stretched(u * 2.3, v * 2.3, seed + 1),
@@ -252,7 +255,7 @@ def cork(grid: Grid, scale: float, angle: float, seed: int) -> Texture:
 
 
 def gravel(grid: Grid, scale: float, angle: float, seed: int) -> Texture:
-    """Loose stones of many shades, large ones over small ones in their dark gaps."""
+    """Loose stones of many shades, with small stones in the dark gaps between large ones."""
     u, v = _axes(grid, scale, angle)
     u = u + np.float32(0.15) * stretched(u * 2.1, v * 2.1, seed + 1)
     tone, relief = np.ones_like(u), -np.ones_like(u)
@@ -268,10 +271,10 @@ def gravel(grid: Grid, scale: float, angle: float, seed: int) -> Texture:
 
 
 def wicker(grid: Grid, scale: float, angle: float, seed: int) -> Texture:
-    """Round strands woven before and behind upright stakes by turns; tone 1 lies in the gaps."""
+    """Round strands woven around upright stakes; tone 1 is a gap."""
     u, v = _axes(grid, scale, angle)
     v = v * np.float32(2.2) + np.float32(0.12) * smooth(grid, 5, np.random.default_rng(seed))
-    swing = np.cos(_PI * u) * (1 - 2 * (np.floor(v) % 2))  # a strand is in front where it is positive
+    swing = np.cos(_PI * u) * (1 - 2 * (np.floor(v) % 2))  # positive where a strand is in front
     strand = np.sqrt(np.clip(1 - ((_frac(v) - 0.5) / 0.47) ** 2, 0, 1))
     stake = np.sqrt(np.clip(1 - ((_frac(u + 0.5) - 0.5) / 0.2) ** 2, 0, 1))
     weaver = strand * (0.5 + 0.5 * swing)

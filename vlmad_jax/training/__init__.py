@@ -1,0 +1,1 @@
+"""Training of learned detectors: batches, the training step and loop, checkpoints and cached features."""

@@ -1,4 +1,4 @@
-"""Arrays of many items, filled as they first come, in memory or mapped from disk."""
+"""Fixed-size stores of many items, kept in memory or in memory-mapped files and filled item by item."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ Fields = Mapping[str, tuple[Any, tuple[int, ...]]]
 
 
 @dataclass(frozen=True)
-class Store:
-    """`size` items of named arrays, and which of them are there.
+class ArrayStore:
+    """A store of `size` items, each a dict of named arrays, that knows which items were written.
 
     Attributes:
-      fields: name -> (dtype, shape of one item).
-      size: how many items.
-      directory: where they are kept, as files mapped into memory, which may be cut off and gone on with;
-        None keeps them in memory.
+      fields: The (dtype, shape of one item) of each array by name.
+      size: The number of items.
+      directory: The folder of the memory-mapped files, which a later run can continue to fill. None keeps the
+        arrays in memory.
     """
 
     fields: Fields
@@ -32,11 +32,11 @@ class Store:
 
     @property
     def nbytes(self) -> int:
-        """What all items take."""
+        """The size of all items in bytes."""
         return self.size * sum(math.prod(shape) * np.dtype(x).itemsize for x, shape in self.fields.values())
 
     def create(self) -> None:
-        """Makes the files, empty, unless they are there."""
+        """Create the files that do not exist yet, filled with zeros."""
         if self.directory is None:
             return
         self.directory.mkdir(parents=True, exist_ok=True)
@@ -51,21 +51,21 @@ class Store:
 
     @functools.cached_property
     def arrays(self) -> dict[str, np.ndarray]:
-        """The arrays by name, `ready` among them."""
+        """The arrays by name, with a flag for each item in `ready`."""
         if self.directory is None:
             return {name: np.zeros((self.size, *shape), x) for name, (x, shape) in self._all_fields.items()}
         return {name: np.load(self.directory / f"{name}.npy", mmap_mode="r+") for name in self._all_fields}
 
-    def has(self, index: int) -> bool:
-        """Whether the item is there."""
+    def contains(self, index: int) -> bool:
+        """Return whether the item was written."""
         return bool(self.arrays["ready"][index])
 
-    def put(self, index: int, item: Item) -> None:
-        """Keeps an item; one that is cut off on the way is not there."""
+    def write(self, index: int, item: Item) -> None:
+        """Write an item. An interrupted write leaves the item marked as missing."""
         for name, value in item.items():
             self.arrays[name][index] = value
         self.arrays["ready"][index] = 1  # last
 
-    def get(self, index: int) -> Item:
-        """An item that is there."""
+    def read(self, index: int) -> Item:
+        """Return a copy of an item that was written."""
         return {name: np.array(self.arrays[name][index]) for name in self.fields}

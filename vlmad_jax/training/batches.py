@@ -1,4 +1,4 @@
-"""Batches of images with masks and labels, each a pure function of the seed and its number."""
+"""Batches of images with masks and labels, each a function of the seed and the step alone."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import contextlib
 import functools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import jax
 import numpy as np
@@ -16,23 +16,20 @@ from vlmad_jax.data.pipeline import ReadRow, Row, read_error
 from vlmad_jax.data.workers import stream
 from vlmad_jax.errors import InputError
 
-if TYPE_CHECKING:
-    from vlmad_jax.training.feature_store import FeatureCache
-
 Batch = dict[str, Any]
 
 
-@dataclass(frozen=True, eq=False)  # told apart by identity: a hash of all samples would be slow
+@dataclass(frozen=True, eq=False)  # compared by identity: hashing all samples would be slow
 class LabelledImages:
-    """Samples in an order that is drawn anew every epoch; a step's batch may reach into the next epoch.
+    """Training samples, shuffled anew in every epoch. A batch may extend into the next epoch.
 
     Attributes:
-      samples: N of them.
-      classes: the number of each category.
-      size: S, the side to which images and masks are resized.
+      samples: The N samples.
+      classes: The number of each category.
+      size: S, the side to which images and masks are resized, in pixels.
       batch_size: B, over all processes.
-      seed: of the order.
-      with_masks: whether masks are read.
+      seed: The seed of the order.
+      with_masks: Whether to read masks.
     """
 
     samples: tuple[Sample, ...]
@@ -44,38 +41,38 @@ class LabelledImages:
 
     @functools.lru_cache(maxsize=2)  # noqa: B019  a run has one of these
     def order(self, epoch: int) -> np.ndarray:
-        """The numbers of the samples in the order of an epoch, (N,)."""
+        """Return the sample numbers in the order of an epoch, (N,)."""
         return np.random.default_rng([self.seed, epoch]).permutation(len(self.samples))
 
     def numbers(self, step: int) -> np.ndarray:
-        """The numbers of the samples of a step, counted from 0: (B,)."""
+        """Return the sample numbers of a step, counted from 0, for all processes: (B,)."""
         positions = np.arange(step * self.batch_size, (step + 1) * self.batch_size)
         epochs, places = np.divmod(positions, len(self.samples))
         return np.array([self.order(int(e))[place] for e, place in zip(epochs, places, strict=True)])
 
-    def of_step(self, step: int) -> tuple[Sample, ...]:
-        """The samples of a step."""
+    def step_samples(self, step: int) -> tuple[Sample, ...]:
+        """Return the samples of a step, for all processes."""
         return tuple(self.samples[number] for number in self.numbers(step))
 
-    def own(self, step: int) -> np.ndarray:
-        """The part of `numbers` that this process reads: (B / processes,)."""
+    def local_numbers(self, step: int) -> np.ndarray:
+        """Return the sample numbers of a step that this process reads: (B / processes,)."""
         return np.split(self.numbers(step), jax.process_count())[jax.process_index()]
 
     @property
     def reader(self) -> ReadRow:
-        """What decodes and resizes one sample."""
+        """The callable that decodes and resizes one sample."""
         return ReadRow(self.size, self.with_masks)
 
     @property
-    def origin(self) -> tuple[Any, ...]:
-        """What the pixels depend on besides the data set: nothing."""
+    def pixel_key(self) -> tuple[Any, ...]:
+        """The values, besides the data set, that the pixels depend on."""
         return ()
 
     def read(self, numbers: Sequence[int], size: int, workers: int) -> Iterator[Batch]:
-        """Samples by their numbers, `size` at a time: image uint8 (b, S, S, 3), `labels`, mask (b, S, S).
+        """Yield samples by number, `size` at a time: image uint8 (b, S, S, 3), `labels`, mask (b, S, S).
 
         Raises:
-          InputError: one does not decode; it is named.
+          InputError: An image or mask does not decode. The message names it.
         """
         import grain
 
@@ -89,22 +86,14 @@ class LabelledImages:
                 yield {"image": arrays["image"], **self.labels(arrays["index"]), **masks}
 
     def labels(self, numbers: Iterable[int]) -> Batch:
-        """What is known of samples by their numbers: label and class_id, int32 (b,)."""
+        """Return the label and class_id of samples by number, int32 (b,) each."""
         samples = [self.samples[number] for number in numbers]
         return {
             "label": np.array([sample.label for sample in samples], np.int32),
             "class_id": np.array([self.classes[sample.category] for sample in samples], np.int32),
         }
 
-
-def batches(
-    images: LabelledImages, first: int, last: int, workers: int, cache: FeatureCache | None = None
-) -> Iterator[Batch]:
-    """This process's part of the batches of steps `first` to `last` - 1, for the loss of a detector.
-
-    With `cache`, features take the place of images and nothing is decoded.
-    """
-    if cache is not None:
-        return (cache.batch(images, images.own(step)) for step in range(first, last))
-    numbers = [number for step in range(first, last) for number in images.own(step)]
-    return images.read(numbers, images.batch_size // jax.process_count(), workers)
+    def batches(self, first: int, last: int, workers: int) -> Iterator[Batch]:
+        """Yield this process's part of the batches of steps `first` to `last` - 1."""
+        numbers = [number for step in range(first, last) for number in self.local_numbers(step)]
+        return self.read(numbers, self.batch_size // jax.process_count(), workers)

@@ -1,8 +1,9 @@
-"""Features of the frozen encoder, computed once: no epoch changes them, and no augmentation touches them."""
+"""A cache of the frozen encoder's features, computed once because no epoch or augmentation changes them."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,29 +18,40 @@ from vlmad_jax.errors import InputError
 from vlmad_jax.methods import LearnedDetector
 from vlmad_jax.methods.detector import Features
 from vlmad_jax.runtime.cache import cache_folder, cache_key
-from vlmad_jax.training.array_store import Fields, Store
-from vlmad_jax.training.batches import LabelledImages
+from vlmad_jax.training.array_store import ArrayStore, Fields
+from vlmad_jax.training.batches import Batch, LabelledImages
 
-# Images encoded at a time while the cache is filled.
+# The number of images encoded together while the cache is filled.
 FILL_BATCH = 8
 
 
 @dataclass(frozen=True)
 class FeatureCache:
-    """Features of every sample in bfloat16 (kept as uint16, which numpy's files know), and packed masks."""
+    """The bfloat16 features (stored as uint16, which numpy's files support) and packed masks of all samples.
 
-    store: Store
+    Attributes:
+      store: The features by name, and `mask`.
+      images: The samples.
+      names: The names of the features.
+      size: S, the side of the masks in pixels.
+    """
+
+    store: ArrayStore
+    images: LabelledImages
     names: tuple[str, ...]
     size: int
 
     @classmethod
-    def of(
+    def create(
         cls, detector: LearnedDetector, dataset: DataSet, images: LabelledImages, gigabytes: float
     ) -> FeatureCache:
-        """In memory up to that size; beyond, on disk below the cache's folder.
+        """Create a cache in memory, or on disk in the cache folder if it is larger than `gigabytes`.
 
-        The folder is named by backbone, content of the data set, setting, what was pasted, and versions, and
-        used again by the next run of the same.
+        The folder's name depends on the backbone, the data set's contents, the setting, the pasted defects
+        and the software versions, so that the next run of the same training uses the folder again.
+
+        Raises:
+          InputError: The folder cannot be written.
         """
         variables = {"params": detector.clip.params["vision"]}
         image = jax.ShapeDtypeStruct((1, detector.size, detector.size, 3), np.uint8)
@@ -48,47 +60,51 @@ class FeatureCache:
             **{name: (np.uint16, x.shape[1:]) for name, x in features.items()},
             "mask": (np.uint8, (-(-(detector.size**2) // 8),)),
         }
-        store = Store(fields, len(images.samples))
+        store = ArrayStore(fields, len(images.samples))
         if store.nbytes > gigabytes * 1e9:
             setting = [detector.name, detector.setting]
             key = [detector.clip.fingerprint, dataset.fingerprint, setting, jax.process_index()]
-            key += images.origin
+            key += images.pixel_key
             folder = cache_folder() / "features" / cache_key(json.dumps(key))
-            store = Store(fields, len(images.samples), folder)
+            store = ArrayStore(fields, len(images.samples), folder)
         try:
             store.create()
         except OSError as error:
             raise InputError(
-                f"{store.directory}: cannot hold {store.nbytes / 1e9:.1f} GB of features ({error.strerror}); "
-                "set VLMAD_JAX_CACHE to another folder, or leave out --cache_features"
+                f"{store.directory}: cannot store {store.nbytes / 1e9:.1f} GB of features "
+                f"({error.strerror}); set VLMAD_JAX_CACHE to another folder, or drop --cache_features"
             ) from error
-        return cls(store, tuple(features), detector.size)
+        return cls(store, images, tuple(features), detector.size)
 
-    def fill(self, detector: LearnedDetector, images: LabelledImages, workers: int) -> None:
-        """Encodes the samples that are not there yet, with a progress bar."""
-        missing = [number for number in range(len(images.samples)) if not self.store.has(number)]
+    def fill(self, detector: LearnedDetector, workers: int) -> None:
+        """Encode the samples that are not stored yet, with a progress bar."""
+        missing = [n for n in range(len(self.images.samples)) if not self.store.contains(n)]
         if not missing:
             return
         encode = detector.clip.compile("vision", detector.extract)
         padded = missing + missing[-1:] * (-len(missing) % FILL_BATCH)  # one shape, compiled once
         groups = np.array(padded).reshape(-1, FILL_BATCH)
         with tqdm(total=len(missing), desc="features", unit=" images", dynamic_ncols=True) as bar:
-            for numbers, batch in zip(groups, images.read(padded, FILL_BATCH, workers), strict=True):
+            for numbers, batch in zip(groups, self.images.read(padded, FILL_BATCH, workers), strict=True):
                 found = jax.tree.map(lambda x: np.asarray(x.astype(jnp.bfloat16)), encode(batch["image"]))
                 masks = batch.get("mask", np.zeros((FILL_BATCH, self.size, self.size), np.uint8))
                 for row, number in enumerate(numbers):
                     item = {name: x[row].view(np.uint16) for name, x in found._asdict().items()}
-                    self.store.put(int(number), {**item, "mask": np.packbits(masks[row])})
+                    self.store.write(int(number), {**item, "mask": np.packbits(masks[row])})
                 bar.update(min(FILL_BATCH, bar.total - bar.n))
 
-    def batch(self, images: LabelledImages, numbers: np.ndarray) -> dict[str, Any]:
-        """A batch for the loss of a detector: features, label, and mask where masks are read."""
-        items = [self.store.get(int(number)) for number in numbers]
+    def batches(self, first: int, last: int) -> Iterator[Batch]:
+        """Yield this process's part of the batches of steps `first` to `last` - 1, with features."""
+        return (self.batch(self.images.local_numbers(step)) for step in range(first, last))
+
+    def batch(self, numbers: np.ndarray) -> dict[str, Any]:
+        """Return a batch for a detector's loss: features, labels, and masks if the images have them."""
+        items = [self.store.read(int(number)) for number in numbers]
         features = {
             name: np.stack([item[name] for item in items]).view(ml_dtypes.bfloat16) for name in self.names
         }
-        found = {"features": Features(**features), **images.labels(numbers)}
-        if not images.with_masks:
+        found = {"features": Features(**features), **self.images.labels(numbers)}
+        if not self.images.with_masks:
             return found
         shape = (len(items), self.size, self.size)
         bits = np.unpackbits(np.stack([item["mask"] for item in items]), axis=1, count=self.size**2)

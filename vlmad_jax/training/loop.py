@@ -1,4 +1,4 @@
-"""The training loop: progress, a log of every step, checkpoints, and stopping cleanly."""
+"""The training loop, with a progress bar, a log of every step, checkpoints and a clean stop on SIGTERM."""
 
 from __future__ import annotations
 
@@ -17,23 +17,24 @@ from tqdm import tqdm
 from vlmad_jax.errors import InputError
 from vlmad_jax.runtime.files import write_atomically
 from vlmad_jax.training.checkpoints import Checkpoints
-from vlmad_jax.training.step import Batch, Context, Parts, Step, TrainState, replicate, shard, unreplicate
+from vlmad_jax.training.step import Batch, Context, LossTerms, Step, TrainState, replicate, shard, unreplicate
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-FOLD = 10  # a loss that falls to a share of one in so many is drawn on a logarithmic scale
+# A loss whose largest value is this many times its smallest is plotted on a logarithmic scale.
+LOG_SCALE_RATIO = 10
 # The losses of this many steps are fetched together, so that the device never waits for the log.
 LOG_EVERY = 10
 
 
-class Stop:
-    """Turns SIGTERM into a flag for as long as it is entered."""
+class StopRequest:
+    """A context in which SIGTERM sets `requested` instead of ending the process."""
 
     def __init__(self) -> None:
-        self.wanted = False
+        self.requested = False
 
-    def __enter__(self) -> Stop:
+    def __enter__(self) -> StopRequest:
         self._previous = signal.signal(signal.SIGTERM, self._stop)
         return self
 
@@ -41,7 +42,7 @@ class Stop:
         signal.signal(signal.SIGTERM, self._previous)
 
     def _stop(self, *_: Any) -> None:
-        self.wanted = True
+        self.requested = True
 
 
 def train(
@@ -51,28 +52,28 @@ def train(
     batches: Callable[[int], Iterable[Batch]],
     steps: int,
     out: pathlib.Path,
-    images_a_step: int,
+    images_per_step: int,
     save_every: int,
     describe: Callable[[int], str] = lambda step: "",
 ) -> tuple[TrainState, int]:
-    """Trains to `steps`, going on from the last checkpoint in `out`.
+    """Train until step `steps`, from the last checkpoint in `out` if there is one.
 
     Args:
-      step: from `make_step`.
-      state: where a fresh run starts, not replicated.
-      context: what is frozen, not replicated.
-      batches: the batches from a given step number on; of several processes, each gives its own part.
-      steps: the step to stop at.
-      out: `checkpoints/` and `log.jsonl`, one line a step, are kept there.
-      images_a_step: for the rate that the progress bar shows.
-      save_every: steps between checkpoints.
-      describe: what the batch of a step holds, told if its loss is not finite.
+      step: The step from `make_step`.
+      state: The initial state, not replicated.
+      context: The frozen inputs of the loss, not replicated.
+      batches: Completed steps -> the batches that follow. Each process yields its own part.
+      steps: The step to stop at.
+      out: The run's folder, for `checkpoints/` and `log.jsonl`, which has one line a step.
+      images_per_step: The number of images for the rate in the progress bar.
+      save_every: The number of steps between checkpoints.
+      describe: Step -> the contents of its batch, for the error of a loss that is not finite.
 
     Returns:
-      The state at the end, or where SIGTERM stopped it (saved either way), and that step.
+      The final state and step, or those at which SIGTERM stopped the run. Both are saved.
 
     Raises:
-      InputError: the loss is not finite; the last checkpoint is kept.
+      InputError: The loss is not finite. The last checkpoint is kept.
     """
     checkpoints = Checkpoints(out / "checkpoints")
     done = checkpoints.latest() or 0
@@ -81,7 +82,7 @@ def train(
     log = Log(out / "log.jsonl", done, describe)
     replicated, frozen = replicate(state), replicate(context)
     with (
-        Stop() as stop,
+        StopRequest() as stop,
         tqdm(
             total=steps, initial=done, unit="step", dynamic_ncols=True, disable=jax.process_index() > 0
         ) as bar,
@@ -90,13 +91,13 @@ def train(
             for batch in batches(done) if done < steps else ():
                 replicated, terms = step(replicated, frozen, shard(batch))
                 done += 1
-                stopping = stop.wanted  # a signal that comes later in this step is seen in the next
+                stopping = stop.requested  # a later signal takes effect in the next step
                 saving = done % save_every == 0 or done == steps or stopping
-                # The log comes first: it refuses a loss that is not finite, which must not be saved.
+                # The log comes first: it raises for a loss that is not finite, whose state must not be saved.
                 shown = log.add(done, terms, flush=saving)
                 bar.update()
                 if shown:
-                    rate = (bar.format_dict["rate"] or 0) * images_a_step
+                    rate = (bar.format_dict["rate"] or 0) * images_per_step
                     bar.set_postfix_str(f"{format_terms(shown)} {rate:.0f} images/s")
                 if saving:
                     checkpoints.save(done, unreplicate(replicated))
@@ -108,31 +109,35 @@ def train(
 
 
 def format_terms(terms: dict[str, float]) -> str:
-    """ "loss 1.234 contrast 0.567"."""
+    """Format loss terms as in "loss 1.234 contrast 0.567"."""
     return " ".join(f"{name} {value:.3f}" for name, value in terms.items() if name != "step")
 
 
 class Log:
-    """A JSON-lines file with the loss terms of every step."""
+    """A JSON-lines log of the loss terms of every step."""
 
     def __init__(
         self, path: pathlib.Path, done: int, describe: Callable[[int], str] = lambda step: ""
     ) -> None:
-        """Opens the log of a run that is at step `done`; lines of later steps, lost since, are dropped."""
+        """Open the log of a run at step `done` and drop the lines of later steps, which will be repeated."""
         self.path, self.describe = path, describe
         kept = [line for line in read_log(path) if line["step"] <= done]
         if jax.process_index() == 0:
             write_atomically(path, "".join(json.dumps(line) + "\n" for line in kept))
-        self._waiting: list[tuple[int, Parts]] = []
+        self._waiting: list[tuple[int, LossTerms]] = []
 
-    def add(self, step: int, terms: Parts, flush: bool) -> dict[str, float] | None:
-        """Notes a step; now and then, and with `flush`, writes what waits and returns the last line."""
+    def add(self, step: int, terms: LossTerms, flush: bool) -> dict[str, float] | None:
+        """Add a step. Every `LOG_EVERY` steps, or with `flush`, write all new lines and return the last.
+
+        Raises:
+          InputError: A loss is not finite.
+        """
         self._waiting.append((step, terms))
         if len(self._waiting) < LOG_EVERY and not flush:
             return None
         lines = [
-            {"step": number, **{name: float(x) for name, x in jax.device_get(unreplicate(parts)).items()}}
-            for number, parts in self._waiting
+            {"step": number, **{name: float(x) for name, x in jax.device_get(unreplicate(terms)).items()}}
+            for number, terms in self._waiting
         ]
         self._waiting = []
         if jax.process_index() == 0:
@@ -140,30 +145,31 @@ class Log:
                 file.writelines(json.dumps(line) + "\n" for line in lines)
         for line in lines:
             if not np.isfinite(line["loss"]):
-                held = self.describe(int(line["step"]))
+                images = self.describe(int(line["step"]))
                 raise InputError(
-                    f"the loss is not finite at step {line['step']}{f' ({held})' if held else ''}; "
+                    f"the loss is not finite at step {line['step']}{f' ({images})' if images else ''}; "
                     "lower the learning rate"
                 )
         return lines[-1]
 
 
 def read_log(path: pathlib.Path) -> list[dict[str, float]]:
-    """The whole lines of a log; [] where there is none."""
+    """Return the complete lines of a log, or [] if there is no file."""
     if not path.exists():
         return []
     return [json.loads(line) for line in path.read_text().splitlines() if line.endswith("}")]
 
 
-def plot_losses(log: pathlib.Path, image: pathlib.Path) -> None:
-    """Draws the total loss and each of its terms against the step, a panel each, as a PNG."""
-    loss_figure(read_log(log)).savefig(image, dpi=120)
+def plot_losses(log: pathlib.Path, figure: pathlib.Path) -> None:
+    """Plot the total loss and each of its terms against the step, in one panel each, as a PNG."""
+    loss_figure(read_log(log)).savefig(figure, dpi=120)
 
 
 def loss_figure(lines: Sequence[Mapping[str, Any]]) -> Figure:
-    """A panel for each loss of a log, each on a scale of its own, the total first.
+    """Return a figure with a panel for the total loss and one for each of its terms.
 
-    The scale is logarithmic where all values are above 0 and the largest is `FOLD` times the smallest.
+    The scale of a panel is logarithmic if all values are positive and the largest is at least
+    `LOG_SCALE_RATIO` times the smallest.
     """
     from matplotlib.figure import Figure
 
@@ -178,7 +184,7 @@ def loss_figure(lines: Sequence[Mapping[str, Any]]) -> Figure:
             continue
         means = running_mean([line[name] for line in lines])
         axes.plot([line["step"] for line in lines], means)
-        wide = means.min() > 0 and means.max() >= FOLD * means.min()
+        wide = means.min() > 0 and means.max() >= LOG_SCALE_RATIO * means.min()
         axes.set(title=name, yscale="log" if wide else "linear")
         if not wide:
             axes.ticklabel_format(useOffset=False)
@@ -190,7 +196,7 @@ def loss_figure(lines: Sequence[Mapping[str, Any]]) -> Figure:
 
 
 def running_mean(values: list[float], width: int = 50) -> np.ndarray:
-    """The mean of each value and up to `width` - 1 before it."""
+    """Return the mean of each value and up to `width` - 1 values before it."""
     sums = np.cumsum([0.0, *values])
     ends = np.arange(1, len(values) + 1)
     starts = np.maximum(ends - width, 0)

@@ -1,4 +1,4 @@
-"""Good images with pasted defects, to learn prompts or projections from where there are no real defects."""
+"""Normal images with pasted defects, for training on data sets that have no real defects."""
 
 from __future__ import annotations
 
@@ -17,27 +17,27 @@ from vlmad_jax.errors import InputError
 from vlmad_jax.synthetic.pasting import KINDS, paste
 from vlmad_jax.training.batches import LabelledImages
 
-# Samples made of one good image: as it is and mirrored, each without and with a defect.
+# The samples made from one normal image: unchanged and mirrored, each without and with a defect.
 VARIANTS = 4
 
 
 def pasted_samples(dataset: DataSet) -> tuple[Sample, ...]:
-    """`VARIANTS` of every good training image, the kinds of defects in turn.
+    """Return `VARIANTS` samples of every normal training image, with each kind of defect in turn.
 
-    A sample's defect is the name of what is pasted, so that its label follows. The image of sample n is
-    mirrored where n % 4 is 2 or 3.
+    The `defect` of a sample names the kind that is pasted and so sets its label. The image of sample n is
+    mirrored if n % 4 is 2 or 3.
 
     Raises:
-      InputError: a data set without good training images.
+      InputError: The data set has no normal training images.
     """
-    good = [s for name in dataset.categories for s in dataset.select(name, "train") if not s.label]
-    if not good:
+    normal = [s for name in dataset.categories for s in dataset.select(name, "train") if not s.label]
+    if not normal:
         raise InputError(
-            f"{dataset.root}: no good image in any train folder, so there is nothing to paste defects "
-            "into; give a data set with some, or leave out --auxiliary"
+            f"{dataset.root}: no normal image in any train folder, and --auxiliary pastes defects into "
+            "those; give a data set that has some, or drop --auxiliary"
         )
     kinds, samples = list(KINDS), []
-    for number, sample in enumerate(good):
+    for number, sample in enumerate(normal):
         for mirrored in range(VARIANTS // 2):
             kind = kinds[(VARIANTS // 2 * number + mirrored) % len(kinds)]
             samples += [sample, dataclasses.replace(sample, defect=kind)]
@@ -46,11 +46,11 @@ def pasted_samples(dataset: DataSet) -> tuple[Sample, ...]:
 
 @dataclass(frozen=True, eq=False)
 class PastedImages(LabelledImages):
-    """Samples of `pasted_samples`; what is pasted is a pure function of the seed and a sample's number."""
+    """The images of `pasted_samples`. A pasted defect depends on the seed and the sample's number alone."""
 
     @property
     def reader(self) -> ReadRow:
-        """Reads, mirrors and pastes."""
+        """The callable that decodes, resizes and mirrors one image and pastes its defect."""
         paths: dict[str, dict[str, None]] = {}
         for sample in self.samples:
             paths.setdefault(sample.category, {})[sample.path] = None
@@ -58,29 +58,30 @@ class PastedImages(LabelledImages):
         return ReadPasted(self.size, self.with_masks, self.seed, sources)
 
     @property
-    def origin(self) -> tuple[Any, ...]:
-        """What the pixels depend on besides the data set."""
+    def pixel_key(self) -> tuple[Any, ...]:
+        """The values, besides the data set, that the pixels depend on."""
         return "cutpaste", self.seed, VARIANTS, tuple(KINDS)
 
 
 @dataclass(frozen=True)
 class ReadPasted(ReadRow):
-    """Decodes and resizes one row, mirrors it and pastes its defect.
+    """A reader that decodes and resizes one row, mirrors it and pastes its defect.
 
     Attributes:
-      seed: of what is pasted.
-      sources: the paths of the good images of each category, to cut from.
+      seed: The seed of the pasted defects.
+      sources: The paths of the normal images of each category, from which patches are cut.
     """
 
     seed: int
     sources: Mapping[str, tuple[str, ...]]
 
     def __call__(self, row: Row) -> dict[str, Any]:
+        """Return the arrays of `ReadRow`, with the defect in the image and in the mask."""
         read = super().__call__(row)
         if row.sample is None or not read["readable"]:
             return read
-        turn = slice(None, None, -1 if row.index % VARIANTS >= VARIANTS // 2 else 1)
-        image = read["image"][:, turn]
+        columns = slice(None, None, -1 if row.index % VARIANTS >= VARIANTS // 2 else 1)
+        image = read["image"][:, columns]
         if not row.sample.label:
             return {**read, "image": np.ascontiguousarray(image)}
         rng = np.random.default_rng([zlib.crc32(b"cutpaste"), self.seed, row.index])
@@ -89,9 +90,9 @@ class ReadPasted(ReadRow):
         return {**read, "image": image, "mask": mask}
 
     def source(self, rng: np.random.Generator, sample: Sample) -> np.ndarray | None:
-        """A good image of the same category, uint8 (S, S, 3); None if it does not decode.
+        """Return a normal image of the same category, uint8 (S, S, 3), or None if it does not decode.
 
-        It is itself a sample, and is named when its turn comes.
+        The image is a sample too, so that reading that sample reports the error.
         """
         paths = self.sources[sample.category]
         try:

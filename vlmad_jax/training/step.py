@@ -1,4 +1,4 @@
-"""The training step: one factory that holds pmap, the averaging over devices, accumulation and donation."""
+"""The data-parallel training step: pmap, averaging over devices, gradient accumulation and donation."""
 
 from __future__ import annotations
 
@@ -12,46 +12,46 @@ import optax
 Params = Any
 Context = Any
 Batch = dict[str, Any]
-Parts = dict[str, jax.Array]
+LossTerms = dict[str, jax.Array]
 AXIS = "devices"
-Loss = Callable[[Params, Context, Batch], tuple[jax.Array, Parts]]
+Loss = Callable[[Params, Context, Batch], tuple[jax.Array, LossTerms]]
 
 
 class TrainState(NamedTuple):
-    """What a step changes, with a leading axis of devices while training."""
+    """The values that a step updates, with a leading axis of devices during training."""
 
     params: Params
     optimizer: optax.OptState
-    step: Any = np.int32(0)  # steps taken, from which random numbers follow
+    step: Any = np.int32(0)  # completed steps, which seed the random numbers
 
 
-Step = Callable[[TrainState, Context, Batch], tuple[TrainState, Parts]]
+Step = Callable[[TrainState, Context, Batch], tuple[TrainState, LossTerms]]
 
 
 def make_step(
     loss: Loss, optimizer: optax.GradientTransformation, accumulate: int = 1, seed: int = 0
 ) -> Step:
-    """A compiled step over all devices of all processes.
+    """Return a compiled step over all devices of all processes.
 
     Args:
-      loss: (params, context, batch) -> the mean loss of the batch, and its terms; the context is frozen. The
-        batch it sees holds a "key" of its own, for losses that draw random numbers.
-      optimizer: applied to the gradient averaged over devices.
-      accumulate: parts of a device's batch that follow one another, for less memory; the mean over them is
-        that of the whole batch.
-      seed: of the keys, which differ between steps, devices and accumulated parts, and are the same when a
-        run is gone on with.
+      loss: (params, context, batch) -> (mean loss of the batch, its terms). The context is frozen. The batch
+        has a random "key", for losses that draw random numbers.
+      optimizer: The optimizer of the gradient averaged over devices.
+      accumulate: The number of parts into which each device's batch is split to save memory. The gradient is
+        the mean over the parts.
+      seed: The seed of the keys, which differ between steps, devices and parts, and are the same after a
+        resumed run.
 
     Returns:
-      (state, context, batch) -> (state, terms). All have a leading axis of local devices, from `replicate`
-      and `shard`; the state is donated; the terms, "loss" among them, are averages over devices.
+      (state, context, batch) -> (state, terms). All have a leading axis of local devices, as `replicate` and
+      `shard` give them. The state is donated. The terms, which include "loss", are averages over devices.
     """
 
-    def gradient_of(params: Params, context: Context, batch: Batch) -> tuple[Params, Parts]:
+    def gradient_of(params: Params, context: Context, batch: Batch) -> tuple[Params, LossTerms]:
         (value, parts), gradient = jax.value_and_grad(loss, has_aux=True)(params, context, batch)
         return gradient, {"loss": value, **parts}
 
-    def step(state: TrainState, context: Context, batch: Batch) -> tuple[TrainState, Parts]:
+    def step(state: TrainState, context: Context, batch: Batch) -> tuple[TrainState, LossTerms]:
         key = jax.random.fold_in(jax.random.key(seed), state.step)
         key = jax.random.fold_in(key, jax.lax.axis_index(AXIS))
         if accumulate == 1:
@@ -70,19 +70,19 @@ def make_step(
 
 
 def replicate(tree: Any) -> Any:
-    """A copy on every local device, stacked on a leading axis."""
+    """Copy a tree to every local device, stacked along a leading axis."""
     devices = jax.local_device_count()
     stacked = jax.tree.map(lambda x: np.broadcast_to(x, (devices, *np.shape(x))), jax.device_get(tree))
-    # An axis of another name would have the first step compiled once for this tree and once for its own.
+    # An axis of another name would compile the first step twice: for this tree, and for its own output.
     return jax.pmap(lambda x: x, axis_name=AXIS)(stacked) if jax.tree.leaves(stacked) else stacked
 
 
 def unreplicate(tree: Any) -> Any:
-    """The first local device's copy."""
+    """Return the copy of the first local device."""
     return jax.tree.map(lambda x: x.addressable_shards[0].data[0], tree)
 
 
 def shard(batch: Batch) -> Batch:
-    """Splits the leading axis over the local devices: (B, ...) -> (devices, B / devices, ...)."""
+    """Split the leading axis over the local devices: (B, ...) -> (devices, B / devices, ...)."""
     devices = jax.local_device_count()
     return jax.tree.map(lambda x: x.reshape(devices, x.shape[0] // devices, *x.shape[1:]), batch)

@@ -15,9 +15,9 @@ from PIL import Image
 
 from vlmad_jax import load_detector
 from vlmad_jax.inspection import FittedDetector
-from vlmad_jax.inspection.page.desk import Desk
-from vlmad_jax.inspection.page.refit import Workshop
-from vlmad_jax.inspection.page.server import Server
+from vlmad_jax.inspection.page.app import Server
+from vlmad_jax.inspection.page.refit import Refitter
+from vlmad_jax.inspection.page.review import Review
 
 
 class Answer(NamedTuple):
@@ -81,8 +81,8 @@ def serving(
     saved: Path, out: Path | None, detector: FittedDetector | None = None, references: Path | None = None
 ) -> Iterator[Server]:
     """The page of a saved detector, which may be loaded already."""
-    workshop = None if out is None else Workshop(out, references)
-    server = Server(Desk(detector or load_detector(saved), saved, workshop))
+    refitter = None if out is None else Refitter(out, references)
+    server = Server(Review(detector or load_detector(saved), saved, refitter))
     thread = threading.Thread(target=server.run)
     thread.start()
     try:
@@ -100,6 +100,6 @@ def loaded(saved: Path) -> FittedDetector:
 
 @pytest.fixture
 def client(saved: Path, loaded: FittedDetector, tmp_path: Path) -> Iterator[Client]:
-    """Of a detector without words, and a folder to refit in."""
+    """Of a detector without prompts, and a folder to refit in."""
     with serving(saved, tmp_path / "out", loaded) as server:
         yield Client(server.url)

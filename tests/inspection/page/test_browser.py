@@ -98,10 +98,10 @@ def page(browser: webdriver.Chrome, tiny: Path, tmp_path: Path) -> Iterator[Page
 def test_from_dropping_to_a_refit(page: Page, tiny: Path, tmp_path: Path):
     bad = base64.b64encode(png(part(9, spot=True))).decode()
     page.driver.execute_script(DROP, "<b>bad.png", bad)
-    page.told("1 of 1 judged")
+    page.told("1 of 1 scored")
     page.one("#files").send_keys(str(save(part(20), tmp_path / "fine.png")))
     page.until(lambda: page.texts(".card .name") == ["<b>bad.png", "fine.png"])
-    page.told("1 of 1 judged")
+    page.told("1 of 1 scored")
     shown = "return [...document.images].map((i) => i.complete && i.naturalWidth > 0)"
     page.until(lambda: page.driver.execute_script(shown) == [True] * 4)
     assert page.score(0) > page.score(1)
@@ -123,14 +123,14 @@ def test_from_dropping_to_a_refit(page: Page, tiny: Path, tmp_path: Path):
     page.press(".card:nth-child(2) [data-mark=good]")
     page.until(lambda: page.one("#refit-what").get_property("textContent") == "1 marked good, 1 marked bad.")
     assert page.one("#missed").text == "1 of 1 (100.0%)"
-    assert "Missed" in page.one(".card:nth-child(1) .verdict").text
+    assert "Missed" in page.one(".card:nth-child(1) .mistake").text
     page.slide(between)
     assert page.one("#missed").text == "0 of 1 (0.0%)"
 
     field = page.one("#threshold-value")
     for text, value, problems in (
         (f"{between:.6f}".replace(".", ","), f"{between:.6f}", []),
-        ("1.000,5", f"{between:.6f}", ['"1.000,5" is no number; write for example 0.25']),
+        ("1.000,5", f"{between:.6f}", ['"1.000,5" is not a number; write for example 0.25']),
         (f"{between:.6f}", f"{between:.6f}", []),
     ):
         page.driver.execute_script("arguments[0].value = ''", field)
@@ -138,7 +138,9 @@ def test_from_dropping_to_a_refit(page: Page, tiny: Path, tmp_path: Path):
         assert page.texts("#problems p") == problems
         assert float(page.driver.execute_script("return threshold")) == float(value)
     drawn = page.one("#histogram").get_attribute("aria-label")
-    assert drawn.startswith("2 good images and 2 images from ")  # the two good images, not their copies
+    assert drawn.startswith(
+        "2 reference images and 2 images from "
+    )  # the two reference images, not their copies
 
     names = lambda: [name for name in page.texts(".card .name") if name]  # noqa: E731  "" where it is hidden
     for order, expected in (("best", ["fine.png", "<b>bad.png"]), ("worst", ["<b>bad.png", "fine.png"])):
@@ -159,7 +161,7 @@ def test_from_dropping_to_a_refit(page: Page, tiny: Path, tmp_path: Path):
         "'=1+1", '"a""b,c"', "-1",
     ]  # fmt: skip
     page.choose("#filter", "all")
-    page.choose("#order", "came")
+    page.choose("#order", "added")
     page.press(".card:nth-child(1) .stack")
     assert page.one("#large .what").text.startswith("<b>bad.png, bad, score ")
     assert page.one("#large .image").size["width"] > 2 * page.one(".card .image").size["width"]
@@ -169,28 +171,30 @@ def test_from_dropping_to_a_refit(page: Page, tiny: Path, tmp_path: Path):
     assert load_detector(tiny).threshold == pytest.approx(between, abs=1e-6)
 
     before = page.score(0)
-    page.press("#words-panel summary")
-    page.one("#words-bad").clear()
-    page.one("#words-bad").send_keys("spotted {}\n{} with noise")
-    page.press("#words .primary")
-    page.told("Judged with these words too")
+    page.press("#prompts-panel summary")
+    page.one("#prompts-bad").clear()
+    page.one("#prompts-bad").send_keys("spotted {}\n{} with noise")
+    page.press("#prompts .primary")
+    page.told("Scored with these prompts too")
     assert page.score(0) != before
-    assert page.texts(".card .other")[0].startswith(f"its own words: {before} bad; these: ")
-    page.press("[name=judge][value=own]")
+    assert page.texts(".card .other")[0].startswith(f"own prompts: {before} bad; on trial: ")
+    page.press("[name=source][value=own]")
     assert page.score(0) == before
-    page.one("#words-bad").send_keys("\nno braces")
-    page.press("#words .primary")
+    page.one("#prompts-bad").send_keys("\nno braces")
+    page.press("#prompts .primary")
     page.until(
         lambda: (
             page.texts("#problems p")
-            == ["'no braces': write {} once, where the object stands, and no other braces"]
+            == ["'no braces': write {} once, in the place of the object, and no other braces"]
         )
     )
     (refusal,) = page.driver.get_log("browser")  # which a browser logs, as it does all of them
-    assert "/words - Failed to load resource: the server responded with a status of 400" in refusal["message"]
-    page.press("#own-words")
-    page.told("Judged by its own words")
-    assert "no braces" not in page.one("#words-bad").get_property("value")
+    assert (
+        "/prompts - Failed to load resource: the server responded with a status of 400" in refusal["message"]
+    )
+    page.press("#own-prompts")
+    page.told("Scored with the detector's own prompts")
+    assert "no braces" not in page.one("#prompts-bad").get_property("value")
 
     page.press("#refit-panel summary")
     page.press("#refit-start")
@@ -201,7 +205,7 @@ def test_from_dropping_to_a_refit(page: Page, tiny: Path, tmp_path: Path):
         fitted.threshold, rel=1e-3
     )
     assert page.one("#detector").text == "plate-2.vlmad"
-    assert page.one(".card:nth-child(2) .verdict").text.startswith("A reference now")
+    assert page.one(".card:nth-child(2) .mistake").text.startswith("A reference image")
 
     for width in (400, 1280):
         sized(page.driver, width)

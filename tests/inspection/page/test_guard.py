@@ -26,13 +26,13 @@ def asked(saved: Path, loaded: FittedDetector) -> Iterator[Client]:
 def test_other_hosts_are_refused(asked: Client, host: str):
     answer = asked("GET", "state", headers={"Host": host.format(port=asked.host.split(":")[1])})
     assert answer.status == 421
-    assert answer.error.startswith("this is only answered at 127.0.0.1:")
+    assert answer.error.startswith("the page is at 127.0.0.1:")
 
 
 def test_localhost_is_a_name_of_it(asked: Client):
     host = asked.host.replace("127.0.0.1", "localhost")
     assert asked("GET", "state", headers={"Host": host}).status == 200
-    answer = asked("POST", "words", {}, {"Host": host, "Origin": f"http://{host}"})
+    answer = asked("POST", "prompts", {}, {"Host": host, "Origin": f"http://{host}"})
     assert answer.status == 200
 
 
@@ -52,11 +52,11 @@ def test_the_token_is_another_at_every_start(asked: Client, saved: Path, loaded:
 
 
 @pytest.mark.parametrize("origin", ["https://evil.example", "null", "http://127.0.0.1:1", "http://localhost"])
-@pytest.mark.parametrize(("method", "path"), [("POST", "words"), ("DELETE", "images/1"), ("POST", "refit")])
+@pytest.mark.parametrize(("method", "path"), [("POST", "prompts"), ("DELETE", "images/1"), ("POST", "refit")])
 def test_other_origins_change_nothing(asked: Client, origin: str, method: str, path: str):
     answer = asked(method, path, {}, {"Origin": origin})
     assert answer.status == 403
-    assert answer.error.startswith("another page asked")
+    assert answer.error.startswith("another page sent this")
 
 
 def test_every_answer_forbids_what_the_page_does_not_need(asked: Client):
@@ -80,27 +80,27 @@ def test_no_path_leads_to_a_file(asked: Client, path: str):
 
 
 def test_large_files_are_refused_whatever_they_say(client: Client, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(app, "LARGEST_FILE", 2**20)
+    monkeypatch.setattr(app, "MAX_FILE", 2**20)
     for content in (
         bytes(2**20 + 1),
         iter([bytes(2**19)] * 3),
-    ):  # the second is sent in chunks of no told length
+    ):  # the second is sent in chunks, without a length
         try:
             answer = client("POST", "images?name=a.png", content)
         except (BrokenPipeError, ConnectionResetError):  # the answer came before all was sent
             continue
         assert answer.status == 413
         assert answer.error == "more than 1 MB were sent; send less at a time"
-    assert client("POST", "words", {"good": ["x" * 2**16]}).status == 413
+    assert client("POST", "prompts", {"good": ["x" * 2**16]}).status == 413
     assert client("GET", "state").json["images"] == []
 
 
 def test_images_and_their_bytes_are_limited(client: Client, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(session, "MOST_IMAGES", 1)
+    monkeypatch.setattr(session, "MAX_IMAGES", 1)
     assert client.drop(part(1)).status == 201
-    assert client.drop(part(2), "second.png").error.startswith("second.png: there are 1 images of")
-    monkeypatch.setattr(session, "MOST_IMAGES", 10)
-    monkeypatch.setattr(session, "MOST_BYTES", 100)
+    assert client.drop(part(2), "second.png").error.startswith("second.png: the page holds 1 images of")
+    monkeypatch.setattr(session, "MAX_IMAGES", 10)
+    monkeypatch.setattr(session, "MAX_BYTES", 100)
     assert client.drop(part(2)).status == 400
     assert client("DELETE", "images/1").status == 200
     assert client("GET", "state").json["images"] == []
@@ -126,8 +126,8 @@ POSTSCRIPT = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments\ns
         ("cut.png", png(part(1))[:900], "cut.png: does not decode"),
         ("empty.png", b"", "empty.png: does not decode"),
         ("program.png", POSTSCRIPT, "program.png: does not decode"),
-        ("notes.txt", png(part(1)), "notes.txt: is no image by its name"),
-        ("/etc/passwd", b"", "passwd: is no image by its name"),
+        ("notes.txt", png(part(1)), "notes.txt: is not an image by its name"),
+        ("/etc/passwd", b"", "passwd: is not an image by its name"),
     ],
 )
 def test_what_is_no_image_is_told_in_a_line(asked: Client, name: str, content: bytes, reason: str):

@@ -52,7 +52,7 @@ def _locate(data_dir: Path | None) -> Path:
 
 def make(photographs: Path, plan: Plan, folder: Path) -> None:
     """Make all images and masks of a plan below `folder` and show a progress bar."""
-    from vlmad_jax.synthetic import SURFACE_DEFECTS, spoil_photograph
+    from vlmad_jax.synthetic import SURFACE_DEFECTS, draw_surface_defect
     from vlmad_jax.synthetic.dataset_images import save
 
     parts = (("train", plan.train, False), ("test", plan.good, False), ("test", plan.defective, True))
@@ -67,7 +67,7 @@ def make(photographs: Path, plan: Plan, folder: Path) -> None:
                     path = Path(name, split, GOOD, f"{number:03}.png")
                     if spoiled:
                         defect = SURFACE_DEFECTS[number % len(SURFACE_DEFECTS)]
-                        pixels, mask = spoil_photograph(pixels, defect, seed)
+                        pixels, mask = draw_surface_defect(pixels, defect, seed)
                         kind, stem = defect.replace(" ", "_"), f"{number // len(SURFACE_DEFECTS):03}"
                         path = Path(name, split, kind, f"{stem}.png")
                         save(mask * np.uint8(255), folder / name / "ground_truth" / kind / f"{stem}_mask.png")

@@ -1,7 +1,8 @@
-"""Who may ask: only the page that was opened by the address that the command printed.
+"""Refuse all requests but those of the page at the address that the command printed.
 
-Other pages in the same browser can send requests to 127.0.0.1. They do not know the token in the path, a name
-of theirs that leads here (DNS rebinding) stands in the Host header, and the browser names them in Origin.
+Other pages in the same browser can send requests to 127.0.0.1. They do not know the token in the path; a name
+of theirs that resolves to this address (DNS rebinding) stands in the Host header; and the browser sends their
+origin in the Origin header.
 """
 
 from __future__ import annotations
@@ -29,11 +30,11 @@ HEADERS = {
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cache-Control": "no-store",
 }
-_ASKING = frozenset(("GET", "HEAD"))  # methods that change nothing
+_SAFE_METHODS = frozenset(("GET", "HEAD"))  # they change nothing
 
 
-class Refused(InputError):
-    """A request that is not answered, with its HTTP status."""
+class RefusedRequest(InputError):
+    """A request that is refused with an HTTP status."""
 
     def __init__(self, status: int, reason: str) -> None:
         super().__init__(reason)
@@ -42,12 +43,12 @@ class Refused(InputError):
 
 @dataclass(frozen=True)
 class Guard:
-    """Lets requests through to `app` that come from its own page; all answers have `HEADERS`.
+    """Passes the requests of the page to `app`, and adds `HEADERS` to all answers.
 
     Attributes:
-      app: what is guarded.
-      port: that it is reached at.
-      token: the first part of every path.
+      app: the application.
+      port: port that it is reached at.
+      token: first part of every path.
     """
 
     app: ASGIApp
@@ -55,7 +56,7 @@ class Guard:
     token: str
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answers one request."""
+        """Answer one request."""
 
         async def send_guarded(message: Message) -> None:
             if message["type"] == "http.response.start":
@@ -64,33 +65,33 @@ class Guard:
 
         try:
             self.check(scope["method"], scope["path"], Headers(scope=scope))
-        except Refused as reason:
-            await told(reason)(scope, receive, send_guarded)
+        except RefusedRequest as reason:
+            await refusal(reason)(scope, receive, send_guarded)
             return
         await self.app(scope, receive, send_guarded)
 
     def check(self, method: str, path: str, headers: Mapping[str, str]) -> None:
-        """Raises Refused unless a request is one of the page's own."""
+        """Raise RefusedRequest unless the page itself sent a request."""
         hosts = [f"{name}:{self.port}" for name in ("127.0.0.1", "localhost")]
         if headers.get("host") not in hosts:
-            raise Refused(421, f"this is only answered at {hosts[0]}; open the address that was printed")
+            raise RefusedRequest(421, f"the page is at {hosts[0]}; open the address that was printed")
         if not secrets.compare_digest(path.split("/")[1].encode(), self.token.encode()):
-            raise Refused(403, "the address lacks its token; open the one that was printed at the start")
-        if method in _ASKING:
+            raise RefusedRequest(403, "the address lacks its token; open the address that was printed")
+        if method in _SAFE_METHODS:
             return
         if headers.get("origin", "http://" + headers["host"]) != "http://" + headers["host"]:
-            raise Refused(403, "another page asked; use the page at the address that was printed")
+            raise RefusedRequest(403, "another page sent this; use the page at the address that was printed")
 
 
-def told(error: InputError) -> JSONResponse:
-    """An error as one line of JSON."""
-    status = error.status if isinstance(error, Refused) else 400
+def refusal(error: InputError) -> JSONResponse:
+    """Return an error as one line of JSON."""
+    status = error.status if isinstance(error, RefusedRequest) else 400
     return JSONResponse({"error": printable(" ".join(str(error).split()))}, status)
 
 
 async def body(request: Request, most: int) -> bytes:
-    """The body of a request; raises Refused once it has more than `most` bytes, whatever it says."""
-    refused = Refused(413, f"more than {most / 2**20:.3g} MB were sent; send less at a time")
+    """Read the body of a request; raise RefusedRequest when more than `most` bytes were sent or announced."""
+    refused = RefusedRequest(413, f"more than {most / 2**20:.3g} MB were sent; send less at a time")
     length = request.headers.get("content-length", "0")
     if not length.isdecimal() or int(length) > most:
         raise refused

@@ -1,4 +1,4 @@
-"""The images that were dropped on the page, and what a detector says of them; for any number of threads."""
+"""The images on the page and their predictions; any number of threads may use a session."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import io
 import itertools
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -18,48 +18,48 @@ from PIL import Image
 from vlmad_jax.data.images import decode_image, is_image, resize_image
 from vlmad_jax.errors import InputError
 from vlmad_jax.inspection.detector import FittedDetector
-from vlmad_jax.inspection.heat_maps import heat_layer
-from vlmad_jax.inspection.judged import Judged, Key
-from vlmad_jax.inspection.rows import Row
-from vlmad_jax.inspection.words import Words, reworded
+from vlmad_jax.inspection.journal import Row
+from vlmad_jax.inspection.outputs import heat_layer
+from vlmad_jax.inspection.prompts import Prompts, with_other_prompts
+from vlmad_jax.inspection.stream import Key, ScoredImage
 
-MOST_IMAGES = 100
-MOST_BYTES = 2**30  # of all files together
-SIDE = 1200  # pixels of the longer side as shown
+MAX_IMAGES = 100
+MAX_BYTES = 2**30  # of all files together
+SIDE = 1200  # longer side in pixels of an image on the page
 
 Mark = Literal["good", "bad"]
 
 
-class Judges(NamedTuple):
-    """Who judges: the detector, and the same with the words that are tried, if any."""
+class Detectors(NamedTuple):
+    """The detector, and the same detector with the prompts on trial, if there are any."""
 
     own: FittedDetector
     trial: FittedDetector | None = None
-    words: Words | None = None
+    prompts: Prompts | None = None
 
 
-class Opinion(NamedTuple):
-    """What a detector says of an image, and its heat map as a PNG file."""
+class Prediction(NamedTuple):
+    """The row of an image, and its heat map as a PNG file."""
 
     row: Row
     heat: bytes
 
 
 @dataclass(frozen=True, eq=False)
-class Shown:
+class PageImage:
     """An image on the page.
 
     Attributes:
-      number: its own, never given again.
-      name: for people; nothing is ever opened by it.
-      content: the file as it came.
-      canvas: as detectors see it, uint8 (*canvas, 3).
+      number: its number, which is not used again.
+      name: its name for people; no file is opened by it.
+      content: the file as it was sent.
+      canvas: the resized image that is scored, uint8 (*canvas, 3).
       size: (height, width).
-      image: as people see it, a JPEG file.
-      own: what the detector says.
-      trial: what it says with the words that are tried.
-      mark: what people say.
-      reference: whether the detector was made with it.
+      image: the image as the page shows it, a JPEG file.
+      own: prediction of the detector.
+      trial: prediction with the prompts on trial, if there are any.
+      mark: "good" or "bad" if a person marked it.
+      reference: whether it is a reference image of the detector.
     """
 
     number: int
@@ -68,13 +68,13 @@ class Shown:
     canvas: np.ndarray
     size: tuple[int, int]
     image: bytes
-    own: Opinion
-    trial: Opinion | None
+    own: Prediction
+    trial: Prediction | None
     mark: Mark | None = None
     reference: bool = False
 
     def describe(self) -> dict[str, Any]:
-        """All but files and arrays."""
+        """Return the fields that JSON can hold, without files and arrays."""
         return {
             "number": self.number,
             "name": self.name,
@@ -87,119 +87,124 @@ class Shown:
 
 
 class Session:
-    """Images, and who judges them. What is slow is done outside of the lock."""
+    """The images on the page and the detectors that score them. Slow work is done outside of the lock."""
 
     def __init__(self, detector: FittedDetector) -> None:
-        self.judges = Judges(detector)
-        self.images: dict[int, Shown] = {}
+        self.detectors = Detectors(detector)
+        self.images: dict[int, PageImage] = {}
         self._numbers = itertools.count(1)
         self._lock = threading.Lock()
         self._changing = threading.Lock()
 
-    def add(self, name: str, content: bytes) -> Shown:
-        """An image judged and kept.
+    def add(self, name: str, content: bytes) -> PageImage:
+        """Score an image and keep it.
 
         Raises:
-          InputError: it does not decode, or there are too many.
+          InputError: the image does not decode, or there are too many images.
         """
         if not is_image(Path("x" + Path(name).suffix)):
-            raise InputError(f"{name}: is no image by its name ({Path(name).suffix or 'no suffix'})")
+            raise InputError(f"{name}: is not an image by its name ({Path(name).suffix or 'no suffix'})")
         self._check_room(name, content)
         image = decode_image(content, name)
-        canvas, size = resize_image(image, self.judges.own.canvas), (image.height, image.width)
-        shown = _as_shown(image)
+        canvas, size = resize_image(image, self.detectors.own.canvas), (image.height, image.width)
+        jpeg = _as_jpeg(image)
         while True:
-            judges = self.judges
-            own = _opinion(judges.own, name, canvas, size)
-            trial = _trial(judges, name, canvas, size)
+            detectors = self.detectors
+            own, trial = _predictions(detectors, name, canvas, size)
             with self._lock:
-                if self.judges is judges:  # else they were replaced meanwhile
+                if self.detectors is detectors:  # else they were replaced in the meantime
                     self._check_room(name, content)
-                    added = Shown(next(self._numbers), name, content, canvas, size, shown, own, trial)
+                    added = PageImage(next(self._numbers), name, content, canvas, size, jpeg, own, trial)
                     self.images[added.number] = added
                     return added
 
     def _check_room(self, name: str, content: bytes) -> None:
-        held = sum(len(shown.content) for shown in list(self.images.values()))
-        if len(self.images) >= MOST_IMAGES or held + len(content) > MOST_BYTES:
+        held = sum(len(image.content) for image in list(self.images.values()))
+        if len(self.images) >= MAX_IMAGES or held + len(content) > MAX_BYTES:
             raise InputError(
-                f"{name}: there are {len(self.images)} images of {held / 2**20:.0f} MB already; "
-                "remove some, or judge folders with experiments.predict"
+                f"{name}: the page holds {len(self.images)} images of {held / 2**20:.0f} MB already; "
+                "remove some, or score folders with experiments.predict"
             )
 
-    def get(self, number: int) -> Shown:
-        """An image; raises InputError if there is none of that number."""
-        if shown := self.images.get(number):
-            return shown
-        raise InputError(f"image {number} is not there any more; load the page again")
+    def get(self, number: int) -> PageImage:
+        """Return an image; raise InputError if no image has that number."""
+        if image := self.images.get(number):
+            return image
+        raise InputError(f"image {number} was removed; load the page again")
 
     def remove(self, number: int) -> None:
-        """Forgets an image, if it is there."""
+        """Remove an image, if it exists."""
         with self._lock:
             self.images.pop(number, None)
 
-    def mark(self, number: int, mark: Mark | None) -> Shown:
-        """Keeps what people say of an image; None takes it back."""
+    def mark(self, number: int, mark: Mark | None) -> PageImage:
+        """Mark an image; None removes the mark."""
         with self._lock:
             marked = self.images[number] = dataclasses.replace(self.get(number), mark=mark)
             return marked
 
-    def marked(self, mark: Mark) -> list[Shown]:
-        """The images that were marked so."""
+    def marked(self, mark: Mark) -> list[PageImage]:
+        """Return the images with a mark."""
         with self._lock:
-            return [shown for shown in self.images.values() if shown.mark == mark]
+            return [image for image in self.images.values() if image.mark == mark]
 
-    def try_words(self, words: Words | None) -> None:
-        """Judges all images with other words too; None ends that."""
+    def try_prompts(self, prompts: Prompts | None) -> None:
+        """Score all images with other prompts too; None ends the trial."""
         with self._changing:
-            own = self.judges.own
-            trial = None if words is None else reworded(own, words)
-            self._adopt(Judges(own, trial, words), lambda shown: shown)
+            own = self.detectors.own
+            trial = None if prompts is None else with_other_prompts(own, prompts)
+            self._adopt(Detectors(own, trial, prompts), frozenset())
 
-    def replace(self, detector: FittedDetector, references: set[int]) -> None:
-        """Judges all images by another detector, which was made with some of them."""
+    def replace(self, detector: FittedDetector, references: Collection[int]) -> None:
+        """Score all images by another detector, whose reference images include some of them."""
         with self._changing:
-            self._adopt(Judges(detector), lambda shown: _told(shown, detector, references))
+            self._adopt(Detectors(detector), references)
 
-    def _adopt(self, judges: Judges, told: Callable[[Shown], Shown]) -> None:
-        """Puts judges in place once they have judged all images, those that came meanwhile too."""
-        seen: dict[int, tuple[Opinion, Opinion | None]] = {}
+    def _adopt(self, detectors: Detectors, references: Collection[int]) -> None:
+        """Replace the detectors once the new ones have scored all images, also those that were added since.
+
+        Images among the new references lose their mark.
+        """
+        scored: dict[int, tuple[Prediction, Prediction | None]] = {}
         while True:
             with self._lock:
-                waiting = [shown for number, shown in self.images.items() if number not in seen]
+                waiting = [image for number, image in self.images.items() if number not in scored]
                 if not waiting:
-                    for number, shown in self.images.items():
-                        own, trial = seen[number]
-                        self.images[number] = dataclasses.replace(told(shown), own=own, trial=trial)
-                    self.judges = judges
+                    for number, image in self.images.items():
+                        own, trial = scored[number]
+                        image = dataclasses.replace(image, own=own, trial=trial)
+                        if number in references:
+                            image = dataclasses.replace(image, mark=None, reference=True)
+                        self.images[number] = image
+                    self.detectors = detectors
                     return
-            for shown in waiting:
-                same = judges.own is self.judges.own
-                own = shown.own if same else _opinion(judges.own, shown.name, shown.canvas, shown.size)
-                seen[shown.number] = own, _trial(judges, shown.name, shown.canvas, shown.size)
+            for image in waiting:
+                known = image.own if detectors.own is self.detectors.own else None
+                scored[image.number] = _predictions(detectors, image.name, image.canvas, image.size, known)
 
 
-def _told(shown: Shown, detector: FittedDetector, references: set[int]) -> Shown:
-    """An image after a refit: what it was made with is no longer there to be put right."""
-    if shown.number not in references:
-        return shown
-    return dataclasses.replace(shown, mark=None, reference=True)
+def _predictions(
+    detectors: Detectors,
+    name: str,
+    canvas: np.ndarray,
+    size: tuple[int, int],
+    own: Prediction | None = None,
+) -> tuple[Prediction, Prediction | None]:
+    """Score an image by the detector, unless its prediction is known, and by the one on trial."""
+    own = own or _predict(detectors.own, name, canvas, size)
+    return own, None if detectors.trial is None else _predict(detectors.trial, name, canvas, size)
 
 
-def _opinion(detector: FittedDetector, name: str, canvas: np.ndarray, size: tuple[int, int]) -> Opinion:
-    detector.scorer.warm_up(detector.state)
+def _predict(detector: FittedDetector, name: str, canvas: np.ndarray, size: tuple[int, int]) -> Prediction:
+    detector.warm_up()
     began = time.perf_counter()
-    result = detector.judge(canvas[None], [size])[0]
-    judged = Judged(Key(name), canvas, result, 1000 * (time.perf_counter() - began))
-    return Opinion(Row.of(judged), heat_layer(result))
+    result = detector.score(canvas[None], [size])[0]
+    scored = ScoredImage(Key(name), canvas, result, 1000 * (time.perf_counter() - began))
+    return Prediction(Row.of(scored), heat_layer(result))
 
 
-def _trial(judges: Judges, name: str, canvas: np.ndarray, size: tuple[int, int]) -> Opinion | None:
-    return None if judges.trial is None else _opinion(judges.trial, name, canvas, size)
-
-
-def _as_shown(image: Image.Image) -> bytes:
-    """A JPEG file of at most `SIDE` pixels a side."""
+def _as_jpeg(image: Image.Image) -> bytes:
+    """Return a JPEG file of at most `SIDE` pixels a side."""
     small = image.copy()
     small.thumbnail((SIDE, SIDE))
     data = io.BytesIO()

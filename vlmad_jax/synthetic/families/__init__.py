@@ -1,4 +1,4 @@
-"""The families of products: one function a family, gathered by where they come from."""
+"""The families of products, with one function for each family."""
 
 from vlmad_jax.synthetic.families.components import COMPONENTS
 from vlmad_jax.synthetic.families.electrical import ELECTRICAL

@@ -1,4 +1,4 @@
-"""Components that are soldered, plugged in or carried in a wallet."""
+"""Electronic components and chip cards."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from vlmad_jax.synthetic.shapes import bar, box, circle, cut, overlap, ring, uni
 
 
 def inductor(fixed: Rng, varied: Rng) -> tuple[Part, ...]:
+    """Draw the parts of an inductor."""
     return _toroid(fixed) if fixed.uniform() < 0.6 else _drum(fixed)
 
 
@@ -66,7 +67,7 @@ def _toroid(rng: Rng) -> tuple[Part, ...]:
 
 
 def _drum(rng: Rng) -> tuple[Part, ...]:
-    """A bobbin seen from the side."""
+    """Return a bobbin from its side."""
     wire, lead = enamelled(rng), lacquer(colours.metal(rng), 0.6)
     ferrite = Material(colours.dark(rng), None, "cast", 12, 0.0, 0.001, 0.15)
     wide, waist, count = rng.uniform(0.45, 0.62), rng.uniform(0.3, 0.4), int(rng.integers(9, 16))
@@ -105,6 +106,7 @@ def _drum(rng: Rng) -> tuple[Part, ...]:
 
 
 def potentiometer(fixed: Rng, varied: Rng) -> tuple[Part, ...]:
+    """Draw the parts of a potentiometer."""
     metal, brass = steel(fixed, "turned"), steel(fixed, "plain")
     board = moulded(colours.hsv(fixed.uniform(0.05, 0.12), fixed.uniform(0.4, 0.7), fixed.uniform(0.3, 0.55)))
     square = fixed.uniform() < 0.35  # a trimmer in a square case
@@ -124,7 +126,7 @@ def potentiometer(fixed: Rng, varied: Rng) -> tuple[Part, ...]:
         parts.append(Part("rivet", circle(0.06, at), brass, at, 0.06, 0.04, 0.07, 0.2, loose=True))
     shell = box(radius, radius, (0, rise), 0.06) if square else circle(radius, (0, rise))
     parts.append(Part("case", shell, case, (0, 0), 1.05, 0.06, 0.08, 0.4, breakable=True))
-    dial = lacquer(colours.apart(fixed, case.colour, 0.3), 0.1)
+    dial = lacquer(colours.distinct(fixed, case.colour, 0.3), 0.1)
     for a in np.linspace(0.75 * math.pi, 2.25 * math.pi, int(fixed.integers(7, 13))).tolist():
         ends = [(r * radius * math.cos(a), r * radius * math.sin(a) + rise) for r in (0.78, 0.92)]
         at = ((ends[0][0] + ends[1][0]) / 2, (ends[0][1] + ends[1][1]) / 2)
@@ -134,7 +136,7 @@ def potentiometer(fixed: Rng, varied: Rng) -> tuple[Part, ...]:
 
 
 def _spindle(rng: Rng, metal: Material, at: Point, radius: float, turn: float) -> list[Part]:
-    """A knob with a pointer, or a bare shaft with a slot."""
+    """Return a knob with a pointer, or a bare shaft with a slot."""
     black = lacquer(colours.dark(rng), 0.1)
     if rng.uniform() < 0.5:
         size, knob = radius * 0.68, moulded(colours.paint(rng), 0.3)
@@ -149,7 +151,7 @@ def _spindle(rng: Rng, metal: Material, at: Point, radius: float, turn: float) -
             )
 
         tip = (at[0] + 0.85 * size * math.cos(turn), at[1] + 0.85 * size * math.sin(turn))
-        mark = lacquer(colours.apart(rng, knob.colour, 0.4), 0.1)
+        mark = lacquer(colours.distinct(rng, knob.colour, 0.4), 0.1)
         return [
             Part("knob", shape, knob, at, size + 0.02, 0.07, 0.16, 0.5, loose=True, breakable=True),
             Part("top", ring(size * 0.66, 0.02, at), knob, at, size * 0.8, 0.02, 0.2),
@@ -185,11 +187,12 @@ def _spindle(rng: Rng, metal: Material, at: Point, radius: float, turn: float) -
 
 
 def chip_card(fixed: Rng, varied: Rng) -> tuple[Part, ...]:
+    """Draw the parts of a chip card."""
     colour = colours.paint(fixed)
     texture = str(fixed.choice(["plain", "marble", "grain"]))
     card = Material(colour, shades(fixed, colour, 0.05, 0.3), texture, 5, fixed.uniform(0, 3), 0.0, 0.4)
-    ink, accent = (lacquer(colours.apart(fixed, colour, d), 0.2) for d in (0.4, 0.25))
-    if fixed.uniform() < 0.35:  # a telephone's card: small, one corner cut, mostly contacts
+    ink, accent = (lacquer(colours.distinct(fixed, colour, d), 0.2) for d in (0.4, 0.25))
+    if fixed.uniform() < 0.35:  # a SIM card, which is small, lacks one corner and has mostly contacts
         corner = box(0.3, 0.3, (0.62, -0.82), angle=math.pi / 4)
         outline = cut(box(0.6, 0.84, round=0.06), corner)
         base = Part("card", outline, card, (0, 0), 1.15, 0.015, 0.02, 0.35, breakable=True, bendable=True)
@@ -230,7 +233,7 @@ def chip_card(fixed: Rng, varied: Rng) -> tuple[Part, ...]:
 
 
 def _contacts(rng: Rng, at: Point, wide: float, tall: float) -> list[Part]:
-    """The gilded contacts of a chip: two columns of three or four, and the field between them."""
+    """Return the gilded contacts of a chip: two columns of three or four, and the field between them."""
     hue, pale = rng.uniform(0.1, 0.14), rng.uniform(0.05, 0.6)
     gold = Material(
         colours.hsv(hue, pale, 0.8), colours.hsv(hue, pale, 0.68), "brushed", 10, 0.0, 0.0005, 0.6

@@ -1,4 +1,4 @@
-"""Electrical things of the workshop and the house."""
+"""Electrical products of workshop and household."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from vlmad_jax.synthetic.shapes import bar, box, circle, cut, overlap, ring, spu
 
 
 def relay(fixed: Rng, varied: Rng) -> tuple[Part, ...]:
+    """Draw the parts of a relay."""
     wide, tall = fixed.uniform(0.55, 0.75), fixed.uniform(0.48, 0.6)
     floor = tall - 0.15
     lead = lacquer(colours.metal(fixed), 0.6)
@@ -27,7 +28,7 @@ def relay(fixed: Rng, varied: Rng) -> tuple[Part, ...]:
         parts.append(
             Part("pin", box(0.035, 0.2, at, 0.01), lead, at, 0.21, 0.03, 0.03, 0.3, loose=True, bendable=True)
         )
-    open_case = fixed.uniform() < 0.6  # one looks through a clear cover, or at a printed one
+    open_case = fixed.uniform() < 0.6  # a clear cover, or a printed one
     if open_case:
         colour = colours.pale(fixed) if fixed.uniform() < 0.7 else colours.paint(fixed)
     else:
@@ -52,7 +53,7 @@ def relay(fixed: Rng, varied: Rng) -> tuple[Part, ...]:
 
 
 def _relay_works(rng: Rng, wide: float, tall: float) -> list[Part]:
-    """The coil, the armature and the contact springs; floor and ceiling lie at tall - 0.15, -tall - 0.15."""
+    """Return coil, armature and contact springs between the heights -tall - 0.15 and tall - 0.15."""
     wire, metal, former = enamelled(rng), steel(rng, "plain"), moulded(colours.paint(rng))
     left, right, low, high = 0.1 - wide, wide * 0.1, tall - 0.25, 0.12 - tall
     middle = (left + right) / 2
@@ -85,7 +86,7 @@ def _relay_works(rng: Rng, wide: float, tall: float) -> list[Part]:
 
 
 def _relay_print(rng: Rng, colour: colours.Colour, wide: float, tall: float) -> list[Part]:
-    ink = lacquer(colours.apart(rng, colour, 0.35), 0.05)
+    ink = lacquer(colours.distinct(rng, colour, 0.35), 0.05)
     left, x = 0.12 - wide, wide * 0.45
     diagram = union(
         cut(box(0.13, 0.07, (x, 0.05)), box(0.1, 0.04, (x, 0.05))),
@@ -111,6 +112,7 @@ def _relay_print(rng: Rng, colour: colours.Colour, wide: float, tall: float) -> 
 
 
 def battery(fixed: Rng, varied: Rng) -> tuple[Part, ...]:
+    """Draw the parts of a battery."""
     kind = fixed.uniform()
     if kind < 0.3:
         return _round_cell(fixed)
@@ -120,13 +122,13 @@ def battery(fixed: Rng, varied: Rng) -> tuple[Part, ...]:
 def _round_cell(rng: Rng) -> tuple[Part, ...]:
     half = rng.uniform(0.24, 0.36)
     wrap, cap = moulded(colours.paint(rng), 0.6), steel(rng, "plain")
-    band = moulded(colours.apart(rng, wrap.colour, 0.25), 0.6)
-    ink = lacquer(colours.apart(rng, wrap.colour, 0.4), 0.1)
+    band = moulded(colours.distinct(rng, wrap.colour, 0.25), 0.6)
+    ink = lacquer(colours.distinct(rng, wrap.colour, 0.4), 0.1)
     split = rng.uniform(-0.45, -0.2)
     outline = box(half, 0.78, (0, 0.05), 0.05)
 
     def cell(x: Array, y: Array) -> Array:
-        """A cylinder on its side: the distance, which shapes the relief, counts from its long sides."""
+        """Return a cylinder on its side, whose relief rises from its long sides."""
         return np.maximum(np.abs(x) - np.float32(half), 5 * outline(x, y))
 
     upper = overlap(
@@ -159,8 +161,8 @@ def _round_cell(rng: Rng) -> tuple[Part, ...]:
 def _block(rng: Rng) -> tuple[Part, ...]:
     wide, metal = rng.uniform(0.46, 0.58), steel(rng, "brushed")
     wrap = moulded(colours.paint(rng), 0.5)
-    accent = moulded(colours.apart(rng, wrap.colour, 0.25), 0.5)
-    ink = lacquer(colours.apart(rng, wrap.colour, 0.4), 0.1)
+    accent = moulded(colours.distinct(rng, wrap.colour, 0.25), 0.5)
+    ink = lacquer(colours.distinct(rng, wrap.colour, 0.4), 0.1)
     x = wide * 0.5
     petals = union(box(0.17, 0.045, (x, -0.8), 0.02), box(0.12, 0.1, (x, -0.72)))
     signs = [box(0.07, 0.02, (x, -0.4)), union(box(0.07, 0.02, (-x, -0.4)), box(0.02, 0.07, (-x, -0.4)))]
@@ -183,12 +185,12 @@ def _block(rng: Rng) -> tuple[Part, ...]:
 
 
 def _pack(rng: Rng) -> tuple[Part, ...]:
-    """Round cells in a holder, seen from their ends, with welded strips."""
+    """Return round cells in a holder from their ends, with welded strips."""
     cols, rows = (int(k) for k in rng.choice([(2, 2), (3, 2), (3, 3), (4, 2), (4, 3)]))
     step = min(1.7 / cols, 0.6)
     radius = step * 0.45
     holder = moulded(colours.dark(rng) if rng.uniform() < 0.6 else colours.paint(rng), 0.2)
-    washer = moulded(colours.apart(rng, holder.colour, 0.25), 0.3)
+    washer = moulded(colours.distinct(rng, holder.colour, 0.25), 0.3)
     can, nickel = steel(rng, "turned"), steel(rng, "brushed")
     outline = box(cols * step / 2 + 0.06, rows * step / 2 + 0.06, round=0.08)
     parts = [Part("holder", outline, holder, (0, 0), 1.3, 0.05, 0.05, 0.4, breakable=True)]
@@ -217,6 +219,7 @@ def _pack(rng: Rng) -> tuple[Part, ...]:
 
 
 def motor_stator(fixed: Rng, varied: Rng) -> tuple[Part, ...]:
+    """Draw the parts of a motor stator."""
     count, inward = int(fixed.choice([6, 8, 9, 12])), fixed.uniform() < 0.6
     iron = steel(fixed, str(fixed.choice(["turned", "cast"])))
     wire, start = enamelled(fixed), fixed.uniform(0, 1)

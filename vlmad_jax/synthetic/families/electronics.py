@@ -1,4 +1,4 @@
-"""Electric and electronic things, most of many parts."""
+"""Electrical and electronic products, most of them with many parts."""
 
 from __future__ import annotations
 
@@ -23,7 +23,8 @@ from vlmad_jax.synthetic.shapes import (
 
 
 def solar_cell(fixed: Rng, varied: Rng) -> tuple[Part, ...]:
-    glowing = fixed.uniform() < 0.5  # as an infrared camera sees it under current, or as the eye does
+    """Draw the parts of a solar cell."""
+    glowing = fixed.uniform() < 0.5  # the image of an infrared camera under current, or a visible one
     if glowing:
         base = colours.hsv(0.6, 0.0, fixed.uniform(0.5, 0.75))
         metal = colours.scaled(base, 0.35)
@@ -46,6 +47,7 @@ def solar_cell(fixed: Rng, varied: Rng) -> tuple[Part, ...]:
 
 
 def cable(fixed: Rng, varied: Rng) -> tuple[Part, ...]:
+    """Draw the parts of a cable."""
     jacket = Material(
         colours.pale(fixed) if fixed.uniform() < 0.5 else colours.dark(fixed), None, "plain", gloss=0.1
     )
@@ -73,6 +75,7 @@ def cable(fixed: Rng, varied: Rng) -> tuple[Part, ...]:
 
 
 def circuit_board(fixed: Rng, varied: Rng) -> tuple[Part, ...]:
+    """Draw the parts of a circuit board."""
     hue = fixed.choice([0.33, 0.4, 0.6, 0.0, 0.75])
     mask = colours.hsv(hue, fixed.uniform(0.5, 0.9), fixed.uniform(0.2, 0.45))
     board = Material(mask, colours.scaled(mask, 0.9), "twill", 16, 0.0, 0.001, 0.2)
@@ -168,6 +171,7 @@ def _component(rng: Rng, place: tuple[float, float], kind: int) -> list[Part]:
 
 
 def connector(fixed: Rng, varied: Rng) -> tuple[Part, ...]:
+    """Draw the parts of a connector."""
     shell = moulded(colours.paint(fixed), 0.2)
     rows, cols = int(fixed.integers(1, 4)), int(fixed.integers(3, 7))
     wide, tall = 0.8, 0.2 + 0.16 * rows
@@ -196,6 +200,7 @@ def connector(fixed: Rng, varied: Rng) -> tuple[Part, ...]:
 
 
 def integrated_circuit(fixed: Rng, varied: Rng) -> tuple[Part, ...]:
+    """Draw the parts of an integrated circuit."""
     epoxy = Material(colours.dark(fixed), None, "grain", 14, 0.0, 0.0015, 0.15)
     count, wide = int(fixed.integers(4, 8)), fixed.uniform(0.35, 0.5)
     pin = lacquer(colours.hsv(0.1, 0.05, fixed.uniform(0.6, 0.8)), 0.7)
@@ -245,9 +250,10 @@ def integrated_circuit(fixed: Rng, varied: Rng) -> tuple[Part, ...]:
 
 
 def keypad(fixed: Rng, varied: Rng) -> tuple[Part, ...]:
+    """Draw the parts of a keypad."""
     case = Material(colours.paint(fixed), None, "cast", 10, 0.0, 0.001, 0.15)
-    cap = lacquer(colours.apart(fixed, case.colour, 0.25), 0.3)
-    ink = lacquer(colours.apart(fixed, cap.colour, 0.4), 0.05)
+    cap = lacquer(colours.distinct(fixed, case.colour, 0.25), 0.3)
+    ink = lacquer(colours.distinct(fixed, cap.colour, 0.4), 0.05)
     rows, cols = int(fixed.integers(2, 5)), int(fixed.integers(2, 4))
     parts = [
         Part(
@@ -278,6 +284,7 @@ def keypad(fixed: Rng, varied: Rng) -> tuple[Part, ...]:
 
 
 def transistor(fixed: Rng, varied: Rng) -> tuple[Part, ...]:
+    """Draw the parts of a transistor."""
     body = Material(colours.dark(fixed), None, "grain", 12, 0.0, 0.001, 0.2)
     tab, lead = steel(fixed), lacquer(colours.metal(fixed), 0.6)
     legs = [

@@ -1,4 +1,4 @@
-"""What a family of products is."""
+"""The definition of a family of products."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ Design = Callable[[Rng, Rng], tuple[Part, ...]]
 
 @dataclass(frozen=True)
 class Family:
-    """Products of one kind.
+    """A family of products of one kind.
 
     Attributes:
-        design: (fixed, varied) -> parts from back to front. `fixed` draws what all images of a product
-            share, `varied` what differs from image to image.
-        defects: names of the defects that make sense here.
-        fills: whether it fills the image, as a texture does, or lies on a backdrop.
-        turn: the largest turn from image to image, radians.
+        design: (fixed, varied) -> parts from back to front. The random stream `fixed` determines what all
+            images of a product share, and `varied` what differs between images.
+        defects: The names of the defects that products of the family can have.
+        fills: Whether the product fills the image, as a texture does, or lies on a backdrop.
+        turn: The largest rotation between images, radians.
     """
 
     design: Design

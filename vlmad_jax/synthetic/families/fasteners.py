@@ -1,4 +1,4 @@
-"""Things that hold other things together."""
+"""Fasteners and connecting parts."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from vlmad_jax.synthetic.shapes import Shape, bar, box, circle, cut, ellipse, ri
 
 
 def _screws(rng: Rng, places: Sequence[Point], radius: float) -> list[Part]:
-    """Countersunk screws, each over a dark hole that shows where it is missing."""
+    """Return countersunk screws, each over a dark hole that is visible if the screw is missing."""
     material, arms = shiny(rng), int(rng.integers(1, 3))
     hole = union(*(circle(radius * 1.12, p) for p in places))
     parts = [Part("holes", hole, tinted(material, 0.2), reach=1.2, bevel=0.02, height=0.01)]
@@ -31,6 +31,7 @@ def _screws(rng: Rng, places: Sequence[Point], radius: float) -> list[Part]:
 
 
 def rivet(fixed: Rng, varied: Rng) -> tuple[Part, ...]:
+    """Draw the parts of a rivet."""
     return _blind_rivets(fixed) if fixed.uniform() < 0.5 else _riveted_joint(fixed)
 
 
@@ -76,6 +77,7 @@ def _riveted_joint(rng: Rng) -> tuple[Part, ...]:
 
 
 def cotter_pin(fixed: Rng, varied: Rng) -> tuple[Part, ...]:
+    """Draw the parts of a cotter pin."""
     return _hairpin(fixed, varied) if fixed.uniform() < 0.35 else _split_pins(fixed, varied)
 
 
@@ -92,14 +94,14 @@ def _split_pins(rng: Rng, varied: Rng) -> tuple[Part, ...]:
             middle = (x + side * (half + spread), (neck + low) / 2)
             leg = box(half, (low - neck) / 2 + 0.03, middle, half * 0.6, -side * spread)
             parts.append(limb(item("leg", leg, material, middle, 0.55, half, half)))
-        # the eye reaches further than a leg, lest a leg count as what carries all others
+        # The eye has a larger reach than a leg, so that no leg counts as the part that carries all others.
         loop = union(ring(eye, half * 0.9, (x, top)), *throat)
         parts.append(item("eye", loop, material, (x, top + 0.1), 0.6, half * 0.9, half * 1.1))
     return tuple(parts)
 
 
 def _hairpin(rng: Rng, varied: Rng) -> tuple[Part, ...]:
-    """A straight leg, a coil, and a wavy leg that embraces the shaft."""
+    """Return a straight leg, a coil, and a wavy leg that holds the shaft."""
     material = shiny(rng)
     radius, coil = rng.uniform(0.04, 0.055), rng.uniform(0.14, 0.18)
     low, bulge, end = 0.25, rng.uniform(0.22, 0.3), rng.uniform(0.62, 0.8)
@@ -121,6 +123,7 @@ def _hairpin(rng: Rng, varied: Rng) -> tuple[Part, ...]:
 
 
 def hinge(fixed: Rng, varied: Rng) -> tuple[Part, ...]:
+    """Draw the parts of a hinge."""
     material = steel(fixed, str(fixed.choice(["brushed", "plain", "cast"])), math.pi / 2)
     wide, tall = fixed.uniform(0.28, 0.38), fixed.uniform(0.62, 0.8)
     tube, count = fixed.uniform(0.07, 0.1), int(fixed.choice([3, 5, 5, 7]))
@@ -152,6 +155,7 @@ def hinge(fixed: Rng, varied: Rng) -> tuple[Part, ...]:
 
 
 def roller_chain(fixed: Rng, varied: Rng) -> tuple[Part, ...]:
+    """Draw the parts of a roller chain."""
     inner, pin = steel(fixed, "brushed"), shiny(fixed)
     outer = steel(fixed, "plain") if fixed.uniform() < 0.5 else tinted(inner, fixed.choice([0.6, 1.25]))
     lay = _links_above if fixed.uniform() < 0.4 else _links_aside
@@ -168,7 +172,7 @@ def roller_chain(fixed: Rng, varied: Rng) -> tuple[Part, ...]:
 
 
 def _links_aside(joints: Sequence[Point], pitch: float, first: int, look: Sequence[Material]) -> list[Part]:
-    """A chain from its side: plates like an 8, every other one on top, and the ends of the pins."""
+    """Return a chain from its side, with alternating plates in the shape of an 8 and the ends of pins."""
     radius = min(pitch * 0.42, 0.2)
     parts: list[Part] = []
     for layer in (0, 1):
@@ -178,13 +182,13 @@ def _links_aside(joints: Sequence[Point], pitch: float, first: int, look: Sequen
             plate = union(circle(radius, joints[k]), circle(radius, joints[k + 1]), waist)
             high = 0.02 + 0.025 * layer
             parts.append(brittle(item("plate", plate, look[layer], p, pitch / 2 + radius, 0.025, high, 0.45)))
-    # the pins reach further than any plate, lest a plate count as what carries all others
+    # The pins have a larger reach than a plate, so that no plate counts as the part that carries all others.
     size, reach = radius * 0.45, pitch / 2 + radius + 0.01
     return parts + [item("pin", circle(size, p), look[2], p, reach, 0.03, 0.08) for p in joints]
 
 
 def _links_above(joints: Sequence[Point], pitch: float, first: int, look: Sequence[Material]) -> list[Part]:
-    """A chain from above: rollers across, plates along either side."""
+    """Return a chain from above, with rollers across and plates along both sides."""
     half, tube, thin = min(pitch * 0.36, 0.2), min(pitch * 0.26, 0.13), min(0.08 * pitch, 0.03)
     parts: list[Part] = []
     axles = union(*(rod(tube * 0.35, half + 6 * thin, p) for p in joints))
@@ -200,6 +204,7 @@ def _links_above(joints: Sequence[Point], pitch: float, first: int, look: Sequen
 
 
 def angle_bracket(fixed: Rng, varied: Rng) -> tuple[Part, ...]:
+    """Draw the parts of an angle bracket."""
     coated = fixed.uniform() < 0.3
     material = moulded(colours.paint(fixed), 0.3) if coated else steel(fixed)
     half, count = fixed.uniform(0.13, 0.19), int(fixed.integers(2, 4))
@@ -226,13 +231,14 @@ def angle_bracket(fixed: Rng, varied: Rng) -> tuple[Part, ...]:
 
 
 def _triangle(corner: Point, side: float) -> Shape:
-    """A right triangle with its right angle at `corner` and its legs along x and y."""
+    """Return a right triangle with its right angle at `corner` and its legs along x and y."""
     x0, y0 = map(np.float32, corner)
     diagonal, reach = np.float32(math.sqrt(0.5)), np.float32(side)
     return lambda x, y: np.maximum.reduce([x0 - x, y0 - y, (x - x0 + y - y0 - reach) * diagonal])
 
 
 def hose_clamp(fixed: Rng, varied: Rng) -> tuple[Part, ...]:
+    """Draw the parts of a hose clamp."""
     band, cover = steel(fixed, "brushed"), shiny(fixed)
     screw = lacquer(colours.metal(fixed), 0.6)
     wide, deep, half = fixed.uniform(0.68, 0.8), fixed.uniform(0.38, 0.5), fixed.uniform(0.12, 0.17)

@@ -1,4 +1,4 @@
-"""Outlines and small parts that packaging and household things share."""
+"""Outlines and small parts that packaging and household families share."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _SEGMENTS = (
 
 
 def glyph(rng: Rng, place: Point, half: float, angle: float = 0.0) -> Shape:
-    """A sign like a letter or a digit, `half` high to either side of its place."""
+    """Draw a shape like a letter or a digit, of the height 2 `half` around its place."""
     cos, sin = half * math.cos(angle), half * math.sin(angle)
     chosen = rng.permutation(len(_SEGMENTS))[: int(rng.integers(3, 6))]
     ends = [
@@ -36,17 +36,17 @@ def glyph(rng: Rng, place: Point, half: float, angle: float = 0.0) -> Shape:
 
 
 def sign(rng: Rng, place: Point, half: float, ink: Material, angle: float = 0.0) -> Part:
-    """A printed letter that can be missing."""
+    """Draw a printed letter that can be missing."""
     return mark("sign", glyph(rng, place, half, angle), ink, place, 1.35 * half)
 
 
 def mark(role: str, shape: Shape, ink: Material, place: Point, reach: float) -> Part:
-    """Something printed that can be missing."""
+    """Return a printed part that can be missing."""
     return Part(role, shape, ink, place, reach, printed=True, loose=True)
 
 
 def convex(*corners: Point) -> Shape:
-    """A convex polygon through corners that go round clockwise, as seen with y pointing down."""
+    """Return a convex polygon with clockwise corners, as seen with y pointing down."""
 
     def shape(x: Array, y: Array) -> Array:
         sides = []
@@ -60,7 +60,7 @@ def convex(*corners: Point) -> Shape:
 
 
 def barrel(half: float, tall: float, centre: Point = (0.0, 0.0)) -> Shape:
-    """An upright cylinder seen from the side: round from left to right, and ending in steep steps."""
+    """Return an upright cylinder from its side, which is round from left to right and has steep ends."""
 
     def shape(x: Array, y: Array) -> Array:
         ends = np.abs(y - np.float32(centre[1])) - np.float32(tall)
@@ -70,7 +70,7 @@ def barrel(half: float, tall: float, centre: Point = (0.0, 0.0)) -> Shape:
 
 
 def profile(rows: Sequence[tuple[float, float, float]]) -> Shape:
-    """A long shape by rows (y, middle, half-width), y growing, with smooth ends where its width is 0."""
+    """Return a shape by rows (y, middle, half-width) of increasing y, with smooth ends of the width 0."""
     ys, middles, halves = (np.asarray(values) for values in zip(*rows, strict=True))
 
     def shape(x: Array, y: Array) -> Array:
@@ -84,7 +84,7 @@ def profile(rows: Sequence[tuple[float, float, float]]) -> Shape:
 
 
 def rope(points: Sequence[Point], radii: Sequence[float]) -> Shape:
-    """A round strand along a polyline, its radius changing from point to point."""
+    """Return a round strand along a polyline, with a radius at each point."""
 
     def shape(x: Array, y: Array) -> Array:
         nearest = np.full(x.shape, np.float32(10))
@@ -101,7 +101,7 @@ def rope(points: Sequence[Point], radii: Sequence[float]) -> Shape:
 
 
 def smooth(points: Sequence[Point], steps: int) -> list[Point]:
-    """A Catmull-Rom curve through points, `steps` pieces between two of them."""
+    """Return a Catmull-Rom curve through points, with `steps` pieces between two of them."""
     p = np.asarray(points, np.float64)
     p = np.concatenate([2 * p[:1] - p[1:2], p, 2 * p[-1:] - p[-2:-1]])
     curve = []

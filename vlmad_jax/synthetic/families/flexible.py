@@ -1,4 +1,4 @@
-"""Flexible electric things: ribbons of wires, strips of lamps."""
+"""Flexible electrical products: ribbon cables and LED strips."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from vlmad_jax.synthetic.shapes import Shape, bar, box, overlap, polygon, union
 
 
 def ribbon_cable(fixed: Rng, varied: Rng) -> tuple[Part, ...]:
+    """Draw the parts of a ribbon cable."""
     count = int(fixed.integers(8, 13))
     step = fixed.uniform(1.1, 1.5) / count
     half = step * 0.5
@@ -55,7 +56,7 @@ def ribbon_cable(fixed: Rng, varied: Rng) -> tuple[Part, ...]:
 
 
 def _bowed(x: float, half: float, end: float, bow: float) -> Shape:
-    """An upright strand whose middle lies aside by `bow`."""
+    """Return an upright strand whose middle is displaced by `bow`."""
 
     def shape(u: Array, v: Array) -> Array:
         aside = np.float32(bow) * (1 - (v * np.float32(1 / end)) ** 2)
@@ -68,7 +69,7 @@ def _ribbon_plugs(
     rng: Rng, shell: Material, count: int, step: float, wide: float, heights: tuple[float, ...]
 ) -> list[Part]:
     slit, gold = lacquer(colours.scaled(shell.colour, 0.4), 0.1), lacquer(colours.hsv(0.12, 0.5, 0.75), 0.8)
-    arrow = lacquer(colours.apart(rng, shell.colour, 0.35), 0.1)
+    arrow = lacquer(colours.distinct(rng, shell.colour, 0.35), 0.1)
     tall, pins = rng.uniform(0.12, 0.17), rng.uniform() < 0.5
     parts = []
     for n, y in enumerate(heights):
@@ -94,6 +95,7 @@ def _ribbon_plugs(
 
 
 def led_strip(fixed: Rng, varied: Rng) -> tuple[Part, ...]:
+    """Draw the parts of an LED strip."""
     pitch, rows = fixed.uniform(0.26, 0.34), int(fixed.integers(1, 4))
     colour = colours.pale(fixed) if fixed.uniform() < 0.6 else colours.paint(fixed)
     foil = Material(colour, shades(fixed, colour, 0.03, 0.1), "weave", 16, 0.0, 0.001, 0.15)
@@ -101,10 +103,10 @@ def led_strip(fixed: Rng, varied: Rng) -> tuple[Part, ...]:
     body = colours.pale(fixed)
     if abs(colours.brightness(body) - colours.brightness(glow)) < 0.2:
         body = colours.dark(fixed)
-    # dots of the texture are the windows of the housings: its rows must lie as the lamps do
+    # The dots of the texture are the windows of the housings, so that its rows must match the lamps.
     lamp = Material(body, glow, "dots", 1 / pitch, 0.0, 0.0, 0.3, 0.0)
     copper = lacquer(colours.hsv(0.1, fixed.uniform(0.1, 0.6), 0.75), 0.7)
-    ink = lacquer(colours.apart(fixed, colour, 0.35), 0.05)
+    ink = lacquer(colours.distinct(fixed, colour, 0.35), 0.05)
     chip = lacquer(colours.dark(fixed), 0.2)
     lines = [(2 * k - rows + 1.5) * pitch for k in range(rows)]
     columns = [(k + 0.5) * pitch for k in range(-3, 3)]

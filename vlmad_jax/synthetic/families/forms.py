@@ -1,4 +1,4 @@
-"""Shapes and parts of the fasteners and machined pieces."""
+"""Shapes and parts of fasteners and machined pieces."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from vlmad_jax.synthetic.shapes import Shape, bar, turned, union
 
 
 def shiny(rng: Rng) -> Material:
-    """A smooth metal."""
+    """Draw a smooth metal."""
     return lacquer(colours.metal(rng), rng.uniform(0.4, 0.7))
 
 
 def tool_steel(rng: Rng) -> Material:
-    """Bright, black or coated with titanium nitride."""
+    """Draw a tool steel that is bright, black or coated with titanium nitride."""
     kind = rng.uniform()
     if kind < 0.4:
         return lacquer(colours.hsv(0.6, 0.05, rng.uniform(0.5, 0.7)), 0.6)
@@ -34,27 +34,27 @@ def tool_steel(rng: Rng) -> Material:
 
 
 def tinted(material: Material, factor: float, gloss: float = 0.35) -> Material:
-    """A smooth surface of the same hue, lighter or darker."""
+    """Return a smooth surface of the same hue, lighter or darker."""
     return lacquer(colours.scaled(material.colour, factor), gloss)
 
 
 def polar(radius: float, angle: float) -> Point:
-    """A point by its distance and direction from the origin."""
+    """Return a point by its distance and direction from the origin."""
     return radius * math.cos(angle), radius * math.sin(angle)
 
 
 def path(points: Sequence[Point], radius: float) -> Shape:
-    """Straight strokes from point to point."""
+    """Return straight strokes from point to point."""
     return union(*(bar(start, end, radius) for start, end in itertools.pairwise(points)))
 
 
 def steep(distance: Array) -> Array:
-    """A distance that soon falls inside, so that no bevel shows there; its border stays soft."""
+    """Return a distance that falls quickly inside, so that no bevel is visible, and keeps a soft border."""
     return distance + 7 * np.minimum(distance + np.float32(0.02), 0)
 
 
 def rod(half: float, length: float, centre: Point = (0.0, 0.0), angle: float = 0.0) -> Shape:
-    """A cylinder seen from its side: it rises from its two long sides, not from its ends.
+    """Return a cylinder from its side, whose relief rises from the two long sides and not from the ends.
 
     It lies along y (before it is turned by `angle`), `length` to either side of its centre.
     """
@@ -68,7 +68,7 @@ def rod(half: float, length: float, centre: Point = (0.0, 0.0), angle: float = 0
 
 
 def track(points: Sequence[Point], radius: float) -> Shape:
-    """A smooth wire that runs from left to right near the given points."""
+    """Return a smooth wire that runs from left to right near the given points."""
     xs, ys = np.array(points).T
     dense = np.linspace(xs[0], xs[-1], 60)
     smooth = np.convolve(np.pad(np.interp(dense, xs, ys), 3, "edge"), np.full(7, 1 / 7), "valid")
@@ -84,7 +84,7 @@ def track(points: Sequence[Point], radius: float) -> Shape:
 
 
 def wedge(half: float) -> Shape:
-    """All directions within `half` radians of the negative y axis."""
+    """Return all directions within `half` radians of the negative y axis."""
     cos, sin = np.float32(math.cos(half)), np.float32(math.sin(half))
     return lambda x, y: np.abs(x) * cos + y * sin
 
@@ -99,15 +99,15 @@ def item(
     height: float,
     shadow: float = 0.4,
 ) -> Part:
-    """A part that can be missing, misplaced, doubled or have a wrong colour."""
+    """Return a part that can be missing, misplaced, doubled or of a wrong colour."""
     return Part(role, shape, material, centre, reach, bevel, height, shadow, loose=True)
 
 
 def brittle(part: Part) -> Part:
-    """The part, which can also break."""
+    """Return the part as one that can also break."""
     return replace(part, breakable=True)
 
 
 def limb(part: Part) -> Part:
-    """The part, which can also be bent or break."""
+    """Return the part as one that can also be bent or break."""
     return replace(part, bendable=True, breakable=True)

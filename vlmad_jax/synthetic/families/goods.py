@@ -1,4 +1,4 @@
-"""Things one buys: packed, swallowed, eaten, worn."""
+"""Consumer goods, pharmaceuticals and food."""
 
 from __future__ import annotations
 
@@ -27,6 +27,7 @@ from vlmad_jax.synthetic.shapes import (
 
 
 def bottle(fixed: Rng, varied: Rng) -> tuple[Part, ...]:
+    """Draw the parts of a bottle."""
     glass = colours.hsv(fixed.uniform(0.05, 0.6), fixed.uniform(0.2, 0.8), fixed.uniform(0.35, 0.75))
     radius = fixed.uniform(0.7, 0.82)
     mouth = radius * fixed.uniform(0.5, 0.65)
@@ -41,15 +42,16 @@ def bottle(fixed: Rng, varied: Rng) -> tuple[Part, ...]:
 
 
 def capsule(fixed: Rng, varied: Rng) -> tuple[Part, ...]:
+    """Draw the parts of a capsule."""
     half, length = fixed.uniform(0.25, 0.34), fixed.uniform(0.4, 0.5)
     left, right = colours.paint(fixed), colours.pale(fixed) if fixed.uniform() < 0.5 else colours.paint(fixed)
     whole = bar((-length, 0), (length, 0), half)
     wider = bar((-length, 0), (length, 0), half + 0.02)
 
     def cap(x: Array, y: Array) -> Array:
-        return np.maximum(wider(x, y), 4 * (x - np.float32(0.02)))  # a steep step where it ends
+        return np.maximum(wider(x, y), 4 * (x - np.float32(0.02)))  # a steep step at the end of the cap
 
-    printed = moulded(colours.apart(fixed, right), 0.1)
+    printed = moulded(colours.distinct(fixed, right), 0.1)
     marks = union(*(box(0.03, 0.07, (0.2 + 0.11 * k, 0), 0.01) for k in range(int(fixed.integers(2, 5)))))
     return (
         Part(
@@ -68,6 +70,7 @@ def capsule(fixed: Rng, varied: Rng) -> tuple[Part, ...]:
 
 
 def tablet(fixed: Rng, varied: Rng) -> tuple[Part, ...]:
+    """Draw the parts of a tablet."""
     colour = colours.pale(fixed)
     material = Material(colour, colours.scaled(colour, 0.93), "grain", 16, 0.0, 0.002, 0.1)
     radius = fixed.uniform(0.55, 0.75)
@@ -83,6 +86,7 @@ def tablet(fixed: Rng, varied: Rng) -> tuple[Part, ...]:
 
 
 def button(fixed: Rng, varied: Rng) -> tuple[Part, ...]:
+    """Draw the parts of a button."""
     radius = fixed.uniform(0.6, 0.75)
     count = int(fixed.choice([2, 4]))
     hole = fixed.uniform(0.06, 0.09)
@@ -106,6 +110,7 @@ def button(fixed: Rng, varied: Rng) -> tuple[Part, ...]:
 
 
 def lens(fixed: Rng, varied: Rng) -> tuple[Part, ...]:
+    """Draw the parts of a lens."""
     mount = moulded(colours.dark(fixed), 0.3)
     tint = colours.hsv(fixed.uniform(0.4, 0.8), fixed.uniform(0.1, 0.5), fixed.uniform(0.3, 0.7))
     glass = Material(tint, colours.scaled(tint, 0.8), "plain", gloss=0.9)
@@ -126,6 +131,7 @@ def lens(fixed: Rng, varied: Rng) -> tuple[Part, ...]:
 
 
 def biscuit(fixed: Rng, varied: Rng) -> tuple[Part, ...]:
+    """Draw the parts of a biscuit."""
     colour = colours.hsv(fixed.uniform(0.07, 0.11), fixed.uniform(0.4, 0.65), fixed.uniform(0.55, 0.8))
     material = Material(
         colour, colours.scaled(colour, 0.75), "grain", fixed.uniform(5, 10), 0.0, 0.004, 0.03, 0.06
@@ -145,6 +151,7 @@ def biscuit(fixed: Rng, varied: Rng) -> tuple[Part, ...]:
 
 
 def nut_kernel(fixed: Rng, varied: Rng) -> tuple[Part, ...]:
+    """Draw the parts of a nut kernel."""
     colour = colours.hsv(fixed.uniform(0.04, 0.1), fixed.uniform(0.5, 0.8), fixed.uniform(0.3, 0.6))
     angle = varied.uniform(-0.3, 0.3)
     shell = Material(
@@ -178,10 +185,11 @@ def nut_kernel(fixed: Rng, varied: Rng) -> tuple[Part, ...]:
 
 
 def label(fixed: Rng, varied: Rng) -> tuple[Part, ...]:
+    """Draw the parts of a label."""
     ground = colours.pale(fixed)
     paper = Material(ground, None, "grain", 16, 0.0, 0.0006, 0.05, 0.02)
-    ink = lacquer(colours.apart(fixed, ground, 0.4), 0.05)
-    accent = lacquer(colours.apart(fixed, ground, 0.25), 0.05)
+    ink = lacquer(colours.distinct(fixed, ground, 0.4), 0.05)
+    accent = lacquer(colours.distinct(fixed, ground, 0.25), 0.05)
     rows = [
         Part("line", _words(fixed, y), ink, (0, y), 0.75, loose=True)
         for y in np.linspace(-0.05, 0.2, int(fixed.integers(2, 4))).tolist()
@@ -223,6 +231,7 @@ def _words(rng: Rng, y: float) -> Shape:
 
 
 def toothbrush(fixed: Rng, varied: Rng) -> tuple[Part, ...]:
+    """Draw the parts of a toothbrush."""
     handle = moulded(colours.paint(fixed), 0.5)
     first, second = colours.pale(fixed), colours.paint(fixed)
     parts = [
@@ -247,9 +256,12 @@ def toothbrush(fixed: Rng, varied: Rng) -> tuple[Part, ...]:
 
 
 def zipper(fixed: Rng, varied: Rng) -> tuple[Part, ...]:
+    """Draw the parts of a zipper."""
     colour = colours.paint(fixed)
     tape = Material(colour, colours.scaled(colour, 0.7), "twill", fixed.uniform(12, 16), 0.4, 0.006, 0.02)
-    tooth = lacquer(colours.metal(fixed) if fixed.uniform() < 0.6 else colours.apart(fixed, colour, 0.3), 0.6)
+    tooth = lacquer(
+        colours.metal(fixed) if fixed.uniform() < 0.6 else colours.distinct(fixed, colour, 0.3), 0.6
+    )
     count, half = int(fixed.integers(7, 10)), fixed.uniform(0.12, 0.16)
     step = 2.0 / count
     shift = varied.uniform(-step / 2, step / 2)

@@ -26,6 +26,7 @@ from vlmad_jax.synthetic.shapes import (
 
 
 def bolt(fixed: Rng, varied: Rng) -> tuple[Part, ...]:
+    """Draw the parts of a bolt."""
     material = steel(fixed)
     half, head, length = fixed.uniform(0.13, 0.2), fixed.uniform(0.28, 0.38), fixed.uniform(0.45, 0.65)
     pitch = fixed.uniform(14, 24)
@@ -51,6 +52,7 @@ def bolt(fixed: Rng, varied: Rng) -> tuple[Part, ...]:
 
 
 def washer(fixed: Rng, varied: Rng) -> tuple[Part, ...]:
+    """Draw the parts of a washer."""
     outer = fixed.uniform(0.6, 0.8)
     inner = outer * fixed.uniform(0.4, 0.65)
     shape = ring((outer + inner) / 2, (outer - inner) / 2)
@@ -73,6 +75,7 @@ def washer(fixed: Rng, varied: Rng) -> tuple[Part, ...]:
 
 
 def gear(fixed: Rng, varied: Rng) -> tuple[Part, ...]:
+    """Draw the parts of a gear."""
     count, depth = int(fixed.integers(10, 24)), fixed.uniform(0.1, 0.16)
     body = toothed(count, 0.68, depth)
     bore = circle(fixed.uniform(0.1, 0.2))
@@ -100,6 +103,7 @@ def gear(fixed: Rng, varied: Rng) -> tuple[Part, ...]:
 
 
 def key(fixed: Rng, varied: Rng) -> tuple[Part, ...]:
+    """Draw the parts of a key."""
     material = steel(fixed, str(fixed.choice(["brushed", "plain"])))
     bow = (
         polygon(int(fixed.integers(5, 9)), 0.3, (-0.5, 0), 0.3, 0.08)
@@ -133,6 +137,7 @@ def key(fixed: Rng, varied: Rng) -> tuple[Part, ...]:
 
 
 def bearing(fixed: Rng, varied: Rng) -> tuple[Part, ...]:
+    """Draw the parts of a bearing."""
     race = steel(fixed, "turned")
     shield = moulded(colours.dark(fixed)) if fixed.uniform() < 0.6 else moulded(colours.paint(fixed))
     count, ball = int(fixed.integers(7, 11)), fixed.uniform(0.07, 0.1)
@@ -158,6 +163,7 @@ def bearing(fixed: Rng, varied: Rng) -> tuple[Part, ...]:
 
 
 def spring(fixed: Rng, varied: Rng) -> tuple[Part, ...]:
+    """Draw the parts of a spring."""
     count, half, wire = int(fixed.integers(6, 10)), fixed.uniform(0.22, 0.34), fixed.uniform(0.035, 0.055)
     material = Material(colours.metal(fixed), texture="flat", gloss=0.6, mottle=0)
     back = Material(colours.scaled(material.colour, 0.5), texture="flat", gloss=0.2, mottle=0)
@@ -192,6 +198,7 @@ def spring(fixed: Rng, varied: Rng) -> tuple[Part, ...]:
 
 
 def coin(fixed: Rng, varied: Rng) -> tuple[Part, ...]:
+    """Draw the parts of a coin."""
     material = steel(fixed, "cast")
     raised = Material(colours.scaled(material.colour, 1.15), texture="flat", gloss=0.5, mottle=0)
     figure: Shape = polygon(int(fixed.integers(3, 7)), 0.25, (0, 0), fixed.uniform(0, 1))
@@ -206,6 +213,7 @@ def coin(fixed: Rng, varied: Rng) -> tuple[Part, ...]:
 
 
 def screw_head(fixed: Rng, varied: Rng) -> tuple[Part, ...]:
+    """Draw the parts of a screw head."""
     material = steel(fixed, "turned")
     arms = int(fixed.choice([1, 2, 3]))
     length, width = fixed.uniform(0.35, 0.5), fixed.uniform(0.05, 0.08)
@@ -219,6 +227,7 @@ def screw_head(fixed: Rng, varied: Rng) -> tuple[Part, ...]:
 
 
 def gasket(fixed: Rng, varied: Rng) -> tuple[Part, ...]:
+    """Draw the parts of a gasket."""
     colour = colours.dark(fixed) if fixed.uniform() < 0.6 else colours.paint(fixed)
     material = Material(colour, colours.scaled(colour, 1.2), "grain", 10, 0, 0.002, 0.1)
     wide, tall = fixed.uniform(0.6, 0.8), fixed.uniform(0.4, 0.7)
@@ -242,6 +251,7 @@ def gasket(fixed: Rng, varied: Rng) -> tuple[Part, ...]:
 
 
 def flange(fixed: Rng, varied: Rng) -> tuple[Part, ...]:
+    """Draw the parts of a flange."""
     material = steel(fixed, str(fixed.choice(["turned", "cast"])))
     count = int(fixed.integers(4, 9))
     bores = around(count, 0.6, lambda c: circle(0.07, c))

@@ -1,4 +1,4 @@
-"""Families that pretraining never sees: the test categories."""
+"""The families of the test categories, which pretraining does not use."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ from vlmad_jax.synthetic.shapes import (
 
 
 def leather(fixed: Rng, varied: Rng) -> tuple[Part, ...]:
+    """Draw the parts of leather."""
     colour = colours.earth(fixed)
     second = colours.scaled(colour, fixed.uniform(0.6, 0.8))
     return sheet(
@@ -30,24 +31,28 @@ def leather(fixed: Rng, varied: Rng) -> tuple[Part, ...]:
 
 
 def corduroy(fixed: Rng, varied: Rng) -> tuple[Part, ...]:
+    """Draw the parts of corduroy."""
     colour = colours.paint(fixed)
     second = colours.scaled(colour, fixed.uniform(0.45, 0.7))
     return sheet(Material(colour, second, "ribs", fixed.uniform(6, 11), fixed.uniform(0, 3), 0.02, 0.02))
 
 
 def terrazzo(fixed: Rng, varied: Rng) -> tuple[Part, ...]:
+    """Draw the parts of terrazzo."""
     colour = colours.stone(fixed)
     second = colours.scaled(colour, fixed.choice([0.45, 1.6]))
     return sheet(Material(colour, second, "chips", fixed.uniform(4, 8), fixed.uniform(0, 3), 0.0, 0.3))
 
 
 def wire_grating(fixed: Rng, varied: Rng) -> tuple[Part, ...]:
+    """Draw the parts of wire grating."""
     below = colours.dark(fixed) if fixed.uniform() < 0.7 else colours.pale(fixed)
     angle = fixed.choice([0.0, math.pi / 4])
     return sheet(Material(colours.metal(fixed), below, "mesh", fixed.uniform(3.5, 6), angle, 0.02, 0.4))
 
 
 def hex_nut(fixed: Rng, varied: Rng) -> tuple[Part, ...]:
+    """Draw the parts of a hex nut."""
     bore = fixed.uniform(0.3, 0.38)
     material = steel(fixed, str(fixed.choice(["turned", "brushed"])))
     thread = Material(
@@ -68,6 +73,7 @@ def hex_nut(fixed: Rng, varied: Rng) -> tuple[Part, ...]:
 
 
 def blister_pack(fixed: Rng, varied: Rng) -> tuple[Part, ...]:
+    """Draw the parts of a blister pack."""
     foil = colours.hsv(0.6, 0.03, fixed.uniform(0.6, 0.75))
     pill = Material(colours.paint(fixed), None, "grain", 14, 0.0, 0.001, 0.2)
     rows, cols = int(fixed.integers(2, 4)), int(fixed.integers(3, 5))
@@ -108,6 +114,7 @@ def blister_pack(fixed: Rng, varied: Rng) -> tuple[Part, ...]:
 
 
 def wall_plug(fixed: Rng, varied: Rng) -> tuple[Part, ...]:
+    """Draw the parts of a wall plug."""
     material = moulded(colours.paint(fixed), 0.3)
     half, count = fixed.uniform(0.2, 0.27), int(fixed.integers(4, 7))
     teeth = [box(half + 0.07, 0.04, (0, y), 0.02) for y in np.linspace(-0.25, 0.6, count).tolist()]
@@ -144,6 +151,7 @@ def wall_plug(fixed: Rng, varied: Rng) -> tuple[Part, ...]:
 
 
 def glass_fuse(fixed: Rng, varied: Rng) -> tuple[Part, ...]:
+    """Draw the parts of a glass fuse."""
     half, length = fixed.uniform(0.17, 0.23), fixed.uniform(0.55, 0.7)
     tint = colours.hsv(fixed.uniform(0.4, 0.6), 0.15, fixed.uniform(0.45, 0.7))
     glass = Material(tint, colours.scaled(tint, 0.9), "plain", gloss=0.9)

@@ -1,4 +1,4 @@
-"""Things of a household."""
+"""Household products."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from vlmad_jax.synthetic.shapes import Shape, bar, box, circle, cut, overlap, po
 
 
 def comb(fixed: Rng, varied: Rng) -> tuple[Part, ...]:
+    """Draw the parts of a comb."""
     colour = colours.paint(fixed) if fixed.uniform() < 0.7 else colours.earth(fixed)
     texture = str(fixed.choice(["flat", "flat", "marble", "wood"]))
     horn = Material(colour, colours.scaled(colour, 0.6), texture, 4, 0.0, 0.0, 0.4)
@@ -44,7 +45,7 @@ def comb(fixed: Rng, varied: Rng) -> tuple[Part, ...]:
         shapes += [box(0.61, back, (0.3, -0.42), 0.08), grip]
     else:
         shapes.append(box(0.91, back, (0, -0.42), 0.08))
-    ink = lacquer(colours.apart(fixed, colour, 0.35), 0.2)
+    ink = lacquer(colours.distinct(fixed, colour, 0.35), 0.2)
     letters = [(x, -0.42) for x in (np.arange(int(fixed.integers(3, 7))) * 0.1 + 0.1).tolist()]
     return (
         *teeth,
@@ -56,16 +57,20 @@ def comb(fixed: Rng, varied: Rng) -> tuple[Part, ...]:
 
 
 def pencil(fixed: Rng, varied: Rng) -> tuple[Part, ...]:
+    """Draw the parts of a pencil."""
     half, paint = fixed.uniform(0.085, 0.12), colours.paint(fixed)
     lead = lacquer(colours.dark(fixed) if fixed.uniform() < 0.6 else paint, 0.3)
     body, upper, lower = (lacquer(colours.scaled(paint, s), 0.5) for s in (1.0, 1.25, 0.65))
     if fixed.uniform() < 0.25:
-        upper = lacquer(colours.apart(fixed, paint), 0.5)
+        upper = lacquer(colours.distinct(fixed, paint), 0.5)
     tone = colours.hsv(0.09, 0.4, fixed.uniform(0.6, 0.8))
     wood = Material(tone, colours.scaled(tone, 0.85), "wood", 5, 0.0, 0.001, 0.05)
     brass = lacquer(colours.metal(fixed), 0.5)
     rubber = moulded(colours.hsv(fixed.choice([0.0, 0.97, 0.6]), fixed.uniform(0.2, 0.6), 0.7), 0.05)
-    ink, rib = lacquer(colours.apart(fixed, paint, 0.4), 0.4), lacquer(colours.scaled(brass.colour, 0.6), 0.5)
+    ink, rib = (
+        lacquer(colours.distinct(fixed, paint, 0.4), 0.4),
+        lacquer(colours.scaled(brass.colour, 0.6), 0.5),
+    )
     cone = convex((0.6, -half), (0.97, -0.015), (0.97, 0.015), (0.6, half))
     tip = overlap(cone, box(0.09, half, (0.93, 0)))
     scallops = union(*(circle(0.42 * half, (0.6, s * 0.6 * half)) for s in (-1, 0, 1)))
@@ -95,6 +100,7 @@ def pencil(fixed: Rng, varied: Rng) -> tuple[Part, ...]:
 
 
 def fork(fixed: Rng, varied: Rng) -> tuple[Part, ...]:
+    """Draw the parts of a fork."""
     plastic = fixed.uniform() < 0.3
     metal = moulded(colours.paint(fixed), 0.4) if plastic else steel(fixed, "brushed", math.pi / 2)
     count, wide = int(fixed.integers(3, 6)), fixed.uniform(0.19, 0.25)
@@ -129,11 +135,12 @@ def fork(fixed: Rng, varied: Rng) -> tuple[Part, ...]:
 
 
 def shoe_sole(fixed: Rng, varied: Rng) -> tuple[Part, ...]:
+    """Draw the parts of a shoe sole."""
     colour = colours.dark(fixed) if fixed.uniform() < 0.4 else colours.paint(fixed)
     rubber = Material(colour, colours.scaled(colour, 0.92), "grain", 12, 0.0, 0.0015, 0.1)
     lug = moulded(colours.scaled(colour, fixed.choice([0.7, 1.3])), 0.15)
     if fixed.uniform() < 0.4:
-        lug = moulded(colours.apart(fixed, colour, 0.25), 0.15)
+        lug = moulded(colours.distinct(fixed, colour, 0.25), 0.15)
     waist, side = fixed.uniform(0.1, 0.17), float(fixed.choice([-1, 1]))
     ys = -0.92 * np.cos(np.linspace(0, np.pi, 48))
     ball, heel = np.exp(-(((ys + 0.45) / 0.52) ** 2)), np.exp(-(((ys - 0.64) / 0.42) ** 2))
@@ -170,12 +177,13 @@ def shoe_sole(fixed: Rng, varied: Rng) -> tuple[Part, ...]:
 
 
 def watch_dial(fixed: Rng, varied: Rng) -> tuple[Part, ...]:
+    """Draw the parts of a watch dial."""
     face = colours.pale(fixed) if fixed.uniform() < 0.5 else colours.paint(fixed)
     dial = Material(
         face, colours.scaled(face, 0.93), str(fixed.choice(["flat", "turned", "plain"])), 6, gloss=0.3
     )
-    ink = lacquer(colours.apart(fixed, face, 0.4), 0.5)
-    red = lacquer(colours.apart(fixed, face, 0.3), 0.3)
+    ink = lacquer(colours.distinct(fixed, face, 0.4), 0.5)
+    red = lacquer(colours.distinct(fixed, face, 0.3), 0.3)
     case, radius = steel(fixed, "turned"), 0.66
     kind = int(fixed.integers(0, 4))
     marks = []
@@ -233,6 +241,7 @@ def _complication(fixed: Rng, ink: Material, face: colours.Colour) -> tuple[Part
 
 
 def pretzel(fixed: Rng, varied: Rng) -> tuple[Part, ...]:
+    """Draw the parts of a pretzel."""
     crust = colours.hsv(fixed.uniform(0.045, 0.08), fixed.uniform(0.6, 0.8), fixed.uniform(0.35, 0.6))
     dough = Material(crust, colours.scaled(crust, 0.85), "grain", 5, 0.0, 0.002, 0.35, 0.0)
     thick, wide = fixed.uniform(0.13, 0.17), fixed.uniform(0.68, 0.78)
@@ -271,12 +280,12 @@ def pretzel(fixed: Rng, varied: Rng) -> tuple[Part, ...]:
 
 
 def _upper(shape: Shape) -> Shape:
-    """The upper part of a shape, which ends without a border."""
+    """Return the upper part of a shape, which ends without a border."""
     return lambda x, y: np.where(y > -0.15, np.float32(1), shape(x, y))
 
 
 def _beyond(shape: Shape, side: int) -> Shape:
-    """What of an arm is not part of the hump that it grows from."""
+    """Return the part of an arm outside the hump to which it is attached."""
     return lambda x, y: np.where((side * x > 0.4) & (y < 0), np.float32(1), shape(x, y))
 
 

@@ -1,8 +1,8 @@
-"""Objects that were never made: outlines, materials, details and limbs drawn at random.
+"""Invented objects with random outlines, materials, details and limbs.
 
-Whoever has met sixty kinds of objects knows the defects of those sixty. Every product of these families has
-another design, so that a model finds in them only what all made things have in common: symmetry, repetition,
-even surfaces and clean edges. A defect breaks one of them.
+A model trained on sixty kinds of objects learns the defects of those objects. Every product of these families
+has a different design, so that a model can learn only what manufactured things have in common: symmetry,
+repetition, even surfaces and clean edges. A defect breaks one of these.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _BODY_REACH = 0.85
 
 
 def assembly(fixed: Rng, varied: Rng) -> tuple[Part, ...]:
-    """A plate or housing with limbs below it and several groups of details on it."""
+    """Draw a plate or housing with limbs below it and several groups of details on it."""
     outline = _stretched(fixed, _outline(fixed))
     material = _material(fixed)
     body = _body(fixed, outline, material)
@@ -44,7 +44,7 @@ def assembly(fixed: Rng, varied: Rng) -> tuple[Part, ...]:
 
 
 def casting(fixed: Rng, varied: Rng) -> tuple[Part, ...]:
-    """One lump, mostly bare, with a hole, a step or a few details."""
+    """Draw one mostly bare lump with a hole, a step or a few details."""
     outline = _stretched(fixed, _outline(fixed))
     material = _rough(fixed) if fixed.uniform() < 0.6 else _material(fixed)
     body = replace(_body(fixed, outline, material), bevel=fixed.uniform(0.08, 0.3))
@@ -53,7 +53,7 @@ def casting(fixed: Rng, varied: Rng) -> tuple[Part, ...]:
 
 
 def turned_part(fixed: Rng, varied: Rng) -> tuple[Part, ...]:
-    """Something long seen from the side: sections of other widths and materials along one axis."""
+    """Draw a long part from its side, with sections of different widths and materials along one axis."""
     count = int(fixed.integers(2, 6))
     ends = np.concatenate([[0], np.cumsum(fixed.uniform(0.3, 1.5, count))])
     ends = 1.8 * ends / ends[-1] - 0.9
@@ -75,7 +75,7 @@ def turned_part(fixed: Rng, varied: Rng) -> tuple[Part, ...]:
 
 
 def stamping(fixed: Rng, varied: Rng) -> tuple[Part, ...]:
-    """Strips of sheet metal or moulded arms, mirrored or repeated around a centre, with holes."""
+    """Draw strips of sheet metal or moulded arms with holes, mirrored or repeated around a centre."""
     material = steel(fixed, str(fixed.choice(_FINISHES))) if fixed.uniform() < 0.7 else _material(fixed)
     half, hub = fixed.uniform(0.06, 0.14), fixed.uniform(0.12, 0.3)
     points = [(0.0, 0.0), *(polar(r, fixed.normal(0, 0.35)) for r in np.linspace(0.3, 0.85, 3).tolist())]
@@ -99,7 +99,7 @@ def stamping(fixed: Rng, varied: Rng) -> tuple[Part, ...]:
 
 
 def _outline(rng: Rng) -> Shape:
-    """A border around the origin that stays within about `_BODY_REACH`."""
+    """Draw an outline around the origin that stays within about `_BODY_REACH`."""
     size, angle = rng.uniform(0.5, 0.75), float(rng.choice([0, math.pi / 2, rng.uniform(0, math.pi)]))
     kind = int(rng.integers(8))
     if kind == 0:
@@ -124,7 +124,7 @@ def _outline(rng: Rng) -> Shape:
 
 
 def _lobed(rng: Rng, size: float) -> Shape:
-    """A disc whose border waves: the same wave around it once, or several times."""
+    """Draw a disc with a wavy border."""
     fold, sides = int(rng.choice([1, 1, 2, 3, 4, 5, 6])), rng.choice([0.0, 1.0])
     waves = [(fold * k, rng.normal(0, 0.12 / k), sides * rng.uniform(0, 2 * math.pi)) for k in (1, 2, 3)]
 
@@ -137,7 +137,7 @@ def _lobed(rng: Rng, size: float) -> Shape:
 
 
 def _stretched(rng: Rng, shape: Shape) -> Shape:
-    """The shape made narrower along one axis, or left as it is."""
+    """Draw an axis, and return the shape stretched or compressed along it, or unchanged."""
     narrow = rng.uniform(0.3, 1.0)
     factor = [(1.0, 1.0), (narrow, 1.15), (1.15, narrow)][int(rng.integers(3))]
     fx, fy = (np.float32(1 / f) for f in factor)
@@ -155,7 +155,7 @@ def _body(rng: Rng, outline: Shape, material: Material) -> Part:
 
 
 def _step(rng: Rng, outline: Shape, below: Material) -> Part:
-    """A smaller copy of the outline on the body, or sunk into it."""
+    """Draw a smaller copy of the outline that is raised from the body or sunk into it."""
     factor = rng.uniform(0.35, 0.85)
     material = tinted(below, rng.uniform(0.7, 1.2)) if rng.uniform() < 0.5 else _material(rng)
     height = rng.uniform(0.02, 0.08) * rng.choice([-1, 1, 1])
@@ -163,13 +163,13 @@ def _step(rng: Rng, outline: Shape, below: Material) -> Part:
 
 
 def _group(rng: Rng, outline: Shape, below: Material) -> list[Part]:
-    """The same detail at places that repeat: raised, sunk or printed. At least one, at the centre."""
+    """Draw the same raised, sunk or printed detail at repeated places, at least at the centre."""
     size, figure = rng.uniform(0.05, 0.16), _figure(rng)
     places = [(p, a) for p, a in _places(rng, rng.uniform(0.2, 0.75)) if _inside(outline, p, -size / 2)]
     places = places or [((0.0, 0.0), 0.0)]
     gaps = [math.dist(a, b) for (a, _), (b, _) in itertools.combinations(places, 2)]
     size = min([size, *(0.45 * gap for gap in gaps)])
-    kind, other = rng.uniform(), lacquer(colours.apart(rng, below.colour, 0.3), rng.uniform(0, 0.5))
+    kind, other = rng.uniform(), lacquer(colours.distinct(rng, below.colour, 0.3), rng.uniform(0, 0.5))
     letters = rng.uniform() < 0.3
     parts = []
     for place, angle in places:
@@ -181,14 +181,14 @@ def _group(rng: Rng, outline: Shape, below: Material) -> list[Part]:
         else:
             material = other if kind < 0.8 else tinted(below, rng.uniform(0.8, 1.25))
             parts.append(brittle(item("detail", shape, material, place, 1.5 * size, size / 2, size / 2, 0.3)))
-    if kind >= 0.5 and rng.uniform() < 0.4:  # something on every detail
+    if kind >= 0.5 and rng.uniform() < 0.4:  # a second part on every detail
         top, inner = tinted(other, rng.choice([0.5, 1.5])), _figure(rng)
         parts += [mark("top", inner(rng, p, size * 0.5, a), top, p, size) for p, a in places]
     return parts
 
 
 def _places(rng: Rng, radius: float) -> list[tuple[Point, float]]:
-    """Places that repeat, each with the direction away from the centre: a circle, a row, a grid, mirrored."""
+    """Draw repeated places and their outward directions: a circle, a row, a grid, or a mirrored pair."""
     kind, start = int(rng.integers(5)), rng.choice([0, math.pi / 4, math.pi / 2])
     if kind == 0:
         return [((0.0, 0.0), start)]
@@ -208,7 +208,7 @@ def _places(rng: Rng, radius: float) -> list[tuple[Point, float]]:
 
 
 def _figure(rng: Rng) -> Figure:
-    """A small figure: (rng, place, size, angle) -> shape; the same one wherever it is used."""
+    """Draw a small figure (rng, place, size, angle) -> shape, which is the same at every place."""
     aspect, sides = rng.uniform(0.2, 0.9), int(rng.integers(3, 8))
     figures: Sequence[Figure] = (
         lambda rng, p, s, a: circle(s, p),
@@ -225,7 +225,7 @@ def _figure(rng: Rng) -> Figure:
 
 
 def _limbs(rng: Rng, outline: Shape) -> list[Part]:
-    """Pins, legs or arms that stick out from below the body: to one side, to both, or all around."""
+    """Draw pins, legs or arms that stick out from below the body on one side, on two, or all around."""
     half, material, length = rng.uniform(0.02, 0.06), _material(rng), rng.uniform(0.15, 0.35)
     kind, count = int(rng.integers(3)), int(rng.integers(2, 7))
     if kind == 2:
@@ -238,7 +238,7 @@ def _limbs(rng: Rng, outline: Shape) -> list[Part]:
 
 
 def _pin(outline: Shape, root: Point, heading: float, half: float, length: float, material: Material) -> Part:
-    """A bar from below the border of the body outwards."""
+    """Return a bar that extends outwards from below the border of the body."""
     ways = np.linspace(0, 0.9, 31)
     points = [(root[0] + r * math.cos(heading), root[1] + r * math.sin(heading)) for r in ways.tolist()]
     border = max([k for k, p in enumerate(points) if _inside(outline, p)], default=0)
@@ -249,7 +249,7 @@ def _pin(outline: Shape, root: Point, heading: float, half: float, length: float
 
 
 def _rings(rng: Rng, middle: float, tall: float, half: float, material: Material) -> list[Part]:
-    """Grooves, bands or ribs across a section."""
+    """Draw grooves, bands or ribs across a section."""
     count, rib = int(rng.integers(1, 7)), rng.uniform() < 0.4
     thick = min(0.5 * tall / count, 0.04)
     other = tinted(material, rng.choice([0.6, 0.8, 1.25])) if rng.uniform() < 0.6 else _material(rng)
@@ -266,7 +266,7 @@ def _rings(rng: Rng, middle: float, tall: float, half: float, material: Material
 
 
 def _wings(rng: Rng, half: float, material: Material) -> list[Part]:
-    """A pair of arms at the two sides of something long."""
+    """Draw a pair of arms at the two sides of a long part."""
     y, out, rise = rng.uniform(-0.5, 0.5), rng.uniform(0.15, 0.35), rng.uniform(-0.3, 0.3)
     parts = []
     for side in (-1, 1):

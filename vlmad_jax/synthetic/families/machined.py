@@ -1,4 +1,4 @@
-"""Turned, milled and ground pieces, most with rows or rings of equal features."""
+"""Turned, milled and ground pieces, most of them with rows or rings of equal features."""
 
 from __future__ import annotations
 
@@ -29,6 +29,7 @@ from vlmad_jax.synthetic.shapes import Shape, box, circle, union
 
 
 def pipe_fitting(fixed: Rng, varied: Rng) -> tuple[Part, ...]:
+    """Draw the parts of a pipe fitting."""
     kind = str(fixed.choice(["elbow", "tee", "cross", "sleeve"]))
     headings = {"elbow": (0, 1), "tee": (0, 1, 2), "cross": (0, 1, 2, 3), "sleeve": (0, 2)}[kind]
     plastic = fixed.uniform() < 0.35
@@ -51,7 +52,7 @@ def pipe_fitting(fixed: Rng, varied: Rng) -> tuple[Part, ...]:
 
 
 def _length(origin: Point, along: Point, distance: float, length: float, half: float) -> Shape:
-    """A length of round tube about a point of an arm, `distance` from where the arms meet."""
+    """Return a section of round tube at `distance` from the point where the arms meet."""
     angle = math.atan2(along[1], along[0]) - math.pi / 2
     return rod(half, length, _at(origin, along, distance), angle)
 
@@ -87,7 +88,7 @@ def _threaded(origin: Point, along: Point, reach: float, half: float, look: Sequ
 
 
 def _flanged(origin: Point, along: Point, reach: float, half: float, look: Sequence[Material]) -> list[Part]:
-    """A flange with the heads of its bolts on the inner side."""
+    """Return a flange with the heads of its bolts on the inner side."""
     place, wide = _at(origin, along, reach - 0.05), half * 1.7
     disc = _length(origin, along, reach - 0.04, 0.06, wide)
     joint = _length(origin, along, reach + 0.04, 0.025, wide * 0.95)
@@ -103,6 +104,7 @@ def _flanged(origin: Point, along: Point, reach: float, half: float, look: Seque
 
 
 def heat_sink(fixed: Rng, varied: Rng) -> tuple[Part, ...]:
+    """Draw the parts of a heat sink."""
     anodised = colours.dark(fixed) if fixed.uniform() < 0.4 else colours.paint(fixed)
     base = steel(fixed, "brushed") if fixed.uniform() < 0.5 else moulded(anodised, 0.3)
     ridge = lacquer(colours.scaled(base.colour, 1.25), 0.5)
@@ -120,7 +122,7 @@ def heat_sink(fixed: Rng, varied: Rng) -> tuple[Part, ...]:
 
 
 def _fins(rng: Rng, wide: float, tall: float, ridge: Material) -> list[Part]:
-    """Rows of upright fins, cut across into one to three blocks."""
+    """Return rows of upright fins in one to three blocks."""
     count, blocks = int(rng.integers(7, 13)), int(rng.integers(1, 4))
     half = (2 * wide / count) * rng.uniform(0.2, 0.3)
     length = tall / blocks
@@ -156,6 +158,7 @@ def _rays(count: int, hub: float, ridge: Material) -> list[Part]:
 
 
 def drill_bit(fixed: Rng, varied: Rng) -> tuple[Part, ...]:
+    """Draw the parts of a drill bit."""
     material = tool_steel(fixed)
     shank = shiny(fixed) if fixed.uniform() < 0.5 else material
     count = int(fixed.choice([1, 1, 3, 4, 5]))
@@ -182,14 +185,14 @@ def _one_bit(rng: Rng, material: Material, shank: Material) -> tuple[Part, ...]:
 
 
 def _set_of_bits(rng: Rng, count: int, material: Material, shank: Material) -> tuple[Part, ...]:
-    """Bits of falling size, their shanks in a holder."""
+    """Return bits of decreasing size with their shanks in a holder."""
     dark = colours.scaled(material.colour, 0.3)
     parts: list[Part] = []
     for k, x in enumerate(np.linspace(-0.62, 0.62, count).tolist()):
         shrink = 1 - 0.4 * k / count
         half, long = 0.48 / count * shrink, 0.85 * math.sqrt(shrink)
         p, q = (x, (0.25 - long) / 2), (x, 0.55)
-        # the flutes are a texture here, so that they go where their bit goes
+        # The flutes are a texture here, so that they move with their bit.
         fluted = Material(material.colour, dark, "ribs", 0.34 / half, math.pi / 2 + 0.6, 0.2 * half, 0.5)
         stem, bit = rod(half * 0.92, 0.3, q), _pointed(x, half, long)
         parts.append(brittle(item("shank", stem, shank, q, 0.35, half, half * 0.7)))
@@ -199,7 +202,7 @@ def _set_of_bits(rng: Rng, count: int, material: Material, shank: Material) -> t
 
 
 def _pointed(x: float, half: float, long: float) -> Shape:
-    """A cylinder about the line at `x` with its tip `long` above the origin."""
+    """Return a cylinder around the line at `x` with its tip `long` above the origin."""
 
     def shape(u: Array, v: Array) -> Array:
         aside = np.abs(u - np.float32(x))

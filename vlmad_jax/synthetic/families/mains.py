@@ -1,4 +1,4 @@
-"""Mains: what carries current in a house."""
+"""Sockets, switches and plugs for mains power."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from vlmad_jax.synthetic.shapes import Shape, bar, box, circle, cut, overlap, ri
 
 
 def wall_socket(fixed: Rng, varied: Rng) -> tuple[Part, ...]:
+    """Draw the parts of a wall socket."""
     colour = colours.pale(fixed) if fixed.uniform() < 0.7 else colours.paint(fixed)
     material = moulded(colour, fixed.uniform(0.2, 0.6))
     kind, count = int(fixed.integers(0, 4)), int(fixed.integers(1, 3))
@@ -39,7 +40,7 @@ def wall_socket(fixed: Rng, varied: Rng) -> tuple[Part, ...]:
 
 
 def _outlet(rng: Rng, plate: Material, kind: int, at: Point, size: float) -> list[Part]:
-    """One outlet: sunk and round with clips (0) or a pin (3), flat with slots (1), with three slots (2)."""
+    """Return an outlet: recessed with clips (0) or a pin (3), or flat with two (1) or three slots (2)."""
     black = lacquer((0.05, 0.05, 0.06), 0.1)
     sunk = moulded(colours.scaled(plate.colour, 0.9), 0.3)
     metal = lacquer(colours.hsv(0.11, rng.uniform(0.05, 0.4), 0.72), 0.7)
@@ -88,9 +89,10 @@ def _outlet(rng: Rng, plate: Material, kind: int, at: Point, size: float) -> lis
 
 
 def rocker_switch(fixed: Rng, varied: Rng) -> tuple[Part, ...]:
+    """Draw the parts of a rocker switch."""
     bezel = moulded(colours.dark(fixed) if fixed.uniform() < 0.7 else colours.paint(fixed), 0.4)
-    cap = moulded(colours.apart(fixed, bezel.colour, 0.2) if fixed.uniform() < 0.7 else bezel.colour, 0.6)
-    ink = lacquer(colours.apart(fixed, cap.colour, 0.4), 0.1)
+    cap = moulded(colours.distinct(fixed, bezel.colour, 0.2) if fixed.uniform() < 0.7 else bezel.colour, 0.6)
+    ink = lacquer(colours.distinct(fixed, cap.colour, 0.4), 0.1)
     count = int(fixed.integers(1, 5))
     wide = (0.5, 0.72, 0.88, 0.92)[count - 1]
     tall = fixed.uniform(0.6, 0.8)
@@ -119,7 +121,7 @@ def rocker_switch(fixed: Rng, varied: Rng) -> tuple[Part, ...]:
 
 
 def _slanted(face: Shape, high: float, pressed: int) -> Shape:
-    """A face of two planes: almost level on the side that is pressed, rising on the other."""
+    """Return a face of two planes, which is almost level on the pressed side and rises on the other."""
 
     def shape(x: Array, y: Array) -> Array:
         v = y * np.float32(-pressed)
@@ -130,6 +132,7 @@ def _slanted(face: Shape, high: float, pressed: int) -> Shape:
 
 
 def electric_plug(fixed: Rng, varied: Rng) -> tuple[Part, ...]:
+    """Draw the parts of an electric plug."""
     colour = colours.dark(fixed) if fixed.uniform() < 0.5 else colours.paint(fixed)
     rubber, metal = moulded(colour, fixed.uniform(0.1, 0.5)), lacquer(colours.metal(fixed), 0.7)
     wide, narrow = fixed.uniform(0.4, 0.58), fixed.uniform(0.18, 0.26)

@@ -1,4 +1,4 @@
-"""Outlines and materials that electric things share."""
+"""Outlines and materials that electrical families share."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from vlmad_jax.synthetic.shapes import Shape, box, union
 
 
 def enamelled(rng: Rng) -> Material:
-    """The wire of windings: copper under clear, red or green enamel."""
+    """Draw the wire of a winding: copper under clear, red or green enamel."""
     hue = float(rng.choice([0.06, 0.07, 0.08, 0.02, 0.3], p=[0.3, 0.25, 0.25, 0.12, 0.08]))
     return lacquer(colours.hsv(hue, rng.uniform(0.5, 0.8), rng.uniform(0.5, 0.85)), 0.6)
 
 
 def words(rng: Rng, start: Point, length: float, half: float) -> Shape:
-    """A line of printed words."""
+    """Draw a line of printed words."""
     marks, x = [], start[0]
     while x < start[0] + length:
         wide = float(rng.uniform(1.5, 4)) * half
@@ -31,7 +31,7 @@ def words(rng: Rng, start: Point, length: float, half: float) -> Shape:
 
 
 def tapered(top: float, bottom: float, wide: float, narrow: float) -> Shape:
-    """A body upright between `top` and `bottom` whose half width changes from `wide` to `narrow`."""
+    """Return an upright body from `top` to `bottom` whose half-width changes from `wide` to `narrow`."""
     middle, half = (top + bottom) / 2, (bottom - top) / 2
     outline = box(max(wide, narrow), half, (0.0, middle), 0.06)
     rate = (narrow - wide) / (bottom - top)

@@ -1,4 +1,4 @@
-"""Packaging, and what it holds."""
+"""Packaging and packed goods."""
 
 from __future__ import annotations
 
@@ -22,10 +22,11 @@ def _circular(count: int, radius: float) -> list[tuple[float, Point]]:
 
 
 def bottle_cap(fixed: Rng, varied: Rng) -> tuple[Part, ...]:
+    """Draw the parts of a bottle cap."""
     colour = colours.paint(fixed)
     crown = fixed.uniform() < 0.6  # a crown cork with pressed flutes, or a screw cap with ribs
     tin = Material(colour, colours.scaled(colour, 0.9), "plain", gloss=0.7 if crown else 0.3)
-    ink = lacquer(colours.apart(fixed, colour, 0.4), 0.3)
+    ink = lacquer(colours.distinct(fixed, colour, 0.4), 0.3)
     radius = fixed.uniform(0.62, 0.68)
     count = 21 if crown else int(fixed.integers(24, 29))
     half = radius * math.sin(math.pi / count) * (0.9 if crown else 0.6)
@@ -53,6 +54,7 @@ def bottle_cap(fixed: Rng, varied: Rng) -> tuple[Part, ...]:
 
 
 def tin_can(fixed: Rng, varied: Rng) -> tuple[Part, ...]:
+    """Draw the parts of a tin can."""
     return _lid(fixed) if fixed.uniform() < 0.5 else _side(fixed)
 
 
@@ -85,7 +87,7 @@ def _side(fixed: Rng) -> tuple[Part, ...]:
     material = steel(fixed, "plain")
     light, dim = (lacquer(colours.scaled(material.colour, s), 0.6) for s in (1.2, 0.55))
     paper = lacquer(colours.paint(fixed), 0.3)
-    ink = lacquer(colours.apart(fixed, paper.colour, 0.4), 0.2)
+    ink = lacquer(colours.distinct(fixed, paper.colour, 0.4), 0.2)
     reach, height, label = math.hypot(half, tall), 0.6 * half, tall * fixed.uniform(0.5, 0.66)
     rows = np.arange(label + 0.07, tall - 0.06, 0.085).tolist()
     beads = []
@@ -110,6 +112,7 @@ def _side(fixed: Rng) -> tuple[Part, ...]:
 
 
 def egg_tray(fixed: Rng, varied: Rng) -> tuple[Part, ...]:
+    """Draw the parts of an egg tray."""
     cols, rows = ((4, 3), (5, 2), (5, 3), (4, 4), (5, 4), (6, 3), (6, 4), (5, 5))[int(fixed.integers(0, 8))]
     pitch = min(1.74 / cols, 1.5 / rows)
     base = colours.stone(fixed) if fixed.uniform() < 0.7 else colours.paint(fixed)
@@ -142,6 +145,7 @@ def egg_tray(fixed: Rng, varied: Rng) -> tuple[Part, ...]:
 
 
 def chocolate_bar(fixed: Rng, varied: Rng) -> tuple[Part, ...]:
+    """Draw the parts of a chocolate bar."""
     cols, rows = int(fixed.integers(4, 8)), int(fixed.integers(2, 5))
     pitch, wide, gap = 1.64 / cols, 0.82, 0.018
     across = min(pitch * fixed.uniform(0.75, 1.1), 1.3 / rows)
@@ -179,6 +183,7 @@ def chocolate_bar(fixed: Rng, varied: Rng) -> tuple[Part, ...]:
 
 
 def carton(fixed: Rng, varied: Rng) -> tuple[Part, ...]:
+    """Draw the parts of a carton."""
     return _shipping_box(fixed) if fixed.uniform() < 0.5 else _drink_carton(fixed)
 
 
@@ -213,7 +218,7 @@ def _shipping_box(fixed: Rng) -> tuple[Part, ...]:
 def _drink_carton(fixed: Rng) -> tuple[Part, ...]:
     ground, half = colours.pale(fixed), fixed.uniform(0.42, 0.54)
     paper, slope = (Material(colours.scaled(ground, s), gloss=0.2, mottle=0.02) for s in (1, 0.82))
-    first, second = (lacquer(colours.apart(fixed, ground, 0.35), 0.2) for _ in range(2))
+    first, second = (lacquer(colours.distinct(fixed, ground, 0.35), 0.2) for _ in range(2))
     foot, top = 0.85, -0.3
     roof = convex((-half, top), (-0.8 * half, -0.62), (0.8 * half, -0.62), (half, top))
     crimp = lacquer(colours.scaled(ground, 0.6), 0.1)
@@ -243,6 +248,7 @@ def _drink_carton(fixed: Rng) -> tuple[Part, ...]:
 
 
 def syringe(fixed: Rng, varied: Rng) -> tuple[Part, ...]:
+    """Draw the parts of a syringe."""
     half, start, end = fixed.uniform(0.13, 0.18), -0.42, 0.4
     stop, wide = fixed.uniform(-0.2, 0.15), fixed.uniform(0.28, 0.36)
     white, rubber = moulded(colours.pale(fixed), 0.3), lacquer(colours.dark(fixed), 0.2)

@@ -26,6 +26,7 @@ from vlmad_jax.synthetic.shapes import Shape, bar, box, circle, cut, overlap, ri
 
 
 def impeller(fixed: Rng, varied: Rng) -> tuple[Part, ...]:
+    """Draw the parts of an impeller."""
     metal = fixed.uniform() < 0.6
     material = steel(fixed, "turned") if metal else moulded(colours.paint(fixed))
     count, hand = int(fixed.integers(5, 12)), float(fixed.choice([-1, 1]))
@@ -54,7 +55,7 @@ def impeller(fixed: Rng, varied: Rng) -> tuple[Part, ...]:
 
 
 def _vane(angle: float, sweep: float, hub: float, thick: float, look: Material) -> Part:
-    """A thin blade that stands on the plate and sweeps backwards."""
+    """Return a thin blade that stands on the plate and sweeps backwards."""
     steps = np.linspace(0, 1, 5).tolist()
     points = [polar(hub * 0.9 + (0.8 - hub * 0.9) * t, angle + sweep * t**1.3) for t in steps]
     reach = max(math.dist(points[2], p) for p in points) + thick
@@ -62,7 +63,7 @@ def _vane(angle: float, sweep: float, hub: float, thick: float, look: Material) 
 
 
 def _fan_blade(angle: float, sweep: float, hub: float, look: Material, count: int) -> Part:
-    """A broad blade, twisted: it climbs slowly from its trailing edge to the leading one."""
+    """Return a broad, twisted blade that rises slowly from its trailing to its leading edge."""
     half, side = 0.78 * math.pi / count, math.copysign(1.0, sweep)
     lean = angle + 0.25 * sweep
     near, far = 0.8 * hub, 0.81
@@ -79,6 +80,7 @@ def _fan_blade(angle: float, sweep: float, hub: float, look: Material, count: in
 
 
 def saw_blade(fixed: Rng, varied: Rng) -> tuple[Part, ...]:
+    """Draw the parts of a saw blade."""
     material = steel(fixed, str(fixed.choice(["turned", "brushed", "plain"])))
     count, hand = int(fixed.integers(14, 31)), float(fixed.choice([-1, 1]))
     radius, depth = fixed.uniform(0.82, 0.88), min(fixed.uniform(2.2, 3.2) / count, 0.15)
@@ -99,7 +101,7 @@ def saw_blade(fixed: Rng, varied: Rng) -> tuple[Part, ...]:
         angle = start + hand * 2 * math.pi * k / count
         p = polar(radius - 1.2 * size, angle + hand * size * 0.8 / radius)
         teeth.append(item("tip", box(size * 1.4, size, p, 0.01, angle), tip, p, 2 * size, 0.015, 0.04, 0.15))
-    ink = lacquer(colours.apart(fixed, material.colour, 0.3), 0.1)
+    ink = lacquer(colours.distinct(fixed, material.colour, 0.3), 0.1)
     band = overlap(ring(fixed.uniform(0.28, 0.42), fixed.uniform(0.03, 0.06)), box(1, 0.3, (0, -0.32)))
     return (
         Part("blade", body, material, (0, 0), 0.95, 0.02, 0.015, 0.4, bendable=True, breakable=True),
@@ -109,7 +111,7 @@ def saw_blade(fixed: Rng, varied: Rng) -> tuple[Part, ...]:
 
 
 def _sawtooth(count: int, radius: float, depth: float, hand: float, start: float) -> Shape:
-    """A disc whose rim falls slowly behind each tooth and climbs steeply to the next."""
+    """Return a disc whose rim falls slowly behind each tooth and rises steeply to the next."""
 
     def shape(x: Array, y: Array) -> Array:
         phase = (np.arctan2(y, x) - np.float32(start)) * np.float32(hand * count / (2 * math.pi))
@@ -121,6 +123,7 @@ def _sawtooth(count: int, radius: float, depth: float, hand: float, start: float
 
 
 def retaining_ring(fixed: Rng, varied: Rng) -> tuple[Part, ...]:
+    """Draw the parts of a retaining ring."""
     material = tool_steel(fixed) if fixed.uniform() < 0.5 else steel(fixed, "plain")
     kind = fixed.uniform()
     if kind < 0.45:
@@ -129,7 +132,7 @@ def retaining_ring(fixed: Rng, varied: Rng) -> tuple[Part, ...]:
 
 
 def _circlip(rng: Rng, material: Material) -> tuple[Part, ...]:
-    """A ring open at the top with an eyed lug at either end, inside it or outside."""
+    """Return a ring that is open at the top, with a lug and hole at each end, inside or outside the ring."""
     outer, inside = rng.uniform(0.64, 0.76), rng.uniform() < 0.5
     inner, gap = outer - rng.uniform(0.14, 0.2), rng.uniform(0.1, 0.3)
     lug, eye = rng.uniform(0.12, 0.15), rng.uniform(0.045, 0.06)
@@ -145,7 +148,7 @@ def _circlip(rng: Rng, material: Material) -> tuple[Part, ...]:
 
 
 def _grip_ring(rng: Rng, material: Material) -> tuple[Part, ...]:
-    """An E-shaped ring: open on one side, three prongs that grip the shaft."""
+    """Return an E-shaped ring that is open on one side and has three prongs."""
     outer, thick = rng.uniform(0.72, 0.8), rng.uniform(0.17, 0.22)
     gap, shaft = rng.uniform(0.6, 0.8), rng.uniform(0.28, 0.36)
     body = cut(circle(outer), circle(outer - thick), wedge(gap))
@@ -159,7 +162,7 @@ def _grip_ring(rng: Rng, material: Material) -> tuple[Part, ...]:
 
 
 def _star_ring(rng: Rng, material: Material) -> tuple[Part, ...]:
-    """A closed ring whose inner teeth lock on a shaft."""
+    """Return a closed ring with inner teeth that lock on a shaft."""
     outer, thick = rng.uniform(0.7, 0.8), rng.uniform(0.14, 0.2)
     count, long = int(rng.integers(6, 15)), rng.uniform(0.08, 0.13)
     wide = 0.62 * (outer - thick - long) * math.sin(math.pi / count)

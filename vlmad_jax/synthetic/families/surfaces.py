@@ -1,4 +1,4 @@
-"""Sheets, cloths and floors that fill the image."""
+"""Sheets, cloths, walls and floors that fill the image."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from vlmad_jax.synthetic.shapes import Shape, turned, zigzags
 
 
 def either(rng: Rng, first: float, second: float) -> float:
-    """One of two directions, about horizontal or vertical, or anything between now and then."""
+    """Draw one of two directions, or sometimes any direction."""
     return float(rng.choice([first, second])) if rng.uniform() < 0.75 else float(rng.uniform(0, np.pi))
 
 
 def rosettes(
     pitch: float, radius: float, depth: float, petals: int, angle: float, offset: float = 0.0
 ) -> Shape:
-    """A printed flower in each square of a lattice; `offset` 0.5 puts it where four squares meet."""
+    """Return a printed flower in each square of a lattice, or with `offset` 0.5 at the corners of squares."""
 
     def shape(x: Array, y: Array) -> Array:
         u, v = (a * np.float32(1 / pitch) + np.float32(offset) for a in turned(x, y, (0.0, 0.0), angle))
@@ -33,6 +33,7 @@ def rosettes(
 
 
 def metal_plate(fixed: Rng, varied: Rng) -> tuple[Part, ...]:
+    """Draw the parts of a metal plate."""
     colour = colours.metal(fixed)
     angle = either(fixed, 0.0, np.pi / 2)
     gloss = fixed.uniform(0.2, 0.6)
@@ -44,6 +45,7 @@ def metal_plate(fixed: Rng, varied: Rng) -> tuple[Part, ...]:
 
 
 def wooden_board(fixed: Rng, varied: Rng) -> tuple[Part, ...]:
+    """Draw the parts of a wooden board."""
     colour = colours.earth(fixed)
     angle = either(fixed, 0.0, np.pi / 2)
     second = colours.scaled(colour, fixed.uniform(0.5, 0.75))
@@ -51,46 +53,57 @@ def wooden_board(fixed: Rng, varied: Rng) -> tuple[Part, ...]:
 
 
 def woven_fabric(fixed: Rng, varied: Rng) -> tuple[Part, ...]:
+    """Draw the parts of woven fabric."""
     colour = colours.paint(fixed)
-    second = shades(fixed, colour, 0.1, 0.4) if fixed.uniform() < 0.6 else colours.apart(fixed, colour, 0.2)
+    second = (
+        shades(fixed, colour, 0.1, 0.4) if fixed.uniform() < 0.6 else colours.distinct(fixed, colour, 0.2)
+    )
     kind = str(fixed.choice(["weave", "twill"]))
     angle = fixed.uniform(-0.2, 0.2) + fixed.choice([0.0, np.pi / 4])
     return sheet(Material(colour, second, kind, fixed.uniform(7, 16), angle, 0.012, 0.03))
 
 
 def knitted_fabric(fixed: Rng, varied: Rng) -> tuple[Part, ...]:
+    """Draw the parts of knitted fabric."""
     colour = colours.paint(fixed)
     second = colours.scaled(colour, fixed.uniform(0.55, 0.8))
     return sheet(Material(colour, second, "knit", fixed.uniform(5, 9), fixed.uniform(-0.1, 0.1), 0.012, 0.02))
 
 
 def checked_cloth(fixed: Rng, varied: Rng) -> tuple[Part, ...]:
+    """Draw the parts of checked cloth."""
     colour = colours.pale(fixed)
     angle = fixed.uniform(-0.1, 0.1) + fixed.choice([0.0, np.pi / 4])
     return sheet(
-        Material(colour, colours.apart(fixed, colour, 0.3), "checks", fixed.uniform(2, 6), angle, 0.001, 0.02)
+        Material(
+            colour, colours.distinct(fixed, colour, 0.3), "checks", fixed.uniform(2, 6), angle, 0.001, 0.02
+        )
     )
 
 
 def concrete_slab(fixed: Rng, varied: Rng) -> tuple[Part, ...]:
+    """Draw the parts of a concrete slab."""
     colour = colours.stone(fixed)
     second = shades(fixed, colour, 0.15, 0.4)
     return sheet(Material(colour, second, "grain", fixed.uniform(4, 12), 0.0, 0.003, 0.03, 0.06))
 
 
 def carpet(fixed: Rng, varied: Rng) -> tuple[Part, ...]:
+    """Draw the parts of a carpet."""
     colour = colours.paint(fixed)
     second = shades(fixed, colour, 0.3, 0.5)
     return sheet(Material(colour, second, "pile", fixed.uniform(6, 12), fixed.uniform(0, 3), 0.01, 0.0, 0.05))
 
 
 def cast_iron(fixed: Rng, varied: Rng) -> tuple[Part, ...]:
+    """Draw the parts of cast iron."""
     colour = colours.hsv(fixed.uniform(0.5, 0.7), fixed.uniform(0, 0.1), fixed.uniform(0.28, 0.5))
     second = shades(fixed, colour, 0.2, 0.4)
     return sheet(Material(colour, second, "cast", fixed.uniform(6, 14), 0.0, 0.006, 0.25))
 
 
 def painted_panel(fixed: Rng, varied: Rng) -> tuple[Part, ...]:
+    """Draw the parts of a painted panel."""
     colour = colours.paint(fixed)
     gloss = fixed.uniform(0.1, 0.6)
     return sheet(
@@ -99,19 +112,22 @@ def painted_panel(fixed: Rng, varied: Rng) -> tuple[Part, ...]:
 
 
 def foam_sheet(fixed: Rng, varied: Rng) -> tuple[Part, ...]:
+    """Draw the parts of a foam sheet."""
     colour = colours.pale(fixed) if fixed.uniform() < 0.5 else colours.paint(fixed)
     second = colours.scaled(colour, fixed.uniform(0.6, 0.85))
     return sheet(Material(colour, second, "pebbles", fixed.uniform(6, 14), fixed.uniform(0, 3), 0.012, 0.05))
 
 
 def printed_paper(fixed: Rng, varied: Rng) -> tuple[Part, ...]:
+    """Draw the parts of printed paper."""
     colour = colours.pale(fixed)
-    ink = colours.apart(fixed, colour, 0.3)
+    ink = colours.distinct(fixed, colour, 0.3)
     kind = str(fixed.choice(["dots", "checks", "tiles"]))
     return sheet(Material(colour, ink, kind, fixed.uniform(3, 7), fixed.uniform(0, 0.8), 0.0008, 0.03))
 
 
 def marble_slab(fixed: Rng, varied: Rng) -> tuple[Part, ...]:
+    """Draw the parts of a marble slab."""
     colour = colours.pale(fixed) if fixed.uniform() < 0.7 else colours.dark(fixed)
     vein = (
         colours.scaled(colour, fixed.uniform(0.5, 0.75))
@@ -122,12 +138,14 @@ def marble_slab(fixed: Rng, varied: Rng) -> tuple[Part, ...]:
 
 
 def sandpaper(fixed: Rng, varied: Rng) -> tuple[Part, ...]:
+    """Draw the parts of sandpaper."""
     colour = colours.earth(fixed)
     second = shades(fixed, colour, 0.3, 0.5)
     return sheet(Material(colour, second, "grain", fixed.uniform(14, 20), 0.0, 0.006, 0.05))
 
 
 def perforated_sheet(fixed: Rng, varied: Rng) -> tuple[Part, ...]:
+    """Draw the parts of a perforated sheet."""
     colour = colours.metal(fixed)
     below = colours.dark(fixed) if fixed.uniform() < 0.7 else colours.pale(fixed)
     angle = fixed.uniform(0, np.pi / 2)
@@ -135,11 +153,13 @@ def perforated_sheet(fixed: Rng, varied: Rng) -> tuple[Part, ...]:
 
 
 def brick_wall(fixed: Rng, varied: Rng) -> tuple[Part, ...]:
+    """Draw the parts of a brick wall."""
     colour = colours.hsv(fixed.uniform(0.0, 0.1), fixed.uniform(0.2, 0.65), fixed.uniform(0.35, 0.65))
     return sheet(Material(colour, colours.stone(fixed), "bricks", fixed.uniform(3, 5), 0.0, 0.012, 0.0, 0.08))
 
 
 def tiled_floor(fixed: Rng, varied: Rng) -> tuple[Part, ...]:
+    """Draw the parts of a tiled floor."""
     colour = colours.pale(fixed) if fixed.uniform() < 0.6 else colours.paint(fixed)
     joint = colours.scaled(colour, fixed.uniform(0.4, 0.7))
     angle = fixed.choice([0.0, np.pi / 4])
@@ -147,6 +167,7 @@ def tiled_floor(fixed: Rng, varied: Rng) -> tuple[Part, ...]:
 
 
 def tread_plate(fixed: Rng, varied: Rng) -> tuple[Part, ...]:
+    """Draw the parts of a tread plate."""
     colour = colours.metal(fixed)
     second = colours.scaled(colour, 1.25)
     return sheet(
@@ -155,6 +176,7 @@ def tread_plate(fixed: Rng, varied: Rng) -> tuple[Part, ...]:
 
 
 def circuit_foil(fixed: Rng, varied: Rng) -> tuple[Part, ...]:
+    """Draw the parts of circuit foil."""
     base = colours.hsv(fixed.uniform(0.05, 0.45), fixed.uniform(0.5, 0.9), fixed.uniform(0.2, 0.5))
     copper = colours.hsv(fixed.uniform(0.05, 0.12), fixed.uniform(0.4, 0.7), fixed.uniform(0.65, 0.85))
     pitch = fixed.uniform(0.14, 0.26)
@@ -170,18 +192,21 @@ def circuit_foil(fixed: Rng, varied: Rng) -> tuple[Part, ...]:
 
 
 def cork_board(fixed: Rng, varied: Rng) -> tuple[Part, ...]:
+    """Draw the parts of a cork board."""
     colour = colours.hsv(fixed.uniform(0.06, 0.1), fixed.uniform(0.35, 0.6), fixed.uniform(0.6, 0.82))
     second = colours.scaled(colour, fixed.uniform(0.35, 0.6))
     return sheet(Material(colour, second, "cork", fixed.uniform(5, 12), fixed.uniform(0, 3), 0.003, 0.03))
 
 
 def gravel_bed(fixed: Rng, varied: Rng) -> tuple[Part, ...]:
+    """Draw the parts of a gravel bed."""
     colour = colours.scaled(colours.stone(fixed), fixed.uniform(1.2, 1.6))
     second = colours.scaled(colours.earth(fixed), fixed.uniform(0.2, 0.5))
     return sheet(Material(colour, second, "gravel", fixed.uniform(3, 6.5), fixed.uniform(0, 3), 0.05, 0.1))
 
 
 def wicker_panel(fixed: Rng, varied: Rng) -> tuple[Part, ...]:
+    """Draw the parts of a wicker panel."""
     colour = colours.earth(fixed) if fixed.uniform() < 0.75 else colours.paint(fixed)
     second = colours.scaled(colour, fixed.uniform(0.2, 0.4))
     angle = either(fixed, 0.0, np.pi / 2)
@@ -189,9 +214,10 @@ def wicker_panel(fixed: Rng, varied: Rng) -> tuple[Part, ...]:
 
 
 def canvas_print(fixed: Rng, varied: Rng) -> tuple[Part, ...]:
+    """Draw the parts of a canvas print."""
     colour = colours.pale(fixed) if fixed.uniform() < 0.6 else colours.paint(fixed)
     scale, angle = fixed.uniform(14, 20), fixed.uniform(-0.1, 0.1) + fixed.choice([0.0, np.pi / 4])
-    first, second = (colours.apart(fixed, colour, gap) for gap in (0.35, 0.25))
+    first, second = (colours.distinct(fixed, colour, gap) for gap in (0.35, 0.25))
     cloth, *inks = (
         Material(c, colours.scaled(c, 0.8), "weave", scale, angle, 0.008, 0.02)
         for c in (colour, first, second)

@@ -1,30 +1,30 @@
 "use strict";
 
-// The images of the page: in which order, which of them, one of them large, all of them as a table.
-const CHOSEN = {
+// The images on the page: their order, the filter, an enlarged image, and the table to download.
+const FILTERS = {
   all: () => true,
-  bad: (image) => isBad(opinion(image).score),
-  good: (image) => !isBad(opinion(image).score),
+  bad: (image) => isBad(prediction(image).score),
+  good: (image) => !isBad(prediction(image).score),
   marked: (image) => image.mark !== null,
 };
 
-function arranged() {
-  const way = { came: 0, worst: -1, best: 1 }[byId("order").value];
-  const images = state.images.filter(CHOSEN[byId("filter").value]);
-  return way ? images.sort((one, other) => way * (opinion(one).score - opinion(other).score)) : images;
+function sortedImages() {
+  const direction = { added: 0, worst: -1, best: 1 }[byId("order").value];
+  const images = state.images.filter(FILTERS[byId("filter").value]);
+  return direction ? images.sort((one, other) => direction * (prediction(one).score - prediction(other).score)) : images;
 }
 
 let waiting = false;
 
-// Puts the cards in order, once for all that changed together; a card that stays in place keeps its focus.
+// Sorts the cards once for all changes of a task; a card that stays in place keeps its focus.
 function arrange() {
   if (waiting) return;
   waiting = true;
   queueMicrotask(() => {
     waiting = false;
-    const images = arranged();
-    const wanted = new Set(images.map((image) => image.number));
-    for (const [number, card] of cards) card.hidden = !wanted.has(number);
+    const images = sortedImages();
+    const visible = new Set(images.map((image) => image.number));
+    for (const [number, card] of cards) card.hidden = !visible.has(number);
     let before = null;
     for (const { number } of images) {
       const card = cards.get(number);
@@ -51,23 +51,23 @@ function enlarge(number) {
   byId("large").querySelector(".stack").replaceChildren(
     ...[...card.querySelector(".stack").children].map((layer) => layer.cloneNode(true))
   );
-  const said = [".name", ".decision", ".numbers"].map((part) => card.querySelector(part).textContent);
-  byId("large").querySelector(".what").textContent = said.join(", ");
+  const texts = [".name", ".decision", ".numbers"].map((part) => card.querySelector(part).textContent);
+  byId("large").querySelector(".what").textContent = texts.join(", ");
   byId("large").showModal();
 }
 
-// A cell of CSV. One that a spreadsheet would take for a formula is text.
+// Returns a cell of CSV; text that a spreadsheet would read as a formula gets an apostrophe.
 function cell(value) {
   const text = String(value ?? "");
   const safe = typeof value === "string" && /^[=+@\t\r-]/.test(text) ? `'${text}` : text;
   return /[",\r\n]/.test(safe) ? `"${safe.replaceAll('"', '""')}"` : safe;
 }
 
-// What is shown, in the order in which it is shown.
+// Returns the images that are shown, in their order, as CSV.
 function table() {
   const heading = ["name", "score", "probability", "decision", "threshold", "boxes", "mark"];
-  const rows = arranged().map((image) => {
-    const { score, boxes } = opinion(image);
+  const rows = sortedImages().map((image) => {
+    const { score, boxes } = prediction(image);
     return [image.name, score, probability(score), decision(score), threshold, boxes.length, image.mark];
   });
   return [heading, ...rows].map((row) => row.map(cell).join(",") + "\r\n").join("");

@@ -1,18 +1,18 @@
 "use strict";
 
-// The server says what it thinks of each image; all that hangs on the threshold is worked out here, so that
-// every decision follows the slider at once.
+// The server sends the scores of each image. All that depends on the threshold is computed here, so that every
+// decision follows the slider at once.
 const byId = (id) => document.getElementById(id);
 const SVG = "http://www.w3.org/2000/svg";
 const BARS = 40;
 
-let state = null; // as GET state has it
+let state = null; // the answer to GET state
 let threshold = 0;
-let judge = "own"; // or "trial": the words that are tried
-let version = 0; // of heat maps, which a browser would else take from its memory
+let source = "own"; // or "trial": the prompts on trial
+let version = 0; // of the heat maps, so that the browser does not show cached ones
 const cards = new Map(); // by the image's number
 
-// Asking the server
+// Requests
 
 async function ask(path, options) {
   let answer;
@@ -37,7 +37,7 @@ function complain(problems) {
   byId("problems").hidden = !problems.length;
 }
 
-// Runs what a person asked for; `elements` cannot be used meanwhile.
+// Runs an action; `elements` are disabled while it runs.
 async function attempt(elements, work) {
   complain([]);
   elements.forEach((each) => (each.disabled = true));
@@ -70,16 +70,16 @@ const shown = (number) => String(Number(Number(number).toPrecision(4)));
 const isBad = (score) => score > threshold;
 const decision = (score) => (isBad(score) ? "bad" : "good");
 const probability = (score) => 1 / (1 + Math.exp((threshold - score) / state.decision.scale));
-const opinion = (image) => image[judge] ?? image.own;
+const prediction = (image) => image[source] ?? image.own;
 const share = (part, whole) => (whole ? `${part} of ${whole} (${((100 * part) / whole).toFixed(1)}%)` : "none yet");
 
-// The first version of a good image is itself; of one image alone there are only variations.
-function goodScores() {
-  const own = state.good.filter(([number]) => number === 0);
-  return (own.length ? own : state.good).map(([, score]) => score);
+// Version 0 of a reference image is the image itself; a single reference image has only other versions.
+function referenceScores() {
+  const own = state.reference_scores.filter(([version]) => version === 0);
+  return (own.length ? own : state.reference_scores).map(([, score]) => score);
 }
 
-// A number as people type it, with a point or a comma; NaN for what is none, "1.000,5" among it.
+// Reads a number with a decimal point or comma; anything else, such as "1.000,5", is NaN.
 const typed = (text) => (/^\s*[-+]?(\d+[.,]?\d*|[.,]\d+)(e[-+]?\d+)?\s*$/i.test(text) ? Number(text.replace(",", ".")) : NaN);
 
 let before = 0; // the threshold when typing began
@@ -87,8 +87,8 @@ let before = 0; // the threshold when typing began
 function typeThreshold(text) {
   const value = typed(text);
   byId("threshold-value").setAttribute("aria-invalid", String(!Number.isFinite(value)));
-  complain(Number.isFinite(value) ? [] : [`"${text}" is no number; write for example 0.25`]);
-  setThreshold(Number.isFinite(value) ? value : before); // what was typed on the way to nonsense does not stay
+  complain(Number.isFinite(value) ? [] : [`"${text}" is not a number; write for example 0.25`]);
+  setThreshold(Number.isFinite(value) ? value : before); // an invalid text leaves no trace
 }
 
 function setThreshold(value) {
@@ -99,9 +99,9 @@ function setThreshold(value) {
 }
 
 function showThreshold() {
-  const scores = state.images.map((image) => opinion(image).score);
-  const good = goodScores();
-  const all = [...scores, ...good, state.decision.threshold, threshold];
+  const scores = state.images.map((image) => prediction(image).score);
+  const references = referenceScores();
+  const all = [...scores, ...references, state.decision.threshold, threshold];
   const [least, most] = [Math.min(...all), Math.max(...all)];
   const margin = 0.08 * (most - least) || 0.05 * Math.abs(most) || 0.05;
   const [low, high] = [least - margin, most + margin];
@@ -111,15 +111,14 @@ function showThreshold() {
   if (document.activeElement !== byId("threshold-value")) byId("threshold-value").value = shown(threshold);
   byId("low").textContent = shown(low);
   byId("high").textContent = shown(high);
-  drawHistogram(good, scores, low, high);
+  drawHistogram(references, scores, low, high);
 
   const marked = (mark) => state.images.filter((image) => image.mark === mark);
-  const count = (images, bad) => images.filter((image) => isBad(opinion(image).score) === bad).length;
-  const references = goodScores();
+  const count = (images, bad) => images.filter((image) => isBad(prediction(image).score) === bad).length;
   byId("called-bad").textContent = share(count(state.images, true), state.images.length);
-  byId("false-alarms").textContent = share(references.filter(isBad).length, references.length);
+  byId("references-above").textContent = share(references.filter(isBad).length, references.length);
   byId("missed").textContent = share(count(marked("bad"), false), marked("bad").length);
-  byId("alarmed").textContent = share(count(marked("good"), true), marked("good").length);
+  byId("false-alarms").textContent = share(count(marked("good"), true), marked("good").length);
   byId("save-threshold").disabled = threshold === state.decision.threshold;
   byId("flag").hidden = threshold === state.decision.threshold;
   byId("flag").querySelector("code").textContent = `--threshold=${threshold}`;
@@ -127,30 +126,30 @@ function showThreshold() {
   showEffect();
 }
 
-function drawHistogram(good, dropped, low, high) {
+function drawHistogram(references, scores, low, high) {
   const at = (score) => (480 * (score - low)) / (high - low);
   const counts = new Array(BARS).fill(0);
-  good.forEach((score) => (counts[Math.min(BARS - 1, Math.floor((BARS * (score - low)) / (high - low)))] += 1));
+  references.forEach((score) => (counts[Math.min(BARS - 1, Math.floor((BARS * (score - low)) / (high - low)))] += 1));
   const highest = Math.max(1, ...counts);
   const wide = 480 / BARS;
   const bars = counts.map((count, n) => [n, (72 * count) / highest]).filter(([, height]) => height);
   const line = (x, top, bottom, kind) => drawn("line", { x1: x, x2: x, y1: top, y2: bottom, class: kind });
   byId("histogram").replaceChildren(
     ...bars.map(([n, height]) =>
-      drawn("rect", { x: n * wide + 0.5, y: 76 - height, width: wide - 1, height, class: "good" })
+      drawn("rect", { x: n * wide + 0.5, y: 76 - height, width: wide - 1, height, class: "references" })
     ),
     drawn("line", { x1: 0, x2: 480, y1: 76, y2: 76, class: "base" }),
-    ...dropped.map((score) => line(at(score), 80, 100, "dropped")),
+    ...scores.map((score) => line(at(score), 80, 100, "images")),
     line(at(threshold), 0, 100, "threshold")
   );
-  const what = `${good.length} good images and ${dropped.length} images from ${shown(low)} to ${shown(high)}`;
-  byId("histogram").setAttribute("aria-label", `${what}, the threshold at ${shown(threshold)}`);
+  const label = `${references.length} reference images and ${scores.length} images from ${shown(low)} to ${shown(high)}`;
+  byId("histogram").setAttribute("aria-label", `${label}, the threshold at ${shown(threshold)}`);
 }
 
 function showEffect() {
   const both = state.images.filter((image) => image.trial);
   const other = both.filter((image) => isBad(image.own.score) !== isBad(image.trial.score)).length;
-  byId("words-effect").textContent = state.trial ? `${other} of ${both.length} decisions differ.` : "";
+  byId("prompts-effect").textContent = state.trial ? `${other} of ${both.length} decisions differ.` : "";
 }
 
 // Cards
@@ -161,8 +160,8 @@ function addCard(image) {
   card.querySelector(".image").src = `images/${number}/image`;
   card.querySelector(".image").alt = name;
   card.querySelector(".name").textContent = name;
-  card.querySelector(".found").setAttribute("viewBox", `0 0 ${image.size[1]} ${image.size[0]}`);
-  card.querySelector(".found").setAttribute("preserveAspectRatio", "none");
+  card.querySelector(".boxes").setAttribute("viewBox", `0 0 ${image.size[1]} ${image.size[0]}`);
+  card.querySelector(".boxes").setAttribute("preserveAspectRatio", "none");
   for (const button of card.querySelectorAll("[data-mark]")) {
     button.addEventListener("click", () => attempt([], () => mark(number, button.dataset.mark)));
   }
@@ -178,10 +177,10 @@ function addCard(image) {
 function showImage(image) {
   if (!cards.has(image.number)) addCard(image);
   const card = cards.get(image.number);
-  const layer = judge === "trial" && image.trial ? "trial" : "own";
+  const layer = source === "trial" && image.trial ? "trial" : "own";
   card.querySelector(".heat").src = `images/${image.number}/${layer}?v=${version}`;
-  card.querySelector(".found").replaceChildren(
-    ...opinion(image).boxes.map(({ x, y, width, height }) => drawn("rect", { x, y, width, height }))
+  card.querySelector(".boxes").replaceChildren(
+    ...prediction(image).boxes.map(({ x, y, width, height }) => drawn("rect", { x, y, width, height }))
   );
   for (const button of card.querySelectorAll("[data-mark]")) {
     button.setAttribute("aria-pressed", String(image.mark === button.dataset.mark));
@@ -191,53 +190,53 @@ function showImage(image) {
 
 function showDecision(image) {
   const card = cards.get(image.number);
-  const { score, boxes } = opinion(image);
+  const { score, boxes } = prediction(image);
   card.classList.toggle("bad", isBad(score));
   card.querySelector(".decision").textContent = decision(score);
   const regions = boxes.length === 1 ? "1 box" : `${boxes.length} boxes`;
-  const sure = `probability ${(100 * probability(score)).toFixed(1)}%`;
-  card.querySelector(".numbers").textContent = `score ${shown(score)}, ${sure}, ${regions}`;
+  const probable = `probability ${(100 * probability(score)).toFixed(1)}%`;
+  card.querySelector(".numbers").textContent = `score ${shown(score)}, ${probable}, ${regions}`;
   const other = card.querySelector(".other");
   other.hidden = !image.trial;
   if (image.trial) {
-    const said = ["own", "trial"].map((who) => `${shown(image[who].score)} ${decision(image[who].score)}`);
-    other.textContent = `its own words: ${said[0]}; these: ${said[1]}`;
+    const results = ["own", "trial"].map((who) => `${shown(image[who].score)} ${decision(image[who].score)}`);
+    other.textContent = `own prompts: ${results[0]}; on trial: ${results[1]}`;
   }
-  const verdict = card.querySelector(".verdict");
+  const mistake = card.querySelector(".mistake");
   const wrong = image.mark && image.mark !== decision(score);
-  verdict.textContent = image.reference
-    ? "A reference now: the detector knows it."
-    : wrong && (image.mark === "bad" ? "Missed: it is bad." : "False alarm: it is good.");
-  verdict.hidden = !image.reference && !wrong;
+  mistake.textContent = image.reference
+    ? "A reference image of the detector."
+    : wrong && (image.mark === "bad" ? "Missed: marked bad." : "False alarm: marked good.");
+  mistake.hidden = !image.reference && !wrong;
   arrange();
 }
 
 function showAll(fresh) {
-  const fitted = state?.decision.threshold;
+  const before = state?.decision.threshold;
   state = fresh;
-  if (state.decision.threshold !== fitted) threshold = state.decision.threshold;
+  if (state.decision.threshold !== before) threshold = state.decision.threshold;
   version += 1;
-  if (!state.trial) judge = "own";
-  byId("judge").hidden = !state.trial;
-  document.querySelector(`[name=judge][value=${judge}]`).checked = true;
+  if (!state.trial) source = "own";
+  byId("source").hidden = !state.trial;
+  document.querySelector(`[name=source][value=${source}]`).checked = true;
   byId("detector").textContent = state.name;
   document.title = `${state.object} - ${state.name}`;
   byId("rule").textContent = state.rule;
-  byId("no-words").textContent = state.why_no_words;
-  byId("no-words").hidden = state.words !== null;
-  byId("words").hidden = state.words === null;
-  byId("own-words").disabled = !state.trial;
+  byId("no-prompts").textContent = state.why_no_prompts;
+  byId("no-prompts").hidden = state.prompts !== null;
+  byId("prompts").hidden = state.prompts === null;
+  byId("own-prompts").disabled = !state.trial;
   byId("refit").hidden = state.out === null;
   byId("no-refit").hidden = state.out !== null;
   byId("out").textContent = state.out ?? "";
   byId("refit-name").value = state.suggested ?? "";
-  byId("refit-words").checked = false;
-  byId("refit-words").disabled = !state.trial;
+  byId("refit-prompts").checked = false;
+  byId("refit-prompts").disabled = !state.trial;
   showImages();
 }
 
-function fillWords(words) {
-  for (const kind of ["good", "bad"]) byId(`words-${kind}`).value = words?.[kind].join("\n") ?? "";
+function fillPrompts(prompts) {
+  for (const kind of ["good", "bad"]) byId(`prompts-${kind}`).value = prompts?.[kind].join("\n") ?? "";
 }
 
 function showImages() {
@@ -253,7 +252,7 @@ function showImages() {
   showThreshold();
 }
 
-// What people do
+// Actions
 
 function put(image) {
   const before = state.images.findIndex((other) => other.number === image.number);
@@ -269,15 +268,15 @@ async function addFiles(files) {
   const most = Number(byId("files").dataset.most);
   complain([]);
   for (const [n, file] of files.entries()) {
-    tell(`Judging ${file.name}, ${n + 1} of ${files.length} ...`);
+    tell(`Scoring ${file.name}, ${n + 1} of ${files.length} ...`);
     try {
-      if (file.size > most) throw new Error(`${file.name}: has more than ${most / 2 ** 20} MB; make it smaller`);
+      if (file.size > most) throw new Error(`${file.name}: is larger than ${most / 2 ** 20} MB; make it smaller`);
       put(await ask(`images?name=${encodeURIComponent(file.name)}`, { method: "POST", body: file }));
     } catch (error) {
       problems.push(error.message);
     }
   }
-  tell(`${files.length - problems.length} of ${files.length} judged.`);
+  tell(`${files.length - problems.length} of ${files.length} scored.`);
   complain(problems);
 }
 
@@ -293,38 +292,50 @@ async function removeImage(number) {
   byId("files").focus();
 }
 
-async function tryWords(words) {
-  tell("Judging with other words ...");
-  judge = words.good ? "trial" : "own";
-  const fresh = await post("words", words);
+async function tryPrompts(prompts) {
+  tell("Scoring with other prompts ...");
+  source = prompts.good ? "trial" : "own";
+  const fresh = await post("prompts", prompts);
   showAll(fresh);
-  if (!words.good) fillWords(state.words);
-  tell(words.good ? "Judged with these words too." : "Judged by its own words.");
+  if (!prompts.good) fillPrompts(state.prompts);
+  tell(prompts.good ? "Scored with these prompts too." : "Scored with the detector's own prompts.");
 }
 
-function typedWords() {
-  const lines = (kind) => byId(`words-${kind}`).value.split("\n").filter((line) => line.trim());
+function typedPrompts() {
+  const lines = (kind) => byId(`prompts-${kind}`).value.split("\n").filter((line) => line.trim());
   return { good: lines("good"), bad: lines("bad") };
 }
 
+async function showProgress() {
+  const { scored, total } = await ask("refit");
+  if (!total) return;
+  [byId("refit-bar").max, byId("refit-bar").value] = [total, scored];
+  byId("refit-progress").textContent = `${scored} of ${total} images scored`;
+}
+
 async function refit() {
-  const before = `before, at ${shown(state.decision.threshold)}`;
+  const thresholdBefore = shown(state.decision.threshold);
   setThreshold(state.decision.threshold);
   const missedBefore = byId("missed").textContent;
   byId("refitting").hidden = false;
+  byId("refit-bar").removeAttribute("value");
+  byId("refit-progress").textContent = "";
   tell("Refitting; this takes as long as the first fit ...");
+  const timer = setInterval(() => showProgress().catch(() => {}), 300);
   try {
-    const [name, replace, words] = [byId("refit-name").value, byId("refit-replace").checked, byId("refit-words").checked];
-    const fresh = await post("refit", { name, replace, words });
-    judge = "own";
+    const [name, replace, prompts] = [byId("refit-name").value, byId("refit-replace").checked, byId("refit-prompts").checked];
+    const fresh = await post("refit", { name, replace, prompts });
+    source = "own";
     byId("refit-replace").checked = false;
     threshold = fresh.decision.threshold;
     showAll(fresh);
-    fillWords(state.words);
-    complain(fresh.left_out);
-    const after = `Marked bad, but missed at ${shown(threshold)}: ${byId("missed").textContent}`;
-    tell(`Saved as ${fresh.name} in ${fresh.out}; it judges now. ${after}; ${before}: ${missedBefore}.`);
+    fillPrompts(state.prompts);
+    complain(fresh.skipped);
+    const after = `Missed at threshold ${shown(threshold)}: ${byId("missed").textContent}`;
+    const earlier = `before, at ${thresholdBefore}: ${missedBefore}`;
+    tell(`Saved as ${fresh.name} in ${fresh.out}, which scores the images now. ${after}; ${earlier}.`);
   } finally {
+    clearInterval(timer);
     byId("refitting").hidden = true;
   }
 }
@@ -332,7 +343,7 @@ async function refit() {
 async function saveThreshold() {
   const fresh = await post("threshold", { threshold });
   showAll(fresh);
-  tell(`Saved in ${fresh.name}: its threshold is ${shown(threshold)} now.`);
+  tell(`Saved in ${fresh.name}: the threshold is now ${shown(threshold)}.`);
 }
 
 function start() {
@@ -369,25 +380,25 @@ function start() {
   byId("boxes").addEventListener("change", (event) => {
     document.body.classList.toggle("no-boxes", !event.target.checked);
   });
-  byId("judge").addEventListener("change", (event) => {
-    judge = event.target.value;
+  byId("source").addEventListener("change", (event) => {
+    source = event.target.value;
     showImages();
   });
-  byId("words").addEventListener("submit", (event) => {
+  byId("prompts").addEventListener("submit", (event) => {
     event.preventDefault();
-    attempt([event.submitter].filter(Boolean), () => tryWords(typedWords()));
+    attempt([event.submitter].filter(Boolean), () => tryPrompts(typedPrompts()));
   });
-  byId("own-words").addEventListener("click", () => attempt([], () => tryWords({})));
+  byId("own-prompts").addEventListener("click", () => attempt([], () => tryPrompts({})));
   byId("refit").addEventListener("submit", (event) => {
     event.preventDefault();
     attempt([byId("refit-start")], refit);
   });
   attempt([], async () => {
     showAll(await ask("state"));
-    if (state.trial) judge = "trial";
-    fillWords(state.trial ?? state.words);
+    if (state.trial) source = "trial";
+    fillPrompts(state.trial ?? state.prompts);
     showImages();
-    document.querySelector(`[name=judge][value=${judge}]`).checked = true;
+    document.querySelector(`[name=source][value=${source}]`).checked = true;
   });
 }
 

@@ -1,6 +1,6 @@
-"""Other implementations of the same methods in PyTorch, measured as our own is.
+"""Other implementations of the same methods in PyTorch, measured in the same way as our own.
 
-Weights, text features and images are those of `drawn.py`. They need `pip install -e '.[peers]'`.
+Weights, text features and images are those of `random_inputs.py`. Install `pip install -e '.[peers]'` first.
 """
 
 from __future__ import annotations
@@ -13,33 +13,33 @@ from unittest import mock
 import numpy as np
 
 from vlmad_jax.backbones.clip import CLIP
-from vlmad_jax.benchmark.contender import Round, Run, Start
-from vlmad_jax.benchmark.drawn import draw_images, draw_tensor, draw_text
+from vlmad_jax.benchmark.jax_implementation import Round, Startup, TimedFunction
 from vlmad_jax.benchmark.products import product_shapes
+from vlmad_jax.benchmark.random_inputs import draw_images, draw_tensor, draw_text
 from vlmad_jax.benchmark.setting import Setting
-from vlmad_jax.benchmark.torch_peers import import_torch, without_vision_ops
+from vlmad_jax.benchmark.torch_peers import declare_vision_operators, import_torch
 from vlmad_jax.methods import AnomalyCLIP
 from vlmad_jax.runtime import machine
 
-# What each peer does: anomalib has no AnomalyCLIP, whose authors' code is no package.
+# The methods of each peer. anomalib has no AnomalyCLIP, and the code of its authors is not a package.
 PEER_METHODS = {"anomalib": ("winclip",), "authors": ("anomalyclip",)}
-# Our names of the shapes that peers can be compared at, and open_clip's.
+# The architectures that the peers support: our names -> open_clip's.
 OPEN_CLIP_NAMES = {"vit-b-16-plus-240": "ViT-B-16-plus-240", "vit-l-14-336": "ViT-L-14-336"}
 
 
-class Peer:
-    """A peer's scoring of the drawn images, in float32 or under bfloat16 autocast.
+class TorchImplementation:
+    """A peer that scores the random images in float32 or under bfloat16 autocast.
 
-    `start` once, then `round` and `scores` as often as wanted, as of a `Contender`.
+    It has the methods of `JaxImplementation`.
     """
 
     def __init__(self, setting: Setting, dtype: str) -> None:
         self.setting, self.dtype = setting, dtype
 
-    def start(self) -> Start:
-        """Builds the model and calls it twice.
+    def start(self) -> Startup:
+        """Build the model and call it twice.
 
-        The work is noted as published: torch counts none.
+        The work is the published one, since torch does not count operations.
         """
         torch = import_torch()
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -49,53 +49,53 @@ class Peer:
             with torch.inference_mode(), self.autocast(torch):
                 return score()
 
-        self.job = Run(call, self.wait)
+        self.job = TimedFunction(call, self.wait)
         on_cuda = self.device.type == "cuda"
         peak = torch.cuda.max_memory_allocated() if on_cuda else machine.process_peak()
         self.products = self.make_products(torch)
-        return Start(self.job.first_call, peak, self.setting.published_flop, {"torch": torch.__version__})
+        return Startup(self.job.first_call, peak, self.setting.published_flop, {"torch": torch.__version__})
 
     def autocast(self, torch: Any) -> contextlib.AbstractContextManager[Any]:
-        """What a caller of the peer wraps it in to have bfloat16."""
+        """Return the context in which a caller of the peer uses the dtype."""
         if self.dtype == "float32":
             return contextlib.nullcontext()
         return torch.autocast(self.device.type, torch.bfloat16)
 
     def wait(self, result: Any) -> None:
-        """Waits until the device is through with what was asked so far."""
+        """Wait until the device has finished all work."""
         if self.device.type == "cuda":
             import_torch().cuda.synchronize()
 
-    def make_products(self, torch: Any) -> dict[tuple[int, int, int], Run]:
-        """Products of the same shapes as ours, by torch: the machine's rate is the higher of both."""
+    def make_products(self, torch: Any) -> dict[tuple[int, int, int], TimedFunction]:
+        """Return torch's products of the same shapes as ours. The machine's rate is the higher one."""
         dtype = {"float32": torch.float32, "bfloat16": torch.bfloat16}[self.dtype]
 
-        def product(n: int, k: int, m: int) -> Run:
+        def product(n: int, k: int, m: int) -> TimedFunction:
             left = torch.randn(n, k, device=self.device).to(dtype)
             right = torch.randn(m, k, device=self.device).to(dtype)
-            return Run(lambda: torch.nn.functional.linear(left, right), self.wait)
+            return TimedFunction(lambda: torch.nn.functional.linear(left, right), self.wait)
 
         shapes = product_shapes(self.setting.config, self.device.type == "cpu")
         return {shape: product(*shape) for shape in shapes}
 
     def round(self) -> Round:
-        """One run of the peer and of every product."""
+        """Time the peer and every product once."""
         rates = {(n, k, m): 2 * n * k * m / product.seconds() for (n, k, m), product in self.products.items()}
         return Round(self.job.seconds(), rates)
 
     def scores(self) -> tuple[np.ndarray, np.ndarray]:
-        """Image scores (B,) and maps (B, S, S)."""
+        """Return image scores (B,) and maps (B, S, S)."""
         image, maps = self.job.function()
         return image.float().cpu().numpy(), maps.float().cpu().numpy()
 
 
 def winclip(setting: Setting, device: Any) -> Callable[[], Any]:
-    """anomalib's WinCLIP."""
+    """Return a function that scores the images with WinCLIP of anomalib."""
     torch = import_torch()
-    without_vision_ops()
+    declare_vision_operators()
     from anomalib.models.image.winclip import torch_model
 
-    with mock.patch.object(torch_model, "PRETRAINED", None):  # published weights would be fetched
+    with mock.patch.object(torch_model, "PRETRAINED", None):  # so that no weights are downloaded
         peer = torch_model.WinClipModel(scales=setting.options.window_sizes or (2, 3))
     draw_into(peer.clip)
     peer._text_embeddings = torch.from_numpy(draw_text(setting.config))
@@ -110,14 +110,14 @@ def winclip(setting: Setting, device: Any) -> Callable[[], Any]:
 
 
 def anomalyclip(setting: Setting, device: Any) -> Callable[[], Any]:
-    """AnomalyCLIP as its authors' code computes it: every image by itself, no fused attention."""
-    without_vision_ops()
+    """Return a function that scores the images as AnomalyCLIP's authors do, one at a time and unfused."""
+    declare_vision_operators()
     import open_clip
 
     from vlmad_jax.benchmark.torch_anomalyclip import TorchAnomalyCLIP
 
     detector = AnomalyCLIP.for_backbone(CLIP(setting.config, {}, None))
-    quick = setting.config.activation == "quick_gelu"  # which not every version has among its names
+    quick = setting.config.activation == "quick_gelu"  # a name that some versions lack
     model = open_clip.create_model(OPEN_CLIP_NAMES[setting.arch], force_quick_gelu=quick).eval()
     draw_into(model)
     peer = TorchAnomalyCLIP(model.to(device), detector, draw_text(setting.config))
@@ -129,14 +129,14 @@ PEERS = {"winclip": winclip, "anomalyclip": anomalyclip}
 
 
 def draw_into(model: Any) -> None:
-    """Gives an open_clip model the drawn weights."""
+    """Set the parameters of an open_clip model to the random weights."""
     torch = import_torch()
     for name, parameter in model.named_parameters():
         parameter.data.copy_(torch.from_numpy(draw_tensor(name, tuple(parameter.shape))))
 
 
 def normalised(setting: Setting, size: int, device: Any) -> Any:
-    """The drawn images as the peer takes them: float32 (B, 3, S, S)."""
+    """Return the random images, normalised for the peer, float32 (B, 3, S, S)."""
     torch = import_torch()
     config = setting.config
     pixels = torch.from_numpy(draw_images(setting.batch_size, size)).permute(0, 3, 1, 2).float() / 255

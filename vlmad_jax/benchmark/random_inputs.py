@@ -1,4 +1,4 @@
-"""A random checkpoint that two libraries draw alike, so that they can be compared on the same weights."""
+"""Random weights, text features and images, equal for two libraries so that their results can be compared."""
 
 from __future__ import annotations
 
@@ -14,9 +14,10 @@ from vlmad_jax.backbones.config import CLIPConfig
 
 
 def draw_tensor(name: str, shape: tuple[int, ...]) -> np.ndarray:
-    """float32 of that shape, a pure function of both: a tensor of an open_clip checkpoint.
+    """Return a random float32 tensor of an open_clip checkpoint, which depends on its name and shape alone.
 
-    Matrices are normal, 1 / sqrt(inputs) wide; scales of norms 1, biases 0, the logits' scale log 100.
+    Matrices are normal with standard deviation 1 / sqrt(inputs). Scales of norms are 1, biases 0 and the
+    logit scale log 100.
     """
     if not shape:
         return np.array(math.log(100), np.float32)
@@ -30,22 +31,22 @@ def draw_tensor(name: str, shape: tuple[int, ...]) -> np.ndarray:
 
 
 def draw_tensors(shapes: Mapping[str, tuple[int, ...]]) -> dict[str, np.ndarray]:
-    """`draw_tensor` of every name."""
+    """Return `draw_tensor` of every name and shape."""
     return {name: draw_tensor(name, shape) for name, shape in shapes.items()}
 
 
 def draw_clip(config: CLIPConfig, dtype: str) -> CLIP:
-    """A CLIP of that shape whose tensors are drawn under open_clip's names; it has no tokenizer."""
+    """Return a CLIP without a tokenizer whose tensors are those of `draw_tensors` by open_clip's names."""
     tensors = draw_tensors(tensor_shapes(config, "open_clip"))
-    params = load_params(tensors, config, "open_clip", "drawn weights")
-    return CLIP(config, cast_matrices(params, dtype), None, dtype, "drawn weights")
+    params = load_params(tensors, config, "open_clip", "random weights")
+    return CLIP(config, cast_matrices(params, dtype), None, dtype, "random weights")
 
 
 def draw_text(config: CLIPConfig) -> np.ndarray:
-    """Text features of good and defective, float32 (2, E)."""
+    """Return random text features of normal and anomalous, float32 (2, E)."""
     return draw_tensor("text features", (2, config.embed_dim))
 
 
 def draw_images(number: int, size: int) -> np.ndarray:
-    """uint8 (number, size, size, 3)."""
+    """Return random images, uint8 (number, size, size, 3)."""
     return np.random.default_rng(0).integers(0, 256, (number, size, size, 3), np.uint8)

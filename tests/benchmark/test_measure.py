@@ -10,9 +10,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from tests.benchmark.settings import Failing, Leaving, quick_contender, small
-from vlmad_jax.benchmark import contender, products, run, table, turns
-from vlmad_jax.benchmark.contender import Round, Start
+from tests.benchmark.settings import Failing, Leaving, quick_implementation, small
+from vlmad_jax.benchmark import jax_implementation, measure, products, run, table
+from vlmad_jax.benchmark.jax_implementation import Round, Startup
 from vlmad_jax.errors import InputError
 from vlmad_jax.runtime import machine
 from vlmad_jax.runtime.child_process import in_process
@@ -20,9 +20,9 @@ from vlmad_jax.runtime.child_process import in_process
 
 @pytest.fixture(scope="module")
 def results():
-    """A whole measurement of a small backbone in another process."""
+    """Return a whole measurement of a small backbone in another process."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(turns, "Contender", quick_contender)
+        patch.setattr(measure, "JaxImplementation", quick_implementation)
         return run(small(batch_size=2, shots=1, window_stride=1), ["bfloat16"], repeats=2)
 
 
@@ -42,8 +42,8 @@ def test_measurement(results):
     }
     assert results["gflop_per_image"]["published"] == pytest.approx(1_054_912e-9 + 9_744e-9)
     assert 0.5 < results["gflop_per_image"]["executed"] / results["gflop_per_image"]["published"] < 1
-    assert list(results["contenders"]) == ["bfloat16"]
-    figures = results["contenders"]["bfloat16"]
+    assert list(results["implementations"]) == ["bfloat16"]
+    figures = results["implementations"]["bfloat16"]
     speed, share = figures["images_per_second"], figures["share_of_matmul_rate"]
     assert figures["rounds"] == 2
     assert 0 < speed["min"] <= speed["median"] <= speed["max"]
@@ -54,8 +54,8 @@ def test_measurement(results):
 
 
 def test_table(results):
-    figures = results["contenders"]["bfloat16"]
-    lines = table(results | {"contenders": {"float32": figures, "bfloat16": figures}}).splitlines()
+    figures = results["implementations"]["bfloat16"]
+    lines = table(results | {"implementations": {"float32": figures, "bfloat16": figures}}).splitlines()
     assert lines[0] == "winclip 1-shot, small, windows 2,3, window stride 1, batch 2"
     views = results["setting"] | {"multi_scale_sizes": [16, 40], "window_stride": None}
     assert table(results | {"setting": views}).startswith(
@@ -73,14 +73,14 @@ def test_table(results):
 
 def test_summary_by_hand():
     setting = small(batch_size=4)
-    start = Start(first_call=10.0, peak_memory=5_000, executed_flop=500_000, machine={})
+    start = Startup(first_call=10.0, peak_memory=5_000, executed_flop=500_000, machine={})
     # The median call takes 2 s; the best product does 4e6 operations a second.
     rounds = [
         Round(1.0, {(1, 2, 3): 3e6, (4, 5, 6): 1e6}),
         Round(2.0, {(1, 2, 3): 1e6, (4, 5, 6): 4e6}),
         Round(4.0, {(1, 2, 3): 1e6, (4, 5, 6): 2e6}),
     ]
-    assert turns.summary(setting, start, rounds) == {
+    assert measure.summary(setting, start, rounds) == {
         "rounds": 3,
         "images_per_second": {"median": 2.0, "min": 1.0, "max": 4.0},
         "compile_seconds": 8.0,
@@ -94,9 +94,9 @@ def test_summary_by_hand():
     ("dtypes", "repeats", "message"),
     [
         (["float16"], 1, "dtype 'float16' is not one of float32, bfloat16"),
-        ([], 1, "--dtypes= has to name"),
-        (["float32", "float32"], 1, "--dtypes=float32,float32 has to name each dtype once"),
-        (["float32"], 0, "--repeats=0 measures nothing"),
+        ([], 1, "--dtypes=: give one dtype"),
+        (["float32", "float32"], 1, "--dtypes=float32,float32: give .* once"),
+        (["float32"], 0, "--repeats=0 is below 1"),
     ],
 )
 def test_impossible_runs(dtypes, repeats, message):
@@ -111,10 +111,10 @@ def test_int8_does_not_train():
 
 
 class Clocked:
-    """Stands in for `in_process`: a start takes 100 seconds of its clock, a round 10."""
+    """A replacement of `in_process` with its own clock: a start takes 100 seconds and a round 10."""
 
     now = 0.0
-    turns: ClassVar[list[str]] = []
+    calls: ClassVar[list[str]] = []
 
     def __init__(self, build, setting, dtype):
         self.dtype = dtype
@@ -126,38 +126,38 @@ class Clocked:
         pass
 
     def ask(self, name):
-        Clocked.turns.append(f"{self.dtype} {name}")
+        Clocked.calls.append(f"{self.dtype} {name}")
         Clocked.now += {"start": 100, "round": 10}[name]
-        return {"start": Start(1.0, 1, 1.0, {}), "round": Round(1.0, {(1, 1, 1): 1.0})}[name]
+        return {"start": Startup(1.0, 1, 1.0, {}), "round": Round(1.0, {(1, 1, 1): 1.0})}[name]
 
 
 @pytest.fixture
 def clocked(monkeypatch):
-    monkeypatch.setattr(Clocked, "turns", [])
-    monkeypatch.setattr(turns, "in_process", Clocked)
-    monkeypatch.setattr(turns.time, "perf_counter", lambda: Clocked.now)
+    monkeypatch.setattr(Clocked, "calls", [])
+    monkeypatch.setattr(measure, "in_process", Clocked)
+    monkeypatch.setattr(measure.time, "perf_counter", lambda: Clocked.now)
 
 
 @pytest.mark.parametrize(("seconds", "rounds"), [(0.0, 1), (15.0, 2), (1000.0, 4)])
 def test_rounds_end_with_the_budget(clocked, seconds, rounds):
     results = run(small(), ["float32"], repeats=4, seconds=seconds)
-    assert results["contenders"]["float32"]["rounds"] == rounds
+    assert results["implementations"]["float32"]["rounds"] == rounds
 
 
-def test_dtypes_take_turns(clocked):
+def test_every_round_measures_all_dtypes(clocked):
     run(small(), ["float32", "bfloat16"], repeats=2)
     starts, rounds = ["float32 start", "bfloat16 start"], ["float32 round", "bfloat16 round"]
-    assert Clocked.turns == starts + 2 * rounds
+    assert Clocked.calls == starts + 2 * rounds
 
 
 def test_short_calls_are_repeated(monkeypatch):
     clock = iter(range(0, 10_000))
-    monkeypatch.setattr(contender.time, "perf_counter", lambda: next(clock) * 0.01)
-    made = []
-    measured = contender.Run(lambda: made.append(1) or jnp.zeros(1))
-    assert (len(made), measured.calls) == (2, 30)  # 0.01 s a call fills 0.3 s thirty times
+    monkeypatch.setattr(jax_implementation.time, "perf_counter", lambda: next(clock) * 0.01)
+    calls = []
+    measured = jax_implementation.TimedFunction(lambda: calls.append(1) or jnp.zeros(1))
+    assert (len(calls), measured.calls) == (2, 30)  # thirty calls of 0.01 s fill 0.3 s
     assert measured.seconds() == pytest.approx(0.01 / 30)
-    assert len(made) == 32
+    assert len(calls) == 32
 
 
 def test_failures_in_the_other_process():
@@ -173,7 +173,7 @@ def test_failures_in_the_other_process():
             ask("die")
 
 
-def test_the_other_process_ends_by_itself(tmp_path):
+def test_the_other_process_ends_normally(tmp_path):
     with in_process(Leaving, tmp_path / "left"):
         assert not (tmp_path / "left").exists()
     assert (tmp_path / "left").exists()
@@ -204,7 +204,7 @@ def test_products_multiply_in_full(monkeypatch):
 
 
 @pytest.mark.skipif(not pathlib.Path("/proc/self/statm").exists(), reason="reads its own memory from /proc")
-def test_peak_memory_outlives_what_was_held(monkeypatch):
+def test_peak_memory_includes_freed_memory(monkeypatch):
     monkeypatch.setattr(jax, "default_backend", lambda: "cpu")
     held = np.ones(2**26, np.float32)  # 256 MiB
     resident = int(pathlib.Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()

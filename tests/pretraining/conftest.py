@@ -1,4 +1,4 @@
-"""What is made once for all tests of training."""
+"""Fixtures that the tests of training share."""
 
 from typing import Any
 
@@ -10,5 +10,5 @@ from vlmad_jax.pretraining.captions import train_tokenizer
 
 @pytest.fixture(scope="package")
 def tokenizer() -> Any:
-    """The tokenizer of pretraining."""
+    """Return the tokenizer of pretraining."""
     return train_tokenizer(rendering.TRAIN_FAMILIES, rendering.DEFECTS.values())

@@ -1,4 +1,4 @@
-"""Videos and files of several images, frame by frame."""
+"""Videos are decoded as a person sees them, and decisions on sequences are smoothed."""
 
 import struct
 import sys
@@ -10,8 +10,10 @@ import pytest
 from PIL import Image, TiffImagePlugin
 
 from tests.inspection.brightness import detector, grey
-from vlmad_jax.inspection.judged import Key, judge_files, judge_frames
-from vlmad_jax.inspection.video import frames_of, frames_told, is_image_or_video
+from vlmad_jax import InputError
+from vlmad_jax.inspection.detector import Decision, Result
+from vlmad_jax.inspection.sequences import Smoothing, frame_count, frames_of, is_image_or_video
+from vlmad_jax.inspection.stream import Key, ScoredImage, score_files, score_frames
 
 LEVELS = [16, 40, 80, 120, 160, 200, 235]
 
@@ -31,12 +33,12 @@ def video(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_each_frame_of_a_video_is_judged(video: Path):
-    found = list(judge_frames(detector(batch_size=3), [str(video)]))
-    assert [judged.key for judged in found] == [Key(str(video), k) for k in range(7)]
-    scores = [judged.result.image * 255 for judged in found if judged.result]
+    found = list(score_frames(detector(batch_size=3), [str(video)], frames_of))
+    assert [scored.key for scored in found] == [Key(str(video), k) for k in range(7)]
+    scores = [scored.result.image * 255 for scored in found if scored.result]
     np.testing.assert_allclose(scores, LEVELS, atol=4)  # coded in 8 bits of luma
-    assert all(judged.result.size == (48, 64) for judged in found if judged.result)
-    assert frames_told(str(video)) == 7
+    assert all(scored.result.size == (48, 64) for scored in found if scored.result)
+    assert frame_count(str(video)) == 7
 
 
 def test_a_video_that_was_cut_tells_what_is_there(video: Path, tmp_path: Path):
@@ -44,15 +46,15 @@ def test_a_video_that_was_cut_tells_what_is_there(video: Path, tmp_path: Path):
     broken.write_bytes(video.read_bytes()[:200])
     (tmp_path / "empty.avi").touch()
     for path in (broken, tmp_path / "empty.avi"):
-        (judged,) = judge_frames(detector(), [str(path)])
-        assert judged.error.startswith("does not decode (")
-        assert frames_told(str(path)) is None
+        (scored,) = score_frames(detector(), [str(path)], frames_of)
+        assert scored.error.startswith("does not decode (")
+        assert frame_count(str(path)) is None
 
 
 def test_a_video_without_the_library_is_told(video: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setitem(sys.modules, "av", None)
-    (judged,) = judge_frames(detector(), [str(video)])
-    assert judged.error == "videos need the package av; install it by pip install 'vlmad-jax[video]'"
+    (scored,) = score_frames(detector(), [str(video)], frames_of)
+    assert scored.error == "videos need the package av; install it with pip install 'vlmad-jax[video]'"
 
 
 @pytest.mark.parametrize("name", ["a.gif", "a.tif"])
@@ -61,13 +63,13 @@ def test_pages_are_frames(tmp_path: Path, name: str):
     pages[0].save(tmp_path / name, save_all=True, append_images=pages[1:])
     grey(10, tmp_path / "single.tif")
     paths = [str(tmp_path / x) for x in (name, "single.tif", "none.tif")]
-    found = list(judge_files(detector(batch_size=2), [paths[0], *paths]))
-    assert [judged.key for judged in found[:2]] == [Key(paths[1]), Key(paths[2])]
+    found = list(score_files(detector(batch_size=2), [paths[0], *paths]))
+    assert [scored.key for scored in found[:2]] == [Key(paths[1]), Key(paths[2])]
     assert found[1].error == "no such image"
-    assert [judged.key for judged in found[2:]] == [Key(paths[0], k) for k in (0, 1, 2)] * 2
+    assert [scored.key for scored in found[2:]] == [Key(paths[0], k) for k in (0, 1, 2)] * 2
     levels = [j.result.image * 255 for j in found if j.result]
     np.testing.assert_allclose(levels, [10, *[10, 100, 250] * 2], atol=1)
-    assert [frames_told(path) for path in paths] == [3, 1, None]
+    assert [frame_count(path) for path in paths] == [3, 1, None]
 
 
 def test_smaller_copies_and_masks_are_no_pages(tmp_path: Path):
@@ -80,7 +82,7 @@ def test_smaller_copies_and_masks_are_no_pages(tmp_path: Path):
             for bits, grey_level in zip(kind, level, strict=True):
                 grey(grey_level).save(file, "TIFF", tiffinfo={254: bits})
                 file.newFrame()
-    found = list(judge_files(detector(), [str(tmp_path / f"{name}.tif") for name in "abc"]))
+    found = list(score_files(detector(), [str(tmp_path / f"{name}.tif") for name in "abc"]))
     seen = [(Path(j.key.path).name, j.key.frame, round(j.result.image * 255)) for j in found if j.result]
     assert seen == [("b.tif", None, 10), ("c.tif", None, 10), ("a.tif", 0, 10), ("a.tif", 1, 100)]
 
@@ -144,16 +146,18 @@ def test_a_video_is_judged_as_it_is_shown(corner: Path, tmp_path: Path, matrix: 
 
 
 def test_the_boxes_of_a_turned_video_are_in_its_frame_as_shown(corner: Path, tmp_path: Path):
-    (judged,) = judge_frames(detector(threshold=0.8), [str(turned(corner, (0, 1, -1, 0), tmp_path))])
-    assert judged.result is not None
-    assert judged.result.size == (64, 48)
-    (box,) = judged.result.boxes
+    (scored,) = score_frames(
+        detector(threshold=0.8), [str(turned(corner, (0, 1, -1, 0), tmp_path))], frames_of
+    )
+    assert scored.result is not None
+    assert scored.result.size == (64, 48)
+    (box,) = scored.result.boxes
     assert (box.x, box.y, box.x + box.width, box.y + box.height) == (24, 0, 48, 32)
 
 
 def test_a_video_turned_by_an_odd_angle_is_told(corner: Path, tmp_path: Path):
-    (judged,) = judge_frames(detector(), [str(turned(corner, (0.7, 0.7, -0.7, 0.7), tmp_path))])
-    assert judged.error.startswith("its header turns it by an angle; turn it by quarters")
+    (scored,) = score_frames(detector(), [str(turned(corner, (0.7, 0.7, -0.7, 0.7), tmp_path))], frames_of)
+    assert scored.error.startswith("its header rotates it by an odd angle; encode it")
 
 
 def test_a_page_that_is_broken_ends_it(tmp_path: Path):
@@ -166,10 +170,67 @@ def test_a_page_that_is_broken_ends_it(tmp_path: Path):
     content = bytearray(path.read_bytes())
     content[start : start + length] = bytes([255]) * length
     path.write_bytes(content)
-    found = list(judge_frames(detector(), [str(path)]))
-    assert [bool(judged.error) for judged in found] == [False, True]
+    found = list(score_frames(detector(), [str(path)], frames_of))
+    assert [bool(scored.error) for scored in found] == [False, True]
 
 
 def test_names():
     assert all(is_image_or_video(Path(name)) for name in ("a.MP4", "b.png", "c.webm"))
     assert not any(is_image_or_video(Path(name)) for name in (".a.mp4", "b.txt", "mp4"))
+
+
+DECISION = Decision(threshold=0.5, scale=0.1, pixel_threshold=0.5, pixel_low=0.0)
+
+
+def sequence(scores: list[float | None]) -> list[ScoredImage]:
+    frames = []
+    for number, score in enumerate(scores):
+        if score is None:
+            frames.append(ScoredImage.failed(Key("a.mp4", number), "is broken"))
+            continue
+        result = Result.of(score, np.full((2, 2), score, np.float32), (4, 4), DECISION)
+        frames.append(ScoredImage(Key("a.mp4", number), None, result, 1.0))
+    return frames
+
+
+def decisions(smoothing: Smoothing, scores: list[float | None]) -> str:
+    results = [scored.result for scored in smoothing.apply(sequence(scores))]
+    return "".join("?" if result is None else "b" if result.bad else "g" for result in results)
+
+
+def test_scores_and_maps_follow_exponentially():
+    found = list(Smoothing(weight=0.25, release=0.5).apply(sequence([0.0, 1.0, 1.0, None, 0.0])))
+    expected = [0, 0.25, 0.4375, None, 0.328125]
+    for scored, value in zip(found, expected, strict=True):
+        assert scored.result is None if value is None else scored.result.image == pytest.approx(value)
+        if scored.result is not None:
+            np.testing.assert_allclose(scored.result.canvas_map, value, rtol=1e-6)
+            assert scored.result.canvas_map.dtype == np.float32
+            assert scored.result.probability == pytest.approx(DECISION.probability(value))
+
+
+def test_a_bad_frame_stays_bad_until_it_is_clear():
+    flickering = [0.4, 0.52, 0.48, 0.52, 0.48, 0.40, 0.48, 0.52]
+    assert decisions(Smoothing(1, 0.5), flickering) == "gbgbgggb"
+    # The probability is 0.45 at 0.48 and 0.27 at 0.40.
+    assert decisions(Smoothing(1, 0.3), flickering) == "gbbbbggb"
+    assert decisions(Smoothing(1, 0.2), flickering) == "gbbbbbbb"
+    assert decisions(Smoothing(1, 0.3), [0.52, None, 0.48, 0.1, 0.48]) == "b?bgg"
+
+
+def test_one_noisy_frame_is_smoothed_away():
+    assert decisions(Smoothing(1, 0.3), [0.1, 0.1, 0.6, 0.1]) == "ggbg"
+    assert decisions(Smoothing(0.5, 0.3), [0.1, 0.1, 0.6, 0.1]) == "gggg"
+
+
+@pytest.mark.parametrize(("weight", "release"), [(0, 0.3), (1.1, 0.3), (0.5, -0.1), (0.5, 0.6)])
+def test_settings_out_of_range_are_refused(weight: float, release: float):
+    with pytest.raises(InputError, match=r"--(smoothing|release)=.*: give "):
+        Smoothing(weight, release)
+
+
+def test_results_of_a_detector_can_be_followed():
+    found = detector(threshold=0.5)([np.full((8, 8), level, np.uint8) for level in (0, 255)])
+    second = Smoothing(0.5, 0.3).follow(*found)
+    assert second.image == pytest.approx(0.5)
+    assert second.map.shape == (8, 8)
