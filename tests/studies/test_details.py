@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from vlmad_jax.data import Sample
-from vlmad_jax.evaluation.categories import ScoredCategory
+from vlmad_jax.evaluation.evaluate import ScoredCategory
 from vlmad_jax.studies.details import ALARM_GRID, SHOWN, WORST, alarm_shares, outcome, shown, titles
 
 

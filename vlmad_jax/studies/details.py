@@ -15,7 +15,7 @@ from PIL import Image
 
 from vlmad_jax.data import DataSet
 from vlmad_jax.data.images import open_image, resize_image
-from vlmad_jax.evaluation.categories import ScoredCategory
+from vlmad_jax.evaluation.evaluate import ScoredCategory
 from vlmad_jax.metrics.thresholds import best_threshold
 from vlmad_jax.metrics.uncertainty import PairCounts, pixel_pairs
 from vlmad_jax.report import draw_map, restore_proportions

@@ -9,7 +9,7 @@ from typing import Any
 from vlmad_jax.backbones.clip import CLIP
 from vlmad_jax.data import DataSet, Sample
 from vlmad_jax.data.pipeline import Batch
-from vlmad_jax.evaluation.categories import CategoryEvaluator, Observe
+from vlmad_jax.evaluation.evaluate import CategoryEvaluator, Observe
 from vlmad_jax.evaluation.results import Results
 from vlmad_jax.evaluation.scorer import Scorer
 from vlmad_jax.methods import Scores
