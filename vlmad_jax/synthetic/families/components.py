@@ -11,6 +11,7 @@ from vlmad_jax.synthetic.families.family import PIECE, Family, Rng
 from vlmad_jax.synthetic.families.finishes import lacquer, moulded, shades, steel
 from vlmad_jax.synthetic.families.flexible import led_strip, ribbon_cable
 from vlmad_jax.synthetic.families.outlines import enamelled, words
+from vlmad_jax.synthetic.families.parts import brittle, flexible, item, limb, mark, solid
 from vlmad_jax.synthetic.grid import Array, Point
 from vlmad_jax.synthetic.materials import Material
 from vlmad_jax.synthetic.scene import Part
@@ -39,30 +40,15 @@ def _toroid(rng: Rng) -> tuple[Part, ...]:
         at = ((x + foot[0]) / 2, (y + foot[1]) / 2)
         lead = bar((x, y), foot, radius)
         parts.append(
-            Part(
-                "lead",
-                lead,
-                wire,
-                at,
-                math.dist(at, foot) + radius,
-                radius,
-                radius,
-                0.3,
-                bendable=True,
-                loose=True,
-            )
+            flexible(item("lead", lead, wire, at, math.dist(at, foot) + radius, radius, radius, 0.3))
         )
-    parts.append(Part("core", core, ferrite, (0, 0), 1.0, 0.14, 0.12, 0.4, breakable=True))
+    parts.append(solid("core", core, ferrite, 1.0, 0.14, 0.12))
     for a in turns.tolist():
         start = ((inner - 0.03) * math.cos(a - slant), (inner - 0.03) * math.sin(a - slant))
         end = ((outer + 0.04) * math.cos(a), (outer + 0.04) * math.sin(a))
         at = ((start[0] + end[0]) / 2, (start[1] + end[1]) / 2)
         reach = math.dist(start, end) / 2 + radius
-        parts.append(
-            Part(
-                "turn", bar(start, end, radius), wire, at, reach, radius, 0.16, 0.3, loose=True, bendable=True
-            )
-        )
+        parts.append(flexible(item("turn", bar(start, end, radius), wire, at, reach, radius, 0.16, 0.3)))
     return tuple(parts)
 
 
@@ -74,11 +60,7 @@ def _drum(rng: Rng) -> tuple[Part, ...]:
     parts = []
     for x in (-wide * 0.6, wide * 0.6):
         at = (x, 0.72)
-        parts.append(
-            Part(
-                "lead", box(0.03, 0.25, at, 0.02), lead, at, 0.26, 0.03, 0.03, 0.3, bendable=True, loose=True
-            )
-        )
+        parts.append(flexible(item("lead", box(0.03, 0.25, at, 0.02), lead, at, 0.26, 0.03, 0.03, 0.3)))
     spool = union(
         box(wide, 0.09, (0, -0.62), 0.03),
         box(wide, 0.09, (0, 0.46), 0.03),
@@ -88,20 +70,7 @@ def _drum(rng: Rng) -> tuple[Part, ...]:
     radius = 0.98 / count / 2
     for y in np.linspace(-0.53 + radius, 0.37 - radius, count).tolist():
         turn = bar((radius - waist, y), (waist - radius, y + 0.5 * radius), radius)
-        parts.append(
-            Part(
-                "turn",
-                turn,
-                wire,
-                (0, y),
-                waist + radius,
-                radius,
-                0.8 * radius,
-                0.2,
-                loose=True,
-                bendable=True,
-            )
-        )
+        parts.append(flexible(item("turn", turn, wire, (0, y), waist + radius, radius, 0.8 * radius, 0.2)))
     return tuple(parts)
 
 
@@ -116,21 +85,19 @@ def potentiometer(fixed: Rng, varied: Rng) -> tuple[Part, ...]:
     for x in (-0.3, 0.0, 0.3):
         at = (x, 0.68)
         lug = cut(box(0.075, 0.25, at, 0.06), box(0.025, 0.06, (x, 0.8), 0.02))
-        parts.append(
-            Part("lug", lug, brass, at, 0.28, 0.02, 0.03, 0.3, loose=True, bendable=True, breakable=True)
-        )
+        parts.append(limb(item("lug", lug, brass, at, 0.28, 0.02, 0.03, 0.3)))
     wafer = box(0.46, 0.16, (0, 0.38), 0.03)
     parts.append(Part("wafer", wafer, board, (0, 0.38), 0.5, 0.02, 0.04, 0.3, breakable=True))
     for x in (-0.3, 0.0, 0.3):
         at = (x, 0.44)
-        parts.append(Part("rivet", circle(0.06, at), brass, at, 0.06, 0.04, 0.07, 0.2, loose=True))
+        parts.append(item("rivet", circle(0.06, at), brass, at, 0.06, 0.04, 0.07, 0.2))
     shell = box(radius, radius, (0, rise), 0.06) if square else circle(radius, (0, rise))
-    parts.append(Part("case", shell, case, (0, 0), 1.05, 0.06, 0.08, 0.4, breakable=True))
+    parts.append(solid("case", shell, case, 1.05, 0.06, 0.08))
     dial = lacquer(colours.distinct(fixed, case.colour, 0.3), 0.1)
     for a in np.linspace(0.75 * math.pi, 2.25 * math.pi, int(fixed.integers(7, 13))).tolist():
         ends = [(r * radius * math.cos(a), r * radius * math.sin(a) + rise) for r in (0.78, 0.92)]
         at = ((ends[0][0] + ends[1][0]) / 2, (ends[0][1] + ends[1][1]) / 2)
-        parts.append(Part("tick", bar(ends[0], ends[1], 0.016), dial, at, 0.07, printed=True, loose=True))
+        parts.append(mark("tick", bar(ends[0], ends[1], 0.016), dial, at, 0.07))
     turn = fixed.uniform(0.75 * math.pi, 2.25 * math.pi) + varied.uniform(-0.2, 0.2)
     return (*parts, *_spindle(fixed, metal, (0.0, rise), radius, turn))
 
@@ -151,38 +118,18 @@ def _spindle(rng: Rng, metal: Material, at: Point, radius: float, turn: float) -
             )
 
         tip = (at[0] + 0.85 * size * math.cos(turn), at[1] + 0.85 * size * math.sin(turn))
-        mark = lacquer(colours.distinct(rng, knob.colour, 0.4), 0.1)
+        paint = lacquer(colours.distinct(rng, knob.colour, 0.4), 0.1)
         return [
-            Part("knob", shape, knob, at, size + 0.02, 0.07, 0.16, 0.5, loose=True, breakable=True),
+            brittle(item("knob", shape, knob, at, size + 0.02, 0.07, 0.16, 0.5)),
             Part("top", ring(size * 0.66, 0.02, at), knob, at, size * 0.8, 0.02, 0.2),
-            Part("pointer", bar(at, tip, 0.03), mark, at, size, printed=True, loose=True),
+            mark("pointer", bar(at, tip, 0.03), paint, at, size),
         ]
     slot = box(radius * 0.26, 0.035, at, angle=turn)
     return [
-        Part(
-            "washer",
-            ring(radius * 0.5, radius * 0.12, at),
-            metal,
-            at,
-            radius * 0.7,
-            0.03,
-            0.12,
-            0.3,
-            loose=True,
-        ),
+        item("washer", ring(radius * 0.5, radius * 0.12, at), metal, at, radius * 0.7, 0.03, 0.12, 0.3),
         Part("bush", circle(radius * 0.4, at), metal, at, radius * 0.4, 0.03, 0.15, 0.4),
-        Part(
-            "shaft",
-            circle(radius * 0.28, at),
-            steel(rng, "plain"),
-            at,
-            radius * 0.28,
-            0.04,
-            0.22,
-            0.5,
-            loose=True,
-        ),
-        Part("slot", slot, black, at, radius * 0.3, 0.02, 0.12, loose=True),
+        item("shaft", circle(radius * 0.28, at), steel(rng, "plain"), at, radius * 0.28, 0.04, 0.22, 0.5),
+        item("slot", slot, black, at, radius * 0.3, 0.02, 0.12, 0),
     ]
 
 
@@ -195,17 +142,15 @@ def chip_card(fixed: Rng, varied: Rng) -> tuple[Part, ...]:
     if fixed.uniform() < 0.35:  # a SIM card, which is small, lacks one corner and has mostly contacts
         corner = box(0.3, 0.3, (0.62, -0.82), angle=math.pi / 4)
         outline = cut(box(0.6, 0.84, round=0.06), corner)
-        base = Part("card", outline, card, (0, 0), 1.15, 0.015, 0.02, 0.35, breakable=True, bendable=True)
-        number = Part(
-            "print", words(fixed, (-0.45, 0.66), 0.7, 0.045), ink, (0, 0.66), 0.65, printed=True, loose=True
-        )
+        base = limb(solid("card", outline, card, 1.15, 0.015, 0.02, 0.35))
+        number = mark("print", words(fixed, (-0.45, 0.66), 0.7, 0.045), ink, (0, 0.66), 0.65)
         return (base, number, *_contacts(fixed, (0.0, -0.08), 0.46, 0.5))
     outline = box(0.92, 0.58, round=0.07)
-    base = Part("card", outline, card, (0, 0), 1.15, 0.015, 0.02, 0.35, breakable=True, bendable=True)
+    base = limb(solid("card", outline, card, 1.15, 0.015, 0.02, 0.35))
     parts = [base]
     if fixed.uniform() < 0.5:
         stripe = overlap(outline, box(1, 0.09, (0, -0.43)))
-        parts.append(Part("stripe", stripe, accent, (0, -0.43), 1.0, printed=True, loose=True))
+        parts.append(mark("stripe", stripe, accent, (0, -0.43), 1.0))
     light = lacquer(colours.scaled(ink.colour, 1.1), 0.7)
     for group in range(4):
         x = -0.76 + 0.4 * group
@@ -217,18 +162,14 @@ def chip_card(fixed: Rng, varied: Rng) -> tuple[Part, ...]:
                 for k in range(4)
             )
         )
-        parts.append(Part("digits", digits, light, (x + 0.11, 0.21), 0.2, 0.012, 0.02, loose=True))
-    parts.append(
-        Part("name", words(fixed, (-0.78, 0.42), 0.6, 0.03), ink, (-0.4, 0.42), 0.5, printed=True, loose=True)
-    )
+        parts.append(item("digits", digits, light, (x + 0.11, 0.21), 0.2, 0.012, 0.02, 0))
+    parts.append(mark("name", words(fixed, (-0.78, 0.42), 0.6, 0.03), ink, (-0.4, 0.42), 0.5))
     logo = [
         circle(0.12, (0.68, 0.36)),
         union(circle(0.1, (0.6, 0.36)), ring(0.08, 0.02, (0.74, 0.36))),
         box(0.16, 0.09, (0.66, 0.36), 0.03),
     ]
-    parts.append(
-        Part("logo", logo[int(fixed.integers(0, 3))], accent, (0.67, 0.36), 0.25, printed=True, loose=True)
-    )
+    parts.append(mark("logo", logo[int(fixed.integers(0, 3))], accent, (0.67, 0.36), 0.25))
     return (*parts, *_contacts(fixed, (-0.55, -0.1), 0.19, 0.16))
 
 
@@ -250,11 +191,9 @@ def _contacts(rng: Rng, at: Point, wide: float, tall: float) -> list[Part]:
             pad = overlap(
                 box(wide * 0.34 - gap / 2, half - gap / 2, p, gap), box(wide, tall, at, 0.22 * wide)
             )
-            parts.append(
-                Part("contact", pad, gold, p, math.hypot(wide * 0.34, half), 0.01, 0.025, loose=True)
-            )
+            parts.append(item("contact", pad, gold, p, math.hypot(wide * 0.34, half), 0.01, 0.025, 0))
     middle = box(wide * 0.32 - gap, tall - gap / 2, at, 0.4 * wide * 0.3)
-    parts.append(Part("field", middle, gold, at, tall + gap, 0.01, 0.025, loose=True))
+    parts.append(item("field", middle, gold, at, tall + gap, 0.01, 0.025, 0))
     return parts
 
 

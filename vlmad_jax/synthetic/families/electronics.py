@@ -9,17 +9,10 @@ import numpy as np
 from vlmad_jax.synthetic import colours
 from vlmad_jax.synthetic.families.family import PIECE, PLASTIC, Family, Rng
 from vlmad_jax.synthetic.families.finishes import lacquer, moulded, steel
+from vlmad_jax.synthetic.families.parts import brittle, flexible, item, limb, mark, solid
 from vlmad_jax.synthetic.materials import Material
 from vlmad_jax.synthetic.scene import Part
-from vlmad_jax.synthetic.shapes import (
-    bar,
-    box,
-    circle,
-    cut,
-    lines,
-    overlap,
-    union,
-)
+from vlmad_jax.synthetic.shapes import bar, box, circle, cut, lines, overlap, union
 
 
 def solar_cell(fixed: Rng, varied: Rng) -> tuple[Part, ...]:
@@ -34,15 +27,15 @@ def solar_cell(fixed: Rng, varied: Rng) -> tuple[Part, ...]:
     texture = str(fixed.choice(["crystals", "plain", "marble"]))
     second = colours.scaled(base, fixed.uniform(0.65, 0.85))
     body = Material(base, second, texture, fixed.uniform(3, 6), fixed.uniform(0, 3), 0.0, 0.2, 0.08)
-    wire = Material(metal, texture="flat", gloss=0.3, mottle=0.0)
+    wire = lacquer(metal, 0.3)
     count = int(fixed.integers(2, 6))
     bars = tuple(
-        Part("busbar", box(0.022, 0.96, (x, 0.0)), wire, (x, 0.0), 1.0, loose=True)
+        item("busbar", box(0.022, 0.96, (x, 0.0)), wire, (x, 0.0), 1.0, shadow=0)
         for x in np.linspace(-1, 1, 2 * count + 1)[1::2].tolist()
     )
     fingers = Part("fingers", lines(fixed.uniform(0.07, 0.14), 0.006), wire, reach=1.5, opacity=0.6)
     outline = box(0.97, 0.97, round=fixed.choice([0.02, 0.2]))
-    cell = Part("cell", outline, body, bevel=0.02, breakable=True)
+    cell = solid("cell", outline, body, 1.5, 0.02, shadow=0)
     return (cell, fingers, *bars)
 
 
@@ -59,7 +52,7 @@ def cable(fixed: Rng, varied: Rng) -> tuple[Part, ...]:
     copper = colours.hsv(fixed.uniform(0.05, 0.1), fixed.uniform(0.4, 0.7), fixed.uniform(0.6, 0.85))
     strands = Material(copper, colours.scaled(copper, 0.4), "pebbles", 16, 0.0, 0.01, 0.5)
     parts = [
-        Part("jacket", circle(0.82), jacket, reach=0.9, bevel=0.04, height=0.02, shadow=0.4, breakable=True),
+        solid("jacket", circle(0.82), jacket, 0.9, 0.04, 0.02),
         Part("filler", circle(0.68), filler, reach=0.75, bevel=0.03, height=-0.02),
     ]
     for k in range(count):
@@ -69,8 +62,8 @@ def cable(fixed: Rng, varied: Rng) -> tuple[Part, ...]:
             colours.hsv(k / count + 0.03, fixed.uniform(0.5, 0.9), fixed.uniform(0.4, 0.8)), 0.1
         )
         shape = cut(circle(core, place), circle(core * 0.62, place))
-        parts.append(Part("wire", circle(core * 0.64, place), strands, place, core, 0.02, 0.01, loose=True))
-        parts.append(Part("wire", shape, insulation, place, core, 0.03, 0.02, loose=True, breakable=True))
+        parts.append(item("wire", circle(core * 0.64, place), strands, place, core, 0.02, 0.01, 0))
+        parts.append(brittle(item("wire", shape, insulation, place, core, 0.03, 0.02, 0)))
     return tuple(parts)
 
 
@@ -91,7 +84,7 @@ def circuit_board(fixed: Rng, varied: Rng) -> tuple[Part, ...]:
     corners = union(*(circle(0.05, (sx * 0.78, sy * 0.62)) for sx in (-1, 1) for sy in (-1, 1)))
     plate = cut(box(0.9, 0.74, round=0.04), corners)
     parts = [
-        Part("board", plate, board, reach=1.2, bevel=0.02, height=0.02, shadow=0.4, breakable=True),
+        solid("board", plate, board, 1.2, 0.02, 0.02),
         Part("tracks", overlap(union(*lanes), plate), trace, reach=1.0),
     ]
     slots = [(x, y) for x in (-0.55, 0.0, 0.55) for y in (-0.38, 0.05, 0.45)]
@@ -109,8 +102,8 @@ def _component(rng: Rng, place: tuple[float, float], kind: int) -> list[Part]:
         half = rng.uniform(0.13, 0.18)
         pins = union(*(box(half + 0.06, 0.014, (x, y + k * half * 0.45)) for k in (-1.5, -0.5, 0.5, 1.5)))
         return [
-            Part("pins", pins, lacquer((0.75, 0.75, 0.72), 0.6), place, 0.35, loose=True),
-            Part(
+            item("pins", pins, lacquer((0.75, 0.75, 0.72), 0.6), place, 0.35, shadow=0),
+            item(
                 "chip",
                 box(half, half, place, 0.01),
                 lacquer(colours.dark(rng), 0.2),
@@ -119,22 +112,21 @@ def _component(rng: Rng, place: tuple[float, float], kind: int) -> list[Part]:
                 0.03,
                 0.04,
                 0.5,
-                loose=True,
             ),
         ]
     if kind == 1:  # a resistor with metal ends
         turn = math.pi / 2 * int(rng.integers(0, 2))
         half = rng.uniform(0.1, 0.14)
         return [
-            Part(
+            item(
                 "ends",
                 box(half, 0.055, place, 0.01, turn),
                 lacquer((0.78, 0.76, 0.72), 0.6),
                 place,
                 0.18,
-                loose=True,
+                shadow=0,
             ),
-            Part(
+            item(
                 "resistor",
                 box(half * 0.65, 0.055, place, 0.0, turn),
                 lacquer(colours.paint(rng)),
@@ -142,13 +134,11 @@ def _component(rng: Rng, place: tuple[float, float], kind: int) -> list[Part]:
                 0.14,
                 0.02,
                 0.03,
-                0.4,
-                loose=True,
             ),
         ]
     radius = rng.uniform(0.08, 0.13)
     return [
-        Part(
+        item(
             "capacitor",
             circle(radius, place),
             lacquer(colours.metal(rng), 0.6),
@@ -157,15 +147,14 @@ def _component(rng: Rng, place: tuple[float, float], kind: int) -> list[Part]:
             0.05,
             0.06,
             0.5,
-            loose=True,
         ),
-        Part(
+        item(
             "band",
             cut(circle(radius * 0.9, place), box(1, 1, (x - 1, y))),
             lacquer(colours.dark(rng)),
             place,
             radius,
-            loose=True,
+            shadow=0,
         ),
     ]
 
@@ -179,23 +168,14 @@ def connector(fixed: Rng, varied: Rng) -> tuple[Part, ...]:
     pin = lacquer(colours.hsv(0.12, fixed.uniform(0.1, 0.6), 0.8), 0.8)
     square = fixed.uniform() < 0.5
     parts = [
-        Part(
-            "housing",
-            box(wide, tall, round=0.06),
-            shell,
-            reach=1.2,
-            bevel=0.05,
-            height=0.05,
-            shadow=0.4,
-            breakable=True,
-        ),
+        solid("housing", box(wide, tall, round=0.06), shell, 1.2, 0.05, 0.05),
         Part("cavity", box(wide - 0.1, tall - 0.1, round=0.03), cavity, reach=1.1, bevel=0.04, height=-0.05),
     ]
     for x in np.linspace(-0.58, 0.58, cols).tolist():
         for y in (np.arange(rows) - (rows - 1) / 2).tolist():
             place = (x, 0.28 * y)
             shape = box(0.055, 0.055, place, 0.01) if square else circle(0.06, place)
-            parts.append(Part("pin", shape, pin, place, 0.08, 0.03, 0.03, loose=True))
+            parts.append(item("pin", shape, pin, place, 0.08, 0.03, 0.03, 0))
     return tuple(parts)
 
 
@@ -208,34 +188,12 @@ def integrated_circuit(fixed: Rng, varied: Rng) -> tuple[Part, ...]:
     for y in np.linspace(-0.58, 0.58, count).tolist():
         for side in (-1, 1):
             place = (side * (wide + 0.12), y)
-            pins.append(
-                Part(
-                    "pin",
-                    box(0.16, 0.04, place, 0.01),
-                    pin,
-                    place,
-                    0.2,
-                    0.02,
-                    0.02,
-                    0.3,
-                    loose=True,
-                    bendable=True,
-                )
-            )
+            pins.append(flexible(item("pin", box(0.16, 0.04, place, 0.01), pin, place, 0.2, 0.02, 0.02, 0.3)))
     text = lacquer(colours.hsv(0.1, 0.05, fixed.uniform(0.5, 0.8)), 0.05)
     marks = union(*(box(0.02, fixed.uniform(0.1, 0.3), (x, 0.05)) for x in (-0.12, 0.0, 0.12)))
     return (
         *pins,
-        Part(
-            "body",
-            box(wide, 0.72, round=0.02),
-            epoxy,
-            reach=0.95,
-            bevel=0.06,
-            height=0.05,
-            shadow=0.4,
-            breakable=True,
-        ),
+        solid("body", box(wide, 0.72, round=0.02), epoxy, 0.95, 0.06, 0.05),
         Part(
             "notch",
             circle(0.06, (-wide + 0.14, -0.55)),
@@ -245,7 +203,7 @@ def integrated_circuit(fixed: Rng, varied: Rng) -> tuple[Part, ...]:
             0.04,
             0.03,
         ),
-        Part("print", marks, text, reach=0.5, printed=True, loose=True),
+        mark("print", marks, text, (0, 0), 0.5),
     )
 
 
@@ -255,27 +213,12 @@ def keypad(fixed: Rng, varied: Rng) -> tuple[Part, ...]:
     cap = lacquer(colours.distinct(fixed, case.colour, 0.25), 0.3)
     ink = lacquer(colours.distinct(fixed, cap.colour, 0.4), 0.05)
     rows, cols = int(fixed.integers(2, 5)), int(fixed.integers(2, 4))
-    parts = [
-        Part(
-            "case",
-            box(0.75, 0.82, round=0.1),
-            case,
-            reach=1.15,
-            bevel=0.06,
-            height=0.05,
-            shadow=0.4,
-            breakable=True,
-        )
-    ]
+    parts = [solid("case", box(0.75, 0.82, round=0.1), case, 1.15, 0.06, 0.05)]
     half = 0.32 / max(rows, cols) + 0.05
     signs = []
     for x in np.linspace(-0.48, 0.48, cols).tolist():
         for y in np.linspace(-0.55, 0.55, rows).tolist():
-            parts.append(
-                Part(
-                    "key", box(half, half, (x, y), 0.04), cap, (x, y), half * 1.4, 0.04, 0.05, 0.4, loose=True
-                )
-            )
+            parts.append(item("key", box(half, half, (x, y), 0.04), cap, (x, y), half * 1.4, 0.04, 0.05))
             signs.append(
                 bar((x - half * 0.4, y), (x + half * 0.4, y + half * fixed.uniform(-0.5, 0.5)), 0.025)
             )
@@ -288,19 +231,7 @@ def transistor(fixed: Rng, varied: Rng) -> tuple[Part, ...]:
     body = Material(colours.dark(fixed), None, "grain", 12, 0.0, 0.001, 0.2)
     tab, lead = steel(fixed), lacquer(colours.metal(fixed), 0.6)
     legs = [
-        Part(
-            "leg",
-            box(0.035, 0.36, (x, 0.55), 0.01),
-            lead,
-            (x, 0.55),
-            0.38,
-            0.03,
-            0.03,
-            0.3,
-            loose=True,
-            bendable=True,
-            breakable=True,
-        )
+        limb(item("leg", box(0.035, 0.36, (x, 0.55), 0.01), lead, (x, 0.55), 0.38, 0.03, 0.03, 0.3))
         for x in (-0.22, 0.0, 0.22)
     ]
     plate = cut(box(0.38, 0.3, (0, -0.58), 0.04), circle(0.1, (0, -0.66)))
@@ -308,8 +239,8 @@ def transistor(fixed: Rng, varied: Rng) -> tuple[Part, ...]:
     return (
         *legs,
         Part("tab", plate, tab, (0, -0.58), 0.5, 0.02, 0.02, 0.3),
-        Part("body", box(0.4, 0.3, (0, -0.02), 0.02), body, (0, 0), 0.55, 0.05, 0.05, 0.4, breakable=True),
-        Part("print", marks, lacquer((0.75, 0.75, 0.7), 0.05), (0, 0), 0.3, printed=True, loose=True),
+        solid("body", box(0.4, 0.3, (0, -0.02), 0.02), body, 0.55, 0.05, 0.05),
+        mark("print", marks, lacquer((0.75, 0.75, 0.7), 0.05), (0, 0), 0.3),
     )
 
 

@@ -9,18 +9,9 @@ import numpy as np
 
 from vlmad_jax.synthetic import colours
 from vlmad_jax.synthetic.families.family import METAL, PIECE, Family, Rng
-from vlmad_jax.synthetic.families.finishes import lacquer, moulded, steel
-from vlmad_jax.synthetic.families.forms import (
-    brittle,
-    item,
-    limb,
-    polar,
-    rod,
-    shiny,
-    steep,
-    tinted,
-    tool_steel,
-)
+from vlmad_jax.synthetic.families.finishes import lacquer, moulded, shiny, steel, tinted, tool_steel
+from vlmad_jax.synthetic.families.forms import polar, rod, steep
+from vlmad_jax.synthetic.families.parts import brittle, item, limb, solid
 from vlmad_jax.synthetic.families.rotors import impeller, retaining_ring, saw_blade
 from vlmad_jax.synthetic.grid import Array, Point
 from vlmad_jax.synthetic.materials import Material
@@ -111,7 +102,7 @@ def heat_sink(fixed: Rng, varied: Rng) -> tuple[Part, ...]:
     wide, tall = fixed.uniform(0.7, 0.84), fixed.uniform(0.6, 0.82)
     kind = str(fixed.choice(["fins", "fins", "pins", "rays"]))
     plate: Shape = circle(0.84) if kind == "rays" else box(wide, tall, (0, 0), 0.03)
-    floor = Part("base", plate, tinted(base, 0.55, 0.2), (0, 0), 1.15, 0.03, 0.02, 0.4, breakable=True)
+    floor = solid("base", plate, tinted(base, 0.55, 0.2), 1.15, 0.03, 0.02)
     if kind == "fins":
         return (floor, *_fins(fixed, wide, tall, ridge))
     if kind == "pins":

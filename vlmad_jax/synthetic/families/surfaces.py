@@ -6,7 +6,8 @@ import numpy as np
 
 from vlmad_jax.synthetic import colours
 from vlmad_jax.synthetic.families.family import CLOTH, METAL, PLASTIC, STONE, Family, Rng
-from vlmad_jax.synthetic.families.finishes import shades, sheet
+from vlmad_jax.synthetic.families.finishes import shades
+from vlmad_jax.synthetic.families.parts import sheet
 from vlmad_jax.synthetic.grid import Array
 from vlmad_jax.synthetic.materials import Material
 from vlmad_jax.synthetic.scene import Part
