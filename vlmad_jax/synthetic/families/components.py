@@ -7,8 +7,8 @@ import math
 import numpy as np
 
 from vlmad_jax.synthetic import colours
-from vlmad_jax.synthetic.families.family import PIECE, Family, Rng
-from vlmad_jax.synthetic.families.finishes import lacquer, moulded, shades, steel
+from vlmad_jax.synthetic.families.family import LIMB, PIECE, PLACED, Family, Rng
+from vlmad_jax.synthetic.families.finishes import lacquer, moulded, shades, steel, tinted
 from vlmad_jax.synthetic.families.flexible import led_strip, ribbon_cable
 from vlmad_jax.synthetic.families.outlines import enamelled, words
 from vlmad_jax.synthetic.families.parts import brittle, flexible, item, limb, mark, solid
@@ -151,7 +151,7 @@ def chip_card(fixed: Rng, varied: Rng) -> tuple[Part, ...]:
     if fixed.uniform() < 0.5:
         stripe = overlap(outline, box(1, 0.09, (0, -0.43)))
         parts.append(mark("stripe", stripe, accent, (0, -0.43), 1.0))
-    light = lacquer(colours.scaled(ink.colour, 1.1), 0.7)
+    light = tinted(ink, 1.1, 0.7)
     for group in range(4):
         x = -0.76 + 0.4 * group
         digits = union(
@@ -179,7 +179,7 @@ def _contacts(rng: Rng, at: Point, wide: float, tall: float) -> list[Part]:
     gold = Material(
         colours.hsv(hue, pale, 0.8), colours.hsv(hue, pale, 0.68), "brushed", 10, 0.0, 0.0005, 0.6
     )
-    dark = lacquer(colours.scaled(gold.colour, 0.35), 0.1)
+    dark = tinted(gold, 0.35, 0.1)
     gap, rows = wide * 0.05, int(rng.integers(3, 5))
     back = box(wide + gap, tall + gap, at, 0.25 * wide)
     parts = [Part("module", back, dark, at, math.hypot(wide, tall) + gap, 0.02, 0.02, 0.2)]
@@ -200,19 +200,15 @@ def _contacts(rng: Rng, at: Point, wide: float, tall: float) -> list[Part]:
 COMPONENTS: dict[str, Family] = {
     "ribbon cable": Family(
         ribbon_cable,
-        (*PIECE[:3], "bent part", "cut", "burn mark", "crack", "scratch", "contamination"),
+        (*PLACED, "bent part", "cut", "burn mark", "crack", "scratch", "contamination"),
         turn=0.1,
     ),
     "led strip": Family(
         led_strip, (*PIECE, "burn mark", "scratch", "cut", "contamination", "stain"), turn=0.1
     ),
-    "inductor": Family(
-        inductor, (*PIECE, "bent part", "broken part", "crack", "burn mark", "contamination"), turn=0.15
-    ),
-    "potentiometer": Family(
-        potentiometer, (*PIECE, "bent part", "broken part", "crack", "scratch", "rust"), turn=0.15
-    ),
+    "inductor": Family(inductor, (*PIECE, *LIMB, "crack", "burn mark", "contamination"), turn=0.15),
+    "potentiometer": Family(potentiometer, (*PIECE, *LIMB, "crack", "scratch", "rust"), turn=0.15),
     "chip card": Family(
-        chip_card, (*PIECE[:3], "broken part", "crack", "scratch", "smear", "cut", "stain"), turn=0.1
+        chip_card, (*PLACED, "broken part", "crack", "scratch", "smear", "cut", "stain"), turn=0.1
     ),
 }

@@ -7,7 +7,7 @@ import math
 import numpy as np
 
 from vlmad_jax.synthetic import colours
-from vlmad_jax.synthetic.families.family import PIECE, Family, Rng
+from vlmad_jax.synthetic.families.family import BROKEN, LIMB, PIECE, PLACED, Family, Rng
 from vlmad_jax.synthetic.families.finishes import lacquer, moulded, steel
 from vlmad_jax.synthetic.families.mains import electric_plug, rocker_switch, wall_socket
 from vlmad_jax.synthetic.families.outlines import enamelled, words
@@ -212,22 +212,16 @@ def motor_stator(fixed: Rng, varied: Rng) -> tuple[Part, ...]:
 
 
 ELECTRICAL: dict[str, Family] = {
-    "relay": Family(relay, (*PIECE, "bent part", "broken part", "crack", "burn mark", "scratch"), turn=0.1),
-    "wall socket": Family(
-        wall_socket, (*PIECE[:3], "crack", "chip", "broken part", "burn mark", "scratch", "stain"), turn=0.06
-    ),
+    "relay": Family(relay, (*PIECE, *LIMB, "crack", "burn mark", "scratch"), turn=0.1),
+    "wall socket": Family(wall_socket, (*PLACED, *BROKEN, "burn mark", "scratch", "stain"), turn=0.06),
     "battery": Family(battery, (*PIECE, "dent", "rust", "scratch", "stain", "burn mark"), turn=0.12),
     "motor stator": Family(
         motor_stator, (*PIECE, "broken part", "bent part", "burn mark", "rust", "contamination"), turn=3.2
     ),
     "rocker switch": Family(
-        rocker_switch,
-        (*PIECE[:3], "broken part", "crack", "scratch", "burn mark", "contamination"),
-        turn=0.08,
+        rocker_switch, (*PLACED, "broken part", "crack", "scratch", "burn mark", "contamination"), turn=0.08
     ),
     "electric plug": Family(
-        electric_plug,
-        (*PIECE[:3], "bent part", "broken part", "crack", "burn mark", "scratch", "discoloration"),
-        turn=0.2,
+        electric_plug, (*PLACED, *LIMB, "crack", "burn mark", "scratch", "discoloration"), turn=0.2
     ),
 }

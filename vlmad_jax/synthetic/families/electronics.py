@@ -7,8 +7,8 @@ import math
 import numpy as np
 
 from vlmad_jax.synthetic import colours
-from vlmad_jax.synthetic.families.family import PIECE, PLASTIC, Family, Rng
-from vlmad_jax.synthetic.families.finishes import lacquer, moulded, steel
+from vlmad_jax.synthetic.families.family import PIECE, PLACED, PLASTIC, Family, Rng
+from vlmad_jax.synthetic.families.finishes import lacquer, moulded, steel, tinted
 from vlmad_jax.synthetic.families.parts import brittle, flexible, item, limb, mark, solid
 from vlmad_jax.synthetic.materials import Material
 from vlmad_jax.synthetic.scene import Part
@@ -197,7 +197,7 @@ def integrated_circuit(fixed: Rng, varied: Rng) -> tuple[Part, ...]:
         Part(
             "notch",
             circle(0.06, (-wide + 0.14, -0.55)),
-            lacquer(colours.scaled(epoxy.colour, 0.5), 0.3),
+            tinted(epoxy, 0.5, 0.3),
             (-wide + 0.14, -0.55),
             0.1,
             0.04,
@@ -271,7 +271,7 @@ ELECTRONICS: dict[str, Family] = {
         ("bent part", "missing part", "scratch", "crack", "chip", "contamination", "stain"),
         turn=0.1,
     ),
-    "keypad": Family(keypad, (*PIECE[:3], *PLASTIC), turn=0.08),
+    "keypad": Family(keypad, (*PLACED, *PLASTIC), turn=0.08),
     "transistor": Family(
         transistor,
         ("bent part", "missing part", "misplaced part", "broken part", "crack", "scratch", "burn mark"),

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from vlmad_jax.synthetic import colours
-from vlmad_jax.synthetic.families.family import PIECE, Family, Rng
+from vlmad_jax.synthetic.families.family import LIMB, PIECE, PLACED, Family, Rng
 from vlmad_jax.synthetic.families.finishes import lacquer, moulded, shiny, steel, tinted
 from vlmad_jax.synthetic.families.forms import rod, track
 from vlmad_jax.synthetic.families.parts import brittle, item, limb, solid
@@ -268,16 +268,12 @@ def hose_clamp(fixed: Rng, varied: Rng) -> tuple[Part, ...]:
 
 
 FASTENERS: dict[str, Family] = {
-    "rivet": Family(rivet, ("scratch", "rust", "dent", "bent part", "broken part", *PIECE), turn=0.15),
-    "cotter pin": Family(
-        cotter_pin, ("rust", "contamination", "bent part", "broken part", *PIECE[:3]), turn=0.5
-    ),
-    "hinge": Family(hinge, (*PIECE[:3], "scratch", "rust", "bent part", "broken part", "stain"), turn=0.15),
+    "rivet": Family(rivet, ("scratch", "rust", "dent", *LIMB, *PIECE), turn=0.15),
+    "cotter pin": Family(cotter_pin, ("rust", "contamination", *LIMB, *PLACED), turn=0.5),
+    "hinge": Family(hinge, (*PLACED, "scratch", "rust", *LIMB, "stain"), turn=0.15),
     "roller chain": Family(roller_chain, (*PIECE, "broken part", "rust", "contamination"), turn=0.15),
     "angle bracket": Family(
         angle_bracket, (*PIECE, "bent part", "scratch", "rust", "dent", "broken part"), turn=0.4
     ),
-    "hose clamp": Family(
-        hose_clamp, (*PIECE[:3], "bent part", "broken part", "scratch", "rust", "contamination"), turn=0.4
-    ),
+    "hose clamp": Family(hose_clamp, (*PLACED, *LIMB, "scratch", "rust", "contamination"), turn=0.4),
 }

@@ -8,7 +8,7 @@ import numpy as np
 
 from vlmad_jax.synthetic import colours
 from vlmad_jax.synthetic.families.family import Rng
-from vlmad_jax.synthetic.families.finishes import lacquer, moulded, shades
+from vlmad_jax.synthetic.families.finishes import lacquer, moulded, shades, tinted
 from vlmad_jax.synthetic.families.parts import flexible, item, limb, mark
 from vlmad_jax.synthetic.grid import Array
 from vlmad_jax.synthetic.materials import Material
@@ -56,7 +56,7 @@ def _bowed(x: float, half: float, end: float, bow: float) -> Shape:
 def _ribbon_plugs(
     rng: Rng, shell: Material, count: int, step: float, wide: float, heights: tuple[float, ...]
 ) -> list[Part]:
-    slit, gold = lacquer(colours.scaled(shell.colour, 0.4), 0.1), lacquer(colours.hsv(0.12, 0.5, 0.75), 0.8)
+    slit, gold = tinted(shell, 0.4, 0.1), lacquer(colours.hsv(0.12, 0.5, 0.75), 0.8)
     arrow = lacquer(colours.distinct(rng, shell.colour, 0.35), 0.1)
     tall, pins = rng.uniform(0.12, 0.17), rng.uniform() < 0.5
     parts = []

@@ -7,7 +7,7 @@ import math
 import numpy as np
 
 from vlmad_jax.synthetic import colours
-from vlmad_jax.synthetic.families.family import BROKEN, PLASTIC, Family, Rng
+from vlmad_jax.synthetic.families.family import BROKEN, PLACED, PLASTIC, Family, Rng
 from vlmad_jax.synthetic.families.finishes import lacquer, moulded, steel
 from vlmad_jax.synthetic.families.parts import brittle, engraved, item, mark, solid
 from vlmad_jax.synthetic.grid import Array
@@ -228,9 +228,7 @@ GOODS: dict[str, Family] = {
         ("smear", "fold", "misplaced part", "missing part", "stain", "scratch", "wrong colour", "cut"),
         turn=0.1,
     ),
-    "toothbrush": Family(
-        toothbrush, ("missing part", "misplaced part", "wrong colour", "contamination", "thread"), turn=0.1
-    ),
+    "toothbrush": Family(toothbrush, (*PLACED, "contamination", "thread"), turn=0.1),
     "zipper": Family(
         zipper,
         ("missing part", "misplaced part", "broken part", "cut", "stain", "thread", "wrong colour"),

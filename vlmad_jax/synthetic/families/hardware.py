@@ -7,8 +7,8 @@ import math
 import numpy as np
 
 from vlmad_jax.synthetic import colours
-from vlmad_jax.synthetic.families.family import BROKEN, METAL, Family, Rng
-from vlmad_jax.synthetic.families.finishes import lacquer, moulded, steel
+from vlmad_jax.synthetic.families.family import BROKEN, LIMB, METAL, Family, Rng
+from vlmad_jax.synthetic.families.finishes import lacquer, moulded, steel, tinted
 from vlmad_jax.synthetic.families.parts import engraved, item, limb, solid
 from vlmad_jax.synthetic.materials import Material
 from vlmad_jax.synthetic.scene import Part
@@ -100,7 +100,7 @@ def spring(fixed: Rng, varied: Rng) -> tuple[Part, ...]:
     """Draw the parts of a spring."""
     count, half, wire = int(fixed.integers(6, 10)), fixed.uniform(0.22, 0.34), fixed.uniform(0.035, 0.055)
     material = lacquer(colours.metal(fixed), 0.6)
-    back = lacquer(colours.scaled(material.colour, 0.5), 0.2)
+    back = tinted(material, 0.5, 0.2)
     step = 1.5 / count
     rows = [-0.75 + step * k for k in range(count + 1)]
     front = union(*(bar((-half, y), (half, y + step / 2), wire) for y in rows[:-1]))
@@ -114,7 +114,7 @@ def spring(fixed: Rng, varied: Rng) -> tuple[Part, ...]:
 def coin(fixed: Rng, varied: Rng) -> tuple[Part, ...]:
     """Draw the parts of a coin."""
     material = steel(fixed, "cast")
-    raised = lacquer(colours.scaled(material.colour, 1.15), 0.5)
+    raised = tinted(material, 1.15, 0.5)
     figure: Shape = polygon(int(fixed.integers(3, 7)), 0.25, (0, 0), fixed.uniform(0, 1))
     figure = cut(figure, circle(0.12))
     beads = around(int(fixed.integers(14, 26)), 0.55, lambda c: circle(0.035, c))
@@ -133,7 +133,7 @@ def screw_head(fixed: Rng, varied: Rng) -> tuple[Part, ...]:
     length, width = fixed.uniform(0.35, 0.5), fixed.uniform(0.05, 0.08)
     angles = [math.pi * k / arms for k in range(arms)]
     slot = union(*(box(length, width, angle=a) for a in angles))
-    sunk = lacquer(colours.scaled(material.colour, 0.35), 0.1)
+    sunk = tinted(material, 0.35, 0.1)
     return (
         solid("head", circle(0.75), material, 0.8, 0.3, 0.12),
         Part("slot", slot, sunk, reach=0.6, bevel=0.04, height=0.05),
@@ -174,9 +174,9 @@ HARDWARE: dict[str, Family] = {
     "bolt": Family(bolt, (*METAL, "broken part", "bent part"), turn=0.5),
     "washer": Family(washer, (*METAL, "crack", "broken part", "bent part"), turn=3.2),
     "gear": Family(gear, (*METAL, *BROKEN, "missing part", "misplaced part"), turn=3.2),
-    "key": Family(key, (*METAL, "bent part", "broken part"), turn=0.5),
+    "key": Family(key, (*METAL, *LIMB), turn=0.5),
     "bearing": Family(bearing, (*METAL, "crack", "missing part", "wrong colour"), turn=3.2),
-    "spring": Family(spring, ("bent part", "broken part", "rust", "contamination"), turn=0.3),
+    "spring": Family(spring, (*LIMB, "rust", "contamination"), turn=0.3),
     "coin": Family(coin, (*METAL, "broken part", "misplaced part", "missing part"), turn=0.6),
     "screw head": Family(screw_head, (*METAL, *BROKEN), turn=3.2),
     "gasket": Family(

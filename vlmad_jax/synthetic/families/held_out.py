@@ -7,42 +7,41 @@ import math
 import numpy as np
 
 from vlmad_jax.synthetic import colours
-from vlmad_jax.synthetic.families.family import CLOTH, METAL, STONE, Family, Rng
+from vlmad_jax.synthetic.families.family import BROKEN, CLOTH, LIMB, METAL, PLACED, STONE, Family, Rng
 from vlmad_jax.synthetic.families.finishes import lacquer, moulded, steel
-from vlmad_jax.synthetic.families.parts import brittle, item, limb, sheet, solid
+from vlmad_jax.synthetic.families.parts import brittle, item, limb, solid
+from vlmad_jax.synthetic.families.surfaces import surface
 from vlmad_jax.synthetic.materials import Material
 from vlmad_jax.synthetic.scene import Part
 from vlmad_jax.synthetic.shapes import bar, box, circle, cut, polygon, union
 
 
-def leather(fixed: Rng, varied: Rng) -> tuple[Part, ...]:
-    """Draw the parts of leather."""
-    colour = colours.earth(fixed)
-    second = colours.scaled(colour, fixed.uniform(0.6, 0.8))
-    return sheet(
-        Material(colour, second, "hide", fixed.uniform(8, 14), fixed.uniform(0, 3), 0.008, 0.2, 0.05)
-    )
+def leather(rng: Rng) -> Material:
+    """Draw the material of leather."""
+    colour = colours.earth(rng)
+    second = colours.scaled(colour, rng.uniform(0.6, 0.8))
+    return Material(colour, second, "hide", rng.uniform(8, 14), rng.uniform(0, 3), 0.008, 0.2, 0.05)
 
 
-def corduroy(fixed: Rng, varied: Rng) -> tuple[Part, ...]:
-    """Draw the parts of corduroy."""
-    colour = colours.paint(fixed)
-    second = colours.scaled(colour, fixed.uniform(0.45, 0.7))
-    return sheet(Material(colour, second, "ribs", fixed.uniform(6, 11), fixed.uniform(0, 3), 0.02, 0.02))
+def corduroy(rng: Rng) -> Material:
+    """Draw the material of corduroy."""
+    colour = colours.paint(rng)
+    second = colours.scaled(colour, rng.uniform(0.45, 0.7))
+    return Material(colour, second, "ribs", rng.uniform(6, 11), rng.uniform(0, 3), 0.02, 0.02)
 
 
-def terrazzo(fixed: Rng, varied: Rng) -> tuple[Part, ...]:
-    """Draw the parts of terrazzo."""
-    colour = colours.stone(fixed)
-    second = colours.scaled(colour, fixed.choice([0.45, 1.6]))
-    return sheet(Material(colour, second, "chips", fixed.uniform(4, 8), fixed.uniform(0, 3), 0.0, 0.3))
+def terrazzo(rng: Rng) -> Material:
+    """Draw the material of terrazzo."""
+    colour = colours.stone(rng)
+    second = colours.scaled(colour, rng.choice([0.45, 1.6]))
+    return Material(colour, second, "chips", rng.uniform(4, 8), rng.uniform(0, 3), 0.0, 0.3)
 
 
-def wire_grating(fixed: Rng, varied: Rng) -> tuple[Part, ...]:
-    """Draw the parts of wire grating."""
-    below = colours.dark(fixed) if fixed.uniform() < 0.7 else colours.pale(fixed)
-    angle = fixed.choice([0.0, math.pi / 4])
-    return sheet(Material(colours.metal(fixed), below, "mesh", fixed.uniform(3.5, 6), angle, 0.02, 0.4))
+def wire_grating(rng: Rng) -> Material:
+    """Draw the material of wire grating."""
+    below = colours.dark(rng) if rng.uniform() < 0.7 else colours.pale(rng)
+    angle = rng.choice([0.0, math.pi / 4])
+    return Material(colours.metal(rng), below, "mesh", rng.uniform(3.5, 6), angle, 0.02, 0.4)
 
 
 def hex_nut(fixed: Rng, varied: Rng) -> tuple[Part, ...]:
@@ -125,32 +124,18 @@ def glass_fuse(fixed: Rng, varied: Rng) -> tuple[Part, ...]:
 
 
 HELD_OUT: dict[str, Family] = {
-    "leather": Family(leather, (*CLOTH, "scratch"), True, 0.05),
-    "corduroy": Family(corduroy, CLOTH, True, 0.05),
-    "terrazzo": Family(terrazzo, STONE, True, 0.05),
-    "wire grating": Family(wire_grating, (*METAL, "glue strip", "thread"), True, 0.03),
-    "hex nut": Family(hex_nut, (*METAL, "crack", "chip", "broken part"), turn=3.2),
+    "leather": surface(leather, (*CLOTH, "scratch"), 0.05),
+    "corduroy": surface(corduroy, CLOTH, 0.05),
+    "terrazzo": surface(terrazzo, STONE, 0.05),
+    "wire grating": surface(wire_grating, (*METAL, "glue strip", "thread"), 0.03),
+    "hex nut": Family(hex_nut, (*METAL, *BROKEN), turn=3.2),
     "blister pack": Family(
-        blister_pack,
-        ("missing part", "misplaced part", "wrong colour", "broken part", "cut", "contamination", "scratch"),
-        turn=0.08,
+        blister_pack, (*PLACED, "broken part", "cut", "contamination", "scratch"), turn=0.08
     ),
     "wall plug": Family(
-        wall_plug,
-        (
-            "bent part",
-            "broken part",
-            "missing part",
-            "scratch",
-            "burn mark",
-            "contamination",
-            "discoloration",
-        ),
-        turn=0.3,
+        wall_plug, (*LIMB, "missing part", "scratch", "burn mark", "contamination", "discoloration"), turn=0.3
     ),
     "glass fuse": Family(
-        glass_fuse,
-        ("crack", "missing part", "misplaced part", "bent part", "broken part", "stain", "rust", "scratch"),
-        turn=0.3,
+        glass_fuse, ("crack", "missing part", "misplaced part", *LIMB, "stain", "rust", "scratch"), turn=0.3
     ),
 }

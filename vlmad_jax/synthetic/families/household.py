@@ -7,9 +7,9 @@ import math
 import numpy as np
 
 from vlmad_jax.synthetic import colours
-from vlmad_jax.synthetic.families.family import METAL, PIECE, Family, Rng
+from vlmad_jax.synthetic.families.family import LIMB, METAL, PIECE, PLACED, Family, Rng
 from vlmad_jax.synthetic.families.figures import convex, glyph, profile, rope, sign, smooth
-from vlmad_jax.synthetic.families.finishes import lacquer, moulded, steel
+from vlmad_jax.synthetic.families.finishes import lacquer, moulded, steel, tinted
 from vlmad_jax.synthetic.families.parts import brittle, engraved, item, limb, mark, solid
 from vlmad_jax.synthetic.grid import Array, Point
 from vlmad_jax.synthetic.materials import Material
@@ -68,10 +68,7 @@ def pencil(fixed: Rng, varied: Rng) -> tuple[Part, ...]:
     wood = Material(tone, colours.scaled(tone, 0.85), "wood", 5, 0.0, 0.001, 0.05)
     brass = lacquer(colours.metal(fixed), 0.5)
     rubber = moulded(colours.hsv(fixed.choice([0.0, 0.97, 0.6]), fixed.uniform(0.2, 0.6), 0.7), 0.05)
-    ink, rib = (
-        lacquer(colours.distinct(fixed, paint, 0.4), 0.4),
-        lacquer(colours.scaled(brass.colour, 0.6), 0.5),
-    )
+    ink, rib = (lacquer(colours.distinct(fixed, paint, 0.4), 0.4), tinted(brass, 0.6, 0.5))
     cone = convex((0.6, -half), (0.97, -0.015), (0.97, 0.015), (0.6, half))
     tip = overlap(cone, box(0.09, half, (0.93, 0)))
     scallops = union(*(circle(0.42 * half, (0.6, s * 0.6 * half)) for s in (-1, 0, 1)))
@@ -290,14 +287,10 @@ def _beyond(shape: Shape, side: int) -> Shape:
 
 HOUSEHOLD: dict[str, Family] = {
     "comb": Family(
-        comb,
-        ("missing part", "bent part", "broken part", "wrong colour", "crack", "contamination", "thread"),
-        turn=0.12,
+        comb, ("missing part", *LIMB, "wrong colour", "crack", "contamination", "thread"), turn=0.12
     ),
-    "pencil": Family(pencil, (*PIECE[:3], "broken part", "chip", "crack", "scratch", "smear"), turn=0.3),
-    "fork": Family(
-        fork, ("missing part", "bent part", "broken part", "misplaced part", *METAL[:4]), turn=0.3
-    ),
+    "pencil": Family(pencil, (*PLACED, "broken part", "chip", "crack", "scratch", "smear"), turn=0.3),
+    "fork": Family(fork, ("missing part", *LIMB, "misplaced part", *METAL[:4]), turn=0.3),
     "shoe sole": Family(shoe_sole, (*PIECE, "broken part", "cut", "hole", "stain", "glue strip"), turn=0.2),
     "watch dial": Family(watch_dial, (*PIECE, "bent part", "scratch", "contamination", "thread"), turn=0.1),
     "pretzel": Family(

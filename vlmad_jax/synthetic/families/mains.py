@@ -8,7 +8,7 @@ import numpy as np
 
 from vlmad_jax.synthetic import colours
 from vlmad_jax.synthetic.families.family import Rng
-from vlmad_jax.synthetic.families.finishes import lacquer, moulded, steel
+from vlmad_jax.synthetic.families.finishes import lacquer, moulded, steel, tinted
 from vlmad_jax.synthetic.families.outlines import tapered, words
 from vlmad_jax.synthetic.families.parts import brittle, engraved, flexible, item, limb, mark, solid
 from vlmad_jax.synthetic.grid import Array, Point
@@ -102,7 +102,7 @@ def rocker_switch(fixed: Rng, varied: Rng) -> tuple[Part, ...]:
     for k in range(count):
         x = (k - (count - 1) / 2) * step
         well = box(half + 0.03, high + 0.03, (x, 0), 0.03)
-        dark = lacquer(colours.scaled(bezel.colour, 0.3), 0.1)
+        dark = tinted(bezel, 0.3, 0.1)
         parts.append(Part("well", well, dark, (x, 0), high + half, 0.02, -0.03))
         key = _slanted(box(half, high, (x, 0), 0.03), high, pressed)
         reach = math.hypot(half, high)

@@ -7,9 +7,9 @@ import math
 import numpy as np
 
 from vlmad_jax.synthetic import colours
-from vlmad_jax.synthetic.families.family import METAL, PIECE, Family, Rng
+from vlmad_jax.synthetic.families.family import LIMB, METAL, PIECE, PLACED, Family, Rng
 from vlmad_jax.synthetic.families.figures import barrel, convex, glyph, sign
-from vlmad_jax.synthetic.families.finishes import lacquer, moulded, steel
+from vlmad_jax.synthetic.families.finishes import lacquer, moulded, steel, tinted
 from vlmad_jax.synthetic.families.parts import brittle, item, limb, mark, solid
 from vlmad_jax.synthetic.grid import Array, Point
 from vlmad_jax.synthetic.materials import Material
@@ -61,8 +61,8 @@ def tin_can(fixed: Rng, varied: Rng) -> tuple[Part, ...]:
 
 def _lid(fixed: Rng) -> tuple[Part, ...]:
     material = steel(fixed, "turned")
-    groove, raised = (lacquer(colours.scaled(material.colour, s), 0.5) for s in (0.55, 1.2))
-    ink = lacquer(colours.scaled(material.colour, 0.3), 0.1)
+    groove, raised = (tinted(material, s, 0.5) for s in (0.55, 1.2))
+    ink = tinted(material, 0.3, 0.1)
     beads = [
         Part("bead", ring(r, 0.018), raised, (0, 0), 0.7, 0.02, 0.025)
         for r in np.linspace(0.47, 0.58, int(fixed.integers(1, 4))).tolist()
@@ -86,7 +86,7 @@ def _side(fixed: Rng) -> tuple[Part, ...]:
     half = fixed.uniform(0.42, 0.6)
     tall = min(half * fixed.uniform(1.2, 1.6), 0.8)
     material = steel(fixed, "plain")
-    light, dim = (lacquer(colours.scaled(material.colour, s), 0.6) for s in (1.2, 0.55))
+    light, dim = (tinted(material, s, 0.6) for s in (1.2, 0.55))
     paper = lacquer(colours.paint(fixed), 0.3)
     ink = lacquer(colours.distinct(fixed, paper.colour, 0.4), 0.2)
     reach, height, label = math.hypot(half, tall), 0.6 * half, tall * fixed.uniform(0.5, 0.66)
@@ -286,18 +286,14 @@ def syringe(fixed: Rng, varied: Rng) -> tuple[Part, ...]:
 
 
 PACKAGING: dict[str, Family] = {
-    "bottle cap": Family(
-        bottle_cap, (*PIECE, "bent part", "broken part", "scratch", "dent", "rust"), turn=3.2
-    ),
-    "tin can": Family(tin_can, (*METAL[:4], *PIECE[:3], "bent part"), turn=0.15),
+    "bottle cap": Family(bottle_cap, (*PIECE, *LIMB, "scratch", "dent", "rust"), turn=3.2),
+    "tin can": Family(tin_can, (*METAL[:4], *PLACED, "bent part"), turn=0.15),
     "egg tray": Family(
         egg_tray, (*PIECE, "broken part", "crack", "hole", "contamination", "stain"), turn=0.1
     ),
     "chocolate bar": Family(
-        chocolate_bar, (*PIECE[:3], "broken part", "crack", "discoloration", "contamination"), turn=0.2
+        chocolate_bar, (*PLACED, "broken part", "crack", "discoloration", "contamination"), turn=0.2
     ),
     "carton": Family(carton, (*PIECE, "cut", "fold", "stain", "hole", "smear"), turn=0.1),
-    "syringe": Family(
-        syringe, (*PIECE[:3], "bent part", "broken part", "crack", "contamination", "smear"), turn=0.2
-    ),
+    "syringe": Family(syringe, (*PLACED, *LIMB, "crack", "contamination", "smear"), turn=0.2),
 }
