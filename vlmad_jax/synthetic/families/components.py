@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 
 import numpy as np
@@ -15,7 +16,7 @@ from vlmad_jax.synthetic.families.parts import brittle, flexible, item, limb, ma
 from vlmad_jax.synthetic.grid import Array, Point
 from vlmad_jax.synthetic.materials import Material
 from vlmad_jax.synthetic.scene import Part
-from vlmad_jax.synthetic.shapes import bar, box, circle, cut, overlap, ring, union
+from vlmad_jax.synthetic.shapes import bar, box, circle, cut, midpoint, overlap, polar, ring, union
 
 
 def inductor(fixed: Rng, varied: Rng) -> tuple[Part, ...]:
@@ -35,19 +36,16 @@ def _toroid(rng: Rng) -> tuple[Part, ...]:
     turns = (0.5 * math.pi + math.pi * (1 - share)) + 2 * math.pi * share * np.arange(count) / (count - 1)
     for k, side in ((0, 1), (-1, -1)):
         a = float(turns[k])
-        x, y = outer * math.cos(a), outer * math.sin(a)
-        foot = (x + side * 0.02, 0.97)
-        at = ((x + foot[0]) / 2, (y + foot[1]) / 2)
-        lead = bar((x, y), foot, radius)
+        root = polar(outer, a)
+        foot = (root[0] + side * 0.02, 0.97)
+        at, lead = midpoint(root, foot), bar(root, foot, radius)
         parts.append(
             flexible(item("lead", lead, wire, at, math.dist(at, foot) + radius, radius, radius, 0.3))
         )
     parts.append(solid("core", core, ferrite, 1.0, 0.14, 0.12))
     for a in turns.tolist():
-        start = ((inner - 0.03) * math.cos(a - slant), (inner - 0.03) * math.sin(a - slant))
-        end = ((outer + 0.04) * math.cos(a), (outer + 0.04) * math.sin(a))
-        at = ((start[0] + end[0]) / 2, (start[1] + end[1]) / 2)
-        reach = math.dist(start, end) / 2 + radius
+        start, end = polar(inner - 0.03, a - slant), polar(outer + 0.04, a)
+        at, reach = midpoint(start, end), math.dist(start, end) / 2 + radius
         parts.append(flexible(item("turn", bar(start, end, radius), wire, at, reach, radius, 0.16, 0.3)))
     return tuple(parts)
 
@@ -61,11 +59,8 @@ def _drum(rng: Rng) -> tuple[Part, ...]:
     for x in (-wide * 0.6, wide * 0.6):
         at = (x, 0.72)
         parts.append(flexible(item("lead", box(0.03, 0.25, at, 0.02), lead, at, 0.26, 0.03, 0.03, 0.3)))
-    spool = union(
-        box(wide, 0.09, (0, -0.62), 0.03),
-        box(wide, 0.09, (0, 0.46), 0.03),
-        box(waist - 0.05, 0.6, (0, -0.08)),
-    )
+    flanges = [box(wide, 0.09, (0, y), 0.03) for y in (-0.62, 0.46)]
+    spool = union(*flanges, box(waist - 0.05, 0.6, (0, -0.08)))
     parts.append(Part("spool", spool, ferrite, (0, -0.08), 1.0, 0.12, 0.1, 0.4, breakable=True))
     radius = 0.98 / count / 2
     for y in np.linspace(-0.53 + radius, 0.37 - radius, count).tolist():
@@ -95,9 +90,8 @@ def potentiometer(fixed: Rng, varied: Rng) -> tuple[Part, ...]:
     parts.append(solid("case", shell, case, 1.05, 0.06, 0.08))
     dial = lacquer(colours.distinct(fixed, case.colour, 0.3), 0.1)
     for a in np.linspace(0.75 * math.pi, 2.25 * math.pi, int(fixed.integers(7, 13))).tolist():
-        ends = [(r * radius * math.cos(a), r * radius * math.sin(a) + rise) for r in (0.78, 0.92)]
-        at = ((ends[0][0] + ends[1][0]) / 2, (ends[0][1] + ends[1][1]) / 2)
-        parts.append(mark("tick", bar(ends[0], ends[1], 0.016), dial, at, 0.07))
+        start, end = (polar(r * radius, a, (0, rise)) for r in (0.78, 0.92))
+        parts.append(mark("tick", bar(start, end, 0.016), dial, midpoint(start, end), 0.07))
     turn = fixed.uniform(0.75 * math.pi, 2.25 * math.pi) + varied.uniform(-0.2, 0.2)
     return (*parts, *_spindle(fixed, metal, (0.0, rise), radius, turn))
 
@@ -111,18 +105,15 @@ def _spindle(rng: Rng, metal: Material, at: Point, radius: float, turn: float) -
 
         def shape(x: Array, y: Array) -> Array:
             u, v = x - np.float32(at[0]), y - np.float32(at[1])
-            return (
-                np.sqrt(u * u + v * v)
-                - np.float32(size)
-                - np.float32(0.012) * np.cos(count * np.arctan2(v, u))
-            )
+            ridge = np.float32(0.012) * np.cos(count * np.arctan2(v, u))
+            return np.sqrt(u * u + v * v) - np.float32(size) - ridge
 
-        tip = (at[0] + 0.85 * size * math.cos(turn), at[1] + 0.85 * size * math.sin(turn))
+        pointer = bar(at, polar(0.85 * size, turn, at), 0.03)
         paint = lacquer(colours.distinct(rng, knob.colour, 0.4), 0.1)
         return [
             brittle(item("knob", shape, knob, at, size + 0.02, 0.07, 0.16, 0.5)),
             Part("top", ring(size * 0.66, 0.02, at), knob, at, size * 0.8, 0.02, 0.2),
-            mark("pointer", bar(at, tip, 0.03), paint, at, size),
+            mark("pointer", pointer, paint, at, size),
         ]
     slot = box(radius * 0.26, 0.035, at, angle=turn)
     return [
@@ -140,29 +131,21 @@ def chip_card(fixed: Rng, varied: Rng) -> tuple[Part, ...]:
     card = Material(colour, shades(fixed, colour, 0.05, 0.3), texture, 5, fixed.uniform(0, 3), 0.0, 0.4)
     ink, accent = (lacquer(colours.distinct(fixed, colour, d), 0.2) for d in (0.4, 0.25))
     if fixed.uniform() < 0.35:  # a SIM card, which is small, lacks one corner and has mostly contacts
-        corner = box(0.3, 0.3, (0.62, -0.82), angle=math.pi / 4)
-        outline = cut(box(0.6, 0.84, round=0.06), corner)
+        outline = cut(box(0.6, 0.84, round=0.06), box(0.3, 0.3, (0.62, -0.82), angle=math.pi / 4))
         base = limb(solid("card", outline, card, 1.15, 0.015, 0.02, 0.35))
         number = mark("print", words(fixed, (-0.45, 0.66), 0.7, 0.045), ink, (0, 0.66), 0.65)
         return (base, number, *_contacts(fixed, (0.0, -0.08), 0.46, 0.5))
     outline = box(0.92, 0.58, round=0.07)
-    base = limb(solid("card", outline, card, 1.15, 0.015, 0.02, 0.35))
-    parts = [base]
+    parts = [limb(solid("card", outline, card, 1.15, 0.015, 0.02, 0.35))]
     if fixed.uniform() < 0.5:
         stripe = overlap(outline, box(1, 0.09, (0, -0.43)))
         parts.append(mark("stripe", stripe, accent, (0, -0.43), 1.0))
     light = tinted(ink, 1.1, 0.7)
     for group in range(4):
         x = -0.76 + 0.4 * group
-        digits = union(
-            *(
-                ring(0.026, 0.011, (x + 0.075 * k, 0.21))
-                if fixed.uniform() < 0.5
-                else box(0.012, 0.036, (x + 0.075 * k, 0.21))
-                for k in range(4)
-            )
-        )
-        parts.append(item("digits", digits, light, (x + 0.11, 0.21), 0.2, 0.012, 0.02, 0))
+        places = [(x + 0.075 * k, 0.21) for k in range(4)]
+        digits = [ring(0.026, 0.011, p) if fixed.uniform() < 0.5 else box(0.012, 0.036, p) for p in places]
+        parts.append(item("digits", union(*digits), light, (x + 0.11, 0.21), 0.2, 0.012, 0.02, 0))
     parts.append(mark("name", words(fixed, (-0.78, 0.42), 0.6, 0.03), ink, (-0.4, 0.42), 0.5))
     logo = [
         circle(0.12, (0.68, 0.36)),
@@ -176,22 +159,18 @@ def chip_card(fixed: Rng, varied: Rng) -> tuple[Part, ...]:
 def _contacts(rng: Rng, at: Point, wide: float, tall: float) -> list[Part]:
     """Return the gilded contacts of a chip: two columns of three or four, and the field between them."""
     hue, pale = rng.uniform(0.1, 0.14), rng.uniform(0.05, 0.6)
-    gold = Material(
-        colours.hsv(hue, pale, 0.8), colours.hsv(hue, pale, 0.68), "brushed", 10, 0.0, 0.0005, 0.6
-    )
+    light, dim = (colours.hsv(hue, pale, value) for value in (0.8, 0.68))
+    gold = Material(light, dim, "brushed", 10, 0.0, 0.0005, 0.6)
     dark = tinted(gold, 0.35, 0.1)
     gap, rows = wide * 0.05, int(rng.integers(3, 5))
     back = box(wide + gap, tall + gap, at, 0.25 * wide)
     parts = [Part("module", back, dark, at, math.hypot(wide, tall) + gap, 0.02, 0.02, 0.2)]
     half = tall / rows
-    for row in range(rows):
-        y = at[1] - tall + (2 * row + 1) * half
-        for side in (-1, 1):
-            p = (at[0] + side * wide * 0.66, y)
-            pad = overlap(
-                box(wide * 0.34 - gap / 2, half - gap / 2, p, gap), box(wide, tall, at, 0.22 * wide)
-            )
-            parts.append(item("contact", pad, gold, p, math.hypot(wide * 0.34, half), 0.01, 0.025, 0))
+    field, reach = box(wide, tall, at, 0.22 * wide), math.hypot(wide * 0.34, half)
+    for row, side in itertools.product(range(rows), (-1, 1)):
+        p = (at[0] + side * wide * 0.66, at[1] - tall + (2 * row + 1) * half)
+        pad = overlap(box(wide * 0.34 - gap / 2, half - gap / 2, p, gap), field)
+        parts.append(item("contact", pad, gold, p, reach, 0.01, 0.025, 0))
     middle = box(wide * 0.32 - gap, tall - gap / 2, at, 0.4 * wide * 0.3)
     parts.append(item("field", middle, gold, at, tall + gap, 0.01, 0.025, 0))
     return parts

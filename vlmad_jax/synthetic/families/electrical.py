@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 
 import numpy as np
@@ -15,7 +16,19 @@ from vlmad_jax.synthetic.families.parts import brittle, flexible, item, limb, ma
 from vlmad_jax.synthetic.grid import Array
 from vlmad_jax.synthetic.materials import Material
 from vlmad_jax.synthetic.scene import Part
-from vlmad_jax.synthetic.shapes import bar, box, circle, cut, overlap, ring, spun, union
+from vlmad_jax.synthetic.shapes import (
+    bar,
+    box,
+    circle,
+    circular,
+    cut,
+    midpoint,
+    overlap,
+    polar,
+    ring,
+    spun,
+    union,
+)
 
 
 def relay(fixed: Rng, varied: Rng) -> tuple[Part, ...]:
@@ -28,15 +41,11 @@ def relay(fixed: Rng, varied: Rng) -> tuple[Part, ...]:
         at = (x, floor + 0.2)
         parts.append(flexible(item("pin", box(0.035, 0.2, at, 0.01), lead, at, 0.21, 0.03, 0.03, 0.3)))
     open_case = fixed.uniform() < 0.6  # a clear cover, or a printed one
-    if open_case:
-        colour = colours.pale(fixed) if fixed.uniform() < 0.7 else colours.paint(fixed)
-    else:
-        colour = colours.paint(fixed)
+    colour = colours.pale(fixed) if open_case and fixed.uniform() < 0.7 else colours.paint(fixed)
     case = solid("case", box(wide, tall, (0, -0.15), 0.04), moulded(colour), 1.1, 0.05, 0.05)
     plinth = moulded(colours.dark(fixed) if open_case else colours.scaled(colour, 0.85))
-    base = Part(
-        "base", box(wide + 0.03, 0.07, (0, floor), 0.02), plinth, (0, floor), wide + 0.1, 0.03, 0.06, 0.2
-    )
+    foot = box(wide + 0.03, 0.07, (0, floor), 0.02)
+    base = Part("base", foot, plinth, (0, floor), wide + 0.1, 0.03, 0.06, 0.2)
     inner = _relay_works(fixed, wide, tall) if open_case else _relay_print(fixed, colour, wide, tall)
     return (*parts, case, *inner, base)
 
@@ -103,13 +112,11 @@ def _round_cell(rng: Rng) -> tuple[Part, ...]:
         """Return a cylinder on its side, whose relief rises from its long sides."""
         return np.maximum(np.abs(x) - np.float32(half), 5 * outline(x, y))
 
-    upper = overlap(
-        box(half - 0.005, 0.77, (0, 0.05), 0.05), box(1, (split + 0.72) / 2, (0, (split - 0.72) / 2))
-    )
+    above = box(1, (split + 0.72) / 2, (0, (split - 0.72) / 2))
+    upper = overlap(box(half - 0.005, 0.77, (0, 0.05), 0.05), above)
     cross = union(box(0.1, 0.028, (0, -0.55)), box(0.028, 0.1, (0, -0.55)))
-    along = union(
-        *(box(half * 0.22, rng.uniform(0.12, 0.3), (x, 0.3), 0.02) for x in (-half * 0.4, half * 0.3))
-    )
+    columns = (-half * 0.4, half * 0.3)
+    along = union(*(box(half * 0.22, rng.uniform(0.12, 0.3), (x, 0.3), 0.02) for x in columns))
     return (
         item("nub", box(half * 0.36, 0.1, (0, -0.78), 0.03), cap, (0, -0.78), 0.2, 0.06, 0.08, 0.3),
         Part("cell", cell, wrap, (0, 0.05), 1.0, half, half * 0.7, 0.4),
@@ -149,16 +156,15 @@ def _pack(rng: Rng) -> tuple[Part, ...]:
     can, nickel = steel(rng, "turned"), steel(rng, "brushed")
     outline = box(cols * step / 2 + 0.06, rows * step / 2 + 0.06, round=0.08)
     parts = [solid("holder", outline, holder, 1.3, 0.05, 0.05)]
-    for i in range(cols):
-        for j in range(rows):
-            at = ((i - (cols - 1) / 2) * step, (j - (rows - 1) / 2) * step)
-            parts += [
-                Part("can", circle(radius, at), can, at, radius, 0.03, 0.05, 0.2),
-                item("washer", ring(radius * 0.72, radius * 0.2, at), washer, at, radius, 0.02, 0.05, 0),
-                item("nub", circle(radius * 0.36, at), nickel, at, radius * 0.4, 0.04, 0.09, 0.3),
-            ]
-    for j in range(rows if rng.uniform() < 0.6 else 0):
-        at = (0.0, (j - (rows - 1) / 2) * step)
+    xs, ys = ([(k - (count - 1) / 2) * step for k in range(count)] for count in (cols, rows))
+    for at in itertools.product(xs, ys):
+        parts += [
+            Part("can", circle(radius, at), can, at, radius, 0.03, 0.05, 0.2),
+            item("washer", ring(radius * 0.72, radius * 0.2, at), washer, at, radius, 0.02, 0.05, 0),
+            item("nub", circle(radius * 0.36, at), nickel, at, radius * 0.4, 0.04, 0.09, 0.3),
+        ]
+    for y in ys if rng.uniform() < 0.6 else []:
+        at = (0.0, y)
         strip = box((cols - 1) * step / 2 + radius * 0.25, radius * 0.22, at, 0.02)
         parts.append(flexible(item("strip", strip, nickel, at, 0.9, 0.02, 0.1, 0.3)))
     return tuple(parts)
@@ -170,8 +176,8 @@ def motor_stator(fixed: Rng, varied: Rng) -> tuple[Part, ...]:
     iron = steel(fixed, str(fixed.choice(["turned", "cast"])))
     wire, start = enamelled(fixed), fixed.uniform(0, 1)
     near, far = (0.4, 0.72) if inward else (0.3, 0.76)
-    half = 0.5 * near * math.tan(math.pi / count) + 0.01
-    tooth = box((far - near) / 2 + 0.05, half, ((near + far) / 2, 0))
+    middle, half = (near + far) / 2, 0.5 * near * math.tan(math.pi / count) + 0.01
+    tooth = box((far - near) / 2 + 0.05, half, (middle, 0))
     tip = near if inward else far
     shoe = overlap(ring(tip, 0.045), box(0.5, tip * math.sin(math.pi / count) * 0.8, (0.5, 0)))
     yoke = ring(0.79, 0.11) if inward else ring(0.27, 0.09)
@@ -179,35 +185,20 @@ def motor_stator(fixed: Rng, varied: Rng) -> tuple[Part, ...]:
     parts = [solid("core", core, iron, 1.0, 0.03, 0.04)]
     if fixed.uniform() < 0.6:
         cap = moulded(colours.paint(fixed), 0.2)
-        parts.append(
-            Part(
-                "insulator",
-                spun(count, box(0.17, half + 0.02, ((near + far) / 2, 0)), start),
-                cap,
-                (0, 0),
-                0.8,
-                0.02,
-                0.05,
-            )
-        )
-    middle = (near + far) / 2
+        sleeves = spun(count, box(0.17, half + 0.02, (middle, 0)), start)
+        parts.append(Part("insulator", sleeves, cap, (0, 0), 0.8, 0.02, 0.05))
     room = middle * math.sin(math.pi / count)
     long, fat = (far - near) / 2 - 0.07, min(room * 0.88, half + 0.09)
-    for k in range(count):
-        angle = start + 2 * math.pi * k / count
-        at = (middle * math.cos(angle), middle * math.sin(angle))
-        turns = Material(
-            wire.colour, colours.scaled(wire.colour, 0.4), "ribs", fixed.uniform(18, 20), angle, 0.012, 0.5
-        )
+    shade = colours.scaled(wire.colour, 0.4)
+    for angle, at in circular(count, middle, start):
+        turns = Material(wire.colour, shade, "ribs", fixed.uniform(18, 20), angle, 0.012, 0.5)
         coil = box(long, fat, at, 0.03, angle)
         parts.append(brittle(item("coil", coil, turns, at, math.hypot(long, fat), 0.06, 0.09)))
     for lane in range(3):
         angle = start + 2 * math.pi * (lane + 0.5) / count
-        r0, r1 = (0.76, 1.02) if inward else (0.2, 0.3)
-        ends = [(r * math.cos(angle), r * math.sin(angle)) for r in (r0, r1)]
-        at = ((ends[0][0] + ends[1][0]) / 2, (ends[0][1] + ends[1][1]) / 2)
+        root, end = (polar(radius, angle) for radius in ((0.76, 1.02) if inward else (0.2, 0.3)))
         lead = lacquer(colours.hsv(lane / 3 + 0.02, 0.7, 0.6), 0.3)
-        parts.append(flexible(item("lead", bar(ends[0], ends[1], 0.03), lead, at, 0.2, 0.03, 0.05)))
+        parts.append(flexible(item("lead", bar(root, end, 0.03), lead, midpoint(root, end), 0.2, 0.03, 0.05)))
     return tuple(parts)
 
 

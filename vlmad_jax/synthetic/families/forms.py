@@ -12,11 +12,6 @@ from vlmad_jax.synthetic.grid import Array, Point
 from vlmad_jax.synthetic.shapes import Shape, bar, turned, union
 
 
-def polar(radius: float, angle: float) -> Point:
-    """Return a point by its distance and direction from the origin."""
-    return radius * math.cos(angle), radius * math.sin(angle)
-
-
 def path(points: Sequence[Point], radius: float) -> Shape:
     """Return straight strokes from point to point."""
     return union(*(bar(start, end, radius) for start, end in itertools.pairwise(points)))

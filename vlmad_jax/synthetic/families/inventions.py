@@ -18,12 +18,11 @@ from vlmad_jax.synthetic import colours
 from vlmad_jax.synthetic.families.family import BROKEN, METAL, PIECE, Family, Rng
 from vlmad_jax.synthetic.families.figures import glyph, profile, rope
 from vlmad_jax.synthetic.families.finishes import lacquer, moulded, shades, steel, tinted
-from vlmad_jax.synthetic.families.forms import polar
 from vlmad_jax.synthetic.families.parts import brittle, item, limb, mark, solid
 from vlmad_jax.synthetic.grid import Array, Point
 from vlmad_jax.synthetic.materials import Material
 from vlmad_jax.synthetic.scene import Part
-from vlmad_jax.synthetic.shapes import Shape, bar, box, circle, cut, ellipse, polygon, ring, union
+from vlmad_jax.synthetic.shapes import Shape, bar, box, circle, cut, ellipse, polar, polygon, ring, union
 
 Figure = Callable[[Rng, Point, float, float], Shape]
 _FINISHES = ("brushed", "turned", "plain", "flat")

@@ -10,13 +10,13 @@ import numpy as np
 from vlmad_jax.synthetic import colours
 from vlmad_jax.synthetic.families.family import LIMB, METAL, PIECE, PLACED, Family, Rng
 from vlmad_jax.synthetic.families.finishes import lacquer, moulded, shiny, steel, tinted, tool_steel
-from vlmad_jax.synthetic.families.forms import polar, rod, steep
+from vlmad_jax.synthetic.families.forms import rod, steep
 from vlmad_jax.synthetic.families.parts import brittle, item, limb, solid
 from vlmad_jax.synthetic.families.rotors import impeller, retaining_ring, saw_blade
 from vlmad_jax.synthetic.grid import Array, Point
 from vlmad_jax.synthetic.materials import Material
 from vlmad_jax.synthetic.scene import Part
-from vlmad_jax.synthetic.shapes import Shape, box, circle, union
+from vlmad_jax.synthetic.shapes import Shape, box, circle, polar, union
 
 
 def pipe_fitting(fixed: Rng, varied: Rng) -> tuple[Part, ...]:

@@ -9,12 +9,12 @@ import numpy as np
 from vlmad_jax.synthetic import colours
 from vlmad_jax.synthetic.families.family import Rng
 from vlmad_jax.synthetic.families.finishes import lacquer, moulded, steel, tinted, tool_steel
-from vlmad_jax.synthetic.families.forms import path, polar, wedge
+from vlmad_jax.synthetic.families.forms import path, wedge
 from vlmad_jax.synthetic.families.parts import brittle, item, limb, mark, solid
 from vlmad_jax.synthetic.grid import Array
 from vlmad_jax.synthetic.materials import Material
 from vlmad_jax.synthetic.scene import Part
-from vlmad_jax.synthetic.shapes import Shape, bar, box, circle, cut, overlap, ring, spun, union
+from vlmad_jax.synthetic.shapes import Shape, bar, box, circle, cut, overlap, polar, ring, spun, union
 
 
 def impeller(fixed: Rng, varied: Rng) -> tuple[Part, ...]:
