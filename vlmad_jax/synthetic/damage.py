@@ -6,6 +6,7 @@ A strength of 1 is typical, and a larger one makes the defect more visible.
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 
@@ -31,6 +32,7 @@ from vlmad_jax.synthetic.marks import (
 from vlmad_jax.synthetic.noise import fractal, stretched
 from vlmad_jax.synthetic.place import Place
 from vlmad_jax.synthetic.scene import Canvas
+from vlmad_jax.synthetic.shapes import polar, turned
 
 
 def scratch(canvas: Canvas, place: Place, rng: Rng, strength: float) -> Canvas:
@@ -44,10 +46,8 @@ def scratch(canvas: Canvas, place: Place, rng: Rng, strength: float) -> Canvas:
         moved = [(x + dx, y + dy) for x, y in points]
         cover = np.maximum(cover, line(canvas, moved, tapered(len(moved), width)))
     cover = cover * canvas.inside
-    colour = contrasting_shade(rng, local_colour(canvas, cover), strength)
-    return painted(
-        canvas, cover * np.float32(min(0.85 * strength, 1)), colour, lift=-rng.uniform(0.004, 0.015)
-    )
+    colour, depth = contrasting_shade(rng, local_colour(canvas, cover), strength), rng.uniform(0.004, 0.015)
+    return painted(canvas, cover * np.float32(min(0.85 * strength, 1)), colour, lift=-depth)
 
 
 def crack(canvas: Canvas, place: Place, rng: Rng, strength: float) -> Canvas:
@@ -59,9 +59,8 @@ def crack(canvas: Canvas, place: Place, rng: Rng, strength: float) -> Canvas:
     for _ in range(int(rng.integers(0, 4))):
         root = points[int(rng.integers(2, len(points) - 2))]
         branch = walk(rng, root, rng.uniform(0, 2 * math.pi), length * rng.uniform(0.15, 0.4), 6, 0.4)
-        cover = np.maximum(
-            cover, line(canvas, branch, np.linspace(width * 0.7, width * 0.2, len(branch)).tolist())
-        )
+        widths = np.linspace(width * 0.7, width * 0.2, len(branch)).tolist()
+        cover = np.maximum(cover, line(canvas, branch, widths))
     cover = cover * canvas.inside
     colour = local_colour(canvas, cover)
     dark = colours.brightness(colour) > 0.16
@@ -99,50 +98,36 @@ def cut(canvas: Canvas, place: Place, rng: Rng, strength: float) -> Canvas:
 def dent(canvas: Canvas, place: Place, rng: Rng, strength: float) -> Canvas:
     """A dip or bulge that is visible only by its shading."""
     radius = length_on(rng, place, 0.13, 0.3)
-    grid = grid_of(canvas)
-    x, y = place.point(rng, radius)
+    grid, centre = grid_of(canvas), place.point(rng, radius)
     long, angle = rng.uniform(1.0, 1.8), rng.uniform(0, math.pi)
-    cos, sin = np.float32(math.cos(angle)), np.float32(math.sin(angle))
-    dx, dy = grid.x - np.float32(x), grid.y - np.float32(y)
-    u, v = (cos * dx + sin * dy) / np.float32(long), cos * dy - sin * dx
+    u, v = turned(grid.x, grid.y, centre, angle)
+    u = u / np.float32(long)
     depth = np.float32(radius * rng.uniform(0.5, 0.9) * strength * rng.choice([-1, -1, 1]))
     dip = np.exp(-((u * u + v * v) / np.float32(radius**2)) * 1.5)
-    shiny = Canvas(canvas.albedo, canvas.height, np.maximum(canvas.gloss, 0.25), canvas.inside)
-    base = Canvas(
-        canvas.albedo, canvas.height, canvas.gloss + dip * (shiny.gloss - canvas.gloss), canvas.inside
-    )
-    return raised(base, depth * dip * canvas.inside)
+    gloss = canvas.gloss + dip * (np.maximum(canvas.gloss, 0.25) - canvas.gloss)
+    return raised(replace(canvas, gloss=gloss), depth * dip * canvas.inside)
 
 
 def chip(canvas: Canvas, place: Place, rng: Rng, strength: float) -> Canvas:
     """A flake broken from the border, with a rough fracture."""
-    (x, y), inwards = place.border(rng)
+    border, inwards = place.border(rng)
     radius = length_on(rng, place, 0.12, 0.28)
-    centre = (x + 0.3 * radius * math.cos(inwards), y + 0.3 * radius * math.sin(inwards))
-    distance = blob(canvas, rng, centre, radius, 0.5)
+    distance = blob(canvas, rng, polar(0.3 * radius, inwards, border), radius, 0.5)
     cover = within(distance, 0.02) * canvas.inside
     rough = fractal(grid_of(canvas), draw_seed(rng), count=16, octaves=3)
-    broken = painted(
-        canvas,
-        cover * np.float32(0.9),
-        contrasting_shade(rng, local_colour(canvas, cover), strength),
-        0.05,
-        -0.05,
-    )
+    shade = contrasting_shade(rng, local_colour(canvas, cover), strength)
+    broken = painted(canvas, cover * np.float32(0.9), shade, 0.05, -0.05)
     return raised(tinted(broken, 1 + np.float32(0.15) * rough * cover), np.float32(0.012) * rough * cover)
 
 
 def rough_patch(canvas: Canvas, place: Place, rng: Rng, strength: float) -> Canvas:
     """An abraded patch with many fine marks and no gloss."""
     radius = length_on(rng, place, 0.16, 0.4)
-    cover = (
-        within(blob(canvas, rng, place.point(rng, radius * 0.5), radius, 0.5), radius * 0.4) * canvas.inside
-    )
+    distance = blob(canvas, rng, place.point(rng, radius * 0.5), radius, 0.5)
+    cover = within(distance, radius * 0.4) * canvas.inside
     grid = grid_of(canvas)
     if rng.uniform() < 0.5:
-        angle = rng.uniform(0, math.pi)
-        u = grid.x * np.float32(math.cos(angle)) + grid.y * np.float32(math.sin(angle))
-        v = grid.y * np.float32(math.cos(angle)) - grid.x * np.float32(math.sin(angle))
+        u, v = turned(grid.x, grid.y, (0.0, 0.0), rng.uniform(0, math.pi))
         marks = 1.6 * stretched(u * 4 + 20, v * 22 + 20, draw_seed(rng))
     else:
         marks = fractal(grid, draw_seed(rng), count=20, octaves=2, gain=0.8)
@@ -165,13 +150,9 @@ def pinholes(canvas: Canvas, place: Place, rng: Rng, strength: float) -> Canvas:
 
 def fold(canvas: Canvas, place: Place, rng: Rng, strength: float) -> Canvas:
     """A crease across the sheet, which is a ridge with a worn line along it."""
-    x, y = place.point(rng, 0.2 * place.scale)
-    angle = rng.uniform(0, math.pi)
     grid = grid_of(canvas)
-    across = (grid.x - np.float32(x)) * np.float32(math.sin(angle)) - (grid.y - np.float32(y)) * np.float32(
-        math.cos(angle)
-    )
-    across = across + np.float32(0.01) * fractal(grid, draw_seed(rng), count=3, octaves=3)
+    _, aside = turned(grid.x, grid.y, place.point(rng, 0.2 * place.scale), rng.uniform(0, math.pi))
+    across = np.float32(0.01) * fractal(grid, draw_seed(rng), count=3, octaves=3) - aside
     width = rng.uniform(0.05, 0.1)
     ridge = np.exp(-np.abs(across) / np.float32(width))
     worn = np.exp(-((across / np.float32(0.014)) ** 2)) * canvas.inside

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 
@@ -26,6 +27,7 @@ from vlmad_jax.synthetic.marks import (
 from vlmad_jax.synthetic.noise import fractal, stretched
 from vlmad_jax.synthetic.place import Place
 from vlmad_jax.synthetic.scene import Canvas
+from vlmad_jax.synthetic.shapes import polar, turned
 
 
 def stain(canvas: Canvas, place: Place, rng: Rng, strength: float) -> Canvas:
@@ -94,21 +96,18 @@ def smear(canvas: Canvas, place: Place, rng: Rng, strength: float) -> Canvas:
     """Ink or a layer that was dragged along, with a dirty trail."""
     length, angle = length_on(rng, place, 0.35, 0.8), rng.uniform(0, math.pi)
     middle = place.point(rng, 0.15 * place.scale)
-    half = (0.5 * length * math.cos(angle), 0.5 * length * math.sin(angle))
-    ends = [(middle[0] - half[0], middle[1] - half[1]), (middle[0] + half[0], middle[1] + half[1])]
+    ends = [polar(side * length, angle, middle) for side in (-0.5, 0.5)]
     wide = length * rng.uniform(0.1, 0.22)
     size = canvas.height.shape[0]
     cover = line(canvas, ends, [wide], soft=0.06 * size / 2) * canvas.inside
     grid = grid_of(canvas)
-    v = grid.y * np.float32(math.cos(angle)) - grid.x * np.float32(math.sin(angle))
+    _, v = turned(grid.x, grid.y, (0.0, 0.0), angle)
     streak = np.clip(0.65 + 0.5 * stretched(v * 18 + 20, v * 0 + 1.5, draw_seed(rng)), 0.1, 1)
     dragged = np.zeros_like(canvas.albedo)
     for k in range(4):
         step = (round(-k * 0.05 * math.sin(angle) * size / 2), round(-k * 0.05 * math.cos(angle) * size / 2))
         dragged += np.roll(canvas.albedo, step, (1, 2)) * np.float32(0.25)
-    blurred = Canvas(
-        canvas.albedo + cover * (dragged - canvas.albedo), canvas.height, canvas.gloss, canvas.inside
-    )
+    blurred = replace(canvas, albedo=canvas.albedo + cover * (dragged - canvas.albedo))
     ink = contrasting_shade(rng, local_colour(canvas, cover), 1.2)
     return painted(blurred, cover * streak * np.float32(min(0.65 * strength, 0.95)), ink)
 
@@ -131,10 +130,8 @@ def rust(canvas: Canvas, place: Place, rng: Rng, strength: float) -> Canvas:
     distance = blob(canvas, rng, place.point(rng, radius * 0.3), radius, 0.5)
     rough = fractal(grid_of(canvas), draw_seed(rng), count=10, octaves=4, gain=0.8)
     cover = within(distance - np.float32(radius * 0.35) * rough, radius * 0.3) * canvas.inside
-    brown = np.asarray(
-        colours.hsv(rng.uniform(0.03, 0.08), rng.uniform(0.7, 0.95), rng.uniform(0.3, 0.5)), np.float32
-    )
-    shade = brown[:, None, None] * (1 + np.float32(0.3) * rough)
+    brown = colours.hsv(rng.uniform(0.03, 0.08), rng.uniform(0.7, 0.95), rng.uniform(0.3, 0.5))
+    shade = np.asarray(brown, np.float32)[:, None, None] * (1 + np.float32(0.3) * rough)
     amount = cover * np.float32(min(0.85 * strength, 1))
     albedo = canvas.albedo + amount * (np.clip(shade, 0, 1) - canvas.albedo)
     gloss = canvas.gloss * (1 - amount)
@@ -149,13 +146,10 @@ def glue_strip(canvas: Canvas, place: Place, rng: Rng, strength: float) -> Canva
     widths = (half * rng.uniform(0.6, 1.2, len(points))).tolist()
     cover = line(canvas, points, widths, soft=0.03 * canvas.height.shape[0] / 2)
     colour = local_colour(canvas, cover)
-    bright = colours.brightness(colour) > 0.6
-    glue = (
-        colours.hsv(0.11, rng.uniform(0.4, 0.7), 0.6)
-        if bright
-        else colours.hsv(0.13, rng.uniform(0.05, 0.4), 0.9)
-    )
-    coated = painted(
-        canvas, cover * np.float32(min(rng.uniform(0.4, 0.65) * strength, 0.95)), glue, gloss=0.9
-    )
+    if colours.brightness(colour) > 0.6:
+        glue = colours.hsv(0.11, rng.uniform(0.4, 0.7), 0.6)
+    else:
+        glue = colours.hsv(0.13, rng.uniform(0.05, 0.4), 0.9)
+    amount = np.float32(min(rng.uniform(0.4, 0.65) * strength, 0.95))
+    coated = painted(canvas, cover * amount, glue, gloss=0.9)
     return raised(coated, np.float32(0.6 * half) * np.sqrt(cover))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 
@@ -12,7 +13,7 @@ from vlmad_jax.synthetic.grid import Array, Grid, Point, whole
 from vlmad_jax.synthetic.noise import fractal
 from vlmad_jax.synthetic.place import Place
 from vlmad_jax.synthetic.scene import Canvas
-from vlmad_jax.synthetic.shapes import stroke, turned
+from vlmad_jax.synthetic.shapes import polar, stroke, turned
 
 Rng = np.random.Generator
 
@@ -34,8 +35,7 @@ def walk(
     points = [start]
     for _ in range(steps):
         heading += bend / steps + rng.normal() * wander
-        x, y = points[-1]
-        points.append((x + length / steps * math.cos(heading), y + length / steps * math.sin(heading)))
+        points.append(polar(length / steps, heading, points[-1]))
     return points
 
 
@@ -74,9 +74,8 @@ def blob(canvas: Canvas, rng: Rng, centre: Point, radius: float, ragged: float =
     long = rng.uniform(1.0, 1.7)
     distance = np.sqrt((u / np.float32(math.sqrt(long))) ** 2 + (v * np.float32(math.sqrt(long))) ** 2)
     ripple = fractal(grid, draw_seed(rng), count=min(max(4, round(1.2 / radius)), 20), octaves=3)
-    return distance - np.float32(radius) * (
-        1 + np.float32(ragged) * np.clip(ripple, -1.6, 1.6) * np.float32(0.6)
-    )
+    ripple = np.float32(ragged) * np.clip(ripple, -1.6, 1.6) * np.float32(0.6)
+    return distance - np.float32(radius) * (1 + ripple)
 
 
 def within(distance: Array, edge: float) -> Array:
@@ -103,12 +102,12 @@ def painted(
 
 def tinted(canvas: Canvas, factor: Array) -> Canvas:
     """Return the canvas with colours multiplied by a factor (S, S) or (3, S, S)."""
-    return Canvas(canvas.albedo * factor, canvas.height, canvas.gloss, canvas.inside)
+    return replace(canvas, albedo=canvas.albedo * factor)
 
 
 def raised(canvas: Canvas, lift: Array) -> Canvas:
     """Return the canvas with height increased by `lift` (S, S), in units of length."""
-    return Canvas(canvas.albedo, canvas.height + lift, canvas.gloss, canvas.inside)
+    return replace(canvas, height=canvas.height + lift)
 
 
 def length_on(rng: Rng, place: Place, low: float, high: float) -> float:

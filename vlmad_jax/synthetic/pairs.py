@@ -7,11 +7,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.ndimage import grey_closing, uniform_filter
+from scipy.ndimage import uniform_filter
 
 from vlmad_jax.synthetic.camera import Camera, expose, record
 from vlmad_jax.synthetic.defects import Defect
 from vlmad_jax.synthetic.grid import Array
+from vlmad_jax.synthetic.pasting import close_gaps
 from vlmad_jax.synthetic.place import Place
 from vlmad_jax.synthetic.products import Product, Seed, defect_of, digest, make_scene
 from vlmad_jax.synthetic.scene import Canvas, Scene, draw, shade
@@ -146,5 +147,4 @@ def mask_of(normal: Array, anomalous: Array) -> Array:
     change = np.abs(anomalous - normal).mean(0)
     peak = float(change.max())
     changed = change >= min(max(0.02, 0.2 * peak), max(0.5 * peak, 1e-6))
-    reach = max(1, round(change.shape[0] / 64))
-    return grey_closing(changed.view(np.uint8), 2 * reach + 1, mode="nearest")
+    return close_gaps(changed).view(np.uint8)

@@ -13,6 +13,7 @@ from vlmad_jax.synthetic.camera import Camera, expose, record
 from vlmad_jax.synthetic.defects import DEFECTS
 from vlmad_jax.synthetic.grid import Array
 from vlmad_jax.synthetic.pairs import PROBE, choose_trial, mask_of
+from vlmad_jax.synthetic.pasting import is_grey
 from vlmad_jax.synthetic.place import Place
 from vlmad_jax.synthetic.products import Seed, digest
 from vlmad_jax.synthetic.scene import Canvas, Light, shade
@@ -40,7 +41,7 @@ def draw_surface_defect(photograph: Array, defect: str, seed: Seed) -> tuple[Arr
     """
     if defect not in SURFACE_DEFECTS:
         raise InputError(f"unknown defect {defect!r}: choose one of {', '.join(SURFACE_DEFECTS)}")
-    camera = replace(CAMERA, grey=bool((photograph == photograph[..., :1]).all()))
+    camera = replace(CAMERA, grey=is_grey(photograph))
     place = Place(np.ones((PROBE, PROBE), bool))
     probe, canvas = (_canvas(photograph, size) for size in (PROBE, len(photograph)))
 

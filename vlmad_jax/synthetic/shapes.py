@@ -112,10 +112,9 @@ def lines(pitch: float, half_width: float) -> Shape:
     return shape
 
 
-def zigzags(pitch: float, half_width: float, corners: Sequence[Point]) -> Shape:
+def zigzags(pitch: float, half_width: float, xs: Array, ys: Array) -> Shape:
     """`lines` that follow a polyline from left to right."""
     straight = lines(pitch, half_width)
-    xs, ys = zip(*corners, strict=True)
     return lambda x, y: straight(x, y - np.interp(x, xs, ys).astype(np.float32))
 
 

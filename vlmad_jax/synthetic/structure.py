@@ -12,7 +12,7 @@ from vlmad_jax.synthetic import colours
 from vlmad_jax.synthetic.grid import Array, Point
 from vlmad_jax.synthetic.noise import stretched
 from vlmad_jax.synthetic.scene import Part, Scene, Warp
-from vlmad_jax.synthetic.shapes import Shape, turned
+from vlmad_jax.synthetic.shapes import overlap, polar, turned
 
 Rng = np.random.Generator
 
@@ -50,8 +50,7 @@ def misplaced(scene: Scene, rng: Rng, strength: float) -> Scene | None:
     part = scene.parts[index]
     angle = rng.uniform(0.2, 0.7) * rng.choice([-1, 1]) * strength
     away, heading = min(part.reach, 0.4) * rng.uniform(0.3, 0.8) * strength, rng.uniform(0, 2 * math.pi)
-    shift = (away * math.cos(heading), away * math.sin(heading))
-    return _with(scene, index, _moved(part, shift, angle))
+    return _with(scene, index, _moved(part, polar(away, heading), angle))
 
 
 def _moved(part: Part, shift: Point, angle: float) -> Part:
@@ -70,8 +69,8 @@ def extra(scene: Scene, rng: Rng, strength: float) -> Scene | None:
     if index is None:
         return None
     part = scene.parts[index]
-    spot = rng.uniform(-0.6, 0.6, 2)
-    shift = (float(spot[0]) - part.centre[0], float(spot[1]) - part.centre[1])
+    x, y = rng.uniform(-0.6, 0.6, 2).tolist()
+    shift = (x - part.centre[0], y - part.centre[1])
     return replace(scene, parts=(*scene.parts, _moved(part, shift, rng.uniform(0, 2 * math.pi))))
 
 
@@ -124,10 +123,7 @@ def broken(scene: Scene, rng: Rng, strength: float) -> Scene | None:
     edge = _edge(part, heading)
     tilt = heading + rng.normal() * 0.3
     lost = edge * min(rng.uniform(0.2, 0.5) * (0.7 + 0.3 * strength), 0.8)
-    at = (
-        part.centre[0] + (edge - lost) * math.cos(heading),
-        part.centre[1] + (edge - lost) * math.sin(heading),
-    )
+    at = polar(edge - lost, heading, part.centre)
     seed, jag = int(rng.integers(0, 2**31)), min(0.08, 0.15 * edge) * rng.uniform(0.3, 1.0)
     hollow = rng.uniform(0, 1.5) / max(edge, 0.1)  # a bite rather than a straight break
 
@@ -136,11 +132,7 @@ def broken(scene: Scene, rng: Rng, strength: float) -> Scene | None:
         coarse, fine = (stretched(v * rate + 20, np.zeros_like(v), seed) for rate in (7, 19))
         return u - np.float32(hollow) * v * v - np.float32(jag) * (coarse + np.float32(0.5) * fine)
 
-    return _reshaped(scene, index, lambda other: replace(other, shape=_common(other.shape, kept)))
-
-
-def _common(shape: Shape, kept: Shape) -> Shape:
-    return lambda x, y: np.maximum(shape(x, y), kept(x, y))
+    return _reshaped(scene, index, lambda other: replace(other, shape=overlap(other.shape, kept)))
 
 
 def _reshaped(scene: Scene, index: int, change: Callable[[Part], Part]) -> Scene:

@@ -8,7 +8,7 @@ import math
 import numpy as np
 
 from vlmad_jax.synthetic import colours
-from vlmad_jax.synthetic.families.family import PIECE, PLACED, PLASTIC, Family, Rng
+from vlmad_jax.synthetic.families.family import MOVED, PIECE, PLACED, PLASTIC, Family, Rng
 from vlmad_jax.synthetic.families.finishes import lacquer, moulded, steel, tinted
 from vlmad_jax.synthetic.families.parts import brittle, flexible, item, limb, mark, solid
 from vlmad_jax.synthetic.grid import Point
@@ -194,16 +194,7 @@ def transistor(fixed: Rng, varied: Rng) -> tuple[Part, ...]:
 ELECTRONICS: dict[str, Family] = {
     "solar cell": Family(
         solar_cell,
-        (
-            "crack",
-            "scratch",
-            "broken part",
-            "discoloration",
-            "burn mark",
-            "missing part",
-            "misplaced part",
-            "smear",
-        ),
+        ("crack", "scratch", "broken part", "discoloration", "burn mark", *MOVED, "smear"),
         turn=0.02,
     ),
     "cable": Family(
@@ -220,8 +211,6 @@ ELECTRONICS: dict[str, Family] = {
     ),
     "keypad": Family(keypad, (*PLACED, *PLASTIC), turn=0.08),
     "transistor": Family(
-        transistor,
-        ("bent part", "missing part", "misplaced part", "broken part", "crack", "scratch", "burn mark"),
-        turn=0.1,
+        transistor, ("bent part", *MOVED, "broken part", "crack", "scratch", "burn mark"), turn=0.1
     ),
 }

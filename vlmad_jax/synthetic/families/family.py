@@ -31,21 +31,13 @@ class Family:
     turn: float = 0.12
 
 
-CLOTH = (
-    "hole",
-    "cut",
-    "stain",
-    "discoloration",
-    "contamination",
-    "thread",
-    "fold",
-    "burn mark",
-    "glue strip",
-)
+SOILED = ("stain", "discoloration", "contamination")
+CLOTH = ("hole", "cut", *SOILED, "thread", "fold", "burn mark", "glue strip")
 METAL = ("scratch", "dent", "stain", "rust", "rough patch", "contamination", "discoloration")
 STONE = ("crack", "scratch", "stain", "hole", "discoloration", "contamination", "rough patch")
 PLASTIC = ("scratch", "stain", "dent", "burn mark", "contamination", "discoloration", "smear")
 BROKEN = ("crack", "chip", "broken part")
 LIMB = ("bent part", "broken part")
-PLACED = ("missing part", "misplaced part", "wrong colour")
+MOVED = ("missing part", "misplaced part")
+PLACED = (*MOVED, "wrong colour")
 PIECE = (*PLACED, "extra part")

@@ -7,7 +7,7 @@ import math
 import numpy as np
 
 from vlmad_jax.synthetic import colours
-from vlmad_jax.synthetic.families.family import BROKEN, LIMB, METAL, Family, Rng
+from vlmad_jax.synthetic.families.family import BROKEN, LIMB, METAL, MOVED, Family, Rng
 from vlmad_jax.synthetic.families.finishes import lacquer, moulded, steel, tinted
 from vlmad_jax.synthetic.families.parts import brittle, engraved, item, limb, solid
 from vlmad_jax.synthetic.materials import Material
@@ -173,7 +173,7 @@ def flange(fixed: Rng, varied: Rng) -> tuple[Part, ...]:
 HARDWARE: dict[str, Family] = {
     "bolt": Family(bolt, (*METAL, "broken part", "bent part"), turn=0.5),
     "washer": Family(washer, (*METAL, "crack", "broken part", "bent part"), turn=3.2),
-    "gear": Family(gear, (*METAL, *BROKEN, "missing part", "misplaced part"), turn=3.2),
+    "gear": Family(gear, (*METAL, *BROKEN, *MOVED), turn=3.2),
     "key": Family(key, (*METAL, *LIMB), turn=0.5),
     "bearing": Family(bearing, (*METAL, "crack", "missing part", "wrong colour"), turn=3.2),
     "spring": Family(spring, (*LIMB, "rust", "contamination"), turn=0.3),
@@ -182,5 +182,5 @@ HARDWARE: dict[str, Family] = {
     "gasket": Family(
         gasket, ("cut", "broken part", "bent part", "contamination", "scratch", "stain"), turn=0.2
     ),
-    "flange": Family(flange, (*METAL, "crack", "missing part", "misplaced part"), turn=3.2),
+    "flange": Family(flange, (*METAL, "crack", *MOVED), turn=3.2),
 }

@@ -8,7 +8,7 @@ import math
 import numpy as np
 
 from vlmad_jax.synthetic import colours
-from vlmad_jax.synthetic.families.family import BROKEN, CLOTH, LIMB, METAL, PLACED, STONE, Family, Rng
+from vlmad_jax.synthetic.families.family import BROKEN, CLOTH, LIMB, METAL, MOVED, PLACED, STONE, Family, Rng
 from vlmad_jax.synthetic.families.finishes import lacquer, moulded, steel
 from vlmad_jax.synthetic.families.parts import brittle, item, limb, solid
 from vlmad_jax.synthetic.families.surfaces import surface
@@ -123,7 +123,5 @@ HELD_OUT: dict[str, Family] = {
     "wall plug": Family(
         wall_plug, (*LIMB, "missing part", "scratch", "burn mark", "contamination", "discoloration"), turn=0.3
     ),
-    "glass fuse": Family(
-        glass_fuse, ("crack", "missing part", "misplaced part", *LIMB, "stain", "rust", "scratch"), turn=0.3
-    ),
+    "glass fuse": Family(glass_fuse, ("crack", *MOVED, *LIMB, "stain", "rust", "scratch"), turn=0.3),
 }

@@ -7,7 +7,7 @@ import math
 import numpy as np
 
 from vlmad_jax.synthetic import colours
-from vlmad_jax.synthetic.families.family import LIMB, METAL, PIECE, PLACED, Family, Rng
+from vlmad_jax.synthetic.families.family import LIMB, METAL, MOVED, PIECE, PLACED, Family, Rng
 from vlmad_jax.synthetic.families.figures import convex, glyph, profile, rope, sign, smooth
 from vlmad_jax.synthetic.families.finishes import lacquer, moulded, steel, tinted
 from vlmad_jax.synthetic.families.parts import brittle, engraved, item, limb, mark, solid
@@ -297,8 +297,6 @@ HOUSEHOLD: dict[str, Family] = {
     "shoe sole": Family(shoe_sole, (*PIECE, "broken part", "cut", "hole", "stain", "glue strip"), turn=0.2),
     "watch dial": Family(watch_dial, (*PIECE, "bent part", "scratch", "contamination", "thread"), turn=0.1),
     "pretzel": Family(
-        pretzel,
-        ("missing part", "misplaced part", "broken part", "crack", "burn mark", "contamination", "hole"),
-        turn=0.3,
+        pretzel, (*MOVED, "broken part", "crack", "burn mark", "contamination", "hole"), turn=0.3
     ),
 }

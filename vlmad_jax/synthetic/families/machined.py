@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from vlmad_jax.synthetic import colours
-from vlmad_jax.synthetic.families.family import LIMB, METAL, PIECE, PLACED, Family, Rng
+from vlmad_jax.synthetic.families.family import LIMB, METAL, MOVED, PIECE, PLACED, Family, Rng
 from vlmad_jax.synthetic.families.finishes import lacquer, moulded, shiny, steel, tinted, tool_steel
 from vlmad_jax.synthetic.families.forms import rod, steep
 from vlmad_jax.synthetic.families.parts import brittle, item, limb, solid
@@ -204,11 +204,7 @@ def _pointed(x: float, half: float, long: float) -> Shape:
 
 MACHINED: dict[str, Family] = {
     "impeller": Family(impeller, (*PLACED, *LIMB, "scratch", "rust", "contamination"), turn=0.3),
-    "saw blade": Family(
-        saw_blade,
-        ("missing part", "misplaced part", "broken part", "bent part", *METAL[:4], "crack"),
-        turn=0.3,
-    ),
+    "saw blade": Family(saw_blade, (*MOVED, "broken part", "bent part", *METAL[:4], "crack"), turn=0.3),
     "pipe fitting": Family(
         pipe_fitting, (*PLACED, "crack", "scratch", "dent", "broken part", "stain", "pinholes"), turn=0.3
     ),

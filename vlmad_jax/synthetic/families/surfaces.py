@@ -45,9 +45,8 @@ def metal_plate(rng: Rng) -> Material:
     colour = colours.metal(rng)
     angle = either(rng, 0.0, np.pi / 2)
     gloss = rng.uniform(0.2, 0.6)
-    return Material(
-        colour, shades(rng, colour, 0.1, 0.25), "brushed", rng.uniform(8, 14), angle, 0.0015, gloss
-    )
+    second = shades(rng, colour, 0.1, 0.25)
+    return Material(colour, second, "brushed", rng.uniform(8, 14), angle, 0.0015, gloss)
 
 
 def wooden_board(rng: Rng) -> Material:
@@ -78,9 +77,8 @@ def checked_cloth(rng: Rng) -> Material:
     """Draw the material of checked cloth."""
     colour = colours.pale(rng)
     angle = rng.uniform(-0.1, 0.1) + rng.choice([0.0, np.pi / 4])
-    return Material(
-        colour, colours.distinct(rng, colour, 0.3), "checks", rng.uniform(2, 6), angle, 0.001, 0.02
-    )
+    second = colours.distinct(rng, colour, 0.3)
+    return Material(colour, second, "checks", rng.uniform(2, 6), angle, 0.001, 0.02)
 
 
 def concrete_slab(rng: Rng) -> Material:
@@ -129,11 +127,8 @@ def printed_paper(rng: Rng) -> Material:
 def marble_slab(rng: Rng) -> Material:
     """Draw the material of a marble slab."""
     colour = colours.pale(rng) if rng.uniform() < 0.7 else colours.dark(rng)
-    vein = (
-        colours.scaled(colour, rng.uniform(0.5, 0.75))
-        if colours.brightness(colour) > 0.4
-        else colours.pale(rng)
-    )
+    bright = colours.brightness(colour) > 0.4
+    vein = colours.scaled(colour, rng.uniform(0.5, 0.75)) if bright else colours.pale(rng)
     return Material(colour, vein, "marble", rng.uniform(2, 5), rng.uniform(0, 3), 0.0, 0.4)
 
 
@@ -178,10 +173,8 @@ def circuit_foil(fixed: Rng, varied: Rng) -> tuple[Part, ...]:
     base = colours.hsv(fixed.uniform(0.05, 0.45), fixed.uniform(0.5, 0.9), fixed.uniform(0.2, 0.5))
     copper = colours.hsv(fixed.uniform(0.05, 0.12), fixed.uniform(0.4, 0.7), fixed.uniform(0.65, 0.85))
     pitch = fixed.uniform(0.14, 0.26)
-    corners = list(
-        zip(np.linspace(-2, 2, 6).tolist(), np.cumsum(fixed.uniform(-0.35, 0.35, 6)).tolist(), strict=True)
-    )
-    tracks = zigzags(pitch, pitch * 0.22, corners)
+    columns, rows = np.linspace(-2, 2, 6), np.cumsum(fixed.uniform(-0.35, 0.35, 6))
+    tracks = zigzags(pitch, pitch * 0.22, columns, rows)
     metal = Material(copper, None, "grain", 10, 0, 0.001, 0.4)
     return (
         *sheet(Material(base, shades(fixed, base), "twill", 14, 0.0, 0.001, 0.1)),
