@@ -75,10 +75,7 @@ def expose(light: Array, camera: Camera) -> Array:
 
 def record(image: Array, camera: Camera, rng: np.random.Generator) -> Array:
     """Apply sensor noise, rounding and JPEG compression: (3, S, S) in 0..1 -> uint8 (S, S, 3)."""
-    if camera.grey:
-        noise = rng.standard_normal(image.shape[1:], dtype=np.float32)
-    else:
-        noise = rng.standard_normal(image.shape, dtype=np.float32)
+    noise = rng.standard_normal(image.shape[1:] if camera.grey else image.shape, dtype=np.float32)
     values = np.clip((image + np.float32(camera.noise) * noise) * 255 + np.float32(0.5), 0, 255)
     pixels = np.ascontiguousarray(values.astype(np.uint8).transpose(1, 2, 0))
     if camera.quality is None:

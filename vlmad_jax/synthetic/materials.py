@@ -75,7 +75,6 @@ def surface(material: Material, grid: Grid) -> tuple[Array, Array]:
     second = np.asarray(material.second or material.colour, np.float32)[:, None, None]
     colour = first + (second - first) * tone
     if material.mottle:
-        colour = colour * (
-            1 + np.float32(material.mottle) * textures.plain(grid, 1.0, 0.0, material.seed + 1)[1]
-        )
+        _, clouds = textures.plain(grid, 1.0, 0.0, material.seed + 1)
+        colour = colour * (1 + np.float32(material.mottle) * clouds)
     return colour, relief * np.float32(material.bump)

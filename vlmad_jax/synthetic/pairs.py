@@ -9,13 +9,12 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.ndimage import uniform_filter
 
-from vlmad_jax.synthetic.camera import Camera, expose, record
-from vlmad_jax.synthetic.defects import Defect
+from vlmad_jax.synthetic.camera import expose, record
 from vlmad_jax.synthetic.grid import Array
 from vlmad_jax.synthetic.pasting import close_gaps
 from vlmad_jax.synthetic.place import Place
 from vlmad_jax.synthetic.products import Product, Seed, defect_of, digest, make_scene
-from vlmad_jax.synthetic.scene import Canvas, Scene, draw, shade
+from vlmad_jax.synthetic.scene import Canvas, draw, shade
 
 PROBE = 64  # the image size at which the place and strength of a defect are chosen, for all image sizes
 _ATTEMPTS = 10
@@ -60,16 +59,21 @@ def render_pair(product: Product, defect: str, seed: Seed, size: int) -> tuple[A
     place = Place(probe.inside > 0.5)
     key = (_DEFECT, zlib.crc32(defect.encode()), *digest(seed))
 
-    def add_defect(canvas: Canvas, trial: Trial) -> Array | None:
-        return _add_defect(
-            kind, scene, camera, canvas, place, product.stream(*key, trial.attempt), trial.strength
-        )
+    def photographed(canvas: Canvas) -> Array:
+        return expose(shade(canvas, scene.light), camera)
 
-    trial = choose_trial(
-        lambda trial: add_defect(probe, trial), expose(shade(probe, scene.light), camera), place
-    )
+    def add_defect(canvas: Canvas, trial: Trial) -> Array | None:
+        rng = product.stream(*key, trial.attempt)
+        if kind.mark is not None:
+            return photographed(kind.mark(canvas, place, rng, trial.strength))
+        if kind.alteration is None:
+            raise RuntimeError(f"{kind.name} is neither a mark nor an alteration")
+        altered = kind.alteration(scene, rng, trial.strength)
+        return None if altered is None else photographed(draw(altered, len(canvas.height)))
+
+    trial = choose_trial(lambda trial: add_defect(probe, trial), photographed(probe), place)
     canvas = draw(scene, size)
-    normal, anomalous = expose(shade(canvas, scene.light), camera), add_defect(canvas, trial)
+    normal, anomalous = photographed(canvas), add_defect(canvas, trial)
     if anomalous is None:
         raise RuntimeError(f"{product.family} has no part for {defect}")
     noise = digest(seed)
@@ -78,26 +82,6 @@ def render_pair(product: Product, defect: str, seed: Seed, size: int) -> tuple[A
         record(anomalous, camera, product.stream(_ANOMALOUS, *noise)),
         mask_of(normal, anomalous),
     )
-
-
-def _add_defect(
-    kind: Defect,
-    scene: Scene,
-    camera: Camera,
-    canvas: Canvas,
-    place: Place,
-    rng: np.random.Generator,
-    strength: float,
-) -> Array | None:
-    """Return the exposed image (3, S, S) with the defect of one trial, or None if no part can have it."""
-    if kind.mark is not None:
-        return expose(shade(kind.mark(canvas, place, rng, strength), scene.light), camera)
-    if kind.alteration is None:
-        raise RuntimeError(f"{kind.name} is neither a mark nor an alteration")
-    altered = kind.alteration(scene, rng, strength)
-    if altered is None:
-        return None
-    return expose(shade(draw(altered, canvas.height.shape[0]), scene.light), camera)
 
 
 def choose_trial(add_defect: Callable[[Trial], Array | None], normal: Array, place: Place) -> Trial:

@@ -12,7 +12,7 @@ from vlmad_jax.errors import InputError
 from vlmad_jax.synthetic.camera import Camera, expose, record
 from vlmad_jax.synthetic.defects import DEFECTS
 from vlmad_jax.synthetic.grid import Array
-from vlmad_jax.synthetic.pairs import PROBE, choose_trial, mask_of
+from vlmad_jax.synthetic.pairs import PROBE, Trial, choose_trial, mask_of
 from vlmad_jax.synthetic.pasting import is_grey
 from vlmad_jax.synthetic.place import Place
 from vlmad_jax.synthetic.products import Seed, digest
@@ -45,16 +45,14 @@ def draw_surface_defect(photograph: Array, defect: str, seed: Seed) -> tuple[Arr
     place = Place(np.ones((PROBE, PROBE), bool))
     probe, canvas = (_canvas(photograph, size) for size in (PROBE, len(photograph)))
 
-    def with_defect(canvas: Canvas, attempt: int, strength: float) -> Array:
-        rng = np.random.default_rng((zlib.crc32(defect.encode()), *digest(seed), attempt))
+    def add_defect(canvas: Canvas, trial: Trial) -> Array:
+        rng = np.random.default_rng((zlib.crc32(defect.encode()), *digest(seed), trial.attempt))
         mark = DEFECTS[defect].mark
         assert mark is not None
-        return expose(shade(mark(canvas, place, rng, strength), LIGHT), camera)
+        return expose(shade(mark(canvas, place, rng, trial.strength), LIGHT), camera)
 
-    trial = choose_trial(
-        lambda trial: with_defect(probe, trial.attempt, trial.strength), shade(probe, LIGHT), place
-    )
-    normal, anomalous = shade(canvas, LIGHT), with_defect(canvas, trial.attempt, trial.strength)
+    trial = choose_trial(lambda trial: add_defect(probe, trial), shade(probe, LIGHT), place)
+    normal, anomalous = shade(canvas, LIGHT), add_defect(canvas, trial)
     return record(anomalous, camera, np.random.default_rng(0)), mask_of(normal, anomalous)
 
 

@@ -25,6 +25,7 @@ TRAIN_TEXTURES: tuple[str, ...] = tuple(SURFACES)
 TRAIN_OBJECTS: tuple[str, ...] = tuple(OBJECTS)
 TRAIN_INVENTIONS: tuple[str, ...] = tuple(INVENTIONS)
 TEST_FAMILIES: tuple[str, ...] = tuple(HELD_OUT)
+_BACKDROPS = (colours.dark, colours.pale, colours.stone, colours.paint, colours.earth)
 
 
 @dataclass(frozen=True)
@@ -97,12 +98,10 @@ def make_scene(product: Product, seed: Seed) -> tuple[Scene, Camera]:
     image = digest(seed)
     varied = product.stream(2, *image)
     parts = family.design(product.stream(0), varied)
-    parts = tuple(
-        replace(part, material=replace(part.material, seed=int(varied.integers(0, 2**31)))) for part in parts
-    )
+    parts = tuple(replace(part, material=_seeded(part.material, varied)) for part in parts)
     fixed = product.stream(1)
     main = max(parts, key=lambda part: part.reach).material.colour
-    backdrop = replace(_backdrop(fixed, main), seed=int(varied.integers(0, 2**31)))
+    backdrop = _seeded(_backdrop(fixed, main), varied)
     pose = _pose(family, fixed, varied)
     light = Light(
         azimuth=fixed.uniform(0, 2 * math.pi) + varied.uniform(-0.15, 0.15),
@@ -113,26 +112,26 @@ def make_scene(product: Product, seed: Seed) -> tuple[Scene, Camera]:
     return Scene(None if family.fills else backdrop, parts, pose, light), camera
 
 
+def _seeded(material: Material, rng: np.random.Generator) -> Material:
+    return replace(material, seed=int(rng.integers(0, 2**31)))
+
+
 def _pose(family: Family, fixed: np.random.Generator, varied: np.random.Generator) -> Pose:
     size, angle = fixed.uniform(0.88, 1.06), fixed.uniform(-0.1, 0.1)
     if family.fills:
-        shift = varied.uniform(-0.5, 0.5, 2)
-        return Pose(
-            angle + varied.uniform(-1, 1) * family.turn, varied.uniform(0.96, 1.04), tuple(shift.tolist())
-        )
+        shift = tuple(varied.uniform(-0.5, 0.5, 2).tolist())
+        return Pose(angle + varied.uniform(-1, 1) * family.turn, varied.uniform(0.96, 1.04), shift)
     free = varied.uniform() if family.turn > 1 else varied.uniform(-1, 1)
     if family.turn <= 1:
         angle += float(fixed.choice([0, 0, 0, 1, 2, 3])) * math.pi / 2
-    shift = varied.normal(0, 0.03, 2)
-    return Pose(angle + 2 * free * family.turn, size * varied.uniform(0.97, 1.03), tuple(shift.tolist()))
+    shift = tuple(varied.normal(0, 0.03, 2).tolist())
+    return Pose(angle + 2 * free * family.turn, size * varied.uniform(0.97, 1.03), shift)
 
 
 def _backdrop(rng: np.random.Generator, main: colours.Colour) -> Material:
     """Draw a backdrop whose brightness differs from that of the object."""
     for _ in range(8):
-        colour = [colours.dark, colours.pale, colours.stone, colours.paint, colours.earth][
-            int(rng.integers(0, 5))
-        ](rng)
+        colour = _BACKDROPS[int(rng.integers(0, 5))](rng)
         if abs(colours.brightness(colour) - colours.brightness(main)) > 0.2:
             break
     second = colours.scaled(colour, rng.uniform(0.8, 0.95))

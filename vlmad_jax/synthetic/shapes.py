@@ -92,11 +92,11 @@ def polygon(
     return shape
 
 
-def toothed(count: int, radius: float, depth: float, sharpness: float = 2.5) -> Shape:
+def toothed(count: int, radius: float, depth: float) -> Shape:
     """A disc with `count` teeth of the given depth around it."""
 
     def shape(x: Array, y: Array) -> Array:
-        tooth = np.clip(np.float32(sharpness) * np.cos(count * np.arctan2(y, x)), -1, 1)
+        tooth = np.clip(np.float32(2.5) * np.cos(count * np.arctan2(y, x)), -1, 1)
         return (np.sqrt(x * x + y * y) - np.float32(radius) - np.float32(depth / 2) * tooth) * np.float32(0.8)
 
     return shape

@@ -102,15 +102,14 @@ def bent(scene: Scene, rng: Rng, strength: float) -> Scene | None:
         cos, sin = np.float32(math.cos(axis)), np.float32(math.sin(axis))
         return cos * u - sin * v + np.float32(part.centre[0]), sin * u + cos * v + np.float32(part.centre[1])
 
-    return _reshaped(
-        scene, index, lambda other: replace(other, warp=_after(other.warp, warp), reach=other.reach * 1.4)
-    )
+    def bend(other: Part) -> Part:
+        return replace(other, warp=_after(other.warp, warp), reach=other.reach * 1.4)
+
+    return _reshaped(scene, index, bend)
 
 
 def _after(inner: Warp | None, outer: Warp) -> Warp:
-    if inner is None:
-        return outer
-    return lambda x, y: inner(*outer(x, y))
+    return outer if inner is None else lambda x, y: inner(*outer(x, y))
 
 
 def broken(scene: Scene, rng: Rng, strength: float) -> Scene | None:

@@ -130,9 +130,8 @@ def ribs(grid: Grid, scale: float, angle: float, seed: int) -> Texture:
 def pile(grid: Grid, scale: float, angle: float, seed: int) -> Texture:
     """Tufts of a carpet or felt."""
     u, v = _axes(grid, scale, angle)
-    tufts = stretched(u * 2.0 + 0.8 * np.sin(v), v, seed) + np.float32(0.7) * stretched(
-        u * 3.1, v * 2.3, seed + 1
-    )
+    fine = stretched(u * 3.1, v * 2.3, seed + 1)
+    tufts = stretched(u * 2.0 + 0.8 * np.sin(v), v, seed) + np.float32(0.7) * fine
     return np.clip(0.5 + 0.45 * tufts, 0, 1), tufts
 
 
@@ -200,9 +199,8 @@ def bricks(grid: Grid, scale: float, angle: float, seed: int) -> Texture:
     joint = np.minimum((0.5 - np.abs(_frac(u) - 0.5)) / 0.45, 0.5 - np.abs(_frac(v) - 0.5))
     mortar = 1 - _step(joint - np.float32(0.09), max(grid.pixel * scale / 2, 0.04))
     shade = _frac(np.sin(np.floor(u) * 12.99 + row * 78.2 + seed % 97) * 43.7)
-    return np.clip(mortar + (1 - mortar) * 0.35 * shade, 0, 1), -mortar + 0.1 * smooth(
-        grid, 32, np.random.default_rng(seed)
-    )
+    rough = smooth(grid, 32, np.random.default_rng(seed))
+    return np.clip(mortar + (1 - mortar) * 0.35 * shade, 0, 1), -mortar + 0.1 * rough
 
 
 def tiles(grid: Grid, scale: float, angle: float, seed: int) -> Texture:
@@ -225,9 +223,8 @@ def dots(grid: Grid, scale: float, angle: float, seed: int) -> Texture:
     """Printed dots in straight rows; tone 1 is ink."""
     u, v = _axes(grid, scale, angle)
     distance = np.sqrt((_frac(u) - 0.5) ** 2 + (_frac(v) - 0.5) ** 2)
-    return _step(np.float32(0.25) - distance, max(grid.pixel * scale / 2, 0.04)), smooth(
-        grid, 48, np.random.default_rng(seed)
-    )
+    ink = _step(np.float32(0.25) - distance, max(grid.pixel * scale / 2, 0.04))
+    return ink, smooth(grid, 48, np.random.default_rng(seed))
 
 
 def studs(grid: Grid, scale: float, angle: float, seed: int) -> Texture:
@@ -243,10 +240,8 @@ def studs(grid: Grid, scale: float, angle: float, seed: int) -> Texture:
 def cork(grid: Grid, scale: float, angle: float, seed: int) -> Texture:
     """Pressed cork grains of different shades, with dark specks of bark."""
     u, v = _axes(grid, scale, angle)
-    u, v = (
-        u + 0.35 * stretched(u * 2.3, v * 2.3, seed + 1),
-        v + 0.35 * stretched(u * 2.3 + 9, v * 2.3, seed + 2),
-    )
+    du, dv = stretched(u * 2.3, v * 2.3, seed + 1), stretched(u * 2.3 + 9, v * 2.3, seed + 2)
+    u, v = u + 0.35 * du, v + 0.35 * dv
     first, second, value = cells(u, v, seed)
     seam = 1 - np.clip((second - first) * 6, 0, 1)
     bark = _step(stretched(u * 1.7, v * 1.7, seed + 3) - np.float32(0.62), 0.08)
@@ -279,7 +274,6 @@ def wicker(grid: Grid, scale: float, angle: float, seed: int) -> Texture:
     stake = np.sqrt(np.clip(1 - ((_frac(u + 0.5) - 0.5) / 0.2) ** 2, 0, 1))
     weaver = strand * (0.5 + 0.5 * swing)
     relief = np.maximum(weaver, 0.55 * stake)
-    fibre = stretched(u * 2.5, v * 5.3, seed + 1) + np.float32(0.8) * stretched(
-        u * 0.2, np.floor(v), seed + 2
-    )
+    strands = stretched(u * 0.2, np.floor(v), seed + 2)
+    fibre = stretched(u * 2.5, v * 5.3, seed + 1) + np.float32(0.8) * strands
     return np.clip(0.9 - 1.1 * relief + 0.16 * fibre, 0, 1), relief + 0.04 * fibre

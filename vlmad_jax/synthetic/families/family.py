@@ -31,6 +31,7 @@ class Family:
     turn: float = 0.12
 
 
+# Groups of defects.
 SOILED = ("stain", "discoloration", "contamination")
 CLOTH = ("hole", "cut", *SOILED, "thread", "fold", "burn mark", "glue strip")
 METAL = ("scratch", "dent", "stain", "rust", "rough patch", "contamination", "discoloration")

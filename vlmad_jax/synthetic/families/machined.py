@@ -131,7 +131,7 @@ def _posts(rng: Rng, wide: float, tall: float, ridge: Material) -> list[Part]:
     rows, cols = int(rng.integers(4, 6)), int(rng.integers(4, 7))
     half, square = 0.3 * min(2 * wide / cols, 2 * tall / rows), rng.uniform() < 0.5
     parts = []
-    xs, ys = (np.linspace(-0.84, 0.84, n) * half for n, half in ((cols, wide), (rows, tall)))
+    xs, ys = np.linspace(-0.84, 0.84, cols) * wide, np.linspace(-0.84, 0.84, rows) * tall
     for p in itertools.product(xs.tolist(), ys.tolist()):
         shape = box(half, half, p, 0.02) if square else circle(half, p)
         parts.append(limb(item("post", shape, ridge, p, 1.5 * half, 0.03, 0.12, 0.6)))

@@ -21,9 +21,9 @@ def surface(look: Callable[[Rng], Material], defects: tuple[str, ...], turn: flo
     return Family(lambda fixed, varied: sheet(look(fixed)), defects, True, turn)
 
 
-def either(rng: Rng, first: float, second: float) -> float:
-    """Draw one of two directions, or sometimes any direction."""
-    return float(rng.choice([first, second])) if rng.uniform() < 0.75 else float(rng.uniform(0, np.pi))
+def _direction(rng: Rng) -> float:
+    """Draw one of the directions of the image's sides, or sometimes any direction."""
+    return float(rng.choice([0.0, np.pi / 2])) if rng.uniform() < 0.75 else float(rng.uniform(0, np.pi))
 
 
 def rosettes(
@@ -43,7 +43,7 @@ def rosettes(
 def metal_plate(rng: Rng) -> Material:
     """Draw the material of a metal plate."""
     colour = colours.metal(rng)
-    angle = either(rng, 0.0, np.pi / 2)
+    angle = _direction(rng)
     gloss = rng.uniform(0.2, 0.6)
     second = shades(rng, colour, 0.1, 0.25)
     return Material(colour, second, "brushed", rng.uniform(8, 14), angle, 0.0015, gloss)
@@ -52,7 +52,7 @@ def metal_plate(rng: Rng) -> Material:
 def wooden_board(rng: Rng) -> Material:
     """Draw the material of a wooden board."""
     colour = colours.earth(rng)
-    angle = either(rng, 0.0, np.pi / 2)
+    angle = _direction(rng)
     second = colours.scaled(colour, rng.uniform(0.5, 0.75))
     return Material(colour, second, "wood", rng.uniform(3, 8), angle, 0.002, 0.05)
 
@@ -200,7 +200,7 @@ def wicker_panel(rng: Rng) -> Material:
     """Draw the material of a wicker panel."""
     colour = colours.earth(rng) if rng.uniform() < 0.75 else colours.paint(rng)
     second = colours.scaled(colour, rng.uniform(0.2, 0.4))
-    angle = either(rng, 0.0, np.pi / 2)
+    angle = _direction(rng)
     return Material(colour, second, "wicker", rng.uniform(2.5, 5), angle, 0.05, 0.1, 0.06)
 
 
