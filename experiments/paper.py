@@ -9,7 +9,7 @@ VisA. The command warns when parameters are tested on the data set that they wer
 
 The command writes OUT/report.html, one page that opens without a network; OUT/metrics.json with all numbers
 of the page; OUT/tables/*.csv and *.md; and OUT/figures/*.png and *.svg. --only=table1,figure5 makes only some
-parts. All parts share the embeddings of all images in OUT/embeddings. Finished parts are stored, and the same
+parts. All parts share the embeddings of all images in OUT/embeddings. Run parts are stored, and the same
 command resumes an interrupted run.
 
 --domains=mvtec_ad=~/mvtec_ad,visa=~/visa trains on each of these data sets and tests on the others.

@@ -5,7 +5,7 @@ import pytest
 
 from vlmad_jax.data import Sample
 from vlmad_jax.evaluation.categories import ScoredCategory
-from vlmad_jax.studies.details import ALARM_GRID, SHOWN, WORST, alarm_shares, outcome, shown, titles
+from vlmad_jax.studies.run import ALARM_GRID, SHOWN, WORST, alarm_shares, outcome, shown, titles
 
 
 def judged(maps: np.ndarray, labels: list[int]) -> ScoredCategory:

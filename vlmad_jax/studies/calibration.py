@@ -17,31 +17,30 @@ from vlmad_jax.metrics.thresholds import (
     threshold_from_normal,
 )
 from vlmad_jax.report.parts import Column, Figure, Table
-from vlmad_jax.studies.cells import Row, mean
-from vlmad_jax.studies.details import named
-from vlmad_jax.studies.finished import Finished
-from vlmad_jax.studies.runs import GOOD_IMAGES, Runs
+from vlmad_jax.studies.run import Run, readable_name
+from vlmad_jax.studies.runner import NORMAL_IMAGES, Runner
+from vlmad_jax.studies.table_columns import Row, mean
 
 NUMBERS = ("threshold", "false_alarms", "misses", "f1")
 
 
-def compared(runs: Runs) -> dict[str, tuple[Finished, Finished]]:
+def compared(runner: Runner) -> dict[str, tuple[Run, Run]]:
     """By name, a method's run on test images and its run on good training images."""
-    shots, seed = max(runs.config.shots), runs.config.seeds[0]
+    shots, seed = max(runner.config.shots), runner.config.seeds[0]
     found = {
-        "WinCLIP": (runs.winclip(), runs.winclip(good=True)),
-        "AnomalyCLIP": (runs.anomalyclip(), runs.anomalyclip(good=True)),
+        "WinCLIP": (runner.winclip(), runner.winclip(good=True)),
+        "AnomalyCLIP": (runner.anomalyclip(), runner.anomalyclip(good=True)),
     }
-    if runs.has_references:
-        few = [runs.winclip(shots=shots, seed=seed, good=good) for good in (False, True)]
+    if runner.has_references:
+        few = [runner.winclip(shots=shots, seed=seed, good=good) for good in (False, True)]
         found[f"WinCLIP, {shots} good samples"] = (few[0], few[1])
     return found
 
 
-def reliabilities(runs: Runs) -> list[Figure]:
+def reliabilities(runner: Runner) -> list[Figure]:
     """The share of defective images by image score, of all categories together."""
     data: dict[str, Any] = {}
-    for name, (run, _) in compared(runs).items():
+    for name, (run, _) in compared(runner).items():
         scores = np.concatenate([run.scores(category) for category in run.categories])
         labels = np.concatenate([run.labels(category) for category in run.categories])
         bins = reliability(scores, labels)
@@ -73,11 +72,11 @@ def draw_reliability(canvas: matplotlib.figure.Figure, data: dict[str, Any]) -> 
         axes.legend(fontsize=8)
 
 
-def thresholds(runs: Runs) -> list[Table]:
+def thresholds(runner: Runner) -> list[Table]:
     """By method and category: the threshold from good training images, and the best possible one."""
     rows: list[Row] = []
     means: list[Row] = []
-    for name, (run, good) in compared(runs).items():
+    for name, (run, good) in compared(runner).items():
         of_method = [_row(name, category, run, good) for category in run.categories]
         rows += of_method
         keys = [key for key in of_method[0] if key.endswith(("false_alarms", "misses", "f1"))]
@@ -94,7 +93,7 @@ def thresholds(runs: Runs) -> list[Table]:
         ]
     note = (
         f"From good training images: the lowest of their scores that at most {FALSE_ALARM_RATE:.0%} of "
-        f"them exceed, of at most {GOOD_IMAGES} a category, those in WinCLIP's memory left out. Best: the "
+        f"them exceed, of at most {NORMAL_IMAGES} a category, those in WinCLIP's memory left out. Best: the "
         "highest F1 on the test images themselves, which nobody has in advance. False alarms are shares of "
         "good test images, misses of defective ones."
     )
@@ -102,10 +101,10 @@ def thresholds(runs: Runs) -> list[Table]:
     return [Table("thresholds", "Thresholds", tuple(columns), table, note, summary=len(means))]
 
 
-def _row(name: str, category: str, run: Finished, good: Finished) -> Row:
+def _row(name: str, category: str, run: Run, good: Run) -> Row:
     scores, labels = run.scores(category), run.labels(category)
     known = good.scores(category) if category in good.categories else np.empty(0)
-    row: Row = {"method": name, "category": named(category), "good": len(known)}
+    row: Row = {"method": name, "category": readable_name(category), "good": len(known)}
     chosen = vars(decisions(scores, labels, threshold_from_normal(known))) if len(known) else {}
     row |= {f"good_{number}": chosen.get(number) for number in NUMBERS}
     best = decisions(scores, labels, best_threshold(scores, labels))

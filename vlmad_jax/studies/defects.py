@@ -14,12 +14,20 @@ from vlmad_jax.report.parts import Column, Table, Value
 from vlmad_jax.report.published import comparison
 from vlmad_jax.runtime.cache import cache_key
 from vlmad_jax.runtime.files import write_json
-from vlmad_jax.studies.cells import INTERVALS, Row, auroc_cells, auroc_columns, with_published
-from vlmad_jax.studies.comparison import TITLES, zero_shot
-from vlmad_jax.studies.contrast import SIDE, contrast
-from vlmad_jax.studies.definitions import LEVELS, UNTYPED, defect_type, defect_types, is_compared, levels_of
-from vlmad_jax.studies.details import named
-from vlmad_jax.studies.runs import Runs
+from vlmad_jax.studies.definitions import (
+    LEVELS,
+    SIDE,
+    UNTYPED,
+    contrast,
+    defect_type,
+    defect_types,
+    is_compared,
+    levels_of,
+)
+from vlmad_jax.studies.run import readable_name
+from vlmad_jax.studies.runner import Runner
+from vlmad_jax.studies.table_columns import INTERVALS, Row, auroc_cells, auroc_columns, with_published
+from vlmad_jax.studies.zero_shot import TITLES, zero_shot
 
 METHOD = "anomalyclip"  # the comparison's tables are of it
 MEASURED = (
@@ -41,20 +49,20 @@ class Defects:
     bounds: list[float]
 
 
-def every_defect(runs: Runs) -> list[Table]:
+def every_defect(runner: Runner) -> list[Table]:
     """Every defect: what it is, its contrast, and how well both methods find it."""
-    return [_table_of(_found(runs).rows)]
+    return [_table_of(_found(runner).rows)]
 
 
-def table5(runs: Runs) -> list[Table]:
+def table5(runner: Runner) -> list[Table]:
     """By contrast: low, medium and high."""
-    found = _found(runs)
-    theirs = _published(runs, "anomalyclip_by_contrast")
+    found = _found(runner)
+    theirs = _published(runner, "anomalyclip_by_contrast")
     summary = [
         _summary(level, [r for r in found.rows if r["level"] == level], theirs.get(level)) for level in LEVELS
     ]
     bounds = found.bounds
-    chosen = "terciles of all defects" if runs.config.contrasts is None else "as given"
+    chosen = "terciles of all defects" if runner.config.contrasts is None else "as given"
     note = (
         f"{MEASURED}\n\nContrast is the distance in CIELAB between the mean colour of a defect and that of "
         f"the ring of 8 pixels around it at {SIDE} x {SIDE}, divided by the root mean square distance of the "
@@ -64,10 +72,10 @@ def table5(runs: Runs) -> list[Table]:
     return [_summary_table("table5", "Table 5. Defects by visual contrast", "contrast", summary, note)]
 
 
-def table6(runs: Runs) -> list[Table]:
+def table6(runner: Runner) -> list[Table]:
     """By type of defect."""
-    rows = _found(runs).rows
-    theirs = _published(runs, "anomalyclip_by_defect_type")
+    rows = _found(runner).rows
+    theirs = _published(runner, "anomalyclip_by_defect_type")
     there = {row["type"] for row in rows}
     types = [name for name in (*defect_types(), UNTYPED) if name in there or name in theirs]
     summary = [_summary(name, [r for r in rows if r["type"] == name], theirs.get(name)) for name in types]
@@ -79,43 +87,43 @@ def table6(runs: Runs) -> list[Table]:
     return [_summary_table("table6", "Table 6. Defects by type", "type", summary, note)]
 
 
-def _found(runs: Runs) -> Defects:
+def _found(runner: Runner) -> Defects:
     """Every defect, put together once."""
-    return runs.once("defects", lambda: _made(runs))
+    return runner.cached("defects", lambda: _made(runner))
 
 
-def _made(runs: Runs) -> Defects:
-    found = {method: zero_shot(runs, method) for method in TITLES}
-    contrasts = measured_contrasts(runs)
+def _made(runner: Runner) -> Defects:
+    found = {method: zero_shot(runner, method) for method in TITLES}
+    contrasts = measured_contrasts(runner)
     rows: list[Row] = []
-    for category in runs.dataset.categories:
+    for category in runner.dataset.categories:
         for defect in found[METHOD].defects(category):
             row: Row = {"category": category, "defect": defect, "type": defect_type(category, defect)}
             images = [r for r in found[METHOD].rows[category] if r.defect == defect]
-            row |= {"compared": int(is_compared(runs.config.dataset, category, defect))}
+            row |= {"compared": int(is_compared(runner.config.dataset, category, defect))}
             row |= {"images": len(images), "contrast": contrasts[category].get(defect)}
             for method, run in found.items():
                 value, interval = run.defect_auroc(category, defect), run.defect_interval(category, defect)
                 row |= auroc_cells(f"{method}_auroc", value, interval)
             rows.append(row)
     known = _numbers(rows, "contrast")
-    levels, bounds = levels_of(known, runs.config.contrasts) if known else ([], [])
+    levels, bounds = levels_of(known, runner.config.contrasts) if known else ([], [])
     left = iter(levels)
     for row in rows:
         row["level"] = next(left) if row["contrast"] is not None else None
     return Defects(rows, bounds)
 
 
-def measured_contrasts(runs: Runs) -> dict[str, dict[str, float | None]]:
+def measured_contrasts(runner: Runner) -> dict[str, dict[str, float | None]]:
     """The contrast of each defect by category, the median over its images; measured once."""
-    path = runs.out / "contrasts" / f"{cache_key(runs.dataset.fingerprint)}.json"
-    kept = runs.kept_json(path)
+    path = runner.out / "contrasts" / f"{cache_key(runner.dataset.fingerprint)}.json"
+    kept = runner.kept_json(path)
     if kept is not None:
         return kept
     found: dict[str, dict[str, float | None]] = {}
-    for category in runs.dataset.categories:
+    for category in runner.dataset.categories:
         values: dict[str, list[float]] = {}
-        for sample in runs.dataset.select(category, "test"):
+        for sample in runner.dataset.select(category, "test"):
             if not sample.label:
                 continue
             of_defect = values.setdefault(sample.defect, [])
@@ -133,8 +141,8 @@ def _numbers(rows: list[Row], key: str) -> list[float]:
     return [value for row in rows if isinstance(value := row[key], float)]
 
 
-def _published(runs: Runs, key: str) -> dict[str, Sequence[float]]:
-    return comparison()[key] if runs.config.dataset == "mvtec_ad" else {}
+def _published(runner: Runner, key: str) -> dict[str, Sequence[float]]:
+    return comparison()[key] if runner.config.dataset == "mvtec_ad" else {}
 
 
 def _summary(name: str, rows: list[Row], theirs: Sequence[float] | None) -> Row:
@@ -182,7 +190,7 @@ def _table_of(rows: list[Row]) -> Table:
         columns += auroc_columns(f"{method}_auroc", title)
     shown = [
         {key: x for key, x in row.items() if key != "compared"}
-        | {"category": named(str(row["category"])), "defect": named(str(row["defect"]))}
+        | {"category": readable_name(str(row["category"])), "defect": readable_name(str(row["defect"]))}
         for row in rows
     ]
     note = f"{MEASURED} {INTERVALS}"

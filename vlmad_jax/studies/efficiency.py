@@ -13,21 +13,22 @@ from vlmad_jax.evaluation.evaluate import EvaluationConfig
 from vlmad_jax.evaluation.results import Results
 from vlmad_jax.methods import LEARNING, METHODS
 from vlmad_jax.report.parts import Column, Table
-from vlmad_jax.studies.cells import INTERVALS, Row, auroc_cells, auroc_columns
-from vlmad_jax.studies.details import Details
 from vlmad_jax.studies.domains import training_seconds
-from vlmad_jax.studies.finished import Finished
-from vlmad_jax.studies.runs import Runs
+from vlmad_jax.studies.run import Details, Run
+from vlmad_jax.studies.runner import Runner
+from vlmad_jax.studies.table_columns import INTERVALS, Row, auroc_cells, auroc_columns
 
 # Of the methods that need good samples, and of WinCLIP again.
 SHOTS = 4
 
 
-def efficiency(runs: Runs) -> list[Table]:
+def efficiency(runner: Runner) -> list[Table]:
     """Every method whose parameters are at hand, each in a process of its own."""
-    config = runs.config
-    needy = {True: ("never", "if given", "always"), False: ("never", "if given")}[runs.has_references]
-    methods = tuple(name for name in METHODS if is_at_hand(runs, name) and METHODS[name].references in needy)
+    config = runner.config
+    needy = {True: ("never", "if given", "always"), False: ("never", "if given")}[runner.has_references]
+    methods = tuple(
+        name for name in METHODS if is_at_hand(runner, name) and METHODS[name].references in needy
+    )
     params = (
         {} if config.params is None else dict.fromkeys({"anomalyclip", "hybrid"} & {*methods}, config.params)
     )
@@ -40,7 +41,7 @@ def efficiency(runs: Runs) -> list[Table]:
         batch_size=config.batch_size,
         dtype=config.dtype,
     )
-    shots = (0, min(SHOTS, max(config.shots))) if runs.has_references else (0,)
+    shots = (0, min(SHOTS, max(config.shots))) if runner.has_references else (0,)
     grid = Grid(
         methods=methods,
         shots=shots,
@@ -48,9 +49,9 @@ def efficiency(runs: Runs) -> list[Table]:
         params=params,
         shared=shared,
     )
-    measured = compare(grid, runs.out / "efficiency", runs.resume, runs.workers)
+    measured = compare(grid, runner.out / "efficiency", runner.resume, runner.workers)
     machines = [cell["machine"] for cell in measured["cells"].values()]
-    rows = [_row(runs, grid, row) for row in measured["rows"] if row["image_seconds"] is not None]
+    rows = [_row(runner, grid, row) for row in measured["rows"] if row["image_seconds"] is not None]
     columns = (
         Column("method", "method"),
         Column("shots", "good samples"),
@@ -72,35 +73,35 @@ def efficiency(runs: Runs) -> list[Table]:
     return [Table("measured_efficiency", "Efficiency", columns, tuple(rows), note)]
 
 
-def is_at_hand(runs: Runs, name: str) -> bool:
+def is_at_hand(runner: Runner, name: str) -> bool:
     """Whether a method needs no parameters, or they are given or bundled with the weights."""
     learned = "anomalyclip" if name == "hybrid" else name
     if learned not in LEARNING:
         return True
-    bundled = is_bundled(runs.clip.name) and learned in BUNDLED_PARAMS
-    return bundled or (learned == "anomalyclip" and runs.config.params is not None)
+    bundled = is_bundled(runner.clip.name) and learned in BUNDLED_PARAMS
+    return bundled or (learned == "anomalyclip" and runner.config.params is not None)
 
 
-def parameters_learned(runs: Runs, name: str) -> int:
+def parameters_learned(runner: Runner, name: str) -> int:
     """How many numbers a method learns from labelled images of other products."""
     of_prompts = name in ("anomalyclip", "hybrid")  # as many as the prompts at hand have
-    detector = runs.learned[0] if of_prompts else METHODS[name].for_backbone(runs.clip)
+    detector = runner.learned[0] if of_prompts else METHODS[name].for_backbone(runner.clip)
     shapes = jax.eval_shape(detector.init, jax.random.key(0))
     return sum(int(np.prod(leaf.shape)) for leaf in jax.tree.leaves(shapes))
 
 
-def _row(runs: Runs, grid: Grid, row: dict[str, Any]) -> Row:
+def _row(runner: Runner, grid: Grid, row: dict[str, Any]) -> Row:
     name = row["method"]
-    out = runs.out / "efficiency" / cell_name(name, row["shots"], grid.seeds[0])
-    run = Finished(Results(out), Details(out / "details"), runs.dataset.categories)
-    seconds = training_seconds(runs) if name in ("anomalyclip", "hybrid") else None
+    out = runner.out / "efficiency" / cell_name(name, row["shots"], grid.seeds[0])
+    run = Run(Results(out), Details(out / "details"), runner.dataset.categories)
+    seconds = training_seconds(runner) if name in ("anomalyclip", "hybrid") else None
     return {
         "method": name,
         "shots": row["shots"],
         "milliseconds": row["image_seconds"] * 1e3,
         "prepare_seconds": row["prepare_seconds"],
         "peak_gigabytes": row["peak_memory_bytes"] / 1e9,
-        "learned": parameters_learned(runs, name),
+        "learned": parameters_learned(runner, name),
         "training_seconds": seconds,
         **auroc_cells("image_auroc", run.mean["image_auroc"], run.mean_interval("image")),
     }

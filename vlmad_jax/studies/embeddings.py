@@ -4,22 +4,31 @@ from __future__ import annotations
 
 import functools
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from tqdm import tqdm
 
 from vlmad_jax.backbones.attention import kernel
+from vlmad_jax.backbones.clip import CLIP
 from vlmad_jax.backbones.vit import layer_name
-from vlmad_jax.data import Sample
+from vlmad_jax.data import DataSet, Sample
 from vlmad_jax.data.pipeline import Batch, batches
 from vlmad_jax.errors import InputError
-from vlmad_jax.methods.winclip import WinCLIP
+from vlmad_jax.evaluation.categories import CategoryEvaluator, Observe
+from vlmad_jax.evaluation.results import Results
+from vlmad_jax.evaluation.scorer import Scorer
+from vlmad_jax.methods import Scores
+from vlmad_jax.methods.winclip import State, WinCLIP
 from vlmad_jax.runtime.cache import cache_key
+from vlmad_jax.scoring.maps import upsample
+from vlmad_jax.scoring.probabilities import anomaly_probability
+from vlmad_jax.scoring.windows import harmonic_aggregation
 from vlmad_jax.training.array_store import ArrayStore
 
 
@@ -173,3 +182,104 @@ class Embeddings:
         readable = self.store.arrays["readable"][rows] & (index >= 0)
         features = self.features(chosen, sizes)
         return Batch(features, bits.reshape(size, size_s, size_s), index, readable, group)  # type: ignore[arg-type]
+
+
+StateOf = Callable[[str], Any]
+ScoreFeatures = Callable[[Any, Any], Scores]
+
+
+@dataclass(frozen=True)
+class FeatureModel:
+    """A model that scores features, which were computed before, by `score_features(state, features)`."""
+
+    clip: CLIP
+    score_features: ScoreFeatures
+
+    def score_with(self, variables: dict[str, Any], state: Any, features: Any) -> Scores:
+        """Return the scores of a batch of features; the backbone has done its work."""
+        del variables
+        return self.score_features(state, features)
+
+
+def feature_evaluator(
+    scorer: Scorer,
+    embeddings: Embeddings,
+    sizes: Sequence[int],
+    state_of: StateOf,
+    dataset: DataSet,
+    results: Results,
+    observe: Observe,
+) -> CategoryEvaluator:
+    """Return an evaluator that reads stored embeddings.
+
+    Args:
+      scorer: of a `FeatureModel`.
+      embeddings: of all images that are scored.
+      sizes: of the windows whose embeddings are read.
+      state_of: returns the state of a category.
+      dataset: the data set.
+      results: where the metrics are stored.
+      observe: see `CategoryEvaluator`.
+    """
+
+    def read(groups: Sequence[Sequence[Sample]]) -> Iterator[Batch]:
+        for number, group in enumerate(groups):
+            for start in range(0, len(group), scorer.batch_size):
+                yield embeddings.batch(group, sizes, start, scorer.batch_size, number)
+
+    return CategoryEvaluator(scorer, state_of, read, dataset, results, observe=observe)
+
+
+def plain_map(winclip: WinCLIP, features: Features, text: jax.Array) -> jax.Array:
+    """CLIP's own patch tokens, (B, rows, columns)."""
+    return anomaly_probability(features.plain, text, winclip.temperature).reshape(-1, *winclip.grid)
+
+
+def vv_map(winclip: WinCLIP, features: Features, text: jax.Array) -> jax.Array:
+    """Patch tokens of v-v attention, as AnomalyCLIP has them, (B, rows, columns)."""
+    return anomaly_probability(features.vv, text, winclip.temperature).reshape(-1, *winclip.grid)
+
+
+def window_map(winclip: WinCLIP, features: Features, text: jax.Array) -> jax.Array:
+    """WinCLIP's windows, the mean over their sizes, (B, rows, columns)."""
+    maps = [
+        harmonic_aggregation(anomaly_probability(x, text, winclip.temperature), windows, winclip.grid)
+        for x, windows in zip(features.windows, winclip.windows, strict=True)
+    ]
+    return jnp.stack(maps).mean(axis=0)
+
+
+CLASS_TOKEN = "class token"
+MAPS: dict[str, Callable[[WinCLIP, Features, jax.Array], jax.Array]] = {
+    "plain patches": plain_map,
+    "v-v patches": vv_map,
+    "windows": window_map,
+}
+
+
+@dataclass(frozen=True)
+class FeatureSum:
+    """Scores by the probability of "defective", the mean over kinds of features.
+
+    Attributes:
+      winclip: whose windows and words are used.
+      kinds: some of `CLASS_TOKEN` and `MAPS`. The class token has no place: it adds the same to every pixel.
+    """
+
+    winclip: WinCLIP
+    kinds: tuple[str, ...]
+
+    def score_features(self, state: State, features: Features) -> Scores:
+        """The image score is the mean of the class token's and of the highest of each map."""
+        winclip, text = self.winclip, state.text
+        images, maps = [], []
+        if CLASS_TOKEN in self.kinds:
+            image = anomaly_probability(features.image[:, 0], text, winclip.temperature)
+            images.append(image)
+            maps.append(jnp.broadcast_to(image[:, None, None], (len(image), *winclip.grid)))
+        for name, make in MAPS.items():
+            if name in self.kinds:
+                maps.append(make(winclip, features, text))
+                images.append(maps[-1].max(axis=(1, 2)))
+        pixels = upsample(jnp.stack(maps).mean(axis=0), (winclip.size, winclip.size))
+        return Scores(jnp.stack(images).mean(axis=0), pixels)

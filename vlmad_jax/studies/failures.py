@@ -7,20 +7,20 @@ import numpy as np
 
 from vlmad_jax.metrics.thresholds import best_threshold
 from vlmad_jax.report.parts import Column, Exhibit, Figure, Gallery, Table
-from vlmad_jax.studies.cells import Row
-from vlmad_jax.studies.comparison import TITLES, zero_shot
-from vlmad_jax.studies.details import ALARM_GRID, ALARM_QUANTILE, SHOWN, WORST, named, outcome, titles
 from vlmad_jax.studies.panels import label_panels, panel_grid, panels_size
-from vlmad_jax.studies.runs import Runs
+from vlmad_jax.studies.run import ALARM_GRID, ALARM_QUANTILE, SHOWN, WORST, outcome, readable_name, titles
+from vlmad_jax.studies.runner import Runner
+from vlmad_jax.studies.table_columns import Row
+from vlmad_jax.studies.zero_shot import TITLES, zero_shot
 
 THRESHOLD = "At each category's best threshold, the one with the highest F1 on these very images"
 
 
-def worst(runs: Runs) -> list[Table]:
+def worst(runner: Runner) -> list[Table]:
     """The worst false alarms and misses of each category."""
     rows: list[Row] = []
     for method, title in TITLES.items():
-        run = zero_shot(runs, method)
+        run = zero_shot(runner, method)
         for category in run.categories:
             scores, labels = run.scores(category), run.labels(category)
             threshold = best_threshold(scores, labels)
@@ -34,10 +34,10 @@ def worst(runs: Runs) -> list[Table]:
                     row = run.rows[category][number]
                     rows.append(
                         {
-                            "category": named(category),
+                            "category": readable_name(category),
                             "method": title,
                             "outcome": outcome(label, not label),
-                            "defect": named(row.defect),
+                            "defect": readable_name(row.defect),
                             "score": float(scores[number]),
                             "threshold": threshold,
                             "image": row.path,
@@ -56,11 +56,11 @@ def worst(runs: Runs) -> list[Table]:
     return [Table("worst", "The worst false alarms and misses", columns, tuple(rows), note)]
 
 
-def gallery(runs: Runs) -> list[Gallery]:
+def gallery(runner: Runner) -> list[Gallery]:
     """Images with their heat maps and true outlines."""
     exhibits: list[Exhibit] = []
     for method, title in TITLES.items():
-        run = zero_shot(runs, method)
+        run = zero_shot(runner, method)
         for category in run.categories:
             exhibits += run.details.exhibits(category, title)
     note = (
@@ -71,13 +71,13 @@ def gallery(runs: Runs) -> list[Gallery]:
     return [Gallery("gallery", "Images", tuple(exhibits), note)]
 
 
-def distributions(runs: Runs) -> list[Figure]:
+def distributions(runner: Runner) -> list[Figure]:
     """How the scores of good and defective images lie, a figure a method."""
-    return [_distribution(runs, method, title) for method, title in TITLES.items()]
+    return [_distribution(runner, method, title) for method, title in TITLES.items()]
 
 
-def _distribution(runs: Runs, method: str, title: str) -> Figure:
-    run = zero_shot(runs, method)
+def _distribution(runner: Runner, method: str, title: str) -> Figure:
+    run = zero_shot(runner, method)
     data = {
         called: {
             kind: [float(x) for x in np.sort(run.scores(category)[run.labels(category) == label])]
@@ -105,13 +105,13 @@ def _distribution(runs: Runs, method: str, title: str) -> Figure:
     return Figure(name, f"Scores of {title}", data, draw, note, panels_size(len(data)))
 
 
-def alarms(runs: Runs) -> list[Figure]:
+def alarms(runner: Runner) -> list[Figure]:
     """Where in good images false alarms lie, a figure a method."""
-    return [_alarms(runs, method, title) for method, title in TITLES.items()]
+    return [_alarms(runner, method, title) for method, title in TITLES.items()]
 
 
-def _alarms(runs: Runs, method: str, title: str) -> Figure:
-    run = zero_shot(runs, method)
+def _alarms(runner: Runner, method: str, title: str) -> Figure:
+    run = zero_shot(runner, method)
     shares = {called: run.details.alarms(category) for category, called in titles(run.categories).items()}
     data = {
         name: [[None if np.isnan(x) else float(x) for x in row] for row in x] for name, x in shares.items()

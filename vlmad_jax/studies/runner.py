@@ -29,14 +29,19 @@ from vlmad_jax.methods.winclip import Memory, State
 from vlmad_jax.runtime.cache import fingerprint
 from vlmad_jax.scoring.prompts import WINCLIP, PromptEnsemble
 from vlmad_jax.studies.config import LARGEST_WINDOW, PaperConfig
-from vlmad_jax.studies.details import Details
-from vlmad_jax.studies.embedded import FeatureModel, ScoreFeatures, StateOf, feature_evaluator
-from vlmad_jax.studies.embeddings import Embeddings, Encoder
-from vlmad_jax.studies.feature_kinds import FeatureSum
-from vlmad_jax.studies.finished import Finished
+from vlmad_jax.studies.embeddings import (
+    Embeddings,
+    Encoder,
+    FeatureModel,
+    FeatureSum,
+    ScoreFeatures,
+    StateOf,
+    feature_evaluator,
+)
+from vlmad_jax.studies.run import Details, Run
 
 # Good training images of each category that thresholds are chosen on, at most.
-GOOD_IMAGES = 100
+NORMAL_IMAGES = 100
 
 # Sides of WinCLIP's windows in patches, as published.
 SIZES = (2, 3)
@@ -45,7 +50,7 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True)
-class Wording:
+class PromptVariant:
     """What WinCLIP compares images with.
 
     Attributes:
@@ -60,7 +65,7 @@ class Wording:
 
 
 @dataclass(frozen=True)
-class Runs:
+class Runner:
     """The runs of one configuration, in `out`.
 
     Attributes:
@@ -117,7 +122,7 @@ class Runs:
         """Of all images that any run looks at, encoded if they are not there yet."""
         encoder = Encoder(self.base, AnomalyCLIP.for_backbone(self.clip).dpam_layers)
         samples = [s for name in self.dataset.categories for s in self.dataset.select(name, "test")]
-        samples += [s for name in self.dataset.categories for s in self.good_images(name)]
+        samples += [s for name in self.dataset.categories for s in self.normal_images(name)]
         names = [self.dataset.fingerprint, *(self.dataset.relative(sample.path) for sample in samples)]
         found = Embeddings.of(encoder, samples, names, self.out / "embeddings")
         found.fill(self.workers)
@@ -132,15 +137,15 @@ class Runs:
         """The good samples of a draw."""
         return draw_references(self.dataset, category, shots, seed)
 
-    def good_images(self, category: str) -> tuple[Sample, ...]:
-        """Good training images of a category: those of every draw, then others, `GOOD_IMAGES` in all."""
+    def normal_images(self, category: str) -> tuple[Sample, ...]:
+        """Good training images of a category: those of every draw, then others, `NORMAL_IMAGES` in all."""
         there = len(self.dataset.select(category, "train"))
         if not there:
             return ()
         seeds, most = self.config.seeds if self.has_references else (), max(self.config.shots)
         drawn = [s for seed in seeds for s in self.references(category, most, seed)]
         every = draw_references(self.dataset, category, "all", 0)
-        return tuple(dict.fromkeys([*drawn, *every]))[: max(GOOD_IMAGES, len(set(drawn)))]
+        return tuple(dict.fromkeys([*drawn, *every]))[: max(NORMAL_IMAGES, len(set(drawn)))]
 
     @functools.cached_property
     def has_references(self) -> bool:
@@ -148,21 +153,21 @@ class Runs:
         most = max(self.config.shots)
         return all(len(self.dataset.select(name, "train")) >= most for name in self.dataset.categories)
 
-    # Runs
+    # Runner
 
     def winclip(
-        self, wording: Wording | None = None, shots: int = 0, seed: int = 0, good: bool = False
-    ) -> Finished:
+        self, variant: PromptVariant | None = None, shots: int = 0, seed: int = 0, good: bool = False
+    ) -> Run:
         """WinCLIP with the published windows.
 
         Args:
-          wording: in place of the published words.
+          variant: in place of the published words.
           shots: good samples.
           seed: of their draw.
           good: score good training images in place of test images, without those of the draw.
         """
         drawn = f"shots-{shots}" + (f"-seed-{seed}" if shots else "")
-        used = wording or Wording(f"winclip-windows-{shown(SIZES)}-{drawn}", WINCLIP)
+        used = variant or PromptVariant(f"winclip-windows-{shown(SIZES)}-{drawn}", WINCLIP)
         detector = self.sized(SIZES)
         references = {
             category: self.references(category, shots, seed) if shots else ()
@@ -190,10 +195,10 @@ class Runs:
             state_of,
             self.scorer(("winclip", SIZES), detector.score_features),
             self.images(good, references),
-            keep_images=wording is None and not shots,
+            keep_images=variant is None and not shots,
         )
 
-    def features(self, kinds: tuple[str, ...], sizes: tuple[int, ...] = SIZES) -> Finished:
+    def features(self, kinds: tuple[str, ...], sizes: tuple[int, ...] = SIZES) -> Run:
         """Some kinds of features, compared with WinCLIP's words."""
         summed = FeatureSum(self.sized(sizes), kinds)
         joined = "-and-".join(kind.replace(" ", "-") for kind in kinds)
@@ -206,7 +211,7 @@ class Runs:
             self.dataset,
         )
 
-    def anomalyclip(self, good: bool = False) -> Finished:
+    def anomalyclip(self, good: bool = False) -> Run:
         """AnomalyCLIP, zero-shot, on test images or on good training images."""
         detector, params = self.learned
         dataset = self.images(good, {})
@@ -223,7 +228,7 @@ class Runs:
     def scorer(self, key: Any, score_features: ScoreFeatures) -> Scorer:
         """Return a scorer of stored features, compiled once for all runs of this key."""
         model = FeatureModel(self.clip, score_features)
-        return self.once(("scorer", key), lambda: Scorer(model, self.config.batch_size))
+        return self.cached(("scorer", key), lambda: Scorer(model, self.config.batch_size))
 
     def sized(self, sizes: tuple[int, ...]) -> WinCLIP:
         """WinCLIP with windows of these sizes."""
@@ -231,12 +236,12 @@ class Runs:
 
     def text_features(self, prompts: PromptEnsemble, object_name: str) -> jax.Array:
         """WinCLIP's text features, computed once for all runs of the same words."""
-        return self.once(
+        return self.cached(
             (prompts, object_name),
             lambda: dataclasses.replace(self.base, prompts=prompts).text_features(object_name),
         )
 
-    def once(self, key: Any, make: Callable[[], T]) -> T:
+    def cached(self, key: Any, make: Callable[[], T]) -> T:
         """What `make` gives, made the first time that it is asked for by this key."""
         if key not in self.memory:
             self.memory[key] = make()
@@ -254,7 +259,7 @@ class Runs:
         samples = [
             dataclasses.replace(sample, split="test")
             for category in self.dataset.categories
-            for sample in self.good_images(category)
+            for sample in self.normal_images(category)
             if sample not in drawn.get(category, ())
         ]
         return dataclasses.replace(self.dataset, samples=tuple(samples))
@@ -268,7 +273,7 @@ class Runs:
         scorer: Scorer,
         dataset: DataSet,
         keep_images: bool = False,
-    ) -> Finished:
+    ) -> Run:
         """A run on embeddings."""
 
         def make(results: Results, observe: Observe) -> CategoryEvaluator:
@@ -283,8 +288,8 @@ class Runs:
         make: Callable[[Results, Observe], CategoryEvaluator],
         dataset: DataSet,
         keep_images: bool,
-    ) -> Finished:
-        """Runs what is missing of a run, once.
+    ) -> Run:
+        """Runner what is missing of a run, once.
 
         Args:
           name: of the run; that on good training images has a folder of its own.
@@ -296,7 +301,7 @@ class Runs:
         good = dataset is not self.dataset
         folder = f"{name}-good" if good else name
 
-        def finish() -> Finished:
+        def finish() -> Run:
             results = Results(self.out / "runs" / folder, self.keys)
             identity = {
                 "run": folder,
@@ -311,9 +316,9 @@ class Runs:
             if todo:
                 make(results, details.add).run(todo)
             results.finish(name, identity, dataset.categories)
-            return Finished(results, details, dataset.categories)
+            return Run(results, details, dataset.categories)
 
-        return self.once(folder, finish)
+        return self.cached(folder, finish)
 
 
 def shown(sizes: tuple[int, ...]) -> str:

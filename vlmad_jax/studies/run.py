@@ -1,14 +1,16 @@
-"""What is kept of a category's maps once they are gone: duels of pixels, places of false alarms, images."""
+"""What is kept of a category's maps once they are gone: pairs of pixels, places of false alarms, images."""
 
 from __future__ import annotations
 
+import functools
 import io
 import json
+import zlib
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from PIL import Image
@@ -16,9 +18,12 @@ from PIL import Image
 from vlmad_jax.data import DataSet
 from vlmad_jax.data.images import open_image, resize_image
 from vlmad_jax.evaluation.categories import ScoredCategory
+from vlmad_jax.evaluation.results import Results
+from vlmad_jax.metrics import Metrics
+from vlmad_jax.metrics.ranking import auroc, rank
 from vlmad_jax.metrics.thresholds import best_threshold
-from vlmad_jax.metrics.uncertainty import PairCounts, pixel_pairs
-from vlmad_jax.report import draw_map, restore_proportions
+from vlmad_jax.metrics.uncertainty import PairCounts, bootstrap_weights, image_pairs, interval, pixel_pairs
+from vlmad_jax.report import ScoreRow, draw_map, mean_of, restore_proportions
 from vlmad_jax.report.parts import Exhibit, Outcome
 from vlmad_jax.runtime import names
 from vlmad_jax.runtime.files import write_atomically, write_json
@@ -43,8 +48,8 @@ class Details:
     def add(self, category: str, found: ScoredCategory) -> None:
         """Keeps what is wanted of a category."""
         if found.has_masks:
-            duels = pixel_pairs(found.maps, found.masks)
-            self._write(category, "duels.npz", vars(duels))
+            pairs = pixel_pairs(found.maps, found.masks)
+            self._write(category, "pairs.npz", vars(pairs))
         if self.dataset is None:
             return
         self._write(category, "alarms.npz", {"share": alarm_shares(found)})
@@ -69,9 +74,9 @@ class Details:
         np.savez(data, **arrays)
         write_atomically(self.folder / category / name, data.getvalue())
 
-    def duels(self, category: str) -> PairCounts | None:
+    def pairs(self, category: str) -> PairCounts | None:
         """Of pixels; None where there are no masks."""
-        path = self.folder / category / "duels.npz"
+        path = self.folder / category / "pairs.npz"
         if not path.exists():
             return None
         with np.load(path) as arrays:
@@ -88,8 +93,8 @@ class Details:
         return [
             Exhibit(
                 method,
-                named(category),
-                named(x["defect"]),
+                readable_name(category),
+                readable_name(x["defect"]),
                 x["outcome"],
                 x["score"],
                 x["path"],
@@ -99,15 +104,18 @@ class Details:
         ]
 
 
-def named(name: str) -> str:
+def readable_name(name: str) -> str:
     """A category or defect as people read it."""
     return names.printable(names.decode_name(name)).replace("_", " ")
 
 
 def titles(categories: Sequence[str]) -> dict[str, str]:
     """Categories as people read them; where two would read alike, as they are called."""
-    counts = Counter(map(named, categories))
-    return {name: named(name) if counts[named(name)] == 1 else names.printable(name) for name in categories}
+    counts = Counter(map(readable_name, categories))
+    return {
+        name: readable_name(name) if counts[readable_name(name)] == 1 else names.printable(name)
+        for name in categories
+    }
 
 
 def alarm_shares(found: ScoredCategory) -> np.ndarray:
@@ -165,3 +173,95 @@ def panels(dataset: DataSet, found: ScoredCategory, number: int) -> bytes:
     data = io.BytesIO()
     drawn.save(data, "WEBP", quality=80, method=4)
     return data.getvalue()
+
+
+Level = Literal["image", "pixel"]
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run, read from its folder."""
+
+    results: Results
+    details: Details
+    categories: tuple[str, ...]
+
+    @functools.cached_property
+    def metrics(self) -> dict[str, Metrics]:
+        """The seven metrics by category."""
+        return {category: self.results.metrics(category) for category in self.categories}
+
+    @functools.cached_property
+    def mean(self) -> Metrics:
+        """Of each metric over categories."""
+        return mean_of(self.metrics)
+
+    @functools.cached_property
+    def rows(self) -> dict[str, list[ScoreRow]]:
+        """The readable images by category."""
+        return {
+            category: [row for row in self.results.rows(category) if row.score is not None]
+            for category in self.categories
+        }
+
+    def scores(self, category: str) -> np.ndarray:
+        """(N,) float32, as they were computed."""
+        return np.array([row.score for row in self.rows[category]], np.float32)
+
+    def labels(self, category: str) -> np.ndarray:
+        """(N,) 0 good, 1 defective."""
+        return np.array([row.label for row in self.rows[category]], int)
+
+    def defects(self, category: str) -> tuple[str, ...]:
+        """The defects of a category, in the order of its images."""
+        return tuple(dict.fromkeys(row.defect for row in self.rows[category] if row.label))
+
+    def defect_auroc(self, category: str, defect: str) -> float | None:
+        """Image AUROC of one defect's images against all good ones of the category."""
+        return auroc(rank(*self._defect_scores(category, defect)))
+
+    def defect_interval(self, category: str, defect: str) -> tuple[float | None, float | None]:
+        """The bootstrap interval of `defect_auroc`."""
+        scores, labels = self._defect_scores(category, defect)
+        pairs = image_pairs(scores, labels)
+        return interval(pairs.auroc(bootstrap_weights(labels, seed_of(category + defect))))
+
+    def _defect_scores(self, category: str, defect: str) -> tuple[np.ndarray, np.ndarray]:
+        """Scores and labels of one defect's images and all good ones."""
+        rows = self.rows[category]
+        chosen = np.array([row.defect == defect or not row.label for row in rows])
+        return self.scores(category)[chosen], self.labels(category)[chosen]
+
+    def resampled_aurocs(self, level: Level, category: str) -> np.ndarray:
+        """AUROC (R,) of resampled images, drawn alike for every run of the same images."""
+        pairs = self._duels(level, category)
+        if pairs is None:
+            return np.array([np.nan])
+        return pairs.auroc(bootstrap_weights(self.labels(category), seed_of(category)))
+
+    def interval(self, level: Level, category: str) -> tuple[float | None, float | None]:
+        """The bootstrap interval of a category's AUROC, 95%."""
+        return interval(self.resampled_aurocs(level, category))
+
+    def mean_interval(
+        self, level: Level, categories: Sequence[str] | None = None
+    ) -> tuple[float | None, float | None]:
+        """That of the mean over categories, all if none are given."""
+        return interval(mean_resampled([self], level, categories or self.categories))
+
+    def _duels(self, level: Level, category: str) -> PairCounts | None:
+        if level == "pixel":
+            return self.details.pairs(category)
+        return image_pairs(self.scores(category), self.labels(category))
+
+
+def mean_resampled(runs: Sequence[Run], level: Level, categories: Sequence[str]) -> np.ndarray:
+    """The mean AUROC (R,) over runs and the categories where it is defined, of resampled images."""
+    found = [run.resampled_aurocs(level, category) for run in runs for category in categories]
+    defined = [values for values in found if not np.isnan(values).any()]
+    return np.mean(defined, axis=0) if defined else np.array([np.nan])
+
+
+def seed_of(name: str) -> int:
+    """Of what is drawn for a category, the same in every run."""
+    return zlib.crc32(name.encode("utf-8", "surrogateescape"))

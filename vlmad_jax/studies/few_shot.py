@@ -12,46 +12,55 @@ import numpy as np
 from vlmad_jax.metrics.uncertainty import interval
 from vlmad_jax.report.parts import Column, Figure, Table
 from vlmad_jax.report.published import comparison, published
-from vlmad_jax.studies.cells import INTERVALS, LEVELS, Row, auroc_cells, auroc_columns, mean, with_published
-from vlmad_jax.studies.details import named, titles
-from vlmad_jax.studies.finished import Finished, Level, mean_resampled
 from vlmad_jax.studies.panels import Panel, draw_panels, panels_size
-from vlmad_jax.studies.runs import Runs
+from vlmad_jax.studies.run import Level, Run, mean_resampled, readable_name, titles
+from vlmad_jax.studies.runner import Runner
+from vlmad_jax.studies.table_columns import (
+    INTERVALS,
+    LEVELS,
+    Row,
+    auroc_cells,
+    auroc_columns,
+    mean,
+    with_published,
+)
 
 MEAN = "mean"
 
 
-def runs_by_shots(runs: Runs) -> dict[int, list[Finished]]:
+def runs_by_shots(runner: Runner) -> dict[int, list[Run]]:
     """WinCLIP's runs by number of good samples, one for each draw."""
-    found = {0: [runs.winclip()]}
-    if runs.has_references:
-        for shots in runs.config.shots:
-            found[shots] = [runs.winclip(shots=shots, seed=seed) for seed in runs.config.seeds]
+    found = {0: [runner.winclip()]}
+    if runner.has_references:
+        for shots in runner.config.shots:
+            found[shots] = [runner.winclip(shots=shots, seed=seed) for seed in runner.config.seeds]
     return found
 
 
-def table(runs: Runs) -> list[Table]:
+def table(runner: Runner) -> list[Table]:
     """Every category and number of good samples: mean and deviation over draws."""
-    found = runs_by_shots(runs)
-    rows = [_row(found, shots, category) for category in (*runs.dataset.categories, MEAN) for shots in found]
+    found = runs_by_shots(runner)
+    rows = [
+        _row(found, shots, category) for category in (*runner.dataset.categories, MEAN) for shots in found
+    ]
     columns = [Column("category", "category"), Column("shots", "good samples"), Column("draws", "draws")]
     for level in LEVELS:
         columns += auroc_columns(f"{level}_auroc", level)
         columns.append(Column(f"{level}_auroc_deviation", "deviation", 3, level))
     note = (
         "Means and sample standard deviations over draws of good samples; the draw for 4 begins with that "
-        f"for 2. The deviation of the mean is of each draw's mean over categories. {INTERVALS} {_few(runs)}"
+        f"for 2. The deviation of the mean is of each draw's mean over categories. {INTERVALS} {_few(runner)}"
     )
     return [Table("shots", "WinCLIP by good samples", tuple(columns), tuple(rows), note, summary=len(found))]
 
 
-def _few(runs: Runs) -> str:
-    return "" if runs.has_references else "A category has too few good training images: zero-shot alone."
+def _few(runner: Runner) -> str:
+    return "" if runner.has_references else "A category has too few good training images: zero-shot alone."
 
 
-def _row(found: dict[int, list[Finished]], shots: int, category: str) -> Row:
+def _row(found: dict[int, list[Run]], shots: int, category: str) -> Row:
     drawn = found[shots]
-    row: Row = {"category": named(category), "shots": shots, "draws": len(drawn)}
+    row: Row = {"category": readable_name(category), "shots": shots, "draws": len(drawn)}
     for level in LEVELS:
         values = [auroc_of(run, level, category) for run in drawn]
         defined = [value for value in values if value is not None]
@@ -61,24 +70,24 @@ def _row(found: dict[int, list[Finished]], shots: int, category: str) -> Row:
     return row
 
 
-def auroc_of(run: Finished, level: Level, category: str) -> float | None:
+def auroc_of(run: Run, level: Level, category: str) -> float | None:
     """A category's AUROC, or the mean's."""
     metrics = run.mean if category == MEAN else run.metrics[category]
     return metrics[f"{level}_auroc"]
 
 
-def figure(runs: Runs, name: str, level: Level) -> list[Figure]:
+def figure(runner: Runner, name: str, level: Level) -> list[Figure]:
     """Figure 3 (image) or 4 (pixel): AUROC by number of good samples, a panel a category, and the mean."""
-    found = runs_by_shots(runs)
+    found = runs_by_shots(runner)
     data: dict[str, Any] = {
         title: {
             "shots": list(found),
             "mean": [mean([auroc_of(run, level, category) for run in drawn]) for drawn in found.values()],
             "draws": [[auroc_of(run, level, category) for run in drawn] for drawn in found.values()],
         }
-        for category, title in titles((MEAN, *runs.dataset.categories)).items()
+        for category, title in titles((MEAN, *runner.dataset.categories)).items()
     }
-    theirs = _published(runs, level)
+    theirs = _published(runner, level)
 
     def draw(canvas: matplotlib.figure.Figure) -> None:
         panels = []
@@ -95,35 +104,37 @@ def figure(runs: Runs, name: str, level: Level) -> list[Figure]:
         f"{level.capitalize()} AUROC of WinCLIP by number of good samples. Lines are means over draws, dots "
         f"the draws. "
         + ("Published are the points that the comparison's text and tables give. " if theirs else "")
-        + _few(runs)
+        + _few(runner)
     )
     title = f"Figure {name[-1]}. WinCLIP by good samples, {level}s"
     return [Figure(name, title, data, draw, note, panels_size(len(data)))]
 
 
-def _published(runs: Runs, level: Level) -> dict[str, dict[int, float]]:
+def _published(runner: Runner, level: Level) -> dict[str, dict[int, float]]:
     """By category, the AUROCs that are published: WinCLIP's means, and the comparison's zero-shot table."""
-    if runs.config.dataset != "mvtec_ad":
+    if runner.config.dataset != "mvtec_ad":
         return {}
     place = LEVELS.index(level)
-    found = {named(name): {0: pair[place]} for name, pair in comparison()["winclip_zero_shot"].items()}
-    means = {n: published("winclip", "mvtec_ad", n) for n in (0, *runs.config.shots)}
+    found = {
+        readable_name(name): {0: pair[place]} for name, pair in comparison()["winclip_zero_shot"].items()
+    }
+    means = {n: published("winclip", "mvtec_ad", n) for n in (0, *runner.config.shots)}
     found[MEAN] = {n: source[0]["mean"][f"{level}_auroc"] or np.nan for n, source in means.items() if source}
     if level == "image":
         found["tile"] |= {int(n): value for n, value in comparison()["few_shot_text"]["tile"].items()}
     return found
 
 
-def gains(runs: Runs) -> list[Table]:
+def gains(runner: Runner) -> list[Table]:
     """What each further step of good samples adds, in the mean over categories and by draw."""
-    found = runs_by_shots(runs)
+    found = runs_by_shots(runner)
     steps = list(zip(list(found)[:-1], list(found)[1:], strict=True))
     rows: list[Row] = []
     for before, after in steps:
         row: Row = {"step": f"{before} to {after}"}
         for level in LEVELS:
             row |= _gain(found, before, after, level)
-        first = runs.config.dataset == "mvtec_ad" and (before, after) == (0, 1)
+        first = runner.config.dataset == "mvtec_ad" and (before, after) == (0, 1)
         row["published"] = comparison()["few_shot_text"]["gain_of_the_first_shot"] if first else None
         rows.append(row)
     columns = [Column("step", "good samples")]
@@ -145,7 +156,7 @@ def gains(runs: Runs) -> list[Table]:
     return [Table("gains", "What more good samples bring", *with_published(columns, rows), note)]
 
 
-def _gain(found: dict[int, list[Finished]], before: int, after: int, level: Level) -> Row:
+def _gain(found: dict[int, list[Run]], before: int, after: int, level: Level) -> Row:
     earlier, later = found[before], found[after]
     pairs = list(zip(earlier * len(later) if len(earlier) == 1 else earlier, later, strict=True))
     categories = later[0].categories
@@ -164,7 +175,7 @@ def _gain(found: dict[int, list[Finished]], before: int, after: int, level: Leve
     }
 
 
-def _difference(before: Finished, after: Finished, level: Level, category: str) -> float | None:
+def _difference(before: Run, after: Run, level: Level, category: str) -> float | None:
     values = auroc_of(before, level, category), auroc_of(after, level, category)
     return None if values[0] is None or values[1] is None else values[1] - values[0]
 

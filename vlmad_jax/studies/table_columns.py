@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from vlmad_jax.metrics import Metrics
 from vlmad_jax.metrics.uncertainty import LEVEL, RESAMPLES
 from vlmad_jax.report.parts import Column, Value
-from vlmad_jax.studies.finished import Finished, Level
+from vlmad_jax.studies.run import Level, Run
 
 Row = dict[str, Value]
 
@@ -44,12 +44,12 @@ def auroc_cells(key: str, value: float | None, bounds: tuple[float | None, float
     return {key: value, f"{key}_low": bounds[0], f"{key}_high": bounds[1]}
 
 
-def metric_cells(run: Finished, category: str) -> Row:
+def metric_cells(run: Run, category: str) -> Row:
     """The cells of `metric_columns` for a category."""
     return _cells(run.metrics[category], {level: run.interval(level, category) for level in LEVELS})
 
 
-def mean_cells(run: Finished) -> Row:
+def mean_cells(run: Run) -> Row:
     """The cells of `metric_columns` for the mean over categories."""
     return _cells(run.mean, {level: run.mean_interval(level) for level in LEVELS})
 
