@@ -20,11 +20,11 @@ from vlmad_jax.data.pipeline import Batch, batches
 from vlmad_jax.data.references import draw_references, read_manifest, write_manifest
 from vlmad_jax.errors import InputError
 from vlmad_jax.evaluation.categories import CategoryEvaluator, Observe, check_unreadable
-from vlmad_jax.evaluation.keys import keys_of, params_fingerprint, references_fingerprint
+from vlmad_jax.evaluation.keys import category_keys, params_fingerprint, references_fingerprint
 from vlmad_jax.evaluation.map_files import map_paths
 from vlmad_jax.evaluation.results import Results
 from vlmad_jax.evaluation.scorer import Scorer
-from vlmad_jax.evaluation.trained_on import tell_training
+from vlmad_jax.evaluation.trained_on import report_training_data
 from vlmad_jax.methods import Detector, MethodOptions, method
 from vlmad_jax.methods.options import flattened
 from vlmad_jax.runtime.names import printable
@@ -119,7 +119,7 @@ def evaluate(
     clip = load_clip(config.weights, config.dtype)
     detector, params = kind.from_options(clip, config.options)
     if speaks and "params" in kind.options:
-        tell_training(config.method, config.weights, config.options.params, dataset)
+        report_training_data(config.method, config.weights, config.options.params, dataset)
     described = {
         **flattened(config),
         "categories": list(dataset.categories),
@@ -129,7 +129,7 @@ def evaluate(
         "weights_fingerprint": clip.fingerprint,
         "setting": detector.setting,
     }
-    results = Results(out, keys_of(dataset, clip, references))
+    results = Results(out, category_keys(dataset, clip, references))
     results.open(described, resume)
     if references:
         write_manifest(out / "references.json", references)

@@ -1,4 +1,4 @@
-"""Figures 3 and 4, and zero-shot against few-shot: what good samples of a product bring to WinCLIP."""
+"""Figures 3 and 4, and zero-shot against few-shot: WinCLIP by number of reference images."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from vlmad_jax.studies.table_columns import (
     INTERVALS,
     LEVELS,
     Row,
-    auroc_cells,
     auroc_columns,
+    auroc_values,
     mean,
     with_published,
 )
@@ -29,7 +29,7 @@ MEAN = "mean"
 
 
 def runs_by_shots(runner: Runner) -> dict[int, list[Run]]:
-    """WinCLIP's runs by number of good samples, one for each draw."""
+    """Return WinCLIP's runs by number of reference images, one run for each draw."""
     found = {0: [runner.winclip()]}
     if runner.has_references:
         for shots in runner.config.shots:
@@ -37,25 +37,27 @@ def runs_by_shots(runner: Runner) -> dict[int, list[Run]]:
     return found
 
 
-def table(runner: Runner) -> list[Table]:
-    """Every category and number of good samples: mean and deviation over draws."""
+def shots_table(runner: Runner) -> list[Table]:
+    """Return the mean and deviation over draws for every category and number of reference images."""
     found = runs_by_shots(runner)
     rows = [
         _row(found, shots, category) for category in (*runner.dataset.categories, MEAN) for shots in found
     ]
-    columns = [Column("category", "category"), Column("shots", "good samples"), Column("draws", "draws")]
+    columns = [Column("category", "category"), Column("shots", "references"), Column("draws", "draws")]
     for level in LEVELS:
         columns += auroc_columns(f"{level}_auroc", level)
         columns.append(Column(f"{level}_auroc_deviation", "deviation", 3, level))
     note = (
-        "Means and sample standard deviations over draws of good samples; the draw for 4 begins with that "
-        f"for 2. The deviation of the mean is of each draw's mean over categories. {INTERVALS} {_few(runner)}"
+        "Means and sample standard deviations over draws of reference images; a draw of 4 starts with the draw "
+        "of 2. The deviation in the rows of the mean is that of each draw's mean over categories. "
+        f"{INTERVALS} {_few(runner)}"
     )
-    return [Table("shots", "WinCLIP by good samples", tuple(columns), tuple(rows), note, summary=len(found))]
+    title = "WinCLIP by number of reference images"
+    return [Table("shots", title, tuple(columns), tuple(rows), note, summary=len(found))]
 
 
 def _few(runner: Runner) -> str:
-    return "" if runner.has_references else "A category has too few good training images: zero-shot alone."
+    return "" if runner.has_references else "Zero-shot only: a category has too few normal training images."
 
 
 def _row(found: dict[int, list[Run]], shots: int, category: str) -> Row:
@@ -65,19 +67,22 @@ def _row(found: dict[int, list[Run]], shots: int, category: str) -> Row:
         values = [auroc_of(run, level, category) for run in drawn]
         defined = [value for value in values if value is not None]
         places = drawn[0].categories if category == MEAN else (category,)
-        row |= auroc_cells(f"{level}_auroc", mean(values), interval(mean_resampled(drawn, level, places)))
+        row |= auroc_values(f"{level}_auroc", mean(values), interval(mean_resampled(drawn, level, places)))
         row[f"{level}_auroc_deviation"] = statistics.stdev(defined) if len(defined) > 1 else None
     return row
 
 
 def auroc_of(run: Run, level: Level, category: str) -> float | None:
-    """A category's AUROC, or the mean's."""
+    """Return the AUROC of a category, or the mean over categories for `MEAN`."""
     metrics = run.mean if category == MEAN else run.metrics[category]
     return metrics[f"{level}_auroc"]
 
 
 def figure(runner: Runner, name: str, level: Level) -> list[Figure]:
-    """Figure 3 (image) or 4 (pixel): AUROC by number of good samples, a panel a category, and the mean."""
+    """Return figure 3 or 4, the image or pixel AUROC by number of reference images.
+
+    It has a panel for each category and for the mean.
+    """
     found = runs_by_shots(runner)
     data: dict[str, Any] = {
         title: {
@@ -87,7 +92,7 @@ def figure(runner: Runner, name: str, level: Level) -> list[Figure]:
         }
         for category, title in titles((MEAN, *runner.dataset.categories)).items()
     }
-    theirs = _published(runner, level)
+    published_aurocs = _published(runner, level)
 
     def draw(canvas: matplotlib.figure.Figure) -> None:
         panels = []
@@ -95,23 +100,23 @@ def figure(runner: Runner, name: str, level: Level) -> list[Figure]:
             lines = {"ours": values["mean"]}
             places = list(range(len(values["shots"])))
             dots = [(place, y) for place in places for y in values["draws"][place] if y is not None]
-            if category in theirs:
-                lines["published"] = [theirs[category].get(shots) for shots in values["shots"]]
+            if category in published_aurocs:
+                lines["published"] = [published_aurocs[category].get(shots) for shots in values["shots"]]
             panels.append(Panel(category, [str(x) for x in values["shots"]], lines, dots))
-        draw_panels(canvas, panels, "good samples", f"{level} AUROC")
+        draw_panels(canvas, panels, "reference images", f"{level} AUROC")
 
     note = (
-        f"{level.capitalize()} AUROC of WinCLIP by number of good samples. Lines are means over draws, dots "
-        f"the draws. "
-        + ("Published are the points that the comparison's text and tables give. " if theirs else "")
+        f"{level.capitalize()} AUROC of WinCLIP by number of reference images. Lines are means over draws, and "
+        "dots are single draws. "
+        + ("Published points are those in the comparison's text and tables. " if published_aurocs else "")
         + _few(runner)
     )
-    title = f"Figure {name[-1]}. WinCLIP by good samples, {level}s"
+    title = f"Figure {name[-1]}. WinCLIP by number of reference images, {level}s"
     return [Figure(name, title, data, draw, note, panels_size(len(data)))]
 
 
 def _published(runner: Runner, level: Level) -> dict[str, dict[int, float]]:
-    """By category, the AUROCs that are published: WinCLIP's means, and the comparison's zero-shot table."""
+    """Return the published AUROCs by category: WinCLIP's means, and the comparison's zero-shot table."""
     if runner.config.dataset != "mvtec_ad":
         return {}
     place = LEVELS.index(level)
@@ -126,7 +131,7 @@ def _published(runner: Runner, level: Level) -> dict[str, dict[int, float]]:
 
 
 def gains(runner: Runner) -> list[Table]:
-    """What each further step of good samples adds, in the mean over categories and by draw."""
+    """Return the gain in mean AUROC of each step to more reference images."""
     found = runs_by_shots(runner)
     steps = list(zip(list(found)[:-1], list(found)[1:], strict=True))
     rows: list[Row] = []
@@ -137,7 +142,7 @@ def gains(runner: Runner) -> list[Table]:
         first = runner.config.dataset == "mvtec_ad" and (before, after) == (0, 1)
         row["published"] = comparison()["few_shot_text"]["gain_of_the_first_shot"] if first else None
         rows.append(row)
-    columns = [Column("step", "good samples")]
+    columns = [Column("step", "references")]
     for level in LEVELS:
         columns += [
             Column(f"{level}_gain", "gain", 3, level),
@@ -145,15 +150,15 @@ def gains(runner: Runner) -> list[Table]:
             Column(f"{level}_high", "to", 3, level),
             Column(f"{level}_over_draws", "deviation over draws", 3, level),
             Column(f"{level}_over_categories", "deviation over categories", 3, level),
-            Column(f"{level}_a_shot", "a sample", 3, level),
+            Column(f"{level}_per_shot", "per reference", 3, level),
         ]
     columns.append(Column("published", "published gain", 3))
     note = (
-        "The gain in mean AUROC, the same images before and after. The deviation over draws is of the mean "
-        "over categories, that over categories of the mean over draws; a sample is the gain divided by the "
-        f"samples added. {INTERVALS}"
+        "The gain in mean AUROC on the same test images. The deviation over draws is that of the mean over "
+        "categories, and the deviation over categories is that of the mean over draws. The gain per reference is "
+        f"the gain divided by the number of reference images added. {INTERVALS}"
     )
-    return [Table("gains", "What more good samples bring", *with_published(columns, rows), note)]
+    return [Table("gains", "Gains with more reference images", *with_published(columns, rows), note)]
 
 
 def _gain(found: dict[int, list[Run]], before: int, after: int, level: Level) -> Row:
@@ -171,7 +176,7 @@ def _gain(found: dict[int, list[Run]], before: int, after: int, level: Level) ->
         f"{level}_high": high,
         f"{level}_over_draws": _deviation(by_draw),
         f"{level}_over_categories": _deviation(by_category),
-        f"{level}_a_shot": None if gain is None else gain / (after - before),
+        f"{level}_per_shot": None if gain is None else gain / (after - before),
     }
 
 

@@ -1,4 +1,4 @@
-"""The studies by name, and the report that they make together."""
+"""The studies by name, and their report."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ Study = Callable[[Runner], Sequence[Part]]
 
 SECTIONS = {
     "comparison": "WinCLIP and AnomalyCLIP",
-    "defects": "Which defects are found",
+    "defects": "Defects",
     "shots": "Zero-shot and few-shot",
     "windows": "Windows",
     "prompts": "Prompts",
@@ -49,10 +49,10 @@ STUDIES: dict[str, tuple[str, Study]] = {
     "groups": ("comparison", zero_shot.by_group),
     "table5": ("defects", defects.table5),
     "table6": ("defects", defects.table6),
-    "defects": ("defects", defects.every_defect),
+    "defects": ("defects", defects.all_defects),
     "figure3": ("shots", few_shot.figure3),
     "figure4": ("shots", few_shot.figure4),
-    "shots": ("shots", few_shot.table),
+    "shots": ("shots", few_shot.shots_table),
     "gains": ("shots", few_shot.gains),
     "figure5": ("windows", ablations.figure5),
     "windows": ("windows", ablations.windows),
@@ -71,7 +71,11 @@ STUDIES: dict[str, tuple[str, Study]] = {
 
 
 def choose(names: Sequence[str]) -> tuple[str, ...]:
-    """The studies of those names, in the order of `STUDIES`; all if none are given."""
+    """Return the studies of these names in the order of `STUDIES`, by default all.
+
+    Raises:
+      InputError: A name is unknown.
+    """
     unknown = [name for name in names if name not in STUDIES]
     if unknown:
         raise InputError(
@@ -83,31 +87,34 @@ def choose(names: Sequence[str]) -> tuple[str, ...]:
 def report(
     config: PaperConfig, out: Path, only: Sequence[str] = (), resume: bool = True, workers: int = 0
 ) -> Sequence[Section]:
-    """Runner studies and writes their report.
+    """Run studies and write their report.
 
     Args:
-      config: what to run.
-      out: `report.html`, `metrics.json`, `tables/` and `figures/` are written there; `runs/`, `embeddings/`
-        and others keep what was run for the next time.
-      only: names of `STUDIES`; all if empty.
-      resume: keep what an earlier start finished.
-      workers: processes that decode images; 0 decodes in threads.
+      config: The configuration.
+      out: The folder for `report.html`, `metrics.json`, `tables/` and `figures/`. It also stores the runs and
+        the embeddings for the next start.
+      only: Names of `STUDIES`; all if empty.
+      resume: Whether to keep the results of an earlier start.
+      workers: The number of processes that decode images; 0 decodes in threads.
+
+    Returns:
+      The sections of the report.
 
     Raises:
-      InputError: whatever is wrong with the configuration, the weights or the data; or `out` holds runs of
-        others.
+      InputError: The configuration, the weights or the data are wrong, or `out` holds runs of another
+        configuration.
     """
     chosen = choose(only)
     check_named(config.weights, config.params)
     runner = Runner(config, out, resume, workers)
-    runner.learned, runner.base  # noqa: B018  what is missing or does not fit is told before anything is computed
-    made: dict[str, list[Part]] = {}
+    runner.learned, runner.base  # noqa: B018  raise an error before anything is computed
+    parts: dict[str, list[Part]] = {}
     with tqdm(chosen, unit=" study", dynamic_ncols=True) as bar:
         for name in bar:
             bar.set_description(name)
             section, study = STUDIES[name]
-            made.setdefault(section, []).extend(study(runner))
-    sections = [Section(name, title, made[name]) for name, title in SECTIONS.items() if name in made]
+            parts.setdefault(section, []).extend(study(runner))
+    sections = [Section(name, title, parts[name]) for name, title in SECTIONS.items() if name in parts]
     write_report(out, TITLE, sections, intro(runner))
     write_environment(out)
     return sections
@@ -117,13 +124,13 @@ TITLE = "WinCLIP and AnomalyCLIP compared"
 
 
 def intro(runner: Runner) -> str:
-    """What was compared on what."""
+    """Return the introduction of the report: the data set and the backbone."""
     dataset = runner.dataset
     images = sum(len(dataset.select(name, "test")) for name in dataset.categories)
     vision = runner.clip.config.vision
     return (
         f"Data set {dataset.name}: {len(dataset.categories)} categories, {images:,} test images. "
         f"Backbone: a vision transformer of {vision.layers} layers, width {vision.width}, patches of "
-        f"{vision.patch_size} pixels at {vision.image_size}, in {runner.config.dtype}. Figures are fractions "
-        "of 1; a dash is undefined or not published."
+        f"{vision.patch_size} pixels at {vision.image_size}, in {runner.config.dtype}. Metrics are fractions "
+        "of 1; a dash means undefined or not published."
     )

@@ -1,11 +1,11 @@
-"""The runs that studies are made of: each scores all test images once, and is kept."""
+"""Executing the runs that the studies read. A run scores all test images once, and its results are stored."""
 
 from __future__ import annotations
 
 import dataclasses
 import functools
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -20,10 +20,10 @@ from vlmad_jax.data.references import draw_references
 from vlmad_jax.errors import InputError
 from vlmad_jax.evaluation.categories import CategoryEvaluator, Observe
 from vlmad_jax.evaluation.evaluate import image_evaluator
-from vlmad_jax.evaluation.keys import keys_of, params_fingerprint
+from vlmad_jax.evaluation.keys import category_keys, params_fingerprint
 from vlmad_jax.evaluation.results import Results
 from vlmad_jax.evaluation.scorer import Scorer
-from vlmad_jax.evaluation.trained_on import tell_training
+from vlmad_jax.evaluation.trained_on import report_training_data
 from vlmad_jax.methods import AnomalyCLIP, MethodOptions, WinCLIP
 from vlmad_jax.methods.winclip import Memory, State
 from vlmad_jax.runtime.cache import fingerprint
@@ -34,16 +34,16 @@ from vlmad_jax.studies.embeddings import (
     Encoder,
     FeatureModel,
     FeatureSum,
+    Prepare,
     ScoreFeatures,
-    StateOf,
     feature_evaluator,
 )
 from vlmad_jax.studies.run import Details, Run
 
-# Good training images of each category that thresholds are chosen on, at most.
+# The largest number of normal training images of each category from which thresholds are chosen.
 NORMAL_IMAGES = 100
 
-# Sides of WinCLIP's windows in patches, as published.
+# The published sides of WinCLIP's windows, in patches.
 SIZES = (2, 3)
 
 T = TypeVar("T")
@@ -51,12 +51,12 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class PromptVariant:
-    """What WinCLIP compares images with.
+    """Prompts that replace WinCLIP's.
 
     Attributes:
-      name: of the run.
-      prompts: the sentences.
-      object_name: in place of each category's own.
+      name: The name of the run.
+      prompts: The prompt ensemble.
+      object_name: A name that replaces the object name of every category.
     """
 
     name: str
@@ -66,27 +66,25 @@ class PromptVariant:
 
 @dataclass(frozen=True)
 class Runner:
-    """The runs of one configuration, in `out`.
+    """Executes the runs of one configuration and stores their results.
 
     Attributes:
-      config: what to run.
-      out: where runs are kept.
-      resume: keep what an earlier start finished.
-      workers: processes that decode images; 0 decodes in threads.
-      memory: what was made by this one, to be made once.
+      config: The configuration.
+      out: The folder of the results.
+      resume: Whether to keep the results of an earlier start.
+      workers: The number of processes that decode images; 0 decodes in threads.
+      cache: The values that `cached` has computed.
     """
 
     config: PaperConfig
     out: Path
     resume: bool = True
     workers: int = 0
-    memory: dict[Any, Any] = dataclasses.field(default_factory=dict)
-
-    # What is loaded once
+    cache: dict[Any, Any] = dataclasses.field(default_factory=dict)
 
     @functools.cached_property
     def dataset(self) -> DataSet:
-        """The data set, of which people are told what is not read."""
+        """The data set. Loading it prints the notices about files that are not read."""
         dataset = load_dataset(self.config.dataset, self.config.data_dir, self.config.categories)
         print_notices(dataset)
         return dataset
@@ -98,9 +96,10 @@ class Runner:
 
     @functools.cached_property
     def base(self) -> WinCLIP:
-        """WinCLIP with all window sizes that are looked at, up to the backbone's grid.
+        """WinCLIP with all window sizes of figure 5 that fit the backbone's grid.
 
-        Raises InputError where that is too small for the published windows.
+        Raises:
+          InputError: The grid is too small for the published windows.
         """
         rows, columns = WinCLIP(self.clip, (1,)).grid
         if min(rows, columns) < max(SIZES):
@@ -112,35 +111,41 @@ class Runner:
 
     @functools.cached_property
     def learned(self) -> tuple[AnomalyCLIP, dict[str, Any]]:
-        """AnomalyCLIP and its prompts; InputError where there are none."""
+        """AnomalyCLIP and its learned prompts.
+
+        Raises:
+          InputError: There are no learned prompts.
+        """
         detector, params = AnomalyCLIP.from_options(self.clip, MethodOptions(params=self.config.params))
-        tell_training("anomalyclip", self.config.weights, self.config.params, self.dataset)
+        report_training_data("anomalyclip", self.config.weights, self.config.params, self.dataset)
         return detector, params
 
     @functools.cached_property
     def embeddings(self) -> Embeddings:
-        """Of all images that any run looks at, encoded if they are not there yet."""
+        """The embeddings of all images that any run reads; missing ones are computed."""
         encoder = Encoder(self.base, AnomalyCLIP.for_backbone(self.clip).dpam_layers)
         samples = [s for name in self.dataset.categories for s in self.dataset.select(name, "test")]
         samples += [s for name in self.dataset.categories for s in self.normal_images(name)]
         names = [self.dataset.fingerprint, *(self.dataset.relative(sample.path) for sample in samples)]
-        found = Embeddings.of(encoder, samples, names, self.out / "embeddings")
-        found.fill(self.workers)
-        return found
+        embeddings = Embeddings.create(encoder, samples, names, self.out / "embeddings")
+        embeddings.fill(self.workers)
+        return embeddings
 
     @functools.cached_property
     def keys(self) -> dict[str, str]:
-        """What changes with the contents of a category's images, its reference images among them."""
-        return keys_of(self.dataset, self.clip)
+        """The keys of the categories, which depend on the contents of test and training images."""
+        return category_keys(self.dataset, self.clip)
 
     def references(self, category: str, shots: int, seed: int) -> tuple[Sample, ...]:
-        """The good samples of a draw."""
+        """Return the reference images of a draw."""
         return draw_references(self.dataset, category, shots, seed)
 
     def normal_images(self, category: str) -> tuple[Sample, ...]:
-        """Good training images of a category: those of every draw, then others, `NORMAL_IMAGES` in all."""
-        there = len(self.dataset.select(category, "train"))
-        if not there:
+        """Return at most `NORMAL_IMAGES` normal training images of a category, those of all draws first.
+
+        All images of the draws are returned even if they are more.
+        """
+        if not len(self.dataset.select(category, "train")):
             return ()
         seeds, most = self.config.seeds if self.has_references else (), max(self.config.shots)
         drawn = [s for seed in seeds for s in self.references(category, most, seed)]
@@ -149,178 +154,179 @@ class Runner:
 
     @functools.cached_property
     def has_references(self) -> bool:
-        """Whether every category has good training images enough for every draw."""
+        """Whether every category has enough normal training images for every draw."""
         most = max(self.config.shots)
         return all(len(self.dataset.select(name, "train")) >= most for name in self.dataset.categories)
 
-    # Runner
-
     def winclip(
-        self, variant: PromptVariant | None = None, shots: int = 0, seed: int = 0, good: bool = False
+        self, variant: PromptVariant | None = None, shots: int = 0, seed: int = 0, normal: bool = False
     ) -> Run:
-        """WinCLIP with the published windows.
+        """Run WinCLIP with the published windows.
 
         Args:
-          variant: in place of the published words.
-          shots: good samples.
-          seed: of their draw.
-          good: score good training images in place of test images, without those of the draw.
+          variant: Prompts that replace the published ones.
+          shots: The number of reference images.
+          seed: The seed of their draw.
+          normal: Whether to score the normal training images that were not drawn, instead of test images.
         """
         drawn = f"shots-{shots}" + (f"-seed-{seed}" if shots else "")
-        used = variant or PromptVariant(f"winclip-windows-{shown(SIZES)}-{drawn}", WINCLIP)
-        detector = self.sized(SIZES)
+        used = variant or PromptVariant(f"winclip-windows-{joined(SIZES)}-{drawn}", WINCLIP)
+        detector = self.with_windows(SIZES)
         references = {
             category: self.references(category, shots, seed) if shots else ()
             for category in self.dataset.categories
         }
 
-        def state_of(category: str) -> Any:
-            named = used.object_name or self.dataset.object_name(category)
-            state = State(self.text_features(used.prompts, named))
+        def prepare(category: str) -> State:
+            object_name = used.object_name or self.dataset.object_name(category)
+            state = State(self.text_features(used.prompts, object_name))
             if not shots:
                 return state
-            found = self.embeddings.features(references[category], SIZES)
-            return state._replace(memory=jax.tree.map(jnp.asarray, Memory.of(found.patches, found.windows)))
+            features = self.embeddings.features(references[category], SIZES)
+            memory = Memory.of(features.patches, features.windows)
+            return state._replace(memory=jax.tree.map(jnp.asarray, memory))
 
-        return self.embedded(
+        return self.run_on_embeddings(
             used.name,
             {
-                "words": fingerprint([repr(dataclasses.astuple(used.prompts))]),
+                "prompts": fingerprint([repr(dataclasses.astuple(used.prompts))]),
                 "object_name": used.object_name,
                 "shots": shots,
                 "seed": seed,
                 "window_sizes": list(SIZES),
             },
             SIZES,
-            state_of,
+            prepare,
             self.scorer(("winclip", SIZES), detector.score_features),
-            self.images(good, references),
-            keep_images=variant is None and not shots,
+            self.normal_dataset(references) if normal else self.dataset,
+            store_images=variant is None and not shots,
         )
 
     def features(self, kinds: tuple[str, ...], sizes: tuple[int, ...] = SIZES) -> Run:
-        """Some kinds of features, compared with WinCLIP's words."""
-        summed = FeatureSum(self.sized(sizes), kinds)
-        joined = "-and-".join(kind.replace(" ", "-") for kind in kinds)
-        return self.embedded(
-            f"features-{joined}-windows-{shown(sizes)}",
+        """Run WinCLIP's prompts on some kinds of features; see `FeatureSum`."""
+        model = FeatureSum(self.with_windows(sizes), kinds)
+        name = "-and-".join(kind.replace(" ", "-") for kind in kinds)
+        return self.run_on_embeddings(
+            f"features-{name}-windows-{joined(sizes)}",
             {"kinds": list(kinds), "window_sizes": list(sizes)},
             sizes,
             lambda category: State(self.text_features(WINCLIP, self.dataset.object_name(category))),
-            self.scorer((kinds, sizes), summed.score_features),
+            self.scorer((kinds, sizes), model.score_features),
             self.dataset,
         )
 
-    def anomalyclip(self, good: bool = False) -> Run:
-        """AnomalyCLIP, zero-shot, on test images or on good training images."""
+    def anomalyclip(self, normal: bool = False) -> Run:
+        """Run AnomalyCLIP, zero-shot, on test images or on normal training images."""
         detector, params = self.learned
-        dataset = self.images(good, {})
-        described = {"params": params_fingerprint(params)}
+        dataset = self.normal_dataset() if normal else self.dataset
+        settings = {"params": params_fingerprint(params)}
 
-        def make(results: Results, observe: Observe) -> CategoryEvaluator:
+        def make_evaluator(results: Results, observe: Observe) -> CategoryEvaluator:
             batch_size, workers = self.config.batch_size, self.workers
             return image_evaluator(
                 detector, params, {}, dataset, results, batch_size, workers, observe=observe
             )
 
-        return self.run("anomalyclip", described, make, dataset, keep_images=True)
+        return self.run("anomalyclip", settings, make_evaluator, dataset, store_images=True)
 
     def scorer(self, key: Any, score_features: ScoreFeatures) -> Scorer:
         """Return a scorer of stored features, compiled once for all runs of this key."""
         model = FeatureModel(self.clip, score_features)
         return self.cached(("scorer", key), lambda: Scorer(model, self.config.batch_size))
 
-    def sized(self, sizes: tuple[int, ...]) -> WinCLIP:
-        """WinCLIP with windows of these sizes."""
+    def with_windows(self, sizes: tuple[int, ...]) -> WinCLIP:
+        """Return WinCLIP with windows of these sizes."""
         return dataclasses.replace(self.base, window_sizes=sizes)
 
     def text_features(self, prompts: PromptEnsemble, object_name: str) -> jax.Array:
-        """WinCLIP's text features, computed once for all runs of the same words."""
+        """Return WinCLIP's text features, computed once for all runs with the same prompts."""
         return self.cached(
             (prompts, object_name),
             lambda: dataclasses.replace(self.base, prompts=prompts).text_features(object_name),
         )
 
-    def cached(self, key: Any, make: Callable[[], T]) -> T:
-        """What `make` gives, made the first time that it is asked for by this key."""
-        if key not in self.memory:
-            self.memory[key] = make()
-        return self.memory[key]
+    def cached(self, key: Any, compute: Callable[[], T]) -> T:
+        """Return the value of a key, which is computed on first use."""
+        if key not in self.cache:
+            self.cache[key] = compute()
+        return self.cache[key]
 
-    @staticmethod
-    def kept_json(path: Path) -> Any:
-        """What an earlier run wrote there; None if nothing."""
-        return json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
+    def normal_dataset(self, excluded: Mapping[str, Sequence[Sample]] | None = None) -> DataSet:
+        """Return the data set with its normal training images in place of its test images.
 
-    def images(self, good: bool, drawn: dict[str, tuple[Sample, ...]]) -> DataSet:
-        """The data set; or its good training images, without those drawn, as if they were to be tested."""
-        if not good:
-            return self.dataset
+        Args:
+          excluded: Images by category that are left out.
+        """
         samples = [
             dataclasses.replace(sample, split="test")
             for category in self.dataset.categories
             for sample in self.normal_images(category)
-            if sample not in drawn.get(category, ())
+            if sample not in (excluded or {}).get(category, ())
         ]
         return dataclasses.replace(self.dataset, samples=tuple(samples))
 
-    def embedded(
+    def run_on_embeddings(
         self,
         name: str,
-        described: dict[str, Any],
+        settings: dict[str, Any],
         sizes: tuple[int, ...],
-        state_of: StateOf,
+        prepare: Prepare,
         scorer: Scorer,
         dataset: DataSet,
-        keep_images: bool = False,
+        store_images: bool = False,
     ) -> Run:
-        """A run on embeddings."""
+        """Run a model on stored embeddings; see `feature_evaluator` and `run`."""
 
-        def make(results: Results, observe: Observe) -> CategoryEvaluator:
-            return feature_evaluator(scorer, self.embeddings, sizes, state_of, dataset, results, observe)
+        def make_evaluator(results: Results, observe: Observe) -> CategoryEvaluator:
+            return feature_evaluator(scorer, self.embeddings, sizes, prepare, dataset, results, observe)
 
-        return self.run(name, described, make, dataset, keep_images)
+        return self.run(name, settings, make_evaluator, dataset, store_images)
 
     def run(
         self,
         name: str,
-        described: dict[str, Any],
-        make: Callable[[Results, Observe], CategoryEvaluator],
+        settings: dict[str, Any],
+        make_evaluator: Callable[[Results, Observe], CategoryEvaluator],
         dataset: DataSet,
-        keep_images: bool,
+        store_images: bool,
     ) -> Run:
-        """Runner what is missing of a run, once.
+        """Evaluate the categories that are missing from a run and return its results.
 
         Args:
-          name: of the run; that on good training images has a folder of its own.
-          described: what its figures depend on, beside data and weights.
-          make: gives the evaluator.
-          dataset: what is scored, from `images`.
-          keep_images: of test images, keep some with their maps, and the places of false alarms.
+          name: The name of the run. A run on normal training images has its own folder.
+          settings: The values that its results depend on, besides data and weights.
+          make_evaluator: Returns the evaluator.
+          dataset: The data set, or `normal_dataset`.
+          store_images: Whether to store images with their maps and the places of false alarms; see `Details`.
         """
-        good = dataset is not self.dataset
-        folder = f"{name}-good" if good else name
+        normal = dataset is not self.dataset
+        folder = f"{name}-normal" if normal else name
 
         def finish() -> Run:
             results = Results(self.out / "runs" / folder, self.keys)
-            identity = {
-                "run": folder,
-                **described,
+            config = {
+                "name": folder,
+                **settings,
                 "data_fingerprint": self.dataset.fingerprint,
                 "categories": list(dataset.categories),
                 "weights_fingerprint": self.clip.fingerprint,
             }
-            results.open(identity, self.resume)
-            details = Details(results.out / "details", dataset if keep_images and not good else None)
-            todo = [category for category in dataset.categories if not results.has(category)]
-            if todo:
-                make(results, details.add).run(todo)
-            results.finish(name, identity, dataset.categories)
+            results.open(config, self.resume)
+            details = Details(results.out / "details", dataset if store_images and not normal else None)
+            missing = [category for category in dataset.categories if not results.has(category)]
+            if missing:
+                make_evaluator(results, details.add).run(missing)
+            results.finish(name, config, dataset.categories)
             return Run(results, details, dataset.categories)
 
         return self.cached(folder, finish)
 
 
-def shown(sizes: tuple[int, ...]) -> str:
-    """Window sizes in the name of a run."""
+def stored_json(path: Path) -> Any:
+    """Return the JSON value that an earlier start stored; None if there is none."""
+    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
+
+
+def joined(sizes: tuple[int, ...]) -> str:
+    """Return window sizes as part of a run's name."""
     return "-".join(map(str, sizes))
