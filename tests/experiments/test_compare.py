@@ -163,9 +163,7 @@ def test_bad_flags(compare, flag: str, message: str):
 
 
 def test_grids_that_run_nothing_or_too_much():
-    with pytest.raises(
-        InputError, match="--methods=anomalyclip with --shots=4: no method runs with"
-    ):
+    with pytest.raises(InputError, match="--methods=anomalyclip with --shots=4: no method runs with"):
         grid(("anomalyclip",), (4,))
     with pytest.raises(InputError, match="--params: coop is not compared; add it to --methods"):
         grid(("winclip",), params={"coop": "p"})

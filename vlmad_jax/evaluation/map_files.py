@@ -18,12 +18,12 @@ from vlmad_jax.runtime.files import write_atomically
 def save_maps(images: list[tuple[Path, Sample, np.ndarray, np.ndarray, np.ndarray, float]]) -> None:
     """Draw each image beside its heat map, all on one scale, and write the files.
 
-    The drawings have the proportions of the image's file, and a caption with the name, the score, the label and
-    the colour scale.
+    The drawings have the proportions of the image's file, and a caption with the name, the score, the label
+    and the colour scale.
 
     Args:
-      images: For each image, the path to write, the sample, the pixels,
-        the anomaly map, the mask and the score.
+      images: For each image, the path to write, the sample, the image, the anomaly map, the mask and the
+        score.
     """
     low = min((float(anomaly_map.min()) for _, _, _, anomaly_map, _, _ in images), default=0.0)
     high = max((float(anomaly_map.max()) for _, _, _, anomaly_map, _, _ in images), default=1.0)

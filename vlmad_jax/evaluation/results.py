@@ -58,8 +58,8 @@ class Results:
 
         Args:
           config: The configuration.
-          resume: Whether to keep the categories that an earlier run of the same configuration finished, except
-            those whose key changed, which are reported on stderr. Otherwise all results are removed.
+          resume: Whether to keep the categories that an earlier run of the same configuration finished,
+            except those whose key changed, which are reported on stderr. Otherwise all results are removed.
 
         Raises:
           InputError: The folder holds other files, or `resume` is set and it holds a run of another
@@ -71,9 +71,7 @@ class Results:
         ]
         if changed:
             names = ", ".join(changed)
-            print_stderr(
-                f"{self.out}: the images of {names} or the versions changed; evaluating them again"
-            )
+            print_stderr(f"{self.out}: the images of {names} or the versions changed; evaluating them again")
             remove_outputs(self.out, ["metrics.json", "environment.json", "scores.csv"])
         for name in changed:
             stale = [f"categories/{name}.json", f"categories/{name}.csv", f"timing/{name}.json"]

@@ -1,9 +1,9 @@
 """The data set that learned parameters were trained on, and a warning if they are tested on it.
 
-Our training stores it beside the parameters. Files of the methods' authors are recognised by their content, or
-by the names that the authors gave them: AnomalyCLIP's `train.sh` trains `9_12_4_multiscale` on VisA to test
-MVTec AD, and `9_12_4_multiscale_visa` on MVTec AD to test VisA. APRIL-GAN's files are named after the data set
-that they were trained on.
+Our training stores it beside the parameters. Files of the methods' authors are recognised by their content,
+or by the names that the authors gave them: AnomalyCLIP's `train.sh` trains `9_12_4_multiscale` on VisA to
+test MVTec AD, and `9_12_4_multiscale_visa` on MVTec AD to test VisA. APRIL-GAN's files are named after the
+data set that they were trained on.
 """
 
 from __future__ import annotations
@@ -108,8 +108,8 @@ def report_training_data(method: str, weights: str, params: str | None, dataset:
         print_stderr(f"{path}: was trained on {training.dataset}, according to {training.known_by}")
     if overlap := overlap_of(training, dataset):
         warn(
-            f"{path}: was trained on {training.dataset}, and {overlap}, so the results say nothing about unseen "
-            "objects; test another data set, or give --params trained on another"
+            f"{path}: was trained on {training.dataset}, and {overlap}, so the results say nothing about "
+            "unseen objects; test another data set, or give --params trained on another"
         )
 
 

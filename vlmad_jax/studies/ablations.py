@@ -122,9 +122,9 @@ def prompts(runner: Runner) -> list[Table]:
         *metric_columns(),
     )
     note = (
-        f'WinCLIP, zero-shot, means over categories. "One prompt" is "{TEMPLATE}", filled with the object and '
-        'with the damaged object. "States alone" fills this template with all states. "Templates alone" fills '
-        f'all templates with these two states. The last row of the ensemble calls every object "{OBJECT}". '
+        f'WinCLIP, zero-shot, means over categories. "One prompt" is "{TEMPLATE}", filled with the object '
+        'and with the damaged object. "States alone" fills this template with all states. "Templates alone" '
+        f'fills all templates with these two states. The ensemble of "{OBJECT}" calls every object so. '
         f"{INTERVALS}"
     )
     return [Table("prompts", "Prompts", columns, tuple(rows), note)]

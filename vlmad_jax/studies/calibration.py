@@ -47,8 +47,8 @@ def reliabilities(runner: Runner) -> list[Figure]:
         data[name] = {"bins": [vars(b) for b in bins], "calibration_error": calibration_error(bins)}
 
     note = (
-        "Images of all categories in ten bins by image score; a larger dot stands for more images. A score that "
-        "is a probability would lie on the dotted line. The error is the expected calibration error."
+        "Images of all categories in ten bins by image score; a larger dot stands for more images. A score "
+        "that is a probability would lie on the dotted line. The error is the expected calibration error."
     )
     draw = functools.partial(draw_reliability, data=data)
     return [Figure("reliability", "The image score as a probability", data, draw, note, (5.5, 4.5))]
@@ -93,10 +93,10 @@ def thresholds(runner: Runner) -> list[Table]:
         ]
     note = (
         f"The threshold from normal training images is the lowest of their scores that at most "
-        f"{FALSE_ALARM_RATE:.0%} of them exceed, over at most {NORMAL_IMAGES} images of each category without "
-        "WinCLIP's reference images. The best threshold has the highest F1 on the test images, so it is not "
-        "known in practice. False alarms are shares of normal test images, and misses are shares of anomalous "
-        "ones."
+        f"{FALSE_ALARM_RATE:.0%} of them exceed, over at most {NORMAL_IMAGES} images of each category "
+        "without WinCLIP's reference images. The best threshold has the highest F1 on the test images, so it "
+        "is not known in practice. False alarms are shares of normal test images, and misses are shares of "
+        "anomalous ones."
     )
     table = (*rows, *means)
     return [Table("thresholds", "Thresholds", tuple(columns), table, note, summary=len(means))]

@@ -85,9 +85,9 @@ def table5(runner: Runner) -> list[Table]:
     source = "terciles of all defects" if runner.config.contrasts is None else "from --contrasts"
     note = (
         f"{MEASURED}\n\nThe contrast of an image is the distance in CIELAB between the mean colour of the "
-        f"defect and that of the ring of {RING} pixels around it, at {SIDE} x {SIDE} pixels, divided by the root "
-        "mean square distance of the ring's pixels from their mean. The contrast of a defect is the median over "
-        "its images. "
+        f"defect and that of the ring of {RING} pixels around it, at {SIDE} x {SIDE} pixels, divided by the "
+        "root mean square distance of the ring's pixels from their mean. The contrast of a defect is the "
+        "median over its images. "
         + (f"Low ends at {bounds[0]:.3f} and medium at {bounds[1]:.3f} ({source})." if bounds else "")
     )
     return [_summary_table("table5", "Table 5. Defects by visual contrast", "contrast", summary, note)]
@@ -102,8 +102,8 @@ def table6(runner: Runner) -> list[Table]:
     summary = [_summary(name, [r for r in rows if r["type"] == name], published.get(name)) for name in types]
     note = (
         f"{MEASURED}\n\nThe file vlmad_jax/studies/definitions.json gives the type of each defect. The "
-        "comparison counts 52 of MVTec AD's 73 defects and does not publish which; that file chooses as many of "
-        "each type as the comparison's table has."
+        "comparison counts 52 of MVTec AD's 73 defects and does not publish which; that file chooses as many "
+        "of each type as the comparison's table has."
     )
     return [_summary_table("table6", "Table 6. Defects by type", "type", summary, note)]
 

@@ -64,11 +64,12 @@ def efficiency(runner: Runner) -> list[Table]:
     )
     machine = "; ".join(f"{key} {value}" for key, value in machines[0].items()) if machines else ""
     note = (
-        "These are measurements, so another run gives other times. The time per image is that of the compiled "
-        f"program in batches of {config.batch_size}. Preparation of a category includes compilation, and the "
-        "fit of methods that are fitted to reference images. Each method runs in its own process, whose peak "
-        "memory is shown. Training time is that of training on another data set in the study across domains, "
-        f"if that study ran. {INTERVALS}" + (f"\n\nMachine: {machine}." if machine else "")
+        "These are measurements, so another run gives other times. The time per image is that of the "
+        f"compiled program in batches of {config.batch_size}. Preparation of a category includes "
+        "compilation, and the fit of methods that are fitted to reference images. Each method runs in its "
+        "own process, whose peak memory is shown. Training time is that of training on another data set in "
+        f"the study across domains, if that study ran. {INTERVALS}"
+        + (f"\n\nMachine: {machine}." if machine else "")
     )
     return [Table("measured_efficiency", "Efficiency", columns, tuple(rows), note)]
 

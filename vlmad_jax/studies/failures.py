@@ -66,8 +66,8 @@ def gallery(runner: Runner) -> list[Gallery]:
     note = (
         f"At most {EXHIBITS} images of each category and method: the {WORST} normal images with the highest "
         f"scores, the {WORST} anomalous images with the lowest, and others that are evenly spaced by score. "
-        f"{THRESHOLD}. The heat maps of a category share one scale: black is its lowest score, pale yellow its "
-        "highest. The outline is the labelled defect."
+        f"{THRESHOLD}. The heat maps of a category share one scale: black is its lowest score, pale yellow "
+        "its highest. The outline is the labelled defect."
     )
     return [Gallery("gallery", "Images", tuple(exhibits), note)]
 
@@ -129,8 +129,8 @@ def _alarms(runner: Runner, method: str, title: str) -> Figure:
 
     note = (
         f"The places of the {1 - ALARM_QUANTILE:.0%} highest pixels in the normal images of a category under "
-        f"{title}. Each cell of the grid of {ALARM_GRID} x {ALARM_GRID} shows the share of its pixels: dark is "
-        "none, and the brightest is ten times the share of an even spread, or more."
+        f"{title}. Each cell of the grid of {ALARM_GRID} x {ALARM_GRID} shows the share of its pixels: dark "
+        "is none, and the brightest is ten times the share of an even spread, or more."
     )
     name = f"alarms_{method}"
     return Figure(name, f"Places of false alarms of {title}", data, draw, note, panels_size(len(data)))

@@ -48,8 +48,8 @@ def shots_table(runner: Runner) -> list[Table]:
         columns += auroc_columns(f"{level}_auroc", level)
         columns.append(Column(f"{level}_auroc_deviation", "deviation", 3, level))
     note = (
-        "Means and sample standard deviations over draws of reference images; a draw of 4 starts with the draw "
-        "of 2. The deviation in the rows of the mean is that of each draw's mean over categories. "
+        "Means and sample standard deviations over draws of reference images; a draw of 4 starts with the "
+        "draw of 2. The deviation in the rows of the mean is that of each draw's mean over categories. "
         f"{INTERVALS} {_few(runner)}"
     )
     title = "WinCLIP by number of reference images"
@@ -106,8 +106,8 @@ def figure(runner: Runner, name: str, level: Level) -> list[Figure]:
         draw_panels(canvas, panels, "reference images", f"{level} AUROC")
 
     note = (
-        f"{level.capitalize()} AUROC of WinCLIP by number of reference images. Lines are means over draws, and "
-        "dots are single draws. "
+        f"{level.capitalize()} AUROC of WinCLIP by number of reference images. Lines are means over draws, "
+        "and dots are single draws. "
         + ("Published points are those in the comparison's text and tables. " if published_aurocs else "")
         + _few(runner)
     )
@@ -155,8 +155,8 @@ def gains(runner: Runner) -> list[Table]:
     columns.append(Column("published", "published gain", 3))
     note = (
         "The gain in mean AUROC on the same test images. The deviation over draws is that of the mean over "
-        "categories, and the deviation over categories is that of the mean over draws. The gain per reference is "
-        f"the gain divided by the number of reference images added. {INTERVALS}"
+        "categories, and the deviation over categories is that of the mean over draws. The gain per "
+        f"reference is the gain divided by the number of reference images added. {INTERVALS}"
     )
     return [Table("gains", "Gains with more reference images", *with_published(columns, rows), note)]
 

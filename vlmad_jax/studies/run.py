@@ -33,7 +33,8 @@ from vlmad_jax.runtime.files import write_atomically, write_json
 ALARM_QUANTILE = 0.99
 # Rows and columns of the grid on which false alarms are counted.
 ALARM_GRID = 16
-# Images of each category in the gallery, and how many of them are the worst false alarms and the worst misses.
+# The number of images of each category in the gallery, and the number of worst false alarms and of worst
+# misses among them.
 EXHIBITS, WORST = 24, 4
 # The largest height of an image in the gallery, in pixels.
 EXHIBIT_HEIGHT = 192
@@ -248,8 +249,8 @@ def outcome(label: int, is_called_anomalous: bool) -> Outcome:
 def choose_exhibits(scores: np.ndarray, labels: np.ndarray) -> list[int]:
     """Choose at most `EXHIBITS` images for the gallery and return their numbers, highest score first.
 
-    They are the `WORST` normal images with the highest scores, the `WORST` anomalous ones with the lowest, and
-    others that are evenly spaced by score.
+    They are the `WORST` normal images with the highest scores, the `WORST` anomalous ones with the lowest,
+    and others that are evenly spaced by score.
     """
     order = np.argsort(-scores, kind="stable")
     normal, anomalous = (order[labels[order] == label] for label in (0, 1))

@@ -126,8 +126,8 @@ def by_group(runner: Runner) -> list[Table]:
     note = f"Means of AUROC over the categories of a group. {INTERVALS}"
     if is_mvtec:
         note += (
-            '\n\n"Published" is the value in the comparison\'s text. "Published, from table" is the mean of the '
-            "comparison's tables 1 and 3 over the same categories; the two sometimes differ."
+            '\n\n"Published" is the value in the comparison\'s text. "Published, from table" is the mean of '
+            "the comparison's tables 1 and 3 over the same categories; the two sometimes differ."
         )
     return [Table("groups", "Averages by group of objects", *with_published(columns, rows), note)]
 
