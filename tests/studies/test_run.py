@@ -15,8 +15,8 @@ def scored(maps: np.ndarray, labels: list[int]) -> ScoredCategory:
 
 def test_alarms_are_counted_where_they_lie():
     maps = np.random.default_rng(0).random((4, 64, 64)).astype(np.float32)
-    maps[:2, 8:12, 20:24] += 1  # of good images: all of one cell, and no more than the quantile takes
-    maps[3, 40:, 40:] += 9  # of a defective one, which is no false alarm
+    maps[:2, 8:12, 20:24] += 1  # normal images: one whole cell, fewer pixels than the quantile
+    maps[3, 40:, 40:] += 9  # an anomalous image, so no false alarm
     shares = alarm_shares(scored(maps, [0, 0, 0, 1]))
     assert shares.shape == (ALARM_GRID, ALARM_GRID)
     assert shares[2, 5] == pytest.approx(2 / 3)
@@ -32,9 +32,9 @@ def test_the_worst_images_are_exhibited():
     chosen = choose_exhibits(scores, labels)
     assert len(chosen) == EXHIBITS
     assert scores[chosen].tolist() == sorted(scores[chosen], reverse=True)
-    good, bad = (np.flatnonzero(labels == label) for label in (0, 1))
-    assert {*good[np.argsort(-scores[good])][:WORST]} <= {*chosen}
-    assert {*bad[np.argsort(scores[bad])][:WORST]} <= {*chosen}
+    normal, anomalous = (np.flatnonzero(labels == label) for label in (0, 1))
+    assert {*normal[np.argsort(-scores[normal])][:WORST]} <= {*chosen}
+    assert {*anomalous[np.argsort(scores[anomalous])][:WORST]} <= {*chosen}
     assert sorted(choose_exhibits(scores[:5], labels[:5])) == [0, 1, 2, 3, 4]
     assert choose_exhibits(np.array([0.5]), np.array([0])) == [0]
 

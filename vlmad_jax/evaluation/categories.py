@@ -36,11 +36,11 @@ class ScoredCategory:
     """The readable test images of a category with their scores.
 
     Attributes:
-      samples: N of them.
-      scores: float32 (N,).
-      maps: float32 (N, S, S).
-      masks: uint8 (N, S, S), 0 or 1; zeros where there is no mask.
-      has_masks: whether pixel metrics are defined.
+      samples: The N images.
+      scores: The image scores, float32 (N,).
+      maps: The anomaly maps, float32 (N, S, S).
+      masks: The masks, uint8 (N, S, S), 0 or 1; zeros where there is no mask.
+      has_masks: Whether pixel metrics are defined.
     """
 
     samples: tuple[Sample, ...]
@@ -51,7 +51,7 @@ class ScoredCategory:
 
     @property
     def labels(self) -> np.ndarray:
-        """(N,): 0 for normal, 1 for anomalous."""
+        """The labels (N,): 0 for normal, 1 for anomalous."""
         return np.array([sample.label for sample in self.samples])
 
 
@@ -63,14 +63,14 @@ class CategoryEvaluator:
     """Scores the test images of categories and stores the results of each as soon as it is finished.
 
     Attributes:
-      scorer: scores batches.
-      prepare: returns the state of a category.
-      read: returns the batches of groups of samples, one group a category.
-      dataset: the data set.
-      results: where metrics and rows are stored.
-      maps_out: where heat maps are written, if anywhere.
-      timed: also store how long a category takes to prepare and an image to score, see `Results.timing`.
-      observe: is called with each category and its maps before the category is stored.
+      scorer: Scores batches.
+      prepare: Returns the state of a category.
+      read: Returns the batches of groups of samples, one group for each category.
+      dataset: The data set.
+      results: Stores the metrics and rows.
+      maps_out: The folder of heat maps, if they are written.
+      timed: Whether to store the times of preparing a category and of scoring an image; see `Results.timing`.
+      observe: A function that is called with each category and its maps before the category is stored.
     """
 
     scorer: Scorer
@@ -86,7 +86,7 @@ class CategoryEvaluator:
         """Evaluate the categories in order.
 
         Raises:
-          InputError: too many images cannot be read, or a score is not finite.
+          InputError: Too many images cannot be read, or a score is not finite.
         """
         groups = [self.dataset.select(name, "test") for name in categories]
         stream = prefetch(traced_items("read", self.read(groups)), self._put)

@@ -32,20 +32,20 @@ from vlmad_jax.runtime.names import printable
 
 @dataclass(frozen=True)
 class EvaluationConfig:
-    """What the metrics of an evaluation depend on.
+    """The values that the metrics of an evaluation depend on.
 
     Attributes:
-      method: a name of `methods.METHODS`.
-      weights: a checkpoint's directory or hub id.
-      dataset: a name of `data.DATASETS`.
-      data_dir: the data set's directory, for those that need one.
-      categories: those to run; all if empty.
-      batch_size: images scored together.
+      method: A name of `methods.METHODS`.
+      weights: The directory or hub id of a checkpoint.
+      dataset: A name of `data.DATASETS`.
+      data_dir: The directory of the data set, if it needs one.
+      categories: The categories to run; all if empty.
+      batch_size: The number of images scored together.
       dtype: "float32", "bfloat16", or "int8", which trades accuracy for speed.
-      seed: of the draw of reference images.
-      options: of the method.
-      shots: reference images of each category, or "all"; 0 is zero-shot.
-      reference_list: a `references.json` that lists the reference images, instead of drawing them.
+      seed: The seed of the draw of reference images.
+      options: The options of the method.
+      shots: The number of reference images of each category, or "all"; 0 is zero-shot.
+      reference_list: A `references.json` that lists the reference images, which are then not drawn.
     """
 
     method: str
@@ -86,41 +86,42 @@ def evaluate(
     """Run an evaluation on all devices of this process and write its files to `out`.
 
     Args:
-      config: what to run.
-      out: `metrics.json`, `scores.csv` and with `save_maps` `maps/` are written there, whole or not at all.
-      resume: keep the categories that an interrupted run of the same configuration finished.
-      save_maps: also write a heat map of each image.
-      workers: processes that decode; 0 decodes in threads of this one.
-      compared: whether this is one of several runs: times are stored, see `Results.timing`, and notices are
-        left to the caller.
-      observe: is called with each category and its maps before the category is stored.
-      shard: the categories of this run where several share `out`; None is all.
+      config: The configuration.
+      out: The folder for `metrics.json`, `scores.csv` and, with `save_maps`, `maps/`. Files are written whole
+        or not at all.
+      resume: Whether to keep the categories that an interrupted run of the same configuration finished.
+      save_maps: Whether to write a heat map of each image, too.
+      workers: The number of processes that decode images; 0 decodes in threads of this one.
+      compared: Whether this is one run of a comparison. Then times are stored, see `Results.timing`, and the
+        caller prints the notices.
+      observe: A function that is called with each category and its maps before the category is stored.
+      shard: The share of the categories, if several runs share `out`; None evaluates all.
 
     Returns:
-      The contents of `metrics.json`; {} where categories of other shards are missing: the last shard to end
-      writes it.
+    prints = not compared and (shard is None or shard.index == 0)  # otherwise another run prints notices
+      writes the file.
 
     Raises:
-      InputError: the configuration, the weights or the data are wrong, or more than 1% of the images cannot
+      InputError: The configuration, the weights or the data are wrong, or more than 1% of the images cannot
         be read.
     """
     out = Path(out).expanduser()
     if shard and not resume:
         raise InputError("--noresume would remove what the other shards write; remove --out beforehand")
-    kind = method(config.method)  # before what is slow, so that a misspelt name fails at once
+    kind = method(config.method)  # before the slow steps, so that a misspelt name fails at once
     kind.check_references(given=config.shots != 0)
     dtype_of(config.dtype)
     check_named(config.weights, config.options.params)
-    speaks = not compared and (shard is None or shard.index == 0)  # else somebody else prints the notices
+    prints = not compared and (shard is None or shard.index == 0)  # otherwise another run prints the notices
     dataset = load_dataset(config.dataset, config.data_dir, config.categories)
-    if speaks:
+    if prints:
         print_notices(dataset)
     references = choose_references(config, dataset)
     clip = load_clip(config.weights, config.dtype)
     detector, params = kind.from_options(clip, config.options)
-    if speaks and "params" in kind.options:
+    if prints and "params" in kind.options:
         report_training_data(config.method, config.weights, config.options.params, dataset)
-    described = {
+    entries = {
         **flattened(config),
         "categories": list(dataset.categories),
         "data_fingerprint": dataset.fingerprint,
@@ -130,7 +131,7 @@ def evaluate(
         "setting": detector.setting,
     }
     results = Results(out, category_keys(dataset, clip, references))
-    results.open(described, resume)
+    results.open(entries, resume)
     if references:
         write_manifest(out / "references.json", references)
     maps_out = out if save_maps else None
@@ -149,7 +150,7 @@ def evaluate(
         tqdm.write(
             printable(f"{unreadable} images cannot be read and are skipped; {out / 'scores.csv'} says why")
         )
-    return results.finish(config.method, described, dataset.categories)
+    return results.finish(config.method, entries, dataset.categories)
 
 
 def image_evaluator(
@@ -165,7 +166,7 @@ def image_evaluator(
     timed: bool = False,
     observe: Observe | None = None,
 ) -> CategoryEvaluator:
-    """Return an evaluator that reads images and gives them to a detector; see `CategoryEvaluator`."""
+    """Return an evaluator that reads images and scores them with a detector; see `CategoryEvaluator`."""
     scorer = Scorer(detector, batch_size)
 
     def prepare(category: str) -> Any:

@@ -66,14 +66,16 @@ def check_same_config(
       remedy: What the user can do other than to give another --out.
 
     Raises:
-      InputError: Another entry differs; the message names all that do.
+      InputError: Another entry differs. The message names all that do; it names fingerprints, which mostly
+        follow from other entries, only if nothing else differs.
     """
-    differences = ", and ".join(
-        f"{name} {stored.get(name)}, but this one has {config.get(name)}"
-        for name in {**config, **stored}
-        if stored.get(name) != config.get(name) and name not in changing
-    )
-    if differences:
+    names = [name for name in {**config, **stored} if stored.get(name) != config.get(name)]
+    names = [name for name in names if name not in changing]
+    names = [name for name in names if not name.endswith("_fingerprint")] or names
+    if names:
+        differences = ", and ".join(
+            f"{name} {stored.get(name)}, but this one has {config.get(name)}" for name in names
+        )
         raise InputError(f"{out}: holds a run with {differences}; give another --out, or {remedy}")
 
 

@@ -124,8 +124,8 @@ def prompts(runner: Runner) -> list[Table]:
     note = (
         f'WinCLIP, zero-shot, means over categories. "One prompt" is "{TEMPLATE}", filled with the object '
         'and with the damaged object. "States alone" fills this template with all states. "Templates alone" '
-        f'fills all templates with these two states. The ensemble of "{OBJECT}" calls every object so. '
-        f"{INTERVALS}"
+        f'fills all templates with these two states. In the ensemble of "{OBJECT}", this word replaces all '
+        f"object names. {INTERVALS}"
     )
     return [Table("prompts", "Prompts", columns, tuple(rows), note)]
 

@@ -255,7 +255,7 @@ class Runner:
         """Return the data set with its normal training images in place of its test images.
 
         Args:
-          excluded: Images by category that are left out.
+          excluded: Images by category to exclude.
         """
         samples = [
             dataclasses.replace(sample, split="test")
