@@ -98,7 +98,7 @@ def evaluate(
       shard: The share of the categories, if several runs share `out`; None evaluates all.
 
     Returns:
-    prints = not compared and (shard is None or shard.index == 0)  # otherwise another run prints notices
+      The contents of `metrics.json`, or {} if categories of other shards are missing. The last shard to finish
       writes the file.
 
     Raises:
@@ -112,7 +112,7 @@ def evaluate(
     kind.check_references(given=config.shots != 0)
     dtype_of(config.dtype)
     check_named(config.weights, config.options.params)
-    prints = not compared and (shard is None or shard.index == 0)  # otherwise another run prints the notices
+    prints = not compared and (shard is None or shard.index == 0)  # otherwise another run prints notices
     dataset = load_dataset(config.dataset, config.data_dir, config.categories)
     if prints:
         print_notices(dataset)
