@@ -1,0 +1,1 @@
+"""The entry points: absl flags in, a call or two, files out."""

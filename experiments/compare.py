@@ -19,7 +19,7 @@ from vlmad_jax.commands import common
 from vlmad_jax.commands.paths import define_path_list
 from vlmad_jax.errors import InputError
 from vlmad_jax.evaluation.comparison import Grid, Shots, compare
-from vlmad_jax.evaluation.evaluate import EvaluationConfig
+from vlmad_jax.evaluation.config import EvaluationConfig
 from vlmad_jax.methods import METHODS, WinCLIP
 from vlmad_jax.report.table import comparison_table
 from vlmad_jax.runtime.files import write_atomically

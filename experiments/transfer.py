@@ -16,7 +16,7 @@ from absl import flags
 from vlmad_jax.commands import common, training
 from vlmad_jax.commands.paths import define_path
 from vlmad_jax.errors import InputError
-from vlmad_jax.evaluation.evaluate import EvaluationConfig
+from vlmad_jax.evaluation.config import EvaluationConfig
 from vlmad_jax.methods import MethodOptions
 
 training.define()

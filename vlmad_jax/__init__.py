@@ -14,7 +14,8 @@ if TYPE_CHECKING:
     from vlmad_jax.data import load_dataset
     from vlmad_jax.data.images import read_image
     from vlmad_jax.errors import InputError
-    from vlmad_jax.evaluation.evaluate import EvaluationConfig, evaluate
+    from vlmad_jax.evaluation.config import EvaluationConfig
+    from vlmad_jax.evaluation.evaluate import evaluate
     from vlmad_jax.inspection import FitConfig, fit, load_detector
     from vlmad_jax.methods import (
         SPADE,
@@ -62,7 +63,7 @@ __all__ = [
 # Where each is; all others are methods.
 _HOMES = {
     "CLIP": "vlmad_jax.backbones.clip",
-    "EvaluationConfig": "vlmad_jax.evaluation.evaluate",
+    "EvaluationConfig": "vlmad_jax.evaluation.config",
     "FitConfig": "vlmad_jax.inspection",
     "InputError": "vlmad_jax.errors",
     "evaluate": "vlmad_jax.evaluation.evaluate",

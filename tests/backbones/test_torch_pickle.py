@@ -223,9 +223,9 @@ def test_refuses_invalid_programs(tmp_path, value, complaint):
         (6, 6, (), (), "holds a tensor outside its storage 0"),
         (6, 0, (2, 3), (4, 1), "holds a tensor outside its storage 0"),
         (6, 0, (2,), (2**62,), "holds a tensor outside its storage 0"),
-        (6, 5, (6,), (-1,), "holds a tensor with a negative"),
-        (6, -1, (2,), (1,), "holds a tensor with a negative"),
-        (6, 0, (-2,), (1,), "holds a tensor with a negative"),
+        (6, 5, (6,), (-1,), "has a tensor with an invalid size"),
+        (6, -1, (2,), (1,), "has a tensor with an invalid size"),
+        (6, 0, (-2,), (1,), "has a tensor with an invalid size"),
         (6, 0, (2, 3), (1,), "is damaged"),
         (6, 0, ("6",), (1,), "has a tensor with an invalid size"),
         (6, True, (1,), (1,), "has a tensor with an invalid size"),
@@ -233,7 +233,7 @@ def test_refuses_invalid_programs(tmp_path, value, complaint):
         (6, 0, (0, 2**62), (1, 1), "is damaged"),
         (2**60, 0, (2**60,), (1,), "storage 0 is missing or not of the declared size"),
         (5, 0, (5,), (1,), "storage 0 is missing or not of the declared size"),
-        (-6, 0, (6,), (1,), "holds a tensor with a negative"),
+        (-6, 0, (6,), (1,), "has a tensor with an invalid size"),
     ],
 )  # fmt: skip
 def test_refuses_views_outside_their_storage(tmp_path, length, offset, shape, strides, complaint):

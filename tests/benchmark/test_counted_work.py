@@ -13,7 +13,8 @@ import pytest
 
 from tests.golden import golden_clip
 from tests.methods.detectors import REFERENCES, winclip
-from vlmad_jax.evaluation.evaluate import EvaluationConfig, evaluate
+from vlmad_jax.evaluation.config import EvaluationConfig
+from vlmad_jax.evaluation.evaluate import evaluate
 from vlmad_jax.methods import AnomalyCLIP, Detector, MethodOptions
 
 SIDE = 64  # of the images, in pixels

@@ -20,8 +20,9 @@ from vlmad_jax.data.images import open_image, resize_image
 from vlmad_jax.data.masks import read_masks, resize_mask
 from vlmad_jax.data.references import draw_references
 from vlmad_jax.errors import InputError
-from vlmad_jax.evaluation import categories
-from vlmad_jax.evaluation.evaluate import EvaluationConfig, evaluate
+from vlmad_jax.evaluation import evaluate as evaluation
+from vlmad_jax.evaluation.config import EvaluationConfig
+from vlmad_jax.evaluation.evaluate import evaluate
 from vlmad_jax.methods import MethodOptions, Scores, WinCLIP
 from vlmad_jax.metrics import METRIC_NAMES
 from vlmad_jax.metrics import evaluate as metrics_of
@@ -303,7 +304,7 @@ def test_too_many_unreadable_images_fail_and_what_is_finished_stays(
 def test_a_category_of_nothing_readable_is_null(
     stub: list[Brightness], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(categories, "UNREADABLE_LIMIT", 0.5)  # instead of hundreds of images
+    monkeypatch.setattr(evaluation, "UNREADABLE_LIMIT", 0.5)  # instead of hundreds of images
     make_category(tmp_path / "many/b")
     save(made_image(0, SIZE), tmp_path / "many/a/train/good/0.png")
     (tmp_path / "many/a/test/good").mkdir(parents=True)

@@ -10,8 +10,9 @@ from PIL import Image
 
 from tests.bright_evaluation import Brightness
 from tests.data.conftest import SIZE, made_image, mask, save
-from vlmad_jax.evaluation import categories
-from vlmad_jax.evaluation.evaluate import EvaluationConfig, evaluate
+from vlmad_jax.evaluation import evaluate as evaluation
+from vlmad_jax.evaluation.config import EvaluationConfig
+from vlmad_jax.evaluation.evaluate import evaluate
 from vlmad_jax.metrics import METRIC_NAMES
 
 pytestmark = pytest.mark.usefixtures("evaluating")
@@ -36,7 +37,7 @@ def test_names_of_any_bytes_and_images_that_share_a_stem(
     (bottle / f"test/{LATIN_1}/broken\n{LATIN_1}.png").write_bytes(b"?")
     config = EvaluationConfig("winclip", "none", "folder", str(folder), ("bottle",), shots=2)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(categories, "UNREADABLE_LIMIT", 0.5)
+        patch.setattr(evaluation, "UNREADABLE_LIMIT", 0.5)
         evaluate(config, tmp_path / LATIN_1, save_maps=True)
         evaluate(config, tmp_path / LATIN_1, save_maps=True)
     assert len(stub[-1].batches) == 0  # all maps were there

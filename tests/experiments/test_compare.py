@@ -12,7 +12,7 @@ from tests.experiments.command import Done, here
 from vlmad_jax import InputError
 from vlmad_jax.evaluation import comparison
 from vlmad_jax.evaluation.comparison import Grid
-from vlmad_jax.evaluation.evaluate import EvaluationConfig
+from vlmad_jax.evaluation.config import EvaluationConfig
 from vlmad_jax.methods import MethodOptions
 from vlmad_jax.report.table import comparison_table
 

@@ -127,7 +127,7 @@ def test_every_command_tells_its_version_and_expands_its_paths(
 def test_arguments_and_lists_of_paths_are_expanded(capsys, monkeypatch):
     monkeypatch.setenv("HOME", "/home/someone")
     done = here(capsys, "predict", "~/nut.vlmad", "~/new")
-    assert done.stderr.startswith("error: /home/someone/nut.vlmad: no such saved detector; make one with")
+    assert done.stderr.startswith("error: /home/someone/nut.vlmad: no such detector; make one with")
     assert paths.PathsParser().parse("~/a,~/b,c~") == "/home/someone/a,/home/someone/b,c~"
 
 

@@ -12,7 +12,7 @@ import pytest
 from tests.data.conftest import made_image, make_category, save
 from tests.experiments.command import Done, here, there
 from vlmad_jax.backbones.checkpoints import hub
-from vlmad_jax.evaluation import evaluate as evaluation
+from vlmad_jax.evaluation.config import EvaluationConfig
 from vlmad_jax.methods.options import flattened
 
 pytestmark = pytest.mark.usefixtures("evaluating")
@@ -20,8 +20,8 @@ pytestmark = pytest.mark.usefixtures("evaluating")
 # `Results.add` and `write_json` finish a category; `_row` comes between its scores and its metrics.
 KILLED = """
 import os, signal, sys
-from vlmad_jax.evaluation import categories, results
-owner, name, count = {"row": (categories.CategoryEvaluator, "_row", 3), "add": (results.Results, "add", 1),
+from vlmad_jax.evaluation import evaluate as evaluation, results
+owner, name, count = {"row": (evaluation.CategoryEvaluator, "_row", 3), "add": (results.Results, "add", 1),
                       "json": (results, "write_json", 1)}[sys.argv.pop(1)]
 original, calls = getattr(owner, name), []
 def die(*arguments):
@@ -165,7 +165,7 @@ def test_every_flag_is_read(capsys: pytest.CaptureFixture[str], monkeypatch: pyt
 
     seen: list[dict[str, Any]] = []
 
-    def record(config: evaluation.EvaluationConfig, *run: Any, shard: Any) -> dict[str, Any]:
+    def record(config: EvaluationConfig, *run: Any, shard: Any) -> dict[str, Any]:
         assert shard is None  # tests/evaluation/test_scorer.py
         seen.append(flattened(config) | dict(zip(RUN, run, strict=True)))
         return {"categories": {}, "mean": {}}

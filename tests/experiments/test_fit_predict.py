@@ -91,7 +91,7 @@ def test_a_detector_from_good_images(
     assert [len(x) for x in detector.state.memory.windows] == [4 * 49]
     refused = here(capsys, "fit", *flags, f"--out={out}")
     assert refused == Done(
-        1, "", f"error: --out={out}: is there already; give another name, or --overwrite to replace it\n"
+        1, "", f"error: --out={out}: exists already; give another name, or --overwrite to replace it\n"
     )
     done = here(capsys, "predict", str(out), str(new / "fine.png"), f"--out={tmp_path / 'out'}")
     assert done == Done(0, f"1 good, 0 bad, 0 could not be scored; results are in {tmp_path / 'out'}\n", "")

@@ -121,7 +121,9 @@ def test_the_command_does_what_is_missing(
 
 def test_what_an_actor_lacks_is_told(cluster: str, new: Path, saved: Path) -> None:
     other = dataclasses.replace(load_detector(saved), checksum="of another")
-    with pytest.raises(InputError, match=r": .*plate\.vlmad: is another detector here; all machines of the"):
+    with pytest.raises(
+        InputError, match=r": .*plate\.vlmad: holds another detector here; all machines of the"
+    ):
         next(RayEngine(saved, other, cluster)([str(new / "0.png")]))
 
 

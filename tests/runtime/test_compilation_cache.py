@@ -14,7 +14,7 @@ from jax.experimental.compilation_cache import compilation_cache
 
 from tests.experiments.command import there
 from vlmad_jax.runtime import compilation_cache as programs
-from vlmad_jax.runtime.compilation_cache import keep_programs
+from vlmad_jax.runtime.compilation_cache import keep_programs, limit_programs
 
 NAMES = (
     "jax_compilation_cache_dir",
@@ -71,7 +71,9 @@ def test_a_program_is_found_again_and_one_with_other_weights_is_another(folder):
 def test_nothing_is_kept_when_it_is_not_wanted(folder, monkeypatch, tmp_path):
     keep_programs()
     assert jax.config.jax_compilation_cache_dir == str(folder)
-    keep_programs(weights=programs.LARGEST_WEIGHTS + 1)
+    limit_programs(programs.LARGEST_WEIGHTS)
+    assert jax.config.jax_compilation_cache_dir == str(folder)
+    limit_programs(programs.LARGEST_WEIGHTS + 1)
     assert jax.config.jax_compilation_cache_dir is None
     assert run(4.0)[0] == 4
     assert not entries(folder)
@@ -82,8 +84,8 @@ def test_nothing_is_kept_when_it_is_not_wanted(folder, monkeypatch, tmp_path):
 
 def test_a_users_folder_stays(folder, tmp_path):
     jax.config.update("jax_compilation_cache_dir", str(tmp_path / "own"))
-    for weights in (0, programs.LARGEST_WEIGHTS + 1):
-        keep_programs(weights)
+    for change in (keep_programs, lambda: limit_programs(programs.LARGEST_WEIGHTS + 1)):
+        change()
         assert jax.config.jax_compilation_cache_dir == str(tmp_path / "own")
     assert not folder.exists()
 
@@ -108,5 +110,14 @@ def test_entries_that_were_never_finished_are_removed(folder):
 def test_what_is_slow_to_import_waits_until_it_is_needed():
     code = (
         f"import experiments.zero_shot, json, sys; print(json.dumps([m for m in {SLOW} if m in sys.modules]))"
+    )
+    assert json.loads(there("-c", code).stdout) == []
+
+
+def test_loading_weights_changes_no_setting(tmp_path: Path):
+    code = (
+        "import jax, json, vlmad_jax; before = dict(jax.config.values); "
+        "clip = vlmad_jax.load_clip('tiny'); vlmad_jax.WinCLIP(clip).prepare('nut'); "
+        "print(json.dumps([k for k, x in jax.config.values.items() if before.get(k) != x]))"
     )
     assert json.loads(there("-c", code).stdout) == []

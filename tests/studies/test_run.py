@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from vlmad_jax.data import Sample
-from vlmad_jax.evaluation.categories import ScoredCategory
+from vlmad_jax.evaluation.evaluate import ScoredCategory
 from vlmad_jax.studies.run import ALARM_GRID, EXHIBITS, WORST, alarm_shares, choose_exhibits, outcome, titles
 
 

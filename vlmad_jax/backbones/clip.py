@@ -33,6 +33,7 @@ from vlmad_jax.backbones.tokenizer import (
 from vlmad_jax.backbones.vit import CLIPModule, TextTransformer, VisionTransformer
 from vlmad_jax.errors import InputError
 from vlmad_jax.runtime.cache import cache_enabled, fingerprint
+from vlmad_jax.runtime.compilation_cache import limit_programs
 from vlmad_jax.runtime.files import write_json
 from vlmad_jax.runtime.notices import warn
 from vlmad_jax.runtime.pickling import PickleFieldsOnly
@@ -95,14 +96,10 @@ class CLIP(PickleFieldsOnly):
           place: A function that puts the variables on devices, if they are arguments.
         """
         variables = {"params": self.params[tower]}
-        if constant_bytes(self.params[tower]):
+        if size := constant_bytes(self.params[tower]):
+            limit_programs(size)
             return jax.jit(functools.partial(function, variables))
         return functools.partial(jax.jit(function), place(variables))
-
-    @property
-    def constant_bytes(self) -> int:
-        """The largest number of bytes of weights that `compile` puts into one program as constants."""
-        return max(constant_bytes(self.params[tower]) for tower in ("vision", "text"))
 
     @functools.cached_property
     def _encode_image(self) -> Callable[[Array], jax.Array]:

@@ -15,7 +15,8 @@ from vlmad_jax.backbones.checkpoints.hub import BUNDLED, is_bundled
 from vlmad_jax.commands import calling
 from vlmad_jax.commands.paths import define_path, expanded
 from vlmad_jax.errors import InputError
-from vlmad_jax.evaluation.evaluate import EvaluationConfig, Shard, evaluate
+from vlmad_jax.evaluation.config import EvaluationConfig, Shard
+from vlmad_jax.evaluation.evaluate import evaluate
 from vlmad_jax.methods import METHODS, MethodOptions, method
 from vlmad_jax.report import metrics_table, published
 from vlmad_jax.runtime.about import citation, version

@@ -20,7 +20,8 @@ from vlmad_jax.backbones.clip import load_clip
 from vlmad_jax.data import load_dataset
 from vlmad_jax.data.checks import print_notices
 from vlmad_jax.errors import InputError
-from vlmad_jax.evaluation.evaluate import EvaluationConfig, evaluate
+from vlmad_jax.evaluation.config import EvaluationConfig
+from vlmad_jax.evaluation.evaluate import evaluate
 from vlmad_jax.evaluation.keys import params_fingerprint, tokenizer_digest
 from vlmad_jax.evaluation.results import Results
 from vlmad_jax.evaluation.trained_on import report_training_data

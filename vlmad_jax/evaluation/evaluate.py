@@ -1,76 +1,44 @@
-"""Evaluating a detector on the test images of a data set."""
+"""Evaluating a detector on the test images of a data set, one category after another."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import dataclasses
+import itertools
+import time
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
+import jax
 import numpy as np
 from tqdm import tqdm
 
+from vlmad_jax import metrics, report
 from vlmad_jax.backbones.checkpoints.hub import check_named
 from vlmad_jax.backbones.clip import load_clip
 from vlmad_jax.backbones.precision import dtype_of
 from vlmad_jax.data import DataSet, Sample, load_dataset
 from vlmad_jax.data.checks import print_notices
 from vlmad_jax.data.images import open_image, resize_image
-from vlmad_jax.data.pipeline import Batch, batches
+from vlmad_jax.data.pipeline import Batch, batches, prefetch, read_error
 from vlmad_jax.data.references import draw_references, read_manifest, write_manifest
 from vlmad_jax.errors import InputError
-from vlmad_jax.evaluation.categories import CategoryEvaluator, Observe, check_unreadable
+from vlmad_jax.evaluation.config import EvaluationConfig, Shard
 from vlmad_jax.evaluation.keys import category_keys, params_fingerprint, references_fingerprint
-from vlmad_jax.evaluation.map_files import map_paths
+from vlmad_jax.evaluation.map_files import map_paths, save_maps
 from vlmad_jax.evaluation.results import Results
 from vlmad_jax.evaluation.scorer import Scorer
 from vlmad_jax.evaluation.trained_on import report_training_data
-from vlmad_jax.methods import Detector, MethodOptions, method
+from vlmad_jax.methods import Detector, Scores, method
 from vlmad_jax.methods.options import flattened
 from vlmad_jax.runtime.names import printable
+from vlmad_jax.runtime.tracing import span, traced_items
 
+# With a larger share of unreadable images, the metrics would say little about the data set.
+UNREADABLE_LIMIT = 0.01
 
-@dataclass(frozen=True)
-class EvaluationConfig:
-    """The values that the metrics of an evaluation depend on.
-
-    Attributes:
-      method: A name of `methods.METHODS`.
-      weights: The directory or hub id of a checkpoint.
-      dataset: A name of `data.DATASETS`.
-      data_dir: The directory of the data set, if it needs one.
-      categories: The categories to run; all if empty.
-      batch_size: The number of images scored together.
-      dtype: "float32", "bfloat16", or "int8", which trades accuracy for speed.
-      seed: The seed of the draw of reference images.
-      options: The options of the method.
-      shots: The number of reference images of each category, or "all"; 0 is zero-shot.
-      reference_list: A `references.json` that lists the reference images, which are then not drawn.
-    """
-
-    method: str
-    weights: str
-    dataset: str
-    data_dir: str | None = None
-    categories: tuple[str, ...] = ()
-    batch_size: int = 16
-    dtype: str = "float32"
-    seed: int = 0
-    options: MethodOptions = MethodOptions()
-    shots: int | Literal["all"] = 0
-    reference_list: str | None = None
-
-
-@dataclass(frozen=True)
-class Shard:
-    """Shard `index`, from 0, of the `count` runs that share an evaluation."""
-
-    index: int
-    count: int
-
-    def of(self, categories: Sequence[str]) -> Sequence[str]:
-        """Return every `count`-th category, from number `index` on."""
-        return categories[self.index :: self.count]
+Scored = tuple[Batch, Scores]
 
 
 def evaluate(
@@ -98,8 +66,8 @@ def evaluate(
       shard: The share of the categories, if several runs share `out`; None evaluates all.
 
     Returns:
-      The contents of `metrics.json`, or {} if categories of other shards are missing. The last shard to finish
-      writes the file.
+      The contents of `metrics.json`, or {} if categories of other shards are missing. The last shard to
+      finish writes the file.
 
     Raises:
       InputError: The configuration, the weights or the data are wrong, or more than 1% of the images cannot
@@ -209,3 +177,174 @@ def is_finished(category: str, results: Results, maps_out: Path | None) -> bool:
     rows = results.rows(category)
     paths = map_paths(maps_out, rows)
     return all(path.exists() for row, path in zip(rows, paths, strict=True) if row.score is not None)
+
+
+@dataclass(frozen=True)
+class ScoredCategory:
+    """The readable test images of a category with their scores.
+
+    Attributes:
+      samples: The N images.
+      scores: The image scores, float32 (N,).
+      maps: The anomaly maps, float32 (N, S, S).
+      masks: The masks, uint8 (N, S, S), 0 or 1; zeros where there is no mask.
+      has_masks: Whether pixel metrics are defined.
+    """
+
+    samples: tuple[Sample, ...]
+    scores: np.ndarray
+    maps: np.ndarray
+    masks: np.ndarray
+    has_masks: bool
+
+    @property
+    def labels(self) -> np.ndarray:
+        """The labels (N,): 0 for normal, 1 for anomalous."""
+        return np.array([sample.label for sample in self.samples])
+
+
+Observe = Callable[[str, ScoredCategory], None]
+
+
+@dataclass(frozen=True)
+class CategoryEvaluator:
+    """Scores the test images of categories and stores the results of each as soon as it is finished.
+
+    Attributes:
+      scorer: Scores batches.
+      prepare: Returns the state of a category.
+      read: Returns the batches of groups of samples, one group for each category.
+      dataset: The data set.
+      results: Stores the metrics and rows.
+      maps_out: The folder of heat maps, if they are written.
+      timed: Whether to store the times of preparing a category and of scoring an image; see `Results.timing`.
+      observe: A function that is called with each category and its maps before the category is stored.
+    """
+
+    scorer: Scorer
+    prepare: Callable[[str], Any]
+    read: Callable[[Sequence[Sequence[Sample]]], Iterator[Batch]]
+    dataset: DataSet
+    results: Results
+    maps_out: Path | None = None
+    timed: bool = False
+    observe: Observe | None = None
+
+    def run(self, categories: Sequence[str]) -> None:
+        """Evaluate the categories in order.
+
+        Raises:
+          InputError: Too many images cannot be read, or a score is not finite.
+        """
+        groups = [self.dataset.select(name, "test") for name in categories]
+        stream = prefetch(traced_items("read", self.read(groups)), self._put)
+        with self._progress_bar(sum(map(len, groups))) as bar:
+            for group, batches in itertools.groupby(stream, lambda placed: placed[0].group):
+                name = categories[group]
+                bar.set_description(printable(name))
+                self.finish(name, groups[group], self.score(name, batches, bar))
+
+    def score(self, category: str, batches: Iterator[tuple[Batch, Any]], bar: tqdm[Any]) -> list[Scored]:
+        """Score a category's batches; each result is fetched while the device works on the next batch."""
+        began = time.perf_counter()
+        state = jax.block_until_ready(self.scorer.copy(self.prepare(category)))
+        prepared = time.perf_counter() - began
+        scored: list[Scored] = []
+        waiting: Scored | None = None
+        for batch, images in batches:
+            if self.timed and not scored and waiting is None:
+                timing = {
+                    "prepare_seconds": prepared,
+                    "image_seconds": self._seconds_per_image(state, images),
+                }
+                self.results.add_timing(category, timing)
+            with span("score"):
+                scores = self.scorer.score(state, images)
+            if waiting:
+                scored.append(self._fetch(category, *waiting, bar))
+            waiting = batch, scores
+        if waiting:
+            scored.append(self._fetch(category, *waiting, bar))
+        return scored
+
+    def finish(self, category: str, samples: Sequence[Sample], scored: Sequence[Scored]) -> None:
+        """Store the metrics, rows and maps of a category whose batches are all scored."""
+        real = np.concatenate([batch.index >= 0 for batch, _ in scored])
+
+        def joined(parts: list[Any]) -> np.ndarray:
+            return np.concatenate(parts)[real]
+
+        readable = joined([batch.readable for batch, _ in scored])
+        scores, maps = joined([x.image for _, x in scored]), joined([x.map for _, x in scored])
+        masks = joined([batch.mask for batch, _ in scored])
+        rows = [
+            self._row(sample, score if ok else None)
+            for sample, score, ok in zip(samples, scores, readable, strict=True)
+        ]
+        self._check_readable(category, rows)
+        known = tuple(itertools.compress(samples, readable))
+        has_masks = self.dataset.has_masks(category)
+        found = ScoredCategory(known, scores[readable], maps[readable], masks[readable], has_masks)
+        if self.maps_out is not None:
+            images = joined([batch.image for batch, _ in scored])[readable]
+            paths = itertools.compress(map_paths(self.maps_out, rows), readable)
+            save_maps(list(zip(paths, known, images, found.maps, found.masks, found.scores, strict=True)))
+        if self.observe is not None:
+            self.observe(category, found)
+        pixels = (found.maps, found.masks) if has_masks else ()
+        self.results.add(category, metrics.evaluate(found.scores, found.labels, *pixels), rows)
+
+    def _progress_bar(self, total: int) -> tqdm[Any]:
+        nested = self.timed or self.observe is not None  # one of several runs, whose bar stands above
+        place = {"position": 1, "leave": False} if nested else {}
+        return tqdm(total=total, unit=" images", dynamic_ncols=True, disable=not total, **place)
+
+    def _put(self, batch: Batch) -> tuple[Batch, Any]:
+        with span("to device"):
+            return batch, self.scorer.put(batch.image)
+
+    def _fetch(self, category: str, batch: Batch, scores: Scores, bar: tqdm[Any]) -> Scored:
+        """Fetch scores, and drop the pixels that nothing needs, so that large categories fit in memory."""
+        with span("fetch"):
+            scores = self.scorer.fetch(scores)
+        bar.update(int((batch.index >= 0).sum()))
+        empty = np.empty((len(batch.index), 0, 0), np.float32)
+        if self.maps_out is None:
+            batch = dataclasses.replace(batch, image=empty)
+            if self.observe is None and not self.dataset.has_masks(category):
+                batch, scores = dataclasses.replace(batch, mask=empty), scores._replace(map=empty)
+        return batch, scores
+
+    def _seconds_per_image(self, state: Any, images: Any) -> float:
+        """Measure how long an image of the batch takes to score once the program is compiled."""
+        for _ in range(2):
+            began = time.perf_counter()
+            scores = jax.block_until_ready(self.scorer.score(state, images))
+        return (time.perf_counter() - began) / len(scores.image)
+
+    def _row(self, sample: Sample, score: np.floating | None) -> report.ScoreRow:
+        """Return the line of `scores.csv`; the score is None for an image that cannot be read."""
+        reason = "" if score is not None else read_error(sample, with_masks=True) or "cannot be read"
+        path = self.dataset.relative(sample.path)
+        return report.ScoreRow(path, sample.category, sample.defect, sample.label, score, reason)
+
+    def _check_readable(self, category: str, rows: list[report.ScoreRow]) -> None:
+        """Name unreadable images; raise InputError if they are too many of the data set."""
+        others = [name for name in self.dataset.categories if name != category and self.results.has(name)]
+        finished = [row for name in others for row in self.results.rows(name)]
+        for row in rows:
+            if row.score is None:
+                tqdm.write(printable(f"skipped: {row.error}"))
+        check_unreadable([*finished, *rows], self.dataset)
+
+
+def check_unreadable(rows: Sequence[report.ScoreRow], dataset: DataSet) -> int:
+    """Return how many images cannot be read; raise InputError if they are too many of the data set."""
+    broken = [row for row in rows if row.score is None]
+    total = sum(len(dataset.select(name, "test")) for name in dataset.categories)
+    if len(broken) > UNREADABLE_LIMIT * total:
+        raise InputError(
+            f"{len(broken)} of {total} images cannot be read, more than {UNREADABLE_LIMIT:.0%} "
+            f"(the last in {broken[-1].category}: {broken[-1].error}); repair or remove them"
+        )
+    return len(broken)

@@ -28,25 +28,32 @@ LARGEST_WEIGHTS = 2**26
 ABANDONED = 60.0
 
 
-def keep_programs(weights: int = 0) -> None:
+def keep_programs() -> None:
     """Store the programs that are compiled from now on in the cache folder.
 
-    This does nothing if the user has chosen a folder for JAX or has set `VLMAD_JAX_KEEP=0`. It turns the
-    compilation cache off if the folder cannot be made or the weights are too large.
-
-    Args:
-      weights: Bytes of the weights that programs will hold as constants.
+    Entry points call this; importing the package and loading weights change no setting of JAX. It does
+    nothing if the user has chosen a folder for JAX or has set `VLMAD_JAX_KEEP=0`, or if the folder cannot be
+    made.
     """
     folder, current = cache_folder() / "programs", getattr(jax.config, DIRECTORY)
     if not cache_enabled() or current not in (None, str(folder)):
         return
-    wanted = str(folder) if weights <= LARGEST_WEIGHTS and _is_ready(folder) else None
-    if wanted == current:
-        return
-    if wanted:
+    if not _is_ready(folder):
+        _change_folder(None)
+    elif current is None:
         jax.config.update("jax_persistent_cache_min_compile_time_secs", SHORTEST_COMPILATION)
         jax.config.update("jax_compilation_cache_max_size", LARGEST_FOLDER)
-    jax.config.update(DIRECTORY, wanted)
+        _change_folder(str(folder))
+
+
+def limit_programs(weights: int) -> None:
+    """Undo `keep_programs`, where it was called, if programs will hold too many bytes of constant weights."""
+    if weights > LARGEST_WEIGHTS and getattr(jax.config, DIRECTORY) == str(cache_folder() / "programs"):
+        _change_folder(None)
+
+
+def _change_folder(folder: str | None) -> None:
+    jax.config.update(DIRECTORY, folder)
     compilation_cache.reset_cache()  # otherwise JAX stays with the folder of its first compilation
 
 

@@ -10,7 +10,8 @@ from pathlib import Path
 
 from vlmad_jax.data import load_dataset
 from vlmad_jax.errors import InputError
-from vlmad_jax.evaluation.evaluate import EvaluationConfig, evaluate
+from vlmad_jax.evaluation.config import EvaluationConfig
+from vlmad_jax.evaluation.evaluate import evaluate
 from vlmad_jax.evaluation.keys import tokenizer_digest
 from vlmad_jax.evaluation.results import Results
 from vlmad_jax.methods import MethodOptions

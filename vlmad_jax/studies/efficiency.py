@@ -9,7 +9,7 @@ import numpy as np
 
 from vlmad_jax.backbones.checkpoints.hub import BUNDLED_PARAMS, is_bundled
 from vlmad_jax.evaluation.comparison import Grid, cell_name, compare
-from vlmad_jax.evaluation.evaluate import EvaluationConfig
+from vlmad_jax.evaluation.config import EvaluationConfig
 from vlmad_jax.evaluation.results import Results
 from vlmad_jax.methods import LEARNING, METHODS
 from vlmad_jax.report.parts import Column, Table

@@ -20,7 +20,7 @@ from vlmad_jax.backbones.vit import layer_name
 from vlmad_jax.data import DataSet, Sample
 from vlmad_jax.data.pipeline import Batch, batches
 from vlmad_jax.errors import InputError
-from vlmad_jax.evaluation.categories import CategoryEvaluator, Observe
+from vlmad_jax.evaluation.evaluate import CategoryEvaluator, Observe
 from vlmad_jax.evaluation.results import Results
 from vlmad_jax.evaluation.scorer import Scorer
 from vlmad_jax.methods import Scores

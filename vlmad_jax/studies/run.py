@@ -17,7 +17,7 @@ from PIL import Image
 
 from vlmad_jax.data import DataSet
 from vlmad_jax.data.images import open_image, resize_image
-from vlmad_jax.evaluation.categories import ScoredCategory
+from vlmad_jax.evaluation.evaluate import ScoredCategory
 from vlmad_jax.evaluation.results import Results
 from vlmad_jax.metrics import Metrics
 from vlmad_jax.metrics.ranking import auroc, rank

@@ -18,8 +18,7 @@ from vlmad_jax.data import DataSet, Sample, load_dataset
 from vlmad_jax.data.checks import print_notices
 from vlmad_jax.data.references import draw_references
 from vlmad_jax.errors import InputError
-from vlmad_jax.evaluation.categories import CategoryEvaluator, Observe
-from vlmad_jax.evaluation.evaluate import image_evaluator
+from vlmad_jax.evaluation.evaluate import CategoryEvaluator, Observe, image_evaluator
 from vlmad_jax.evaluation.keys import category_keys, params_fingerprint
 from vlmad_jax.evaluation.results import Results
 from vlmad_jax.evaluation.scorer import Scorer
