@@ -12,6 +12,22 @@ from vlmad_jax.synthetic.grid import Array, Grid, Point
 Shape = Callable[[Array, Array], Array]
 
 
+def polar(radius: float, angle: float, centre: Point = (0.0, 0.0)) -> Point:
+    """Return a point by its distance and direction from a centre."""
+    return centre[0] + radius * math.cos(angle), centre[1] + radius * math.sin(angle)
+
+
+def midpoint(start: Point, end: Point) -> Point:
+    """Return the point halfway between two points."""
+    return (start[0] + end[0]) / 2, (start[1] + end[1]) / 2
+
+
+def circular(count: int, radius: float, start: float = 0.0) -> list[tuple[float, Point]]:
+    """Return the directions (radians) of `count` evenly spaced points on a circle, and the points."""
+    angles = [start + 2 * math.pi * k / count for k in range(count)]
+    return [(angle, polar(radius, angle)) for angle in angles]
+
+
 def everywhere(x: Array, y: Array) -> Array:
     """The whole plane."""
     return np.full(x.shape, -1.0, np.float32)
@@ -120,8 +136,7 @@ def overlap(*shapes: Shape) -> Shape:
 
 def around(count: int, radius: float, make: Callable[[Point], Shape], start: float = 0.0) -> Shape:
     """The union of `count` shapes on a circle."""
-    angles = [start + 2 * math.pi * k / count for k in range(count)]
-    return union(*(make((radius * math.cos(a), radius * math.sin(a))) for a in angles))
+    return union(*(make(place) for _, place in circular(count, radius, start)))
 
 
 def spun(count: int, shape: Shape, start: float = 0.0) -> Shape:
@@ -163,8 +178,7 @@ def stroke(grid: Grid, points: Sequence[Point], widths: Sequence[float], soft: f
     total = np.zeros(grid.x.shape, np.float32)
     edge = grid.pixel * soft
     for start, end, width in zip(points[:-1], points[1:], widths, strict=False):
-        middle = ((start[0] + end[0]) / 2, (start[1] + end[1]) / 2)
-        window = grid.around(middle, math.dist(start, end) / 2 + width + 2 * edge)
+        window = grid.around(midpoint(start, end), math.dist(start, end) / 2 + width + 2 * edge)
         if window is None:
             continue
         distance = segment(window.x, window.y, start, end)

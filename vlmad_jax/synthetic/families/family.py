@@ -46,4 +46,6 @@ METAL = ("scratch", "dent", "stain", "rust", "rough patch", "contamination", "di
 STONE = ("crack", "scratch", "stain", "hole", "discoloration", "contamination", "rough patch")
 PLASTIC = ("scratch", "stain", "dent", "burn mark", "contamination", "discoloration", "smear")
 BROKEN = ("crack", "chip", "broken part")
-PIECE = ("missing part", "misplaced part", "wrong colour", "extra part")
+LIMB = ("bent part", "broken part")
+PLACED = ("missing part", "misplaced part", "wrong colour")
+PIECE = (*PLACED, "extra part")

@@ -8,9 +8,10 @@ from collections.abc import Sequence
 import numpy as np
 
 from vlmad_jax.synthetic import colours
-from vlmad_jax.synthetic.families.family import PIECE, Family, Rng
-from vlmad_jax.synthetic.families.finishes import lacquer, moulded, steel
-from vlmad_jax.synthetic.families.forms import brittle, item, limb, rod, shiny, tinted, track
+from vlmad_jax.synthetic.families.family import LIMB, PIECE, PLACED, Family, Rng
+from vlmad_jax.synthetic.families.finishes import lacquer, moulded, shiny, steel, tinted
+from vlmad_jax.synthetic.families.forms import rod, track
+from vlmad_jax.synthetic.families.parts import brittle, item, limb, solid
 from vlmad_jax.synthetic.grid import Point
 from vlmad_jax.synthetic.materials import Material
 from vlmad_jax.synthetic.scene import Part
@@ -66,7 +67,7 @@ def _riveted_joint(rng: Rng) -> tuple[Part, ...]:
     strap = box(0.88, half, (0, 0), 0.02)
     parts = [
         Part("sheet", sheet, under, (0, 0), 1.1, 0.02, 0.01, 0.4, bendable=True),
-        Part("strap", strap, over, (0, 0), 0.95, 0.02, 0.04, 0.5, breakable=True),
+        solid("strap", strap, over, 0.95, 0.02, 0.04, 0.5),
     ]
     step = 1.5 / (cols - 1)
     for j, y in enumerate((0.26 * (np.arange(rows) - (rows - 1) / 2)).tolist()):
@@ -248,7 +249,7 @@ def hose_clamp(fixed: Rng, varied: Rng) -> tuple[Part, ...]:
     start = fixed.uniform(-0.3, 0.3)
     parts = [
         Part("inside", cut(upper, lower), tinted(band, 0.5), (0, 0), 0.95, 0.03, 0.02, 0.4),
-        Part("band", outer, band, (0, 0), 0.95, 0.04, 0.06, 0.4, breakable=True),
+        solid("band", outer, band, 0.95, 0.04, 0.06),
     ]
     for t in np.linspace(0.2, math.pi - 0.2, count).tolist():
         p = (wide * 0.97 * math.cos(t), deep * math.sin(t))
@@ -267,16 +268,12 @@ def hose_clamp(fixed: Rng, varied: Rng) -> tuple[Part, ...]:
 
 
 FASTENERS: dict[str, Family] = {
-    "rivet": Family(rivet, ("scratch", "rust", "dent", "bent part", "broken part", *PIECE), turn=0.15),
-    "cotter pin": Family(
-        cotter_pin, ("rust", "contamination", "bent part", "broken part", *PIECE[:3]), turn=0.5
-    ),
-    "hinge": Family(hinge, (*PIECE[:3], "scratch", "rust", "bent part", "broken part", "stain"), turn=0.15),
+    "rivet": Family(rivet, ("scratch", "rust", "dent", *LIMB, *PIECE), turn=0.15),
+    "cotter pin": Family(cotter_pin, ("rust", "contamination", *LIMB, *PLACED), turn=0.5),
+    "hinge": Family(hinge, (*PLACED, "scratch", "rust", *LIMB, "stain"), turn=0.15),
     "roller chain": Family(roller_chain, (*PIECE, "broken part", "rust", "contamination"), turn=0.15),
     "angle bracket": Family(
         angle_bracket, (*PIECE, "bent part", "scratch", "rust", "dent", "broken part"), turn=0.4
     ),
-    "hose clamp": Family(
-        hose_clamp, (*PIECE[:3], "bent part", "broken part", "scratch", "rust", "contamination"), turn=0.4
-    ),
+    "hose clamp": Family(hose_clamp, (*PLACED, *LIMB, "scratch", "rust", "contamination"), turn=0.4),
 }

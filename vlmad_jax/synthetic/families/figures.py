@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from vlmad_jax.synthetic.families.family import Rng
+from vlmad_jax.synthetic.families.parts import mark
 from vlmad_jax.synthetic.grid import Array, Point
 from vlmad_jax.synthetic.materials import Material
 from vlmad_jax.synthetic.scene import Part
@@ -38,11 +39,6 @@ def glyph(rng: Rng, place: Point, half: float, angle: float = 0.0) -> Shape:
 def sign(rng: Rng, place: Point, half: float, ink: Material, angle: float = 0.0) -> Part:
     """Draw a printed letter that can be missing."""
     return mark("sign", glyph(rng, place, half, angle), ink, place, 1.35 * half)
-
-
-def mark(role: str, shape: Shape, ink: Material, place: Point, reach: float) -> Part:
-    """Return a printed part that can be missing."""
-    return Part(role, shape, ink, place, reach, printed=True, loose=True)
 
 
 def convex(*corners: Point) -> Shape:

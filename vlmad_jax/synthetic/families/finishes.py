@@ -1,20 +1,10 @@
-"""Materials and parts that many families share."""
+"""Materials that many families share."""
 
 from __future__ import annotations
 
 from vlmad_jax.synthetic import colours
 from vlmad_jax.synthetic.families.family import Rng
 from vlmad_jax.synthetic.materials import Material
-from vlmad_jax.synthetic.scene import Part
-from vlmad_jax.synthetic.shapes import (
-    Shape,
-    everywhere,
-)
-
-
-def sheet(material: Material) -> tuple[Part, ...]:
-    """Return one surface that fills the image."""
-    return (Part("surface", everywhere, material, reach=4.0),)
 
 
 def shades(rng: Rng, colour: colours.Colour, low: float = 0.1, high: float = 0.35) -> colours.Colour:
@@ -39,9 +29,21 @@ def lacquer(colour: colours.Colour, gloss: float = 0.3) -> Material:
     return Material(colour, texture="flat", gloss=gloss, mottle=0)
 
 
-def engraved(material: Material, shape: Shape, centre: tuple[float, float], reach: float) -> Part:
-    """Return marks that are pressed into a material."""
-    lower = colours.scaled(material.colour, 0.6)
-    return Part(
-        "mark", shape, Material(lower, texture="flat", gloss=0.1, mottle=0), centre, reach, 0.02, -0.015
-    )
+def shiny(rng: Rng) -> Material:
+    """Draw a smooth metal."""
+    return lacquer(colours.metal(rng), rng.uniform(0.4, 0.7))
+
+
+def tool_steel(rng: Rng) -> Material:
+    """Draw a tool steel that is bright, black or coated with titanium nitride."""
+    kind = rng.uniform()
+    if kind < 0.4:
+        return lacquer(colours.hsv(0.6, 0.05, rng.uniform(0.5, 0.7)), 0.6)
+    if kind < 0.7:
+        return lacquer(colours.hsv(0.6, 0.1, rng.uniform(0.22, 0.35)), 0.5)
+    return lacquer(colours.hsv(rng.uniform(0.1, 0.13), 0.6, rng.uniform(0.6, 0.75)), 0.6)
+
+
+def tinted(material: Material, factor: float, gloss: float = 0.35) -> Material:
+    """Return a smooth surface of the same hue, lighter or darker."""
+    return lacquer(colours.scaled(material.colour, factor), gloss)

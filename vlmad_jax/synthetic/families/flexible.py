@@ -8,7 +8,8 @@ import numpy as np
 
 from vlmad_jax.synthetic import colours
 from vlmad_jax.synthetic.families.family import Rng
-from vlmad_jax.synthetic.families.finishes import lacquer, moulded, shades
+from vlmad_jax.synthetic.families.finishes import lacquer, moulded, shades, tinted
+from vlmad_jax.synthetic.families.parts import flexible, item, limb, mark
 from vlmad_jax.synthetic.grid import Array
 from vlmad_jax.synthetic.materials import Material
 from vlmad_jax.synthetic.scene import Part
@@ -34,22 +35,9 @@ def ribbon_cable(fixed: Rng, varied: Rng) -> tuple[Part, ...]:
         if not plugged:
             tip = bar((x, 0.5), (x * (1 + 0.25 * spread), 0.85), half * 0.45)
             at = (x * (1 + 0.12 * spread), 0.68)
-            parts.append(Part("tip", tip, copper, at, 0.2, half, half, 0.2, loose=True, bendable=True))
+            parts.append(flexible(item("tip", tip, copper, at, 0.2, half, half, 0.2)))
         strand = _bowed(x, half * 0.97, end, bow)
-        parts.append(
-            Part(
-                "strand",
-                strand,
-                moulded(colour, 0.3),
-                (x, 0),
-                0.75,
-                half,
-                half,
-                0.25,
-                loose=True,
-                bendable=True,
-            )
-        )
+        parts.append(flexible(item("strand", strand, moulded(colour, 0.3), (x, 0), 0.75, half, half, 0.25)))
     wide = count * half + 0.1
     shell = moulded(colours.dark(fixed) if fixed.uniform() < 0.6 else colours.paint(fixed), 0.2)
     return (*parts, *_ribbon_plugs(fixed, shell, count, step, wide, (-0.75, 0.75) if plugged else (-0.75,)))
@@ -68,7 +56,7 @@ def _bowed(x: float, half: float, end: float, bow: float) -> Shape:
 def _ribbon_plugs(
     rng: Rng, shell: Material, count: int, step: float, wide: float, heights: tuple[float, ...]
 ) -> list[Part]:
-    slit, gold = lacquer(colours.scaled(shell.colour, 0.4), 0.1), lacquer(colours.hsv(0.12, 0.5, 0.75), 0.8)
+    slit, gold = tinted(shell, 0.4, 0.1), lacquer(colours.hsv(0.12, 0.5, 0.75), 0.8)
     arrow = lacquer(colours.distinct(rng, shell.colour, 0.35), 0.1)
     tall, pins = rng.uniform(0.12, 0.17), rng.uniform() < 0.5
     parts = []
@@ -80,17 +68,16 @@ def _ribbon_plugs(
         parts.append(Part("housing", housing, shell, (0, y), reach, 0.04, 0.08, 0.4, breakable=True))
         if pins and not n:
             parts += [
-                Part("contact", box(step * 0.25, 0.05, (x, y)), gold, (x, y), 0.07, 0.02, 0.09, loose=True)
-                for x in xs
+                item("contact", box(step * 0.25, 0.05, (x, y)), gold, (x, y), 0.07, 0.02, 0.09, 0) for x in xs
             ]
         else:
             slots = union(*(box(step * 0.2, 0.045, (x, y)) for x in xs))
             parts.append(Part("slots", slots, slit, (0, y), wide, 0.02, 0.05))
         bead = box(wide - 0.02, 0.03, (0, y - side * tall), 0.02)
-        parts.append(Part("clamp", bead, shell, (0, y - side * tall), wide, 0.03, 0.12, 0.3, loose=True))
+        parts.append(item("clamp", bead, shell, (0, y - side * tall), wide, 0.03, 0.12, 0.3))
         at = (-wide + 0.07, y + side * (tall - 0.06))
-        mark = polygon(3, 0.02, at, side * math.pi / 2)
-        parts.append(Part("arrow", mark, arrow, at, 0.06, printed=True, loose=True))
+        shape = polygon(3, 0.02, at, side * math.pi / 2)
+        parts.append(mark("arrow", shape, arrow, at, 0.06))
     return parts
 
 
@@ -115,7 +102,7 @@ def led_strip(fixed: Rng, varied: Rng) -> tuple[Part, ...]:
     parts = []
     for y in lines:
         tape = box(0.99, half, (0, y), 0.01)
-        parts.append(Part("tape", tape, foil, (0, y), 1.1, 0.02, 0.015, 0.35, breakable=True, bendable=True))
+        parts.append(limb(Part("tape", tape, foil, (0, y), 1.1, 0.02, 0.015, 0.35)))
         tracks = union(*(box(0.97, 0.008, (0, y + s * half * 0.82)) for s in (-1, 1)))
         parts.append(Part("track", tracks, copper, (0, y), 1.0, opacity=0.5))
         seams = [c + pitch / 2 for c in columns[::every]]
@@ -132,9 +119,9 @@ def led_strip(fixed: Rng, varied: Rng) -> tuple[Part, ...]:
         parts.append(Part("cuts", overlap(cuts, tape), ink, (0, y), 1.0, printed=True))
         for k, x in enumerate(columns):
             shape = box(pitch * 0.34, pitch * 0.34, (x, y), 0.015)
-            parts.append(Part("led", shape, lamp, (x, y), pitch * 0.48, 0.02, 0.05, 0.4, loose=True))
+            parts.append(item("led", shape, lamp, (x, y), pitch * 0.48, 0.02, 0.05))
             if k % every == every - 1 and rows < 3:
                 at = (x + pitch / 2, y)
                 small = box(0.03, 0.055, at)
-                parts.append(Part("resistor", small, chip, at, 0.06, 0.02, 0.03, 0.3, loose=True))
+                parts.append(item("resistor", small, chip, at, 0.06, 0.02, 0.03, 0.3))
     return tuple(parts)

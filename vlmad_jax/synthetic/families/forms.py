@@ -5,42 +5,11 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Sequence
-from dataclasses import replace
 
 import numpy as np
 
-from vlmad_jax.synthetic import colours
-from vlmad_jax.synthetic.families.family import Rng
-from vlmad_jax.synthetic.families.finishes import lacquer
 from vlmad_jax.synthetic.grid import Array, Point
-from vlmad_jax.synthetic.materials import Material
-from vlmad_jax.synthetic.scene import Part
 from vlmad_jax.synthetic.shapes import Shape, bar, turned, union
-
-
-def shiny(rng: Rng) -> Material:
-    """Draw a smooth metal."""
-    return lacquer(colours.metal(rng), rng.uniform(0.4, 0.7))
-
-
-def tool_steel(rng: Rng) -> Material:
-    """Draw a tool steel that is bright, black or coated with titanium nitride."""
-    kind = rng.uniform()
-    if kind < 0.4:
-        return lacquer(colours.hsv(0.6, 0.05, rng.uniform(0.5, 0.7)), 0.6)
-    if kind < 0.7:
-        return lacquer(colours.hsv(0.6, 0.1, rng.uniform(0.22, 0.35)), 0.5)
-    return lacquer(colours.hsv(rng.uniform(0.1, 0.13), 0.6, rng.uniform(0.6, 0.75)), 0.6)
-
-
-def tinted(material: Material, factor: float, gloss: float = 0.35) -> Material:
-    """Return a smooth surface of the same hue, lighter or darker."""
-    return lacquer(colours.scaled(material.colour, factor), gloss)
-
-
-def polar(radius: float, angle: float) -> Point:
-    """Return a point by its distance and direction from the origin."""
-    return radius * math.cos(angle), radius * math.sin(angle)
 
 
 def path(points: Sequence[Point], radius: float) -> Shape:
@@ -87,27 +56,3 @@ def wedge(half: float) -> Shape:
     """Return all directions within `half` radians of the negative y axis."""
     cos, sin = np.float32(math.cos(half)), np.float32(math.sin(half))
     return lambda x, y: np.abs(x) * cos + y * sin
-
-
-def item(
-    role: str,
-    shape: Shape,
-    material: Material,
-    centre: Point,
-    reach: float,
-    bevel: float,
-    height: float,
-    shadow: float = 0.4,
-) -> Part:
-    """Return a part that can be missing, misplaced, doubled or of a wrong colour."""
-    return Part(role, shape, material, centre, reach, bevel, height, shadow, loose=True)
-
-
-def brittle(part: Part) -> Part:
-    """Return the part as one that can also break."""
-    return replace(part, breakable=True)
-
-
-def limb(part: Part) -> Part:
-    """Return the part as one that can also be bent or break."""
-    return replace(part, bendable=True, breakable=True)

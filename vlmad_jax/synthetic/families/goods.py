@@ -7,23 +7,13 @@ import math
 import numpy as np
 
 from vlmad_jax.synthetic import colours
-from vlmad_jax.synthetic.families.family import BROKEN, PLASTIC, Family, Rng
-from vlmad_jax.synthetic.families.finishes import engraved, lacquer, moulded, steel
+from vlmad_jax.synthetic.families.family import BROKEN, PLACED, PLASTIC, Family, Rng
+from vlmad_jax.synthetic.families.finishes import lacquer, moulded, steel
+from vlmad_jax.synthetic.families.parts import brittle, engraved, item, mark, solid
 from vlmad_jax.synthetic.grid import Array
 from vlmad_jax.synthetic.materials import Material
 from vlmad_jax.synthetic.scene import Part
-from vlmad_jax.synthetic.shapes import (
-    Shape,
-    around,
-    bar,
-    box,
-    circle,
-    cut,
-    ellipse,
-    ring,
-    toothed,
-    union,
-)
+from vlmad_jax.synthetic.shapes import Shape, around, bar, box, circle, cut, ellipse, ring, toothed, union
 
 
 def bottle(fixed: Rng, varied: Rng) -> tuple[Part, ...]:
@@ -35,9 +25,9 @@ def bottle(fixed: Rng, varied: Rng) -> tuple[Part, ...]:
     wall = Material(glass, colours.scaled(glass, 0.7), "plain", gloss=0.8)
     inside = Material(colours.scaled(glass, 0.3), colours.scaled(glass, 0.45), "plain", gloss=0.3)
     return (
-        Part("wall", circle(radius), wall, reach=0.9, bevel=0.2, height=0.12, shadow=0.3, breakable=True),
+        solid("wall", circle(radius), wall, 0.9, 0.2, 0.12, 0.3),
         Part("mouth", circle(mouth), inside, reach=0.7, bevel=0.1, height=-0.08),
-        Part("rim", ring(mouth + 0.03, 0.05), rim, reach=0.8, bevel=0.05, height=0.06, breakable=True),
+        solid("rim", ring(mouth + 0.03, 0.05), rim, 0.8, 0.05, 0.06, 0),
     )
 
 
@@ -54,18 +44,9 @@ def capsule(fixed: Rng, varied: Rng) -> tuple[Part, ...]:
     printed = moulded(colours.distinct(fixed, right), 0.1)
     marks = union(*(box(0.03, 0.07, (0.2 + 0.11 * k, 0), 0.01) for k in range(int(fixed.integers(2, 5)))))
     return (
-        Part(
-            "body",
-            whole,
-            moulded(right, 0.6),
-            reach=0.95,
-            bevel=half,
-            height=half * 0.8,
-            shadow=0.4,
-            breakable=True,
-        ),
-        Part("cap", cap, moulded(left, 0.6), (-0.4, 0), 0.6, half, half * 0.85, breakable=True, loose=True),
-        Part("print", marks, printed, (0.36, 0), 0.4, printed=True, loose=True),
+        solid("body", whole, moulded(right, 0.6), 0.95, half, half * 0.8),
+        brittle(item("cap", cap, moulded(left, 0.6), (-0.4, 0), 0.6, half, half * 0.85, 0)),
+        mark("print", marks, printed, (0.36, 0), 0.4),
     )
 
 
@@ -79,10 +60,7 @@ def tablet(fixed: Rng, varied: Rng) -> tuple[Part, ...]:
     score = bar((-reach, 0), (reach, 0), 0.02)
     if fixed.uniform() < 0.4:
         score = union(score, bar((0, -reach), (0, reach), 0.02))
-    return (
-        Part("tablet", shape, material, reach=0.9, bevel=0.2, height=0.12, shadow=0.4, breakable=True),
-        engraved(material, score, (0, 0), 0.6),
-    )
+    return (solid("tablet", shape, material, 0.9, 0.2, 0.12), engraved(material, score, (0, 0), 0.6))
 
 
 def button(fixed: Rng, varied: Rng) -> tuple[Part, ...]:
@@ -95,16 +73,7 @@ def button(fixed: Rng, varied: Rng) -> tuple[Part, ...]:
     texture = str(fixed.choice(["plain", "marble", "turned"]))
     material = Material(colour, colours.scaled(colour, 0.8), texture, 4, 0.0, 0.0, 0.5)
     return (
-        Part(
-            "disc",
-            cut(circle(radius), openings),
-            material,
-            reach=0.85,
-            bevel=0.1,
-            height=0.07,
-            shadow=0.4,
-            breakable=True,
-        ),
+        solid("disc", cut(circle(radius), openings), material, 0.85, 0.1, 0.07),
         engraved(material, ring(radius * 0.7, 0.025), (0, 0), 0.6),
     )
 
@@ -116,17 +85,9 @@ def lens(fixed: Rng, varied: Rng) -> tuple[Part, ...]:
     glass = Material(tint, colours.scaled(tint, 0.8), "plain", gloss=0.9)
     radius = fixed.uniform(0.45, 0.6)
     return (
-        Part("mount", circle(0.8), mount, reach=0.85, bevel=0.05, height=0.05, shadow=0.4, breakable=True),
-        Part(
-            "ring",
-            ring(radius + 0.06, 0.04),
-            steel(fixed, "turned"),
-            reach=0.8,
-            bevel=0.03,
-            height=0.02,
-            loose=True,
-        ),
-        Part("glass", circle(radius), glass, reach=0.7, bevel=radius, height=0.15, breakable=True),
+        solid("mount", circle(0.8), mount, 0.85, 0.05, 0.05),
+        item("ring", ring(radius + 0.06, 0.04), steel(fixed, "turned"), (0, 0), 0.8, 0.03, 0.02, 0),
+        solid("glass", circle(radius), glass, 0.7, radius, 0.15, 0),
     )
 
 
@@ -144,10 +105,7 @@ def biscuit(fixed: Rng, varied: Rng) -> tuple[Part, ...]:
     pitch = 0.26
     spots = [(pitch * i, pitch * j) for i in (-1, 0, 1) for j in (-1, 0, 1)]
     docked = union(*(circle(0.03, p) for p in spots))
-    return (
-        Part("biscuit", outline, material, reach=0.95, bevel=0.1, height=0.08, shadow=0.4, breakable=True),
-        engraved(material, docked, (0, 0), 0.45),
-    )
+    return (solid("biscuit", outline, material, 0.95, 0.1, 0.08), engraved(material, docked, (0, 0), 0.45))
 
 
 def nut_kernel(fixed: Rng, varied: Rng) -> tuple[Part, ...]:
@@ -170,16 +128,7 @@ def nut_kernel(fixed: Rng, varied: Rng) -> tuple[Part, ...]:
     )
     base = Material(colours.scaled(colour, 1.6), colours.scaled(colour, 1.2), "grain", 8, 0, 0.003, 0.05)
     return (
-        Part(
-            "shell",
-            ellipse(wide, tall, angle=angle),
-            shell,
-            reach=0.85,
-            bevel=0.5,
-            height=0.35,
-            shadow=0.4,
-            breakable=True,
-        ),
+        solid("shell", ellipse(wide, tall, angle=angle), shell, 0.85, 0.5, 0.35),
         Part("base", ellipse(0.3, 0.14, (0, 0.42), angle), base, (0, 0.42), 0.35, printed=True),
     )
 
@@ -191,7 +140,7 @@ def label(fixed: Rng, varied: Rng) -> tuple[Part, ...]:
     ink = lacquer(colours.distinct(fixed, ground, 0.4), 0.05)
     accent = lacquer(colours.distinct(fixed, ground, 0.25), 0.05)
     rows = [
-        Part("line", _words(fixed, y), ink, (0, y), 0.75, loose=True)
+        item("line", _words(fixed, y), ink, (0, y), 0.75, shadow=0)
         for y in np.linspace(-0.05, 0.2, int(fixed.integers(2, 4))).tolist()
     ]
     bars = []
@@ -204,20 +153,11 @@ def label(fixed: Rng, varied: Rng) -> tuple[Part, ...]:
         ring(0.13, 0.04, (0.45, 0.38)) if fixed.uniform() < 0.5 else ellipse(0.2, 0.12, (0.45, 0.38), 0.3)
     )
     return (
-        Part(
-            "paper",
-            box(0.82, 0.64, round=0.05),
-            paper,
-            reach=1.1,
-            bevel=0.01,
-            height=0.006,
-            shadow=0.25,
-            breakable=True,
-        ),
-        Part("title", box(0.7, 0.12, (0, -0.38), 0.02), accent, (0, -0.38), 0.75, loose=True),
+        solid("paper", box(0.82, 0.64, round=0.05), paper, 1.1, 0.01, 0.006, 0.25),
+        item("title", box(0.7, 0.12, (0, -0.38), 0.02), accent, (0, -0.38), 0.75, shadow=0),
         *rows,
-        Part("bar code", union(*bars), ink, (-0.25, 0.42), 0.5, loose=True),
-        Part("logo", logo, accent, (0.45, 0.38), 0.25, loose=True),
+        item("bar code", union(*bars), ink, (-0.25, 0.42), 0.5, shadow=0),
+        item("logo", logo, accent, (0.45, 0.38), 0.25, shadow=0),
     )
 
 
@@ -234,24 +174,13 @@ def toothbrush(fixed: Rng, varied: Rng) -> tuple[Part, ...]:
     """Draw the parts of a toothbrush."""
     handle = moulded(colours.paint(fixed), 0.5)
     first, second = colours.pale(fixed), colours.paint(fixed)
-    parts = [
-        Part(
-            "head",
-            box(0.36, 0.8, round=0.3),
-            handle,
-            reach=1.0,
-            bevel=0.15,
-            height=0.08,
-            shadow=0.4,
-            breakable=True,
-        )
-    ]
+    parts = [solid("head", box(0.36, 0.8, round=0.3), handle, 1.0, 0.15, 0.08)]
     for j, y in enumerate(np.linspace(-0.55, 0.55, 6).tolist()):
         for i, x in enumerate((-0.19, 0.0, 0.19)):
             colour = first if (i + j) % 2 else second
             bristle = Material(colour, colours.scaled(colour, 0.5), "pebbles", 22, 0.0, 0.01, 0.1, 0.0)
             place = (x + varied.uniform(-0.01, 0.01), y + varied.uniform(-0.01, 0.01))
-            parts.append(Part("tuft", circle(0.085, place), bristle, place, 0.09, 0.04, 0.04, loose=True))
+            parts.append(item("tuft", circle(0.085, place), bristle, place, 0.09, 0.04, 0.04, 0))
     return tuple(parts)
 
 
@@ -273,16 +202,8 @@ def zipper(fixed: Rng, varied: Rng) -> tuple[Part, ...]:
         for side in (-1, 1):
             place = (side * half * 0.45, -1 + step * (k + 0.25 * side) + shift)
             parts.append(
-                Part(
-                    "tooth",
-                    box(half, step * 0.2, place, 0.03),
-                    tooth,
-                    place,
-                    half * 1.1,
-                    0.03,
-                    0.03,
-                    loose=True,
-                    breakable=True,
+                brittle(
+                    item("tooth", box(half, step * 0.2, place, 0.03), tooth, place, half * 1.1, 0.03, 0.03, 0)
                 )
             )
     return tuple(parts)
@@ -307,9 +228,7 @@ GOODS: dict[str, Family] = {
         ("smear", "fold", "misplaced part", "missing part", "stain", "scratch", "wrong colour", "cut"),
         turn=0.1,
     ),
-    "toothbrush": Family(
-        toothbrush, ("missing part", "misplaced part", "wrong colour", "contamination", "thread"), turn=0.1
-    ),
+    "toothbrush": Family(toothbrush, (*PLACED, "contamination", "thread"), turn=0.1),
     "zipper": Family(
         zipper,
         ("missing part", "misplaced part", "broken part", "cut", "stain", "thread", "wrong colour"),

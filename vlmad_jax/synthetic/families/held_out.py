@@ -7,48 +7,41 @@ import math
 import numpy as np
 
 from vlmad_jax.synthetic import colours
-from vlmad_jax.synthetic.families.family import CLOTH, METAL, STONE, Family, Rng
-from vlmad_jax.synthetic.families.finishes import moulded, sheet, steel
+from vlmad_jax.synthetic.families.family import BROKEN, CLOTH, LIMB, METAL, PLACED, STONE, Family, Rng
+from vlmad_jax.synthetic.families.finishes import lacquer, moulded, steel
+from vlmad_jax.synthetic.families.parts import brittle, item, limb, solid
+from vlmad_jax.synthetic.families.surfaces import surface
 from vlmad_jax.synthetic.materials import Material
 from vlmad_jax.synthetic.scene import Part
-from vlmad_jax.synthetic.shapes import (
-    bar,
-    box,
-    circle,
-    cut,
-    polygon,
-    union,
-)
+from vlmad_jax.synthetic.shapes import bar, box, circle, cut, polygon, union
 
 
-def leather(fixed: Rng, varied: Rng) -> tuple[Part, ...]:
-    """Draw the parts of leather."""
-    colour = colours.earth(fixed)
-    second = colours.scaled(colour, fixed.uniform(0.6, 0.8))
-    return sheet(
-        Material(colour, second, "hide", fixed.uniform(8, 14), fixed.uniform(0, 3), 0.008, 0.2, 0.05)
-    )
+def leather(rng: Rng) -> Material:
+    """Draw the material of leather."""
+    colour = colours.earth(rng)
+    second = colours.scaled(colour, rng.uniform(0.6, 0.8))
+    return Material(colour, second, "hide", rng.uniform(8, 14), rng.uniform(0, 3), 0.008, 0.2, 0.05)
 
 
-def corduroy(fixed: Rng, varied: Rng) -> tuple[Part, ...]:
-    """Draw the parts of corduroy."""
-    colour = colours.paint(fixed)
-    second = colours.scaled(colour, fixed.uniform(0.45, 0.7))
-    return sheet(Material(colour, second, "ribs", fixed.uniform(6, 11), fixed.uniform(0, 3), 0.02, 0.02))
+def corduroy(rng: Rng) -> Material:
+    """Draw the material of corduroy."""
+    colour = colours.paint(rng)
+    second = colours.scaled(colour, rng.uniform(0.45, 0.7))
+    return Material(colour, second, "ribs", rng.uniform(6, 11), rng.uniform(0, 3), 0.02, 0.02)
 
 
-def terrazzo(fixed: Rng, varied: Rng) -> tuple[Part, ...]:
-    """Draw the parts of terrazzo."""
-    colour = colours.stone(fixed)
-    second = colours.scaled(colour, fixed.choice([0.45, 1.6]))
-    return sheet(Material(colour, second, "chips", fixed.uniform(4, 8), fixed.uniform(0, 3), 0.0, 0.3))
+def terrazzo(rng: Rng) -> Material:
+    """Draw the material of terrazzo."""
+    colour = colours.stone(rng)
+    second = colours.scaled(colour, rng.choice([0.45, 1.6]))
+    return Material(colour, second, "chips", rng.uniform(4, 8), rng.uniform(0, 3), 0.0, 0.3)
 
 
-def wire_grating(fixed: Rng, varied: Rng) -> tuple[Part, ...]:
-    """Draw the parts of wire grating."""
-    below = colours.dark(fixed) if fixed.uniform() < 0.7 else colours.pale(fixed)
-    angle = fixed.choice([0.0, math.pi / 4])
-    return sheet(Material(colours.metal(fixed), below, "mesh", fixed.uniform(3.5, 6), angle, 0.02, 0.4))
+def wire_grating(rng: Rng) -> Material:
+    """Draw the material of wire grating."""
+    below = colours.dark(rng) if rng.uniform() < 0.7 else colours.pale(rng)
+    angle = rng.choice([0.0, math.pi / 4])
+    return Material(colours.metal(rng), below, "mesh", rng.uniform(3.5, 6), angle, 0.02, 0.4)
 
 
 def hex_nut(fixed: Rng, varied: Rng) -> tuple[Part, ...]:
@@ -60,7 +53,7 @@ def hex_nut(fixed: Rng, varied: Rng) -> tuple[Part, ...]:
     )
     body = cut(polygon(6, 0.66, round=0.08), circle(bore))
     return (
-        Part("body", body, material, reach=0.8, bevel=0.08, height=0.06, shadow=0.4, breakable=True),
+        solid("body", body, material, 0.8, 0.08, 0.06),
         Part(
             "thread",
             cut(circle(bore + 0.01), circle(bore - 0.06)),
@@ -79,37 +72,13 @@ def blister_pack(fixed: Rng, varied: Rng) -> tuple[Part, ...]:
     rows, cols = int(fixed.integers(2, 4)), int(fixed.integers(3, 5))
     radius = 0.5 / max(rows, cols)
     backing = Material(foil, colours.scaled(foil, 0.88), "weave", 16, 0.8, 0.003, 0.5)
-    dome = Material(colours.scaled(foil, 1.15), texture="flat", gloss=0.8, mottle=0)
-    parts = [
-        Part(
-            "foil",
-            box(0.88, 0.7, round=0.08),
-            backing,
-            reach=1.2,
-            bevel=0.02,
-            height=0.01,
-            shadow=0.3,
-            breakable=True,
-        )
-    ]
+    dome = lacquer(colours.scaled(foil, 1.15), 0.8)
+    parts = [solid("foil", box(0.88, 0.7, round=0.08), backing, 1.2, 0.02, 0.01, 0.3)]
     for x in np.linspace(-0.6, 0.6, cols).tolist():
         for y in np.linspace(-0.42, 0.42, rows).tolist():
             place = (x, y)
             parts.append(Part("blister", circle(radius * 1.3, place), dome, place, radius * 1.3, 0.05, 0.05))
-            parts.append(
-                Part(
-                    "tablet",
-                    circle(radius, place),
-                    pill,
-                    place,
-                    radius,
-                    0.06,
-                    0.06,
-                    0.2,
-                    loose=True,
-                    breakable=True,
-                )
-            )
+            parts.append(brittle(item("tablet", circle(radius, place), pill, place, radius, 0.06, 0.06, 0.2)))
     return tuple(parts)
 
 
@@ -123,29 +92,12 @@ def wall_plug(fixed: Rng, varied: Rng) -> tuple[Part, ...]:
     wing = [bar((s * half * 0.7, -0.1), (s * (half + 0.2), -0.42), 0.045) for s in (-1, 1)]
     lower = moulded(colours.scaled(material.colour, 0.9), 0.3)
     return (
-        Part("wings", union(*wing), lower, (0, -0.25), 0.6, 0.04, 0.04, 0.3, bendable=True, breakable=True),
-        Part(
-            "shaft",
-            shaft,
-            material,
-            reach=1.0,
-            bevel=0.12,
-            height=0.1,
-            shadow=0.4,
-            bendable=True,
-            breakable=True,
-        ),
-        Part(
-            "collar",
-            box(half + 0.12, 0.07, (0, -0.68), 0.03),
-            material,
-            (0, -0.68),
-            0.5,
-            0.05,
-            0.08,
-            0.3,
-            loose=True,
-            breakable=True,
+        limb(Part("wings", union(*wing), lower, (0, -0.25), 0.6, 0.04, 0.04, 0.3)),
+        limb(solid("shaft", shaft, material, 1.0, 0.12, 0.1)),
+        brittle(
+            item(
+                "collar", box(half + 0.12, 0.07, (0, -0.68), 0.03), material, (0, -0.68), 0.5, 0.05, 0.08, 0.3
+            )
         ),
     )
 
@@ -156,66 +108,34 @@ def glass_fuse(fixed: Rng, varied: Rng) -> tuple[Part, ...]:
     tint = colours.hsv(fixed.uniform(0.4, 0.6), 0.15, fixed.uniform(0.45, 0.7))
     glass = Material(tint, colours.scaled(tint, 0.9), "plain", gloss=0.9)
     cap = steel(fixed, "brushed", math.pi / 2)
-    wire = Material(colours.scaled(tint, 0.3), texture="flat", gloss=0.3, mottle=0)
+    wire = lacquer(colours.scaled(tint, 0.3), 0.3)
     sag = varied.uniform(-0.04, 0.04)
     wires = union(bar((-length, 0), (0, sag), 0.02), bar((0, sag), (length, 0), 0.02))
     caps = []
     for side in (-1, 1):
         end = box(0.16, half + 0.03, (side * length, 0), 0.03)
         place = (side * length, 0.0)
-        caps.append(Part("cap", end, cap, place, 0.35, 0.06, half * 0.75, 0.3, loose=True, breakable=True))
+        caps.append(brittle(item("cap", end, cap, place, 0.35, 0.06, half * 0.75, 0.3)))
     return (
-        Part(
-            "glass",
-            box(length, half, round=0.03),
-            glass,
-            reach=0.85,
-            bevel=half,
-            height=half * 0.7,
-            shadow=0.35,
-            breakable=True,
-        ),
-        Part(
-            "wire",
-            wires,
-            wire,
-            reach=0.8,
-            opacity=0.9,
-            printed=True,
-            loose=True,
-            bendable=True,
-        ),
+        solid("glass", box(length, half, round=0.03), glass, 0.85, half, half * 0.7, 0.35),
+        Part("wire", wires, wire, reach=0.8, opacity=0.9, printed=True, loose=True, bendable=True),
         *caps,
     )
 
 
 HELD_OUT: dict[str, Family] = {
-    "leather": Family(leather, (*CLOTH, "scratch"), True, 0.05),
-    "corduroy": Family(corduroy, CLOTH, True, 0.05),
-    "terrazzo": Family(terrazzo, STONE, True, 0.05),
-    "wire grating": Family(wire_grating, (*METAL, "glue strip", "thread"), True, 0.03),
-    "hex nut": Family(hex_nut, (*METAL, "crack", "chip", "broken part"), turn=3.2),
+    "leather": surface(leather, (*CLOTH, "scratch"), 0.05),
+    "corduroy": surface(corduroy, CLOTH, 0.05),
+    "terrazzo": surface(terrazzo, STONE, 0.05),
+    "wire grating": surface(wire_grating, (*METAL, "glue strip", "thread"), 0.03),
+    "hex nut": Family(hex_nut, (*METAL, *BROKEN), turn=3.2),
     "blister pack": Family(
-        blister_pack,
-        ("missing part", "misplaced part", "wrong colour", "broken part", "cut", "contamination", "scratch"),
-        turn=0.08,
+        blister_pack, (*PLACED, "broken part", "cut", "contamination", "scratch"), turn=0.08
     ),
     "wall plug": Family(
-        wall_plug,
-        (
-            "bent part",
-            "broken part",
-            "missing part",
-            "scratch",
-            "burn mark",
-            "contamination",
-            "discoloration",
-        ),
-        turn=0.3,
+        wall_plug, (*LIMB, "missing part", "scratch", "burn mark", "contamination", "discoloration"), turn=0.3
     ),
     "glass fuse": Family(
-        glass_fuse,
-        ("crack", "missing part", "misplaced part", "bent part", "broken part", "stain", "rust", "scratch"),
-        turn=0.3,
+        glass_fuse, ("crack", "missing part", "misplaced part", *LIMB, "stain", "rust", "scratch"), turn=0.3
     ),
 }

@@ -7,9 +7,10 @@ import math
 import numpy as np
 
 from vlmad_jax.synthetic import colours
-from vlmad_jax.synthetic.families.family import METAL, PIECE, Family, Rng
-from vlmad_jax.synthetic.families.figures import convex, glyph, mark, profile, rope, sign, smooth
-from vlmad_jax.synthetic.families.finishes import engraved, lacquer, moulded, steel
+from vlmad_jax.synthetic.families.family import LIMB, METAL, PIECE, PLACED, Family, Rng
+from vlmad_jax.synthetic.families.figures import convex, glyph, profile, rope, sign, smooth
+from vlmad_jax.synthetic.families.finishes import lacquer, moulded, steel, tinted
+from vlmad_jax.synthetic.families.parts import brittle, engraved, item, limb, mark, solid
 from vlmad_jax.synthetic.grid import Array, Point
 from vlmad_jax.synthetic.materials import Material
 from vlmad_jax.synthetic.scene import Part
@@ -37,7 +38,7 @@ def comb(fixed: Rng, varied: Rng) -> tuple[Part, ...]:
         shape = rope([(x, -0.36), (x, tip)], [0.3 * step, 0.2 * step])
         place = (x, (tip - 0.36) / 2)
         reach, width = (tip + 0.36) / 2 + 0.03, 0.3 * step
-        teeth.append(Part("tooth", shape, horn, place, reach, width, 0.04, 0.3, 1, True, True, True))
+        teeth.append(limb(item("tooth", shape, horn, place, reach, width, 0.04, 0.3)))
     sides = (0.86,) if handle else (-0.86, 0.86)
     shapes = [box(0.05, 0.45 * length, (x, -0.36 + 0.4 * length), 0.04) for x in sides]
     if handle:
@@ -67,10 +68,7 @@ def pencil(fixed: Rng, varied: Rng) -> tuple[Part, ...]:
     wood = Material(tone, colours.scaled(tone, 0.85), "wood", 5, 0.0, 0.001, 0.05)
     brass = lacquer(colours.metal(fixed), 0.5)
     rubber = moulded(colours.hsv(fixed.choice([0.0, 0.97, 0.6]), fixed.uniform(0.2, 0.6), 0.7), 0.05)
-    ink, rib = (
-        lacquer(colours.distinct(fixed, paint, 0.4), 0.4),
-        lacquer(colours.scaled(brass.colour, 0.6), 0.5),
-    )
+    ink, rib = (lacquer(colours.distinct(fixed, paint, 0.4), 0.4), tinted(brass, 0.6, 0.5))
     cone = convex((0.6, -half), (0.97, -0.015), (0.97, 0.015), (0.6, half))
     tip = overlap(cone, box(0.09, half, (0.93, 0)))
     scallops = union(*(circle(0.42 * half, (0.6, s * 0.6 * half)) for s in (-1, 0, 1)))
@@ -88,12 +86,12 @@ def pencil(fixed: Rng, varied: Rng) -> tuple[Part, ...]:
     ends = (box(0.12, 0.9 * half, (-0.84, 0), 0.06), box(0.12, half + 0.01, (-0.64, 0), 0.01))
     height = 0.8 * half
     return (
-        Part("eraser", ends[0], rubber, (-0.84, 0), 0.18, half, height, 0.4, 1, True, False, True),
+        brittle(item("eraser", ends[0], rubber, (-0.84, 0), 0.18, half, height)),
         Part("cone", cone, wood, (0.78, 0), 0.28, half, 0.7 * half, 0.4, breakable=True),
-        Part("tip", tip, lead, (0.91, 0), 0.1, 0.05, 0.03, 0.4, 1, True, False, True),
-        Part("shaft", shaft, body, (0, 0), 0.98, 0.7 * half, 0.6 * half, 0.5, breakable=True),
+        brittle(item("tip", tip, lead, (0.91, 0), 0.1, 0.05, 0.03)),
+        solid("shaft", shaft, body, 0.98, 0.7 * half, 0.6 * half, 0.5),
         *facets,
-        Part("ferrule", ends[1], brass, (-0.64, 0), 0.18, half, height, 0.3, loose=True),
+        item("ferrule", ends[1], brass, (-0.64, 0), 0.18, half, height, 0.3),
         *rings,
         *(sign(fixed, p, 0.045, ink) for p in letters),
     )
@@ -110,20 +108,20 @@ def fork(fixed: Rng, varied: Rng) -> tuple[Part, ...]:
     for x in np.linspace(-wide + thick, wide - thick, count).tolist():
         shape = rope([(x, root), (0.95 * x, -0.93)], [thick, 0.5 * thick])
         place, reach = (x, (root - 0.93) / 2), (root + 0.93) / 2 + 0.06
-        tines.append(Part("tine", shape, metal, place, reach, thick, 0.045, 0.4, 1, True, True, True))
+        tines.append(limb(item("tine", shape, metal, place, reach, thick, 0.045)))
     neck = ((root - 0.04, 0.92), (root + 0.03, 1), (root + 0.12, 0.9), (root + 0.22, 0.5))
     handle = ((0.6, 0.85), (0.8, 1), (0.89, 0.85), (0.94, 0.5), (0.96, 0.2))
     rows = [(y, wide * w) for y, w in neck] + [(root + 0.3, 0.055), (0.2, 0.06)]
     rows += [(y, end * w) for y, w in handle]
     head = profile([(y, 0.0, w) for y, w in rows])
-    body = Part("body", head, metal, (0, 0), 1.0, 0.06, 0.05, 0.5, 1, False, True, True)
+    body = limb(solid("body", head, metal, 1.0, 0.06, 0.05, 0.5))
     if fixed.uniform() < 0.45 and not plastic:
         colour = colours.earth(fixed) if fixed.uniform() < 0.5 else colours.paint(fixed)
         scale = Material(colour, colours.scaled(colour, 0.7), "wood", 4, math.pi / 2, 0.001, 0.2)
         grip = union(box(end, 0.35, (0, 0.6), 0.05), box(0.07, 0.1, (0, 0.2), 0.02))
         pin = lacquer((0.7, 0.68, 0.6), 0.7)
         rivets = [
-            Part("rivet", circle(0.04, (0, y)), pin, (0, y), 0.05, 0.03, 0.03, loose=True)
+            item("rivet", circle(0.04, (0, y)), pin, (0, y), 0.05, 0.03, 0.03, 0)
             for y in np.linspace(0.35, 0.85, int(fixed.integers(2, 5))).tolist()
         ]
         return (*tines, body, Part("grip", grip, scale, (0, 0.55), 0.5, 0.08, 0.08, 0.4), *rivets)
@@ -164,12 +162,12 @@ def shoe_sole(fixed: Rng, varied: Rng) -> tuple[Part, ...]:
                 polygon(6, min(long, 0.38 * step), place, 0.0),
                 circle(min(0.28 * half, 0.4 * step), place),
             )
-            lugs.append(Part("lug", shapes[kind], lug, place, 0.18, 0.03, 0.05, 0.4, 1, True, False, True))
+            lugs.append(brittle(item("lug", shapes[kind], lug, place, 0.18, 0.03, 0.05)))
     ink = lacquer(colours.scaled(colour, 1.5), 0.2)
     letters = [(0.11 * k, 0.2) for k in (-1, 0, 1)]
     rim = moulded(colours.scaled(colour, 0.75), 0.2)
     return (
-        Part("sole", profile(rows), rubber, (0, 0), 1.0, 0.05, 0.05, 0.5, 1, False, True, True),
+        limb(solid("sole", profile(rows), rubber, 1.0, 0.05, 0.05, 0.5)),
         Part("groove", cut(profile(inset), profile(inner)), rim, (0, 0), 0.98, 0.02, -0.02),
         *lugs,
         *(sign(fixed, p, 0.06, ink) for p in letters),
@@ -196,7 +194,7 @@ def watch_dial(fixed: Rng, varied: Rng) -> tuple[Part, ...]:
             polygon(3, 0.035, place, angle + math.pi),
         )
         if kind < 3:
-            marks.append(Part("hour", shapes[kind], ink, place, 0.1, 0.02, 0.02, 0.3, loose=True))
+            marks.append(item("hour", shapes[kind], ink, place, 0.1, 0.02, 0.02, 0.3))
         else:
             marks.append(sign(fixed, place, 0.06, ink))
     minutes = cut(ring(0.62, 0.018), *(box(0.7, 0.022, angle=math.pi * (k + 0.5) / 15) for k in range(15)))
@@ -210,11 +208,9 @@ def watch_dial(fixed: Rng, varied: Rng) -> tuple[Part, ...]:
         cos, sin = math.cos(angle), math.sin(angle)
         shape = rope([(-0.1 * cos, -0.1 * sin), (long * cos, long * sin)], [width, 0.7 * width])
         middle, reach = (0.4 * long * cos, 0.4 * long * sin), 0.62 * long + 0.1
-        hands.append(Part(role, shape, paint, middle, reach, 0.02, 0.03, 0.5, 1, True, True, True))
+        hands.append(limb(item(role, shape, paint, middle, reach, 0.02, 0.03, 0.5)))
     extra = _complication(fixed, ink, face)
-    crown = Part(
-        "crown", box(0.06, 0.09, (0.85, 0), 0.02), case, (0.85, 0), 0.12, 0.04, 0.05, 0.3, loose=True
-    )
+    crown = item("crown", box(0.06, 0.09, (0.85, 0), 0.02), case, (0.85, 0), 0.12, 0.04, 0.05, 0.3)
     return (
         crown,
         Part("case", circle(0.8), case, (0, 0), 0.85, 0.08, 0.08, 0.5),
@@ -235,7 +231,7 @@ def _complication(fixed: Rng, ink: Material, face: colours.Colour) -> tuple[Part
         parts.append(sign(fixed, (0.33, 0.0), 0.04, lacquer((0.1, 0.1, 0.1))))
     else:
         dim, hand = lacquer(colours.scaled(face, 0.8), 0.3), bar((0, 0.28), (0.08, 0.2), 0.015)
-        parts.append(Part("small dial", circle(0.16, (0, 0.28)), dim, (0, 0.28), 0.17, loose=True))
+        parts.append(item("small dial", circle(0.16, (0, 0.28)), dim, (0, 0.28), 0.17, shadow=0))
         parts.append(Part("small hand", hand, ink, (0.04, 0.24), 0.09, printed=True))
     return tuple(parts)
 
@@ -260,7 +256,7 @@ def pretzel(fixed: Rng, varied: Rng) -> tuple[Part, ...]:
         line = smooth([*hump, (-0.02, -0.1), (-0.17 + shift, 0.2), (-0.33 + shift, 0.5 + shifts[3])], 2)
         strand = rope([(side * x, y) for x, y in line], np.linspace(thin, 0.85 * thin, len(line)).tolist())
         arm, place = _beyond(strand, side), (side * 0.05, 0.0)
-        arms.append(Part("arm", arm, dough, place, 0.78, thin, height, 0.5, 1, True, False, True))
+        arms.append(brittle(item("arm", arm, dough, place, 0.78, thin, height, 0.5)))
     crumb, salt = colours.hsv(0.11, 0.3, 0.85), lacquer((0.88, 0.88, 0.86), 0.4)
     torn = Material(crumb, colours.scaled(crumb, 0.85), "grain", 8, 0.0, 0.003, 0.05)
     opening = profile([(-0.3, 0, 0.0), (0, 0, 0.05), (0.3, 0, 0.0)])
@@ -271,7 +267,7 @@ def pretzel(fixed: Rng, varied: Rng) -> tuple[Part, ...]:
         place = ((-1) ** k * x + varied.uniform(-0.06, 0.06), y + varied.uniform(-0.06, 0.06))
         grains.append(box(0.034, 0.028, place, 0.008, varied.uniform(0, 3)))
     return (
-        Part("rope", base, dough, (0, 0), 1.05, thick, height * thick / thin, 0.5, breakable=True),
+        solid("rope", base, dough, 1.05, thick, height * thick / thin, 0.5),
         *((split,) if fixed.uniform() < 0.6 else ()),
         *arms,
         Part("humps", _upper(base), dough, (0, -0.3), 0.95, thick, height * thick / thin),
@@ -291,14 +287,10 @@ def _beyond(shape: Shape, side: int) -> Shape:
 
 HOUSEHOLD: dict[str, Family] = {
     "comb": Family(
-        comb,
-        ("missing part", "bent part", "broken part", "wrong colour", "crack", "contamination", "thread"),
-        turn=0.12,
+        comb, ("missing part", *LIMB, "wrong colour", "crack", "contamination", "thread"), turn=0.12
     ),
-    "pencil": Family(pencil, (*PIECE[:3], "broken part", "chip", "crack", "scratch", "smear"), turn=0.3),
-    "fork": Family(
-        fork, ("missing part", "bent part", "broken part", "misplaced part", *METAL[:4]), turn=0.3
-    ),
+    "pencil": Family(pencil, (*PLACED, "broken part", "chip", "crack", "scratch", "smear"), turn=0.3),
+    "fork": Family(fork, ("missing part", *LIMB, "misplaced part", *METAL[:4]), turn=0.3),
     "shoe sole": Family(shoe_sole, (*PIECE, "broken part", "cut", "hole", "stain", "glue strip"), turn=0.2),
     "watch dial": Family(watch_dial, (*PIECE, "bent part", "scratch", "contamination", "thread"), turn=0.1),
     "pretzel": Family(

@@ -16,13 +16,13 @@ import numpy as np
 
 from vlmad_jax.synthetic import colours
 from vlmad_jax.synthetic.families.family import BROKEN, METAL, PIECE, Family, Rng
-from vlmad_jax.synthetic.families.figures import glyph, mark, profile, rope
-from vlmad_jax.synthetic.families.finishes import lacquer, moulded, shades, steel
-from vlmad_jax.synthetic.families.forms import brittle, item, limb, polar, tinted
+from vlmad_jax.synthetic.families.figures import glyph, profile, rope
+from vlmad_jax.synthetic.families.finishes import lacquer, moulded, shades, steel, tinted
+from vlmad_jax.synthetic.families.parts import brittle, item, limb, mark, solid
 from vlmad_jax.synthetic.grid import Array, Point
 from vlmad_jax.synthetic.materials import Material
 from vlmad_jax.synthetic.scene import Part
-from vlmad_jax.synthetic.shapes import Shape, bar, box, circle, cut, ellipse, polygon, ring, union
+from vlmad_jax.synthetic.shapes import Shape, bar, box, circle, cut, ellipse, polar, polygon, ring, union
 
 Figure = Callable[[Rng, Point, float, float], Shape]
 _FINISHES = ("brushed", "turned", "plain", "flat")
@@ -151,7 +151,7 @@ def _scaled(shape: Shape, factor: float) -> Shape:
 
 def _body(rng: Rng, outline: Shape, material: Material) -> Part:
     bevel, height = rng.uniform(0.03, 0.2), rng.uniform(0.03, 0.12)
-    return Part("body", outline, material, (0, 0), 1.1, bevel, height, 0.4, bendable=True, breakable=True)
+    return limb(solid("body", outline, material, 1.1, bevel, height))
 
 
 def _step(rng: Rng, outline: Shape, below: Material) -> Part:

@@ -8,24 +8,15 @@ from collections.abc import Sequence
 import numpy as np
 
 from vlmad_jax.synthetic import colours
-from vlmad_jax.synthetic.families.family import METAL, PIECE, Family, Rng
-from vlmad_jax.synthetic.families.finishes import lacquer, moulded, steel
-from vlmad_jax.synthetic.families.forms import (
-    brittle,
-    item,
-    limb,
-    polar,
-    rod,
-    shiny,
-    steep,
-    tinted,
-    tool_steel,
-)
+from vlmad_jax.synthetic.families.family import LIMB, METAL, PIECE, PLACED, Family, Rng
+from vlmad_jax.synthetic.families.finishes import lacquer, moulded, shiny, steel, tinted, tool_steel
+from vlmad_jax.synthetic.families.forms import rod, steep
+from vlmad_jax.synthetic.families.parts import brittle, item, limb, solid
 from vlmad_jax.synthetic.families.rotors import impeller, retaining_ring, saw_blade
 from vlmad_jax.synthetic.grid import Array, Point
 from vlmad_jax.synthetic.materials import Material
 from vlmad_jax.synthetic.scene import Part
-from vlmad_jax.synthetic.shapes import Shape, box, circle, union
+from vlmad_jax.synthetic.shapes import Shape, box, circle, polar, union
 
 
 def pipe_fitting(fixed: Rng, varied: Rng) -> tuple[Part, ...]:
@@ -107,11 +98,11 @@ def heat_sink(fixed: Rng, varied: Rng) -> tuple[Part, ...]:
     """Draw the parts of a heat sink."""
     anodised = colours.dark(fixed) if fixed.uniform() < 0.4 else colours.paint(fixed)
     base = steel(fixed, "brushed") if fixed.uniform() < 0.5 else moulded(anodised, 0.3)
-    ridge = lacquer(colours.scaled(base.colour, 1.25), 0.5)
+    ridge = tinted(base, 1.25, 0.5)
     wide, tall = fixed.uniform(0.7, 0.84), fixed.uniform(0.6, 0.82)
     kind = str(fixed.choice(["fins", "fins", "pins", "rays"]))
     plate: Shape = circle(0.84) if kind == "rays" else box(wide, tall, (0, 0), 0.03)
-    floor = Part("base", plate, tinted(base, 0.55, 0.2), (0, 0), 1.15, 0.03, 0.02, 0.4, breakable=True)
+    floor = solid("base", plate, tinted(base, 0.55, 0.2), 1.15, 0.03, 0.02)
     if kind == "fins":
         return (floor, *_fins(fixed, wide, tall, ridge))
     if kind == "pins":
@@ -213,24 +204,16 @@ def _pointed(x: float, half: float, long: float) -> Shape:
 
 
 MACHINED: dict[str, Family] = {
-    "impeller": Family(
-        impeller, (*PIECE[:3], "bent part", "broken part", "scratch", "rust", "contamination"), turn=0.3
-    ),
+    "impeller": Family(impeller, (*PLACED, *LIMB, "scratch", "rust", "contamination"), turn=0.3),
     "saw blade": Family(
         saw_blade,
         ("missing part", "misplaced part", "broken part", "bent part", *METAL[:4], "crack"),
         turn=0.3,
     ),
     "pipe fitting": Family(
-        pipe_fitting, (*PIECE[:3], "crack", "scratch", "dent", "broken part", "stain", "pinholes"), turn=0.3
+        pipe_fitting, (*PLACED, "crack", "scratch", "dent", "broken part", "stain", "pinholes"), turn=0.3
     ),
-    "heat sink": Family(
-        heat_sink,
-        (*PIECE[:3], "bent part", "broken part", "scratch", "contamination", "glue strip"),
-        turn=0.1,
-    ),
-    "drill bit": Family(drill_bit, (*PIECE, "bent part", "broken part", "rust", "scratch"), turn=0.15),
-    "retaining ring": Family(
-        retaining_ring, (*PIECE[:3], "bent part", "broken part", "scratch", "rust", "dent"), turn=3.2
-    ),
+    "heat sink": Family(heat_sink, (*PLACED, *LIMB, "scratch", "contamination", "glue strip"), turn=0.1),
+    "drill bit": Family(drill_bit, (*PIECE, *LIMB, "rust", "scratch"), turn=0.15),
+    "retaining ring": Family(retaining_ring, (*PLACED, *LIMB, "scratch", "rust", "dent"), turn=3.2),
 }

@@ -8,8 +8,9 @@ import numpy as np
 
 from vlmad_jax.synthetic import colours
 from vlmad_jax.synthetic.families.family import Rng
-from vlmad_jax.synthetic.families.finishes import engraved, lacquer, moulded, steel
+from vlmad_jax.synthetic.families.finishes import lacquer, moulded, steel, tinted
 from vlmad_jax.synthetic.families.outlines import tapered, words
+from vlmad_jax.synthetic.families.parts import brittle, engraved, flexible, item, limb, mark, solid
 from vlmad_jax.synthetic.grid import Array, Point
 from vlmad_jax.synthetic.materials import Material
 from vlmad_jax.synthetic.scene import Part
@@ -25,7 +26,7 @@ def wall_socket(fixed: Rng, varied: Rng) -> tuple[Part, ...]:
     shell = box(wide, tall, round=fixed.uniform(0.04, 0.14))
     frame = moulded(colours.scaled(colour, 0.93) if fixed.uniform() < 0.5 else colours.paint(fixed), 0.4)
     parts = [
-        Part("frame", shell, frame, (0, 0), 1.2, 0.06, 0.06, 0.4, breakable=True),
+        solid("frame", shell, frame, 1.2, 0.06, 0.06),
         Part("plate", box(wide - 0.08, tall - 0.08, round=0.04), material, (0, 0), 1.1, 0.04, 0.05, 0.2),
     ]
     for k in range(count):
@@ -35,7 +36,7 @@ def wall_socket(fixed: Rng, varied: Rng) -> tuple[Part, ...]:
         head = steel(fixed, "plain")
         for p in places:
             shape = cut(circle(0.06, p), box(0.05, 0.012, p, angle=fixed.uniform(0, 3)))
-            parts.append(Part("screw", shape, head, p, 0.06, 0.03, 0.03, 0.3, loose=True))
+            parts.append(item("screw", shape, head, p, 0.06, 0.03, 0.03, 0.3))
     return tuple(parts)
 
 
@@ -49,7 +50,7 @@ def _outlet(rng: Rng, plate: Material, kind: int, at: Point, size: float) -> lis
         return at[0] + u * size, at[1] + v * size
 
     def hole(shape: Shape, p: Point) -> Part:
-        return Part("hole", shape, black, p, 0.25 * size, 0.03, -0.03, loose=True)
+        return item("hole", shape, black, p, 0.25 * size, 0.03, -0.03, 0)
 
     if kind == 1:
         face = overlap(circle(size, at), box(size, 0.82 * size, at))
@@ -74,17 +75,14 @@ def _outlet(rng: Rng, plate: Material, kind: int, at: Point, size: float) -> lis
     ]
     for u in (-1, 1):
         rib = box(0.09 * size, 0.13 * size, place(0.88 * u, 0), 0.02)
-        parts.append(Part("rib", rib, plate, place(0.88 * u, 0), 0.2 * size, 0.03, 0.05, 0.2, loose=True))
+        parts.append(item("rib", rib, plate, place(0.88 * u, 0), 0.2 * size, 0.03, 0.05, 0.2))
     if kind == 3:
         p = place(0, -0.5)
-        return [
-            *parts,
-            Part("pin", circle(0.12 * size, p), metal, p, 0.13 * size, 0.05, 0.1, 0.5, loose=True),
-        ]
+        return [*parts, item("pin", circle(0.12 * size, p), metal, p, 0.13 * size, 0.05, 0.1, 0.5)]
     for v in (-1, 1):
         p = place(0, 0.84 * v)
         clip = box(0.1 * size, 0.17 * size, p, 0.02)
-        parts.append(Part("clip", clip, metal, p, 0.22 * size, 0.03, 0.05, 0.4, loose=True, bendable=True))
+        parts.append(flexible(item("clip", clip, metal, p, 0.22 * size, 0.03, 0.05)))
     return parts
 
 
@@ -98,25 +96,23 @@ def rocker_switch(fixed: Rng, varied: Rng) -> tuple[Part, ...]:
     tall = fixed.uniform(0.6, 0.8)
     step = 2 * (wide - 0.06) / count
     half, high = step / 2 - 0.06, tall - 0.14
-    parts = [Part("bezel", box(wide, tall, round=0.06), bezel, (0, 0), 1.25, 0.08, 0.07, 0.4, breakable=True)]
+    parts = [solid("bezel", box(wide, tall, round=0.06), bezel, 1.25, 0.08, 0.07)]
     lamp = lacquer(colours.hsv(fixed.uniform(), 0.8, 0.9), 0.8) if fixed.uniform() < 0.5 else None
     pressed = int(fixed.choice([-1, 1]))
     for k in range(count):
         x = (k - (count - 1) / 2) * step
         well = box(half + 0.03, high + 0.03, (x, 0), 0.03)
-        dark = lacquer(colours.scaled(bezel.colour, 0.3), 0.1)
+        dark = tinted(bezel, 0.3, 0.1)
         parts.append(Part("well", well, dark, (x, 0), high + half, 0.02, -0.03))
         key = _slanted(box(half, high, (x, 0), 0.03), high, pressed)
         reach = math.hypot(half, high)
-        parts.append(
-            Part("rocker", key, cap, (x, 0), reach, 0.8 * high, 0.2, 0.3, loose=True, breakable=True)
-        )
+        parts.append(brittle(item("rocker", key, cap, (x, 0), reach, 0.8 * high, 0.2, 0.3)))
         size, y = min(0.11, half * 0.5), high * 0.55
         signs = ((bar((x, -y - size), (x, -y + size), 0.028), -y), (ring(size, 0.024, (x, y)), y))
-        parts += [Part("sign", s, ink, (x, v), 0.15, printed=True, loose=True) for s, v in signs]
+        parts += [mark("sign", s, ink, (x, v), 0.15) for s, v in signs]
         if lamp:
             window = box(min(0.1, half * 0.6), 0.05, (x, 0), 0.02)
-            parts.append(Part("lamp", window, lamp, (x, 0), 0.12, 0.03, 0.05, loose=True))
+            parts.append(item("lamp", window, lamp, (x, 0), 0.12, 0.03, 0.05, 0))
     return tuple(parts)
 
 
@@ -148,38 +144,26 @@ def electric_plug(fixed: Rng, varied: Rng) -> tuple[Part, ...]:
         return np.maximum(np.abs(x - np.float32(bow) * away * away) - np.float32(lead), np.float32(0.4) - y)
 
     shade = moulded(colours.scaled(colour, 0.85), 0.2)
-    parts = [Part("lead", sweep, shade, (0, 0.85), 0.6, lead, lead, 0.4, loose=True, bendable=True)]
+    parts = [flexible(item("lead", sweep, shade, (0, 0.85), 0.6, lead, lead))]
     sleeve = lacquer(colours.dark(fixed), 0.2)
     for p in places:
         pin = box(half, 0.24, p, 0.02 if blade else half)
-        parts.append(
-            Part("pin", pin, metal, p, 0.28, half, half, 0.4, loose=True, bendable=True, breakable=True)
-        )
+        parts.append(limb(item("pin", pin, metal, p, 0.28, half, half)))
         if sleeved:
             q = (p[0], p[1] + 0.12)
-            parts.append(Part("sleeve", box(half, 0.1, q), sleeve, q, 0.12, half, half, loose=True))
+            parts.append(item("sleeve", box(half, 0.1, q), sleeve, q, 0.12, half, half, 0))
     relief = [
-        Part(
-            "relief",
-            box(lead + 0.07 - 0.015 * k, 0.025, (0, y), 0.02),
-            rubber,
-            (0, y),
-            0.2,
-            0.03,
-            0.12,
-            0.2,
-            loose=True,
+        item(
+            "relief", box(lead + 0.07 - 0.015 * k, 0.025, (0, y), 0.02), rubber, (0, y), 0.2, 0.03, 0.12, 0.2
         )
         for k, y in enumerate(np.linspace(0.5, 0.76, 4).tolist())
     ]
-    body = Part(
-        "body", tapered(-0.4, 0.46, wide, narrow), rubber, (0, 0), 1.0, 0.2, 0.16, 0.4, breakable=True
-    )
+    body = solid("body", tapered(-0.4, 0.46, wide, narrow), rubber, 1.0, 0.2, 0.16)
     face = box(wide + 0.05, 0.06, (0, -0.4), 0.03)
     grooves = [
         engraved(rubber, box(wide * 0.62, 0.016, (0, y), 0.01), (0, y), wide) for y in (0.2, 0.27, 0.34)
     ]
-    mark = lacquer(colours.scaled(colour, 1.5 if colours.brightness(colour) < 0.5 else 0.5), 0.1)
+    paint = lacquer(colours.scaled(colour, 1.5 if colours.brightness(colour) < 0.5 else 0.5), 0.1)
     badge = ring(0.12, 0.025, (0, -0.12)) if fixed.uniform() < 0.5 else words(fixed, (-0.2, -0.12), 0.3, 0.05)
     screw = cut(circle(0.08, (0, 0.07)), box(0.06, 0.014, (0, 0.07), angle=fixed.uniform(0, 3)))
     return (
@@ -188,6 +172,6 @@ def electric_plug(fixed: Rng, varied: Rng) -> tuple[Part, ...]:
         body,
         Part("face", face, rubber, (0, -0.4), wide + 0.1, 0.04, 0.14, 0.3, breakable=True),
         *grooves,
-        Part("badge", badge, mark, (0, -0.12), 0.4, printed=True, loose=True),
-        Part("screw", screw, metal, (0, 0.07), 0.09, 0.03, 0.16, 0.2, loose=True),
+        mark("badge", badge, paint, (0, -0.12), 0.4),
+        item("screw", screw, metal, (0, 0.07), 0.09, 0.03, 0.16, 0.2),
     )

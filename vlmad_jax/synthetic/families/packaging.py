@@ -7,9 +7,10 @@ import math
 import numpy as np
 
 from vlmad_jax.synthetic import colours
-from vlmad_jax.synthetic.families.family import METAL, PIECE, Family, Rng
-from vlmad_jax.synthetic.families.figures import barrel, convex, glyph, mark, sign
-from vlmad_jax.synthetic.families.finishes import lacquer, moulded, steel
+from vlmad_jax.synthetic.families.family import LIMB, METAL, PIECE, PLACED, Family, Rng
+from vlmad_jax.synthetic.families.figures import barrel, convex, glyph, sign
+from vlmad_jax.synthetic.families.finishes import lacquer, moulded, steel, tinted
+from vlmad_jax.synthetic.families.parts import brittle, item, limb, mark, solid
 from vlmad_jax.synthetic.grid import Array, Point
 from vlmad_jax.synthetic.materials import Material
 from vlmad_jax.synthetic.scene import Part
@@ -36,7 +37,7 @@ def bottle_cap(fixed: Rng, varied: Rng) -> tuple[Part, ...]:
     for angle, place in _circular(count, (inner + outer) / 2):
         cos, sin = math.cos(angle), math.sin(angle)
         flute = bar((inner * cos, inner * sin), (outer * cos, outer * sin), half)
-        flutes.append(Part("flute", flute, tin, place, reach, half, half, 0.3, loose=True, breakable=True))
+        flutes.append(brittle(item("flute", flute, tin, place, reach, half, half, 0.3)))
     figures = (polygon(3, 0.14, angle=0.5), ring(0.2, 0.05), glyph(fixed, (0, 0), 0.24))
     figure = figures[int(fixed.integers(0, 3))]
     marks: tuple[Part, ...] = (Part("line", ring(0.42, 0.02), ink, reach=0.5, printed=True),)
@@ -45,7 +46,7 @@ def bottle_cap(fixed: Rng, varied: Rng) -> tuple[Part, ...]:
         marks = tuple(sign(fixed, p, 0.06, ink, a + math.pi / 2) for a, p in places)
     skirt = circle(radius + 0.01)
     return (
-        Part("skirt", skirt, tin, (0, 0), 0.75, 0.05, 0.03, 0.5, bendable=True, breakable=True),
+        limb(solid("skirt", skirt, tin, 0.75, 0.05, 0.03, 0.5)),
         *flutes,
         Part("top", circle(radius - 0.05), tin, (0, 0), 0.72, 0.14, 0.1),
         *marks,
@@ -60,8 +61,8 @@ def tin_can(fixed: Rng, varied: Rng) -> tuple[Part, ...]:
 
 def _lid(fixed: Rng) -> tuple[Part, ...]:
     material = steel(fixed, "turned")
-    groove, raised = (lacquer(colours.scaled(material.colour, s), 0.5) for s in (0.55, 1.2))
-    ink = lacquer(colours.scaled(material.colour, 0.3), 0.1)
+    groove, raised = (tinted(material, s, 0.5) for s in (0.55, 1.2))
+    ink = tinted(material, 0.3, 0.1)
     beads = [
         Part("bead", ring(r, 0.018), raised, (0, 0), 0.7, 0.02, 0.025)
         for r in np.linspace(0.47, 0.58, int(fixed.integers(1, 4))).tolist()
@@ -69,15 +70,15 @@ def _lid(fixed: Rng) -> tuple[Part, ...]:
     hole = box(fixed.uniform(0.07, 0.1), fixed.uniform(0.06, 0.12), (0, 0.02), 0.06)
     tab = cut(box(fixed.uniform(0.15, 0.18), 0.27, (0, 0.16), 0.13), hole)
     places = [(x, -0.26) for x in (np.arange(int(fixed.integers(4, 7))) * 0.13 - 0.3).tolist()]
-    pull = Part("tab", tab, raised, (0, 0.16), 0.32, 0.05, 0.06, 0.6, 1, True, True, True)
+    pull = limb(item("tab", tab, raised, (0, 0.16), 0.32, 0.05, 0.06, 0.6))
     return (
-        Part("lid", circle(0.78), material, (0, 0), 0.82, 0.04, 0.03, 0.5, breakable=True),
+        solid("lid", circle(0.78), material, 0.82, 0.04, 0.03, 0.5),
         Part("groove", ring(0.665, 0.03), groove, (0, 0), 0.72, 0.03, -0.04),
         Part("seam", ring(0.74, 0.045), raised, (0, 0), 0.8, 0.045, 0.05),
         *beads,
         *(sign(fixed, p, 0.07, ink) for p in places),
         pull,
-        Part("rivet", circle(0.055, (0, 0.32)), material, (0, 0.32), 0.06, 0.05, 0.06, 0.4, loose=True),
+        item("rivet", circle(0.055, (0, 0.32)), material, (0, 0.32), 0.06, 0.05, 0.06),
     )
 
 
@@ -85,7 +86,7 @@ def _side(fixed: Rng) -> tuple[Part, ...]:
     half = fixed.uniform(0.42, 0.6)
     tall = min(half * fixed.uniform(1.2, 1.6), 0.8)
     material = steel(fixed, "plain")
-    light, dim = (lacquer(colours.scaled(material.colour, s), 0.6) for s in (1.2, 0.55))
+    light, dim = (tinted(material, s, 0.6) for s in (1.2, 0.55))
     paper = lacquer(colours.paint(fixed), 0.3)
     ink = lacquer(colours.distinct(fixed, paper.colour, 0.4), 0.2)
     reach, height, label = math.hypot(half, tall), 0.6 * half, tall * fixed.uniform(0.5, 0.66)
@@ -101,7 +102,7 @@ def _side(fixed: Rng) -> tuple[Part, ...]:
     letters = [(x * half, -0.45 * label) for x in (-0.5, -0.25, 0.0, 0.25, 0.5)]
     stripe = box(half, 0.04, (0, 0.75 * label))
     return (
-        Part("can", barrel(half, tall), material, (0, 0), reach, half, height, 0.5, 1, False, True, True),
+        limb(solid("can", barrel(half, tall), material, reach, half, height, 0.5)),
         *beads,
         mark("label", box(half, label), paper, (0, 0), 0.9 * reach),
         mark("stripe", stripe, ink, (0, 0.75 * label), half),
@@ -129,15 +130,13 @@ def egg_tray(fixed: Rng, varied: Rng) -> tuple[Part, ...]:
         tint = colours.scaled(shell, varied.uniform(0.94, 1.06))
         material = Material(tint, colours.scaled(tint, 0.95), "grain", 14, 0.0, 0.001, 0.25)
         shape = ellipse(radius, radius * varied.uniform(0.9, 0.97), place, varied.uniform(0, 3))
-        eggs.append(
-            Part("egg", shape, material, place, radius, radius, 0.8 * radius, 0.5, 1, True, False, True)
-        )
+        eggs.append(brittle(item("egg", shape, material, place, radius, radius, 0.8 * radius, 0.5)))
     wide, tall = pitch * cols / 2 + 0.06, pitch * rows / 2 + 0.06
     cups = union(*(circle(0.46 * pitch, p) for p in spots))
     tips = union(*(circle(0.13 * pitch, p) for p in peaks))
     reach = math.hypot(wide, tall)
     return (
-        Part("tray", box(wide, tall, round=0.1), pulp, (0, 0), reach, 0.05, 0.04, 0.5, breakable=True),
+        solid("tray", box(wide, tall, round=0.1), pulp, reach, 0.05, 0.04, 0.5),
         Part("cups", cups, cup, (0, 0), reach, 0.1, -0.06),
         Part("peaks", tips, pulp, (0, 0), reach, 0.1 * pitch, 0.06, 0.2),
         *eggs,
@@ -165,9 +164,9 @@ def chocolate_bar(fixed: Rng, varied: Rng) -> tuple[Part, ...]:
             )
             shape = box(half_x, half_y, place, 0.02)
             shape = cut(shape, signs[kind]) if kind < 3 else shape
-            pieces.append(Part("piece", shape, cocoa, place, reach, 0.06, 0.07, 0.3, 1, True, False, True))
+            pieces.append(brittle(item("piece", shape, cocoa, place, reach, 0.06, 0.07, 0.3)))
     base = box(wide + 0.03, tall + 0.03, round=0.03)
-    parts = (Part("base", base, cocoa, (0, 0), 1.2, 0.03, 0.03, 0.5, breakable=True), *pieces)
+    parts = (solid("base", base, cocoa, 1.2, 0.03, 0.03, 0.5), *pieces)
     if not wrapped:
         return parts
     silver = Material((0.7, 0.7, 0.72), (0.5, 0.5, 0.53), "crystals", 7, 0.0, 0.006, 0.7)
@@ -177,8 +176,8 @@ def chocolate_bar(fixed: Rng, varied: Rng) -> tuple[Part, ...]:
     sleeve = box(0.12, tall + 0.09, (edge + 0.33, 0))
     return (
         *parts,
-        Part("foil", foil, silver, (edge + 0.2, 0), tall + 0.4, 0.03, 0.07, 0.4, loose=True),
-        Part("sleeve", sleeve, paper, (edge + 0.33, 0), tall + 0.3, 0.03, 0.09, 0.3, loose=True),
+        item("foil", foil, silver, (edge + 0.2, 0), tall + 0.4, 0.03, 0.07),
+        item("sleeve", sleeve, paper, (edge + 0.33, 0), tall + 0.3, 0.03, 0.09, 0.3),
     )
 
 
@@ -205,11 +204,11 @@ def _shipping_box(fixed: Rng) -> tuple[Part, ...]:
     lines = [mark("line", box(half, 0.016, (x, v)), ink, (x, v), 0.26) for v, half in ends]
     signs = [(side * 0.45 + u, 0.58 * tall) for u in (-0.26, -0.13, 0.0, 0.13, 0.26)]
     return (
-        Part("box", box(wide, tall, round=0.02), board, (0, 0), 1.12, 0.04, 0.06, 0.6, breakable=True),
+        solid("box", box(wide, tall, round=0.02), board, 1.12, 0.04, 0.06, 0.6),
         Part("seam", box(wide, 0.014), dark, (0, 0), 0.9, printed=True),
         *arrows,
         *(sign(fixed, p, 0.08, ink) for p in signs),
-        Part("label", box(0.3, 0.15, place, 0.01), paper, place, 0.36, printed=True, loose=True),
+        mark("label", box(0.3, 0.15, place, 0.01), paper, place, 0.36),
         *lines,
         Part("tape", box(wide, strip), tape, (0, 0), 0.9, opacity=0.7, printed=True, loose=True),
     )
@@ -223,7 +222,7 @@ def _drink_carton(fixed: Rng) -> tuple[Part, ...]:
     roof = convex((-half, top), (-0.8 * half, -0.62), (0.8 * half, -0.62), (half, top))
     crimp = lacquer(colours.scaled(ground, 0.6), 0.1)
     crimps = [
-        Part("crimp", box(0.013, 0.075, (x, -0.72)), crimp, (x, -0.72), 0.08, 0.02, -0.01, loose=True)
+        item("crimp", box(0.013, 0.075, (x, -0.72)), crimp, (x, -0.72), 0.08, 0.02, -0.01, 0)
         for x in np.linspace(-0.75 * half, 0.75 * half, int(fixed.integers(7, 13))).tolist()
     ]
     wave, high = fixed.uniform(0.03, 0.08), fixed.uniform(0.35, 0.5)
@@ -236,12 +235,12 @@ def _drink_carton(fixed: Rng) -> tuple[Part, ...]:
     letters = [(0.17 * k * half / 0.45, -0.14) for k in (-2, -1, 0, 1, 2)]
     lid = moulded(second.colour, 0.4)
     return (
-        Part("body", box(half, 0.58, (0, 0.27)), paper, (0, 0), 1.05, 0.03, 0.03, 0.5, breakable=True),
+        solid("body", box(half, 0.58, (0, 0.27)), paper, 1.05, 0.03, 0.03, 0.5),
         Part("field", field, first, (0, 0.6), 0.65, printed=True),
         Part("roof", roof, slope, (0, -0.46), 0.6, 0.03, 0.03, 0.3),
         Part("fin", box(0.82 * half, 0.1, (0, -0.72), 0.01), paper, (0, -0.72), 0.5, 0.02, 0.03, 0.3),
         *crimps,
-        Part("cap", circle(0.12, (0, -0.46)), lid, (0, -0.46), 0.12, 0.04, 0.06, 0.6, loose=True),
+        item("cap", circle(0.12, (0, -0.46)), lid, (0, -0.46), 0.12, 0.04, 0.06, 0.6),
         mark("figure", figure, second, (0, 0.14), 0.24),
         *(sign(fixed, p, 0.1, first) for p in letters),
     )
@@ -273,11 +272,11 @@ def syringe(fixed: Rng, varied: Rng) -> tuple[Part, ...]:
     return (
         Part("rod", box(stop / 2 + 0.45, 0.065, rod), white, rod, 0.6, 0.03, 0.03, 0.4),
         Part("ribs", ribs, lacquer(colours.scaled(white.colour, 0.7)), rod, 0.6, 0.02, 0.02),
-        Part("thumb rest", thumb, white, (-0.91, 0), 0.19, 0.03, 0.06, 0.4, 1, True, False, True),
+        brittle(item("thumb rest", thumb, white, (-0.91, 0), 0.19, 0.03, 0.06)),
         Part("drug", box((end - stop) / 2, half - 0.02, ((end + stop) / 2, 0)), drug, (0.1, 0), 0.5),
-        Part("stopper", pump, rubber, (stop, 0), 0.19, 0.03, 0.03, loose=True),
-        Part("needle", needle, metal, (0.78, 0), 0.3, 0.02, 0.02, 0.4, 1, True, True, True),
-        Part("hub", tip, tint, (end + 0.15, 0), 0.13, 0.06, 0.06, 0.4, 1, True, False, True),
+        item("stopper", pump, rubber, (stop, 0), 0.19, 0.03, 0.03, 0),
+        limb(item("needle", needle, metal, (0.78, 0), 0.3, 0.02, 0.02)),
+        brittle(item("hub", tip, tint, (end + 0.15, 0), 0.13, 0.06, 0.06)),
         Part("nose", box(0.07, 0.05, (end + 0.03, 0)), wall, (end + 0.03, 0), 0.1, 0.05, 0.04, 0.3),
         Part("barrel", glass, clear, (middle, 0), 0.62, half, 0.7 * half, 0.4, 0.4, breakable=True),
         Part("wall", walls, wall, (middle, 0), 0.5, 0.02, 0.02, opacity=0.8),
@@ -287,18 +286,14 @@ def syringe(fixed: Rng, varied: Rng) -> tuple[Part, ...]:
 
 
 PACKAGING: dict[str, Family] = {
-    "bottle cap": Family(
-        bottle_cap, (*PIECE, "bent part", "broken part", "scratch", "dent", "rust"), turn=3.2
-    ),
-    "tin can": Family(tin_can, (*METAL[:4], *PIECE[:3], "bent part"), turn=0.15),
+    "bottle cap": Family(bottle_cap, (*PIECE, *LIMB, "scratch", "dent", "rust"), turn=3.2),
+    "tin can": Family(tin_can, (*METAL[:4], *PLACED, "bent part"), turn=0.15),
     "egg tray": Family(
         egg_tray, (*PIECE, "broken part", "crack", "hole", "contamination", "stain"), turn=0.1
     ),
     "chocolate bar": Family(
-        chocolate_bar, (*PIECE[:3], "broken part", "crack", "discoloration", "contamination"), turn=0.2
+        chocolate_bar, (*PLACED, "broken part", "crack", "discoloration", "contamination"), turn=0.2
     ),
     "carton": Family(carton, (*PIECE, "cut", "fold", "stain", "hole", "smear"), turn=0.1),
-    "syringe": Family(
-        syringe, (*PIECE[:3], "bent part", "broken part", "crack", "contamination", "smear"), turn=0.2
-    ),
+    "syringe": Family(syringe, (*PLACED, *LIMB, "crack", "contamination", "smear"), turn=0.2),
 }

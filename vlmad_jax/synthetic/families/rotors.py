@@ -8,21 +8,13 @@ import numpy as np
 
 from vlmad_jax.synthetic import colours
 from vlmad_jax.synthetic.families.family import Rng
-from vlmad_jax.synthetic.families.finishes import lacquer, moulded, steel
-from vlmad_jax.synthetic.families.forms import (
-    brittle,
-    item,
-    limb,
-    path,
-    polar,
-    tinted,
-    tool_steel,
-    wedge,
-)
+from vlmad_jax.synthetic.families.finishes import lacquer, moulded, steel, tinted, tool_steel
+from vlmad_jax.synthetic.families.forms import path, wedge
+from vlmad_jax.synthetic.families.parts import brittle, item, limb, mark, solid
 from vlmad_jax.synthetic.grid import Array
 from vlmad_jax.synthetic.materials import Material
 from vlmad_jax.synthetic.scene import Part
-from vlmad_jax.synthetic.shapes import Shape, bar, box, circle, cut, overlap, ring, spun, union
+from vlmad_jax.synthetic.shapes import Shape, bar, box, circle, cut, overlap, polar, ring, spun, union
 
 
 def impeller(fixed: Rng, varied: Rng) -> tuple[Part, ...]:
@@ -39,16 +31,14 @@ def impeller(fixed: Rng, varied: Rng) -> tuple[Part, ...]:
     if fixed.uniform() < 0.4:
         blades = [_fan_blade(angle, sweep, hub, blade, count) for angle in angles]
         if fixed.uniform() < 0.5:
-            frame = [
-                Part("shroud", ring(0.87, 0.035), material, (0, 0), 0.95, 0.03, 0.05, 0.4, breakable=True)
-            ]
+            frame = [solid("shroud", ring(0.87, 0.035), material, 0.95, 0.03, 0.05)]
     else:
         blades = [_vane(angle, sweep, hub, thick, blade) for angle in angles]
         disc: Shape = circle(0.84)
         if fixed.uniform() < 0.5:  # a scalloped back plate
             scallop = fixed.uniform(0.5, 0.75) * 0.84 * math.sin(math.pi / count)
             disc = cut(disc, spun(count, circle(scallop, (0.9, 0.0)), start + math.pi / count + sweep))
-        frame = [Part("plate", disc, material, (0, 0), 0.95, 0.04, 0.02, 0.4, breakable=True)]
+        frame = [solid("plate", disc, material, 0.95, 0.04, 0.02)]
     nose = cut(circle(hub), circle(bore), box(bore * 0.35, bore * 1.4, (0, -bore * 0.4)))
     cap = steel(fixed, "turned") if fixed.uniform() < 0.6 else blade
     return (*frame, *blades, item("hub", nose, cap, (0, 0), 0.65, 0.1, 0.12, 0.5))
@@ -104,8 +94,8 @@ def saw_blade(fixed: Rng, varied: Rng) -> tuple[Part, ...]:
     ink = lacquer(colours.distinct(fixed, material.colour, 0.3), 0.1)
     band = overlap(ring(fixed.uniform(0.28, 0.42), fixed.uniform(0.03, 0.06)), box(1, 0.3, (0, -0.32)))
     return (
-        Part("blade", body, material, (0, 0), 0.95, 0.02, 0.015, 0.4, bendable=True, breakable=True),
-        Part("print", cut(band, *openings[1:]), ink, (0, 0), 0.5, printed=True, loose=True),
+        limb(solid("blade", body, material, 0.95, 0.02, 0.015)),
+        mark("print", cut(band, *openings[1:]), ink, (0, 0), 0.5),
         *teeth,
     )
 

@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 
 from vlmad_jax.synthetic import colours
 from vlmad_jax.synthetic.families.family import CLOTH, METAL, PLASTIC, STONE, Family, Rng
-from vlmad_jax.synthetic.families.finishes import shades, sheet
+from vlmad_jax.synthetic.families.finishes import shades
+from vlmad_jax.synthetic.families.parts import sheet
 from vlmad_jax.synthetic.grid import Array
 from vlmad_jax.synthetic.materials import Material
 from vlmad_jax.synthetic.scene import Part
 from vlmad_jax.synthetic.shapes import Shape, turned, zigzags
+
+
+def surface(look: Callable[[Rng], Material], defects: tuple[str, ...], turn: float = 0.12) -> Family:
+    """Return a family of surfaces of one material that fill the image."""
+    return Family(lambda fixed, varied: sheet(look(fixed)), defects, True, turn)
 
 
 def either(rng: Rng, first: float, second: float) -> float:
@@ -32,147 +40,137 @@ def rosettes(
     return shape
 
 
-def metal_plate(fixed: Rng, varied: Rng) -> tuple[Part, ...]:
-    """Draw the parts of a metal plate."""
-    colour = colours.metal(fixed)
-    angle = either(fixed, 0.0, np.pi / 2)
-    gloss = fixed.uniform(0.2, 0.6)
-    return sheet(
-        Material(
-            colour, shades(fixed, colour, 0.1, 0.25), "brushed", fixed.uniform(8, 14), angle, 0.0015, gloss
-        )
+def metal_plate(rng: Rng) -> Material:
+    """Draw the material of a metal plate."""
+    colour = colours.metal(rng)
+    angle = either(rng, 0.0, np.pi / 2)
+    gloss = rng.uniform(0.2, 0.6)
+    return Material(
+        colour, shades(rng, colour, 0.1, 0.25), "brushed", rng.uniform(8, 14), angle, 0.0015, gloss
     )
 
 
-def wooden_board(fixed: Rng, varied: Rng) -> tuple[Part, ...]:
-    """Draw the parts of a wooden board."""
-    colour = colours.earth(fixed)
-    angle = either(fixed, 0.0, np.pi / 2)
-    second = colours.scaled(colour, fixed.uniform(0.5, 0.75))
-    return sheet(Material(colour, second, "wood", fixed.uniform(3, 8), angle, 0.002, 0.05))
+def wooden_board(rng: Rng) -> Material:
+    """Draw the material of a wooden board."""
+    colour = colours.earth(rng)
+    angle = either(rng, 0.0, np.pi / 2)
+    second = colours.scaled(colour, rng.uniform(0.5, 0.75))
+    return Material(colour, second, "wood", rng.uniform(3, 8), angle, 0.002, 0.05)
 
 
-def woven_fabric(fixed: Rng, varied: Rng) -> tuple[Part, ...]:
-    """Draw the parts of woven fabric."""
-    colour = colours.paint(fixed)
-    second = (
-        shades(fixed, colour, 0.1, 0.4) if fixed.uniform() < 0.6 else colours.distinct(fixed, colour, 0.2)
-    )
-    kind = str(fixed.choice(["weave", "twill"]))
-    angle = fixed.uniform(-0.2, 0.2) + fixed.choice([0.0, np.pi / 4])
-    return sheet(Material(colour, second, kind, fixed.uniform(7, 16), angle, 0.012, 0.03))
+def woven_fabric(rng: Rng) -> Material:
+    """Draw the material of woven fabric."""
+    colour = colours.paint(rng)
+    second = shades(rng, colour, 0.1, 0.4) if rng.uniform() < 0.6 else colours.distinct(rng, colour, 0.2)
+    kind = str(rng.choice(["weave", "twill"]))
+    angle = rng.uniform(-0.2, 0.2) + rng.choice([0.0, np.pi / 4])
+    return Material(colour, second, kind, rng.uniform(7, 16), angle, 0.012, 0.03)
 
 
-def knitted_fabric(fixed: Rng, varied: Rng) -> tuple[Part, ...]:
-    """Draw the parts of knitted fabric."""
-    colour = colours.paint(fixed)
-    second = colours.scaled(colour, fixed.uniform(0.55, 0.8))
-    return sheet(Material(colour, second, "knit", fixed.uniform(5, 9), fixed.uniform(-0.1, 0.1), 0.012, 0.02))
+def knitted_fabric(rng: Rng) -> Material:
+    """Draw the material of knitted fabric."""
+    colour = colours.paint(rng)
+    second = colours.scaled(colour, rng.uniform(0.55, 0.8))
+    return Material(colour, second, "knit", rng.uniform(5, 9), rng.uniform(-0.1, 0.1), 0.012, 0.02)
 
 
-def checked_cloth(fixed: Rng, varied: Rng) -> tuple[Part, ...]:
-    """Draw the parts of checked cloth."""
-    colour = colours.pale(fixed)
-    angle = fixed.uniform(-0.1, 0.1) + fixed.choice([0.0, np.pi / 4])
-    return sheet(
-        Material(
-            colour, colours.distinct(fixed, colour, 0.3), "checks", fixed.uniform(2, 6), angle, 0.001, 0.02
-        )
+def checked_cloth(rng: Rng) -> Material:
+    """Draw the material of checked cloth."""
+    colour = colours.pale(rng)
+    angle = rng.uniform(-0.1, 0.1) + rng.choice([0.0, np.pi / 4])
+    return Material(
+        colour, colours.distinct(rng, colour, 0.3), "checks", rng.uniform(2, 6), angle, 0.001, 0.02
     )
 
 
-def concrete_slab(fixed: Rng, varied: Rng) -> tuple[Part, ...]:
-    """Draw the parts of a concrete slab."""
-    colour = colours.stone(fixed)
-    second = shades(fixed, colour, 0.15, 0.4)
-    return sheet(Material(colour, second, "grain", fixed.uniform(4, 12), 0.0, 0.003, 0.03, 0.06))
+def concrete_slab(rng: Rng) -> Material:
+    """Draw the material of a concrete slab."""
+    colour = colours.stone(rng)
+    second = shades(rng, colour, 0.15, 0.4)
+    return Material(colour, second, "grain", rng.uniform(4, 12), 0.0, 0.003, 0.03, 0.06)
 
 
-def carpet(fixed: Rng, varied: Rng) -> tuple[Part, ...]:
-    """Draw the parts of a carpet."""
-    colour = colours.paint(fixed)
-    second = shades(fixed, colour, 0.3, 0.5)
-    return sheet(Material(colour, second, "pile", fixed.uniform(6, 12), fixed.uniform(0, 3), 0.01, 0.0, 0.05))
+def carpet(rng: Rng) -> Material:
+    """Draw the material of a carpet."""
+    colour = colours.paint(rng)
+    second = shades(rng, colour, 0.3, 0.5)
+    return Material(colour, second, "pile", rng.uniform(6, 12), rng.uniform(0, 3), 0.01, 0.0, 0.05)
 
 
-def cast_iron(fixed: Rng, varied: Rng) -> tuple[Part, ...]:
-    """Draw the parts of cast iron."""
-    colour = colours.hsv(fixed.uniform(0.5, 0.7), fixed.uniform(0, 0.1), fixed.uniform(0.28, 0.5))
-    second = shades(fixed, colour, 0.2, 0.4)
-    return sheet(Material(colour, second, "cast", fixed.uniform(6, 14), 0.0, 0.006, 0.25))
+def cast_iron(rng: Rng) -> Material:
+    """Draw the material of cast iron."""
+    colour = colours.hsv(rng.uniform(0.5, 0.7), rng.uniform(0, 0.1), rng.uniform(0.28, 0.5))
+    second = shades(rng, colour, 0.2, 0.4)
+    return Material(colour, second, "cast", rng.uniform(6, 14), 0.0, 0.006, 0.25)
 
 
-def painted_panel(fixed: Rng, varied: Rng) -> tuple[Part, ...]:
-    """Draw the parts of a painted panel."""
-    colour = colours.paint(fixed)
-    gloss = fixed.uniform(0.1, 0.6)
-    return sheet(
-        Material(colour, None, "cast", fixed.uniform(4, 9), 0.0, fixed.uniform(0, 0.002), gloss, 0.03)
-    )
+def painted_panel(rng: Rng) -> Material:
+    """Draw the material of a painted panel."""
+    colour = colours.paint(rng)
+    gloss = rng.uniform(0.1, 0.6)
+    return Material(colour, None, "cast", rng.uniform(4, 9), 0.0, rng.uniform(0, 0.002), gloss, 0.03)
 
 
-def foam_sheet(fixed: Rng, varied: Rng) -> tuple[Part, ...]:
-    """Draw the parts of a foam sheet."""
-    colour = colours.pale(fixed) if fixed.uniform() < 0.5 else colours.paint(fixed)
-    second = colours.scaled(colour, fixed.uniform(0.6, 0.85))
-    return sheet(Material(colour, second, "pebbles", fixed.uniform(6, 14), fixed.uniform(0, 3), 0.012, 0.05))
+def foam_sheet(rng: Rng) -> Material:
+    """Draw the material of a foam sheet."""
+    colour = colours.pale(rng) if rng.uniform() < 0.5 else colours.paint(rng)
+    second = colours.scaled(colour, rng.uniform(0.6, 0.85))
+    return Material(colour, second, "pebbles", rng.uniform(6, 14), rng.uniform(0, 3), 0.012, 0.05)
 
 
-def printed_paper(fixed: Rng, varied: Rng) -> tuple[Part, ...]:
-    """Draw the parts of printed paper."""
-    colour = colours.pale(fixed)
-    ink = colours.distinct(fixed, colour, 0.3)
-    kind = str(fixed.choice(["dots", "checks", "tiles"]))
-    return sheet(Material(colour, ink, kind, fixed.uniform(3, 7), fixed.uniform(0, 0.8), 0.0008, 0.03))
+def printed_paper(rng: Rng) -> Material:
+    """Draw the material of printed paper."""
+    colour = colours.pale(rng)
+    ink = colours.distinct(rng, colour, 0.3)
+    kind = str(rng.choice(["dots", "checks", "tiles"]))
+    return Material(colour, ink, kind, rng.uniform(3, 7), rng.uniform(0, 0.8), 0.0008, 0.03)
 
 
-def marble_slab(fixed: Rng, varied: Rng) -> tuple[Part, ...]:
-    """Draw the parts of a marble slab."""
-    colour = colours.pale(fixed) if fixed.uniform() < 0.7 else colours.dark(fixed)
+def marble_slab(rng: Rng) -> Material:
+    """Draw the material of a marble slab."""
+    colour = colours.pale(rng) if rng.uniform() < 0.7 else colours.dark(rng)
     vein = (
-        colours.scaled(colour, fixed.uniform(0.5, 0.75))
+        colours.scaled(colour, rng.uniform(0.5, 0.75))
         if colours.brightness(colour) > 0.4
-        else colours.pale(fixed)
+        else colours.pale(rng)
     )
-    return sheet(Material(colour, vein, "marble", fixed.uniform(2, 5), fixed.uniform(0, 3), 0.0, 0.4))
+    return Material(colour, vein, "marble", rng.uniform(2, 5), rng.uniform(0, 3), 0.0, 0.4)
 
 
-def sandpaper(fixed: Rng, varied: Rng) -> tuple[Part, ...]:
-    """Draw the parts of sandpaper."""
-    colour = colours.earth(fixed)
-    second = shades(fixed, colour, 0.3, 0.5)
-    return sheet(Material(colour, second, "grain", fixed.uniform(14, 20), 0.0, 0.006, 0.05))
+def sandpaper(rng: Rng) -> Material:
+    """Draw the material of sandpaper."""
+    colour = colours.earth(rng)
+    second = shades(rng, colour, 0.3, 0.5)
+    return Material(colour, second, "grain", rng.uniform(14, 20), 0.0, 0.006, 0.05)
 
 
-def perforated_sheet(fixed: Rng, varied: Rng) -> tuple[Part, ...]:
-    """Draw the parts of a perforated sheet."""
-    colour = colours.metal(fixed)
-    below = colours.dark(fixed) if fixed.uniform() < 0.7 else colours.pale(fixed)
-    angle = fixed.uniform(0, np.pi / 2)
-    return sheet(Material(colour, below, "holes", fixed.uniform(3, 7), angle, 0.01, 0.3))
+def perforated_sheet(rng: Rng) -> Material:
+    """Draw the material of a perforated sheet."""
+    colour = colours.metal(rng)
+    below = colours.dark(rng) if rng.uniform() < 0.7 else colours.pale(rng)
+    angle = rng.uniform(0, np.pi / 2)
+    return Material(colour, below, "holes", rng.uniform(3, 7), angle, 0.01, 0.3)
 
 
-def brick_wall(fixed: Rng, varied: Rng) -> tuple[Part, ...]:
-    """Draw the parts of a brick wall."""
-    colour = colours.hsv(fixed.uniform(0.0, 0.1), fixed.uniform(0.2, 0.65), fixed.uniform(0.35, 0.65))
-    return sheet(Material(colour, colours.stone(fixed), "bricks", fixed.uniform(3, 5), 0.0, 0.012, 0.0, 0.08))
+def brick_wall(rng: Rng) -> Material:
+    """Draw the material of a brick wall."""
+    colour = colours.hsv(rng.uniform(0.0, 0.1), rng.uniform(0.2, 0.65), rng.uniform(0.35, 0.65))
+    return Material(colour, colours.stone(rng), "bricks", rng.uniform(3, 5), 0.0, 0.012, 0.0, 0.08)
 
 
-def tiled_floor(fixed: Rng, varied: Rng) -> tuple[Part, ...]:
-    """Draw the parts of a tiled floor."""
-    colour = colours.pale(fixed) if fixed.uniform() < 0.6 else colours.paint(fixed)
-    joint = colours.scaled(colour, fixed.uniform(0.4, 0.7))
-    angle = fixed.choice([0.0, np.pi / 4])
-    return sheet(Material(colour, joint, "tiles", fixed.uniform(1.2, 3), angle, 0.01, 0.3, 0.05))
+def tiled_floor(rng: Rng) -> Material:
+    """Draw the material of a tiled floor."""
+    colour = colours.pale(rng) if rng.uniform() < 0.6 else colours.paint(rng)
+    joint = colours.scaled(colour, rng.uniform(0.4, 0.7))
+    angle = rng.choice([0.0, np.pi / 4])
+    return Material(colour, joint, "tiles", rng.uniform(1.2, 3), angle, 0.01, 0.3, 0.05)
 
 
-def tread_plate(fixed: Rng, varied: Rng) -> tuple[Part, ...]:
-    """Draw the parts of a tread plate."""
-    colour = colours.metal(fixed)
+def tread_plate(rng: Rng) -> Material:
+    """Draw the material of a tread plate."""
+    colour = colours.metal(rng)
     second = colours.scaled(colour, 1.25)
-    return sheet(
-        Material(colour, second, "studs", fixed.uniform(3, 6), fixed.uniform(0, 0.8), 0.03, 0.4, 0.05)
-    )
+    return Material(colour, second, "studs", rng.uniform(3, 6), rng.uniform(0, 0.8), 0.03, 0.4, 0.05)
 
 
 def circuit_foil(fixed: Rng, varied: Rng) -> tuple[Part, ...]:
@@ -191,26 +189,26 @@ def circuit_foil(fixed: Rng, varied: Rng) -> tuple[Part, ...]:
     )
 
 
-def cork_board(fixed: Rng, varied: Rng) -> tuple[Part, ...]:
-    """Draw the parts of a cork board."""
-    colour = colours.hsv(fixed.uniform(0.06, 0.1), fixed.uniform(0.35, 0.6), fixed.uniform(0.6, 0.82))
-    second = colours.scaled(colour, fixed.uniform(0.35, 0.6))
-    return sheet(Material(colour, second, "cork", fixed.uniform(5, 12), fixed.uniform(0, 3), 0.003, 0.03))
+def cork_board(rng: Rng) -> Material:
+    """Draw the material of a cork board."""
+    colour = colours.hsv(rng.uniform(0.06, 0.1), rng.uniform(0.35, 0.6), rng.uniform(0.6, 0.82))
+    second = colours.scaled(colour, rng.uniform(0.35, 0.6))
+    return Material(colour, second, "cork", rng.uniform(5, 12), rng.uniform(0, 3), 0.003, 0.03)
 
 
-def gravel_bed(fixed: Rng, varied: Rng) -> tuple[Part, ...]:
-    """Draw the parts of a gravel bed."""
-    colour = colours.scaled(colours.stone(fixed), fixed.uniform(1.2, 1.6))
-    second = colours.scaled(colours.earth(fixed), fixed.uniform(0.2, 0.5))
-    return sheet(Material(colour, second, "gravel", fixed.uniform(3, 6.5), fixed.uniform(0, 3), 0.05, 0.1))
+def gravel_bed(rng: Rng) -> Material:
+    """Draw the material of a gravel bed."""
+    colour = colours.scaled(colours.stone(rng), rng.uniform(1.2, 1.6))
+    second = colours.scaled(colours.earth(rng), rng.uniform(0.2, 0.5))
+    return Material(colour, second, "gravel", rng.uniform(3, 6.5), rng.uniform(0, 3), 0.05, 0.1)
 
 
-def wicker_panel(fixed: Rng, varied: Rng) -> tuple[Part, ...]:
-    """Draw the parts of a wicker panel."""
-    colour = colours.earth(fixed) if fixed.uniform() < 0.75 else colours.paint(fixed)
-    second = colours.scaled(colour, fixed.uniform(0.2, 0.4))
-    angle = either(fixed, 0.0, np.pi / 2)
-    return sheet(Material(colour, second, "wicker", fixed.uniform(2.5, 5), angle, 0.05, 0.1, 0.06))
+def wicker_panel(rng: Rng) -> Material:
+    """Draw the material of a wicker panel."""
+    colour = colours.earth(rng) if rng.uniform() < 0.75 else colours.paint(rng)
+    second = colours.scaled(colour, rng.uniform(0.2, 0.4))
+    angle = either(rng, 0.0, np.pi / 2)
+    return Material(colour, second, "wicker", rng.uniform(2.5, 5), angle, 0.05, 0.1, 0.06)
 
 
 def canvas_print(fixed: Rng, varied: Rng) -> tuple[Part, ...]:
@@ -235,39 +233,32 @@ def canvas_print(fixed: Rng, varied: Rng) -> tuple[Part, ...]:
 
 
 SURFACES: dict[str, Family] = {
-    "metal plate": Family(metal_plate, (*METAL, "hole", "glue strip"), True),
-    "wooden board": Family(wooden_board, (*STONE, "burn mark", "glue strip"), True),
-    "woven fabric": Family(woven_fabric, CLOTH, True),
-    "knitted fabric": Family(knitted_fabric, CLOTH, True),
-    "checked cloth": Family(checked_cloth, (*CLOTH, "smear"), True),
-    "concrete slab": Family(concrete_slab, STONE, True),
-    "carpet": Family(carpet, CLOTH, True),
-    "cast iron block": Family(cast_iron, (*METAL, "crack", "pinholes"), True),
-    "painted panel": Family(painted_panel, (*PLASTIC, "pinholes", "crack", "thread", "rough patch"), True),
-    "foam sheet": Family(
-        foam_sheet, ("hole", "cut", "stain", "contamination", "burn mark", "dent", "thread"), True
+    "metal plate": surface(metal_plate, (*METAL, "hole", "glue strip")),
+    "wooden board": surface(wooden_board, (*STONE, "burn mark", "glue strip")),
+    "woven fabric": surface(woven_fabric, CLOTH),
+    "knitted fabric": surface(knitted_fabric, CLOTH),
+    "checked cloth": surface(checked_cloth, (*CLOTH, "smear")),
+    "concrete slab": surface(concrete_slab, STONE),
+    "carpet": surface(carpet, CLOTH),
+    "cast iron block": surface(cast_iron, (*METAL, "crack", "pinholes")),
+    "painted panel": surface(painted_panel, (*PLASTIC, "pinholes", "crack", "thread", "rough patch")),
+    "foam sheet": surface(
+        foam_sheet, ("hole", "cut", "stain", "contamination", "burn mark", "dent", "thread")
     ),
-    "printed paper": Family(
-        printed_paper, ("smear", "fold", "cut", "stain", "hole", "thread", "burn mark"), True
-    ),
-    "marble slab": Family(marble_slab, STONE, True),
-    "sandpaper": Family(sandpaper, ("cut", "fold", "stain", "rough patch", "contamination", "scratch"), True),
-    "perforated sheet": Family(perforated_sheet, (*METAL, "glue strip"), True, 0.03),
-    "brick wall": Family(brick_wall, STONE, True, 0.03),
-    "tiled floor": Family(tiled_floor, STONE, True, 0.03),
-    "tread plate": Family(tread_plate, (*METAL, "crack"), True, 0.03),
+    "printed paper": surface(printed_paper, ("smear", "fold", "cut", "stain", "hole", "thread", "burn mark")),
+    "marble slab": surface(marble_slab, STONE),
+    "sandpaper": surface(sandpaper, ("cut", "fold", "stain", "rough patch", "contamination", "scratch")),
+    "perforated sheet": surface(perforated_sheet, (*METAL, "glue strip"), 0.03),
+    "brick wall": surface(brick_wall, STONE, 0.03),
+    "tiled floor": surface(tiled_floor, STONE, 0.03),
+    "tread plate": surface(tread_plate, (*METAL, "crack"), 0.03),
     "circuit foil": Family(circuit_foil, (*METAL, "hole", "smear", "pinholes", "cut"), True, 0.03),
-    "cork board": Family(
-        cork_board, ("hole", "cut", "stain", "burn mark", "dent", "glue strip", "thread"), True
+    "cork board": surface(cork_board, ("hole", "cut", "stain", "burn mark", "dent", "glue strip", "thread")),
+    "gravel bed": surface(
+        gravel_bed, ("contamination", "stain", "dent", "burn mark", "discoloration", "thread")
     ),
-    "gravel bed": Family(
-        gravel_bed, ("contamination", "stain", "dent", "burn mark", "discoloration", "thread"), True
-    ),
-    "wicker panel": Family(
-        wicker_panel,
-        ("hole", "cut", "stain", "burn mark", "discoloration", "contamination", "thread"),
-        True,
-        0.03,
+    "wicker panel": surface(
+        wicker_panel, ("hole", "cut", "stain", "burn mark", "discoloration", "contamination", "thread"), 0.03
     ),
     "canvas print": Family(canvas_print, (*CLOTH, "smear"), True, 0.03),
 }
