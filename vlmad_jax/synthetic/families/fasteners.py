@@ -11,7 +11,7 @@ from vlmad_jax.synthetic import colours
 from vlmad_jax.synthetic.families.family import LIMB, PIECE, PLACED, Family, Rng
 from vlmad_jax.synthetic.families.finishes import lacquer, moulded, shiny, steel, tinted
 from vlmad_jax.synthetic.families.forms import rod, track
-from vlmad_jax.synthetic.families.parts import brittle, item, limb, solid
+from vlmad_jax.synthetic.families.parts import brittle, flexible, item, limb, solid
 from vlmad_jax.synthetic.grid import Point
 from vlmad_jax.synthetic.materials import Material
 from vlmad_jax.synthetic.scene import Part
@@ -25,9 +25,8 @@ def _screws(rng: Rng, places: Sequence[Point], radius: float) -> list[Part]:
     parts = [Part("holes", hole, tinted(material, 0.2), reach=1.2, bevel=0.02, height=0.01)]
     for p, angle in zip(places, rng.uniform(0, math.pi, len(places)).tolist(), strict=True):
         slots = [box(radius * 0.7, radius * 0.14, p, 0, angle + k * math.pi / 2) for k in range(arms)]
-        parts.append(
-            item("screw", cut(circle(radius, p), *slots), material, p, radius, 0.3 * radius, 0.05, 0)
-        )
+        head = cut(circle(radius, p), *slots)
+        parts.append(item("screw", head, material, p, radius, 0.3 * radius, 0.05, 0))
     return parts
 
 
@@ -66,7 +65,7 @@ def _riveted_joint(rng: Rng) -> tuple[Part, ...]:
     sheet = box(0.88, rng.uniform(0.62, 0.74), (0, 0), 0.04)
     strap = box(0.88, half, (0, 0), 0.02)
     parts = [
-        Part("sheet", sheet, under, (0, 0), 1.1, 0.02, 0.01, 0.4, bendable=True),
+        flexible(Part("sheet", sheet, under, (0, 0), 1.1, 0.02, 0.01, 0.4)),
         solid("strap", strap, over, 0.95, 0.02, 0.04, 0.5),
     ]
     step = 1.5 / (cols - 1)
@@ -107,13 +106,8 @@ def _hairpin(rng: Rng, varied: Rng) -> tuple[Part, ...]:
     radius, coil = rng.uniform(0.04, 0.055), rng.uniform(0.14, 0.18)
     low, bulge, end = 0.25, rng.uniform(0.22, 0.3), rng.uniform(0.62, 0.8)
     near = low - 2 * radius - varied.uniform(0.01, 0.04)
-    points = [
-        (-0.6, low - 2 * coil),
-        (-0.48, low - 2 * coil),
-        (-0.3, near),
-        (-0.2, near),
-        (-0.08, near - bulge),
-    ]
+    start = low - 2 * coil
+    points = [(-0.6, start), (-0.48, start), (-0.3, near), (-0.2, near), (-0.08, near - bulge)]
     points += [(0.12, near - bulge), (0.24, near), (0.36, near), (end, near - rng.uniform(0.2, 0.32))]
     p: Point = (-0.6, low - coil)
     return (
@@ -133,11 +127,10 @@ def hinge(fixed: Rng, varied: Rng) -> tuple[Part, ...]:
     zig = wide * fixed.uniform(0, 0.3)
     leaves: list[Part] = []
     places: list[Point] = []
+    rise = (np.linspace(-0.76, 0.76, rows) * tall).tolist()
     for side in (-1, 1):
         p = (side * (tube * 0.4 + wide), 0.0)
-        leaf = box(wide, tall, p, corner)
-        leaves.append(limb(Part("leaf", leaf, material, p, 0.9, 0.02, 0.02, 0.4)))
-        rise = (np.linspace(-0.76, 0.76, rows) * tall).tolist()
+        leaves.append(limb(Part("leaf", box(wide, tall, p, corner), material, p, 0.9, 0.02, 0.02, 0.4)))
         places += [(side * (tube + wide + zig * (-1) ** k), y) for k, y in enumerate(rise)]
     step = 2 * tall / count
     knuckles = []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -29,8 +30,8 @@ def ribbon_cable(fixed: Rng, varied: Rng) -> tuple[Part, ...]:
     copper = lacquer(colours.hsv(0.07, fixed.uniform(0.3, 0.65), 0.75), 0.7)
     spread = fixed.uniform(0.0, 0.5)
     parts = []
-    for k in range(count):
-        x = (k - (count - 1) / 2) * step
+    xs = [(k - (count - 1) / 2) * step for k in range(count)]
+    for k, x in enumerate(xs):
         colour = colours.hsv(k / 10, 0.75, 0.6) if rainbow else grey if k else stripe
         if not plugged:
             tip = bar((x, 0.5), (x * (1 + 0.25 * spread), 0.85), half * 0.45)
@@ -40,7 +41,7 @@ def ribbon_cable(fixed: Rng, varied: Rng) -> tuple[Part, ...]:
         parts.append(flexible(item("strand", strand, moulded(colour, 0.3), (x, 0), 0.75, half, half, 0.25)))
     wide = count * half + 0.1
     shell = moulded(colours.dark(fixed) if fixed.uniform() < 0.6 else colours.paint(fixed), 0.2)
-    return (*parts, *_ribbon_plugs(fixed, shell, count, step, wide, (-0.75, 0.75) if plugged else (-0.75,)))
+    return (*parts, *_ribbon_plugs(fixed, shell, xs, step, wide, (-0.75, 0.75) if plugged else (-0.75,)))
 
 
 def _bowed(x: float, half: float, end: float, bow: float) -> Shape:
@@ -54,7 +55,7 @@ def _bowed(x: float, half: float, end: float, bow: float) -> Shape:
 
 
 def _ribbon_plugs(
-    rng: Rng, shell: Material, count: int, step: float, wide: float, heights: tuple[float, ...]
+    rng: Rng, shell: Material, xs: Sequence[float], step: float, wide: float, heights: Sequence[float]
 ) -> list[Part]:
     slit, gold = tinted(shell, 0.4, 0.1), lacquer(colours.hsv(0.12, 0.5, 0.75), 0.8)
     arrow = lacquer(colours.distinct(rng, shell.colour, 0.35), 0.1)
@@ -62,14 +63,12 @@ def _ribbon_plugs(
     parts = []
     for n, y in enumerate(heights):
         side = -1 if y < 0 else 1
-        xs = [(k - (count - 1) / 2) * step for k in range(count)]
         housing = union(box(wide, tall, (0, y), 0.03), box(0.14, 0.05, (0, y + side * tall), 0.02))
         reach = wide + 0.2 - 0.01 * n
         parts.append(Part("housing", housing, shell, (0, y), reach, 0.04, 0.08, 0.4, breakable=True))
         if pins and not n:
-            parts += [
-                item("contact", box(step * 0.25, 0.05, (x, y)), gold, (x, y), 0.07, 0.02, 0.09, 0) for x in xs
-            ]
+            pads = [(x, y) for x in xs]
+            parts += [item("contact", box(step * 0.25, 0.05, p), gold, p, 0.07, 0.02, 0.09, 0) for p in pads]
         else:
             slots = union(*(box(step * 0.2, 0.045, (x, y)) for x in xs))
             parts.append(Part("slots", slots, slit, (0, y), wide, 0.02, 0.05))
@@ -106,14 +105,8 @@ def led_strip(fixed: Rng, varied: Rng) -> tuple[Part, ...]:
         tracks = union(*(box(0.97, 0.008, (0, y + s * half * 0.82)) for s in (-1, 1)))
         parts.append(Part("track", tracks, copper, (0, y), 1.0, opacity=0.5))
         seams = [c + pitch / 2 for c in columns[::every]]
-        pads = union(
-            *(
-                box(0.04, 0.035, (x + s * 0.05, y + t * half * 0.5))
-                for x in seams
-                for s in (-1, 1)
-                for t in (-1, 1)
-            )
-        )
+        places = [(x + s * 0.05, y + t * half * 0.5) for x in seams for s in (-1, 1) for t in (-1, 1)]
+        pads = union(*(box(0.04, 0.035, p) for p in places))
         parts.append(Part("pads", overlap(pads, tape), copper, (0, y), 1.0, 0.02, 0.01))
         cuts = union(*(box(0.006, half, (x, y)) for x in seams))
         parts.append(Part("cuts", overlap(cuts, tape), ink, (0, y), 1.0, printed=True))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 
 import numpy as np
@@ -94,17 +95,11 @@ def lens(fixed: Rng, varied: Rng) -> tuple[Part, ...]:
 def biscuit(fixed: Rng, varied: Rng) -> tuple[Part, ...]:
     """Draw the parts of a biscuit."""
     colour = colours.hsv(fixed.uniform(0.07, 0.11), fixed.uniform(0.4, 0.65), fixed.uniform(0.55, 0.8))
-    material = Material(
-        colour, colours.scaled(colour, 0.75), "grain", fixed.uniform(5, 10), 0.0, 0.004, 0.03, 0.06
-    )
-    outline = (
-        box(0.7, 0.55, round=0.15)
-        if fixed.uniform() < 0.5
-        else toothed(int(fixed.integers(14, 24)), 0.7, 0.06)
-    )
-    pitch = 0.26
-    spots = [(pitch * i, pitch * j) for i in (-1, 0, 1) for j in (-1, 0, 1)]
-    docked = union(*(circle(0.03, p) for p in spots))
+    second = colours.scaled(colour, 0.75)
+    material = Material(colour, second, "grain", fixed.uniform(5, 10), 0.0, 0.004, 0.03, 0.06)
+    square = fixed.uniform() < 0.5
+    outline = box(0.7, 0.55, round=0.15) if square else toothed(int(fixed.integers(14, 24)), 0.7, 0.06)
+    docked = union(*(circle(0.03, p) for p in itertools.product((-0.26, 0.0, 0.26), repeat=2)))
     return (solid("biscuit", outline, material, 0.95, 0.1, 0.08), engraved(material, docked, (0, 0), 0.45))
 
 
@@ -112,20 +107,10 @@ def nut_kernel(fixed: Rng, varied: Rng) -> tuple[Part, ...]:
     """Draw the parts of a nut kernel."""
     colour = colours.hsv(fixed.uniform(0.04, 0.1), fixed.uniform(0.5, 0.8), fixed.uniform(0.3, 0.6))
     angle = varied.uniform(-0.3, 0.3)
-    shell = Material(
-        colour,
-        colours.scaled(colour, 1.35),
-        "brushed",
-        fixed.uniform(4, 7),
-        math.pi / 2 + angle,
-        0.004,
-        0.2,
-        0.08,
-    )
-    wide, tall = (
-        fixed.uniform(0.5, 0.62) * varied.uniform(0.94, 1.06),
-        fixed.uniform(0.6, 0.7) * varied.uniform(0.94, 1.06),
-    )
+    light, scale = colours.scaled(colour, 1.35), fixed.uniform(4, 7)
+    shell = Material(colour, light, "brushed", scale, math.pi / 2 + angle, 0.004, 0.2, 0.08)
+    wide = fixed.uniform(0.5, 0.62) * varied.uniform(0.94, 1.06)
+    tall = fixed.uniform(0.6, 0.7) * varied.uniform(0.94, 1.06)
     base = Material(colours.scaled(colour, 1.6), colours.scaled(colour, 1.2), "grain", 8, 0, 0.003, 0.05)
     return (
         solid("shell", ellipse(wide, tall, angle=angle), shell, 0.85, 0.5, 0.35),
@@ -143,21 +128,19 @@ def label(fixed: Rng, varied: Rng) -> tuple[Part, ...]:
         item("line", _words(fixed, y), ink, (0, y), 0.75, shadow=0)
         for y in np.linspace(-0.05, 0.2, int(fixed.integers(2, 4))).tolist()
     ]
-    bars = []
-    x = -0.6
+    bars, x = [], -0.6
     while x < 0.1:
         width = fixed.uniform(0.012, 0.035)
         bars.append(box(width, 0.12, (x, 0.42)))
         x += 2 * width + fixed.uniform(0.02, 0.05)
-    logo: Shape = (
-        ring(0.13, 0.04, (0.45, 0.38)) if fixed.uniform() < 0.5 else ellipse(0.2, 0.12, (0.45, 0.38), 0.3)
-    )
+    corner = (0.45, 0.38)
+    logo = ring(0.13, 0.04, corner) if fixed.uniform() < 0.5 else ellipse(0.2, 0.12, corner, 0.3)
     return (
         solid("paper", box(0.82, 0.64, round=0.05), paper, 1.1, 0.01, 0.006, 0.25),
         item("title", box(0.7, 0.12, (0, -0.38), 0.02), accent, (0, -0.38), 0.75, shadow=0),
         *rows,
         item("bar code", union(*bars), ink, (-0.25, 0.42), 0.5, shadow=0),
-        item("logo", logo, accent, (0.45, 0.38), 0.25, shadow=0),
+        item("logo", logo, accent, corner, 0.25, shadow=0),
     )
 
 
@@ -188,9 +171,8 @@ def zipper(fixed: Rng, varied: Rng) -> tuple[Part, ...]:
     """Draw the parts of a zipper."""
     colour = colours.paint(fixed)
     tape = Material(colour, colours.scaled(colour, 0.7), "twill", fixed.uniform(12, 16), 0.4, 0.006, 0.02)
-    tooth = lacquer(
-        colours.metal(fixed) if fixed.uniform() < 0.6 else colours.distinct(fixed, colour, 0.3), 0.6
-    )
+    metal = fixed.uniform() < 0.6
+    tooth = lacquer(colours.metal(fixed) if metal else colours.distinct(fixed, colour, 0.3), 0.6)
     count, half = int(fixed.integers(7, 10)), fixed.uniform(0.12, 0.16)
     step = 2.0 / count
     shift = varied.uniform(-step / 2, step / 2)
@@ -198,14 +180,10 @@ def zipper(fixed: Rng, varied: Rng) -> tuple[Part, ...]:
         Part("tape", box(0.62, 1.3), tape, reach=1.5, shadow=0.3),
         Part("seam", box(0.05, 1.3), lacquer(colours.scaled(colour, 0.4), 0.0), reach=1.4),
     ]
-    for k in range(count + 1):
-        for side in (-1, 1):
-            place = (side * half * 0.45, -1 + step * (k + 0.25 * side) + shift)
-            parts.append(
-                brittle(
-                    item("tooth", box(half, step * 0.2, place, 0.03), tooth, place, half * 1.1, 0.03, 0.03, 0)
-                )
-            )
+    for k, side in itertools.product(range(count + 1), (-1, 1)):
+        place = (side * half * 0.45, -1 + step * (k + 0.25 * side) + shift)
+        shape = box(half, step * 0.2, place, 0.03)
+        parts.append(brittle(item("tooth", shape, tooth, place, half * 1.1, 0.03, 0.03, 0)))
     return tuple(parts)
 
 

@@ -9,25 +9,35 @@ import numpy as np
 from vlmad_jax.synthetic import colours
 from vlmad_jax.synthetic.families.family import BROKEN, LIMB, METAL, Family, Rng
 from vlmad_jax.synthetic.families.finishes import lacquer, moulded, steel, tinted
-from vlmad_jax.synthetic.families.parts import engraved, item, limb, solid
+from vlmad_jax.synthetic.families.parts import brittle, engraved, item, limb, solid
 from vlmad_jax.synthetic.materials import Material
 from vlmad_jax.synthetic.scene import Part
-from vlmad_jax.synthetic.shapes import Shape, around, bar, box, circle, cut, polygon, ring, toothed, union
+from vlmad_jax.synthetic.shapes import (
+    Shape,
+    around,
+    bar,
+    box,
+    circle,
+    circular,
+    cut,
+    polygon,
+    ring,
+    toothed,
+    union,
+)
 
 
 def bolt(fixed: Rng, varied: Rng) -> tuple[Part, ...]:
     """Draw the parts of a bolt."""
     material = steel(fixed)
     half, head, length = fixed.uniform(0.13, 0.2), fixed.uniform(0.28, 0.38), fixed.uniform(0.45, 0.65)
-    pitch = fixed.uniform(14, 24)
-    thread = Material(
-        material.colour, colours.scaled(material.colour, 0.45), "ribs", pitch, math.pi / 2 + 0.12, 0.015, 0.4
+    pitch, dark = fixed.uniform(14, 24), colours.scaled(material.colour, 0.45)
+    thread = Material(material.colour, dark, "ribs", pitch, math.pi / 2 + 0.12, 0.015, 0.4)
+    shank, top = box(half, length, (0, 0.22), 0.05), box(head, 0.14, (0, -0.5), 0.04)
+    return (
+        limb(Part("shank", shank, thread, (0, 0.22), 0.9, 0.15, 0.1, 0.4)),
+        brittle(Part("head", top, material, (0, -0.5), 0.5, 0.08, 0.08, 0.4)),
     )
-    shank = limb(Part("shank", box(half, length, (0, 0.22), 0.05), thread, (0, 0.22), 0.9, 0.15, 0.1, 0.4))
-    top = Part(
-        "head", box(head, 0.14, (0, -0.5), 0.04), material, (0, -0.5), 0.5, 0.08, 0.08, 0.4, breakable=True
-    )
-    return shank, top
 
 
 def washer(fixed: Rng, varied: Rng) -> tuple[Part, ...]:
@@ -61,18 +71,12 @@ def gear(fixed: Rng, varied: Rng) -> tuple[Part, ...]:
 def key(fixed: Rng, varied: Rng) -> tuple[Part, ...]:
     """Draw the parts of a key."""
     material = steel(fixed, str(fixed.choice(["brushed", "plain"])))
-    bow = (
-        polygon(int(fixed.integers(5, 9)), 0.3, (-0.5, 0), 0.3, 0.08)
-        if fixed.uniform() < 0.5
-        else circle(0.32, (-0.5, 0))
-    )
+    bow = circle(0.32, (-0.5, 0))
+    if fixed.uniform() < 0.5:
+        bow = polygon(int(fixed.integers(5, 9)), 0.3, (-0.5, 0), 0.3, 0.08)
     bow = cut(bow, circle(fixed.uniform(0.06, 0.12), (-0.62, 0)))
-    notches = [
-        box(0.035, depth, (x, 0.13), 0.0, 0.0)
-        for x, depth in zip(
-            np.arange(0.1, 0.75, 0.12).tolist(), fixed.uniform(0.03, 0.12, 6).tolist(), strict=True
-        )
-    ]
+    columns, depths = np.arange(0.1, 0.75, 0.12).tolist(), fixed.uniform(0.03, 0.12, 6).tolist()
+    notches = [box(0.035, depth, (x, 0.13)) for x, depth in zip(columns, depths, strict=True)]
     blade = cut(box(0.55, 0.11, (0.25, 0), 0.05), *notches)
     shape = union(bow, blade)
     groove = box(0.45, 0.018, (0.28, -0.04), 0.015)
@@ -84,10 +88,8 @@ def bearing(fixed: Rng, varied: Rng) -> tuple[Part, ...]:
     race = steel(fixed, "turned")
     shield = moulded(colours.dark(fixed)) if fixed.uniform() < 0.6 else moulded(colours.paint(fixed))
     count, ball = int(fixed.integers(7, 11)), fixed.uniform(0.07, 0.1)
-    start = varied.uniform(0, 1)
-    angles = start + 2 * np.pi * np.arange(count) / count
     shiny = lacquer(colours.hsv(0.6, 0.05, 0.65), 0.9)
-    places = [(0.52 * math.cos(a), 0.52 * math.sin(a)) for a in angles]
+    places = [place for _, place in circular(count, 0.52, varied.uniform(0, 1))]
     return (
         Part("cage", ring(0.52, 0.16), shield, reach=0.8, shadow=0.3),
         *(item("ball", circle(ball, p), shiny, p, ball, ball, ball, 0) for p in places),
@@ -131,8 +133,7 @@ def screw_head(fixed: Rng, varied: Rng) -> tuple[Part, ...]:
     material = steel(fixed, "turned")
     arms = int(fixed.choice([1, 2, 3]))
     length, width = fixed.uniform(0.35, 0.5), fixed.uniform(0.05, 0.08)
-    angles = [math.pi * k / arms for k in range(arms)]
-    slot = union(*(box(length, width, angle=a) for a in angles))
+    slot = union(*(box(length, width, angle=math.pi * k / arms) for k in range(arms)))
     sunk = tinted(material, 0.35, 0.1)
     return (
         solid("head", circle(0.75), material, 0.8, 0.3, 0.12),
@@ -145,10 +146,10 @@ def gasket(fixed: Rng, varied: Rng) -> tuple[Part, ...]:
     colour = colours.dark(fixed) if fixed.uniform() < 0.6 else colours.paint(fixed)
     material = Material(colour, colours.scaled(colour, 1.2), "grain", 10, 0, 0.002, 0.1)
     wide, tall = fixed.uniform(0.6, 0.8), fixed.uniform(0.4, 0.7)
-    ears = union(*(circle(0.13, (sx * wide * 0.85, sy * tall * 0.85)) for sx in (-1, 1) for sy in (-1, 1)))
-    outer = union(box(wide, tall, round=0.2), ears)
-    bores = union(*(circle(0.05, (sx * wide * 0.85, sy * tall * 0.85)) for sx in (-1, 1) for sy in (-1, 1)))
-    shape = cut(outer, box(wide - 0.24, tall - 0.22, round=0.12), bores)
+    corners = [(sx * wide * 0.85, sy * tall * 0.85) for sx in (-1, 1) for sy in (-1, 1)]
+    outer = union(box(wide, tall, round=0.2), *(circle(0.13, p) for p in corners))
+    bores = [circle(0.05, p) for p in corners]
+    shape = cut(outer, box(wide - 0.24, tall - 0.22, round=0.12), *bores)
     return (limb(solid("gasket", shape, material, 1.15, 0.03, 0.02, 0.3)),)
 
 
@@ -156,17 +157,16 @@ def flange(fixed: Rng, varied: Rng) -> tuple[Part, ...]:
     """Draw the parts of a flange."""
     material = steel(fixed, str(fixed.choice(["turned", "cast"])))
     count = int(fixed.integers(4, 9))
-    bores = around(count, 0.6, lambda c: circle(0.07, c))
+    places = [place for _, place in circular(count, 0.6)]
+    plate = cut(circle(0.8), circle(0.28), *(circle(0.07, p) for p in places))
     head = steel(fixed, "plain")
-    angles = [2 * math.pi * k / count for k in range(count)]
-    places = [(0.6 * math.cos(a), 0.6 * math.sin(a)) for a in angles]
-    screws = [
-        item("screw", cut(circle(0.1, p), circle(0.035, p)), head, p, 0.1, 0.04, 0.05, 0.3) for p in places
-    ]
     return (
-        solid("plate", cut(circle(0.8), circle(0.28), bores), material, 0.85, 0.04, 0.03),
+        solid("plate", plate, material, 0.85, 0.04, 0.03),
         Part("collar", ring(0.33, 0.06), material, reach=0.45, bevel=0.04, height=0.06),
-        *screws,
+        *(
+            item("screw", cut(circle(0.1, p), circle(0.035, p)), head, p, 0.1, 0.04, 0.05, 0.3)
+            for p in places
+        ),
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 
 import numpy as np
@@ -48,20 +49,13 @@ def hex_nut(fixed: Rng, varied: Rng) -> tuple[Part, ...]:
     """Draw the parts of a hex nut."""
     bore = fixed.uniform(0.3, 0.38)
     material = steel(fixed, str(fixed.choice(["turned", "brushed"])))
-    thread = Material(
-        colours.scaled(material.colour, 0.6), colours.scaled(material.colour, 0.3), "turned", 8, 0, 0.002, 0.4
-    )
+    dim, dark = (colours.scaled(material.colour, factor) for factor in (0.6, 0.3))
+    thread = Material(dim, dark, "turned", 8, 0, 0.002, 0.4)
     body = cut(polygon(6, 0.66, round=0.08), circle(bore))
+    wall = cut(circle(bore + 0.01), circle(bore - 0.06))
     return (
         solid("body", body, material, 0.8, 0.08, 0.06),
-        Part(
-            "thread",
-            cut(circle(bore + 0.01), circle(bore - 0.06)),
-            thread,
-            reach=0.5,
-            bevel=0.05,
-            height=-0.03,
-        ),
+        Part("thread", wall, thread, (0, 0), 0.5, 0.05, -0.03),
     )
 
 
@@ -74,11 +68,10 @@ def blister_pack(fixed: Rng, varied: Rng) -> tuple[Part, ...]:
     backing = Material(foil, colours.scaled(foil, 0.88), "weave", 16, 0.8, 0.003, 0.5)
     dome = lacquer(colours.scaled(foil, 1.15), 0.8)
     parts = [solid("foil", box(0.88, 0.7, round=0.08), backing, 1.2, 0.02, 0.01, 0.3)]
-    for x in np.linspace(-0.6, 0.6, cols).tolist():
-        for y in np.linspace(-0.42, 0.42, rows).tolist():
-            place = (x, y)
-            parts.append(Part("blister", circle(radius * 1.3, place), dome, place, radius * 1.3, 0.05, 0.05))
-            parts.append(brittle(item("tablet", circle(radius, place), pill, place, radius, 0.06, 0.06, 0.2)))
+    xs, ys = np.linspace(-0.6, 0.6, cols).tolist(), np.linspace(-0.42, 0.42, rows).tolist()
+    for place in itertools.product(xs, ys):
+        parts.append(Part("blister", circle(radius * 1.3, place), dome, place, radius * 1.3, 0.05, 0.05))
+        parts.append(brittle(item("tablet", circle(radius, place), pill, place, radius, 0.06, 0.06, 0.2)))
     return tuple(parts)
 
 
@@ -87,18 +80,14 @@ def wall_plug(fixed: Rng, varied: Rng) -> tuple[Part, ...]:
     material = moulded(colours.paint(fixed), 0.3)
     half, count = fixed.uniform(0.2, 0.27), int(fixed.integers(4, 7))
     teeth = [box(half + 0.07, 0.04, (0, y), 0.02) for y in np.linspace(-0.25, 0.6, count).tolist()]
-    slit = box(0.03, 0.5, (0, 0.35), 0.02)
-    shaft = cut(union(box(half, 0.72, (0, 0.05), 0.1), *teeth), slit)
+    shaft = cut(union(box(half, 0.72, (0, 0.05), 0.1), *teeth), box(0.03, 0.5, (0, 0.35), 0.02))
     wing = [bar((s * half * 0.7, -0.1), (s * (half + 0.2), -0.42), 0.045) for s in (-1, 1)]
     lower = moulded(colours.scaled(material.colour, 0.9), 0.3)
+    collar = box(half + 0.12, 0.07, (0, -0.68), 0.03)
     return (
         limb(Part("wings", union(*wing), lower, (0, -0.25), 0.6, 0.04, 0.04, 0.3)),
         limb(solid("shaft", shaft, material, 1.0, 0.12, 0.1)),
-        brittle(
-            item(
-                "collar", box(half + 0.12, 0.07, (0, -0.68), 0.03), material, (0, -0.68), 0.5, 0.05, 0.08, 0.3
-            )
-        ),
+        brittle(item("collar", collar, material, (0, -0.68), 0.5, 0.05, 0.08, 0.3)),
     )
 
 
@@ -111,11 +100,10 @@ def glass_fuse(fixed: Rng, varied: Rng) -> tuple[Part, ...]:
     wire = lacquer(colours.scaled(tint, 0.3), 0.3)
     sag = varied.uniform(-0.04, 0.04)
     wires = union(bar((-length, 0), (0, sag), 0.02), bar((0, sag), (length, 0), 0.02))
-    caps = []
-    for side in (-1, 1):
-        end = box(0.16, half + 0.03, (side * length, 0), 0.03)
-        place = (side * length, 0.0)
-        caps.append(brittle(item("cap", end, cap, place, 0.35, 0.06, half * 0.75, 0.3)))
+    caps = [
+        brittle(item("cap", box(0.16, half + 0.03, p, 0.03), cap, p, 0.35, 0.06, half * 0.75, 0.3))
+        for p in ((-length, 0.0), (length, 0.0))
+    ]
     return (
         solid("glass", box(length, half, round=0.03), glass, 0.85, half, half * 0.7, 0.35),
         Part("wire", wires, wire, reach=0.8, opacity=0.9, printed=True, loose=True, bendable=True),

@@ -14,7 +14,19 @@ from vlmad_jax.synthetic.families.parts import brittle, engraved, item, limb, ma
 from vlmad_jax.synthetic.grid import Array, Point
 from vlmad_jax.synthetic.materials import Material
 from vlmad_jax.synthetic.scene import Part
-from vlmad_jax.synthetic.shapes import Shape, bar, box, circle, cut, overlap, polygon, ring, union
+from vlmad_jax.synthetic.shapes import (
+    Shape,
+    bar,
+    box,
+    circle,
+    circular,
+    cut,
+    overlap,
+    polar,
+    polygon,
+    ring,
+    union,
+)
 
 
 def comb(fixed: Rng, varied: Rng) -> tuple[Part, ...]:
@@ -36,9 +48,8 @@ def comb(fixed: Rng, varied: Rng) -> tuple[Part, ...]:
     for x in xs.tolist():
         tip = -0.3 + length - arch * (2 * (x - left) / (0.76 - left) - 1) ** 2
         shape = rope([(x, -0.36), (x, tip)], [0.3 * step, 0.2 * step])
-        place = (x, (tip - 0.36) / 2)
-        reach, width = (tip + 0.36) / 2 + 0.03, 0.3 * step
-        teeth.append(limb(item("tooth", shape, horn, place, reach, width, 0.04, 0.3)))
+        place, reach = (x, (tip - 0.36) / 2), (tip + 0.36) / 2 + 0.03
+        teeth.append(limb(item("tooth", shape, horn, place, reach, 0.3 * step, 0.04, 0.3)))
     sides = (0.86,) if handle else (-0.86, 0.86)
     shapes = [box(0.05, 0.45 * length, (x, -0.36 + 0.4 * length), 0.04) for x in sides]
     if handle:
@@ -47,13 +58,12 @@ def comb(fixed: Rng, varied: Rng) -> tuple[Part, ...]:
     else:
         shapes.append(box(0.91, back, (0, -0.42), 0.08))
     ink = lacquer(colours.distinct(fixed, colour, 0.35), 0.2)
-    letters = [(x, -0.42) for x in (np.arange(int(fixed.integers(3, 7))) * 0.1 + 0.1).tolist()]
+    columns = (np.arange(int(fixed.integers(3, 7))) * 0.1 + 0.1).tolist()
+    letters = union(*(glyph(fixed, (x, -0.42), 0.05) for x in columns))
     return (
         *teeth,
-        Part("back", union(*shapes), horn, (0, -0.1), 1.1, 0.06, 0.06, 0.4, breakable=True),
-        Part(
-            "print", union(*(glyph(fixed, p, 0.05) for p in letters)), ink, (0.35, -0.42), 0.4, printed=True
-        ),
+        brittle(Part("back", union(*shapes), horn, (0, -0.1), 1.1, 0.06, 0.06, 0.4)),
+        Part("print", letters, ink, (0.35, -0.42), 0.4, printed=True),
     )
 
 
@@ -71,29 +81,27 @@ def pencil(fixed: Rng, varied: Rng) -> tuple[Part, ...]:
     ink, rib = (lacquer(colours.distinct(fixed, paint, 0.4), 0.4), tinted(brass, 0.6, 0.5))
     cone = convex((0.6, -half), (0.97, -0.015), (0.97, 0.015), (0.6, half))
     tip = overlap(cone, box(0.09, half, (0.93, 0)))
-    scallops = union(*(circle(0.42 * half, (0.6, s * 0.6 * half)) for s in (-1, 0, 1)))
-    shaft = union(box(0.6, half, (0, 0)), scallops)
+    shaft = union(box(0.6, half), *(circle(0.42 * half, (0.6, s * 0.6 * half)) for s in (-1, 0, 1)))
     rings = [
         mark("rib", box(0.012, half, (x, 0)), rib, (x, 0), half + 0.02)
         for x in (-0.71, -0.67, -0.6, -0.56)[: int(fixed.integers(2, 5))]
     ]
     first, count = fixed.uniform(-0.35, -0.2), int(fixed.integers(5, 9))
-    letters = [(first + 0.1 * k, 0.0) for k in range(count)]
     facets = [
         mark("facet", box(0.58, half / 3.4, (0, side * 0.7 * half)), paint, (0, 0), 0.62)
         for side, paint in ((-1, upper), (1, lower))
     ]
-    ends = (box(0.12, 0.9 * half, (-0.84, 0), 0.06), box(0.12, half + 0.01, (-0.64, 0), 0.01))
+    eraser, ferrule = box(0.12, 0.9 * half, (-0.84, 0), 0.06), box(0.12, half + 0.01, (-0.64, 0), 0.01)
     height = 0.8 * half
     return (
-        brittle(item("eraser", ends[0], rubber, (-0.84, 0), 0.18, half, height)),
-        Part("cone", cone, wood, (0.78, 0), 0.28, half, 0.7 * half, 0.4, breakable=True),
+        brittle(item("eraser", eraser, rubber, (-0.84, 0), 0.18, half, height)),
+        brittle(Part("cone", cone, wood, (0.78, 0), 0.28, half, 0.7 * half, 0.4)),
         brittle(item("tip", tip, lead, (0.91, 0), 0.1, 0.05, 0.03)),
         solid("shaft", shaft, body, 0.98, 0.7 * half, 0.6 * half, 0.5),
         *facets,
-        item("ferrule", ends[1], brass, (-0.64, 0), 0.18, half, height, 0.3),
+        item("ferrule", ferrule, brass, (-0.64, 0), 0.18, half, height, 0.3),
         *rings,
-        *(sign(fixed, p, 0.045, ink) for p in letters),
+        *(sign(fixed, (first + 0.1 * k, 0.0), 0.045, ink) for k in range(count)),
     )
 
 
@@ -164,30 +172,27 @@ def shoe_sole(fixed: Rng, varied: Rng) -> tuple[Part, ...]:
             )
             lugs.append(brittle(item("lug", shapes[kind], lug, place, 0.18, 0.03, 0.05)))
     ink = lacquer(colours.scaled(colour, 1.5), 0.2)
-    letters = [(0.11 * k, 0.2) for k in (-1, 0, 1)]
     rim = moulded(colours.scaled(colour, 0.75), 0.2)
     return (
         limb(solid("sole", profile(rows), rubber, 1.0, 0.05, 0.05, 0.5)),
         Part("groove", cut(profile(inset), profile(inner)), rim, (0, 0), 0.98, 0.02, -0.02),
         *lugs,
-        *(sign(fixed, p, 0.06, ink) for p in letters),
+        *(sign(fixed, (0.11 * k, 0.2), 0.06, ink) for k in (-1, 0, 1)),
     )
 
 
 def watch_dial(fixed: Rng, varied: Rng) -> tuple[Part, ...]:
     """Draw the parts of a watch dial."""
     face = colours.pale(fixed) if fixed.uniform() < 0.5 else colours.paint(fixed)
-    dial = Material(
-        face, colours.scaled(face, 0.93), str(fixed.choice(["flat", "turned", "plain"])), 6, gloss=0.3
-    )
+    texture = str(fixed.choice(["flat", "turned", "plain"]))
+    dial = Material(face, colours.scaled(face, 0.93), texture, 6, gloss=0.3)
     ink = lacquer(colours.distinct(fixed, face, 0.4), 0.5)
     red = lacquer(colours.distinct(fixed, face, 0.3), 0.3)
     case, radius = steel(fixed, "turned"), 0.66
     kind = int(fixed.integers(0, 4))
     marks = []
-    for k in range(12):
-        angle, main = math.pi * k / 6, k % 3 == 0
-        place = (0.53 * math.cos(angle), 0.53 * math.sin(angle))
+    for k, (angle, place) in enumerate(circular(12, 0.53)):
+        main = k % 3 == 0
         shapes = (
             box(0.075, 0.03 if main else 0.02, place, angle=angle),
             circle(0.055 if main else 0.04, place),
@@ -205,14 +210,12 @@ def watch_dial(fixed: Rng, varied: Rng) -> tuple[Part, ...]:
         ("second hand", 0.5, 0.014, red),
     ):
         angle = fixed.uniform(0, 2 * math.pi)
-        cos, sin = math.cos(angle), math.sin(angle)
-        shape = rope([(-0.1 * cos, -0.1 * sin), (long * cos, long * sin)], [width, 0.7 * width])
-        middle, reach = (0.4 * long * cos, 0.4 * long * sin), 0.62 * long + 0.1
+        shape = rope([polar(-0.1, angle), polar(long, angle)], [width, 0.7 * width])
+        middle, reach = polar(0.4 * long, angle), 0.62 * long + 0.1
         hands.append(limb(item(role, shape, paint, middle, reach, 0.02, 0.03, 0.5)))
     extra = _complication(fixed, ink, face)
-    crown = item("crown", box(0.06, 0.09, (0.85, 0), 0.02), case, (0.85, 0), 0.12, 0.04, 0.05, 0.3)
     return (
-        crown,
+        item("crown", box(0.06, 0.09, (0.85, 0), 0.02), case, (0.85, 0), 0.12, 0.04, 0.05, 0.3),
         Part("case", circle(0.8), case, (0, 0), 0.85, 0.08, 0.08, 0.5),
         Part("dial", circle(radius), dial, (0, 0), 0.7, 0.02, -0.02),
         Part("minutes", minutes, ink, (0, 0), 0.7, printed=True),
@@ -255,8 +258,8 @@ def pretzel(fixed: Rng, varied: Rng) -> tuple[Part, ...]:
     for side, shift in zip((-1, 1), shifts[1:], strict=False):
         line = smooth([*hump, (-0.02, -0.1), (-0.17 + shift, 0.2), (-0.33 + shift, 0.5 + shifts[3])], 2)
         strand = rope([(side * x, y) for x, y in line], np.linspace(thin, 0.85 * thin, len(line)).tolist())
-        arm, place = _beyond(strand, side), (side * 0.05, 0.0)
-        arms.append(brittle(item("arm", arm, dough, place, 0.78, thin, height, 0.5)))
+        arm = _beyond(strand, side)
+        arms.append(brittle(item("arm", arm, dough, (side * 0.05, 0), 0.78, thin, height, 0.5)))
     crumb, salt = colours.hsv(0.11, 0.3, 0.85), lacquer((0.88, 0.88, 0.86), 0.4)
     torn = Material(crumb, colours.scaled(crumb, 0.85), "grain", 8, 0.0, 0.003, 0.05)
     opening = profile([(-0.3, 0, 0.0), (0, 0, 0.05), (0.3, 0, 0.0)])

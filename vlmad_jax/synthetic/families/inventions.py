@@ -22,7 +22,20 @@ from vlmad_jax.synthetic.families.parts import brittle, item, limb, mark, solid
 from vlmad_jax.synthetic.grid import Array, Point
 from vlmad_jax.synthetic.materials import Material
 from vlmad_jax.synthetic.scene import Part
-from vlmad_jax.synthetic.shapes import Shape, bar, box, circle, cut, ellipse, polar, polygon, ring, union
+from vlmad_jax.synthetic.shapes import (
+    Shape,
+    bar,
+    box,
+    circle,
+    circular,
+    cut,
+    ellipse,
+    midpoint,
+    polar,
+    polygon,
+    ring,
+    union,
+)
 
 Figure = Callable[[Rng, Point, float, float], Shape]
 _FINISHES = ("brushed", "turned", "plain", "flat")
@@ -80,19 +93,14 @@ def stamping(fixed: Rng, varied: Rng) -> tuple[Part, ...]:
     half, hub = fixed.uniform(0.06, 0.14), fixed.uniform(0.12, 0.3)
     points = [(0.0, 0.0), *(polar(r, fixed.normal(0, 0.35)) for r in np.linspace(0.3, 0.85, 3).tolist())]
     count = int(fixed.choice([1, 2, 2, 3, 4, 5, 6]))
-    start, widths = (
-        fixed.uniform(0, 2 * math.pi),
-        np.linspace(half, half * fixed.uniform(0.6, 1.0), 4).tolist(),
-    )
+    start = fixed.uniform(0, 2 * math.pi)
+    widths = np.linspace(half, half * fixed.uniform(0.6, 1.0), 4).tolist()
     arms, holes = [], []
-    for k in range(count):
-        angle = start + 2 * math.pi * k / count
+    for angle, _ in circular(count, 1.0, start):
         turned = [_turn(p, angle) for p in points]
-        arm = rope(turned, widths)
-        arms.append(limb(item("arm", arm, material, _mean(turned), 0.6, half / 2, 0.04)))
-        holes.append(
-            item("hole", circle(half * 0.5, turned[-1]), _hollow(material), turned[-1], half, 0.02, 0.0)
-        )
+        arms.append(limb(item("arm", rope(turned, widths), material, _mean(turned), 0.6, half / 2, 0.04)))
+        end = turned[-1]
+        holes.append(item("hole", circle(half * 0.5, end), _hollow(material), end, half, 0.02))
     centre = _figure(fixed)(fixed, (0.0, 0.0), hub, start)
     middle = brittle(item("hub", centre, material, (0, 0), 1.5 * hub, 0.04, 0.05))
     return (*arms, middle, *holes, *_group(fixed, circle(hub), material))
@@ -194,8 +202,7 @@ def _places(rng: Rng, radius: float) -> list[tuple[Point, float]]:
         return [((0.0, 0.0), start)]
     if kind == 1:
         count = int(rng.integers(3, 11))
-        angles = [start + 2 * math.pi * k / count for k in range(count)]
-        return [(polar(radius, a), a) for a in angles]
+        return [(place, angle) for angle, place in circular(count, radius, start)]
     if kind == 2:
         row, off = np.linspace(-radius, radius, int(rng.integers(2, 8))).tolist(), rng.uniform(-0.4, 0.4)
         return [((x, off), 0.0) for x in row] if rng.uniform() < 0.5 else [((off, y), 0.0) for y in row]
@@ -229,8 +236,7 @@ def _limbs(rng: Rng, outline: Shape) -> list[Part]:
     half, material, length = rng.uniform(0.02, 0.06), _material(rng), rng.uniform(0.15, 0.35)
     kind, count = int(rng.integers(3)), int(rng.integers(2, 7))
     if kind == 2:
-        headings = [2 * math.pi * k / count for k in range(count)]
-        roots = [((0.0, 0.0), a) for a in headings]
+        roots = [((0.0, 0.0), angle) for angle, _ in circular(count, 1.0)]
     else:
         row = np.linspace(-0.4, 0.4, count).tolist()
         roots = [((x, 0.0), side * math.pi / 2) for x in row for side in ((1,) if kind == 0 else (1, -1))]
@@ -240,12 +246,12 @@ def _limbs(rng: Rng, outline: Shape) -> list[Part]:
 def _pin(outline: Shape, root: Point, heading: float, half: float, length: float, material: Material) -> Part:
     """Return a bar that extends outwards from below the border of the body."""
     ways = np.linspace(0, 0.9, 31)
-    points = [(root[0] + r * math.cos(heading), root[1] + r * math.sin(heading)) for r in ways.tolist()]
+    points = [polar(r, heading, root) for r in ways.tolist()]
     border = max([k for k, p in enumerate(points) if _inside(outline, p)], default=0)
     start, far = points[max(border - 3, 0)], min(float(ways[border]) + length, 0.97)
-    end = (root[0] + far * math.cos(heading), root[1] + far * math.sin(heading))
+    end = polar(far, heading, root)
     reach = math.dist(start, end) / 2 + half
-    return limb(item("pin", bar(start, end, half), material, _mean([start, end]), reach, half, half))
+    return limb(item("pin", bar(start, end, half), material, midpoint(start, end), reach, half, half))
 
 
 def _rings(rng: Rng, middle: float, tall: float, half: float, material: Material) -> list[Part]:
@@ -255,14 +261,11 @@ def _rings(rng: Rng, middle: float, tall: float, half: float, material: Material
     other = tinted(material, rng.choice([0.6, 0.8, 1.25])) if rng.uniform() < 0.6 else _material(rng)
     wide = half * (rng.uniform(1.1, 1.4) if rib else 0.98)
     rows = np.linspace(middle - 0.75 * tall, middle + 0.75 * tall, count).tolist()
-    return [
-        brittle(
-            item(
-                "band", box(wide, thick, (0, y), thick / 2), other, (0, y), wide + 0.02, wide, wide * 0.8, 0.1
-            )
-        )
-        for y in (rows if count > 1 else [middle])
-    ]
+    parts = []
+    for y in rows if count > 1 else [middle]:
+        band = box(wide, thick, (0, y), thick / 2)
+        parts.append(brittle(item("band", band, other, (0, y), wide + 0.02, wide, wide * 0.8, 0.1)))
+    return parts
 
 
 def _wings(rng: Rng, half: float, material: Material) -> list[Part]:
@@ -272,9 +275,8 @@ def _wings(rng: Rng, half: float, material: Material) -> list[Part]:
     for side in (-1, 1):
         start, end = (0.0, y), (side * (half + out), y + rise)
         reach = math.dist(start, end) / 2 + 0.06
-        parts.append(
-            limb(item("wing", bar(start, end, 0.05), material, _mean([start, end]), reach, 0.05, 0.05))
-        )
+        middle = midpoint(start, end)
+        parts.append(limb(item("wing", bar(start, end, 0.05), material, middle, reach, 0.05, 0.05)))
     return parts
 
 

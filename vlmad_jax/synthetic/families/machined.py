@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Sequence
 
@@ -16,7 +17,7 @@ from vlmad_jax.synthetic.families.rotors import impeller, retaining_ring, saw_bl
 from vlmad_jax.synthetic.grid import Array, Point
 from vlmad_jax.synthetic.materials import Material
 from vlmad_jax.synthetic.scene import Part
-from vlmad_jax.synthetic.shapes import Shape, box, circle, polar, union
+from vlmad_jax.synthetic.shapes import Shape, box, circle, circular, polar, union
 
 
 def pipe_fitting(fixed: Rng, varied: Rng) -> tuple[Part, ...]:
@@ -130,19 +131,17 @@ def _posts(rng: Rng, wide: float, tall: float, ridge: Material) -> list[Part]:
     rows, cols = int(rng.integers(4, 6)), int(rng.integers(4, 7))
     half, square = 0.3 * min(2 * wide / cols, 2 * tall / rows), rng.uniform() < 0.5
     parts = []
-    for x in (np.linspace(-0.84, 0.84, cols) * wide).tolist():
-        for y in (np.linspace(-0.84, 0.84, rows) * tall).tolist():
-            shape = box(half, half, (x, y), 0.02) if square else circle(half, (x, y))
-            parts.append(limb(item("post", shape, ridge, (x, y), 1.5 * half, 0.03, 0.12, 0.6)))
+    xs, ys = (np.linspace(-0.84, 0.84, n) * half for n, half in ((cols, wide), (rows, tall)))
+    for p in itertools.product(xs.tolist(), ys.tolist()):
+        shape = box(half, half, p, 0.02) if square else circle(half, p)
+        parts.append(limb(item("post", shape, ridge, p, 1.5 * half, 0.03, 0.12, 0.6)))
     return parts
 
 
 def _rays(count: int, hub: float, ridge: Material) -> list[Part]:
     half = (0.8 - hub) / 2
     parts = []
-    for k in range(count):
-        angle = 2 * math.pi * k / count
-        p = polar(hub + half, angle)
+    for angle, p in circular(count, hub + half):
         fin = box(half, 0.028, p, 0.02, angle)
         parts.append(limb(item("fin", fin, ridge, p, half + 0.03, 0.02, 0.1, 0.5)))
     return parts

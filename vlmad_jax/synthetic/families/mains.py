@@ -22,7 +22,7 @@ def wall_socket(fixed: Rng, varied: Rng) -> tuple[Part, ...]:
     colour = colours.pale(fixed) if fixed.uniform() < 0.7 else colours.paint(fixed)
     material = moulded(colour, fixed.uniform(0.2, 0.6))
     kind, count = int(fixed.integers(0, 4)), int(fixed.integers(1, 3))
-    wide, tall, size, step = (0.82, 0.82, 0.55, (0.0, 0.0)) if count == 1 else (0.5, 0.92, 0.36, (0.0, 0.84))
+    wide, tall, size, step = (0.82, 0.82, 0.55, 0.0) if count == 1 else (0.5, 0.92, 0.36, 0.84)
     shell = box(wide, tall, round=fixed.uniform(0.04, 0.14))
     frame = moulded(colours.scaled(colour, 0.93) if fixed.uniform() < 0.5 else colours.paint(fixed), 0.4)
     parts = [
@@ -30,7 +30,7 @@ def wall_socket(fixed: Rng, varied: Rng) -> tuple[Part, ...]:
         Part("plate", box(wide - 0.08, tall - 0.08, round=0.04), material, (0, 0), 1.1, 0.04, 0.05, 0.2),
     ]
     for k in range(count):
-        parts += _outlet(fixed, material, kind, (0.0, step[1] * (k - 0.5)), size)
+        parts += _outlet(fixed, material, kind, (0.0, step * (k - 0.5)), size)
     if kind == 1 or count == 2:
         places = [(0.0, 0.0)] if count == 2 else [(0.0, -0.66), (0.0, 0.66)]
         head = steel(fixed, "plain")
@@ -49,38 +49,38 @@ def _outlet(rng: Rng, plate: Material, kind: int, at: Point, size: float) -> lis
     def place(u: float, v: float) -> Point:
         return at[0] + u * size, at[1] + v * size
 
-    def hole(shape: Shape, p: Point) -> Part:
-        return item("hole", shape, black, p, 0.25 * size, 0.03, -0.03, 0)
+    def slot(u: float, v: float, half_x: float, half_y: float) -> Part:
+        shape = box(half_x * size, half_y * size, place(u, v))
+        return item("hole", shape, black, place(u, v), 0.25 * size, 0.03, -0.03, 0)
+
+    def bore(u: float, v: float, radius: float) -> Part:
+        shape = circle(radius * size, place(u, v))
+        return item("hole", shape, black, place(u, v), 0.25 * size, 0.03, -0.03, 0)
 
     if kind == 1:
         face = overlap(circle(size, at), box(size, 0.82 * size, at))
-        half = 0.2 * size
         return [
-            Part("face", face, plate, at, size, 0.04, 0.05, 0.3, breakable=True),
-            *(
-                hole(box(0.06 * size, h, place(u, -0.25)), place(u, -0.25))
-                for u, h in ((-0.34, half * 1.2), (0.34, half))
-            ),
-            hole(circle(0.14 * size, place(0, 0.4)), place(0, 0.4)),
+            brittle(Part("face", face, plate, at, size, 0.04, 0.05, 0.3)),
+            slot(-0.34, -0.25, 0.06, 0.24),
+            slot(0.34, -0.25, 0.06, 0.2),
+            bore(0, 0.4, 0.14),
         ]
     if kind == 2:
-        wide, slim = 0.19 * size, 0.09 * size
         plain = Part("face", box(size, 0.95 * size, at, 0.1 * size), plate, at, 1.3 * size, 0.03, 0.03, 0.2)
-        slots = [hole(box(wide, slim, place(u, 0.35)), place(u, 0.35)) for u in (-0.45, 0.45)]
-        return [plain, hole(box(slim, wide, place(0, -0.35)), place(0, -0.35)), *slots]
+        slots = [slot(u, 0.35, 0.19, 0.09) for u in (-0.45, 0.45)]
+        return [plain, slot(0, -0.35, 0.09, 0.19), *slots]
     parts = [
         Part("rim", ring(size * 1.05, 0.03, at), plate, at, 1.15 * size, 0.03, 0.04, 0.2),
         Part("well", circle(size, at), sunk, at, size, 0.1, -0.1),
-        *(hole(circle(0.13 * size, place(u, 0)), place(u, 0)) for u in (-0.4, 0.4)),
+        *(bore(u, 0, 0.13) for u in (-0.4, 0.4)),
     ]
-    for u in (-1, 1):
-        rib = box(0.09 * size, 0.13 * size, place(0.88 * u, 0), 0.02)
-        parts.append(item("rib", rib, plate, place(0.88 * u, 0), 0.2 * size, 0.03, 0.05, 0.2))
+    for p in (place(-0.88, 0), place(0.88, 0)):
+        rib = box(0.09 * size, 0.13 * size, p, 0.02)
+        parts.append(item("rib", rib, plate, p, 0.2 * size, 0.03, 0.05, 0.2))
     if kind == 3:
         p = place(0, -0.5)
         return [*parts, item("pin", circle(0.12 * size, p), metal, p, 0.13 * size, 0.05, 0.1, 0.5)]
-    for v in (-1, 1):
-        p = place(0, 0.84 * v)
+    for p in (place(0, -0.84), place(0, 0.84)):
         clip = box(0.1 * size, 0.17 * size, p, 0.02)
         parts.append(flexible(item("clip", clip, metal, p, 0.22 * size, 0.03, 0.05)))
     return parts
@@ -98,15 +98,13 @@ def rocker_switch(fixed: Rng, varied: Rng) -> tuple[Part, ...]:
     half, high = step / 2 - 0.06, tall - 0.14
     parts = [solid("bezel", box(wide, tall, round=0.06), bezel, 1.25, 0.08, 0.07)]
     lamp = lacquer(colours.hsv(fixed.uniform(), 0.8, 0.9), 0.8) if fixed.uniform() < 0.5 else None
-    pressed = int(fixed.choice([-1, 1]))
+    pressed, dark = int(fixed.choice([-1, 1])), tinted(bezel, 0.3, 0.1)
     for k in range(count):
         x = (k - (count - 1) / 2) * step
         well = box(half + 0.03, high + 0.03, (x, 0), 0.03)
-        dark = tinted(bezel, 0.3, 0.1)
         parts.append(Part("well", well, dark, (x, 0), high + half, 0.02, -0.03))
         key = _slanted(box(half, high, (x, 0), 0.03), high, pressed)
-        reach = math.hypot(half, high)
-        parts.append(brittle(item("rocker", key, cap, (x, 0), reach, 0.8 * high, 0.2, 0.3)))
+        parts.append(brittle(item("rocker", key, cap, (x, 0), math.hypot(half, high), 0.8 * high, 0.2, 0.3)))
         size, y = min(0.11, half * 0.5), high * 0.55
         signs = ((bar((x, -y - size), (x, -y + size), 0.028), -y), (ring(size, 0.024, (x, y)), y))
         parts += [mark("sign", s, ink, (x, v), 0.15) for s, v in signs]
@@ -152,25 +150,19 @@ def electric_plug(fixed: Rng, varied: Rng) -> tuple[Part, ...]:
         if sleeved:
             q = (p[0], p[1] + 0.12)
             parts.append(item("sleeve", box(half, 0.1, q), sleeve, q, 0.12, half, half, 0))
-    relief = [
-        item(
-            "relief", box(lead + 0.07 - 0.015 * k, 0.025, (0, y), 0.02), rubber, (0, y), 0.2, 0.03, 0.12, 0.2
-        )
-        for k, y in enumerate(np.linspace(0.5, 0.76, 4).tolist())
-    ]
-    body = solid("body", tapered(-0.4, 0.46, wide, narrow), rubber, 1.0, 0.2, 0.16)
+    for k, y in enumerate(np.linspace(0.5, 0.76, 4).tolist()):
+        bead = box(lead + 0.07 - 0.015 * k, 0.025, (0, y), 0.02)
+        parts.append(item("relief", bead, rubber, (0, y), 0.2, 0.03, 0.12, 0.2))
     face = box(wide + 0.05, 0.06, (0, -0.4), 0.03)
-    grooves = [
-        engraved(rubber, box(wide * 0.62, 0.016, (0, y), 0.01), (0, y), wide) for y in (0.2, 0.27, 0.34)
-    ]
+    rows = [(0, y) for y in (0.2, 0.27, 0.34)]
+    grooves = [engraved(rubber, box(wide * 0.62, 0.016, p, 0.01), p, wide) for p in rows]
     paint = lacquer(colours.scaled(colour, 1.5 if colours.brightness(colour) < 0.5 else 0.5), 0.1)
     badge = ring(0.12, 0.025, (0, -0.12)) if fixed.uniform() < 0.5 else words(fixed, (-0.2, -0.12), 0.3, 0.05)
     screw = cut(circle(0.08, (0, 0.07)), box(0.06, 0.014, (0, 0.07), angle=fixed.uniform(0, 3)))
     return (
         *parts,
-        *relief,
-        body,
-        Part("face", face, rubber, (0, -0.4), wide + 0.1, 0.04, 0.14, 0.3, breakable=True),
+        solid("body", tapered(-0.4, 0.46, wide, narrow), rubber, 1.0, 0.2, 0.16),
+        brittle(Part("face", face, rubber, (0, -0.4), wide + 0.1, 0.04, 0.14, 0.3)),
         *grooves,
         mark("badge", badge, paint, (0, -0.12), 0.4),
         item("screw", screw, metal, (0, 0.07), 0.09, 0.03, 0.16, 0.2),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 
 import numpy as np
@@ -11,15 +12,10 @@ from vlmad_jax.synthetic.families.family import LIMB, METAL, PIECE, PLACED, Fami
 from vlmad_jax.synthetic.families.figures import barrel, convex, glyph, sign
 from vlmad_jax.synthetic.families.finishes import lacquer, moulded, steel, tinted
 from vlmad_jax.synthetic.families.parts import brittle, item, limb, mark, solid
-from vlmad_jax.synthetic.grid import Array, Point
+from vlmad_jax.synthetic.grid import Array
 from vlmad_jax.synthetic.materials import Material
 from vlmad_jax.synthetic.scene import Part
-from vlmad_jax.synthetic.shapes import bar, box, circle, cut, ellipse, polygon, ring, union
-
-
-def _circular(count: int, radius: float) -> list[tuple[float, Point]]:
-    angles = [2 * math.pi * k / count for k in range(count)]
-    return [(a, (radius * math.cos(a), radius * math.sin(a))) for a in angles]
+from vlmad_jax.synthetic.shapes import bar, box, circle, circular, cut, ellipse, polar, polygon, ring, union
 
 
 def bottle_cap(fixed: Rng, varied: Rng) -> tuple[Part, ...]:
@@ -34,19 +30,17 @@ def bottle_cap(fixed: Rng, varied: Rng) -> tuple[Part, ...]:
     inner, outer = radius - 0.06, radius + (0.035 if crown else 0.02)
     reach = half + (outer - inner) / 2
     flutes = []
-    for angle, place in _circular(count, (inner + outer) / 2):
-        cos, sin = math.cos(angle), math.sin(angle)
-        flute = bar((inner * cos, inner * sin), (outer * cos, outer * sin), half)
+    for angle, place in circular(count, (inner + outer) / 2):
+        flute = bar(polar(inner, angle), polar(outer, angle), half)
         flutes.append(brittle(item("flute", flute, tin, place, reach, half, half, 0.3)))
     figures = (polygon(3, 0.14, angle=0.5), ring(0.2, 0.05), glyph(fixed, (0, 0), 0.24))
     figure = figures[int(fixed.integers(0, 3))]
     marks: tuple[Part, ...] = (Part("line", ring(0.42, 0.02), ink, reach=0.5, printed=True),)
     if fixed.uniform() < 0.6:
-        places = _circular(int(fixed.integers(6, 11)), 0.4)
+        places = circular(int(fixed.integers(6, 11)), 0.4)
         marks = tuple(sign(fixed, p, 0.06, ink, a + math.pi / 2) for a, p in places)
-    skirt = circle(radius + 0.01)
     return (
-        limb(solid("skirt", skirt, tin, 0.75, 0.05, 0.03, 0.5)),
+        limb(solid("skirt", circle(radius + 0.01), tin, 0.75, 0.05, 0.03, 0.5)),
         *flutes,
         Part("top", circle(radius - 0.05), tin, (0, 0), 0.72, 0.14, 0.1),
         *marks,
@@ -69,15 +63,14 @@ def _lid(fixed: Rng) -> tuple[Part, ...]:
     ]
     hole = box(fixed.uniform(0.07, 0.1), fixed.uniform(0.06, 0.12), (0, 0.02), 0.06)
     tab = cut(box(fixed.uniform(0.15, 0.18), 0.27, (0, 0.16), 0.13), hole)
-    places = [(x, -0.26) for x in (np.arange(int(fixed.integers(4, 7))) * 0.13 - 0.3).tolist()]
-    pull = limb(item("tab", tab, raised, (0, 0.16), 0.32, 0.05, 0.06, 0.6))
+    columns = (np.arange(int(fixed.integers(4, 7))) * 0.13 - 0.3).tolist()
     return (
         solid("lid", circle(0.78), material, 0.82, 0.04, 0.03, 0.5),
         Part("groove", ring(0.665, 0.03), groove, (0, 0), 0.72, 0.03, -0.04),
         Part("seam", ring(0.74, 0.045), raised, (0, 0), 0.8, 0.045, 0.05),
         *beads,
-        *(sign(fixed, p, 0.07, ink) for p in places),
-        pull,
+        *(sign(fixed, (x, -0.26), 0.07, ink) for x in columns),
+        limb(item("tab", tab, raised, (0, 0.16), 0.32, 0.05, 0.06, 0.6)),
         item("rivet", circle(0.055, (0, 0.32)), material, (0, 0.32), 0.06, 0.05, 0.06),
     )
 
@@ -99,7 +92,7 @@ def _side(fixed: Rng) -> tuple[Part, ...]:
         Part("rim", barrel(half + 0.03, 0.04, (0, y)), light, (0, y), half + 0.05, half, height + 0.01, 0.3)
         for y in (-tall, tall)
     ]
-    letters = [(x * half, -0.45 * label) for x in (-0.5, -0.25, 0.0, 0.25, 0.5)]
+    columns = [x * half for x in (-0.5, -0.25, 0.0, 0.25, 0.5)]
     stripe = box(half, 0.04, (0, 0.75 * label))
     return (
         limb(solid("can", barrel(half, tall), material, reach, half, height, 0.5)),
@@ -107,7 +100,7 @@ def _side(fixed: Rng) -> tuple[Part, ...]:
         mark("label", box(half, label), paper, (0, 0), 0.9 * reach),
         mark("stripe", stripe, ink, (0, 0.75 * label), half),
         mark("figure", ellipse(0.55 * half, 0.25 * label, (0, 0.2 * label)), ink, (0, 0.2 * label), half),
-        *(sign(fixed, p, 0.09, ink) for p in letters),
+        *(sign(fixed, (x, -0.45 * label), 0.09, ink) for x in columns),
         *rims,
     )
 
@@ -119,9 +112,9 @@ def egg_tray(fixed: Rng, varied: Rng) -> tuple[Part, ...]:
     base = colours.stone(fixed) if fixed.uniform() < 0.7 else colours.paint(fixed)
     pulp = Material(base, colours.scaled(base, 0.85), "grain", 12, 0.0, 0.004, 0.02, 0.05)
     cup = Material(colours.scaled(base, 0.5), colours.scaled(base, 0.4), "grain", 12, 0.0, 0.003, 0.0)
-    xs, ys = (pitch * (np.arange(n) - (n - 1) / 2) for n in (cols, rows))
-    spots = [(x, y) for x in xs.tolist() for y in ys.tolist()]
-    peaks = [(x + pitch / 2, y + pitch / 2) for x in xs[:-1].tolist() for y in ys[:-1].tolist()]
+    xs, ys = ((pitch * (np.arange(n) - (n - 1) / 2)).tolist() for n in (cols, rows))
+    spots = list(itertools.product(xs, ys))
+    peaks = [(x + pitch / 2, y + pitch / 2) for x, y in itertools.product(xs[:-1], ys[:-1])]
     tones = ((0.06, 0.4, 0.75), (0.09, 0.08, 0.86), (0.05, 0.55, 0.6))
     shell = colours.hsv(*tones[int(fixed.integers(0, 3))])
     radius = pitch * fixed.uniform(0.36, 0.41)
@@ -154,28 +147,27 @@ def chocolate_bar(fixed: Rng, varied: Rng) -> tuple[Part, ...]:
     cocoa = Material(colour, colours.scaled(colour, 0.92), "plain", 4, 0.0, 0.001, 0.35)
     kind, wrapped = int(fixed.integers(0, 4)), fixed.uniform() < 0.4
     pieces, small, reach = [], min(half_x, half_y), math.hypot(half_x, half_y)
-    for i in range(cols - int(wrapped)):
-        for j in range(rows):
-            x, y = place = (pitch * (i + 0.5) - wide, across * (j + 0.5) - tall)
-            signs = (
-                ring(0.45 * small, 0.12 * small, place),
-                bar((x - 0.4 * small, y), (x + 0.4 * small, y), 0.12 * small),
-                polygon(4, 0.3 * small, place, math.pi / 4),
-            )
-            shape = box(half_x, half_y, place, 0.02)
-            shape = cut(shape, signs[kind]) if kind < 3 else shape
-            pieces.append(brittle(item("piece", shape, cocoa, place, reach, 0.06, 0.07, 0.3)))
-    base = box(wide + 0.03, tall + 0.03, round=0.03)
-    parts = (solid("base", base, cocoa, 1.2, 0.03, 0.03, 0.5), *pieces)
+    for i, j in itertools.product(range(cols - int(wrapped)), range(rows)):
+        x, y = place = (pitch * (i + 0.5) - wide, across * (j + 0.5) - tall)
+        signs = (
+            ring(0.45 * small, 0.12 * small, place),
+            bar((x - 0.4 * small, y), (x + 0.4 * small, y), 0.12 * small),
+            polygon(4, 0.3 * small, place, math.pi / 4),
+        )
+        shape = box(half_x, half_y, place, 0.02)
+        shape = cut(shape, signs[kind]) if kind < 3 else shape
+        pieces.append(brittle(item("piece", shape, cocoa, place, reach, 0.06, 0.07, 0.3)))
+    base = solid("base", box(wide + 0.03, tall + 0.03, round=0.03), cocoa, 1.2, 0.03, 0.03, 0.5)
     if not wrapped:
-        return parts
+        return (base, *pieces)
     silver = Material((0.7, 0.7, 0.72), (0.5, 0.5, 0.53), "crystals", 7, 0.0, 0.006, 0.7)
     paper, edge = lacquer(colours.paint(fixed), 0.2), wide - 0.9 * pitch
     teeth = [circle(0.045, (edge, y)) for y in np.linspace(-tall, tall, 9).tolist()]
     foil = union(box(0.22, tall + 0.07, (edge + 0.22, 0)), *teeth)
     sleeve = box(0.12, tall + 0.09, (edge + 0.33, 0))
     return (
-        *parts,
+        base,
+        *pieces,
         item("foil", foil, silver, (edge + 0.2, 0), tall + 0.4, 0.03, 0.07),
         item("sleeve", sleeve, paper, (edge + 0.33, 0), tall + 0.3, 0.03, 0.09, 0.3),
     )
@@ -199,16 +191,16 @@ def _shipping_box(fixed: Rng) -> tuple[Part, ...]:
         head = convex((x - 0.09, row), (x, row - 0.14), (x + 0.09, row))
         arrow = union(head, box(0.03, 0.1, (x, row + 0.05)), box(0.08, 0.014, (x, row + 0.17)))
         arrows.append(mark("arrow", arrow, ink, (x, row), 0.22))
-    x, y = place = (-side * 0.42, 0.58 * tall)
-    ends = [(y + 0.075 * k, fixed.uniform(0.12, 0.24)) for k in (-1, 0, 1)]
-    lines = [mark("line", box(half, 0.016, (x, v)), ink, (x, v), 0.26) for v, half in ends]
-    signs = [(side * 0.45 + u, 0.58 * tall) for u in (-0.26, -0.13, 0.0, 0.13, 0.26)]
+    x, y = -side * 0.42, 0.58 * tall
+    places = [(x, y + 0.075 * k) for k in (-1, 0, 1)]
+    lines = [mark("line", box(fixed.uniform(0.12, 0.24), 0.016, p), ink, p, 0.26) for p in places]
+    columns = [side * 0.45 + u for u in (-0.26, -0.13, 0.0, 0.13, 0.26)]
     return (
         solid("box", box(wide, tall, round=0.02), board, 1.12, 0.04, 0.06, 0.6),
         Part("seam", box(wide, 0.014), dark, (0, 0), 0.9, printed=True),
         *arrows,
-        *(sign(fixed, p, 0.08, ink) for p in signs),
-        mark("label", box(0.3, 0.15, place, 0.01), paper, place, 0.36),
+        *(sign(fixed, (u, y), 0.08, ink) for u in columns),
+        mark("label", box(0.3, 0.15, (x, y), 0.01), paper, (x, y), 0.36),
         *lines,
         Part("tape", box(wide, strip), tape, (0, 0), 0.9, opacity=0.7, printed=True, loose=True),
     )
@@ -232,7 +224,7 @@ def _drink_carton(fixed: Rng) -> tuple[Part, ...]:
         return np.maximum.reduce([edge - y, y - np.float32(foot), np.abs(x) - np.float32(half)])
 
     figure = ellipse(0.17, fixed.uniform(0.1, 0.17), (0, 0.14)) if wave < 0.06 else polygon(3, 0.1, (0, 0.16))
-    letters = [(0.17 * k * half / 0.45, -0.14) for k in (-2, -1, 0, 1, 2)]
+    columns = [0.17 * k * half / 0.45 for k in (-2, -1, 0, 1, 2)]
     lid = moulded(second.colour, 0.4)
     return (
         solid("body", box(half, 0.58, (0, 0.27)), paper, 1.05, 0.03, 0.03, 0.5),
@@ -242,7 +234,7 @@ def _drink_carton(fixed: Rng) -> tuple[Part, ...]:
         *crimps,
         item("cap", circle(0.12, (0, -0.46)), lid, (0, -0.46), 0.12, 0.04, 0.06, 0.6),
         mark("figure", figure, second, (0, 0.14), 0.24),
-        *(sign(fixed, p, 0.1, first) for p in letters),
+        *(sign(fixed, (x, -0.14), 0.1, first) for x in columns),
     )
 
 

@@ -14,7 +14,19 @@ from vlmad_jax.synthetic.families.parts import brittle, item, limb, mark, solid
 from vlmad_jax.synthetic.grid import Array
 from vlmad_jax.synthetic.materials import Material
 from vlmad_jax.synthetic.scene import Part
-from vlmad_jax.synthetic.shapes import Shape, bar, box, circle, cut, overlap, polar, ring, spun, union
+from vlmad_jax.synthetic.shapes import (
+    Shape,
+    bar,
+    box,
+    circle,
+    circular,
+    cut,
+    overlap,
+    polar,
+    ring,
+    spun,
+    union,
+)
 
 
 def impeller(fixed: Rng, varied: Rng) -> tuple[Part, ...]:
@@ -128,12 +140,11 @@ def _circlip(rng: Rng, material: Material) -> tuple[Part, ...]:
     lug, eye = rng.uniform(0.12, 0.15), rng.uniform(0.045, 0.06)
     at = (outer + inner) / 2 + lug * (-0.6 if inside else 0.5)
     shape = cut(circle(outer), circle(inner, (0, -rng.uniform(0.02, 0.05))), wedge(gap))
-    parts = [limb(Part("ring", shape, material, (0, 0), 0.95, 0.03, 0.03, 0.4))]
+    parts = [limb(solid("ring", shape, material, 0.95, 0.03, 0.03))]
     for side in (-1, 1):
         p = polar(at, -math.pi / 2 + side * (gap + lug * 0.75 / at))
-        parts.append(
-            brittle(item("lug", cut(circle(lug, p), circle(eye, p)), material, p, lug, 0.03, 0.03, 0))
-        )
+        shape = cut(circle(lug, p), circle(eye, p))
+        parts.append(brittle(item("lug", shape, material, p, lug, 0.03, 0.03, 0)))
     return tuple(parts)
 
 
@@ -142,7 +153,7 @@ def _grip_ring(rng: Rng, material: Material) -> tuple[Part, ...]:
     outer, thick = rng.uniform(0.72, 0.8), rng.uniform(0.17, 0.22)
     gap, shaft = rng.uniform(0.6, 0.8), rng.uniform(0.28, 0.36)
     body = cut(circle(outer), circle(outer - thick), wedge(gap))
-    parts = [limb(Part("ring", body, material, (0, 0), 0.95, 0.03, 0.03, 0.4))]
+    parts = [limb(solid("ring", body, material, 0.95, 0.03, 0.03))]
     middle = (shaft + outer - thick * 0.5) / 2
     for angle in (math.pi / 2, -math.pi / 2 - gap - 0.14, -math.pi / 2 + gap + 0.14):
         p = polar(middle, angle)
@@ -157,10 +168,8 @@ def _star_ring(rng: Rng, material: Material) -> tuple[Part, ...]:
     count, long = int(rng.integers(6, 15)), rng.uniform(0.08, 0.13)
     wide = 0.62 * (outer - thick - long) * math.sin(math.pi / count)
     hoop, look = ring(outer - thick / 2, thick / 2), tinted(material, rng.uniform(0.85, 1.15))
-    parts = [limb(Part("ring", hoop, material, (0, 0), 0.9, 0.04, 0.05, 0.4))]
-    for k in range(count):
-        angle = 2 * math.pi * k / count
-        p = polar(outer - thick - long * 0.8, angle)
+    parts = [limb(solid("ring", hoop, material, 0.9, 0.04, 0.05))]
+    for angle, p in circular(count, outer - thick - long * 0.8):
         tooth = box(long, wide, p, 0.03, angle)
         parts.append(brittle(item("tooth", tooth, look, p, max(long, wide) * 1.3, 0.03, 0.03, 0.3)))
     return tuple(parts)
