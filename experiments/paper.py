@@ -9,11 +9,11 @@ VisA. The command warns when parameters are tested on the data set that they wer
 
 The command writes OUT/report.html, one page that opens without a network; OUT/metrics.json with all numbers
 of the page; OUT/tables/*.csv and *.md; and OUT/figures/*.png and *.svg. --only=table1,figure5 makes only some
-parts. All parts share the embeddings of all images in OUT/embeddings. Finished parts are stored, and the same
+parts. All parts share the embeddings of all images in OUT/embeddings. Run parts are stored, and the same
 command resumes an interrupted run.
 
 --domains=mvtec_ad=~/mvtec_ad,visa=~/visa trains on each of these data sets and tests on the others.
---words=FILE compares your own prompts: {"good": ["flawless {}"], "defective": ["{} with a crack"]}.
+--prompts=FILE adds your own prompts: {"normal": ["flawless {}"], "anomalous": ["{} with a crack"]}.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from vlmad_jax.commands import common
 from vlmad_jax.commands.paths import define_path, define_path_list
 from vlmad_jax.data import DATASETS
 from vlmad_jax.errors import InputError
-from vlmad_jax.studies.config import Domain, PaperConfig, read_words
+from vlmad_jax.studies.config import Domain, PaperConfig, read_prompts
 from vlmad_jax.studies.report import STUDIES, report
 
 common.define_shared_flags()
@@ -37,7 +37,7 @@ SHOTS = flags.DEFINE_list(
     "shots", list(map(str, DEFAULT.shots)), "Numbers of reference images of each category, besides 0."
 )
 SEEDS = flags.DEFINE_list("seeds", list(map(str, DEFAULT.seeds)), "Seeds of the draws of reference images.")
-WORDS = define_path("words", None, "JSON file of your own prompts.")
+PROMPTS = define_path("prompts", None, "JSON file of your own prompts.")
 DOMAINS = define_path_list("domains", [], "Data sets to train on and test on, as NAME or NAME=DIRECTORY.")
 EPOCHS = flags.DEFINE_integer("epochs", DEFAULT.epochs, "Epochs of training on each domain.", lower_bound=1)
 CONTRASTS = flags.DEFINE_list(
@@ -79,7 +79,7 @@ def main() -> None:
         params=PARAMS.value,
         shots=common.numbers_from("shots", SHOTS.value),
         seeds=common.numbers_from("seeds", SEEDS.value),
-        words=None if WORDS.value is None else read_words(WORDS.value),
+        prompts=None if PROMPTS.value is None else read_prompts(PROMPTS.value),
         domains=domains_from(DOMAINS.value, shared["dataset"]),
         epochs=EPOCHS.value,
         contrasts=contrasts_from(CONTRASTS.value),

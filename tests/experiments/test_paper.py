@@ -13,14 +13,17 @@ pytestmark = pytest.mark.usefixtures("evaluating")
     ("flag", "message"),
     [
         ("--only=table7", "--only: table7 is not one of table1, table2"),
-        ("--shots=0,1", "--shots: 0 is always there; give numbers of 1 or more"),
+        ("--shots=0,1", "--shots: 0 is always run; give numbers of 1 or more"),
         ("--shots=one", "--shots=one are not whole numbers of 0 or more; give for example 0,1,2"),
-        ("--seeds=1,1", "--seeds=1,1 has to name one or more, each once"),
+        ("--seeds=1,1", "--seeds=1,1: give one or more, each once"),
         ("--domains=visas=there", "--domains: unknown data set 'visas'; choose from mvtec_ad"),
         ("--domains=elpv,elpv", "--domains=elpv,elpv: give each data set once"),
         ("--contrasts=2,1", "--contrasts=2.0,1.0 are not in order; give the lower bound first"),
         ("--contrasts=low", "--contrasts=low are not two numbers; give for example 0.5,1.5"),
-        ("--words=none.json", "--words=none.json: cannot be read (No such file or directory); give a JSON"),
+        (
+            "--prompts=none.json",
+            "--prompts=none.json: cannot be read (No such file or directory); give",
+        ),
         ("--window_sizes=2", "Unknown command line flag 'window_sizes'"),
         ("--dataset=folder", "--params is missing: anomalyclip needs learned prompts"),
     ],
@@ -37,15 +40,16 @@ def test_bad_flags(flag: str, message: str, weights: Path, tmp_path: Path, capsy
     ("content", "message"),
     [
         ("[", "is not JSON"),
-        ("[]", 'expected {"good": ["flawless {}"]'),
-        ('{"good": ["{}"]}', 'expected {"good": ["flawless {}"]'),
-        ('{"good": ["{}"], "defective": []}', 'expected {"good": ["flawless {}"]'),
-        ('{"good": ["fine"], "defective": ["{}"]}', "'fine' has to hold {} once, where the name goes"),
-        ('{"good": ["{} {x}"], "defective": ["{}"]}', "'{} {x}' has to hold {} once"),
+        ("[]", 'expected {"normal": ["flawless {}"]'),
+        ('{"normal": ["{}"]}', 'expected {"normal": ["flawless {}"]'),
+        ('{"normal": ["{}"], "anomalous": []}', 'expected {"normal": ["flawless {}"]'),
+        ('{"normal": ["fine"], "anomalous": ["{}"]}', "'fine': write {} once"),
+        ('{"normal": ["{} {x}"], "anomalous": ["{}"]}', "'{} {x}': write {} once"),
+        ('{"good": ["{}"], "defective": ["{}"]}', 'rename "good" to "normal" and "defective" to "anomalous"'),
     ],
 )
-def test_bad_words(content: str, message: str, tmp_path: Path, capsys) -> None:
-    (tmp_path / "words.json").write_text(content)
-    done = here(capsys, "paper", f"--words={tmp_path / 'words.json'}", f"--out={tmp_path / 'out'}")
+def test_bad_prompts(content: str, message: str, tmp_path: Path, capsys) -> None:
+    (tmp_path / "prompts.json").write_text(content)
+    done = here(capsys, "paper", f"--prompts={tmp_path / 'prompts.json'}", f"--out={tmp_path / 'out'}")
     assert done.code == 1
     assert message in done.stderr.splitlines()[-1]

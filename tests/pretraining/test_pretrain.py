@@ -140,7 +140,7 @@ def test_a_run_of_another_configuration_is_refused(tmp_path):
     other = dataclasses.replace(CONFIG, pairs=4, seed=1)
     with pytest.raises(InputError) as caught:
         check_config(other, tmp_path)
-    for part in (str(tmp_path), "(pairs 2 there, 4 here, seed 0 there, 1 here)", "--out"):
+    for part in (str(tmp_path), "pairs 2, but this one has 4", "seed 0, but this one has 1", "--out"):
         assert part in str(caught.value)
 
 
@@ -162,7 +162,7 @@ def test_a_run_of_an_older_version_is_refused(tmp_path):
     fields = dataclasses.asdict(CONFIG) | {"software": software_versions()}
     older = {k: v for k, v in fields.items() if k != "second_normal_image"} | {"references": False}
     (tmp_path / "pretrain.json").write_text(json.dumps(older))
-    with pytest.raises(InputError, match=r"second_normal_image None there, False here.*--out"):
+    with pytest.raises(InputError, match=r"second_normal_image None, but this one has False.*--out"):
         check_config(CONFIG, tmp_path)
 
 
@@ -173,6 +173,6 @@ def test_the_command_refuses_another_configuration(tmp_path, capsys):
     assert done.code == 1
     (line,) = done.stderr.splitlines()
     assert line.startswith(f"error: {tmp_path}: ")
-    assert "(seed 7 there, 0 here)" in line
+    assert "seed 7, but this one has 0" in line
     assert "--out" in line
     assert [path.name for path in tmp_path.iterdir()] == ["pretrain.json"]

@@ -9,7 +9,7 @@ SIZE = (24, 24)
 
 
 def make_mvtec(root: Path) -> None:
-    """Three good images to train, two good ones and two of each defect to test, with masks."""
+    """Write three normal training images and, for testing, two normal ones and two of each defect."""
     seed = 0
     for category, defects in published_defects().items():
         for folder, count in (("train/good", 3), ("test/good", 2)):

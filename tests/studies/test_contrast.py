@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from skimage.color import rgb2lab
 
-from vlmad_jax.studies.contrast import RING, contrast, to_lab
+from vlmad_jax.studies.definitions import RING, contrast, to_lab
 
 
 def test_colours_equal_scikit_image():

@@ -1,4 +1,4 @@
-"""What the comparison leaves open, decided."""
+"""Defect types, groups of categories and levels of contrast."""
 
 import collections
 import doctest
@@ -8,7 +8,14 @@ import pytest
 from vlmad_jax import synthetic as rendering
 from vlmad_jax.report.published import comparison, published_defects
 from vlmad_jax.studies import definitions
-from vlmad_jax.studies.definitions import UNTYPED, defect_type, defect_types, groups, is_compared, levels_of
+from vlmad_jax.studies.definitions import (
+    UNTYPED,
+    contrast_levels,
+    defect_type,
+    defect_types,
+    groups,
+    is_compared,
+)
 
 
 def test_examples():
@@ -56,4 +63,4 @@ def test_groups():
     ],
 )
 def test_levels_of_contrast(bounds, levels, used):
-    assert levels_of([6, 1, 3, 2, 5, 4], bounds) == (levels, used)
+    assert contrast_levels([6, 1, 3, 2, 5, 4], bounds) == (levels, used)

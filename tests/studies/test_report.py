@@ -39,7 +39,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
         yield lambda name: getattr(build(*arguments), name)()
 
     monkeypatch.setattr(comparison, "in_process", in_this_process)
-    monkeypatch.setattr(efficiency, "is_at_hand", lambda runs, name: name in ("winclip", "anomalyclip"))
+    monkeypatch.setattr(efficiency, "has_params", lambda runner, name: name in ("winclip", "anomalyclip"))
 
 
 @pytest.fixture
@@ -57,7 +57,7 @@ def config(tmp_path: Path, weights: Path) -> PaperConfig:
         params=str(tmp_path / "learned"),
         shots=(1, 2),
         seeds=(0, 1),
-        words=OWN,
+        prompts=OWN,
         domains=(Domain("mvtec_ad", str(root)), Domain("folder", str(tmp_path / "others"))),
         epochs=1,
     )
@@ -204,7 +204,7 @@ def check_variants(tables: dict) -> None:
     sizes = {row["sizes"]: row for row in tables["windows"]["rows"]}
     assert list(sizes) == ["1", "2", "3", "4", "5", "6", "7", "2 and 3", "all"]
     assert sizes["1"]["published"] == 0.55
-    counts = [(row["good"], row["defective"]) for row in tables["prompts"]["rows"]]
+    counts = [(row["normal"], row["anomalous"]) for row in tables["prompts"]["rows"]]
     assert counts == [(1, 1), (7, 4), (21, 21), (147, 84), (147, 84), (1, 2)]
     aurocs = [row["image_auroc"] for row in tables["prompts"]["rows"]]
     assert len(set(aurocs)) == len(aurocs)

@@ -131,7 +131,7 @@ def test_a_resumed_run_equals_an_uninterrupted_one(
     train_method(config, tmp_path / "resumed", Resources(save_every=4))
     train_method(config, tmp_path / "whole")
     assert (tmp_path / "resumed/log.jsonl").read_bytes() == (tmp_path / "whole/log.jsonl").read_bytes()
-    with pytest.raises(InputError, match=r"whole: .*auxiliary cutpaste there, None here.*--out"):
+    with pytest.raises(InputError, match=r"whole: .*auxiliary cutpaste, but this one has None.*--out"):
         train_method(dataclasses.replace(config, auxiliary=None), tmp_path / "whole")
 
 

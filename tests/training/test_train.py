@@ -159,7 +159,7 @@ def test_bad_input(config: TrainConfig, tmp_path: Path, folder: Path) -> None:
 
     train_method(dataclasses.replace(config, epochs=1), tmp_path / "run")
     log = (tmp_path / "run/log.jsonl").read_bytes()
-    with pytest.raises(InputError, match=r"run: .*epochs 1 there, 24 here.*--out"):
+    with pytest.raises(InputError, match=r"run: .*epochs 1, but this one has 24.*--out"):
         train_method(config, tmp_path / "run")
     assert (tmp_path / "run/log.jsonl").read_bytes() == log
     (tmp_path / "run/train.json").unlink()

@@ -1,13 +1,12 @@
-"""Methods side by side: every cell of a grid of methods, shots and seeds is an evaluation of its own.
+"""Comparing methods: each cell of a grid of methods, shots and seeds is an evaluation.
 
-Each runs in a process of its own, so that peaks of memory do not mix, and is kept in a folder of its own, so
-that a grid that was stopped goes on with what is missing.
+Each evaluation runs in its own process, so that its peak memory can be measured, and has its own folder, so
+that an interrupted comparison runs only the missing cells.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import json
 import statistics
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -25,35 +24,36 @@ from vlmad_jax.evaluation.config import EvaluationConfig
 from vlmad_jax.evaluation.evaluate import evaluate
 from vlmad_jax.evaluation.keys import params_fingerprint, tokenizer_digest
 from vlmad_jax.evaluation.results import Results
-from vlmad_jax.evaluation.trained_on import tell_training
+from vlmad_jax.evaluation.trained_on import report_training_data
 from vlmad_jax.methods import method
+from vlmad_jax.methods.options import flattened
 from vlmad_jax.runtime.cache import software_versions
 from vlmad_jax.runtime.child_process import in_process
 from vlmad_jax.runtime.environment import write_environment
 from vlmad_jax.runtime.files import write_json
 from vlmad_jax.runtime.machine import describe, peak_memory
 from vlmad_jax.runtime.names import printable
-from vlmad_jax.runtime.run_folder import read_json
+from vlmad_jax.runtime.run_folder import check_same_config, read_json
 
 Shots = int | Literal["all"]
-Figures = dict[str, Any]
+CellResults = dict[str, Any]
 
-SHOWN = ("image_auroc", "image_ap", "pixel_auroc", "pixel_aupro")
+METRICS = ("image_auroc", "image_ap", "pixel_auroc", "pixel_aupro")
 
 
 @dataclass(frozen=True)
 class Grid:
-    """What is compared.
+    """The evaluations of a comparison.
 
     Attributes:
-      methods: names of `methods.METHODS`.
-      shots: numbers of good samples, 0 being zero-shot, or "all".
-      seeds: of the draws of good samples. Zero-shot draws none and runs once, as does "all".
-      params: by method, where what it learned is; those bundled with the weights if absent.
-      shared: what all have in common; its method, shots, seed and params are passed over.
+      methods: Names of `methods.METHODS`.
+      shots: Numbers of reference images, or "all"; 0 is zero-shot.
+      seeds: Seeds of the draws of reference images. Zero-shot and "all" draw none and run once.
+      params: Paths of learned parameters by method; the others take those bundled with the weights.
+      shared: The configuration that all evaluations share, whose method, shots, seed and params are ignored.
 
     Raises:
-      InputError: an unknown method, nothing to run, or parameters of a method that is not compared.
+      InputError: A method is unknown, there is nothing to run, or a method with parameters is not compared.
     """
 
     methods: tuple[str, ...]
@@ -65,7 +65,7 @@ class Grid:
     def __post_init__(self) -> None:
         for name, values in (("methods", self.methods), ("shots", self.shots), ("seeds", self.seeds)):
             if not values or len(set(values)) < len(values):
-                raise InputError(f"--{name}={','.join(map(str, values))} has to name one or more, each once")
+                raise InputError(f"--{name}={','.join(map(str, values))}: give one or more, each once")
         for name in (*self.methods, *self.params):
             method(name)
         for name in self.params:
@@ -73,13 +73,13 @@ class Grid:
                 raise InputError(f"--params: {name} is not compared; add it to --methods")
         if not self.cells:
             raise InputError(
-                f"--methods={','.join(self.methods)} with --shots={','.join(map(str, self.shots))}: none of "
-                "them runs with that; add 0 for zero-shot methods, 4 for those of good samples"
+                f"--methods={','.join(self.methods)} with --shots={','.join(map(str, self.shots))}: no "
+                "method runs with these shots; add 0 for zero-shot methods, or 4 for methods with references"
             )
 
     @property
     def rows(self) -> tuple[tuple[str, Shots], ...]:
-        """Methods with the shots that they can do something with."""
+        """The methods, each with the shots that it supports."""
         return tuple(
             (name, shots)
             for name in self.methods
@@ -89,7 +89,7 @@ class Grid:
 
     @property
     def cells(self) -> dict[str, EvaluationConfig]:
-        """The evaluations by the name of their folder."""
+        """The evaluations by the names of their folders."""
         found = {}
         for name, shots in self.rows:
             options = self.shared.options.restricted(method(name).options)
@@ -106,26 +106,33 @@ class Grid:
         return found
 
     def seeds_of(self, shots: Shots) -> tuple[int, ...]:
-        """One where nothing is drawn."""
+        """Return the seeds for a number of shots, only one if no reference images are drawn."""
         return self.seeds[:1] if shots in (0, "all") else self.seeds
 
 
 def cell_name(name: str, shots: Shots, seed: int) -> str:
-    """The folder of a cell: "winclip-4-shots-seed-1"."""
+    """Return the name of a cell's folder, for example "winclip-4-shots-seed-1"."""
     return f"{name}-{shots}-shots-seed-{seed}"
 
 
 @dataclass(frozen=True)
 class Cell:
-    """One evaluation, to be run in a process of its own."""
+    """An evaluation to run in its own process.
+
+    Attributes:
+      config: The configuration.
+      out: The folder of its results.
+      resume: Whether to keep the results of an earlier run.
+      workers: The number of processes that decode images; 0 decodes in threads.
+    """
 
     config: EvaluationConfig
     out: Path
     resume: bool
     workers: int
 
-    def run(self) -> Figures:
-        """The metrics over categories, the median seconds, the peak of memory in bytes, and the machine."""
+    def run(self) -> CellResults:
+        """Return the mean metrics, the median seconds, the peak memory in bytes, and the machine."""
         contents = evaluate(self.config, self.out, self.resume, workers=self.workers, compared=True)
         timings = [Results(self.out).timing(category) for category in contents["categories"]]
         seconds = {name: statistics.median(t[name] for t in timings) for name in timings[0]}
@@ -134,15 +141,15 @@ class Cell:
 
 @dataclass(frozen=True)
 class Inputs:
-    """What the cells of a grid read, looked at in a process of its own, which then leaves the device free."""
+    """The inputs of a grid. They are checked in another process, which leaves the device free afterwards."""
 
     grid: Grid
 
     def fingerprints(self) -> dict[str, dict[str, str | None]]:
-        """By method, what changes with the images, the versions, the weights and what was learned.
+        """Return, by method, the fingerprints of the images, the software, the weights and the parameters.
 
         Raises:
-          InputError: whatever is wrong with them.
+          InputError: Any of them is wrong.
         """
         shared = self.grid.shared
         dataset = load_dataset(shared.dataset, shared.data_dir, shared.categories)
@@ -153,37 +160,37 @@ class Inputs:
             kind = method(config.method)
             _, params = kind.from_options(clip, config.options)
             if "params" in kind.options and config.method not in found:
-                tell_training(config.method, config.weights, config.options.params, dataset)
+                report_training_data(config.method, config.weights, config.options.params, dataset)
             found[config.method] = {
-                "data": dataset.fingerprint,
+                "data_fingerprint": dataset.fingerprint,
                 "software": f"{software_versions()} {tokenizer_digest(clip)}",
-                "weights": clip.fingerprint,
-                "params": params_fingerprint(params),
+                "weights_fingerprint": clip.fingerprint,
+                "params_fingerprint": params_fingerprint(params),
             }
         return found
 
 
 def compare(grid: Grid, out: Path, resume: bool = True, workers: int = 0) -> dict[str, Any]:
-    """Runs the cells that are missing and writes `comparison.json`.
+    """Run the cells that are missing and write `comparison.json`.
 
     Args:
-      grid: what to run.
-      out: each cell has a folder there.
-      resume: keep what an earlier run of the same cells finished.
-      workers: processes that decode; 0 decodes in threads.
+      grid: The evaluations.
+      out: The folder of the comparison, in which each cell has its own folder.
+      resume: Whether to keep the cells that an earlier run of the same grid finished.
+      workers: The number of processes that decode images; 0 decodes in threads.
 
     Returns:
       The contents of `comparison.json`: "cells" by name, "rows" with means and deviations over seeds, and
-      "failed", by name the reason for each cell that could not be run.
+      "failed", the reason by name for each cell that could not be run.
 
     Raises:
-      InputError: something is wrong with the images, the weights or the parameters of any method.
+      InputError: The images, the weights or the parameters of any method are wrong.
     """
     for config in grid.cells.values():
         check_named(config.weights, config.options.params)
-    with in_process(Inputs, grid) as ask:
-        fingerprints = ask("fingerprints")
-    cells: dict[str, Figures] = {}
+    with in_process(Inputs, grid) as call:
+        fingerprints = call("fingerprints")
+    cells: dict[str, CellResults] = {}
     failed: dict[str, str] = {}
     with tqdm(grid.cells.items(), unit=" evaluation", dynamic_ncols=True) as bar:
         for name, config in bar:
@@ -193,49 +200,44 @@ def compare(grid: Grid, out: Path, resume: bool = True, workers: int = 0) -> dic
                 cells[name] = run_cell(cell, fingerprints[config.method])
             except InputError as error:
                 failed[name] = str(error)
-                tqdm.write(printable(f"left out: {name}: {error}"))
+                tqdm.write(printable(f"skipped: {name}: {error}"))
     contents = {"cells": cells, "rows": [row_of(grid, *row, cells) for row in grid.rows], "failed": failed}
     write_environment(out)
     write_json(out / "comparison.json", contents)
     return contents
 
 
-def run_cell(cell: Cell, fingerprints: Mapping[str, str | None]) -> Figures:
-    """The figures of a cell, run in a process of its own unless an earlier run of the same left them.
+def run_cell(cell: Cell, fingerprints: Mapping[str, str | None]) -> CellResults:
+    """Return the results of a cell, which are stored.
 
-    Where only the images or the versions are others than those of the earlier run, it is run again.
+    A stored cell is run again if only the images or the software changed.
 
     Raises:
-      InputError: the earlier run is of another setting, other weights or other parameters.
+      InputError: The stored cell has other settings, weights or parameters.
     """
     path = cell.out / "cell.json"
-    asked = json.loads(json.dumps({**dataclasses.asdict(cell.config), "fingerprints": fingerprints}))
+    config = {**flattened(cell.config), **fingerprints}
     if cell.resume and path.exists():
-        there = read_json(path)
-        if there["asked"] == asked:
-            return there["figures"]
-        if _without_data(there["asked"]) != _without_data(asked):
-            raise InputError(f"{cell.out}: holds another evaluation; give another --out, or --noresume")
+        stored = read_json(path)
+        if stored.get("config") == config:
+            return stored["results"]
+        if "config" in stored:
+            check_same_config(cell.out, stored["config"], config, ("data_fingerprint", "software"))
     path.unlink(missing_ok=True)
-    with in_process(Cell, cell.config, cell.out, cell.resume, cell.workers) as ask:
-        figures = ask("run")
-    write_json(path, {"asked": asked, "figures": figures})
-    return figures
+    with in_process(Cell, cell.config, cell.out, cell.resume, cell.workers) as call:
+        results = call("run")
+    write_json(path, {"config": config, "results": results})
+    return results
 
 
-def _without_data(asked: dict[str, Any]) -> dict[str, Any]:
-    kept = {name: x for name, x in asked["fingerprints"].items() if name not in ("data", "software")}
-    return {**asked, "fingerprints": kept}
-
-
-def row_of(grid: Grid, name: str, shots: Shots, cells: Mapping[str, Figures]) -> Figures:
-    """A method with some shots: each figure's mean over seeds, and of metrics the sample deviation."""
+def row_of(grid: Grid, name: str, shots: Shots, cells: Mapping[str, CellResults]) -> CellResults:
+    """Return a method's means over seeds, with the sample deviations of the metrics."""
     names = [cell_name(name, shots, seed) for seed in grid.seeds_of(shots)]
     found = [cells[cell] for cell in names if cell in cells]
-    row: Figures = {"method": name, "shots": shots, "seeds": len(found)}
-    for figure in (*SHOWN, "image_seconds", "prepare_seconds", "peak_memory_bytes"):
-        values = [cell[figure] for cell in found if cell[figure] is not None]
-        row[figure] = statistics.fmean(values) if values else None
-        if figure in SHOWN:
-            row[f"{figure}_deviation"] = statistics.stdev(values) if len(values) > 1 else None
+    row: CellResults = {"method": name, "shots": shots, "seeds": len(found)}
+    for quantity in (*METRICS, "image_seconds", "prepare_seconds", "peak_memory_bytes"):
+        values = [cell[quantity] for cell in found if cell[quantity] is not None]
+        row[quantity] = statistics.fmean(values) if values else None
+        if quantity in METRICS:
+            row[f"{quantity}_deviation"] = statistics.stdev(values) if len(values) > 1 else None
     return row

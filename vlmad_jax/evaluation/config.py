@@ -1,4 +1,4 @@
-"""What an evaluation depends on."""
+"""The configuration of an evaluation."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ from vlmad_jax.methods import MethodOptions
 
 @dataclass(frozen=True)
 class EvaluationConfig:
-    """What the metrics of an evaluation depend on.
+    """The values that the metrics of an evaluation depend on.
 
     Attributes:
-      method: a name of `methods.METHODS`.
-      weights: a checkpoint's directory or hub id.
-      dataset: a name of `data.DATASETS`.
-      data_dir: the data set's directory, for those that need one.
-      categories: those to run; all if empty.
-      batch_size: images scored together.
+      method: A name of `methods.METHODS`.
+      weights: The directory or hub id of a checkpoint.
+      dataset: A name of `data.DATASETS`.
+      data_dir: The directory of the data set, if it needs one.
+      categories: The categories to run; all if empty.
+      batch_size: The number of images scored together.
       dtype: "float32", "bfloat16", or "int8", which trades accuracy for speed.
-      seed: of the draw of reference images.
-      options: of the method.
-      shots: reference images of each category, or "all"; 0 is zero-shot.
-      reference_list: a `references.json` that lists the reference images, instead of drawing them.
+      seed: The seed of the draw of reference images.
+      options: The options of the method.
+      shots: The number of reference images of each category, or "all"; 0 is zero-shot.
+      reference_list: A `references.json` that lists the reference images, which are then not drawn.
     """
 
     method: str

@@ -25,11 +25,11 @@ from vlmad_jax.data.pipeline import Batch, batches, prefetch, read_error
 from vlmad_jax.data.references import draw_references, read_manifest, write_manifest
 from vlmad_jax.errors import InputError
 from vlmad_jax.evaluation.config import EvaluationConfig, Shard
-from vlmad_jax.evaluation.keys import keys_of, params_fingerprint, references_fingerprint
+from vlmad_jax.evaluation.keys import category_keys, params_fingerprint, references_fingerprint
 from vlmad_jax.evaluation.map_files import map_paths, save_maps
 from vlmad_jax.evaluation.results import Results
 from vlmad_jax.evaluation.scorer import Scorer
-from vlmad_jax.evaluation.trained_on import tell_training
+from vlmad_jax.evaluation.trained_on import report_training_data
 from vlmad_jax.methods import Detector, Scores, method
 from vlmad_jax.methods.options import flattened
 from vlmad_jax.runtime.names import printable
@@ -54,41 +54,42 @@ def evaluate(
     """Run an evaluation on all devices of this process and write its files to `out`.
 
     Args:
-      config: what to run.
-      out: `metrics.json`, `scores.csv` and with `save_maps` `maps/` are written there, whole or not at all.
-      resume: keep the categories that an interrupted run of the same configuration finished.
-      save_maps: also write a heat map of each image.
-      workers: processes that decode; 0 decodes in threads of this one.
-      compared: whether this is one of several runs: times are stored, see `Results.timing`, and notices are
-        left to the caller.
-      observe: is called with each category and its maps before the category is stored.
-      shard: the categories of this run where several share `out`; None is all.
+      config: The configuration.
+      out: The folder for `metrics.json`, `scores.csv` and, with `save_maps`, `maps/`. Files are written whole
+        or not at all.
+      resume: Whether to keep the categories that an interrupted run of the same configuration finished.
+      save_maps: Whether to write a heat map of each image, too.
+      workers: The number of processes that decode images; 0 decodes in threads of this one.
+      compared: Whether this is one run of a comparison. Then times are stored, see `Results.timing`, and the
+        caller prints the notices.
+      observe: A function that is called with each category and its maps before the category is stored.
+      shard: The share of the categories, if several runs share `out`; None evaluates all.
 
     Returns:
-      The contents of `metrics.json`; {} where categories of other shards are missing: the last shard to end
-      writes it.
+      The contents of `metrics.json`, or {} if categories of other shards are missing. The last shard to
+      finish writes the file.
 
     Raises:
-      InputError: the configuration, the weights or the data are wrong, or more than 1% of the images cannot
+      InputError: The configuration, the weights or the data are wrong, or more than 1% of the images cannot
         be read.
     """
     out = Path(out).expanduser()
     if shard and not resume:
         raise InputError("--noresume would remove what the other shards write; remove --out beforehand")
-    kind = method(config.method)  # before what is slow, so that a misspelt name fails at once
+    kind = method(config.method)  # before the slow steps, so that a misspelt name fails at once
     kind.check_references(given=config.shots != 0)
     dtype_of(config.dtype)
     check_named(config.weights, config.options.params)
-    speaks = not compared and (shard is None or shard.index == 0)  # else somebody else prints the notices
+    prints = not compared and (shard is None or shard.index == 0)  # otherwise another run prints notices
     dataset = load_dataset(config.dataset, config.data_dir, config.categories)
-    if speaks:
+    if prints:
         print_notices(dataset)
     references = choose_references(config, dataset)
     clip = load_clip(config.weights, config.dtype)
     detector, params = kind.from_options(clip, config.options)
-    if speaks and "params" in kind.options:
-        tell_training(config.method, config.weights, config.options.params, dataset)
-    described = {
+    if prints and "params" in kind.options:
+        report_training_data(config.method, config.weights, config.options.params, dataset)
+    entries = {
         **flattened(config),
         "categories": list(dataset.categories),
         "data_fingerprint": dataset.fingerprint,
@@ -97,8 +98,8 @@ def evaluate(
         "weights_fingerprint": clip.fingerprint,
         "setting": detector.setting,
     }
-    results = Results(out, keys_of(dataset, clip, references))
-    results.open(described, resume)
+    results = Results(out, category_keys(dataset, clip, references))
+    results.open(entries, resume)
     if references:
         write_manifest(out / "references.json", references)
     maps_out = out if save_maps else None
@@ -117,7 +118,7 @@ def evaluate(
         tqdm.write(
             printable(f"{unreadable} images cannot be read and are skipped; {out / 'scores.csv'} says why")
         )
-    return results.finish(config.method, described, dataset.categories)
+    return results.finish(config.method, entries, dataset.categories)
 
 
 def image_evaluator(
@@ -133,7 +134,7 @@ def image_evaluator(
     timed: bool = False,
     observe: Observe | None = None,
 ) -> CategoryEvaluator:
-    """Return an evaluator that reads images and gives them to a detector; see `CategoryEvaluator`."""
+    """Return an evaluator that reads images and scores them with a detector; see `CategoryEvaluator`."""
     scorer = Scorer(detector, batch_size)
 
     def prepare(category: str) -> Any:
@@ -183,11 +184,11 @@ class ScoredCategory:
     """The readable test images of a category with their scores.
 
     Attributes:
-      samples: N of them.
-      scores: float32 (N,).
-      maps: float32 (N, S, S).
-      masks: uint8 (N, S, S), 0 or 1; zeros where there is no mask.
-      has_masks: whether pixel metrics are defined.
+      samples: The N images.
+      scores: The image scores, float32 (N,).
+      maps: The anomaly maps, float32 (N, S, S).
+      masks: The masks, uint8 (N, S, S), 0 or 1; zeros where there is no mask.
+      has_masks: Whether pixel metrics are defined.
     """
 
     samples: tuple[Sample, ...]
@@ -198,7 +199,7 @@ class ScoredCategory:
 
     @property
     def labels(self) -> np.ndarray:
-        """(N,): 0 for normal, 1 for anomalous."""
+        """The labels (N,): 0 for normal, 1 for anomalous."""
         return np.array([sample.label for sample in self.samples])
 
 
@@ -210,14 +211,14 @@ class CategoryEvaluator:
     """Scores the test images of categories and stores the results of each as soon as it is finished.
 
     Attributes:
-      scorer: scores batches.
-      prepare: returns the state of a category.
-      read: returns the batches of groups of samples, one group a category.
-      dataset: the data set.
-      results: where metrics and rows are stored.
-      maps_out: where heat maps are written, if anywhere.
-      timed: also store how long a category takes to prepare and an image to score, see `Results.timing`.
-      observe: is called with each category and its maps before the category is stored.
+      scorer: Scores batches.
+      prepare: Returns the state of a category.
+      read: Returns the batches of groups of samples, one group for each category.
+      dataset: The data set.
+      results: Stores the metrics and rows.
+      maps_out: The folder of heat maps, if they are written.
+      timed: Whether to store the times of preparing a category and of scoring an image; see `Results.timing`.
+      observe: A function that is called with each category and its maps before the category is stored.
     """
 
     scorer: Scorer
@@ -233,7 +234,7 @@ class CategoryEvaluator:
         """Evaluate the categories in order.
 
         Raises:
-          InputError: too many images cannot be read, or a score is not finite.
+          InputError: Too many images cannot be read, or a score is not finite.
         """
         groups = [self.dataset.select(name, "test") for name in categories]
         stream = prefetch(traced_items("read", self.read(groups)), self._put)

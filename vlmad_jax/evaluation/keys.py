@@ -1,4 +1,4 @@
-"""What the figures of an evaluation were computed from, as short names that change with it."""
+"""Keys and fingerprints: short texts that change with what the results of an evaluation depend on."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from vlmad_jax.data import DataSet, Sample
 from vlmad_jax.runtime.cache import cache_key, fingerprint
 
 
-def keys_of(
+def category_keys(
     dataset: DataSet, clip: CLIP, references: Mapping[str, Sequence[Sample]] | None = None
 ) -> dict[str, str]:
-    """For each category, what changes with the contents of its images, the tokenizer, or the versions.
+    """Return keys of the categories that change with their images, the tokenizer, or the software.
 
     Args:
-      dataset: its test images are looked at.
-      clip: the backbone.
-      references: the reference images of each category, if they are not all of its training images.
+      dataset: The data set, whose test images are included.
+      clip: The backbone.
+      references: The reference images by category; None includes all training images.
     """
     tokenizer = tokenizer_digest(clip)
     keys = {}
@@ -33,12 +33,12 @@ def keys_of(
 
 
 def tokenizer_digest(clip: CLIP) -> str:
-    """A text that changes with the tokenizer's files and libraries; "" where it is not of a checkpoint."""
+    """Return a text that changes with the tokenizer's files and libraries; "" if it has no files."""
     return getattr(clip.tokenizer, "digest", "")
 
 
 def references_fingerprint(references: dict[str, tuple[Sample, ...]], dataset: DataSet) -> str | None:
-    """16 hexadecimal digits that change with the good samples or their order; None for zero-shot."""
+    """Return the fingerprint of the names and order of the reference images; None for zero-shot."""
     if not references:
         return None
     paths = [[dataset.relative(sample.path) for sample in samples] for samples in references.values()]
@@ -46,7 +46,7 @@ def references_fingerprint(references: dict[str, tuple[Sample, ...]], dataset: D
 
 
 def params_fingerprint(params: dict[str, Any]) -> str | None:
-    """16 hexadecimal digits that change with any learned parameter; None where nothing is learned."""
+    """Return the fingerprint of the learned parameters; None if there are none."""
     if not params:
         return None
     names = sorted(params)

@@ -1,4 +1,4 @@
-"""Anomaly maps of an evaluation as files, one for each image whatever it is called."""
+"""The heat maps of an evaluation as files, with a different path for each image."""
 
 from __future__ import annotations
 
@@ -16,9 +16,14 @@ from vlmad_jax.runtime.files import write_atomically
 
 
 def save_maps(images: list[tuple[Path, Sample, np.ndarray, np.ndarray, np.ndarray, float]]) -> None:
-    """Writes image, heat map and true outline of (path, sample, image, map, mask, score), on one scale.
+    """Draw each image beside its heat map, all on one scale, and write the files.
 
-    They have the proportions of the image's file; name, score and the scale of colours stand beneath them.
+    The drawings have the proportions of the image's file, and a caption with the name, the score, the label
+    and the colour scale.
+
+    Args:
+      images: For each image, the path to write, the sample, the image, the anomaly map, the mask and the
+        score.
     """
     low = min((float(anomaly_map.min()) for _, _, _, anomaly_map, _, _ in images), default=0.0)
     high = max((float(anomaly_map.max()) for _, _, _, anomaly_map, _, _ in images), default=1.0)
@@ -27,18 +32,18 @@ def save_maps(images: list[tuple[Path, Sample, np.ndarray, np.ndarray, np.ndarra
         known = mask if sample.has_mask else None
         shown = report.restore_proportions(image, anomaly_map, known, (height, width))
         panels = report.enlarge(report.draw_map(*shown, low, high))
-        said = f"score {report.format_number(score)}; in truth {'anomalous' if sample.label else 'normal'}"
+        caption = f"score {report.format_number(score)}; in truth {'anomalous' if sample.label else 'normal'}"
         name = f"{sample.category}/{sample.defect}/{Path(sample.path).name}"
         data = io.BytesIO()
-        report.add_caption(panels, name, said, (low, high)).save(data, "PNG")
+        report.add_caption(panels, name, caption, (low, high)).save(data, "PNG")
         write_atomically(path, data.getvalue())
 
 
 def map_paths(out: Path, rows: Sequence[report.ScoreRow]) -> list[Path]:
-    """Where the maps of all images of a category are, a file each: below `maps`, category and defect.
+    """Return the paths of the heat maps of a category's images, below `maps`, category and defect.
 
-    A map is named as its image is below the defect's folder, without the suffix, `lot2/000.png`; with it,
-    `000.jpg.png`, where images differ in nothing else.
+    The name of a heat map is that of its image below the defect's folder without the suffix, for example
+    `lot2/000.png`. Where two images would share a name, it keeps the suffix, for example `000.jpg.png`.
     """
     names = [_below_defect(row) for row in rows]
     short = [name.with_suffix("") for name in names]
@@ -59,6 +64,6 @@ def _defects(rows: Sequence[report.ScoreRow]) -> list[str]:
 
 
 def _below_defect(row: report.ScoreRow) -> PurePosixPath:
-    """The path of an image below `test/<defect>`; its name alone in other layouts."""
+    """Return the path of an image below `test/<defect>`, or its name alone in other layouts."""
     _, found, below = f"/{row.path}".partition(f"/test/{row.defect}/")
     return PurePosixPath(below if found else PurePosixPath(row.path).name)

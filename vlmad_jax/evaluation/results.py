@@ -1,14 +1,14 @@
-"""The folder of a run: what is done of it, and the files it ends with.
+"""The folder of an evaluation's results.
 
-config.json                 what was asked for; a run goes on only with the same
-references.json             the good samples of a few-shot run
-categories/<category>.json  metrics of a finished category, and the key of what they were computed from; its
-                            scores beside it as .csv
-timing/<category>.json      how long it took, if that was measured
-details/<category>/         what else was asked to be kept of its maps
-maps/                       images of anomaly maps, if they were asked for
-metrics.json, scores.csv    everything, once all categories are done
-environment.json            versions, commit and machine, which nothing else has
+config.json                 the configuration; only a run with the same one resumes
+references.json             the reference images of a few-shot run
+categories/<category>.json  the metrics of a finished category and the key of what they depend on; a .csv file
+                            beside it has the scores
+timing/<category>.json      how long the category took, if it was measured
+details/<category>/         what an observer stored of the anomaly maps
+maps/                       heat maps, if they were requested
+metrics.json, scores.csv    all results, once all categories are finished
+environment.json            versions, commit and machine; no other file has them
 """
 
 from __future__ import annotations
@@ -34,35 +34,36 @@ OUTPUTS = (
     "categories",
     "timing",
     "details",
-)  # beside config.json
+)  # besides config.json
 
-
-# Entries of a configuration that change with the images; categories have keys of their own.
+# Entries of a configuration that change with the images, which the keys of categories cover.
 CHANGING = ("data_fingerprint",)
 
 
 @dataclass(frozen=True)
 class Results:
-    """The results of one run in the folder `out`.
+    """The results of a run in a folder.
 
     Attributes:
-      out: the folder.
-      keys: for each category that is evaluated, a text that changes with everything that its figures depend
-        on and that is not in the configuration: the contents of its images, and the versions.
+      out: The folder.
+      keys: For each category of the run, a text that changes with everything that its results depend on and
+        that the configuration lacks: the contents of its images, and the versions.
     """
 
     out: Path
     keys: Mapping[str, str] = field(default_factory=dict)
 
     def open(self, config: dict[str, Any], resume: bool) -> None:
-        """Takes the folder for a run of this configuration.
+        """Prepare the folder for a run of a configuration.
 
-        With `resume`, categories that an earlier run of the same configuration finished are kept, but those
-        with another key, which are named on stderr; without, everything of that run is removed.
+        Args:
+          config: The configuration.
+          resume: Whether to keep the categories that an earlier run of the same configuration finished,
+            except those whose key changed, which are reported on stderr. Otherwise all results are removed.
 
         Raises:
-          InputError: the folder holds files of something else or, with `resume`, a run of another
-            configuration; or it cannot be written.
+          InputError: The folder holds other files, or `resume` is set and it holds a run of another
+            configuration, or it cannot be written.
         """
         prepare_run_folder(self.out, config, OUTPUTS, resume, CHANGING)
         changed = [
@@ -70,40 +71,39 @@ class Results:
         ]
         if changed:
             names = ", ".join(changed)
-            told = f"{self.out}: the images, or the versions, of {names} changed since; evaluated again"
-            print_stderr(told)
+            print_stderr(f"{self.out}: the images of {names} or the versions changed; evaluating them again")
             remove_outputs(self.out, ["metrics.json", "environment.json", "scores.csv"])
         for name in changed:
-            kept = [f"categories/{name}.json", f"categories/{name}.csv", f"timing/{name}.json"]
-            remove_outputs(self.out, [*kept, f"maps/{name}", f"details/{name}"])
+            stale = [f"categories/{name}.json", f"categories/{name}.csv", f"timing/{name}.json"]
+            remove_outputs(self.out, [*stale, f"maps/{name}", f"details/{name}"])
 
     def has(self, category: str) -> bool:
-        """Whether the category is finished."""
+        """Return whether a category is finished."""
         return self._metrics(category).exists()  # written last
 
     def add(self, category: str, metrics: Metrics, rows: Sequence[ScoreRow]) -> None:
-        """Notes a finished category."""
+        """Store the metrics and scores of a finished category."""
         write_scores_csv(self._scores(category), rows)
         write_json(self._metrics(category), {"key": self.keys.get(category), "metrics": metrics})
 
     def metrics(self, category: str) -> Metrics:
-        """The metrics of a finished category."""
+        """Return the metrics of a finished category."""
         return self._entry(category)["metrics"]
 
     def add_timing(self, category: str, seconds: dict[str, float]) -> None:
-        """Notes how long a category took."""
+        """Store how long a category took."""
         write_json(self.out / "timing" / f"{category}.json", seconds)
 
     def timing(self, category: str) -> dict[str, float]:
-        """How long a category took, if that was measured."""
+        """Return how long a category took, if it was measured."""
         return read_json(self.out / "timing" / f"{category}.json")
 
     def rows(self, category: str) -> list[ScoreRow]:
-        """The scores of a finished category."""
+        """Return the rows of a finished category, one for each image."""
         return read_scores_csv(self._scores(category))
 
     def finish(self, method: str, config: dict[str, Any], categories: Sequence[str]) -> dict[str, Any]:
-        """Writes `scores.csv` and `metrics.json` of finished categories; returns what the latter holds."""
+        """Write `scores.csv` and `metrics.json` of finished categories; return the latter's contents."""
         metrics = {name: self.metrics(name) for name in categories}
         contents = {"method": method, "config": config, "categories": metrics, "mean": mean_of(metrics)}
         write_scores_csv(self.out / "scores.csv", [row for name in categories for row in self.rows(name)])
@@ -112,7 +112,7 @@ class Results:
         return contents
 
     def _entry(self, category: str) -> dict[str, Any]:
-        """{"key", "metrics"} of a finished category; an older version wrote the metrics alone."""
+        """Return {"key", "metrics"} of a finished category; older versions stored only the metrics."""
         entry = read_json(self._metrics(category))
         return entry if "metrics" in entry else {"key": None, "metrics": entry}
 

@@ -20,38 +20,38 @@ WHOLE, DIVIDED = PartitionSpec(), PartitionSpec(AXIS)
 
 
 class Model(Protocol):
-    """What a `Scorer` compiles: a detector, or a function of one."""
+    """A model that a `Scorer` compiles: a detector, or a function of one."""
 
     @property
     def clip(self) -> CLIP:
-        """The backbone, whose variables are compiled in."""
+        """The backbone; its variables are compiled into the program."""
 
     def score_with(self, variables: dict[str, Any], state: Any, images: Any) -> Scores:
-        """Return the scores of a batch as a pure function of the backbone's variables, too."""
+        """Return the scores of a batch, as a pure function of the backbone's variables and of the state."""
 
 
 class Scorer:
     """A model whose batches are divided over the devices of this process.
 
     Each device holds a copy of the weights and of the state and runs the same program on its part of the
-    images; the devices exchange nothing. Threads take turns: their batches would only wait for each other on
-    the device, and fill its memory.
+    images; the devices exchange nothing. Threads take turns, because their batches would only wait for each
+    other on the device and fill its memory.
 
     Attributes:
-      model: what scores.
-      batch_size: images in a batch; the smallest multiple of the number of devices that is not below what was
-        asked for.
+      model: The model.
+      batch_size: The number of images in a batch: the smallest multiple of the number of devices that is not
+        below the requested number.
     """
 
     def __init__(self, model: Model, batch_size: int) -> None:
-        """Compile nothing yet: the first batch does."""
+        """Store the arguments; the first batch compiles the program."""
         self.model = model
         self.mesh = Mesh(np.array(jax.local_devices()), (AXIS,))
         self.batch_size = -(-batch_size // self.mesh.size) * self.mesh.size
         self._turn = threading.Lock()
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Pickle without what is compiled."""
+        """Pickle without the compiled program."""
         return Scorer, (self.model, self.batch_size)
 
     def __repr__(self) -> str:
@@ -80,11 +80,11 @@ class Scorer:
         """Return the scores of N >= 1 images, as NumPy arrays, in batches of one shape.
 
         Args:
-          state: of the model, on the host or from `copy`.
+          state: The state of the model, on the host or from `copy`.
           images: uint8 (N, height, width, 3).
 
         Raises:
-          InputError: a score is NaN or infinite.
+          InputError: A score is NaN or infinite.
         """
         parts = []
         for first in range(0, len(images), self.batch_size):
@@ -108,6 +108,6 @@ class Scorer:
                 mesh=self.mesh,
                 in_specs=(WHOLE, WHOLE, DIVIDED),
                 out_specs=DIVIDED,
-                check_vma=False,  # nothing ends up the same on all devices, and loops would have to say so
+                check_vma=False,  # no output is the same on all devices, and loops would have to declare this
             )
         return self.model.clip.compile("vision", score, self.copy)

@@ -1,9 +1,9 @@
-"""Which data set learned parameters were trained on, and a warning where they are tested on the same.
+"""The data set that learned parameters were trained on, and a warning if they are tested on it.
 
-Our own training writes it beside the parameters. Files of the authors are known by their content, or by the
-names that the authors gave to their folders and files: AnomalyCLIP's `train.sh` learns `9_12_4_multiscale`
-from VisA, to test MVTec AD, and `9_12_4_multiscale_visa` from MVTec AD, to test VisA. APRIL-GAN's files are
-named after the data set that they were trained on.
+Our training stores it beside the parameters. Files of the methods' authors are recognised by their content,
+or by the names that the authors gave them: AnomalyCLIP's `train.sh` trains `9_12_4_multiscale` on VisA to
+test MVTec AD, and `9_12_4_multiscale_visa` on MVTec AD to test VisA. APRIL-GAN's files are named after the
+data set that they were trained on.
 """
 
 from __future__ import annotations
@@ -35,19 +35,20 @@ VISA_CATEGORIES = {
     *("candle", "capsules", "cashew", "chewinggum", "fryum", "pipe_fryum", "macaroni1", "macaroni2"),
     *("pcb1", "pcb2", "pcb3", "pcb4"),
 }
-# Digits of an image's digest that are kept beside parameters: two of ten million images share them by chance.
+# Digits of an image's digest that are stored beside parameters. Among ten million images, about two share
+# them by chance.
 DIGITS = 12
 
 
 @dataclass(frozen=True)
 class Training:
-    """What parameters were trained on.
+    """The training data of learned parameters.
 
     Attributes:
-      dataset: a name of `data.DATASETS`.
-      known_by: how this is known, for people.
-      categories: those trained on; all if empty.
-      images: the first `DIGITS` digits of the digest of each image trained on; empty if unknown.
+      dataset: A name of `data.DATASETS`.
+      known_by: How the data set was recognised, for a message.
+      categories: The categories; all if empty.
+      images: The first `DIGITS` digits of the digest of each image; empty if unknown.
     """
 
     dataset: str
@@ -57,16 +58,16 @@ class Training:
 
 
 def record(dataset: DataSet, samples: Iterable[Sample]) -> dict[str, Any]:
-    """Return what training writes beside its parameters: the data set, its categories and its images."""
+    """Return the entry that training stores beside its parameters: data set, categories and images."""
     images = {dataset.contents[sample.path][:DIGITS] for sample in samples}
     return {"dataset": dataset.name, "categories": list(dataset.categories), "images": sorted(images)}
 
 
 def training_of(path: str | Path) -> Training | None:
-    """Return what the parameters at `path` were trained on; None where nothing tells it.
+    """Return the training data of the parameters at `path`; None if it is unknown.
 
     Raises:
-      InputError: a folder without a readable description.
+      InputError: A folder has no readable description.
     """
     path = Path(path).expanduser()
     if not is_params_folder(path):
@@ -89,14 +90,14 @@ def _of_authors_file(path: Path) -> Training | None:
     return None if known is None else Training(BY_NAME[known], f"the name {known}")
 
 
-def tell_training(method: str, weights: str, params: str | None, dataset: DataSet) -> None:
-    """Say which data set a file of the authors was trained on, and warn where the one tested is the same.
+def report_training_data(method: str, weights: str, params: str | None, dataset: DataSet) -> None:
+    """Report the training data of files of the authors, and warn if parameters are tested on their own.
 
     Args:
-      method: a name of `methods.METHODS` that takes learned parameters.
-      weights: the backbone's directory or hub id.
-      params: where the parameters are; None is what is bundled with the weights.
-      dataset: what is tested.
+      method: The name of a method that takes learned parameters.
+      weights: The directory or hub id of the backbone.
+      params: The path of the parameters; None means those bundled with the weights.
+      dataset: The tested data set.
     """
     bundled = {name: str(path) for name, path in BUNDLED_PARAMS.items()} if is_bundled(weights) else {}
     path = params or bundled.get("anomalyclip" if method == "hybrid" else method)
@@ -104,31 +105,31 @@ def tell_training(method: str, weights: str, params: str | None, dataset: DataSe
     if path is None or training is None:
         return
     if not is_params_folder(Path(path).expanduser()):
-        print_stderr(f"{path}: was trained on {training.dataset}, as {training.known_by} tells")
+        print_stderr(f"{path}: was trained on {training.dataset}, according to {training.known_by}")
     if overlap := overlap_of(training, dataset):
         warn(
-            f"{path}: was trained on {training.dataset}, and {overlap}: these figures say nothing of unseen "
-            "products; test another data set, or give --params trained on another"
+            f"{path}: was trained on {training.dataset}, and {overlap}, so the results say nothing about "
+            "unseen objects; test another data set, or give --params trained on another"
         )
 
 
 def overlap_of(training: Training, dataset: DataSet) -> str | None:
-    """Return in words what of the data set tested was trained on; None where nothing is known to be."""
+    """Describe the overlap of the training data with the tested data set; None if none is known."""
     tested = [sample for name in dataset.categories for sample in dataset.select(name, "test")]
     if training.images:
         seen = sum(dataset.contents[sample.path][:DIGITS] in training.images for sample in tested)
         if seen:
-            return f"{seen} of the {len(tested)} images tested are among those"
+            return f"{seen} of the {len(tested)} tested images are among those"
     names = set(dataset.categories) & (training.categories or {*dataset.categories})
     if dataset.name == training.dataset != "folder" and names:
-        return "that is what is tested"
+        return "that is the tested data set"
     if dataset.name == "folder" and training.dataset in resembled(dataset):
         return f"{dataset.root} looks like it"
     return None
 
 
 def resembled(dataset: DataSet) -> set[str]:
-    """Return the published data sets that a folder looks like, by the names of categories and defects."""
+    """Return the published data sets that a folder resembles in the names of its categories and defects."""
     found = set()
     defects = {
         name: {sample.defect for sample in dataset.select(name, "test")} - {GOOD}
@@ -138,7 +139,7 @@ def resembled(dataset: DataSet) -> set[str]:
     if any(defects[name] == published[name] for name in defects.keys() & published.keys()):
         found.add("mvtec_ad")
     visa = [name for name in defects if name in VISA_CATEGORIES and defects[name] in ({"bad"}, {"anomaly"})]
-    # One candle alone may be somebody's own.
+    # A single category with such a name can be the user's own.
     if len(visa) > 1:
         found.add("visa")
     return found

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -38,21 +38,45 @@ def prepare_run_folder(
                 raise InputError(f"{out / name}: belongs to no known run; give another --out")
         write_json(path, config)
         return
-    there = read_json(path)
-    if not isinstance(there, dict) or there.keys() != config.keys():
+    stored = read_json(path)
+    if not isinstance(stored, dict) or stored.keys() != config.keys():
         raise InputError(f"{path}: is the configuration of another kind of run; give another --out")
     if resume:
-        for key in config:
-            if there[key] != config[key] and key not in changing:
-                raise InputError(
-                    f"{out}: holds a run with {key} {there[key]}, but this one has {config[key]}; "
-                    "give another --out, or --noresume to replace it"
-                )
-        if there != config:
-            write_json(path, config)
-        return
-    remove_outputs(out, outputs)
-    write_json(path, config)
+        check_same_config(out, stored, config, changing)
+    else:
+        remove_outputs(out, outputs)
+    if stored != config or not resume:
+        write_json(path, config)
+
+
+def check_same_config(
+    out: Path,
+    stored: Mapping[str, Any],
+    config: Mapping[str, Any],
+    changing: Collection[str] = (),
+    remedy: str = "--noresume to replace it",
+) -> None:
+    """Check that the run in a folder has the configuration of the present run, so that it can be resumed.
+
+    Args:
+      out: The folder.
+      stored: The configuration of the run in the folder, JSON values by name.
+      config: The configuration of the present run.
+      changing: Names of entries that may differ.
+      remedy: What the user can do other than to give another --out.
+
+    Raises:
+      InputError: Another entry differs. The message names all that do; it names fingerprints, which mostly
+        follow from other entries, only if nothing else differs.
+    """
+    names = [name for name in {**config, **stored} if stored.get(name) != config.get(name)]
+    names = [name for name in names if name not in changing]
+    names = [name for name in names if not name.endswith("_fingerprint")] or names
+    if names:
+        differences = ", and ".join(
+            f"{name} {stored.get(name)}, but this one has {config.get(name)}" for name in names
+        )
+        raise InputError(f"{out}: holds a run with {differences}; give another --out, or {remedy}")
 
 
 def read_json(path: Path) -> dict[str, Any]:

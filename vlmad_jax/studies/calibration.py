@@ -1,4 +1,4 @@
-"""Calibration: the image score as a probability, and thresholds chosen on good images alone."""
+"""Calibration: the image score as a probability, and thresholds from normal images alone."""
 
 from __future__ import annotations
 
@@ -17,46 +17,45 @@ from vlmad_jax.metrics.thresholds import (
     threshold_from_normal,
 )
 from vlmad_jax.report.parts import Column, Figure, Table
-from vlmad_jax.studies.cells import Row, mean
-from vlmad_jax.studies.details import named
-from vlmad_jax.studies.finished import Finished
-from vlmad_jax.studies.runs import GOOD_IMAGES, Runs
+from vlmad_jax.studies.run import Run, readable_name
+from vlmad_jax.studies.runner import NORMAL_IMAGES, Runner
+from vlmad_jax.studies.table_columns import Row, mean
 
 NUMBERS = ("threshold", "false_alarms", "misses", "f1")
 
 
-def compared(runs: Runs) -> dict[str, tuple[Finished, Finished]]:
-    """By name, a method's run on test images and its run on good training images."""
-    shots, seed = max(runs.config.shots), runs.config.seeds[0]
+def runs_by_method(runner: Runner) -> dict[str, tuple[Run, Run]]:
+    """Return each method's run on test images and its run on normal training images."""
+    shots, seed = max(runner.config.shots), runner.config.seeds[0]
     found = {
-        "WinCLIP": (runs.winclip(), runs.winclip(good=True)),
-        "AnomalyCLIP": (runs.anomalyclip(), runs.anomalyclip(good=True)),
+        "WinCLIP": (runner.winclip(), runner.winclip(normal=True)),
+        "AnomalyCLIP": (runner.anomalyclip(), runner.anomalyclip(normal=True)),
     }
-    if runs.has_references:
-        few = [runs.winclip(shots=shots, seed=seed, good=good) for good in (False, True)]
-        found[f"WinCLIP, {shots} good samples"] = (few[0], few[1])
+    if runner.has_references:
+        few = [runner.winclip(shots=shots, seed=seed, normal=normal) for normal in (False, True)]
+        found[f"WinCLIP, {shots} references"] = (few[0], few[1])
     return found
 
 
-def reliabilities(runs: Runs) -> list[Figure]:
-    """The share of defective images by image score, of all categories together."""
+def reliabilities(runner: Runner) -> list[Figure]:
+    """Return the share of anomalous images by image score, over all categories."""
     data: dict[str, Any] = {}
-    for name, (run, _) in compared(runs).items():
+    for name, (run, _) in runs_by_method(runner).items():
         scores = np.concatenate([run.scores(category) for category in run.categories])
         labels = np.concatenate([run.labels(category) for category in run.categories])
         bins = reliability(scores, labels)
         data[name] = {"bins": [vars(b) for b in bins], "calibration_error": calibration_error(bins)}
 
     note = (
-        "Images of all categories in ten bins by image score; larger dots are more images. A score that "
-        "is a probability lies on the dotted line. The error is the expected calibration error."
+        "Images of all categories in ten bins by image score; a larger dot stands for more images. A score "
+        "that is a probability would lie on the dotted line. The error is the expected calibration error."
     )
     draw = functools.partial(draw_reliability, data=data)
     return [Figure("reliability", "The image score as a probability", data, draw, note, (5.5, 4.5))]
 
 
 def draw_reliability(canvas: matplotlib.figure.Figure, data: dict[str, Any]) -> None:
-    """A line a method through its bins, and none for a method without images."""
+    """Draw a line through the bins of each method that has images."""
     axes = canvas.subplots()
     axes.plot([0, 1], [0, 1], linestyle=":", color="0.6", linewidth=1)
     for number, (name, values) in enumerate(data.items()):
@@ -67,25 +66,25 @@ def draw_reliability(canvas: matplotlib.figure.Figure, data: dict[str, Any]) -> 
         label = f"{name} (error {values['calibration_error']:.3f})"
         axes.plot(x, y, "-", color=f"C{number}", linewidth=1.2, label=label)
         axes.scatter(x, y, s=8 + 60 * counts / counts.max(), color=f"C{number}")
-    axes.set(xlabel="mean image score", ylabel="share of defective images", xlim=(0, 1), ylim=(0, 1))
+    axes.set(xlabel="mean image score", ylabel="share of anomalous images", xlim=(0, 1), ylim=(0, 1))
     axes.grid(alpha=0.3, linewidth=0.5)
     if axes.get_legend_handles_labels()[0]:
         axes.legend(fontsize=8)
 
 
-def thresholds(runs: Runs) -> list[Table]:
-    """By method and category: the threshold from good training images, and the best possible one."""
+def thresholds(runner: Runner) -> list[Table]:
+    """Return, by method and category, the threshold from normal training images and the best possible one."""
     rows: list[Row] = []
     means: list[Row] = []
-    for name, (run, good) in compared(runs).items():
-        of_method = [_row(name, category, run, good) for category in run.categories]
+    for name, (run, normal) in runs_by_method(runner).items():
+        of_method = [_row(name, category, run, normal) for category in run.categories]
         rows += of_method
         keys = [key for key in of_method[0] if key.endswith(("false_alarms", "misses", "f1"))]
         total: Row = dict.fromkeys(of_method[0])
         total |= {key: mean([r[key] for r in of_method]) for key in keys}  # type: ignore[misc]
         means.append(total | {"method": name, "category": "mean"})
-    columns = [Column("method", "method"), Column("category", "category"), Column("good", "good images")]
-    for side, group in (("good", "from good training images"), ("best", "best on the test images")):
+    columns = [Column("method", "method"), Column("category", "category"), Column("normal", "normal images")]
+    for side, group in (("normal", "from normal training images"), ("best", "best on the test images")):
         columns += [
             Column(f"{side}_threshold", "threshold", 4, group),
             Column(f"{side}_false_alarms", "false alarms", 3, group),
@@ -93,20 +92,21 @@ def thresholds(runs: Runs) -> list[Table]:
             Column(f"{side}_f1", "F1", 3, group),
         ]
     note = (
-        f"From good training images: the lowest of their scores that at most {FALSE_ALARM_RATE:.0%} of "
-        f"them exceed, of at most {GOOD_IMAGES} a category, those in WinCLIP's memory left out. Best: the "
-        "highest F1 on the test images themselves, which nobody has in advance. False alarms are shares of "
-        "good test images, misses of defective ones."
+        f"The threshold from normal training images is the lowest of their scores that at most "
+        f"{FALSE_ALARM_RATE:.0%} of them exceed, over at most {NORMAL_IMAGES} images of each category "
+        "without WinCLIP's reference images. The best threshold has the highest F1 on the test images, so it "
+        "is not known in practice. False alarms are shares of normal test images, and misses are shares of "
+        "anomalous ones."
     )
     table = (*rows, *means)
     return [Table("thresholds", "Thresholds", tuple(columns), table, note, summary=len(means))]
 
 
-def _row(name: str, category: str, run: Finished, good: Finished) -> Row:
+def _row(name: str, category: str, run: Run, normal: Run) -> Row:
     scores, labels = run.scores(category), run.labels(category)
-    known = good.scores(category) if category in good.categories else np.empty(0)
-    row: Row = {"method": name, "category": named(category), "good": len(known)}
+    known = normal.scores(category) if category in normal.categories else np.empty(0)
+    row: Row = {"method": name, "category": readable_name(category), "normal": len(known)}
     chosen = vars(decisions(scores, labels, threshold_from_normal(known))) if len(known) else {}
-    row |= {f"good_{number}": chosen.get(number) for number in NUMBERS}
+    row |= {f"normal_{number}": chosen.get(number) for number in NUMBERS}
     best = decisions(scores, labels, best_threshold(scores, labels))
     return row | {f"best_{number}": getattr(best, number) for number in NUMBERS}

@@ -1,4 +1,4 @@
-"""What the studies of a report depend on."""
+"""The configuration of a report."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ LARGEST_WINDOW = 7  # figure 5
 
 @dataclass(frozen=True)
 class Domain:
-    """A data set of the study across domains: its name in `data.DATASETS`, and where it is."""
+    """A data set of the study across domains: its name in `data.DATASETS`, and its directory."""
 
     name: str
     data_dir: str | None = None
@@ -22,22 +22,22 @@ class Domain:
 
 @dataclass(frozen=True)
 class PaperConfig:
-    """What the figures of a report depend on.
+    """The values that the numbers of a report depend on.
 
     Attributes:
-      weights: a checkpoint's directory or hub id.
-      dataset: a name of `data.DATASETS`.
-      data_dir: where it is, for those that need it.
-      categories: those to run; all if empty.
-      params: AnomalyCLIP's learned prompts; None is what is bundled with the weights.
-      batch_size: images scored together.
+      weights: The directory or hub id of a checkpoint.
+      dataset: A name of `data.DATASETS`.
+      data_dir: The directory of the data set, if it needs one.
+      categories: The categories to run; all if empty.
+      params: AnomalyCLIP's learned prompts; None takes those bundled with the weights.
+      batch_size: The number of images scored together.
       dtype: "float32", "bfloat16", or "int8", which trades accuracy for speed.
-      shots: numbers of good samples beside 0.
-      seeds: of the draws of good samples.
-      words: the user's own sentences; None for none.
-      domains: data sets to learn from and to test on, each other.
-      epochs: of learning on each of them.
-      contrasts: bounds of low, medium and high contrast; None takes terciles.
+      shots: Numbers of reference images of each category; 0 is always run too.
+      seeds: The seeds of the draws of reference images.
+      prompts: The user's own prompts, if any.
+      domains: Data sets, each of which is trained on and tested with what was learned on the others.
+      epochs: The number of epochs of training on each of them.
+      contrasts: The upper bounds of low and medium contrast; None takes terciles.
     """
 
     weights: str
@@ -49,7 +49,7 @@ class PaperConfig:
     dtype: str = "float32"
     shots: tuple[int, ...] = (1, 2, 4)
     seeds: tuple[int, ...] = (0, 1, 2)
-    words: PromptEnsemble | None = None
+    prompts: PromptEnsemble | None = None
     domains: tuple[Domain, ...] = field(default=())
     epochs: int = 15
     contrasts: tuple[float, float] | None = None
@@ -57,41 +57,43 @@ class PaperConfig:
     def __post_init__(self) -> None:
         for name, values in (("shots", self.shots), ("seeds", self.seeds)):
             if not values or len(set(values)) < len(values):
-                raise InputError(f"--{name}={','.join(map(str, values))} has to name one or more, each once")
+                raise InputError(f"--{name}={','.join(map(str, values))}: give one or more, each once")
         if min(self.shots) < 1:
-            raise InputError("--shots: 0 is always there; give numbers of 1 or more")
+            raise InputError("--shots: 0 is always run; give numbers of 1 or more")
         if self.contrasts is not None and not self.contrasts[0] < self.contrasts[1]:
             low, high = self.contrasts
             raise InputError(f"--contrasts={low},{high} are not in order; give the lower bound first")
 
 
-def read_words(path: str) -> PromptEnsemble:
-    """The user's own sentences: JSON {"good": [...], "defective": [...], "templates": [...]}.
+def read_prompts(path: str) -> PromptEnsemble:
+    """Read the user's prompts from JSON: {"normal": [...], "anomalous": [...], "templates": [...]}.
 
-    Sentences hold "{}" where the object's name goes, templates where the sentence goes; "templates" may be
-    left out.
+    Normal and anomalous states hold "{}" in place of the object's name, and templates hold it in place of a
+    state. "templates" is optional.
 
     Raises:
-      InputError: no such file, or it holds something else.
+      InputError: The file cannot be read, or it holds something else.
     """
     expected = (
-        '{"good": ["flawless {}"], "defective": ["{} with a crack"], "templates": ["a photo of a {}."]}'
+        '{"normal": ["flawless {}"], "anomalous": ["{} with a crack"], "templates": ["a photo of a {}."]}'
     )
     try:
-        read = json.loads(Path(path).read_text(encoding="utf-8"))
+        content = json.loads(Path(path).read_text(encoding="utf-8"))
     except OSError as error:
-        raise InputError(f"--words={path}: cannot be read ({error.strerror}); give a JSON file") from error
+        raise InputError(f"--prompts={path}: cannot be read ({error.strerror}); give a JSON file") from error
     except ValueError as error:
-        raise InputError(f"--words={path}: is not JSON ({error}); expected {expected}") from error
-    given = {"templates": ["{}"], **read} if isinstance(read, dict) else {}
-    lists = [given.get(name) for name in ("good", "defective", "templates")]
-    if given.keys() != {"good", "defective", "templates"} or not all(map(_is_list_of_texts, lists)):
-        raise InputError(f"--words={path}: expected {expected}")
-    good, defective, templates = (tuple(x or ()) for x in lists)
-    for text in (*good, *defective, *templates):
+        raise InputError(f"--prompts={path}: is not JSON ({error}); expected {expected}") from error
+    given = {"templates": ["{}"], **content} if isinstance(content, dict) else {}
+    if {"good", "defective"} & given.keys():
+        raise InputError(f'--prompts={path}: rename "good" to "normal" and "defective" to "anomalous"')
+    lists = [given.get(name) for name in ("normal", "anomalous", "templates")]
+    if given.keys() != {"normal", "anomalous", "templates"} or not all(map(_is_list_of_texts, lists)):
+        raise InputError(f"--prompts={path}: expected {expected}")
+    normal, anomalous, templates = (tuple(x or ()) for x in lists)
+    for text in (*normal, *anomalous, *templates):
         if text.count("{}") != 1 or text.replace("{}", "").count("{") + text.replace("{}", "").count("}"):
-            raise InputError(f"--words={path}: {text!r} has to hold {{}} once, where the name goes")
-    return PromptEnsemble(good, defective, templates)
+            raise InputError(f"--prompts={path}: {text!r}: write {{}} once, in place of the name")
+    return PromptEnsemble(normal, anomalous, templates)
 
 
 def _is_list_of_texts(value: object) -> bool:

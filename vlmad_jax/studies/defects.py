@@ -14,108 +14,136 @@ from vlmad_jax.report.parts import Column, Table, Value
 from vlmad_jax.report.published import comparison
 from vlmad_jax.runtime.cache import cache_key
 from vlmad_jax.runtime.files import write_json
-from vlmad_jax.studies.cells import INTERVALS, Row, auroc_cells, auroc_columns, with_published
-from vlmad_jax.studies.comparison import TITLES, zero_shot
-from vlmad_jax.studies.contrast import SIDE, contrast
-from vlmad_jax.studies.definitions import LEVELS, UNTYPED, defect_type, defect_types, is_compared, levels_of
-from vlmad_jax.studies.details import named
-from vlmad_jax.studies.runs import Runs
+from vlmad_jax.studies.definitions import (
+    CONTRAST_LEVELS,
+    RING,
+    SIDE,
+    UNTYPED,
+    contrast,
+    contrast_levels,
+    defect_type,
+    defect_types,
+    is_compared,
+)
+from vlmad_jax.studies.run import readable_name
+from vlmad_jax.studies.runner import Runner, stored_json
+from vlmad_jax.studies.table_columns import INTERVALS, Row, auroc_columns, auroc_values, with_published
+from vlmad_jax.studies.zero_shot import TITLES, zero_shot
 
-METHOD = "anomalyclip"  # the comparison's tables are of it
+METHOD = "anomalyclip"  # the method of the comparison's tables 5 and 6
 MEASURED = (
-    "A defect's AUROC is that of its images against all good test images of its category. Mean and "
-    "sample standard deviation are over defects, each counted once however many images it has."
+    "A defect's AUROC is that of its images against all normal test images of its category. The mean and the "
+    "sample standard deviation are over defects; each defect counts once, whatever its number of images."
 )
 
 
 @dataclass(frozen=True)
 class Defects:
-    """Every defect of a data set.
+    """The defects of a data set.
 
     Attributes:
-      rows: the cells of each.
-      bounds: where low and medium contrast end; empty where no defect has a contrast.
+      rows: A row of values for each defect.
+      bounds: The upper bounds of low and medium contrast; empty if no defect has a contrast.
     """
 
     rows: list[Row]
     bounds: list[float]
 
 
-def every_defect(runs: Runs) -> list[Table]:
-    """Every defect: what it is, its contrast, and how well both methods find it."""
-    return [_table_of(_found(runs).rows)]
+def all_defects(runner: Runner) -> list[Table]:
+    """Return a table of all defects with their types, contrasts and AUROCs of both methods."""
+    columns = [
+        Column("category", "category"),
+        Column("defect", "defect"),
+        Column("type", "type"),
+        Column("images", "images"),
+        Column("contrast", "contrast", 2),
+        Column("level", "level"),
+    ]
+    for method, title in TITLES.items():
+        columns += auroc_columns(f"{method}_auroc", title)
+    rows = [
+        {key: x for key, x in row.items() if key != "compared"}
+        | {
+            "category": readable_name(str(row["category"])),
+            "defect": readable_name(str(row["defect"])),
+        }
+        for row in _defects(runner).rows
+    ]
+    return [Table("defects", "All defects", tuple(columns), tuple(rows), f"{MEASURED} {INTERVALS}")]
 
 
-def table5(runs: Runs) -> list[Table]:
-    """By contrast: low, medium and high."""
-    found = _found(runs)
-    theirs = _published(runs, "anomalyclip_by_contrast")
+def table5(runner: Runner) -> list[Table]:
+    """Return table 5: defects of low, medium and high contrast."""
+    found = _defects(runner)
+    published = _published(runner, "anomalyclip_by_contrast")
     summary = [
-        _summary(level, [r for r in found.rows if r["level"] == level], theirs.get(level)) for level in LEVELS
+        _summary(level, [r for r in found.rows if r["level"] == level], published.get(level))
+        for level in CONTRAST_LEVELS
     ]
     bounds = found.bounds
-    chosen = "terciles of all defects" if runs.config.contrasts is None else "as given"
+    source = "terciles of all defects" if runner.config.contrasts is None else "from --contrasts"
     note = (
-        f"{MEASURED}\n\nContrast is the distance in CIELAB between the mean colour of a defect and that of "
-        f"the ring of 8 pixels around it at {SIDE} x {SIDE}, divided by the root mean square distance of the "
-        "ring's pixels from their mean; a defect's is the median over its images. "
-        + (f"Low ends at {bounds[0]:.3f} and medium at {bounds[1]:.3f}: {chosen}." if bounds else "")
+        f"{MEASURED}\n\nThe contrast of an image is the distance in CIELAB between the mean colour of the "
+        f"defect and that of the ring of {RING} pixels around it, at {SIDE} x {SIDE} pixels, divided by the "
+        "root mean square distance of the ring's pixels from their mean. The contrast of a defect is the "
+        "median over its images. "
+        + (f"Low ends at {bounds[0]:.3f} and medium at {bounds[1]:.3f} ({source})." if bounds else "")
     )
     return [_summary_table("table5", "Table 5. Defects by visual contrast", "contrast", summary, note)]
 
 
-def table6(runs: Runs) -> list[Table]:
-    """By type of defect."""
-    rows = _found(runs).rows
-    theirs = _published(runs, "anomalyclip_by_defect_type")
-    there = {row["type"] for row in rows}
-    types = [name for name in (*defect_types(), UNTYPED) if name in there or name in theirs]
-    summary = [_summary(name, [r for r in rows if r["type"] == name], theirs.get(name)) for name in types]
+def table6(runner: Runner) -> list[Table]:
+    """Return table 6: defects by type."""
+    rows = _defects(runner).rows
+    published = _published(runner, "anomalyclip_by_defect_type")
+    present = {row["type"] for row in rows}
+    types = [name for name in (*defect_types(), UNTYPED) if name in present or name in published]
+    summary = [_summary(name, [r for r in rows if r["type"] == name], published.get(name)) for name in types]
     note = (
-        f"{MEASURED}\n\nThe type of each defect is a table of this package, "
-        "vlmad_jax/studies/definitions.json. Which 52 of MVTec AD's 73 defects the comparison counts is not "
-        "published; ours give each type as many as its table has."
+        f"{MEASURED}\n\nThe file vlmad_jax/studies/definitions.json gives the type of each defect. The "
+        "comparison counts 52 of MVTec AD's 73 defects and does not publish which; that file chooses as many "
+        "of each type as the comparison's table has."
     )
     return [_summary_table("table6", "Table 6. Defects by type", "type", summary, note)]
 
 
-def _found(runs: Runs) -> Defects:
-    """Every defect, put together once."""
-    return runs.once("defects", lambda: _made(runs))
+def _defects(runner: Runner) -> Defects:
+    return runner.cached("defects", lambda: _measure(runner))
 
 
-def _made(runs: Runs) -> Defects:
-    found = {method: zero_shot(runs, method) for method in TITLES}
-    contrasts = measured_contrasts(runs)
+def _measure(runner: Runner) -> Defects:
+    runs = {method: zero_shot(runner, method) for method in TITLES}
+    contrasts = measured_contrasts(runner)
     rows: list[Row] = []
-    for category in runs.dataset.categories:
-        for defect in found[METHOD].defects(category):
+    for category in runner.dataset.categories:
+        for defect in runs[METHOD].defects(category):
             row: Row = {"category": category, "defect": defect, "type": defect_type(category, defect)}
-            images = [r for r in found[METHOD].rows[category] if r.defect == defect]
-            row |= {"compared": int(is_compared(runs.config.dataset, category, defect))}
+            images = [r for r in runs[METHOD].rows[category] if r.defect == defect]
+            row |= {"compared": int(is_compared(runner.config.dataset, category, defect))}
             row |= {"images": len(images), "contrast": contrasts[category].get(defect)}
-            for method, run in found.items():
+            for method, run in runs.items():
                 value, interval = run.defect_auroc(category, defect), run.defect_interval(category, defect)
-                row |= auroc_cells(f"{method}_auroc", value, interval)
+                row |= auroc_values(f"{method}_auroc", value, interval)
             rows.append(row)
     known = _numbers(rows, "contrast")
-    levels, bounds = levels_of(known, runs.config.contrasts) if known else ([], [])
-    left = iter(levels)
+    levels, bounds = contrast_levels(known, runner.config.contrasts) if known else ([], [])
+    remaining = iter(levels)
     for row in rows:
-        row["level"] = next(left) if row["contrast"] is not None else None
+        row["level"] = next(remaining) if row["contrast"] is not None else None
     return Defects(rows, bounds)
 
 
-def measured_contrasts(runs: Runs) -> dict[str, dict[str, float | None]]:
-    """The contrast of each defect by category, the median over its images; measured once."""
-    path = runs.out / "contrasts" / f"{cache_key(runs.dataset.fingerprint)}.json"
-    kept = runs.kept_json(path)
-    if kept is not None:
-        return kept
+def measured_contrasts(runner: Runner) -> dict[str, dict[str, float | None]]:
+    """Return the contrast of each defect by category, the median over its images; it is measured once."""
+    path = runner.out / "contrasts" / f"{cache_key(runner.dataset.fingerprint)}.json"
+    stored = stored_json(path)
+    if stored is not None:
+        return stored
     found: dict[str, dict[str, float | None]] = {}
-    for category in runs.dataset.categories:
+    for category in runner.dataset.categories:
         values: dict[str, list[float]] = {}
-        for sample in runs.dataset.select(category, "test"):
+        for sample in runner.dataset.select(category, "test"):
             if not sample.label:
                 continue
             of_defect = values.setdefault(sample.defect, [])
@@ -129,36 +157,36 @@ def measured_contrasts(runs: Runs) -> dict[str, dict[str, float | None]]:
 
 
 def _numbers(rows: list[Row], key: str) -> list[float]:
-    """The cells of a column that are defined."""
+    """Return the defined values of a column."""
     return [value for row in rows if isinstance(value := row[key], float)]
 
 
-def _published(runs: Runs, key: str) -> dict[str, Sequence[float]]:
-    return comparison()[key] if runs.config.dataset == "mvtec_ad" else {}
+def _published(runner: Runner, key: str) -> dict[str, Sequence[float]]:
+    return comparison()[key] if runner.config.dataset == "mvtec_ad" else {}
 
 
-def _summary(name: str, rows: list[Row], theirs: Sequence[float] | None) -> Row:
-    """The mean, deviation and number of defects: those that the comparison counts, and all."""
+def _summary(name: str, rows: list[Row], published: Sequence[float] | None) -> Row:
+    """Return the mean, deviation and number of the defects that the comparison counts, and of all."""
     row: Row = {"name": name}
     for scope, chosen in (("compared", [r for r in rows if r["compared"]]), ("all", rows)):
         for method in TITLES:
-            values = _numbers(chosen, f"{method}_auroc")
-            row[f"{scope}_{method}"] = statistics.fmean(values) if values else None
-            row[f"{scope}_{method}_deviation"] = statistics.stdev(values) if len(values) > 1 else None
+            aurocs = _numbers(chosen, f"{method}_auroc")
+            row[f"{scope}_{method}"] = statistics.fmean(aurocs) if aurocs else None
+            row[f"{scope}_{method}_deviation"] = statistics.stdev(aurocs) if len(aurocs) > 1 else None
         row[f"{scope}_defects"] = len(chosen)
-    published: tuple[Value, ...] = tuple(theirs) if theirs else (None, None, None)
-    return row | dict(zip(("published", "published_deviation", "published_defects"), published, strict=True))
+    values: Sequence[Value] = published or (None, None, None)
+    return row | dict(zip(("published", "published_deviation", "published_defects"), values, strict=True))
 
 
 def _summary_table(name: str, title: str, heading: str, rows: list[Row], note: str) -> Table:
     columns = [Column("name", heading)]
-    scopes = {"compared": "defects of the comparison", "all": "all defects"}
+    scopes = {"compared": "defects in the comparison", "all": "all defects"}
     if all(row["compared_defects"] == row["all_defects"] for row in rows):
         rows = [{k: x for k, x in row.items() if not k.startswith("compared")} for row in rows]
         del scopes["compared"]
     for scope, group in scopes.items():
-        for method, shown in TITLES.items():
-            columns.append(Column(f"{scope}_{method}", f"{shown} AUROC", 3, group))
+        for method, method_title in TITLES.items():
+            columns.append(Column(f"{scope}_{method}", f"{method_title} AUROC", 3, group))
             columns.append(Column(f"{scope}_{method}_deviation", "deviation", 3, group))
         columns.append(Column(f"{scope}_defects", "defects", group=group))
     columns += [
@@ -167,23 +195,3 @@ def _summary_table(name: str, title: str, heading: str, rows: list[Row], note: s
         Column("published_defects", "defects", group="published"),
     ]
     return Table(name, title, *with_published(columns, rows), note)
-
-
-def _table_of(rows: list[Row]) -> Table:
-    columns = [
-        Column("category", "category"),
-        Column("defect", "defect"),
-        Column("type", "type"),
-        Column("images", "images"),
-        Column("contrast", "contrast", 2),
-        Column("level", "level"),
-    ]
-    for method, title in TITLES.items():
-        columns += auroc_columns(f"{method}_auroc", title)
-    shown = [
-        {key: x for key, x in row.items() if key != "compared"}
-        | {"category": named(str(row["category"])), "defect": named(str(row["defect"]))}
-        for row in rows
-    ]
-    note = f"{MEASURED} {INTERVALS}"
-    return Table("defects", "Every defect", tuple(columns), tuple(shown), note)

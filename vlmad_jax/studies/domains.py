@@ -1,4 +1,4 @@
-"""Across domains: AnomalyCLIP's prompts learned on one data set and tested on each other one."""
+"""Transfer between data sets: AnomalyCLIP's prompts are trained on one and tested on the others."""
 
 from __future__ import annotations
 
@@ -19,46 +19,47 @@ from vlmad_jax.report.parts import Column, Table
 from vlmad_jax.runtime.cache import cache_key
 from vlmad_jax.runtime.files import write_json
 from vlmad_jax.runtime.notices import print_stderr
-from vlmad_jax.studies.cells import INTERVALS, Row, mean_cells, metric_columns
 from vlmad_jax.studies.config import Domain
-from vlmad_jax.studies.details import Details
-from vlmad_jax.studies.finished import Finished
-from vlmad_jax.studies.runs import Runs
+from vlmad_jax.studies.run import Details, Run
+from vlmad_jax.studies.runner import Runner, stored_json
+from vlmad_jax.studies.table_columns import INTERVALS, Row, mean_values, metric_columns
 from vlmad_jax.training.train import Resources, TrainConfig, train_method
 
 UNTRAINED = "none (WinCLIP)"
 
 
-def domains(runs: Runs) -> list[Table]:
-    """The matrix: a row a data set learned from, columns the data sets tested on."""
-    tested = runs.config.domains
+def domains(runner: Runner) -> list[Table]:
+    """Return the matrix of results: a row for each training set, and columns for each test set."""
+    tested = runner.config.domains
     if len(tested) < 2:
-        note = "Give two data sets or more, for example --domains=mvtec_ad=DIRECTORY,visa=DIRECTORY."
-        return [Table("domains", "Across domains", (Column("learned", "learned from"),), (), note)]
+        note = "Give two or more data sets, for example --domains=mvtec_ad=DIRECTORY,visa=DIRECTORY."
+        return [Table("domains", "Across domains", (Column("learned", "trained on"),), (), note)]
     rows: list[Row] = []
     blank = [column.key for column in metric_columns()]
     for source in (None, *tested):
         row: Row = {"learned": UNTRAINED if source is None else source.name}
         for target in tested:
-            cells = dict.fromkeys(blank) if source == target else mean_cells(tested_on(runs, source, target))
-            row |= {f"{target.name}_{key}": value for key, value in cells.items()}
+            values = dict.fromkeys(blank)
+            if source != target:
+                values = mean_values(evaluate_transfer(runner, source, target))
+            row |= {f"{target.name}_{key}": value for key, value in values.items()}
         rows.append(row)
-    columns = [Column("learned", "learned from")]
+    columns = [Column("learned", "trained on")]
     for target in tested:
         for column in metric_columns():
             key, group = f"{target.name}_{column.key}", f"tested on {target.name}, {column.group}"
             columns.append(dataclasses.replace(column, key=key, group=group))
     note = (
-        f"AnomalyCLIP's prompts, learned for {runs.config.epochs} epochs on the test images of one data "
-        "set and tested on those of another; nothing is chosen on the data set tested. The first row learns "
-        f"nothing. A data set is not tested with what was learned on itself. {INTERVALS}"
+        f"AnomalyCLIP's prompts are trained for {runner.config.epochs} epochs on the test images of one data "
+        "set and tested on those of another. No choice depends on the tested data set, and no data set is "
+        f"tested with prompts that were trained on it. The first row is not trained. {INTERVALS}"
     )
     return [Table("domains", "Across domains", tuple(columns), tuple(rows), note)]
 
 
-def tested_on(runs: Runs, source: Domain | None, target: Domain) -> Finished:
-    """One data set with what was learned on another, or by WinCLIP."""
-    config = runs.config
+def evaluate_transfer(runner: Runner, source: Domain | None, target: Domain) -> Run:
+    """Evaluate a data set with prompts trained on another, or with WinCLIP if `source` is None."""
+    config = runner.config
     evaluation = EvaluationConfig(
         method="winclip" if source is None else "anomalyclip",
         weights=config.weights,
@@ -66,25 +67,25 @@ def tested_on(runs: Runs, source: Domain | None, target: Domain) -> Finished:
         data_dir=target.data_dir,
         batch_size=config.batch_size,
         dtype=config.dtype,
-        options=MethodOptions(params=None if source is None else str(learn(runs, source))),
+        options=MethodOptions(params=None if source is None else str(train_on(runner, source))),
     )
-    out = runs.out / "domains" / f"{source.name if source else 'none'}-to-{target.name}"
+    out = runner.out / "domains" / f"{source.name if source else 'none'}-to-{target.name}"
     details = Details(out / "details")
-    contents = evaluate(evaluation, out, runs.resume, workers=runs.workers, observe=details.add)
-    return Finished(Results(out), details, tuple(contents["categories"]))
+    contents = evaluate(evaluation, out, runner.resume, workers=runner.workers, observe=details.add)
+    return Run(Results(out), details, tuple(contents["categories"]))
 
 
-def learn(runs: Runs, source: Domain) -> Path:
-    """Learns on a data set unless that was done with the same images, weights, setting and versions.
+def train_on(runner: Runner, source: Domain) -> Path:
+    """Return the folder of the prompts trained on a data set.
 
-    Returns where the prompts are.
+    They are trained again if the images, the weights, the settings or the software changed.
     """
-    return runs.once(("learned", source), lambda: _learn(runs, source))
+    return runner.cached(("trained", source), lambda: _train_on(runner, source))
 
 
-def _learn(runs: Runs, source: Domain) -> Path:
-    config, out = runs.config, runs.out / "domains" / f"learned-{source.name}"
-    setting = {k: x for k, x in runs.learned[0].setting.items() if k not in ("clip", "prompts")}
+def _train_on(runner: Runner, source: Domain) -> Path:
+    config, out = runner.config, runner.out / "domains" / f"trained-{source.name}"
+    setting = {k: x for k, x in runner.learned[0].setting.items() if k not in ("clip", "prompts")}
     training = TrainConfig(
         method="anomalyclip",
         weights=config.weights,
@@ -95,26 +96,28 @@ def _learn(runs: Runs, source: Domain) -> Path:
         dtype=config.dtype,
         cache_features=True,
     )
-    learned_from = load_dataset(source.name, source.data_dir).fingerprint
-    backbone = (runs.clip.fingerprint, tokenizer_digest(runs.clip))
-    depends_on = cache_key(json.dumps(dataclasses.asdict(training)), learned_from, *backbone)
-    kept, began_with = (runs.kept_json(out / name) for name in ("training.json", "key.json"))
-    if kept is not None and began_with == depends_on and runs.resume:
+    trained_on = load_dataset(source.name, source.data_dir).fingerprint
+    backbone = (runner.clip.fingerprint, tokenizer_digest(runner.clip))
+    key = cache_key(json.dumps(dataclasses.asdict(training)), trained_on, *backbone)
+    is_same = stored_json(out / "key.json") == key
+    if is_same and runner.resume and (out / "training.json").exists():
         return out / "params"
-    if out.exists() and (not runs.resume or began_with != depends_on):
-        told = f"{out}: is of other images, settings or versions; learned again"
-        print_stderr(told)
+    if out.exists() and not (is_same and runner.resume):
+        if not is_same:
+            print_stderr(f"{out}: the images, settings or versions changed; training again")
         shutil.rmtree(out)
-    write_json(out / "key.json", depends_on)
+    write_json(out / "key.json", key)
     began = time.perf_counter()
-    params = train_method(training, out, Resources(workers=runs.workers))
+    params = train_method(training, out, Resources(workers=runner.workers))
     if not params.exists():
-        raise InputError(f"learning on {source.name} was stopped and saved; the same command goes on")
+        raise InputError(
+            f"training on {source.name} was stopped and saved; run the same command to resume it"
+        )
     write_json(out / "training.json", {"seconds": time.perf_counter() - began})
     return params
 
 
-def training_seconds(runs: Runs) -> float | None:
-    """How long learning the prompts took, the longest of the data sets; None if nothing was learned."""
-    kept = [runs.kept_json(path) for path in sorted(runs.out.glob("domains/learned-*/training.json"))]
-    return max((x["seconds"] for x in kept), default=None)
+def training_seconds(runner: Runner) -> float | None:
+    """Return the longest training time of the data sets; None if nothing was trained."""
+    stored = [stored_json(path) for path in sorted(runner.out.glob("domains/trained-*/training.json"))]
+    return max((x["seconds"] for x in stored), default=None)

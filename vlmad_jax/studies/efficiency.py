@@ -1,4 +1,4 @@
-"""Efficiency: time an image, memory, parameters learned and training time of every method at hand."""
+"""Efficiency: time per image, memory, number of learned parameters and training time of the methods."""
 
 from __future__ import annotations
 
@@ -13,21 +13,22 @@ from vlmad_jax.evaluation.config import EvaluationConfig
 from vlmad_jax.evaluation.results import Results
 from vlmad_jax.methods import LEARNING, METHODS
 from vlmad_jax.report.parts import Column, Table
-from vlmad_jax.studies.cells import INTERVALS, Row, auroc_cells, auroc_columns
-from vlmad_jax.studies.details import Details
 from vlmad_jax.studies.domains import training_seconds
-from vlmad_jax.studies.finished import Finished
-from vlmad_jax.studies.runs import Runs
+from vlmad_jax.studies.run import Details, Run
+from vlmad_jax.studies.runner import Runner
+from vlmad_jax.studies.table_columns import INTERVALS, Row, auroc_columns, auroc_values
 
-# Of the methods that need good samples, and of WinCLIP again.
+# The number of reference images of methods that need them, and of a second run of WinCLIP.
 SHOTS = 4
 
 
-def efficiency(runs: Runs) -> list[Table]:
-    """Every method whose parameters are at hand, each in a process of its own."""
-    config = runs.config
-    needy = {True: ("never", "if given", "always"), False: ("never", "if given")}[runs.has_references]
-    methods = tuple(name for name in METHODS if is_at_hand(runs, name) and METHODS[name].references in needy)
+def efficiency(runner: Runner) -> list[Table]:
+    """Measure all methods whose parameters are available, each in its own process."""
+    config = runner.config
+    needs = ("never", "if given", "always") if runner.has_references else ("never", "if given")
+    methods = tuple(
+        name for name in METHODS if has_params(runner, name) and METHODS[name].references in needs
+    )
     params = (
         {} if config.params is None else dict.fromkeys({"anomalyclip", "hybrid"} & {*methods}, config.params)
     )
@@ -40,7 +41,7 @@ def efficiency(runs: Runs) -> list[Table]:
         batch_size=config.batch_size,
         dtype=config.dtype,
     )
-    shots = (0, min(SHOTS, max(config.shots))) if runs.has_references else (0,)
+    shots = (0, min(SHOTS, max(config.shots))) if runner.has_references else (0,)
     grid = Grid(
         methods=methods,
         shots=shots,
@@ -48,59 +49,60 @@ def efficiency(runs: Runs) -> list[Table]:
         params=params,
         shared=shared,
     )
-    measured = compare(grid, runs.out / "efficiency", runs.resume, runs.workers)
+    measured = compare(grid, runner.out / "efficiency", runner.resume, runner.workers)
     machines = [cell["machine"] for cell in measured["cells"].values()]
-    rows = [_row(runs, grid, row) for row in measured["rows"] if row["image_seconds"] is not None]
+    rows = [_row(runner, grid, row) for row in measured["rows"] if row["image_seconds"] is not None]
     columns = (
         Column("method", "method"),
-        Column("shots", "good samples"),
-        Column("milliseconds", "ms an image", 1),
-        Column("prepare_seconds", "prepare, s", 1),
+        Column("shots", "references"),
+        Column("milliseconds", "ms/image", 1),
+        Column("prepare_seconds", "preparation, s", 1),
         Column("peak_gigabytes", "peak memory, GB", 2),
-        Column("learned", "parameters learned"),
+        Column("learned", "learned parameters"),
         Column("training_seconds", "training, s", 0),
         *auroc_columns("image_auroc", "image"),
     )
-    named = "; ".join(f"{key} {value}" for key, value in machines[0].items()) if machines else ""
+    machine = "; ".join(f"{key} {value}" for key, value in machines[0].items()) if machines else ""
     note = (
-        "Measured, so another run gives other times. An image is timed on the device in batches of "
-        f"{config.batch_size}, compiled; preparing a category includes compiling, and for methods that are "
-        "fitted to good samples the fit. Each method runs in a process of its own, whose peak of memory this "
-        "is. Training time is what learning on another data set took in the study across domains, if that "
-        f"ran. {INTERVALS}" + (f"\n\nMachine: {named}." if named else "")
+        "These are measurements, so another run gives other times. The time per image is that of the "
+        f"compiled program in batches of {config.batch_size}. Preparation of a category includes "
+        "compilation, and the fit of methods that are fitted to reference images. Each method runs in its "
+        "own process, whose peak memory is shown. Training time is that of training on another data set in "
+        f"the study across domains, if that study ran. {INTERVALS}"
+        + (f"\n\nMachine: {machine}." if machine else "")
     )
     return [Table("measured_efficiency", "Efficiency", columns, tuple(rows), note)]
 
 
-def is_at_hand(runs: Runs, name: str) -> bool:
-    """Whether a method needs no parameters, or they are given or bundled with the weights."""
+def has_params(runner: Runner, name: str) -> bool:
+    """Return whether a method needs no parameters, or they are given or bundled with the weights."""
     learned = "anomalyclip" if name == "hybrid" else name
     if learned not in LEARNING:
         return True
-    bundled = is_bundled(runs.clip.name) and learned in BUNDLED_PARAMS
-    return bundled or (learned == "anomalyclip" and runs.config.params is not None)
+    bundled = is_bundled(runner.clip.name) and learned in BUNDLED_PARAMS
+    return bundled or (learned == "anomalyclip" and runner.config.params is not None)
 
 
-def parameters_learned(runs: Runs, name: str) -> int:
-    """How many numbers a method learns from labelled images of other products."""
-    of_prompts = name in ("anomalyclip", "hybrid")  # as many as the prompts at hand have
-    detector = runs.learned[0] if of_prompts else METHODS[name].for_backbone(runs.clip)
+def parameters_learned(runner: Runner, name: str) -> int:
+    """Return the number of parameters that a method learns from labelled images of other categories."""
+    uses_anomalyclip = name in ("anomalyclip", "hybrid")
+    detector = runner.learned[0] if uses_anomalyclip else METHODS[name].for_backbone(runner.clip)
     shapes = jax.eval_shape(detector.init, jax.random.key(0))
     return sum(int(np.prod(leaf.shape)) for leaf in jax.tree.leaves(shapes))
 
 
-def _row(runs: Runs, grid: Grid, row: dict[str, Any]) -> Row:
+def _row(runner: Runner, grid: Grid, row: dict[str, Any]) -> Row:
     name = row["method"]
-    out = runs.out / "efficiency" / cell_name(name, row["shots"], grid.seeds[0])
-    run = Finished(Results(out), Details(out / "details"), runs.dataset.categories)
-    seconds = training_seconds(runs) if name in ("anomalyclip", "hybrid") else None
+    out = runner.out / "efficiency" / cell_name(name, row["shots"], grid.seeds[0])
+    run = Run(Results(out), Details(out / "details"), runner.dataset.categories)
+    seconds = training_seconds(runner) if name in ("anomalyclip", "hybrid") else None
     return {
         "method": name,
         "shots": row["shots"],
         "milliseconds": row["image_seconds"] * 1e3,
         "prepare_seconds": row["prepare_seconds"],
         "peak_gigabytes": row["peak_memory_bytes"] / 1e9,
-        "learned": parameters_learned(runs, name),
+        "learned": parameters_learned(runner, name),
         "training_seconds": seconds,
-        **auroc_cells("image_auroc", run.mean["image_auroc"], run.mean_interval("image")),
+        **auroc_values("image_auroc", run.mean["image_auroc"], run.mean_interval("image")),
     }

@@ -1,37 +1,46 @@
-"""What WinCLIP reads of every image, encoded once and kept on disk, for all runs that score with it."""
+"""Embeddings of all images, computed once, stored on disk, and scored in place of the images."""
 
 from __future__ import annotations
 
 import functools
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from tqdm import tqdm
 
 from vlmad_jax.backbones.attention import kernel
+from vlmad_jax.backbones.clip import CLIP
 from vlmad_jax.backbones.vit import layer_name
-from vlmad_jax.data import Sample
+from vlmad_jax.data import DataSet, Sample
 from vlmad_jax.data.pipeline import Batch, batches
 from vlmad_jax.errors import InputError
-from vlmad_jax.methods.winclip import WinCLIP
+from vlmad_jax.evaluation.evaluate import CategoryEvaluator, Observe
+from vlmad_jax.evaluation.results import Results
+from vlmad_jax.evaluation.scorer import Scorer
+from vlmad_jax.methods import Scores
+from vlmad_jax.methods.winclip import State, WinCLIP
 from vlmad_jax.runtime.cache import cache_key
+from vlmad_jax.scoring.maps import upsample
+from vlmad_jax.scoring.probabilities import anomaly_probability
+from vlmad_jax.scoring.windows import harmonic_aggregation
 from vlmad_jax.training.array_store import ArrayStore
 
 
 class Features(NamedTuple):
-    """`winclip.Features`, and projected patches.
+    """The features of `winclip.Features`, and projected patches.
 
     Attributes:
       image: (B, 1, E).
       windows: (B, W, E) for each window size.
       patches: (B, P, D).
-      plain: (B, P, E), the patches, projected.
-      vv: (B, P, E), the projected patches of v-v attention.
+      plain: The projected patches, (B, P, E).
+      vv: The projected patches of v-v attention, (B, P, E).
     """
 
     image: jax.Array
@@ -47,21 +56,22 @@ FILL_BATCH = 8
 
 @dataclass(frozen=True)
 class Encoder:
-    """What is kept of an image.
+    """Computes the embeddings of images.
 
     Attributes:
-      winclip: its window sizes are all that any run asks for.
-      vv_layers: the last layers with v-v attention, of the patches that go by that name.
+      winclip: WinCLIP with all window sizes that any run uses.
+      vv_layers: The number of last layers with v-v attention.
     """
 
     winclip: WinCLIP
     vv_layers: int
 
     def encode(self, variables: dict[str, Any], images: jax.Array) -> dict[str, Any]:
-        """Of images (B, S, S, 3), float32.
+        """Encode images (B, S, S, 3), float32.
 
-        "image" (B, E), "windows_2" (B, W, E) for each size, "patches" (B, P, D) as `WinCLIP.extract` gives
-        them; "plain" (B, P, E), the same patches projected, and "vv" (B, P, E), of v-v attention.
+        Returns:
+          "image" (B, E), "windows_2" (B, W, E) for each size, and "patches" (B, P, D) of `WinCLIP.extract`;
+          "plain" (B, P, E), the projected patches; "vv" (B, P, E), the projected patches of v-v attention.
         """
         found = self.winclip.extract(variables, images, patches=True)
         vision = self.winclip.clip.vision().bind(variables)
@@ -83,12 +93,12 @@ class Encoder:
 
 @dataclass(frozen=True)
 class Embeddings:
-    """The embeddings and masks of some images.
+    """The stored embeddings and masks of images.
 
     Attributes:
-      encoder: what encodes them.
-      samples: the images.
-      store: of each, what `Encoder.encode` gives, its mask, packed, and whether it could be read.
+      encoder: The encoder.
+      samples: The images.
+      store: For each image, the arrays of `Encoder.encode`, its mask as bits, and whether it is readable.
     """
 
     encoder: Encoder
@@ -96,19 +106,19 @@ class Embeddings:
     store: ArrayStore
 
     @classmethod
-    def of(
+    def create(
         cls, encoder: Encoder, samples: Sequence[Sample], names: Sequence[str], folder: Path
     ) -> Embeddings:
-        """Those in `folder`, which are made where they are missing by `fill`.
+        """Open the store of these images, or create it. `fill` computes what is missing.
 
         Args:
-          encoder: what encodes.
-          samples: the images.
-          names: what changes with any of them.
-          folder: one for each backbone, setting and set of images is made in it.
+          encoder: The encoder.
+          samples: The images.
+          names: Texts that change when any of the images changes.
+          folder: The parent folder of stores; each backbone, setting and set of images has its own store.
 
         Raises:
-          InputError: the folder cannot hold them.
+          InputError: The folder cannot hold the store.
         """
         winclip = encoder.winclip
         variables = {"params": winclip.clip.params["vision"]}
@@ -128,7 +138,7 @@ class Embeddings:
         return cls(encoder, tuple(samples), store)
 
     def fill(self, workers: int) -> None:
-        """Encodes the images that are not there yet, with a progress bar."""
+        """Encode the images that are missing, with a progress bar."""
         winclip = self.encoder.winclip
         missing = [number for number in range(len(self.samples)) if not self.store.contains(number)]
         if not missing:
@@ -146,11 +156,11 @@ class Embeddings:
 
     @functools.cached_property
     def rows(self) -> dict[str, int]:
-        """Where each image stands, by its path."""
+        """The row of each image in the store, by its path."""
         return {sample.path: number for number, sample in enumerate(self.samples)}
 
     def features(self, samples: Sequence[Sample], sizes: Sequence[int]) -> Features:
-        """What `WinCLIP.extract` gives of images, for windows of these sizes, and "plain" and "vv"."""
+        """Return the features of images, for windows of these sizes."""
         rows = np.array([self.rows[sample.path] for sample in samples])
         arrays: dict[str, Any] = self.store.arrays
         return Features(
@@ -160,16 +170,122 @@ class Embeddings:
         )
 
     def batch(
-        self, samples: Sequence[Sample], sizes: Sequence[int], start: int, size: int, group: int
+        self, samples: Sequence[Sample], sizes: Sequence[int], start: int, batch_size: int, group: int
     ) -> Batch:
-        """A batch of `size` images from `start` on, padded with the last one; features for images."""
-        size_s = self.encoder.winclip.size
-        chosen = list(samples[start : start + size])
-        index = np.full(size, -1, np.int32)
+        """Return a batch of images from `start` on, padded with the last one, with features for images."""
+        side = self.encoder.winclip.size
+        chosen = list(samples[start : start + batch_size])
+        index = np.full(batch_size, -1, np.int32)
         index[: len(chosen)] = np.arange(start, start + len(chosen))
-        chosen += chosen[-1:] * (size - len(chosen))
+        chosen += chosen[-1:] * (batch_size - len(chosen))
         rows = np.array([self.rows[sample.path] for sample in chosen])
-        bits = np.unpackbits(self.store.arrays["mask"][rows], axis=1, count=size_s**2)
+        bits = np.unpackbits(self.store.arrays["mask"][rows], axis=1, count=side**2)
         readable = self.store.arrays["readable"][rows] & (index >= 0)
         features = self.features(chosen, sizes)
-        return Batch(features, bits.reshape(size, size_s, size_s), index, readable, group)  # type: ignore[arg-type]
+        return Batch(features, bits.reshape(batch_size, side, side), index, readable, group)  # type: ignore[arg-type]
+
+
+Prepare = Callable[[str], Any]
+ScoreFeatures = Callable[[Any, Any], Scores]
+
+
+@dataclass(frozen=True)
+class FeatureModel:
+    """A model for a `Scorer` that scores stored features.
+
+    Attributes:
+      clip: The backbone.
+      score_features: Returns the scores of features, given a state and the features.
+    """
+
+    clip: CLIP
+    score_features: ScoreFeatures
+
+    def score_with(self, variables: dict[str, Any], state: Any, features: Any) -> Scores:
+        """Return the scores of a batch of features, which need no backbone any more."""
+        del variables
+        return self.score_features(state, features)
+
+
+def feature_evaluator(
+    scorer: Scorer,
+    embeddings: Embeddings,
+    sizes: Sequence[int],
+    prepare: Prepare,
+    dataset: DataSet,
+    results: Results,
+    observe: Observe,
+) -> CategoryEvaluator:
+    """Return an evaluator that reads stored embeddings.
+
+    Args:
+      scorer: The scorer of a `FeatureModel`.
+      embeddings: The embeddings of all images that are scored.
+      sizes: The sizes of the windows whose embeddings are read.
+      prepare: Returns the state of a category.
+      dataset: The data set.
+      results: Stores the metrics.
+      observe: See `CategoryEvaluator`.
+    """
+
+    def read(groups: Sequence[Sequence[Sample]]) -> Iterator[Batch]:
+        for number, group in enumerate(groups):
+            for start in range(0, len(group), scorer.batch_size):
+                yield embeddings.batch(group, sizes, start, scorer.batch_size, number)
+
+    return CategoryEvaluator(scorer, prepare, read, dataset, results, observe=observe)
+
+
+def plain_map(winclip: WinCLIP, features: Features, text: jax.Array) -> jax.Array:
+    """Return the anomaly map (B, rows, columns) of CLIP's own patch tokens."""
+    return anomaly_probability(features.plain, text, winclip.temperature).reshape(-1, *winclip.grid)
+
+
+def vv_map(winclip: WinCLIP, features: Features, text: jax.Array) -> jax.Array:
+    """Return the anomaly map (B, rows, columns) of patch tokens of v-v attention, as in AnomalyCLIP."""
+    return anomaly_probability(features.vv, text, winclip.temperature).reshape(-1, *winclip.grid)
+
+
+def window_map(winclip: WinCLIP, features: Features, text: jax.Array) -> jax.Array:
+    """Return the anomaly map (B, rows, columns) of WinCLIP's windows, the mean over their sizes."""
+    maps = [
+        harmonic_aggregation(anomaly_probability(x, text, winclip.temperature), windows, winclip.grid)
+        for x, windows in zip(features.windows, winclip.windows, strict=True)
+    ]
+    return jnp.stack(maps).mean(axis=0)
+
+
+CLASS_TOKEN = "class token"
+MAPS: dict[str, Callable[[WinCLIP, Features, jax.Array], jax.Array]] = {
+    "plain patches": plain_map,
+    "v-v patches": vv_map,
+    "windows": window_map,
+}
+
+
+@dataclass(frozen=True)
+class FeatureSum:
+    """Scores images by the probability of "anomalous", the mean over kinds of features.
+
+    Attributes:
+      winclip: WinCLIP with the windows to use.
+      kinds: Names of `MAPS`, and `CLASS_TOKEN`, which adds the same value to every pixel.
+    """
+
+    winclip: WinCLIP
+    kinds: tuple[str, ...]
+
+    def score_features(self, state: State, features: Features) -> Scores:
+        """Return the scores; an image score is the mean of the class token's and of each map's maximum."""
+        winclip, text = self.winclip, state.text
+        images, maps = [], []
+        if CLASS_TOKEN in self.kinds:
+            image = anomaly_probability(features.image[:, 0], text, winclip.temperature)
+            images.append(image)
+            maps.append(jnp.broadcast_to(image[:, None, None], (len(image), *winclip.grid)))
+        for name, make_map in MAPS.items():
+            if name in self.kinds:
+                maps.append(make_map(winclip, features, text))
+                images.append(maps[-1].max(axis=(1, 2)))
+        pixels = upsample(jnp.stack(maps).mean(axis=0), (winclip.size, winclip.size))
+        return Scores(jnp.stack(images).mean(axis=0), pixels)

@@ -1,4 +1,4 @@
-"""Failure analysis: the worst images, how scores are distributed, and where false alarms lie."""
+"""Failure analysis: the worst images, the distribution of scores, and the places of false alarms."""
 
 from __future__ import annotations
 
@@ -7,20 +7,20 @@ import numpy as np
 
 from vlmad_jax.metrics.thresholds import best_threshold
 from vlmad_jax.report.parts import Column, Exhibit, Figure, Gallery, Table
-from vlmad_jax.studies.cells import Row
-from vlmad_jax.studies.comparison import TITLES, zero_shot
-from vlmad_jax.studies.details import ALARM_GRID, ALARM_QUANTILE, SHOWN, WORST, named, outcome, titles
 from vlmad_jax.studies.panels import label_panels, panel_grid, panels_size
-from vlmad_jax.studies.runs import Runs
+from vlmad_jax.studies.run import ALARM_GRID, ALARM_QUANTILE, EXHIBITS, WORST, outcome, readable_name, titles
+from vlmad_jax.studies.runner import Runner
+from vlmad_jax.studies.table_columns import Row
+from vlmad_jax.studies.zero_shot import TITLES, zero_shot
 
-THRESHOLD = "At each category's best threshold, the one with the highest F1 on these very images"
+THRESHOLD = "The threshold of each category is the one with the highest F1 on these images"
 
 
-def worst(runs: Runs) -> list[Table]:
-    """The worst false alarms and misses of each category."""
+def worst(runner: Runner) -> list[Table]:
+    """Return the worst false alarms and misses of each category."""
     rows: list[Row] = []
     for method, title in TITLES.items():
-        run = zero_shot(runs, method)
+        run = zero_shot(runner, method)
         for category in run.categories:
             scores, labels = run.scores(category), run.labels(category)
             threshold = best_threshold(scores, labels)
@@ -34,10 +34,10 @@ def worst(runs: Runs) -> list[Table]:
                     row = run.rows[category][number]
                     rows.append(
                         {
-                            "category": named(category),
+                            "category": readable_name(category),
                             "method": title,
                             "outcome": outcome(label, not label),
-                            "defect": named(row.defect),
+                            "defect": readable_name(row.defect),
                             "score": float(scores[number]),
                             "threshold": threshold,
                             "image": row.path,
@@ -52,36 +52,37 @@ def worst(runs: Runs) -> list[Table]:
         Column("threshold", "threshold", 4),
         Column("image", "image"),
     )
-    note = f"{THRESHOLD}: the {WORST} furthest beyond it on the wrong side, of each kind."
+    note = f"{THRESHOLD}. The {WORST} false alarms and the {WORST} misses furthest from it are shown."
     return [Table("worst", "The worst false alarms and misses", columns, tuple(rows), note)]
 
 
-def gallery(runs: Runs) -> list[Gallery]:
-    """Images with their heat maps and true outlines."""
+def gallery(runner: Runner) -> list[Gallery]:
+    """Return images with their heat maps and the outlines of their masks."""
     exhibits: list[Exhibit] = []
     for method, title in TITLES.items():
-        run = zero_shot(runs, method)
+        run = zero_shot(runner, method)
         for category in run.categories:
             exhibits += run.details.exhibits(category, title)
     note = (
-        f"At most {SHOWN} images of each category and method: the {WORST} highest good ones, the {WORST} "
-        f"lowest defective ones, and others evenly spaced by score. {THRESHOLD}. Heat maps share one scale "
-        "in a category: black is its lowest score, pale yellow its highest. The outline is the true defect."
+        f"At most {EXHIBITS} images of each category and method: the {WORST} normal images with the highest "
+        f"scores, the {WORST} anomalous images with the lowest, and others that are evenly spaced by score. "
+        f"{THRESHOLD}. The heat maps of a category share one scale: black is its lowest score, pale yellow "
+        "its highest. The outline is the labelled defect."
     )
     return [Gallery("gallery", "Images", tuple(exhibits), note)]
 
 
-def distributions(runs: Runs) -> list[Figure]:
-    """How the scores of good and defective images lie, a figure a method."""
-    return [_distribution(runs, method, title) for method, title in TITLES.items()]
+def distributions(runner: Runner) -> list[Figure]:
+    """Return histograms of the scores of normal and anomalous images, one figure for each method."""
+    return [_distribution(runner, method, title) for method, title in TITLES.items()]
 
 
-def _distribution(runs: Runs, method: str, title: str) -> Figure:
-    run = zero_shot(runs, method)
+def _distribution(runner: Runner, method: str, title: str) -> Figure:
+    run = zero_shot(runner, method)
     data = {
         called: {
             kind: [float(x) for x in np.sort(run.scores(category)[run.labels(category) == label])]
-            for label, kind in enumerate(("good", "defective"))
+            for label, kind in enumerate(("normal", "anomalous"))
         }
         for category, called in titles(run.categories).items()
     }
@@ -100,18 +101,18 @@ def _distribution(runs: Runs, method: str, title: str) -> Figure:
         handles, kinds = grid[0].get_legend_handles_labels()
         label_panels(canvas, "image score", "images", dict(zip(kinds, handles, strict=True)))
 
-    note = f"Image scores of {title}, zero-shot, of good and of defective test images."
+    note = f"Image scores of {title}, zero-shot, for normal and anomalous test images."
     name = f"scores_{method}"
     return Figure(name, f"Scores of {title}", data, draw, note, panels_size(len(data)))
 
 
-def alarms(runs: Runs) -> list[Figure]:
-    """Where in good images false alarms lie, a figure a method."""
-    return [_alarms(runs, method, title) for method, title in TITLES.items()]
+def alarms(runner: Runner) -> list[Figure]:
+    """Return maps of the places of false alarms in normal images, one figure for each method."""
+    return [_alarms(runner, method, title) for method, title in TITLES.items()]
 
 
-def _alarms(runs: Runs, method: str, title: str) -> Figure:
-    run = zero_shot(runs, method)
+def _alarms(runner: Runner, method: str, title: str) -> Figure:
+    run = zero_shot(runner, method)
     shares = {called: run.details.alarms(category) for category, called in titles(run.categories).items()}
     data = {
         name: [[None if np.isnan(x) else float(x) for x in row] for row in x] for name, x in shares.items()
@@ -127,9 +128,9 @@ def _alarms(runs: Runs, method: str, title: str) -> Figure:
             axes.grid(False)
 
     note = (
-        f"The places of the highest {1 - ALARM_QUANTILE:.0%} of all pixels of a category's good images "
-        f"under {title}, as shares of each cell of a grid of {ALARM_GRID} x {ALARM_GRID}: dark is none, "
-        "bright ten times as many as if they were spread evenly, or more."
+        f"The places of the {1 - ALARM_QUANTILE:.0%} highest pixels in the normal images of a category under "
+        f"{title}. Each cell of the grid of {ALARM_GRID} x {ALARM_GRID} shows the share of its pixels: dark "
+        "is none, and the brightest is ten times the share of an even spread, or more."
     )
     name = f"alarms_{method}"
-    return Figure(name, f"Where false alarms of {title} lie", data, draw, note, panels_size(len(data)))
+    return Figure(name, f"Places of false alarms of {title}", data, draw, note, panels_size(len(data)))

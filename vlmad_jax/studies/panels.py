@@ -1,4 +1,4 @@
-"""Small panels of lines, one a category, on common axes."""
+"""Figures made of small panels, one for each category."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ import matplotlib.figure
 import numpy as np
 
 COLUMNS = 4
-WIDTH, HEIGHT = 2.2, 1.7  # of a panel, in inches
-LEGEND_WIDTH, LEGEND_HEIGHT = 1.35, 0.16  # of an entry of the legend, in inches
+WIDTH, HEIGHT = 2.2, 1.7  # the size of a panel in inches
+LEGEND_WIDTH, LEGEND_HEIGHT = 1.35, 0.16  # the size of an entry of the legend in inches
 
 
 @dataclass(frozen=True)
 class Panel:
-    """One panel.
+    """A panel with lines.
 
     Attributes:
-      title: above it.
-      ticks: names of the places 0, 1, 2, ... from left to right.
-      lines: heights at those places by name; None leaves a gap, and a lone point is a mark.
-      dots: places and heights of single points behind the lines.
-      levels: heights of dashed lines by name, in the colours of `lines`, one after another.
+      title: The title.
+      ticks: The names of the positions 0, 1, 2, ... from left to right.
+      lines: The heights of each line at these positions, by its name; None leaves a gap.
+      dots: The positions and heights of single points behind the lines.
+      levels: The heights of horizontal dashed lines by name, in the colours of `lines` in order.
     """
 
     title: str
@@ -35,39 +35,39 @@ class Panel:
 
 
 def panels_size(count: int) -> tuple[float, float]:
-    """Width and height of a figure with so many panels, in inches."""
+    """Return the width and height in inches of a figure with this number of panels."""
     columns = min(COLUMNS, count)
     return max(4.0, WIDTH * columns), max(2.6, HEIGHT * math.ceil(count / COLUMNS) + 0.5)
 
 
 def draw_panels(canvas: matplotlib.figure.Figure, panels: Sequence[Panel], x: str, y: str) -> None:
-    """Draws panels on common axes, with one legend if there is more than one line."""
+    """Draw panels on common axes, with one legend if there is more than one line."""
     grid = panel_grid(canvas, len(panels), shared=True)
     handles: dict[str, Any] = {}
     for number, (axes, panel) in enumerate(zip(grid, panels, strict=True)):
-        places = np.arange(len(panel.ticks))
+        positions = np.arange(len(panel.ticks))
         if panel.dots:
             axes.plot(*zip(*panel.dots, strict=True), ".", color="0.6", markersize=3, zorder=1)
         for line, (name, heights) in enumerate(panel.lines.items()):
             values = np.array([np.nan if value is None else value for value in heights], float)
             style = {"color": f"C{line}", "marker": "o" if line == 0 else "s", "markersize": 3}
-            handles[name] = axes.plot(places, values, linewidth=1.2, **style)[0]
+            handles[name] = axes.plot(positions, values, linewidth=1.2, **style)[0]
         for line, (name, height) in enumerate((panel.levels or {}).items()):
             if height is not None:
                 handles[name] = axes.axhline(height, color=f"C{line}", linewidth=1, linestyle="--")
         axes.set_title(panel.title, fontsize=8)
-        axes.set_xticks(places, panel.ticks)
-        # The lowest of each column has the names of its places, whether or not it stands in the last row.
+        axes.set_xticks(positions, panel.ticks)
+        # The lowest panel of each column has tick labels, even if it is not in the last row.
         axes.tick_params(labelsize=7, labelbottom=number + COLUMNS >= len(panels))
         axes.grid(alpha=0.3, linewidth=0.5)
     label_panels(canvas, x, y, handles)
 
 
 def panel_grid(canvas: matplotlib.figure.Figure, count: int, shared: bool = False) -> list[Any]:
-    """Axes of so many panels, left to right, then down; `shared` is whether their scales are one.
+    """Return the axes of panels row by row, with or without shared scales.
 
-    The room around and between them, in inches, is the same for any number: to have matplotlib find it out
-    takes longer than drawing.
+    The margins in inches are the same for any number of panels. Computing them with matplotlib's layout
+    engine would take longer than drawing.
     """
     canvas.set_layout_engine(None)
     width, height = canvas.get_size_inches()
@@ -81,9 +81,9 @@ def panel_grid(canvas: matplotlib.figure.Figure, count: int, shared: bool = Fals
 
 
 def label_panels(canvas: matplotlib.figure.Figure, x: str, y: str, handles: Mapping[str, Any]) -> None:
-    """Names the axes of all panels, and their lines above them if there is more than one."""
+    """Label the common axes and, if there is more than one line, add a legend above the panels."""
     width, height = canvas.get_size_inches()
-    if len(handles) > 1:  # above the panels and their titles, in as many lines as it takes
+    if len(handles) > 1:  # above the panels and their titles, on as many lines as needed
         columns = max(1, min(len(handles), int(width / LEGEND_WIDTH)))
         room = 0.15 + LEGEND_HEIGHT * math.ceil(len(handles) / columns)
         canvas.subplots_adjust(top=1 - (room + 0.2) / height)

@@ -1,4 +1,4 @@
-"""The studies by name, and the report that they make together."""
+"""The studies by name, and their report."""
 
 from __future__ import annotations
 
@@ -13,27 +13,24 @@ from vlmad_jax.report.parts import Figure, Gallery, Section, Table
 from vlmad_jax.report.report_files import write_report
 from vlmad_jax.runtime.environment import write_environment
 from vlmad_jax.studies import (
+    ablations,
     calibration,
-    comparison,
-    confidence,
     defects,
     domains,
     efficiency,
     failures,
-    features,
-    shots,
-    windows,
+    few_shot,
+    zero_shot,
 )
-from vlmad_jax.studies import prompts as words
 from vlmad_jax.studies.config import PaperConfig
-from vlmad_jax.studies.runs import Runs
+from vlmad_jax.studies.runner import Runner
 
 Part = Table | Figure | Gallery
-Study = Callable[[Runs], Sequence[Part]]
+Study = Callable[[Runner], Sequence[Part]]
 
 SECTIONS = {
     "comparison": "WinCLIP and AnomalyCLIP",
-    "defects": "Which defects are found",
+    "defects": "Defects",
     "shots": "Zero-shot and few-shot",
     "windows": "Windows",
     "prompts": "Prompts",
@@ -45,22 +42,22 @@ SECTIONS = {
     "confidence": "Confidence",
 }
 STUDIES: dict[str, tuple[str, Study]] = {
-    "table1": ("comparison", comparison.table1),
-    "table2": ("comparison", comparison.table2),
-    "table3": ("comparison", comparison.table3),
-    "table4": ("comparison", comparison.table4),
-    "groups": ("comparison", comparison.by_group),
+    "table1": ("comparison", zero_shot.table1),
+    "table2": ("comparison", zero_shot.table2),
+    "table3": ("comparison", zero_shot.table3),
+    "table4": ("comparison", zero_shot.table4),
+    "groups": ("comparison", zero_shot.by_group),
     "table5": ("defects", defects.table5),
     "table6": ("defects", defects.table6),
-    "defects": ("defects", defects.every_defect),
-    "figure3": ("shots", shots.figure3),
-    "figure4": ("shots", shots.figure4),
-    "shots": ("shots", shots.table),
-    "gains": ("shots", shots.gains),
-    "figure5": ("windows", windows.figure5),
-    "windows": ("windows", windows.table),
-    "prompts": ("prompts", words.prompts),
-    "features": ("features", features.features),
+    "defects": ("defects", defects.all_defects),
+    "figure3": ("shots", few_shot.figure3),
+    "figure4": ("shots", few_shot.figure4),
+    "shots": ("shots", few_shot.shots_table),
+    "gains": ("shots", few_shot.gains),
+    "figure5": ("windows", ablations.figure5),
+    "windows": ("windows", ablations.windows),
+    "prompts": ("prompts", ablations.prompts),
+    "features": ("features", ablations.features),
     "domains": ("domains", domains.domains),
     "efficiency": ("efficiency", efficiency.efficiency),
     "worst": ("failures", failures.worst),
@@ -69,12 +66,16 @@ STUDIES: dict[str, tuple[str, Study]] = {
     "gallery": ("failures", failures.gallery),
     "reliability": ("calibration", calibration.reliabilities),
     "thresholds": ("calibration", calibration.thresholds),
-    "confidence": ("confidence", confidence.differences),
+    "confidence": ("confidence", zero_shot.differences),
 }
 
 
 def choose(names: Sequence[str]) -> tuple[str, ...]:
-    """The studies of those names, in the order of `STUDIES`; all if none are given."""
+    """Return the studies of these names in the order of `STUDIES`, by default all.
+
+    Raises:
+      InputError: A name is unknown.
+    """
     unknown = [name for name in names if name not in STUDIES]
     if unknown:
         raise InputError(
@@ -86,32 +87,35 @@ def choose(names: Sequence[str]) -> tuple[str, ...]:
 def report(
     config: PaperConfig, out: Path, only: Sequence[str] = (), resume: bool = True, workers: int = 0
 ) -> Sequence[Section]:
-    """Runs studies and writes their report.
+    """Run studies and write their report.
 
     Args:
-      config: what to run.
-      out: `report.html`, `metrics.json`, `tables/` and `figures/` are written there; `runs/`, `embeddings/`
-        and others keep what was run for the next time.
-      only: names of `STUDIES`; all if empty.
-      resume: keep what an earlier start finished.
-      workers: processes that decode images; 0 decodes in threads.
+      config: The configuration.
+      out: The folder for `report.html`, `metrics.json`, `tables/` and `figures/`. It also stores the runs and
+        the embeddings for the next start.
+      only: Names of `STUDIES`; all if empty.
+      resume: Whether to keep the results of an earlier start.
+      workers: The number of processes that decode images; 0 decodes in threads.
+
+    Returns:
+      The sections of the report.
 
     Raises:
-      InputError: whatever is wrong with the configuration, the weights or the data; or `out` holds runs of
-        others.
+      InputError: The configuration, the weights or the data are wrong, or `out` holds runs of another
+        configuration.
     """
     chosen = choose(only)
     check_named(config.weights, config.params)
-    runs = Runs(config, out, resume, workers)
-    runs.learned, runs.base  # noqa: B018  what is missing or does not fit is told before anything is computed
-    made: dict[str, list[Part]] = {}
+    runner = Runner(config, out, resume, workers)
+    runner.learned, runner.base  # noqa: B018  raise an error before anything is computed
+    parts: dict[str, list[Part]] = {}
     with tqdm(chosen, unit=" study", dynamic_ncols=True) as bar:
         for name in bar:
             bar.set_description(name)
             section, study = STUDIES[name]
-            made.setdefault(section, []).extend(study(runs))
-    sections = [Section(name, title, made[name]) for name, title in SECTIONS.items() if name in made]
-    write_report(out, TITLE, sections, intro(runs))
+            parts.setdefault(section, []).extend(study(runner))
+    sections = [Section(name, title, parts[name]) for name, title in SECTIONS.items() if name in parts]
+    write_report(out, TITLE, sections, intro(runner))
     write_environment(out)
     return sections
 
@@ -119,14 +123,14 @@ def report(
 TITLE = "WinCLIP and AnomalyCLIP compared"
 
 
-def intro(runs: Runs) -> str:
-    """What was compared on what."""
-    dataset = runs.dataset
+def intro(runner: Runner) -> str:
+    """Return the introduction of the report: the data set and the backbone."""
+    dataset = runner.dataset
     images = sum(len(dataset.select(name, "test")) for name in dataset.categories)
-    vision = runs.clip.config.vision
+    vision = runner.clip.config.vision
     return (
         f"Data set {dataset.name}: {len(dataset.categories)} categories, {images:,} test images. "
         f"Backbone: a vision transformer of {vision.layers} layers, width {vision.width}, patches of "
-        f"{vision.patch_size} pixels at {vision.image_size}, in {runs.config.dtype}. Figures are fractions "
-        "of 1; a dash is undefined or not published."
+        f"{vision.patch_size} pixels at {vision.image_size}, in {runner.config.dtype}. Metrics are fractions "
+        "of 1; a dash means undefined or not published."
     )

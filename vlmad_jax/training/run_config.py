@@ -11,6 +11,7 @@ import jax
 
 from vlmad_jax.errors import InputError
 from vlmad_jax.runtime.files import write_json
+from vlmad_jax.runtime.run_folder import check_same_config
 
 
 def save_or_check_config(
@@ -32,16 +33,7 @@ def save_or_check_config(
             there = dict(json.loads(path.read_text()))
         except (TypeError, ValueError) as error:
             raise InputError(f"{path}: cannot be parsed ({error}); give another --out") from error
-        differences = ", ".join(
-            f"{name} {there.get(name)} there, {here.get(name)} here"
-            for name in {**here, **there}
-            if there.get(name) != here.get(name) and name not in changing
-        )
-        if differences:
-            raise InputError(
-                f"{path.parent}: has a run with other settings ({differences}); "
-                "give another --out, or the flags of that run"
-            )
+        check_same_config(path.parent, there, here, changing, "the flags of that run")
     elif any((path.parent / name).exists() for name in ("checkpoints", "log.jsonl", "params")):
         raise InputError(f"{path.parent}: has files of a run, but no {path.name}; give another --out")
     if jax.process_index() == 0:

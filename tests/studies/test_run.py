@@ -1,42 +1,42 @@
-"""What is kept of maps: which images, and where false alarms lie."""
+"""Details of anomaly maps: the images of the gallery, and the places of false alarms."""
 
 import numpy as np
 import pytest
 
 from vlmad_jax.data import Sample
 from vlmad_jax.evaluation.evaluate import ScoredCategory
-from vlmad_jax.studies.details import ALARM_GRID, SHOWN, WORST, alarm_shares, outcome, shown, titles
+from vlmad_jax.studies.run import ALARM_GRID, EXHIBITS, WORST, alarm_shares, choose_exhibits, outcome, titles
 
 
-def judged(maps: np.ndarray, labels: list[int]) -> ScoredCategory:
+def scored(maps: np.ndarray, labels: list[int]) -> ScoredCategory:
     samples = [Sample("p", "c", "test", "hole" if label else "good") for label in labels]
     return ScoredCategory(tuple(samples), maps.max(axis=(1, 2)), maps, np.zeros(maps.shape, np.uint8), True)
 
 
 def test_alarms_are_counted_where_they_lie():
     maps = np.random.default_rng(0).random((4, 64, 64)).astype(np.float32)
-    maps[:2, 8:12, 20:24] += 1  # of good images: all of one cell, and no more than the quantile takes
-    maps[3, 40:, 40:] += 9  # of a defective one, which is no false alarm
-    shares = alarm_shares(judged(maps, [0, 0, 0, 1]))
+    maps[:2, 8:12, 20:24] += 1  # normal images: one whole cell, fewer pixels than the quantile
+    maps[3, 40:, 40:] += 9  # an anomalous image, so no false alarm
+    shares = alarm_shares(scored(maps, [0, 0, 0, 1]))
     assert shares.shape == (ALARM_GRID, ALARM_GRID)
     assert shares[2, 5] == pytest.approx(2 / 3)
     np.testing.assert_allclose(shares.mean(), 0.01, atol=2e-4)
     assert shares[12:, 12:].max() < 0.1
-    assert np.isnan(alarm_shares(judged(maps, [1, 1, 1, 1]))).all()
+    assert np.isnan(alarm_shares(scored(maps, [1, 1, 1, 1]))).all()
 
 
-def test_the_worst_images_are_among_those_shown():
+def test_the_worst_images_are_exhibited():
     generator = np.random.default_rng(0)
     labels = generator.integers(0, 2, 90)
     scores = generator.random(90)
-    chosen = shown(scores, labels)
-    assert len(chosen) == SHOWN
+    chosen = choose_exhibits(scores, labels)
+    assert len(chosen) == EXHIBITS
     assert scores[chosen].tolist() == sorted(scores[chosen], reverse=True)
-    good, bad = (np.flatnonzero(labels == label) for label in (0, 1))
-    assert {*good[np.argsort(-scores[good])][:WORST]} <= {*chosen}
-    assert {*bad[np.argsort(scores[bad])][:WORST]} <= {*chosen}
-    assert sorted(shown(scores[:5], labels[:5])) == [0, 1, 2, 3, 4]
-    assert shown(np.array([0.5]), np.array([0])) == [0]
+    normal, anomalous = (np.flatnonzero(labels == label) for label in (0, 1))
+    assert {*normal[np.argsort(-scores[normal])][:WORST]} <= {*chosen}
+    assert {*anomalous[np.argsort(scores[anomalous])][:WORST]} <= {*chosen}
+    assert sorted(choose_exhibits(scores[:5], labels[:5])) == [0, 1, 2, 3, 4]
+    assert choose_exhibits(np.array([0.5]), np.array([0])) == [0]
 
 
 def test_outcomes():
