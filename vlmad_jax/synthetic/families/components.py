@@ -61,7 +61,7 @@ def _drum(rng: Rng) -> tuple[Part, ...]:
         parts.append(flexible(item("lead", box(0.03, 0.25, at, 0.02), lead, at, 0.26, 0.03, 0.03, 0.3)))
     flanges = [box(wide, 0.09, (0, y), 0.03) for y in (-0.62, 0.46)]
     spool = union(*flanges, box(waist - 0.05, 0.6, (0, -0.08)))
-    parts.append(Part("spool", spool, ferrite, (0, -0.08), 1.0, 0.12, 0.1, 0.4, breakable=True))
+    parts.append(brittle(Part("spool", spool, ferrite, (0, -0.08), 1.0, 0.12, 0.1, 0.4)))
     radius = 0.98 / count / 2
     for y in np.linspace(-0.53 + radius, 0.37 - radius, count).tolist():
         turn = bar((radius - waist, y), (waist - radius, y + 0.5 * radius), radius)
@@ -82,7 +82,7 @@ def potentiometer(fixed: Rng, varied: Rng) -> tuple[Part, ...]:
         lug = cut(box(0.075, 0.25, at, 0.06), box(0.025, 0.06, (x, 0.8), 0.02))
         parts.append(limb(item("lug", lug, brass, at, 0.28, 0.02, 0.03, 0.3)))
     wafer = box(0.46, 0.16, (0, 0.38), 0.03)
-    parts.append(Part("wafer", wafer, board, (0, 0.38), 0.5, 0.02, 0.04, 0.3, breakable=True))
+    parts.append(brittle(Part("wafer", wafer, board, (0, 0.38), 0.5, 0.02, 0.04, 0.3)))
     for x in (-0.3, 0.0, 0.3):
         at = (x, 0.44)
         parts.append(item("rivet", circle(0.06, at), brass, at, 0.06, 0.04, 0.07, 0.2))

@@ -10,7 +10,7 @@ import numpy as np
 from vlmad_jax.synthetic import colours
 from vlmad_jax.synthetic.families.family import Rng
 from vlmad_jax.synthetic.families.finishes import lacquer, moulded, shades, tinted
-from vlmad_jax.synthetic.families.parts import flexible, item, limb, mark
+from vlmad_jax.synthetic.families.parts import brittle, flexible, item, limb, mark
 from vlmad_jax.synthetic.grid import Array
 from vlmad_jax.synthetic.materials import Material
 from vlmad_jax.synthetic.scene import Part
@@ -65,7 +65,7 @@ def _ribbon_plugs(
         side = -1 if y < 0 else 1
         housing = union(box(wide, tall, (0, y), 0.03), box(0.14, 0.05, (0, y + side * tall), 0.02))
         reach = wide + 0.2 - 0.01 * n
-        parts.append(Part("housing", housing, shell, (0, y), reach, 0.04, 0.08, 0.4, breakable=True))
+        parts.append(brittle(Part("housing", housing, shell, (0, y), reach, 0.04, 0.08, 0.4)))
         if pins and not n:
             pads = [(x, y) for x in xs]
             parts += [item("contact", box(step * 0.25, 0.05, p), gold, p, 0.07, 0.02, 0.09, 0) for p in pads]

@@ -39,7 +39,7 @@ def pipe_fitting(fixed: Rng, varied: Rng) -> tuple[Part, ...]:
         reach = long - 0.8 * (origin[0] * along[0] + origin[1] * along[1])
         runs.append(_length(origin, along, reach / 2 - 0.05, reach / 2 + 0.05, half))
         ends += ending(origin, along, reach, half, (rim, bolt, seal))
-    body = Part("body", union(*runs), material, origin, 1.2, half, half * 0.7, 0.4, breakable=True)
+    body = brittle(Part("body", union(*runs), material, origin, 1.2, half, half * 0.7, 0.4))
     return (body, *ends)
 
 
@@ -73,7 +73,7 @@ def _threaded(origin: Point, along: Point, reach: float, half: float, look: Sequ
     stop = _length(origin, along, reach - 0.29, 0.035, half * 1.25)
     seal = _length(origin, along, reach - 0.23, 0.03, half * 1.12)
     return [
-        Part("thread", thread, cuts, place, 0.4, half, tall, 0.3, breakable=True),
+        brittle(Part("thread", thread, cuts, place, 0.4, half, tall, 0.3)),
         item("seal", seal, look[2], place, 0.42, half, tall * 1.05, 0.3),
         item("stop", stop, look[0], place, 0.45, half, tall * 1.15, 0.3),
     ]
@@ -188,7 +188,7 @@ def _set_of_bits(rng: Rng, count: int, material: Material, shank: Material) -> t
         parts.append(brittle(item("shank", stem, shank, q, 0.35, half, half * 0.7)))
         parts.append(limb(item("bit", bit, fluted, p, (long + 0.3) / 2, half, half * 0.8)))
     rack, p = moulded(colours.paint(rng), 0.3), (0.0, 0.62)
-    return (*parts, Part("holder", box(0.86, 0.13, p, 0.04), rack, p, 0.9, 0.05, 0.16, 0.5, breakable=True))
+    return (*parts, brittle(Part("holder", box(0.86, 0.13, p, 0.04), rack, p, 0.9, 0.05, 0.16, 0.5)))
 
 
 def _pointed(x: float, half: float, long: float) -> Shape:

@@ -270,9 +270,9 @@ def syringe(fixed: Rng, varied: Rng) -> tuple[Part, ...]:
         limb(item("needle", needle, metal, (0.78, 0), 0.3, 0.02, 0.02)),
         brittle(item("hub", tip, tint, (end + 0.15, 0), 0.13, 0.06, 0.06)),
         Part("nose", box(0.07, 0.05, (end + 0.03, 0)), wall, (end + 0.03, 0), 0.1, 0.05, 0.04, 0.3),
-        Part("barrel", glass, clear, (middle, 0), 0.62, half, 0.7 * half, 0.4, 0.4, breakable=True),
+        brittle(Part("barrel", glass, clear, (middle, 0), 0.62, half, 0.7 * half, 0.4, 0.4)),
         Part("wall", walls, wall, (middle, 0), 0.5, 0.02, 0.02, opacity=0.8),
-        Part("flange", flange, wall, (start, 0), 0.4, 0.03, 0.05, 0.4, breakable=True),
+        brittle(Part("flange", flange, wall, (start, 0), 0.4, 0.03, 0.05, 0.4)),
         *ticks,
     )
 

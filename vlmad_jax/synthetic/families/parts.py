@@ -54,15 +54,15 @@ def engraved(material: Material, shape: Shape, centre: Point, reach: float) -> P
 
 
 def brittle(part: Part) -> Part:
-    """Return the part as one that can also break."""
+    """Return the part as one that can break."""
     return replace(part, breakable=True)
 
 
 def flexible(part: Part) -> Part:
-    """Return the part as one that can also be bent."""
+    """Return the part as one that can be bent."""
     return replace(part, bendable=True)
 
 
 def limb(part: Part) -> Part:
-    """Return the part as one that can also be bent or break."""
+    """Return the part as one that can be bent or break."""
     return replace(part, bendable=True, breakable=True)
