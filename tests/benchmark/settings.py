@@ -35,6 +35,9 @@ class Leaving:
     def __init__(self, path: pathlib.Path) -> None:
         util.Finalize(None, path.touch, exitpriority=0)
 
+    def wait(self) -> None:
+        """Return at once: the process has started."""
+
     def sleep(self) -> None:
         time.sleep(60)
 

@@ -174,7 +174,8 @@ def test_failures_in_the_other_process():
 
 
 def test_the_other_process_ends_normally(tmp_path):
-    with in_process(Leaving, tmp_path / "left"):
+    with in_process(Leaving, tmp_path / "left") as call:
+        call("wait")
         assert not (tmp_path / "left").exists()
     assert (tmp_path / "left").exists()
 

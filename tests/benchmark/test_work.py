@@ -157,7 +157,10 @@ def test_random_state_has_the_shapes_of_prepare():
         ({"merge_tokens": -1}, "--merge_tokens=-1: merge_tokens -1 is below 0"),
         ({"method": "aprilgan", "window_stride": 2}, "--window_stride is not an option of aprilgan"),
         ({"work": "sleep"}, "--work=sleep is not one of score, train, train_cached"),
-        ({"method": "spade"}, "--method=spade: its published work is not counted; give one of winclip, "),
+        (
+            {"method": "spade"},
+            "--method=spade: the published work of this method is not counted; give one of winclip, ",
+        ),
         ({"work": "train"}, "method 'winclip' learns no parameters; give one of anomalyclip, aprilgan, coop"),
     ],
 )

@@ -40,7 +40,7 @@ def test_help_lists_every_command_with_a_line(capsys, monkeypatch):
     assert (
         dict(listed)["zero_shot"] == "Evaluate a method zero-shot: without reference images of the product."
     )
-    assert dict(listed)["predict"].startswith("Judges new images with a detector of vlmad fit:")
+    assert dict(listed)["predict"].endswith("with a detector of vlmad fit.")
     assert vlmad(capsys, monkeypatch, "-h")[1] == vlmad(capsys, monkeypatch)[1] == text
 
 

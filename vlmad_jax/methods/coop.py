@@ -116,7 +116,7 @@ class CoOp(LearnedDetector):
         """Return initial tokens, normal with standard deviation 0.02."""
         return {"context": 0.02 * jax.random.normal(key, self.shapes["context"])}
 
-    def prompts(self, class_names: Sequence[str]) -> EmbeddedPrompts:
+    def embedded_prompts(self, class_names: Sequence[str]) -> EmbeddedPrompts:
         """Return the prompts of C classes, tokens (C, 2, T, D) and end (C, 2)."""
         texts = [text.format(name) for name in class_names for text in TEXTS]
         flat = embed_prompts(self.clip, texts, self.context_length)
@@ -125,7 +125,7 @@ class CoOp(LearnedDetector):
     def context(self, class_names: Sequence[str] = ()) -> Context:
         """Return the frozen arrays of the loss, with the prompts of each class."""
         vision, text = ({"params": self.clip.params[tower]} for tower in ("vision", "text"))
-        return Context(vision, text, self.prompts(class_names))
+        return Context(vision, text, self.embedded_prompts(class_names))
 
     def text_features(self, params: Params, variables: Variables, prompts: EmbeddedPrompts) -> jax.Array:
         """Return the normal and anomalous text features of each class, (C, 2, E), not normalised."""
@@ -149,7 +149,7 @@ class CoOp(LearnedDetector):
         """Return the text features of an object."""
         self.check_references(references is not None)
         params = self.check_params(params, "the parameters")
-        return State(self._text_features(params, self.prompts([object_name]))[0])
+        return State(self._text_features(params, self.embedded_prompts([object_name]))[0])
 
     def read_authors_file(self, path: pathlib.Path) -> Params:
         """Return the context in a checkpoint of the authors' prompt learner, see `read_context`."""
