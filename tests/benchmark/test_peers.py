@@ -1,4 +1,3 @@
-import dataclasses
 from collections import OrderedDict
 
 import jax.numpy as jnp
@@ -110,7 +109,7 @@ def test_anomalyclip_in_torch_equals_ours():
     draw_into(model)
 
     detector = AnomalyCLIP(draw_clip(SMALL, "float32"), 48, 1, (1, 2), context_length=4, deep_depth=1)
-    setting = dataclasses.replace(small(batch_size=2), method="anomalyclip", window_sizes=None)
+    setting = small(batch_size=2, method="anomalyclip")
     with torch.inference_mode():
         image, maps = TorchAnomalyCLIP(model, detector, draw_text(SMALL))(normalised(setting, 48, "cpu"))
     ours = detector.score(State(jnp.asarray(draw_text(SMALL))), draw_images(2, 48))
