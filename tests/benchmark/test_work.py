@@ -78,7 +78,7 @@ def test_executed_work_with_references():
 
 
 def test_work_that_a_stride_saves():
-    """Of the windows of 2 x 2 patches 4 of 9 remain, and all windows of 3 x 3 patches."""
+    """A stride of 2 keeps 4 of the 9 windows of 2 x 2 patches, and all windows of 3 x 3 patches."""
     saved = 5 * 30_848 + 2 * 5 * 8 * 2
     assert executed(batch=1, window_stride=2) == EXECUTED + UPSAMPLING - saved
 

@@ -15,7 +15,7 @@ WEIGHTS = ROOT / "tests/golden/winclip"  # images of 64 pixels, a grid of 8 x 8 
 
 
 class Done(NamedTuple):
-    """What a command left: its exit code and what it printed."""
+    """The exit code of a command and what it printed."""
 
     code: int
     stdout: str

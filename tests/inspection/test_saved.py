@@ -267,7 +267,7 @@ def test_trees_of_any_shape():
 
 @pytest.mark.parametrize("memory", [None, Memory(np.ones((3, 2)), (np.ones((2, 2)), np.zeros((4, 2))))])
 def test_a_named_tuple_is_saved_as_a_dict_without_what_is_none(memory: Memory | None):
-    """As states were saved when they were dicts."""
+    """States were saved in the same way when they were dicts."""
     text = np.arange(4.0).reshape(2, 2)
     old = {"text": text} | ({} if memory is None else {"memory": memory._asdict()})
     description, arrays = flatten(State(text, memory), "state")

@@ -21,7 +21,7 @@ from vlmad_jax.inspection.page.review import Review
 
 
 class Answer(NamedTuple):
-    """What came back."""
+    """The response to a request."""
 
     status: int
     headers: dict[str, str]
@@ -100,6 +100,6 @@ def loaded(saved: Path) -> FittedDetector:
 
 @pytest.fixture
 def client(saved: Path, loaded: FittedDetector, tmp_path: Path) -> Iterator[Client]:
-    """Of a detector without prompts, and a folder to refit in."""
+    """A page of a detector without prompts, with a folder to refit in."""
     with serving(saved, tmp_path / "out", loaded) as server:
         yield Client(server.url)

@@ -1,4 +1,4 @@
-"""What the page's server says and does, asked over HTTP."""
+"""The page's server answers requests over HTTP."""
 
 import dataclasses
 import io
