@@ -27,7 +27,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def names(scored: Iterator[ScoredImage]) -> dict[str, bool | str]:
-    """What was answered: whether it is bad, or why it failed; a second answer would be an error."""
+    """The answer for each name: whether it is bad, or why it failed. No name may have two."""
     found: dict[str, bool | str] = {}
     for answer in scored:
         name = Path(answer.key.path).name
@@ -95,7 +95,7 @@ def test_a_folder_is_followed_while_it_fills(tmp_path: Path):
 
 
 def test_a_file_that_is_written_again_is_answered_again(tmp_path: Path):
-    """As a camera does whose counter wraps; and one that is written anew with the same pixels is not."""
+    """A camera whose counter wraps writes names again; a file written with the same pixels is not new."""
     camera = tmp_path / "camera"
     grey(10, camera / "a.png")
     grey(10, camera / "b.png")
