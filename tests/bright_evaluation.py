@@ -26,7 +26,7 @@ class Brightness:
         self.prepared.append((object_name, references))
         return 0.0 if references is None else float(references.mean())
 
-    clip = SimpleNamespace(
+    backbone = SimpleNamespace(
         name="odd/clip",
         dtype="bfloat16",
         fingerprint="none",
@@ -50,6 +50,6 @@ def put_in_place(monkeypatch: pytest.MonkeyPatch) -> list[Brightness]:
 
     kind = SimpleNamespace(from_options=from_options, check_references=lambda given: None, options=())
     monkeypatch.setattr(evaluation, "method", lambda name: kind)
-    monkeypatch.setattr(evaluation, "load_clip", lambda *_: Brightness.clip)
+    monkeypatch.setattr(evaluation, "load_backbone", lambda *_: Brightness.backbone)
     monkeypatch.setattr(evaluation, "check_named", lambda *_: None)
     return made

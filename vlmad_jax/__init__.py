@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from vlmad_jax import metrics
+    from vlmad_jax.backbones import Backbone, load_backbone
     from vlmad_jax.backbones.clip import CLIP, load_clip, save_clip
     from vlmad_jax.data import load_dataset
     from vlmad_jax.data.images import read_image
@@ -39,6 +40,7 @@ __all__ = [
     "AnomalyCLIP",
     "AprilGAN",
     "Autoencoder",
+    "Backbone",
     "CoOp",
     "CutPaste",
     "EvaluationConfig",
@@ -52,6 +54,7 @@ __all__ = [
     "__version__",
     "evaluate",
     "fit",
+    "load_backbone",
     "load_clip",
     "load_dataset",
     "load_detector",
@@ -62,12 +65,14 @@ __all__ = [
 
 # Where each is; all others are methods.
 _HOMES = {
+    "Backbone": "vlmad_jax.backbones",
     "CLIP": "vlmad_jax.backbones.clip",
     "EvaluationConfig": "vlmad_jax.evaluation.config",
     "FitConfig": "vlmad_jax.inspection",
     "InputError": "vlmad_jax.errors",
     "evaluate": "vlmad_jax.evaluation.evaluate",
     "fit": "vlmad_jax.inspection",
+    "load_backbone": "vlmad_jax.backbones",
     "load_clip": "vlmad_jax.backbones.clip",
     "load_dataset": "vlmad_jax.data",
     "load_detector": "vlmad_jax.inspection",

@@ -14,7 +14,7 @@ from tests.backbones.torch_files import Raw, build, call, ordered_dict, tensor, 
 from tests.golden import TOKENIZER_FILES, case, golden_clip, open_clip_directory
 from vlmad_jax import InputError, load_clip, save_clip
 from vlmad_jax.backbones.checkpoints.tensors import read_tensors, write_safetensors
-from vlmad_jax.backbones.clip_weights import load_params, parameter_shapes, save_params
+from vlmad_jax.backbones.clip_weights import clip_shapes, load_params, save_params
 from vlmad_jax.backbones.config import ARCHITECTURES, CLIPConfig
 
 GOLDEN = case("winclip").directory
@@ -60,7 +60,7 @@ def parameters_by_hand(config: CLIPConfig) -> int:
 
 @pytest.mark.parametrize("name", ARCHITECTURES)
 def test_number_of_parameters(name):
-    shapes = parameter_shapes(ARCHITECTURES[name])
+    shapes = clip_shapes(ARCHITECTURES[name])
     assert sum(int(np.prod(shape)) for shape in shapes.values()) == PUBLISHED[name]
     assert parameters_by_hand(ARCHITECTURES[name]) == PUBLISHED[name]
 

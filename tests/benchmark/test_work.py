@@ -6,8 +6,8 @@ import jax.numpy as jnp
 import pytest
 
 from tests.benchmark.settings import SMALL, small
+from vlmad_jax.backbones.checkpoints.key_tables import cast_matrices
 from vlmad_jax.backbones.clip import CLIP, random_clip
-from vlmad_jax.backbones.clip_weights import cast_matrices
 from vlmad_jax.benchmark import (
     anomalyclip_flop,
     architecture,

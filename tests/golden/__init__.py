@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from vlmad_jax import CLIP, load_clip
-from vlmad_jax.backbones.vit import layer_name
+from vlmad_jax.backbones.transformer import layer_name
 
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json")
 TOWERS = ("vision", "text")

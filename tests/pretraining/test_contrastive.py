@@ -9,7 +9,7 @@ import pytest
 
 from tests.training.settings import small_config
 from vlmad_jax.backbones.clip import random_clip
-from vlmad_jax.backbones.vit import TextTransformer
+from vlmad_jax.backbones.text_transformer import TextTransformer
 from vlmad_jax.errors import InputError
 from vlmad_jax.pretraining.contrastive import (
     WEIGHTS,
@@ -139,7 +139,7 @@ SCALE = 1 / 0.07  # of a new model
 def expected_terms(*kinds: str) -> dict[str, float]:
     """Return the loss terms of whole images, by loops over the encoders' embeddings."""
     clip = random_clip(CONFIG)
-    text = TextTransformer(CONFIG).bind({"params": clip.params["text"]})
+    text = TextTransformer(CONFIG.text_transformer).bind({"params": clip.params["text"]})
     encode = jax.jit(lambda token_ids: text(token_ids)[0])
     captions = {name: unit(np.asarray(encode(BATCH[f"{name}_caption"]))) for name in CAPTIONS}
     images = {kind: unit(np.asarray(clip.encode_image(BATCH[kind]))) for kind in kinds}

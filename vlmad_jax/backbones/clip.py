@@ -4,24 +4,27 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import itertools
 import pathlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from vlmad_jax.backbones import clip_weights as weights
+from vlmad_jax.backbones.backbone import Backbone, Params, Tokens, Variables
 from vlmad_jax.backbones.checkpoints import hub
+from vlmad_jax.backbones.checkpoints.key_tables import cast_matrices
 from vlmad_jax.backbones.checkpoints.tensors import read_tensors, write_safetensors
 from vlmad_jax.backbones.config import CLIPConfig, read_config, stated_end, to_transformers
-from vlmad_jax.backbones.images import Array, check_images
+from vlmad_jax.backbones.images import Array
 from vlmad_jax.backbones.precision import dtype_of
 from vlmad_jax.backbones.preprocessing import Normalisation, save_normalisation
 from vlmad_jax.backbones.text_cache import cached_embeddings, parameters_digest
+from vlmad_jax.backbones.text_transformer import TextTransformer
 from vlmad_jax.backbones.tokenizer import (
     SavedTokenizer,
     check_tokens,
@@ -30,25 +33,18 @@ from vlmad_jax.backbones.tokenizer import (
     tokenize,
     truncated_sentences,
 )
-from vlmad_jax.backbones.vit import CLIPModule, TextTransformer, VisionTransformer
+from vlmad_jax.backbones.vit import VisionTransformer
 from vlmad_jax.errors import InputError
-from vlmad_jax.runtime.cache import cache_enabled, fingerprint
-from vlmad_jax.runtime.compilation_cache import limit_programs
+from vlmad_jax.runtime.cache import cache_enabled
 from vlmad_jax.runtime.files import write_json
 from vlmad_jax.runtime.notices import warn
-from vlmad_jax.runtime.pickling import PickleFieldsOnly
-
-Variables = dict[str, Any]  # the variables of a Flax module, {"params": ...}
 
 # The number of sentences encoded together, so that ensembles of any size compile once for each length.
 TEXT_CHUNK = 128
-# The largest size of constants in bytes. XLA allows 2 GiB in one program, and the rest is for other
-# constants.
-LARGEST_CONSTANTS = 2**31 - 2**28
 
 
 @dataclass(frozen=True, eq=False)
-class CLIP(PickleFieldsOnly):
+class CLIP(Backbone):
     """A CLIP ViT.
 
     Attributes:
@@ -60,92 +56,70 @@ class CLIP(PickleFieldsOnly):
     """
 
     config: CLIPConfig
-    params: weights.Params
+    params: Params
     tokenizer: Any
     dtype: str = "float32"
     name: str = ""
 
+    family: ClassVar[str] = "clip"
+
     def __repr__(self) -> str:
         vision, text = self.config.vision, self.config.text
-        count = sum(np.size(leaf) for leaf in jax.tree.leaves(self.params))
         return (
             f"CLIP({self.name!r}, dtype={self.dtype!r}, images of {vision.image_size} pixels in patches of "
             f"{vision.patch_size}, {vision.layers} layers of {vision.width}; text of {text.context_length} "
             f"tokens, {text.layers} layers of {text.width}; embeddings of {self.config.embed_dim}; "
-            f"{count:,} parameters)"
+            f"{self.parameter_count:,} parameters)"
         )
 
+    @property
+    def image_size(self) -> int:
+        """The side in pixels of the images that the network was trained with."""
+        return self.config.vision.image_size
+
+    @property
+    def patch_size(self) -> int:
+        """The side of a patch in pixels."""
+        return self.config.vision.patch_size
+
+    @property
+    def widths(self) -> tuple[int, ...]:
+        """The width of the residual stream after each layer."""
+        return (self.config.vision.width,) * self.config.vision.layers
+
+    @property
+    def embed_dim(self) -> int:
+        """E, the width of the embeddings of images and sentences."""
+        return self.config.embed_dim
+
     def vision(self, position_resize: str = "bicubic") -> VisionTransformer:
-        """Return the vision transformer, to be bound to the variables that `compile` passes."""
-        return VisionTransformer(self.config, self.dtype, position_resize)
+        """Return the vision transformer, to be bound to the variables that `compile` passes.
 
-    def compile(
-        self,
-        tower: str,
-        function: Callable[..., Any],
-        place: Callable[[Any], Any] = lambda variables: variables,
-    ) -> Callable[..., Any]:
-        """Compile `function(variables, *arguments)` to a function of the arguments alone.
-
-        On a CPU the variables are constants of the program, so that XLA lays them out once and not at every
-        call. On other devices they are arguments.
-
-        Args:
-          tower: "vision" or "text", whose variables are passed.
-          function: A pure function of Flax variables and arguments.
-          place: A function that puts the variables on devices, if they are arguments.
+        `position_resize` is the rule for images of another size than the trained one; the default is that of
+        open_clip, and `encode_image` uses it.
         """
-        variables = {"params": self.params[tower]}
-        if size := constant_bytes(self.params[tower]):
-            limit_programs(size)
-            return jax.jit(functools.partial(function, variables))
-        return functools.partial(jax.jit(function), place(variables))
+        return VisionTransformer(self.config.vit(position_resize), self.dtype)
 
-    @functools.cached_property
-    def _encode_image(self) -> Callable[[Array], jax.Array]:
-        def encode(variables: Any, images: jax.Array) -> jax.Array:
-            vision = self.vision().bind(variables)
-            return vision.encode_tokens(vision.embed(images))
+    def text(self) -> TextTransformer:
+        """Return the text transformer, to be bound to the variables that `compile` passes."""
+        return TextTransformer(self.config.text_transformer, self.dtype)
 
-        return self.compile("vision", encode)
+    def extract(
+        self, variables: Variables, images: jax.Array, layers: Sequence[int], norm: bool = False
+    ) -> Tokens:
+        """Return the tokens after some layers, and the image embedding; see `Backbone.extract`."""
+        return self.vision().bind(variables).extract(images, layers, norm)
 
     @functools.cached_property
     def _encode_text(self) -> Callable[[Array], jax.Array]:
-        text = TextTransformer(self.config, self.dtype)
+        text = self.text()
         return self.compile("text", lambda variables, token_ids: text.bind(variables)(token_ids)[0])
-
-    @functools.cached_property
-    def fingerprint(self) -> str:
-        """16 hexadecimal digits that change with the configuration and any parameter."""
-        leaves = (np.asarray(leaf).tobytes() for leaf in jax.tree.leaves(self.params))
-        return fingerprint(itertools.chain([repr((self.config, self.dtype))], leaves))
 
     @functools.cached_property
     def _text_setting(self) -> str:
         """The key of everything that the embeddings of token ids depend on."""
         shape = (self.config.text, self.config.embed_dim, self.config.activation, self.config.layer_norm_eps)
         return f"{shape} {self.dtype} {parameters_digest(self.params['text'])}"
-
-    @functools.cached_property
-    def identity(self) -> str:
-        """16 hexadecimal digits that identify the backbone and are the same in every dtype.
-
-        They depend on the configuration and all vectors, because norms, biases and the class token are
-        float32 in any dtype.
-        """
-        vectors = [leaf for leaf in jax.tree.leaves(self.params) if jnp.ndim(leaf) == 1]
-        return fingerprint([repr(self.config), *(np.asarray(x, np.float32).tobytes() for x in vectors)])
-
-    def encode_image(self, images: Array) -> jax.Array:
-        """Return the embeddings (B, E) of uint8 images (B, S, S, 3), not normalised.
-
-        If S is not the trained size, position embeddings are resized as in open_clip.
-
-        Raises:
-          InputError: The images have another type or shape, or are smaller than a patch.
-        """
-        check_images(images, "images", self.config.vision.patch_size)
-        return self._encode_image(images)
 
     def encode_text(self, sentences: Sequence[str]) -> jax.Array:
         """Return the embeddings (N, E) of N sentences, not normalised.
@@ -214,6 +188,24 @@ class CLIP(PickleFieldsOnly):
         return self.tokenizer
 
 
+class CLIPModule(nn.Module):
+    """Both towers and the learned logit scale, to initialise and train all parameters together."""
+
+    config: CLIPConfig
+    dtype: str = "float32"
+
+    def setup(self) -> None:
+        """Make both towers and the logit scale."""
+        self.vision = VisionTransformer(self.config.vit(), self.dtype)
+        self.text = TextTransformer(self.config.text_transformer, self.dtype)
+        # exp(2.6592) = 1 / 0.07, the start of CLIP's training.
+        self.logit_scale = self.param("logit_scale", nn.initializers.constant(2.6592), ())
+
+    def __call__(self, images: jax.Array, token_ids: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
+        """Return image embeddings (B, E), text embeddings (N, E), and the scale of logits."""
+        return self.vision(images)[0], self.text(token_ids)[0], jnp.exp(self.logit_scale)
+
+
 def load_clip(path_or_hub_id: str | pathlib.Path, dtype: str = "float32") -> CLIP:
     """Load a published CLIP ViT, or one that `save_clip` wrote.
 
@@ -229,7 +221,11 @@ def load_clip(path_or_hub_id: str | pathlib.Path, dtype: str = "float32") -> CLI
         of a CLIP ViT.
     """
     dtype_of(dtype)
-    directory = hub.locate(str(path_or_hub_id))
+    return load(hub.locate(str(path_or_hub_id)), str(path_or_hub_id), dtype)
+
+
+def load(directory: pathlib.Path, name: str, dtype: str) -> CLIP:
+    """Load the CLIP in a directory, which is called `name` in messages; see `load_clip`."""
     layout = layout_of(directory)
     path = directory / weights.LAYOUTS[layout].config_file
     config, end = read_config(path, layout), stated_end(path, layout)
@@ -237,19 +233,8 @@ def load_clip(path_or_hub_id: str | pathlib.Path, dtype: str = "float32") -> CLI
     params = weights.load_params(tensors, config, layout, str(directory))
     tokenizer, end = load_tokenizer(directory, config.text.vocab_size, end)
     text = dataclasses.replace(config.text, eos_token_id=end)
-    return CLIP(
-        dataclasses.replace(config, text=text),
-        weights.cast_matrices(params, dtype),
-        tokenizer,
-        dtype,
-        str(path_or_hub_id),
-    )
-
-
-def constant_bytes(params: weights.Params) -> int:
-    """Return the bytes of a tower that `CLIP.compile` makes constants: all on a CPU if XLA can, else 0."""
-    size = sum(leaf.nbytes for leaf in jax.tree.leaves(params))
-    return size if jax.default_backend() == "cpu" and size < LARGEST_CONSTANTS else 0
+    config = dataclasses.replace(config, text=text)
+    return CLIP(config, cast_matrices(params, dtype), tokenizer, dtype, name)
 
 
 def layout_of(directory: pathlib.Path) -> str:
@@ -277,7 +262,7 @@ def random_clip(config: CLIPConfig, seed: int = 0, dtype: str = "float32", token
         jnp.zeros((1, side, side, 3), jnp.uint8),
         jnp.zeros((1, config.text.context_length), jnp.int32),
     )["params"]
-    return CLIP(config, weights.cast_matrices(params, dtype), tokenizer, dtype, "random weights")
+    return CLIP(config, cast_matrices(params, dtype), tokenizer, dtype, "random weights")
 
 
 def save_clip(clip: CLIP, directory: str | pathlib.Path, dtype: str = "float32") -> None:

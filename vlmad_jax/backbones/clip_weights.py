@@ -2,57 +2,21 @@
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import flax
-import jax
-import jax.numpy as jnp
 import numpy as np
 
+from vlmad_jax.backbones.backbone import Params
+from vlmad_jax.backbones.checkpoints.key_tables import (
+    TRANSFORMS,
+    Tensors,
+    convert,
+    in_layers,
+    parameter_shapes,
+)
 from vlmad_jax.backbones.checkpoints.names import unwrapped
 from vlmad_jax.backbones.config import CLIPConfig
-from vlmad_jax.backbones.precision import dtype_of, quantise
-from vlmad_jax.backbones.vit import CLIPModule, layer_name
-from vlmad_jax.errors import InputError, few
-
-Tensors = Mapping[str, np.ndarray]
-Params = dict[str, Any]
-
-
-class Transform(NamedTuple):
-    """The conversion of a stored tensor to a parameter.
-
-    Attributes:
-      load: A function of a stored tensor and the parameter's shape to the parameter.
-      save: The inverse, or None.
-      shape: A function of the parameter's shape and the configuration to the stored shape.
-    """
-
-    load: Callable[[np.ndarray, tuple[int, ...]], np.ndarray]
-    save: Callable[[np.ndarray], np.ndarray] | None
-    shape: Callable[[tuple[int, ...], CLIPConfig], tuple[int, ...]]
-
-
-def third(n: int) -> Transform:
-    """Return the transform of the n-th third of a stacked query, key and value tensor, (3 D, D) or (3 D,)."""
-    return Transform(lambda x, _: np.split(x, 3)[n].T, None, lambda shape, _: (3 * shape[-1], *shape[1:]))
-
-
-TRANSFORMS = {
-    "same": Transform(lambda x, _: x, lambda x: x, lambda shape, _: shape),
-    "transpose": Transform(lambda x, _: x.T, lambda x: x.T, lambda shape, _: shape[::-1]),
-    # A convolution (D, 3, p, p) to rows of (p, p, 3) pixels.
-    "patch": Transform(
-        lambda x, shape: x.transpose(2, 3, 1, 0).reshape(shape),
-        lambda x: x.reshape(side := round((x.shape[0] / 3) ** 0.5), side, 3, -1).transpose(3, 2, 0, 1),
-        lambda shape, config: (shape[1], 3, config.vision.patch_size, config.vision.patch_size),
-    ),
-    "query": third(0),
-    "key": third(1),
-    "value": third(2),
-}
 
 # parameter -> (tensor, transform); {n} counts layers from 0 and {N} names them from 1.
 TRANSFORMERS_BLOCK = {
@@ -149,11 +113,10 @@ class Layout(NamedTuple):
 
     def tensors(self, config: CLIPConfig) -> dict[str, tuple[str, str]]:
         """Return the tensor and the transform of every parameter of a model, by the parameter's path."""
+        towers = {"vision": self.vision_layer, "text": self.text_layer}
         table = dict(self.top)
-        for tower, prefix in (("vision", self.vision_layer), ("text", self.text_layer)):
-            for n in range(getattr(config, tower).layers):
-                for path, (name, transform) in self.block.items():
-                    table[f"{tower}/{layer_name(n + 1)}/{path}"] = (f"{prefix.format(n)}.{name}", transform)
+        for tower, prefix in towers.items():
+            table |= in_layers(self.block, getattr(config, tower).layers, tower, prefix)
         return table
 
     def own(self, tensors: Tensors) -> dict[str, np.ndarray]:
@@ -193,27 +156,16 @@ LAYOUTS = {
 }
 
 
-def parameter_shapes(config: CLIPConfig) -> dict[str, tuple[int, ...]]:
-    """Return the shapes of all parameters of a model by path ("vision/layer01/ln_1/scale").
-
-    The module is traced with one layer in each tower, because all layers of a tower have the same shapes.
-    """
-    towers = {name: getattr(config, name) for name in ("vision", "text")}
-    short = dataclasses.replace(config, **{k: dataclasses.replace(x, layers=1) for k, x in towers.items()})
-    images = jax.ShapeDtypeStruct((1, config.vision.image_size, config.vision.image_size, 3), jnp.uint8)
-    token_ids = jax.ShapeDtypeStruct((1, config.text.context_length), jnp.int32)
-    variables = jax.eval_shape(CLIPModule(short).init, jax.random.key(0), images, token_ids)
-    params = variables["params"]
-    for name, tower in towers.items():
-        params[name] |= {layer_name(n + 1): params[name][layer_name(1)] for n in range(tower.layers)}
-    return {path: leaf.shape for path, leaf in flax.traverse_util.flatten_dict(params, sep="/").items()}
+def clip_shapes(config: CLIPConfig) -> dict[str, tuple[int, ...]]:
+    """Return the shapes of all parameters of a CLIP by path ("vision/layer01/ln_1/scale")."""
+    return parameter_shapes(config.vit(), config.text_transformer) | {"logit_scale": ()}
 
 
 def tensor_shapes(config: CLIPConfig, layout: str) -> dict[str, tuple[int, ...]]:
     """Return the shapes of all tensors in a checkpoint of a layout, by name."""
-    shapes = parameter_shapes(config)
+    shapes, patch_size = clip_shapes(config), config.vision.patch_size
     table = LAYOUTS[layout].tensors(config).items()
-    return {name: TRANSFORMS[kind].shape(shapes[path], config) for path, (name, kind) in table}
+    return {name: TRANSFORMS[kind].shape(shapes[path], patch_size) for path, (name, kind) in table}
 
 
 def load_params(tensors: Tensors, config: CLIPConfig, layout: str, source: str) -> Params:
@@ -228,41 +180,11 @@ def load_params(tensors: Tensors, config: CLIPConfig, layout: str, source: str) 
     Raises:
       InputError: Tensors are missing, unexpected, misshapen or not finite; one line names the first of each.
     """
-    table, shapes = LAYOUTS[layout].tensors(config), parameter_shapes(config)
-    given = {name: x.astype(np.float32) for name, x in LAYOUTS[layout].own(tensors).items()}
+    given = LAYOUTS[layout].own(tensors)
     if "logit_scale" in given and given["logit_scale"].shape == (1,):  # open_clip's `nonscalar_logit_scale`
         given["logit_scale"] = given["logit_scale"].reshape(())
-    check_tensors(given, tensor_shapes(config, layout), source)
-    flat = {
-        path: np.asarray(TRANSFORMS[kind].load(given[name], shapes[path]), order="C")
-        for path, (name, kind) in table.items()
-    }
-    return flax.traverse_util.unflatten_dict(flat, sep="/")
-
-
-def check_tensors(given: Tensors, wanted: Mapping[str, tuple[int, ...]], source: str) -> None:
-    """Check that tensors have the expected names and shapes and are finite.
-
-    Raises:
-      InputError: They do not, or are not.
-    """
-    misshapen = [
-        f"{name} {list(given[name].shape)} instead of {list(shape)}"
-        for name, shape in wanted.items()
-        if name in given and given[name].shape != shape
-    ]
-    damage = {
-        "missing": sorted(set(wanted) - set(given)),
-        "not finite": sorted(name for name, x in given.items() if not np.isfinite(x).all()),
-    }
-    misfits = {"unexpected": sorted(set(given) - set(wanted)), "misshapen": misshapen}
-    complaints = damage | misfits
-    if any(complaints.values()):
-        order = ("missing", "unexpected", "misshapen", "not finite")
-        listed = "; ".join(f"{what}: {few(complaints[what])}" for what in order if complaints[what])
-        damaged = complaints["not finite"] or not any(misfits.values())
-        remedy = "download it again" if damaged else "give weights and configuration of one plain CLIP ViT"
-        raise InputError(f"{source}: the tensors do not fit its configuration ({listed}); {remedy}")
+    table, patch_size = LAYOUTS[layout].tensors(config), config.vision.patch_size
+    return convert(given, table, clip_shapes(config), patch_size, source, "plain CLIP ViT")
 
 
 def save_params(params: Params, config: CLIPConfig, dtype: str = "float32") -> dict[str, np.ndarray]:
@@ -274,22 +196,3 @@ def save_params(params: Params, config: CLIPConfig, dtype: str = "float32") -> d
         assert save is not None, "every transform of the transformers layout has an inverse"
         tensors[name] = save(np.asarray(flat[path], np.float32)).astype(dtype)
     return tensors
-
-
-def cast_matrices(params: Params, dtype: str) -> Params:
-    """Return parameters whose matrices are `dtype`, on the default device; all others are float32.
-
-    `Linear` would otherwise round them at every call. An int8 "kernel" (I, O) gets a float32 "scale" (1, O),
-    which is no vector, so that `CLIP.identity` is the same in every dtype.
-    """
-    cast = {}
-    for path, leaf in flax.traverse_util.flatten_dict(params).items():
-        if path[-1] != "kernel":
-            cast[path] = jnp.asarray(leaf, jnp.float32)
-        elif dtype_of(dtype) == jnp.int8:
-            with jax.default_device(jax.devices("cpu")[0]):  # other devices divide less exactly
-                rounded = quantise(jnp.asarray(np.asarray(leaf), jnp.float32), 0)
-            cast[path], cast[*path[:-1], "scale"] = map(jnp.asarray, map(np.asarray, rounded))
-        else:
-            cast[path] = jnp.asarray(leaf, dtype_of(dtype))
-    return flax.traverse_util.unflatten_dict(cast)

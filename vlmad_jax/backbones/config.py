@@ -11,6 +11,8 @@ from typing import Any
 from vlmad_jax.backbones import preprocessing
 from vlmad_jax.backbones.checkpoints.open_clip import plain_vit
 from vlmad_jax.backbones.preprocessing import OPENAI_MEAN, OPENAI_STD
+from vlmad_jax.backbones.text_transformer import TextTransformerConfig
+from vlmad_jax.backbones.vit import ViTConfig
 from vlmad_jax.errors import InputError
 
 ACTIVATIONS = ("quick_gelu", "gelu")
@@ -69,6 +71,42 @@ class CLIPConfig:
                 check_size(f"{name} {field}", size)
             if tower.width % tower.heads:
                 raise InputError(f"{name} width {tower.width} does not divide into {tower.heads} heads")
+
+    def vit(self, position_resize: str = "bicubic") -> ViTConfig:
+        """Return the shape of the vision transformer, with a rule for resizing positions."""
+        vision = self.vision
+        return ViTConfig(
+            vision.width,
+            vision.layers,
+            vision.heads,
+            vision.mlp_width,
+            self.activation,
+            self.layer_norm_eps,
+            image_size=vision.image_size,
+            patch_size=vision.patch_size,
+            image_mean=self.image_mean,
+            image_std=self.image_std,
+            embed_dim=self.embed_dim,
+            position_resize=position_resize,
+            pre_norm=True,
+        )
+
+    @property
+    def text_transformer(self) -> TextTransformerConfig:
+        """The shape of the text transformer."""
+        text = self.text
+        return TextTransformerConfig(
+            text.width,
+            text.layers,
+            text.heads,
+            text.mlp_width,
+            self.activation,
+            self.layer_norm_eps,
+            vocab_size=text.vocab_size,
+            context_length=text.context_length,
+            eos_token_id=text.eos_token_id,
+            embed_dim=self.embed_dim,
+        )
 
 
 def check_size(name: str, size: object) -> None:

@@ -1,340 +1,234 @@
-"""CLIP's two transformers as Flax modules (Radford et al. 2021, "Learning Transferable Visual Models").
+"""The pre-norm vision transformer that CLIP, DINOv2, DINOv3 and SigLIP share, as a Flax module.
 
-The residual stream, layer norms and softmax are float32. `dtype` is that of the inputs of matrix products.
-Parameters are float32, and matrices may be bfloat16 or int8, see `clip_weights.cast_matrices`. With int8,
-which is for inference alone, the inputs of attention's products are bfloat16.
+What differs between families is data of `ViTConfig`. What differs between methods, such as a second stream
+or merged tokens, is a function that `VisionTransformer.through` applies layer by layer.
 """
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Callable
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from vlmad_jax.backbones.attention import Kernel, kernel
-from vlmad_jax.backbones.config import CLIPConfig
-from vlmad_jax.backbones.merging import merge_tokens, proportional
-from vlmad_jax.backbones.positions import resize_positions
-from vlmad_jax.backbones.precision import attention_dtype_of, dtype_of, einsum, multiply_quantised
-
-Intermediates = dict[str, jax.Array]
-
-
-def quick_gelu(x: jax.Array) -> jax.Array:
-    """Return x sigmoid(1.702 x), the approximation with which OpenAI's checkpoints were trained."""
-    return x * jax.nn.sigmoid(1.702 * x)
-
-
-ACTIVATIONS: dict[str, Callable[[jax.Array], jax.Array]] = {
-    "quick_gelu": quick_gelu,
-    "gelu": functools.partial(jax.nn.gelu, approximate=False),
-}
+from vlmad_jax.backbones.attention import Kernel
+from vlmad_jax.backbones.backbone import Tokens
+from vlmad_jax.backbones.positions import resize_positions, rotary, rotary_angles
+from vlmad_jax.backbones.transformer import (
+    MLP,
+    Attention,
+    Block,
+    Intermediates,
+    Linear,
+    Step,
+    TransformerConfig,
+    blocks,
+    layer_name,
+    layer_norm,
+)
 
 
-def layer_name(number: int) -> str:
-    """Return the name of a layer's parameters and of its output, counted from 1: "layer06"."""
-    return f"layer{number:02d}"
+@dataclass(frozen=True, kw_only=True)
+class ViTConfig(TransformerConfig):
+    """The shape of a vision transformer and its preprocessing.
 
-
-class Linear(nn.Module):
-    """A linear layer x W + b with inputs of `dtype`, accumulated and returned as float32."""
-
-    features: int
-    dtype: str
-    use_bias: bool = True
-
-    @nn.compact
-    def __call__(self, x: jax.Array) -> jax.Array:
-        """Map (..., I) to (..., features)."""
-        dtype = dtype_of(self.dtype)
-        weights = self.param(
-            "kernel", nn.initializers.normal(x.shape[-1] ** -0.5), (x.shape[-1], self.features)
-        )
-        rows = x.reshape(-1, x.shape[-1])
-        if dtype == jnp.int8:
-            scale = self.param("scale", nn.initializers.ones, (1, self.features))
-            y = multiply_quantised(rows, weights, scale)
-        else:
-            y = einsum("ni,io->no", rows.astype(dtype), weights.astype(dtype))
-        y = y.reshape(*x.shape[:-1], self.features)
-        if not self.use_bias:
-            return y
-        return y + self.param("bias", nn.initializers.zeros, (self.features,))
-
-
-class Attention(nn.Module):
-    """Multi-head attention with a kernel that is given with each call."""
-
-    width: int
-    heads: int
-    dtype: str
-
-    def setup(self) -> None:
-        """Make the four projections."""
-        self.query, self.key, self.value, self.out = (Linear(self.width, self.dtype) for _ in range(4))
-
-    def __call__(self, x: jax.Array, attention: str | Kernel, queries: int | None = None) -> jax.Array:
-        """Return the attention of the first `queries` tokens, or all: (B, T, D) -> (B, Q, D)."""
-        return self.attend(attention, *self.project(x, queries))
-
-    def project(self, x: jax.Array, queries: int | None = None) -> tuple[jax.Array, jax.Array, jax.Array]:
-        """Return queries of the first tokens, and all keys and values: (B, T, D) -> (B, H, T, D/H) each."""
-
-        def heads(y: jax.Array) -> jax.Array:
-            y = y.astype(attention_dtype_of(self.dtype))
-            return y.reshape(*y.shape[:-1], self.heads, -1).swapaxes(1, 2)
-
-        return heads(self.query(x[:, :queries])), heads(self.key(x)), heads(self.value(x))
-
-    def attend(self, attention: str | Kernel, q: jax.Array, k: jax.Array, v: jax.Array) -> jax.Array:
-        """Return the kernel's output for queries, keys and values, projected: (B, Q, D)."""
-        out = kernel(attention)(q, k, v)
-        return self.out(out.swapaxes(1, 2).reshape(*out.shape[:1], -1, self.width))
-
-
-class MLP(nn.Module):
-    """Two linear layers with an activation between them."""
-
-    width: int
-    activation: str
-    dtype: str
-
-    @nn.compact
-    def __call__(self, x: jax.Array) -> jax.Array:
-        """Map (..., D) to (..., D)."""
-        hidden = ACTIVATIONS[self.activation](Linear(self.width, self.dtype, name="up")(x))
-        return Linear(x.shape[-1], self.dtype, name="down")(hidden)
-
-
-class Block(nn.Module):
-    """A pre-norm residual attention block.
-
-    With `queries=n` the block is computed for the first n tokens alone, which still attend to all. The last
-    layer of an encoder needs only the class token if only this is used.
+    Attributes:
+      image_size: The side in pixels of the images that it was trained with.
+      patch_size: The side of a patch in pixels.
+      image_mean: The mean of pixels / 255 in each channel.
+      image_std: The standard deviation of pixels / 255 in each channel.
+      embed_dim: E of the projection after the pooling; None without projection.
+      class_token: Whether the first token is one of the whole image.
+      registers: The number of further tokens of no place (Darcet et al. 2024), after the class token.
+      patch_bias: Whether the embedding of patches has a bias.
+      positions: "learned" embeddings, or "rotary" ones of queries and keys.
+      position_resize: How learned positions are resized to another grid, a name in `positions.RESIZES`.
+      rope_base: The base of the frequencies of rotary positions.
+      pre_norm: Whether a layer norm precedes the first layer.
+      pooling: The image embedding is made from the "class" token, or by "attention" over all tokens.
     """
 
-    width: int
-    heads: int
-    mlp_width: int
-    activation: str
-    eps: float
+    image_size: int
+    patch_size: int
+    image_mean: tuple[float, float, float]
+    image_std: tuple[float, float, float]
+    embed_dim: int | None = None
+    class_token: bool = True
+    registers: int = 0
+    patch_bias: bool = False
+    positions: Literal["learned", "rotary"] = "learned"
+    position_resize: str = "bicubic"
+    rope_base: float = 100.0
+    pre_norm: bool = False
+    pooling: Literal["class", "attention"] = "class"
+
+    @property
+    def side(self) -> int:
+        """The number of patches a side at the trained image size."""
+        return self.image_size // self.patch_size
+
+    @property
+    def prefix(self) -> int:
+        """The number of tokens before those of patches."""
+        return self.class_token + self.registers
+
+
+class AttentionPooling(nn.Module):
+    """One learned query that attends to all tokens, and an MLP (Zhai et al. 2022, "Scaling ViTs")."""
+
+    config: TransformerConfig
     dtype: str
 
-    def setup(self) -> None:
-        """Make the layers."""
-        self.ln_1 = layer_norm(self.eps)
-        self.attention = Attention(self.width, self.heads, self.dtype)
-        self.ln_2 = layer_norm(self.eps)
-        self.mlp = MLP(self.mlp_width, self.activation, self.dtype)
-
-    def __call__(self, x: jax.Array, attention: str | Kernel, queries: int | None = None) -> jax.Array:
-        """Return the block's output: (B, T, D) -> (B, Q, D)."""
-        x = x[:, :queries] + self.attention(self.ln_1(x), attention, queries)
-        return x + self.mlp(self.ln_2(x))
-
-    def merging(self, x: jax.Array, sizes: jax.Array, number: int) -> tuple[jax.Array, jax.Array]:
-        """Return the block's output with merged tokens, and their sizes; see `backbones.merging`."""
-        q, k, v = self.attention.project(self.ln_1(x))
-        x = x + self.attention.attend(proportional(sizes), q, k, v)
-        x, sizes = merge_tokens(x, k.astype(jnp.float32).mean(axis=1), sizes, number)
-        return x + self.mlp(self.ln_2(x)), sizes
-
-    def two_paths(
-        self, x: jax.Array, attention: str | Kernel, queries: int | None = None
-    ) -> tuple[jax.Array, jax.Array]:
-        """Return the block's output with CLIP's own attention, and the attention output of another kernel."""
-        q, k, v = self.attention.project(self.ln_1(x))
-        added = self.attention.attend(attention, q, k, v)
-        x = x[:, :queries] + self.attention.attend("qk", q[:, :, :queries], k, v)
-        return x + self.mlp(self.ln_2(x)), added
-
-
-def layer_norm(eps: float) -> nn.LayerNorm:
-    """Return a float32 layer norm with a two-pass variance, as in torch."""
-    return nn.LayerNorm(epsilon=eps, dtype=jnp.float32, use_fast_variance=False)
-
-
-def blocks(config: CLIPConfig, tower: str, dtype: str) -> list[Block]:
-    """Return the residual blocks of one tower, named "layer01" and on."""
-    part = getattr(config, tower)
-    return [
-        Block(
-            part.width,
-            part.heads,
-            part.mlp_width,
-            config.activation,
-            config.layer_norm_eps,
-            dtype,
-            name=layer_name(n + 1),
-        )
-        for n in range(part.layers)
-    ]
+    @nn.compact
+    def __call__(self, hidden: jax.Array) -> jax.Array:
+        """Pool tokens: (B, T, D) -> (B, D)."""
+        probe = self.param("probe", nn.initializers.normal(0.02), (1, 1, self.config.width))
+        attention = Attention(self.config, self.dtype, name="attention")
+        asking = jnp.broadcast_to(probe, (len(hidden), 1, self.config.width))
+        pooled = attention.attend("qk", *attention.project(hidden, asking=asking))
+        normed = layer_norm(self.config.eps, "norm")(pooled)
+        return (pooled + MLP(self.config, self.dtype, name="mlp")(normed))[:, 0]
 
 
 class VisionTransformer(nn.Module):
-    """CLIP's ViT in three steps that methods recombine: `embed`, `transform` and `project`."""
+    """A ViT in steps that methods recombine: `embed`, `through` or `transform`, `norm` and `pool`."""
 
-    config: CLIPConfig
+    config: ViTConfig
     dtype: str = "float32"
-    position_resize: str = "bicubic"
 
     def setup(self) -> None:
         """Make the layers and parameters."""
-        vision = self.config.vision
-        self.patch_embedding = Linear(vision.width, self.dtype, use_bias=False)
-        scale = nn.initializers.normal(vision.width**-0.5)
-        self.class_embedding = self.param("class_embedding", scale, (vision.width,))
-        self.position_embedding = self.param("position_embedding", scale, (vision.grid**2 + 1, vision.width))
-        self.ln_pre = layer_norm(self.config.layer_norm_eps)
-        self.layers = blocks(self.config, "vision", self.dtype)
-        self.ln_post = layer_norm(self.config.layer_norm_eps)
-        self.projection = Linear(self.config.embed_dim, self.dtype, use_bias=False)
+        shape = self.config
+        self.patch_embedding = Linear(shape.width, self.dtype, shape.patch_bias)
+        scale = nn.initializers.normal(shape.width**-0.5)
+        if shape.class_token:
+            self.class_embedding = self.param("class_embedding", scale, (shape.width,))
+        if shape.registers:
+            self.register_embedding = self.param("registers", scale, (shape.registers, shape.width))
+        if shape.positions == "learned":
+            places = shape.side**2 + shape.class_token
+            self.position_embedding = self.param("position_embedding", scale, (places, shape.width))
+        if shape.pre_norm:
+            self.ln_pre = layer_norm(shape.eps)
+        self.layers = blocks(shape, self.dtype)
+        self.ln_post = layer_norm(shape.eps)
+        if shape.pooling == "attention":
+            self.pooling = AttentionPooling(shape, self.dtype)
+        if shape.embed_dim is not None:
+            self.projection = Linear(shape.embed_dim, self.dtype, use_bias=False)
 
     def __call__(self, images: jax.Array) -> tuple[jax.Array, Intermediates]:
         """Return the embeddings (B, E) of images, and the residual stream (B, T, D) after each layer."""
-        hidden, intermediates = self.transform(self.embed(images))
-        return self.project(hidden[:, 0]), intermediates
+        hidden, intermediates = self.transform(self.embed(images), grid=self.grid(images))
+        return self.pool(hidden), intermediates
+
+    def grid(self, images: jax.Array) -> tuple[int, int]:
+        """Return the rows and columns of patches of images (B, height, width, 3)."""
+        patch = self.config.patch_size
+        return images.shape[1] // patch, images.shape[2] // patch
 
     def embed(self, images: jax.Array) -> jax.Array:
-        """Return class token and patches with positions before the first norm: (B, S, S, 3) -> (B, T, D)."""
-        patch = self.config.vision.patch_size
-        mean, std = jnp.array(self.config.image_mean), jnp.array(self.config.image_std)
+        """Return all tokens with positions, before the first norm: uint8 (B, height, width, 3) -> (B, T, D).
+
+        The class token and registers, where there are any, precede the patches.
+        """
+        shape, (rows, columns), batch = self.config, self.grid(images), len(images)
+        patch = shape.patch_size
+        mean, std = jnp.array(shape.image_mean), jnp.array(shape.image_std)
         pixels = (images.astype(jnp.float32) / 255 - mean) / std
-        batch, height, width, _ = pixels.shape
-        rows, columns = height // patch, width // patch
         pixels = pixels[:, : rows * patch, : columns * patch]  # a convolution drops incomplete patches
         pixels = pixels.reshape(batch, rows, patch, columns, patch, 3).transpose(0, 1, 3, 2, 4, 5)
-        patches = self.patch_embedding(pixels.reshape(batch, rows * columns, patch * patch * 3))  # (B, P, D)
-        class_token = jnp.broadcast_to(self.class_embedding, (batch, 1, patches.shape[-1]))
-        positions = resize_positions(self.position_embedding, (rows, columns), self.position_resize)
-        return jnp.concatenate([class_token, patches], axis=1) + positions  # (B, T, D)
+        tokens = self.patch_embedding(pixels.reshape(batch, rows * columns, patch * patch * 3))  # (B, P, D)
+        if shape.class_token:
+            class_token = jnp.broadcast_to(self.class_embedding, (batch, 1, shape.width))
+            tokens = jnp.concatenate([class_token, tokens], axis=1)
+        if shape.positions == "learned":
+            tokens = tokens + resize_positions(
+                self.position_embedding, (rows, columns), shape.position_resize, int(shape.class_token)
+            )
+        if shape.registers:
+            registers = jnp.broadcast_to(self.register_embedding, (batch, shape.registers, shape.width))
+            first = int(shape.class_token)
+            tokens = jnp.concatenate([tokens[:, :first], registers, tokens[:, first:]], axis=1)
+        return tokens
+
+    def pre(self, tokens: jax.Array) -> jax.Array:
+        """Apply the norm before the first layer, where there is one: (B, T, D) -> (B, T, D)."""
+        return self.ln_pre(tokens) if self.config.pre_norm else tokens
+
+    def own_attention(self, grid: tuple[int, int] | None) -> str | Kernel:
+        """Return the kernel with which the network was trained, for a grid of rows and columns."""
+        if self.config.positions == "learned":
+            return "qk"
+        assert grid is not None, "rotary positions depend on the grid"
+        head_width = self.config.width // self.config.heads
+        return rotary("qk", *rotary_angles(grid, head_width, self.config.rope_base))
+
+    def through(self, step: Step, stream: Any) -> list[Any]:
+        """Return what `step` makes of the stream at each layer.
+
+        Args:
+          step: A function (layer, stream, number) -> stream.
+          stream: What the first layer gets, for example `pre(embed(images))`; any tree of arrays.
+        """
+        streams = []
+        for number, layer in enumerate(self.layers, start=1):
+            stream = step(layer, stream, number)
+            streams.append(stream)
+        return streams
 
     def transform(
-        self,
-        tokens: jax.Array,
-        class_only: bool = False,
-        dpam_layers: int = 0,
-        attention: str | Kernel = "vv",
+        self, tokens: jax.Array, class_only: bool = False, grid: tuple[int, int] | None = None
     ) -> tuple[jax.Array, Intermediates]:
         """Return the last residual stream, and the stream after each layer by name.
 
         Args:
           tokens: Embedded tokens (B, T, D).
-          class_only: Whether to compute the last layer for the class token alone, so that its output is
+          class_only: Whether to compute the last layer for the first token alone, so that its output is
             (B, 1, D): the same numbers for less work.
-          dpam_layers: The number of last layers that feed a second stream, which starts as the first and to
-            which each layer adds its attention alone, computed from the first stream with another kernel
-            (Zhou et al. 2024, "AnomalyCLIP", section 3.3). The intermediates of these layers are the second
-            stream. The first stream is CLIP's own.
-          attention: The kernel of the second stream.
+          grid: The rows and columns of patches, which rotary positions need.
         """
-        hidden, intermediates = self.ln_pre(tokens), {}
-        local = None  # the second stream
-        for number, layer in enumerate(self.layers, start=1):
-            queries = 1 if class_only and number == len(self.layers) else None
-            if number <= len(self.layers) - dpam_layers:
-                hidden = layer(hidden, "qk", queries)
-            else:
-                before = hidden if local is None else local
-                hidden, added = layer.two_paths(hidden, attention, queries)
-                local = before + added
-            intermediates[layer_name(number)] = hidden if local is None else local
-        return hidden, intermediates
+        attention, last = self.own_attention(grid), self.config.layers
+
+        def step(layer: Block, hidden: jax.Array, number: int) -> jax.Array:
+            return layer(hidden, attention, 1 if class_only and number == last else None)
+
+        streams = self.through(step, self.pre(tokens))
+        return streams[-1], {layer_name(n): hidden for n, hidden in enumerate(streams, start=1)}
 
     def norm(self, hidden: jax.Array) -> jax.Array:
         """Apply the last layer norm: (..., D) -> (..., D)."""
         return self.ln_post(hidden)
 
     def project(self, hidden: jax.Array) -> jax.Array:
-        """Apply the last layer norm and the projection: (..., D) -> (..., E)."""
-        return self.projection(self.ln_post(hidden))
+        """Apply the last layer norm and the projection, where there is one: (..., D) -> (..., E)."""
+        return self.project_unnormed(self.ln_post(hidden))
 
     def project_unnormed(self, hidden: jax.Array) -> jax.Array:
-        """Apply the projection without the layer norm: (..., D) -> (..., E)."""
-        return self.projection(hidden)
+        """Apply the projection, where there is one, without the layer norm: (..., D) -> (..., E)."""
+        return hidden if self.config.embed_dim is None else self.projection(hidden)
 
-    def encode_tokens(self, tokens: jax.Array, merge: int = 0) -> jax.Array:
-        """Return the embeddings (B, E) of embedded tokens (B, T, D), class token first.
-
-        `merge` is the number of tokens merged in each layer but the last, see `backbones.merging`. Merging
-        would save nothing in the last layer, which is computed for the class token alone.
-        """
-        if not merge:
-            hidden, _ = self.transform(tokens, class_only=True)
+    def pool(self, hidden: jax.Array) -> jax.Array:
+        """Return the image embedding of the last residual stream: (B, T, D) -> (B, E)."""
+        if self.config.pooling == "class":
             return self.project(hidden[:, 0])
-        hidden, sizes = self.ln_pre(tokens), jnp.ones(tokens.shape[:2])
-        for layer in self.layers[:-1]:
-            hidden, sizes = layer.merging(hidden, sizes, merge)
-        return self.project(self.layers[-1](hidden, proportional(sizes), queries=1)[:, 0])
+        return self.project_unnormed(self.pooling(self.ln_post(hidden)))
 
+    def extract(self, images: jax.Array, layers: Sequence[int], norm: bool = False) -> Tokens:
+        """Return the tokens after some layers, and the image embedding; see `Backbone.extract`."""
+        tokens, grid = self.embed(images), self.grid(images)
+        if not layers:
+            return Tokens((), None, self.encode_tokens(tokens, grid))
+        hidden, streams = self.transform(tokens, grid=grid)
+        chosen = [streams[layer_name(n)] for n in layers]
+        chosen = [self.ln_post(x) for x in chosen] if norm else chosen
+        classes = tuple(x[:, 0] for x in chosen) if self.config.class_token else None
+        return Tokens(tuple(x[:, self.config.prefix :] for x in chosen), classes, self.pool(hidden))
 
-class TextTransformer(nn.Module):
-    """CLIP's causal text transformer, whose output is that at the first end token."""
-
-    config: CLIPConfig
-    dtype: str = "float32"
-
-    def setup(self) -> None:
-        """Make the layers and parameters."""
-        text = self.config.text
-        self.token_embedding = self.param(
-            "token_embedding", nn.initializers.normal(0.02), (text.vocab_size, text.width)
-        )
-        self.position_embedding = self.param(
-            "position_embedding", nn.initializers.normal(0.01), (text.context_length, text.width)
-        )
-        self.layers = blocks(self.config, "text", self.dtype)
-        self.ln_final = layer_norm(self.config.layer_norm_eps)
-        self.projection = Linear(self.config.embed_dim, self.dtype, use_bias=False)
-
-    def __call__(self, token_ids: jax.Array) -> tuple[jax.Array, Intermediates]:
-        """Return the embeddings (N, E) of token ids int (N, T), and the stream after each layer.
-
-        T is at most the context length. Tokens after the end token do not change the output, so T may be the
-        length of the longest sentence in a batch.
-        """
-        end = jnp.argmax(token_ids == self.config.text.eos_token_id, axis=-1)
-        return self.encode_embedded(self.token_embedding[token_ids], end)
-
-    def encode_embedded(
-        self, tokens: jax.Array, end: jax.Array, deep: jax.Array | None = None
-    ) -> tuple[jax.Array, Intermediates]:
-        """Return the embeddings of embedded tokens, and the stream after each layer, as `__call__`.
-
-        Args:
-          tokens: (N, T, D), without positions.
-          end: (N,), the positions of the end tokens.
-          deep: (K, m, D), learned tokens that replace the m tokens after the start token before each of K
-            layers from the second on (Zhou et al. 2024, "AnomalyCLIP", section 3.2).
-        """
-        hidden = tokens + self.position_embedding[: tokens.shape[1]]  # (N, T, D)
-        intermediates = {}
-        for number, layer in enumerate(self.layers, start=1):
-            if deep is not None and 2 <= number < 2 + len(deep):
-                prompt = jnp.broadcast_to(deep[number - 2], (len(hidden), *deep.shape[1:]))
-                hidden = jnp.concatenate([hidden[:, :1], prompt, hidden[:, 1 + deep.shape[1] :]], axis=1)
-            hidden = layer(hidden, "causal")
-            intermediates[layer_name(number)] = hidden
-        ends = jnp.take_along_axis(hidden, end[:, None, None], axis=1)[:, 0]  # (N, D)
-        return self.projection(self.ln_final(ends)), intermediates
-
-
-class CLIPModule(nn.Module):
-    """Both towers and the learned logit scale, to initialise and train all parameters together."""
-
-    config: CLIPConfig
-    dtype: str = "float32"
-
-    def setup(self) -> None:
-        """Make both towers and the logit scale."""
-        self.vision = VisionTransformer(self.config, self.dtype)
-        self.text = TextTransformer(self.config, self.dtype)
-        # exp(2.6592) = 1 / 0.07, the start of CLIP's training.
-        self.logit_scale = self.param("logit_scale", nn.initializers.constant(2.6592), ())
-
-    def __call__(self, images: jax.Array, token_ids: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
-        """Return image embeddings (B, E), text embeddings (N, E), and the scale of logits."""
-        return self.vision(images)[0], self.text(token_ids)[0], jnp.exp(self.logit_scale)
+    def encode_tokens(self, tokens: jax.Array, grid: tuple[int, int] | None = None) -> jax.Array:
+        """Return the embeddings (B, E) of embedded tokens (B, T, D), class token first where there is one."""
+        hidden, _ = self.transform(tokens, class_only=self.config.pooling == "class", grid=grid)
+        return self.pool(hidden)

@@ -8,8 +8,9 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from vlmad_jax.backbones.checkpoints.key_tables import cast_matrices
 from vlmad_jax.backbones.clip import CLIP
-from vlmad_jax.backbones.clip_weights import cast_matrices, load_params, tensor_shapes
+from vlmad_jax.backbones.clip_weights import load_params, tensor_shapes
 from vlmad_jax.backbones.config import CLIPConfig
 
 

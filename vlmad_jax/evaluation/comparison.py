@@ -15,8 +15,8 @@ from typing import Any, Literal
 
 from tqdm import tqdm
 
+from vlmad_jax.backbones import load_backbone
 from vlmad_jax.backbones.checkpoints.hub import check_named
-from vlmad_jax.backbones.clip import load_clip
 from vlmad_jax.data import load_dataset
 from vlmad_jax.data.checks import print_notices
 from vlmad_jax.errors import InputError
@@ -154,17 +154,17 @@ class Inputs:
         shared = self.grid.shared
         dataset = load_dataset(shared.dataset, shared.data_dir, shared.categories)
         print_notices(dataset)
-        clip = load_clip(shared.weights, shared.dtype)
+        backbone = load_backbone(shared.weights, shared.dtype)
         found: dict[str, dict[str, str | None]] = {}
         for config in self.grid.cells.values():
             kind = method(config.method)
-            _, params = kind.from_options(clip, config.options)
+            _, params = kind.from_options(backbone, config.options)
             if "params" in kind.options and config.method not in found:
                 report_training_data(config.method, config.weights, config.options.params, dataset)
             found[config.method] = {
                 "data_fingerprint": dataset.fingerprint,
-                "software": f"{software_versions()} {tokenizer_digest(clip)}",
-                "weights_fingerprint": clip.fingerprint,
+                "software": f"{software_versions()} {tokenizer_digest(backbone)}",
+                "weights_fingerprint": backbone.fingerprint,
                 "params_fingerprint": params_fingerprint(params),
             }
         return found

@@ -15,8 +15,8 @@ import numpy as np
 from tqdm import tqdm
 
 from vlmad_jax import metrics, report
+from vlmad_jax.backbones import load_backbone
 from vlmad_jax.backbones.checkpoints.hub import check_named
-from vlmad_jax.backbones.clip import load_clip
 from vlmad_jax.backbones.precision import dtype_of
 from vlmad_jax.data import DataSet, Sample, load_dataset
 from vlmad_jax.data.checks import print_notices
@@ -85,8 +85,8 @@ def evaluate(
     if prints:
         print_notices(dataset)
     references = choose_references(config, dataset)
-    clip = load_clip(config.weights, config.dtype)
-    detector, params = kind.from_options(clip, config.options)
+    backbone = load_backbone(config.weights, config.dtype)
+    detector, params = kind.from_options(backbone, config.options)
     if prints and "params" in kind.options:
         report_training_data(config.method, config.weights, config.options.params, dataset)
     entries = {
@@ -95,10 +95,10 @@ def evaluate(
         "data_fingerprint": dataset.fingerprint,
         "references_fingerprint": references_fingerprint(references, dataset),
         "params_fingerprint": params_fingerprint(params),
-        "weights_fingerprint": clip.fingerprint,
+        "weights_fingerprint": backbone.fingerprint,
         "setting": detector.setting,
     }
-    results = Results(out, category_keys(dataset, clip, references))
+    results = Results(out, category_keys(dataset, backbone, references))
     results.open(entries, resume)
     if references:
         write_manifest(out / "references.json", references)

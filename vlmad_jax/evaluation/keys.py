@@ -8,22 +8,22 @@ from typing import Any
 
 import numpy as np
 
-from vlmad_jax.backbones.clip import CLIP
+from vlmad_jax.backbones import Backbone
 from vlmad_jax.data import DataSet, Sample
 from vlmad_jax.runtime.cache import cache_key, fingerprint
 
 
 def category_keys(
-    dataset: DataSet, clip: CLIP, references: Mapping[str, Sequence[Sample]] | None = None
+    dataset: DataSet, backbone: Backbone, references: Mapping[str, Sequence[Sample]] | None = None
 ) -> dict[str, str]:
     """Return keys of the categories that change with their images, the tokenizer, or the software.
 
     Args:
       dataset: The data set, whose test images are included.
-      clip: The backbone.
+      backbone: The frozen network.
       references: The reference images by category; None includes all training images.
     """
-    tokenizer = tokenizer_digest(clip)
+    tokenizer = tokenizer_digest(backbone)
     keys = {}
     for category in dataset.categories:
         used = dataset.select(category, "train") if references is None else references.get(category, ())
@@ -32,9 +32,9 @@ def category_keys(
     return keys
 
 
-def tokenizer_digest(clip: CLIP) -> str:
-    """Return a text that changes with the tokenizer's files and libraries; "" if it has no files."""
-    return getattr(clip.tokenizer, "digest", "")
+def tokenizer_digest(backbone: Backbone) -> str:
+    """Return a text that changes with the tokenizer's files and libraries; "" without one or its files."""
+    return getattr(getattr(backbone, "tokenizer", None), "digest", "")
 
 
 def references_fingerprint(references: dict[str, tuple[Sample, ...]], dataset: DataSet) -> str | None:

@@ -11,7 +11,7 @@ import jax
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from vlmad_jax.backbones.clip import CLIP
+from vlmad_jax.backbones.backbone import Backbone
 from vlmad_jax.methods import Scores
 from vlmad_jax.methods.detector import check_finite
 
@@ -23,7 +23,7 @@ class Model(Protocol):
     """A model that a `Scorer` compiles: a detector, or a function of one."""
 
     @property
-    def clip(self) -> CLIP:
+    def backbone(self) -> Backbone:
         """The backbone; its variables are compiled into the program."""
 
     def score_with(self, variables: dict[str, Any], state: Any, images: Any) -> Scores:
@@ -73,7 +73,7 @@ class Scorer:
     def fetch(self, scores: Scores) -> Scores:
         """Return scores as NumPy arrays; raise InputError if one is NaN or infinite."""
         fetched = jax.device_get(scores)
-        check_finite(fetched, self.model)
+        check_finite(fetched, self.model.backbone)
         return fetched
 
     def score_all(self, state: Any, images: np.ndarray) -> Scores:
@@ -110,4 +110,4 @@ class Scorer:
                 out_specs=DIVIDED,
                 check_vma=False,  # no output is the same on all devices, and loops would have to declare this
             )
-        return self.model.clip.compile("vision", score, self.copy)
+        return self.model.backbone.compile("vision", score, self.copy)

@@ -80,7 +80,7 @@ def export_detector(detector: FittedDetector, out: Path, platforms: Sequence[str
 def lower(detector: FittedDetector, platforms: Sequence[str]) -> export.Exported:
     """Lower a detector to a program for each platform; raise InputError if its constants are too large."""
     model, state = detector.model, jax.tree.map(jnp.asarray, jax.device_get(detector.state))
-    variables = {"params": model.clip.params["vision"]}
+    variables = {"params": model.backbone.params["vision"]}
     size = sum(leaf.nbytes for leaf in jax.tree.leaves((variables, state)))
     if size > LARGEST:
         raise InputError(

@@ -14,8 +14,8 @@ import numpy as np
 from PIL import Image
 from tqdm import tqdm
 
+from vlmad_jax.backbones import load_backbone
 from vlmad_jax.backbones.checkpoints.hub import BUNDLED, check_named
-from vlmad_jax.backbones.clip import load_clip
 from vlmad_jax.backbones.precision import dtype_of
 from vlmad_jax.data.images import page_sizes, read_pages
 from vlmad_jax.data.pipeline import ReadImage, file_digest_of, prefetch, read_batches
@@ -217,8 +217,8 @@ def fit(config: FitConfig, out: str | Path, overwrite: bool = False, workers: in
     check(config, kind)
     check_out(out, overwrite)
     found = None if config.references is None else ReferenceFiles.below(config.references)
-    clip = load_clip(config.weights, config.dtype)
-    detector, params = kind.from_options(clip, config.options)
+    backbone = load_backbone(config.weights, config.dtype)
+    detector, params = kind.from_options(backbone, config.options)
     tiling = Tiling.choose(config.tiles, detector.size, [] if found is None else list(found.sizes.values()))
     return fit_model(config, TiledDetector(detector, tiling), params, found, out, overwrite, workers)
 

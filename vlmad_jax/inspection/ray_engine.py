@@ -91,7 +91,7 @@ class RayEngine:
     def _recipe(self, cores: int | None) -> _Recipe:
         return _Recipe(
             saved=str(self.saved.resolve()),
-            weights=describe_weights(self.detector.model.clip)["name"],
+            weights=describe_weights(self.detector.model.backbone)["name"],
             checksum=self.detector.checksum,
             batch_size=self.detector.batch_size,
             threshold=self.detector.threshold,

@@ -23,9 +23,9 @@ import jax
 import numpy as np
 from safetensors.numpy import save
 
+from vlmad_jax.backbones import Backbone, load_backbone
 from vlmad_jax.backbones.checkpoints.hub import BUNDLED, is_bundled
 from vlmad_jax.backbones.checkpoints.tensors import read_tensors
-from vlmad_jax.backbones.clip import CLIP, load_clip
 from vlmad_jax.errors import InputError
 from vlmad_jax.evaluation.scorer import Scorer
 from vlmad_jax.inspection.detector import Decision, FittedDetector
@@ -144,7 +144,7 @@ def save_detector(
         "setting": detector.setting,
         "words": None if (prompts := prompts_of(detector)) is None else prompts.describe(),
         "tiles": model.tiling.describe(),
-        "weights": describe_weights(detector.clip),
+        "weights": describe_weights(detector.backbone),
         "decision": decision.describe(),
         "versions": versions(),
         "state": state_tree,
@@ -180,14 +180,14 @@ def load_detector(path: str | Path, weights: str | Path | None = None, batch_siz
     checksum = verify(path)
     description = _described(path)
     warn_of_version(path, description)
-    clip = _load_weights(path, description["weights"], None if weights is None else str(weights))
-    return _restored(path, clip, batch_size, description, checksum)
+    backbone = _load_weights(path, description["weights"], None if weights is None else str(weights))
+    return _restored(path, backbone, batch_size, description, checksum)
 
 
-def load_again(path: Path, clip: CLIP, batch_size: int) -> FittedDetector:
+def load_again(path: Path, backbone: Backbone, batch_size: int) -> FittedDetector:
     """Load a detector whose backbone is loaded already; raise InputError as `load_detector` does."""
     checksum = verify(path)
-    return _restored(path, clip, batch_size, _described(path), checksum)
+    return _restored(path, backbone, batch_size, _described(path), checksum)
 
 
 def save_threshold(path: Path, detector: FittedDetector, threshold: float) -> None:
@@ -226,15 +226,15 @@ def read_reference_scores(path: Path) -> list[tuple[int, float]]:
         return [(int(row["version"]), float(row["score"])) for row in csv.DictReader(lines)]
 
 
-def describe_weights(clip: CLIP) -> dict[str, Any]:
+def describe_weights(backbone: Backbone) -> dict[str, Any]:
     """Return the backbone's fingerprints, and its name, which is valid in any working directory."""
-    directory = Path(clip.name).expanduser()
-    name = str(directory.resolve()) if directory.is_dir() else clip.name
+    directory = Path(backbone.name).expanduser()
+    name = str(directory.resolve()) if directory.is_dir() else backbone.name
     return {
-        "name": BUNDLED if is_bundled(clip.name) else name,
-        "dtype": clip.dtype,
-        "fingerprint": clip.fingerprint,
-        "identity": clip.identity,
+        "name": BUNDLED if is_bundled(backbone.name) else name,
+        "dtype": backbone.dtype,
+        "fingerprint": backbone.fingerprint,
+        "identity": backbone.identity,
     }
 
 
@@ -263,9 +263,9 @@ def _described(path: Path) -> dict[str, Any]:
 
 
 def _restored(
-    path: Path, clip: CLIP, batch_size: int, description: dict[str, Any], checksum: str
+    path: Path, backbone: Backbone, batch_size: int, description: dict[str, Any], checksum: str
 ) -> FittedDetector:
-    detector = method(description["method"]).with_setting(clip, description["setting"])
+    detector = method(description["method"]).with_setting(backbone, description["setting"])
     if description.get("words") is not None:
         detector = with_prompts(detector, Prompts.from_json(description["words"]))
     state = restored(detector.state_type, unflatten(description["state"], read_tensors(path / ARRAYS)))
@@ -279,9 +279,9 @@ def _restored(
     )
 
 
-def _load_weights(path: Path, described: dict[str, Any], weights: str | None) -> CLIP:
+def _load_weights(path: Path, described: dict[str, Any], weights: str | None) -> Backbone:
     try:
-        clip = load_clip(weights or described["name"], described["dtype"])
+        backbone = load_backbone(weights or described["name"], described["dtype"])
     except InputError as error:
         if weights is None:
             raise InputError(
@@ -289,9 +289,9 @@ def _load_weights(path: Path, described: dict[str, Any], weights: str | None) ->
                 "give their directory by --weights= or weights="
             ) from error
         raise
-    if clip.fingerprint != described["fingerprint"]:
+    if backbone.fingerprint != described["fingerprint"]:
         raise InputError(
             f"{path}: was fitted with the weights {described['name']} ({described['fingerprint']}), "
-            f"but {clip.name} differs ({clip.fingerprint}); give the former by --weights= or weights="
+            f"but {backbone.name} differs ({backbone.fingerprint}); give the former by --weights= or weights="
         )
-    return clip
+    return backbone

@@ -21,8 +21,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from vlmad_jax.backbones.backbone import Backbone
 from vlmad_jax.backbones.chunking import map_chunks
-from vlmad_jax.backbones.clip import CLIP
 from vlmad_jax.backbones.images import Array
 from vlmad_jax.backbones.precision import einsum
 from vlmad_jax.errors import InputError
@@ -140,9 +140,9 @@ class TiledDetector:
     tiling: Tiling
 
     @property
-    def clip(self) -> CLIP:
+    def backbone(self) -> Backbone:
         """The backbone."""
-        return self.detector.clip
+        return self.detector.backbone
 
     def score_with(self, variables: dict[str, Any], state: Any, canvases: jax.Array) -> Scores:
         """Score canvases uint8 (B, *canvas, 3) to image (B,) and map (B, *canvas), as a pure function."""

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from vlmad_jax.backbones.clip import load_clip
+from vlmad_jax.backbones import load_backbone
 from vlmad_jax.data import DataSet
 from vlmad_jax.data.references import draw_references
 from vlmad_jax.inspection.fit import FitConfig, ReferenceFiles, fit_model
@@ -68,8 +68,8 @@ def trials(
     Raises:
       InputError: `fit` raises it, or a category has fewer normal training images.
     """
-    clip = load_clip(config.weights, config.dtype)
-    detector, params = method(config.method).from_options(clip, config.options)
+    backbone = load_backbone(config.weights, config.dtype)
+    detector, params = method(config.method).from_options(backbone, config.options)
     cells = list(itertools.product(dataset.categories, shots, seeds))
     for category, count, seed in tqdm(cells, desc="trials", unit=" detectors", dynamic_ncols=True):
         references = draw_references(dataset, category, count, seed)

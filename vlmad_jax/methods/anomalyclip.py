@@ -16,30 +16,28 @@ from __future__ import annotations
 import dataclasses
 import functools
 import pathlib
-import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
-from vlmad_jax.backbones.attention import diagonal, kernel
-from vlmad_jax.backbones.checkpoints.names import unwrapped
-from vlmad_jax.backbones.checkpoints.torch_file import read_torch_file
+from vlmad_jax.backbones.attention import Kernel, diagonal, kernel
+from vlmad_jax.backbones.backbone import Variables
 from vlmad_jax.backbones.chunking import map_images
-from vlmad_jax.backbones.clip import CLIP, Variables
+from vlmad_jax.backbones.clip import CLIP
 from vlmad_jax.backbones.images import Array
-from vlmad_jax.backbones.vit import TextTransformer, layer_name
-from vlmad_jax.errors import InputError, few
+from vlmad_jax.backbones.transformer import Block, Step
+from vlmad_jax.backbones.vit import VisionTransformer
+from vlmad_jax.errors import InputError
+from vlmad_jax.methods.anomalyclip_files import lengths_of, load_authors_prompts
 from vlmad_jax.methods.detector import Features, Params, Scores, check_feature_layers, check_range
 from vlmad_jax.methods.learned import (
     Batch,
     LearnedDetector,
     Terms,
     batch_features,
-    few_shapes,
     is_published_backbone,
     quarter_layers,
 )
@@ -200,10 +198,11 @@ class AnomalyCLIP(LearnedDetector):
 
     def text_features(self, params: Params, variables: Variables, prompts: EmbeddedPrompts) -> jax.Array:
         """Return the normal and anomalous text features, (2, E), not normalised."""
-        text = TextTransformer(self.clip.config, self.clip.dtype).bind(variables)
+        text = self.clip.text().bind(variables)
         learned = jnp.stack([params["normal"], params["anomalous"]])  # (2, n, D)
         tokens = insert_learned(prompts.tokens, learned)
-        return text.encode_embedded(tokens, prompts.end, params.get("deep"))[0]
+        step = deep_prompts(params["deep"]) if "deep" in params else None
+        return text.encode_embedded(tokens, prompts.end, step)[0]
 
     @functools.cached_property
     def _text_features(self) -> Callable[[Params], jax.Array]:
@@ -238,13 +237,8 @@ class AnomalyCLIP(LearnedDetector):
         attention = kernel(self.attention) if factor is None else functools.partial(diagonal, factor=factor)
 
         def encode(images: jax.Array) -> Features:
-            hidden, layers = vision.transform(
-                vision.embed(images),
-                class_only=self.dpam_layers > 0,
-                dpam_layers=self.dpam_layers,
-                attention=attention,
-            )
-            patches = jnp.stack([layers[layer_name(n)][:, 1:] for n in self.feature_layers], axis=1)
+            hidden, streams = two_streams(vision, vision.embed(images), self.dpam_layers, attention)
+            patches = jnp.stack([streams[n - 1][:, 1:] for n in self.feature_layers], axis=1)
             return Features(vision.project_unnormed(hidden[:, 0]), vision.project(patches))
 
         return map_images(encode, images, tokens=1 + self.grid[0] * self.grid[1])
@@ -295,100 +289,48 @@ class AnomalyCLIP(LearnedDetector):
         return image + MAP_WEIGHT * (focal + dice), {"image": image, "focal": focal, "dice": dice}
 
 
-# Files of the authors' code
+def deep_prompts(deep: jax.Array) -> Step:
+    """Return the step of text layers with learned tokens of their own (section 3.2).
 
-REMEDY = "give a checkpoint of AnomalyCLIP's training"
-DEEP = re.compile(r"compound_prompts_text\.(\d+)")
-# The learned tensors, and those that the backbone has too or the authors' code never reads.
-KNOWN = re.compile(
-    r"ctx_(pos|neg)|token_(prefix|suffix)_(pos|neg)|tokenized_prompts_(pos|neg)"
-    r"|compound_prompts_text\.\d+|compound_prompt_projections\.\d+\.(weight|bias)"
-)
-
-
-class Lengths(NamedTuple):
-    """The lengths of learned prompts, by the names of AnomalyCLIP's hyper-parameters."""
-
-    context_length: int
-    deep_depth: int
-    deep_length: int
-
-
-def lengths_of(params: Params, deep_length: int) -> Lengths:
-    """Return the lengths of prompts; `deep_length` is used for prompts without deep tokens."""
-    deep = params.get("deep")
-    depth, length = (
-        (1, min(deep_length, len(params["normal"]))) if deep is None else (1 + len(deep), deep.shape[1])
-    )
-    return Lengths(len(params["normal"]), depth, length)
-
-
-def load_authors_prompts(path: pathlib.Path, clip: CLIP) -> Params:
-    """Load the parameters in a `.pth` file of the authors' code.
-
-    Deep tokens are rounded to float16, as that code does whenever it uses them.
-
-    Raises:
-      InputError: The file is damaged, unsafe or of another backbone, or has other names or shapes.
+    `deep` (K, m, D) replaces the m tokens after the start token before each of K layers from the second on.
     """
-    path = pathlib.Path(path)
-    learner = read_learner(path)
-    deep = sorted((int(match[1]), name) for name in learner if (match := DEEP.fullmatch(name)))
-    names = ["ctx_pos", "ctx_neg", *(f"compound_prompts_text.{n}" for n in range(len(deep)))]
-    wrong = sorted(name for name in learner if not KNOWN.fullmatch(name))
-    missing = [name for name in names if name not in learner]
-    if wrong or missing:
-        also = f"without {few(missing)}" if missing else f"with {few(wrong)}"
-        raise InputError(
-            f"{path}: expected ctx_pos, ctx_neg and compound_prompts_text.0 and on, found "
-            f"{few(sorted(learner))}, {also}; {REMEDY}"
-        )
-    check_backbone(path, learner, clip)
-    rounded = [learner[name].astype(np.float16).astype(np.float32) for _, name in deep]
-    tokens = [learner[name] for name in ("ctx_pos", "ctx_neg")]
-    wrong_shape = any(x.ndim != 4 or x.shape[:2] != (1, 1) for x in tokens)
-    if wrong_shape or any(x.ndim != 2 for x in rounded) or len({x.shape for x in rounded}) > 1:
-        shapes = few_shapes({name: learner[name] for name in names})
-        raise InputError(
-            f"{path}: expected ctx_pos and ctx_neg (1, 1, n, D) and deep tokens (m, D), found "
-            f"{shapes}; {REMEDY}"
-        )
-    params = {
-        name: jnp.asarray(x[0, 0], jnp.float32)
-        for name, x in zip(("normal", "anomalous"), tokens, strict=True)
-    }
-    return params | ({"deep": jnp.asarray(np.stack(rounded))} if rounded else {})
+
+    def step(layer: Block, hidden: jax.Array, number: int) -> jax.Array:
+        if 2 <= number < 2 + len(deep):
+            prompt = jnp.broadcast_to(deep[number - 2], (len(hidden), *deep.shape[1:]))
+            hidden = jnp.concatenate([hidden[:, :1], prompt, hidden[:, 1 + deep.shape[1] :]], axis=1)
+        return layer(hidden, "causal")
+
+    return step
 
 
-def read_learner(path: pathlib.Path) -> dict[str, np.ndarray]:
-    """Return the named tensors of the prompt learner in a file.
+def two_streams(
+    vision: VisionTransformer, tokens: jax.Array, dpam_layers: int, attention: str | Kernel
+) -> tuple[jax.Array, list[jax.Array]]:
+    """Return the last output of CLIP's own stream, and the second stream after each layer (section 3.3).
 
-    Raises:
-      InputError: The file is damaged or unsafe, or has none.
+    The second stream starts as the first. Each of the last `dpam_layers` adds to it its attention alone,
+    computed from the first stream with another kernel. The last layer of the first stream is then computed
+    for the class token alone: (B, 1, D).
+
+    Args:
+      vision: The vision transformer, bound to its variables.
+      tokens: Embedded tokens (B, T, D).
+      dpam_layers: The number of last layers that feed the second stream.
+      attention: The kernel of the second stream.
     """
-    content = read_torch_file(path)
-    learner = content.get("prompt_learner") if isinstance(content, dict) else None
-    if not isinstance(learner, dict) or not all(isinstance(x, np.ndarray) for x in learner.values()):
-        found = few(map(str, content)) if isinstance(content, dict) else type(content).__name__
-        raise InputError(
-            f"{path}: expected an entry prompt_learner of named tensors, found {found[:100]}; {REMEDY}"
-        )
-    return unwrapped(learner, "ctx_pos")
+    layers = vision.config.layers
 
+    def step(layer: Block, streams: tuple[jax.Array, jax.Array], number: int) -> tuple[jax.Array, jax.Array]:
+        own, second = streams
+        if number <= layers - dpam_layers:
+            return (own := layer(own)), own
+        queries = 1 if number == layers else None
+        q, k, v = layer.project(own)
+        second = layer.add(second, layer.attention.attend(attention, q, k, v))
+        own = layer.add(own[:, :queries], layer.attention.attend("qk", q[:, :, :queries], k, v))
+        return layer.add_mlp(own), second
 
-def check_backbone(path: pathlib.Path, learner: dict[str, np.ndarray], clip: CLIP) -> None:
-    """Check that the start token in a file equals the backbone's up to float16 rounding.
-
-    Raises:
-      InputError: It does not.
-    """
-    start = learner.get("token_prefix_pos")
-    if start is None or clip.tokenizer is None:
-        return
-    own = np.asarray(clip.params["text"]["token_embedding"], np.float32)[clip.tokenizer.bos_token_id]
-    if start.shape[-1] != len(own) or np.abs(start.reshape(-1, len(own))[0] - own).max() > 1e-2:
-        raise InputError(
-            f"{path}: was trained with another backbone than {clip.name}, because its start token of "
-            f"{start.shape[-1]} numbers differs from this backbone's of {len(own)}; "
-            "give the weights it was trained with, openai/clip-vit-large-patch14-336 for the authors' own"
-        )
+    hidden = vision.pre(tokens)
+    own, second = zip(*vision.through(step, (hidden, hidden)), strict=True)
+    return own[-1], list(second)

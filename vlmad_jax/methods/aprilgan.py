@@ -26,13 +26,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from vlmad_jax.backbones.backbone import Variables
 from vlmad_jax.backbones.checkpoints.names import unwrapped
 from vlmad_jax.backbones.checkpoints.torch_file import read_torch_file
 from vlmad_jax.backbones.chunking import map_images
-from vlmad_jax.backbones.clip import CLIP, Variables
+from vlmad_jax.backbones.clip import CLIP
 from vlmad_jax.backbones.images import Array, check_images
 from vlmad_jax.backbones.precision import einsum
-from vlmad_jax.backbones.vit import layer_name
+from vlmad_jax.backbones.transformer import layer_name
 from vlmad_jax.errors import InputError, few
 from vlmad_jax.methods.detector import Features, Params, Scores, check_feature_layers
 from vlmad_jax.methods.learned import (
@@ -162,7 +163,7 @@ class AprilGAN(LearnedDetector):
         text = self.text_features(object_name)
         if references is None:
             return State(text, params)
-        check_images(references, "references", self.size, self.size)
+        check_images(references, "references", self.backbone.patch_size, (self.size, self.size))
         patches = self._extract(references).patches  # (K, L, P, D)
         memory = patches.swapaxes(0, 1).reshape(patches.shape[1], -1, patches.shape[3])
         return State(text, params, memory)

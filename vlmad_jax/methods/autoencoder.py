@@ -19,7 +19,7 @@ import jax.numpy as jnp
 import numpy as np
 from tqdm import tqdm
 
-from vlmad_jax.backbones.clip import CLIP, Variables
+from vlmad_jax.backbones.backbone import Backbone, Variables
 from vlmad_jax.backbones.images import Array
 from vlmad_jax.errors import InputError
 from vlmad_jax.methods.detector import Detector, Params, Scores, check_range
@@ -46,7 +46,7 @@ class Autoencoder(Detector):
     """A convolutional variational autoencoder, trained on the reference images of one category.
 
     Attributes:
-      clip: The backbone, which gives the image size.
+      backbone: The frozen network, which gives the image size.
       image_size: S, the side of the images in pixels; None means the backbone's own.
       resolution: The largest side of reconstructions in pixels, rounded down to a multiple of 16.
       latents: The number of latent variables.
@@ -61,7 +61,7 @@ class Autoencoder(Detector):
       InputError: A hyper-parameter is out of range, or the images are smaller than 16 pixels.
     """
 
-    clip: CLIP
+    backbone: Backbone
     image_size: int | None = None
     resolution: int = 128
     latents: int = 64
@@ -85,9 +85,9 @@ class Autoencoder(Detector):
                 raise InputError(f"{name} {getattr(self, name)} is below 0; give 0 or more")
 
     @classmethod
-    def for_backbone(cls, clip: CLIP) -> Self:
+    def for_backbone(cls, backbone: Backbone) -> Self:
         """Return the setting for the backbone's own image size, with a blur of 4 pixels of 256."""
-        return cls(clip, blur_sigma=4 * clip.config.vision.image_size / 256)
+        return cls(backbone, blur_sigma=4 * backbone.image_size / 256)
 
     def score_bounds(self, references: bool) -> tuple[float, float]:
         """Return infinity: the errors of normal images are far below their bound of 1."""
@@ -97,7 +97,7 @@ class Autoencoder(Detector):
     @property
     def size(self) -> int:
         """S, the side of the input images in pixels."""
-        return self.clip.config.vision.image_size if self.image_size is None else self.image_size
+        return self.backbone.image_size if self.image_size is None else self.image_size
 
     @property
     def side(self) -> int:

@@ -23,12 +23,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from vlmad_jax.backbones.backbone import Variables
 from vlmad_jax.backbones.checkpoints.names import unwrapped
 from vlmad_jax.backbones.checkpoints.torch_file import read_torch_file
 from vlmad_jax.backbones.chunking import map_images
-from vlmad_jax.backbones.clip import CLIP, Variables
+from vlmad_jax.backbones.clip import CLIP
 from vlmad_jax.backbones.images import Array
-from vlmad_jax.backbones.vit import TextTransformer
 from vlmad_jax.errors import InputError
 from vlmad_jax.methods.detector import Features, Params, Scores, check_range
 from vlmad_jax.methods.learned import Batch, LearnedDetector, Terms, batch_features
@@ -129,7 +129,7 @@ class CoOp(LearnedDetector):
 
     def text_features(self, params: Params, variables: Variables, prompts: EmbeddedPrompts) -> jax.Array:
         """Return the normal and anomalous text features of each class, (C, 2, E), not normalised."""
-        text = TextTransformer(self.clip.config, self.clip.dtype).bind(variables)
+        text = self.clip.text().bind(variables)
         tokens = prompts.tokens  # (C, 2, T, D)
         rows = tokens.reshape(-1, *tokens.shape[2:])
         learned = jnp.broadcast_to(params["context"], (len(rows), *params["context"].shape))

@@ -20,7 +20,7 @@ import flax.linen as nn
 import jax
 import numpy as np
 
-from vlmad_jax.backbones.clip import CLIP, Variables
+from vlmad_jax.backbones.backbone import Backbone, Variables
 from vlmad_jax.backbones.images import Array
 from vlmad_jax.errors import InputError
 from vlmad_jax.methods.detector import Features, Params, Scores, check_range
@@ -78,10 +78,10 @@ class State(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class CutPaste(ReferenceDetector):
-    """CutPaste (3-way) on the features of any CLIP ViT.
+    """CutPaste (3-way) on the features of any backbone.
 
     Attributes:
-      clip: The backbone; the paper's is a ResNet-18.
+      backbone: The frozen network; the paper's is a ResNet-18.
       image_size: S, the side of the images in pixels; the paper's is 256.
       feature_layers: The layers, counted from 1, whose patches are the features of the patch head.
       pasted: The number of training images with a patch, and also of those with a scar.
@@ -94,7 +94,7 @@ class CutPaste(ReferenceDetector):
       InputError: A hyper-parameter does not fit the backbone or is out of range.
     """
 
-    clip: CLIP
+    backbone: Backbone
     image_size: int
     feature_layers: tuple[int, ...]
     pasted: int = 96
@@ -156,7 +156,7 @@ class CutPaste(ReferenceDetector):
 
         It is 0 without changed pixels, and -1 (unused) with fewer than `ANOMALOUS_SHARE`.
         """
-        (rows, columns), side = self.grid, self.clip.config.vision.patch_size
+        (rows, columns), side = self.grid, self.backbone.patch_size
         pixels = masks[:, : rows * side, : columns * side].reshape(-1, rows, side, columns, side)
         share = pixels.mean(axis=(2, 4)).reshape(len(masks), -1)
         return np.where(share >= ANOMALOUS_SHARE, labels[:, None], np.where(share > 0, -1, 0))

@@ -11,7 +11,8 @@ from typing import Any, ClassVar, Literal, NamedTuple, Self
 import jax
 import numpy as np
 
-from vlmad_jax.backbones.clip import CLIP, Variables
+from vlmad_jax.backbones.backbone import Backbone, Variables, check_layers
+from vlmad_jax.backbones.clip import CLIP
 from vlmad_jax.backbones.images import Array, check_images
 from vlmad_jax.errors import InputError
 from vlmad_jax.methods.options import MethodOptions
@@ -44,13 +45,17 @@ class Features(NamedTuple):
     patches: jax.Array
 
 
+# Fields that `Detector.setting` leaves out.
+UNSET = ("backbone", "clip", "prompts")
+
+
 class Detector(PickleFieldsOnly, abc.ABC):
-    """A published system, a frozen dataclass of its hyper-parameters and its backbone `clip`.
+    """A published system, a frozen dataclass of its backbone and its hyper-parameters.
 
     A method defines `for_backbone`, `size`, `prepare` and `score_with`, and the class variables below.
 
     Attributes:
-      clip: The backbone.
+      backbone: The frozen network.
       name: The method's name in flags and files.
       references: Whether the method uses reference images.
       options: The fields of `MethodOptions` that the method has.
@@ -59,7 +64,7 @@ class Detector(PickleFieldsOnly, abc.ABC):
         first saved detectors, and leave the method as it was then.
     """
 
-    clip: CLIP
+    backbone: Backbone
     name: ClassVar[str]
     references: ClassVar[Literal["never", "if given", "always"]]
     options: ClassVar[tuple[str, ...]] = ()
@@ -68,21 +73,22 @@ class Detector(PickleFieldsOnly, abc.ABC):
 
     @classmethod
     @abc.abstractmethod
-    def for_backbone(cls, clip: CLIP) -> Self:
+    def for_backbone(cls, backbone: Any) -> Self:
         """Return the published setting, scaled to a backbone of any depth and image size."""
 
     @classmethod
-    def from_options(cls, clip: CLIP, options: MethodOptions) -> tuple[Self, Params]:
+    def from_options(cls, backbone: Any, options: MethodOptions) -> tuple[Self, Params]:
         """Return the detector that a user asks for, and its parameters.
 
         Raises:
           InputError: The method does not have an option, or its value is invalid.
         """
+        cls.check_backbone(backbone)
         options.check(cls.name, cls.options)
-        return cls.for_backbone(clip), {}
+        return cls.for_backbone(backbone), {}
 
     @classmethod
-    def with_setting(cls, clip: CLIP, setting: Mapping[str, Any]) -> Self:
+    def with_setting(cls, backbone: Any, setting: Mapping[str, Any]) -> Self:
         """Return the detector whose `setting` this is, with the method's own prompts.
 
         Raises:
@@ -90,8 +96,9 @@ class Detector(PickleFieldsOnly, abc.ABC):
         """
         names = {field.name for field in dataclasses.fields(cls)}  # type: ignore[arg-type]
         given = {k: tuple(x) if isinstance(x, list) else x for k, x in setting.items() if k in names}
+        cls.check_backbone(backbone)
         try:
-            detector = cls(clip, **given)  # type: ignore[call-arg]
+            detector = cls(backbone, **given)  # type: ignore[call-arg]
         except TypeError as error:
             raise InputError(f"the setting of {cls.name} is incomplete ({error}); fit again") from error
         if detector.setting != dict(setting):
@@ -110,13 +117,12 @@ class Detector(PickleFieldsOnly, abc.ABC):
         fields |= {"image_size": self.size}
         plain = {name: list(x) if isinstance(x, tuple) else x for name, x in fields.items()}
         omitted = self.omitted_defaults.items()
-        return {k: x for k, x in plain.items() if k not in ("clip", "prompts") and (k, x) not in omitted}
+        return {k: x for k, x in plain.items() if k not in UNSET and (k, x) not in omitted}
 
     @property
     def grid(self) -> tuple[int, int]:
         """Rows and columns of patches."""
-        side = self.size // self.clip.config.vision.patch_size
-        return side, side
+        return self.backbone.grid(self.size, self.size)
 
     def score_bounds(self, references: bool) -> tuple[float, float]:
         """Return the upper bounds of image scores and of maps, whose lower bound is 0.
@@ -146,7 +152,7 @@ class Detector(PickleFieldsOnly, abc.ABC):
 
     @abc.abstractmethod
     def score_with(self, variables: Variables, state: Any, images: jax.Array) -> Scores:
-        """Score images with the vision transformer's variables; a pure function."""
+        """Score images with the variables of the backbone's image encoder; a pure function."""
 
     def score(self, state: Any, images: Array) -> Scores:
         """Score images, compiled once for each shape.
@@ -158,12 +164,20 @@ class Detector(PickleFieldsOnly, abc.ABC):
         Raises:
           InputError: The images have another shape or type.
         """
-        check_images(images, "images", self.size, self.size)
+        check_images(images, "images", self.backbone.patch_size, (self.size, self.size))
         return self._score(state, images)
 
     @functools.cached_property
     def _score(self) -> Callable[[Any, Array], Scores]:
-        return self.clip.compile("vision", self.score_with)
+        return self.backbone.compile("vision", self.score_with)
+
+    @classmethod
+    def check_backbone(cls, backbone: Backbone) -> None:
+        """Check that a backbone has what the method needs of it; features are what every backbone has.
+
+        Raises:
+          InputError: It has not.
+        """
 
     @classmethod
     def check_references(cls, given: bool) -> None:
@@ -197,11 +211,11 @@ class Detector(PickleFieldsOnly, abc.ABC):
         self.check_no_params(params)
         self.check_references(references is not None)
         references = np.asarray(references)
-        check_images(references, "references", self.size, self.size)
+        check_images(references, "references", self.backbone.patch_size, (self.size, self.size))
         return references
 
 
-def check_finite(scores: Scores, detector: Any) -> None:
+def check_finite(scores: Scores, backbone: Backbone) -> None:
     """Check that fetched scores (B,) and maps (B, ...) are finite.
 
     Raises:
@@ -210,7 +224,7 @@ def check_finite(scores: Scores, detector: Any) -> None:
     largest = scores.map.reshape(len(scores.map), -1).max(axis=1, initial=0)  # NaN if any pixel is NaN
     if not (np.isfinite(scores.image).all() and np.isfinite(largest).all()):
         raise InputError(
-            f"{detector.clip.name}: gives scores that are not finite with dtype {detector.clip.dtype}; "
+            f"{backbone.name}: gives scores that are not finite with dtype {backbone.dtype}; "
             "give other weights, or --dtype=float32 if it was another"
         )
 
@@ -226,15 +240,38 @@ def check_range(name: str, value: int, least: int, most: int | None) -> None:
         raise InputError(f"{name} {value} does not fit this backbone; give {limit}")
 
 
-def check_feature_layers(clip: CLIP, image_size: int, feature_layers: Sequence[int]) -> None:
+def check_feature_layers(backbone: Backbone, image_size: int, feature_layers: Sequence[int]) -> None:
     """Check that the image size and the feature layers, counted from 1, fit the backbone.
 
     Raises:
       InputError: They do not, or there is no layer, or a layer repeats.
     """
-    vision = clip.config.vision
-    check_range("image_size", image_size, vision.patch_size, None)
-    for layer in feature_layers:
-        check_range("feature layer", layer, 1, vision.layers)
-    if not feature_layers or len(set(feature_layers)) < len(feature_layers):
-        raise InputError(f"feature layers {feature_layers} have to be one or more, each once")
+    check_range("image_size", image_size, backbone.patch_size, None)
+    check_layers(backbone, feature_layers)
+
+
+class TextDetector(Detector):
+    """A detector that compares images with texts, so that its backbone is a CLIP, in the field `clip`."""
+
+    clip: CLIP
+
+    @classmethod
+    def check_backbone(cls, backbone: Backbone) -> None:
+        """Check that a backbone has a text encoder.
+
+        Raises:
+          InputError: It has none; the message names the methods that need none.
+        """
+        from vlmad_jax.methods import METHODS  # of which this is a part
+
+        if not isinstance(backbone, CLIP):
+            others = [name for name, kind in METHODS.items() if not issubclass(kind, TextDetector)]
+            raise InputError(
+                f"{backbone.name}: {backbone.family} has no text encoder, which {cls.name} needs; give the "
+                f"weights of a CLIP, or one of the methods {', '.join(others)}"
+            )
+
+    @property
+    def backbone(self) -> CLIP:  # type: ignore[override]
+        """The frozen network."""
+        return self.clip

@@ -18,17 +18,18 @@ from typing import Any, ClassVar, Self
 import jax
 import jax.numpy as jnp
 
-from vlmad_jax.backbones.clip import CLIP, Variables
+from vlmad_jax.backbones.backbone import Variables
+from vlmad_jax.backbones.clip import CLIP
 from vlmad_jax.backbones.images import Array
 from vlmad_jax.methods.anomalyclip import AnomalyCLIP, State
-from vlmad_jax.methods.detector import Detector, Params, Scores
+from vlmad_jax.methods.detector import Params, Scores, TextDetector
 from vlmad_jax.methods.options import MethodOptions
 from vlmad_jax.methods.winclip import WinCLIP
 from vlmad_jax.scoring.maps import upsample
 
 
 @dataclass(frozen=True, eq=False)
-class Hybrid(Detector):
+class Hybrid(TextDetector):
     """AnomalyCLIP and WinCLIP combined.
 
     Attributes:
@@ -64,6 +65,7 @@ class Hybrid(Detector):
         Raises:
           InputError: The method does not have an option, or its value is invalid.
         """
+        cls.check_backbone(clip)
         options.check(cls.name, cls.options)
         learned, params = AnomalyCLIP.from_options(clip, MethodOptions(params=options.params))
         with options.named_in_errors(["window_sizes"]):

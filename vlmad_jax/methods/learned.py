@@ -16,10 +16,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from vlmad_jax.backbones.backbone import Variables
 from vlmad_jax.backbones.checkpoints.hub import BUNDLED_PARAMS, check_named, is_bundled
-from vlmad_jax.backbones.clip import CLIP, Variables
+from vlmad_jax.backbones.clip import CLIP
 from vlmad_jax.errors import InputError, few
-from vlmad_jax.methods.detector import Detector, Features, Params, Scores
+from vlmad_jax.methods.detector import Features, Params, Scores, TextDetector
 from vlmad_jax.methods.options import MethodOptions
 from vlmad_jax.runtime.files import utf8_path, write_json
 
@@ -33,7 +34,7 @@ PUBLISHED_LAYERS = 24
 UNTRAINED = ("blur_sigma",)
 
 
-class LearnedDetector(Detector):
+class LearnedDetector(TextDetector):
     """A detector whose parameters are learned on some categories and used on others.
 
     A method is a frozen dataclass with at least the fields `clip` and `image_size`, and defines `prepare` and
@@ -64,6 +65,7 @@ class LearnedDetector(Detector):
         Raises:
           InputError: There are no parameters, or they do not fit the backbone.
         """
+        cls.check_backbone(clip)
         options.check(cls.name, cls.options)
         path = options.params
         if path is None and is_bundled(clip.name) and cls.name in BUNDLED_PARAMS:

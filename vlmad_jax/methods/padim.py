@@ -5,7 +5,7 @@ a random selection of channels (section III-A). The score of a patch is its Maha
 Gaussian of its position, and the score of an image is the maximum of the map (section III-C). The method
 therefore needs objects in the same position in every image.
 
-The paper takes the features from a ResNet. Here they come from a vision transformer.
+The paper takes the features from a ResNet. Here they come from any frozen backbone.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from vlmad_jax.backbones.clip import CLIP
+from vlmad_jax.backbones.backbone import Backbone
 from vlmad_jax.backbones.images import Array
 from vlmad_jax.backbones.precision import einsum
 from vlmad_jax.errors import InputError
@@ -43,10 +43,10 @@ class State(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class PaDiM(ReferenceDetector):
-    """PaDiM on any CLIP ViT.
+    """PaDiM on any backbone.
 
     Attributes:
-      clip: The backbone.
+      backbone: The frozen network.
       image_size: S, the side of the images in pixels.
       feature_layers: The L layers, counted from 1, whose patch features are compared.
       dimensions: d, the number of randomly selected channels of all layers, or all if they are fewer.
@@ -56,7 +56,7 @@ class PaDiM(ReferenceDetector):
       InputError: A hyper-parameter does not fit the backbone or is out of range.
     """
 
-    clip: CLIP
+    backbone: Backbone
     image_size: int
     feature_layers: tuple[int, ...]
     dimensions: int = 100
@@ -75,7 +75,7 @@ class PaDiM(ReferenceDetector):
     @functools.cached_property
     def channels(self) -> np.ndarray:
         """The selected channels of the L D, (d,), ascending."""
-        channels = len(self.feature_layers) * self.clip.config.vision.width
+        channels = sum(self.backbone.widths[layer - 1] for layer in self.feature_layers)
         count = min(self.dimensions, channels)
         return np.sort(np.random.default_rng(self.seed).choice(channels, count, replace=False))
 

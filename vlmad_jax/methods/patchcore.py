@@ -6,7 +6,7 @@ over its neighbourhood, reduced to a greedy coreset.
 Scores (section 3.3): the score of a patch is its distance from the nearest feature in memory. The score of an
 image is that of its worst patch, weighted by how close this nearest feature is to others in memory.
 
-The paper takes the features from a ResNet. Here they come from a vision transformer.
+The paper takes the features from a ResNet. Here they come from any frozen backbone.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import ClassVar, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from vlmad_jax.backbones.clip import CLIP, Variables
+from vlmad_jax.backbones.backbone import Backbone, Variables
 from vlmad_jax.backbones.images import Array
 from vlmad_jax.errors import InputError
 from vlmad_jax.methods.detector import Features, Params, Scores
@@ -38,10 +38,10 @@ class State(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class PatchCore(ReferenceDetector):
-    """PatchCore on any CLIP ViT.
+    """PatchCore on any backbone.
 
     Attributes:
-      clip: The backbone.
+      backbone: The frozen network.
       image_size: S, the side of the images in pixels.
       feature_layers: The L layers, counted from 1, whose patch features are compared.
       coreset_share: The fraction of all reference patches in memory, above 0 and at most 1.
@@ -52,7 +52,7 @@ class PatchCore(ReferenceDetector):
       InputError: A hyper-parameter does not fit the backbone or is out of range.
     """
 
-    clip: CLIP
+    backbone: Backbone
     image_size: int
     feature_layers: tuple[int, ...]
     coreset_share: float = 0.1

@@ -12,10 +12,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from vlmad_jax.backbones.backbone import Backbone, Variables
 from vlmad_jax.backbones.chunking import map_images
-from vlmad_jax.backbones.clip import CLIP, Variables
 from vlmad_jax.backbones.images import Array
-from vlmad_jax.backbones.vit import layer_name
 from vlmad_jax.methods.detector import Detector, Features, Params, Scores, check_feature_layers
 from vlmad_jax.scoring.maps import blur, upsample
 
@@ -28,9 +27,9 @@ BLUR_SIGMA_224 = 4
 class ReferenceDetector(Detector):
     """A detector that uses reference images and no text.
 
-    A method is a frozen dataclass with at least the fields `clip`, `image_size` and `feature_layers`, and
+    A method is a frozen dataclass with at least the fields `backbone`, `image_size` and `feature_layers`, and
     defines `prepare` and `score_features`. The papers take features from middle stages of a ResNet. Here all
-    methods take the residual stream after middle layers.
+    methods take the tokens after `Backbone.middle_layers`.
     """
 
     image_size: int
@@ -41,12 +40,12 @@ class ReferenceDetector(Detector):
     def __post_init__(self) -> None:
         """Check that the image size and the feature layers fit the backbone."""
         object.__setattr__(self, "feature_layers", tuple(self.feature_layers))
-        check_feature_layers(self.clip, self.image_size, self.feature_layers)
+        check_feature_layers(self.backbone, self.image_size, self.feature_layers)
 
     @classmethod
-    def for_backbone(cls, clip: CLIP) -> Self:
+    def for_backbone(cls, backbone: Backbone) -> Self:
         """Return the published setting with the backbone's own image size and its middle layers."""
-        return cls(clip, clip.config.vision.image_size, middle_layers(clip))  # type: ignore[call-arg]
+        return cls(backbone, backbone.image_size, backbone.middle_layers)  # type: ignore[call-arg]
 
     def score_bounds(self, references: bool) -> tuple[float, float]:
         """Return infinity: distances have no bound."""
@@ -70,18 +69,16 @@ class ReferenceDetector(Detector):
 
     def extract(self, variables: Variables, images: jax.Array) -> Features:
         """Return the features of images: `image` (B, E) and `patches` (B, P, L D)."""
-        vision = self.clip.vision().bind(variables)
 
         def encode(images: jax.Array) -> Features:
-            hidden, layers = vision.transform(vision.embed(images))
-            patches = [layers[layer_name(n)][:, 1:] for n in self.feature_layers]
-            return Features(vision.project(hidden[:, 0]), jnp.concatenate(patches, axis=-1))
+            tokens = self.backbone.extract(variables, images, self.feature_layers)
+            return Features(tokens.image, jnp.concatenate(tokens.patches, axis=-1))
 
         return map_images(encode, images, tokens=1 + self.grid[0] * self.grid[1])
 
     @functools.cached_property
     def _extract(self) -> Callable[[Array], Features]:
-        return self.clip.compile("vision", self.extract)
+        return self.backbone.compile("vision", self.extract)
 
     def encode(self, images: np.ndarray) -> Features:
         """Return the features of any number of images as NumPy arrays, computed a few at a time."""
@@ -107,15 +104,5 @@ class ReferenceDetector(Detector):
         """Score images by their features."""
 
     def score_with(self, variables: Variables, state: Any, images: jax.Array) -> Scores:
-        """Score images with the vision transformer's variables."""
+        """Score images with the variables of the backbone's image encoder."""
         return self.score_features(state, self.extract(variables, images))
-
-
-def middle_layers(clip: CLIP) -> tuple[int, ...]:
-    """Return the layers at half and at three quarters of the vision transformer, each once.
-
-    Early layers see little more than single patches, and the last ones see the kind of object. The papers too
-    take the two stages between.
-    """
-    layers = clip.config.vision.layers
-    return tuple(sorted({max(1, round(layers / 2)), max(1, round(layers * 3 / 4))}))

@@ -5,7 +5,7 @@ image feature.
 
 Patches (section 3.3): the score of a patch is its distance from the nearest patch in those images.
 
-The paper takes the features from a ResNet. Here they come from a vision transformer.
+The paper takes the features from a ResNet. Here they come from any frozen backbone.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import ClassVar, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from vlmad_jax.backbones.clip import CLIP
+from vlmad_jax.backbones.backbone import Backbone
 from vlmad_jax.backbones.images import Array
 from vlmad_jax.errors import InputError
 from vlmad_jax.methods.detector import Features, Params, Scores
@@ -38,10 +38,10 @@ class State(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class SPADE(ReferenceDetector):
-    """SPADE on any CLIP ViT, with one nearest patch (the paper's kappa).
+    """SPADE on any backbone, with one nearest patch (the paper's kappa).
 
     Attributes:
-      clip: The backbone.
+      backbone: The frozen network.
       image_size: S, the side of the images in pixels.
       feature_layers: The L layers, counted from 1, whose patch features are compared.
       neighbours: The paper's K, the number of reference images that an image is compared with, or all if they
@@ -51,7 +51,7 @@ class SPADE(ReferenceDetector):
       InputError: A hyper-parameter does not fit the backbone or is out of range.
     """
 
-    clip: CLIP
+    backbone: Backbone
     image_size: int
     feature_layers: tuple[int, ...]
     neighbours: int = 50

@@ -24,12 +24,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from vlmad_jax.backbones.clip import CLIP, Variables
+from vlmad_jax.backbones.backbone import Variables
+from vlmad_jax.backbones.clip import CLIP
 from vlmad_jax.backbones.images import Array, check_images
 from vlmad_jax.errors import InputError
-from vlmad_jax.methods.detector import Detector, Params, Scores
+from vlmad_jax.methods.detector import Params, Scores, TextDetector
 from vlmad_jax.methods.options import MethodOptions
 from vlmad_jax.scoring.maps import upsample
+from vlmad_jax.scoring.merging import encode_merging
 from vlmad_jax.scoring.neighbours import association_scores, normalise
 from vlmad_jax.scoring.probabilities import anomaly_probability
 from vlmad_jax.scoring.prompts import WINCLIP, PromptEnsemble, ensemble_prompts
@@ -80,7 +82,7 @@ class Features(NamedTuple):
 
 
 @dataclass(frozen=True, eq=False)
-class WinCLIP(Detector):
+class WinCLIP(TextDetector):
     """WinCLIP and, with reference images, WinCLIP+.
 
     Attributes:
@@ -90,7 +92,7 @@ class WinCLIP(Detector):
       temperature: The temperature of the softmax over normal and anomalous.
       prompts: The prompt ensemble.
       window_stride: The number of patches from one window to the next; above 1 trades accuracy for speed.
-      merge_tokens: The number of tokens merged in each layer (`backbones.merging`) where only the class
+      merge_tokens: The number of tokens merged in each layer (`scoring.merging`) where only the class
         token is read: in windows, in the whole image in zero-shot, and at `multi_scale_sizes`; above 0 trades
         accuracy for speed.
       multi_scale_sizes: Further sides in pixels at which the whole image is encoded, see
@@ -159,6 +161,7 @@ class WinCLIP(Detector):
         Raises:
           InputError: The method does not have an option, or its value is invalid.
         """
+        cls.check_backbone(clip)
         options.check(cls.name, cls.options)
         with options.named_in_errors(cls.options):
             return cls(clip, **options.chosen(cls.options)), {}
@@ -180,7 +183,7 @@ class WinCLIP(Detector):
         self.check_no_params(params)
         if references is None:
             return State(self.text_features(object_name))
-        check_images(references, "references", self.size, self.size)
+        check_images(references, "references", self.backbone.patch_size, (self.size, self.size))
         # One by one, so that the encoder compiles once for any number of references and memory is bounded.
         features = [self._extract(references[k : k + 1]) for k in range(len(references))]
         joined = jax.tree.map(lambda *parts: jnp.concatenate(parts), *features)
@@ -207,7 +210,9 @@ class WinCLIP(Detector):
         Without `patches` the last layer is computed for the class token alone.
         """
         vision = self.clip.vision().bind(variables)
-        encode = functools.partial(vision.encode_tokens, merge=self.merge_tokens)
+        encode: Callable[[jax.Array], jax.Array] = vision.encode_tokens
+        if self.merge_tokens:
+            encode = functools.partial(encode_merging, vision, number=self.merge_tokens)
         tokens = vision.embed(images)  # (B, 1 + P, D)
         windows = tuple(map_windows(encode, tokens, windows) for windows in self.windows)
         others = [

@@ -29,7 +29,8 @@ import optax
 
 from vlmad_jax.backbones.config import CLIPConfig
 from vlmad_jax.backbones.precision import einsum
-from vlmad_jax.backbones.vit import TextTransformer, VisionTransformer
+from vlmad_jax.backbones.text_transformer import TextTransformer
+from vlmad_jax.backbones.vit import VisionTransformer
 from vlmad_jax.errors import InputError
 from vlmad_jax.pretraining.pairs import WINDOW_SIZES
 from vlmad_jax.scoring.neighbours import association_scores, normalise
@@ -77,7 +78,7 @@ def make_loss(
     }
     if not weights or set(leave_out) - set(WEIGHTS):
         raise InputError(f"--leave_out={','.join(leave_out)}: give some of {', '.join(WEIGHTS)}, but not all")
-    vision, text = VisionTransformer(config, dtype), TextTransformer(config, dtype)
+    vision, text = VisionTransformer(config.vit(), dtype), TextTransformer(config.text_transformer, dtype)
 
     def loss(params: Any, context: Any, batch: dict[str, jax.Array]) -> tuple[jax.Array, LossTerms]:
         del context  # it is empty: nothing is frozen

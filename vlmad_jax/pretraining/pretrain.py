@@ -19,7 +19,7 @@ from vlmad_jax.backbones.clip import CLIP, load_clip, random_clip, save_clip
 from vlmad_jax.backbones.config import CLIPConfig, vit
 from vlmad_jax.backbones.positions import resize_positions
 from vlmad_jax.backbones.precision import check_trainable
-from vlmad_jax.backbones.vit import layer_name
+from vlmad_jax.backbones.transformer import layer_name
 from vlmad_jax.errors import InputError
 from vlmad_jax.pretraining.captions import train_tokenizer
 from vlmad_jax.pretraining.contrastive import EVEN_ODDS_DISTANCE, LARGEST_SCALE, make_loss, patch_head

@@ -14,9 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 from tqdm import tqdm
 
-from vlmad_jax.backbones.attention import kernel
-from vlmad_jax.backbones.clip import CLIP
-from vlmad_jax.backbones.vit import layer_name
+from vlmad_jax.backbones.backbone import Backbone
 from vlmad_jax.data import DataSet, Sample
 from vlmad_jax.data.pipeline import Batch, batches
 from vlmad_jax.errors import InputError
@@ -24,6 +22,7 @@ from vlmad_jax.evaluation.evaluate import CategoryEvaluator, Observe
 from vlmad_jax.evaluation.results import Results
 from vlmad_jax.evaluation.scorer import Scorer
 from vlmad_jax.methods import Scores
+from vlmad_jax.methods.anomalyclip import two_streams
 from vlmad_jax.methods.winclip import State, WinCLIP
 from vlmad_jax.runtime.cache import cache_key
 from vlmad_jax.scoring.maps import upsample
@@ -77,17 +76,14 @@ class Encoder:
         vision = self.winclip.clip.vision().bind(variables)
         tokens = vision.embed(images)
         hidden, _ = vision.transform(tokens)
-        _, layers = vision.transform(
-            tokens, class_only=True, dpam_layers=self.vv_layers, attention=kernel("vv")
-        )
-        last = layers[layer_name(self.winclip.clip.config.vision.layers)]
+        _, second = two_streams(vision, tokens, self.vv_layers, "vv")
         windows = zip(self.winclip.window_sizes, found.windows, strict=True)
         return {
             "image": found.image[:, 0],
             **{f"windows_{size}": x for size, x in windows},
             "patches": found.patches,
             "plain": vision.project(hidden[:, 1:]),
-            "vv": vision.project(last[:, 1:]),
+            "vv": vision.project(second[-1][:, 1:]),
         }
 
 
@@ -194,11 +190,11 @@ class FeatureModel:
     """A model for a `Scorer` that scores stored features.
 
     Attributes:
-      clip: The backbone.
+      backbone: The backbone.
       score_features: Returns the scores of features, given a state and the features.
     """
 
-    clip: CLIP
+    backbone: Backbone
     score_features: ScoreFeatures
 
     def score_with(self, variables: dict[str, Any], state: Any, features: Any) -> Scores:

@@ -53,7 +53,7 @@ class FeatureCache:
         Raises:
           InputError: The folder cannot be written.
         """
-        variables = {"params": detector.clip.params["vision"]}
+        variables = {"params": detector.backbone.params["vision"]}
         image = jax.ShapeDtypeStruct((1, detector.size, detector.size, 3), np.uint8)
         features = jax.eval_shape(detector.extract, variables, image)._asdict()
         fields: Fields = {
@@ -63,7 +63,7 @@ class FeatureCache:
         store = ArrayStore(fields, len(images.samples))
         if store.nbytes > gigabytes * 1e9:
             setting = [detector.name, detector.setting]
-            key = [detector.clip.fingerprint, dataset.fingerprint, setting, jax.process_index()]
+            key = [detector.backbone.fingerprint, dataset.fingerprint, setting, jax.process_index()]
             key += images.pixel_key
             folder = cache_folder() / "features" / cache_key(json.dumps(key))
             store = ArrayStore(fields, len(images.samples), folder)
@@ -81,7 +81,7 @@ class FeatureCache:
         missing = [n for n in range(len(self.images.samples)) if not self.store.contains(n)]
         if not missing:
             return
-        encode = detector.clip.compile("vision", detector.extract)
+        encode = detector.backbone.compile("vision", detector.extract)
         padded = missing + missing[-1:] * (-len(missing) % FILL_BATCH)  # one shape, compiled once
         groups = np.array(padded).reshape(-1, FILL_BATCH)
         with tqdm(total=len(missing), desc="features", unit=" images", dynamic_ncols=True) as bar:

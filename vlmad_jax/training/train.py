@@ -11,8 +11,8 @@ import jax
 import optax
 from tqdm import tqdm
 
+from vlmad_jax.backbones import load_backbone
 from vlmad_jax.backbones.checkpoints.hub import check_named
-from vlmad_jax.backbones.clip import load_clip
 from vlmad_jax.backbones.precision import check_trainable
 from vlmad_jax.data import DataSet, Sample, load_dataset
 from vlmad_jax.data.checks import NO_PIXEL_TRAINING, print_notices
@@ -111,14 +111,14 @@ def train_method(config: TrainConfig, out: pathlib.Path, resources: Resources = 
     samples = training_samples(dataset, config.auxiliary)
     if jax.process_index() == 0:
         print_notices(dataset, NO_PIXEL_TRAINING if config.auxiliary is None else None)
-    clip = load_clip(config.weights, config.dtype)
-    detector = with_setting(method.for_backbone(clip), dict(config.setting))
+    backbone = load_backbone(config.weights, config.dtype)
+    detector = with_setting(method.for_backbone(backbone), dict(config.setting))
     check_batch(config, detector, resources)
     depends_on = {
         **dataclasses.asdict(config),
         "setting": detector.setting,
         "data_fingerprint": dataset.fingerprint,
-        "weights_fingerprint": clip.fingerprint,
+        "weights_fingerprint": backbone.fingerprint,
         "software": software_versions(),
     }
     save_or_check_config(out / "train.json", depends_on)

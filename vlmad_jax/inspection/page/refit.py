@@ -98,7 +98,7 @@ class Refitter:
             )
         fitted = fit_model(config, model, saved_params(saved), files, out, overwrite, progress=progress)
         skipped = fitted.references.skipped if fitted.references else []
-        return load_again(out, method.clip, detector.batch_size), skipped
+        return load_again(out, method.backbone, detector.batch_size), skipped
 
     def _before(self, detector: FittedDetector) -> list[Found]:
         """Find the reference images of a detector; raise InputError if the content of one changed."""

@@ -67,7 +67,7 @@ class Review:
         with self._alone():
             own = self.session.detectors.own
             save_threshold(self.saved, own, threshold)
-            self.session.replace(load_again(self.saved, own.method.clip, own.batch_size), ())
+            self.session.replace(load_again(self.saved, own.method.backbone, own.batch_size), ())
 
     def refit(self, name: str, overwrite: bool, with_trial_prompts: bool) -> list[str]:
         """Fit a detector with the images that were marked good too, and score all images by it.

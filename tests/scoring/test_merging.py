@@ -12,7 +12,7 @@ from tests.golden import difference
 from vlmad_jax.backbones import chunking as chunks
 from vlmad_jax.backbones.clip import random_clip
 from vlmad_jax.backbones.config import CLIPConfig
-from vlmad_jax.backbones.merging import merge_tokens
+from vlmad_jax.scoring.merging import encode_merging, merge_tokens
 
 # Three layers, of which two merge.
 CONFIG: CLIPConfig = dataclasses.replace(SMALL, vision=dataclasses.replace(SMALL.vision, layers=3))
@@ -72,7 +72,11 @@ def encode():
     clip = random_clip(dataclasses.replace(CONFIG, activation="quick_gelu"))
     vision = clip.vision().bind({"params": clip.params["vision"]})
     params = jax.tree.map(lambda x: np.asarray(x, np.float64), clip.params["vision"])
-    return jax.jit(vision.encode_tokens, static_argnames="merge"), params, vision
+
+    def encode(tokens: jax.Array, merge: int = 0) -> jax.Array:
+        return encode_merging(vision, tokens, merge) if merge else vision.encode_tokens(tokens)
+
+    return jax.jit(encode, static_argnames="merge"), params, vision
 
 
 def draw(*shape: int) -> np.ndarray:
@@ -103,7 +107,7 @@ def test_attention_head_by_head_changes_nothing(encode, monkeypatch: pytest.Monk
     embedded = draw(2, 5, 16)
     together = encode[0](embedded, 1)
     monkeypatch.setattr(chunks, "CPU_PAIRS", 1)
-    apart = jax.jit(lambda tokens: encode[2].encode_tokens(tokens, 1))(embedded)
+    apart = jax.jit(lambda tokens: encode_merging(encode[2], tokens, 1))(embedded)
     np.testing.assert_allclose(apart, together, atol=1e-6)
 
 

@@ -15,6 +15,8 @@ import jax.numpy as jnp
 
 from vlmad_jax.backbones.attention import Kernel, attend
 from vlmad_jax.backbones.precision import einsum
+from vlmad_jax.backbones.transformer import Block
+from vlmad_jax.backbones.vit import VisionTransformer
 
 
 def proportional(sizes: jax.Array) -> Kernel:
@@ -56,3 +58,28 @@ def merge_tokens(
 
     total = joined(sizes[..., None])
     return joined(hidden * sizes[..., None]) / total, total[..., 0]
+
+
+def encode_merging(vision: VisionTransformer, tokens: jax.Array, number: int) -> jax.Array:
+    """Return the embeddings (B, E) of embedded tokens (B, T, D), class token first, from merged tokens.
+
+    The last layer merges none: it is computed for the class token alone, so that merging would save nothing.
+
+    Args:
+      vision: The vision transformer, bound to its variables.
+      tokens: (B, T, D).
+      number: r, the number of tokens to merge in each layer.
+    """
+    layers = vision.config.layers
+
+    def step(layer: Block, stream: tuple[jax.Array, jax.Array], n: int) -> tuple[jax.Array, jax.Array]:
+        hidden, sizes = stream
+        if n == layers:
+            return layer(hidden, proportional(sizes), queries=1), sizes
+        q, k, v = layer.project(hidden)
+        hidden = layer.add(hidden, layer.attention.attend(proportional(sizes), q, k, v))
+        hidden, sizes = merge_tokens(hidden, k.astype(jnp.float32).mean(axis=1), sizes, number)
+        return layer.add_mlp(hidden), sizes
+
+    hidden, _ = vision.through(step, (vision.pre(tokens), jnp.ones(tokens.shape[:2])))[-1]
+    return vision.pool(hidden)
