@@ -15,6 +15,9 @@ from vlmad_jax.errors import InputError
 # The `model_type` of a checkpoint -> the module whose `load(directory, name, dtype)` reads it.
 FAMILIES = {
     "clip": "clip",
+    "dinov2": "dinov2",
+    "dinov2_with_registers": "dinov2",
+    "dinov3_vit": "dinov3",
 }
 CONFIG, OPEN_CLIP_CONFIG = "config.json", "open_clip_config.json"
 

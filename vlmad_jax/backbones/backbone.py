@@ -6,7 +6,7 @@ import abc
 import functools
 import itertools
 from collections.abc import Callable, Sequence
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -54,7 +54,7 @@ class Backbone(PickleFieldsOnly, abc.ABC):
       name: The path or hub id that the network was loaded from.
     """
 
-    family: ClassVar[str]
+    family: str
     config: Any
     params: Params
     dtype: str

@@ -7,7 +7,7 @@ import functools
 import pathlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any
 
 import flax.linen as nn
 import jax
@@ -61,7 +61,7 @@ class CLIP(Backbone):
     dtype: str = "float32"
     name: str = ""
 
-    family: ClassVar[str] = "clip"
+    family: str = dataclasses.field(default="clip", init=False)
 
     def __repr__(self) -> str:
         vision, text = self.config.vision, self.config.text

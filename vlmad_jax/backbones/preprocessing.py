@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import math
 import pathlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -21,6 +21,8 @@ from vlmad_jax.runtime.notices import warn
 
 OPENAI_MEAN = (0.48145466, 0.4578275, 0.40821073)
 OPENAI_STD = (0.26862954, 0.26130258, 0.27577711)
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
 
 Numbers = tuple[float, float, float]
 
@@ -30,7 +32,7 @@ NESTED = "image_processor"
 FILES = ("processor_config.json", "preprocessor_config.json")
 
 RESCALE = 1 / 255
-BICUBIC = 3  # PIL's number of the filter with which images are resized here
+BICUBIC, BILINEAR = 3, 2  # PIL's numbers of the filters with which images are resized here
 FILTERS = {0: "nearest", 1: "lanczos", 2: "bilinear", 3: "bicubic", 4: "box", 5: "hamming"}
 # Entries of other models' image processors that change pixels, with the values that do not.
 UNUSUAL: dict[str, Any] = {"do_flip_channel_order": False, "rescale_offset": False, "do_grayscale": False}
@@ -43,8 +45,45 @@ class Normalisation(NamedTuple):
     std: Numbers = OPENAI_STD
 
 
-def read_normalisation(directory: pathlib.Path) -> Normalisation:
+class Preprocessing(NamedTuple):
+    """How images of any size become the network's inputs.
+
+    Attributes:
+      normalisation: The mean and std of pixels.
+      resample: The filter of resizing, "bicubic" or "bilinear".
+    """
+
+    normalisation: Normalisation
+    resample: str = "bicubic"
+
+
+def read_preprocessing(directory: pathlib.Path, default: Preprocessing) -> Preprocessing:
+    """Read the preprocessing from transformers' files of a checkpoint.
+
+    If there are none, the default is used, with a warning. A filter that is neither bicubic nor bilinear
+    becomes bicubic, with a warning.
+
+    Raises:
+      InputError: An entry is invalid, or asks for an unsupported step.
+    """
+    described = [path for path in (directory / name for name in FILES) if path.exists()]
+    described = [path for path in described if image_entries(path) is not None]
+    if not described:
+        warn(
+            f"{directory}: has no {FILES[1]}, so that the mean {few_digits(default.normalisation.mean)} and "
+            f"the std {few_digits(default.normalisation.std)} are assumed; copy the model's own file"
+        )
+        return default
+    wanted = (image_entries(described[0]) or {}).get("resample", BICUBIC)
+    filters = (BICUBIC, BILINEAR)
+    normalisation = read_normalisation(directory, filters)
+    return Preprocessing(normalisation, FILTERS[wanted] if wanted in filters else "bicubic")
+
+
+def read_normalisation(directory: pathlib.Path, filters: Sequence[int] = (BICUBIC,)) -> Normalisation:
     """Read the mean and std from transformers' files of a checkpoint; OpenAI's if there are none.
+
+    A filter of resizing that is not in `filters` is warned of.
 
     If both `processor_config.json` and `preprocessor_config.json` describe images, the first is used, as in
     transformers, with a warning if they differ.
@@ -59,7 +98,8 @@ def read_normalisation(directory: pathlib.Path) -> Normalisation:
                 found[path] = from_transformers(entries)
             except InputError as error:
                 raise InputError(f"{path}: {error}") from error
-            check_filter(path, "resample", entries.get("resample"), BICUBIC)
+            if entries.get("resample") not in filters:
+                check_filter(path, "resample", entries.get("resample"), BICUBIC)
     if len(set(found.values())) > 1:
         first, second = found
         warn(

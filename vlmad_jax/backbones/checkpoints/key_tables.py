@@ -37,9 +37,9 @@ class Transform(NamedTuple):
     shape: Callable[[tuple[int, ...], int], tuple[int, ...]]
 
 
-def third(n: int) -> Transform:
-    """Return the transform of the n-th third of a stacked query, key and value tensor, (3 D, D) or (3 D,)."""
-    return Transform(lambda x, _: np.split(x, 3)[n].T, None, lambda shape, _: (3 * shape[-1], *shape[1:]))
+def part(n: int, of: int) -> Transform:
+    """Return the transform of the n-th of several stacked matrices (O, I) or vectors (O,), from 0."""
+    return Transform(lambda x, _: np.split(x, of)[n].T, None, lambda shape, _: (of * shape[-1], *shape[:-1]))
 
 
 TRANSFORMS = {
@@ -57,9 +57,11 @@ TRANSFORMS = {
         lambda x, shape: x.reshape(shape), lambda x: x[None, None], lambda shape, _: (1, 1, *shape)
     ),
     "scalar": Transform(lambda x, _: x.reshape(()), lambda x: x.reshape(1), lambda shape, _: (1,)),
-    "query": third(0),
-    "key": third(1),
-    "value": third(2),
+    "query": part(0, 3),
+    "key": part(1, 3),
+    "value": part(2, 3),
+    "gate": part(0, 2),
+    "up": part(1, 2),
 }
 
 
