@@ -13,6 +13,7 @@ from vlmad_jax.inspection import FittedDetector
 from vlmad_jax.inspection.detector import Decision
 from vlmad_jax.inspection.tiles import TiledDetector, Tiling
 from vlmad_jax.methods import METHODS
+from vlmad_jax.methods.detector import TextDetector
 from vlmad_jax.scoring.prompts import PromptEnsemble
 
 COPIES = {"pickle": lambda x: pickle.loads(pickle.dumps(x)), "deepcopy": copy.deepcopy}
@@ -51,7 +52,8 @@ def test_every_method(name):
     _ = detector._score
     assert pickle.loads(pickle.dumps(detector)).setting == detector.setting
     text = repr(detector)
-    assert text.startswith(f"{type(detector).__name__}(clip=CLIP(")
+    field = "clip" if isinstance(detector, TextDetector) else "backbone"
+    assert text.startswith(f"{type(detector).__name__}({field}=CLIP(")
     assert len(text) < 1500
     assert "Array" not in text
     assert "array(" not in text
