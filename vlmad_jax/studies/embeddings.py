@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
+import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -118,10 +119,10 @@ class Embeddings:
         """
         winclip = encoder.winclip
         variables = {"params": winclip.clip.params["vision"]}
-        image = jax.ShapeDtypeStruct((1, winclip.size, winclip.size, 3), np.uint8)
+        image = jax.ShapeDtypeStruct((1, *winclip.size, 3), np.uint8)
         shapes = jax.eval_shape(encoder.encode, variables, image)
         fields: dict[str, Any] = {name: (np.float32, x.shape[1:]) for name, x in shapes.items()}
-        fields |= {"mask": (np.uint8, (-(-(winclip.size**2) // 8),)), "readable": (np.bool_, ())}
+        fields |= {"mask": (np.uint8, (-(-math.prod(winclip.size) // 8),)), "readable": (np.bool_, ())}
         key = [winclip.clip.fingerprint, winclip.setting, encoder.vv_layers, *names]
         store = ArrayStore(fields, len(samples), folder / cache_key(json.dumps(key)))
         try:
@@ -169,16 +170,16 @@ class Embeddings:
         self, samples: Sequence[Sample], sizes: Sequence[int], start: int, batch_size: int, group: int
     ) -> Batch:
         """Return a batch of images from `start` on, padded with the last one, with features for images."""
-        side = self.encoder.winclip.size
+        shape = self.encoder.winclip.size
         chosen = list(samples[start : start + batch_size])
         index = np.full(batch_size, -1, np.int32)
         index[: len(chosen)] = np.arange(start, start + len(chosen))
         chosen += chosen[-1:] * (batch_size - len(chosen))
         rows = np.array([self.rows[sample.path] for sample in chosen])
-        bits = np.unpackbits(self.store.arrays["mask"][rows], axis=1, count=side**2)
+        bits = np.unpackbits(self.store.arrays["mask"][rows], axis=1, count=math.prod(shape))
         readable = self.store.arrays["readable"][rows] & (index >= 0)
         features = self.features(chosen, sizes)
-        return Batch(features, bits.reshape(batch_size, side, side), index, readable, group)  # type: ignore[arg-type]
+        return Batch(features, bits.reshape(batch_size, *shape), index, readable, group)  # type: ignore[arg-type]
 
 
 Prepare = Callable[[str], Any]
@@ -283,5 +284,5 @@ class FeatureSum:
             if name in self.kinds:
                 maps.append(make_map(winclip, features, text))
                 images.append(maps[-1].max(axis=(1, 2)))
-        pixels = upsample(jnp.stack(maps).mean(axis=0), (winclip.size, winclip.size))
+        pixels = upsample(jnp.stack(maps).mean(axis=0), winclip.size)
         return Scores(jnp.stack(images).mean(axis=0), pixels)
