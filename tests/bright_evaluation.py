@@ -14,7 +14,7 @@ from vlmad_jax.methods import MethodOptions, Scores
 class Brightness:
     """A detector for what does not depend on the detector: bright images and pixels are anomalous."""
 
-    size = 16
+    size = (16, 16)
 
     setting: ClassVar[dict[str, Any]] = {}
 
@@ -29,6 +29,8 @@ class Brightness:
     backbone = SimpleNamespace(
         name="odd/clip",
         dtype="bfloat16",
+        resample="bicubic",
+        patch_size=4,
         fingerprint="none",
         tokenizer=None,
         compile=lambda tower, score, place: functools.partial(score, None),

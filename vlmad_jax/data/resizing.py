@@ -71,17 +71,18 @@ def check_resize(resize: str) -> None:
         raise InputError(f"--resize={resize}: give {' or '.join(RESIZES)}")
 
 
-def common_size(sizes: Sequence[tuple[int, int]], of: str) -> tuple[int, int]:
+def common_size(sizes: Sequence[tuple[int, int]], of: str | None = None) -> tuple[int, int]:
     """Return the (height, width) with the most common proportions, and report others on stderr.
 
     Args:
       sizes: The (height, width) of one or more images.
-      of: What the images belong to, for the notice.
+      of: What the images belong to, for the notice; None prints none.
     """
     proportions = Counter(round(width / height, 2) for height, width in sizes)
     most = proportions.most_common(1)[0][0]
     common = next((height, width) for height, width in sizes if round(width / height, 2) == most)
-    if others := len(sizes) - proportions[most]:
+    others = len(sizes) - proportions[most]
+    if others and of is not None:
         print_stderr(
             f"{of}: {others} of {len(sizes)} images have other proportions than {common[1]} x {common[0]} "
             "pixels and are stretched to these"

@@ -40,8 +40,8 @@ def paste(rng: Rng, image: Array, source: Array, kind: str) -> tuple[Array, Arra
 
     Returns:
       The new image uint8 (h, w, 3), equal to `image` outside the mask, and the mask uint8 (h, w), which is 1
-      where the images differ visibly. Gaps up to 1/64 of the shorter side inside the pasted region are closed. The mask is
-      never empty.
+      where the images differ visibly. Gaps up to 1/64 of the shorter side wide inside the pasted region are
+      closed. The mask is never empty.
 
     Raises:
       InputError: The kind is unknown, or the images have different shapes.
@@ -64,7 +64,7 @@ def paste(rng: Rng, image: Array, source: Array, kind: str) -> tuple[Array, Arra
 
 
 def close_gaps(mask: Array) -> Array:
-    """Close gaps up to 1/64 of the shorter side in a mask, bool (h, w)."""
+    """Close gaps up to 1/64 of the shorter side wide in a mask, bool (h, w)."""
     from scipy.ndimage import grey_closing
 
     reach = max(1, round(min(mask.shape) / 64))

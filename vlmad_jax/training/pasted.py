@@ -96,6 +96,7 @@ class ReadPasted(ReadRow):
         """
         paths = self.sources[sample.category]
         try:
-            return self.resizings[0].image(open_image(paths[rng.integers(len(paths))]))
+            chosen = paths[rng.integers(len(paths))]
+            return self.resizings[0].image(open_image(chosen))
         except InputError:
             return None
