@@ -24,6 +24,8 @@ SIDE = 16
 class NoClip:
     """Stands where a backbone stands, and compiles as one does."""
 
+    resample = "bicubic"
+
     def compile(self, tower: str, function: Any, place: Any) -> Any:
         return jax.jit(functools.partial(function, {}))
 
@@ -41,8 +43,8 @@ class Brightness(Detector):
         return cls(clip)
 
     @property
-    def size(self) -> int:
-        return SIDE
+    def size(self) -> tuple[int, int]:
+        return SIDE, SIDE
 
     def prepare(self, object_name: str, references: Any = None, params: Any = None) -> dict[str, Any]:
         good = 0.0 if references is None else np.asarray(references).mean() / 255

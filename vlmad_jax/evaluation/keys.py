@@ -20,7 +20,7 @@ def category_keys(
     references: Mapping[str, Sequence[Sample]] | None = None,
     resizings: Mapping[str, Resizing] | None = None,
 ) -> dict[str, str]:
-    """Return keys of the categories that change with their images and resizing, the tokenizer, or the software.
+    """Return keys of categories that change with their images and resizing, the tokenizer, or the software.
 
     Args:
       dataset: The data set, whose test images are included.

@@ -90,7 +90,7 @@ class ReadPasted(ReadRow):
         return {**read, "image": image, "mask": mask}
 
     def source(self, rng: np.random.Generator, sample: Sample) -> np.ndarray | None:
-        """Return a normal image of the same category, uint8 (height, width, 3), or None if it does not decode.
+        """Return a normal image of the same category, uint8 (h, w, 3), or None if it does not decode.
 
         The image is a sample too, so that reading that sample reports the error.
         """
