@@ -1,5 +1,6 @@
 """A detector for what does not depend on the detector, put in the place of every method."""
 
+import copy
 import functools
 from types import SimpleNamespace
 from typing import Any, ClassVar
@@ -21,6 +22,11 @@ class Brightness:
     def __init__(self) -> None:
         self.prepared: list[tuple[str, np.ndarray | None]] = []
         self.batches: list[int] = []
+
+    def resized(self, size: tuple[int, int]) -> "Brightness":
+        other = copy.copy(self)
+        other.size = size
+        return other
 
     def prepare(self, object_name: str, references: np.ndarray | None, params: dict[str, Any]) -> float:
         self.prepared.append((object_name, references))

@@ -94,7 +94,7 @@ def image_size_from(values: list[str] | None) -> int | tuple[int, ...] | None:
         return None
     if len(values) > 2 or not all(value.isdecimal() for value in values):
         text = ",".join(values)
-        raise InputError(f"--image_size={text} is no side in pixels and no height,width; give for example 336")
+        raise InputError(f"--image_size={text} is neither a side nor height,width; give for example 336")
     sides = tuple(map(int, values))
     return sides if len(sides) == 2 else sides[0]
 

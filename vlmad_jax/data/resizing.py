@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -17,6 +17,8 @@ from vlmad_jax.runtime.sizes import ImageSize, height_and_width
 
 # "square" squeezes an image to the detector's own size. "shorter" keeps its proportions.
 RESIZES = ("square", "shorter")
+# Proportions that differ by less than this share are the same up to rounding.
+SAME_PROPORTIONS = 0.02
 
 
 @dataclass(frozen=True)
@@ -72,16 +74,16 @@ def check_resize(resize: str) -> None:
 
 
 def common_size(sizes: Sequence[tuple[int, int]], of: str | None = None) -> tuple[int, int]:
-    """Return the (height, width) with the most common proportions, and report others on stderr.
+    """Return the (height, width) of the image with the median proportions, and report others on stderr.
 
     Args:
       sizes: The (height, width) of one or more images.
       of: What the images belong to, for the notice; None prints none.
     """
-    proportions = Counter(round(width / height, 2) for height, width in sizes)
-    most = proportions.most_common(1)[0][0]
-    common = next((height, width) for height, width in sizes if round(width / height, 2) == most)
-    others = len(sizes) - proportions[most]
+    proportions = [width / height for height, width in sizes]
+    median = sorted(proportions)[(len(sizes) - 1) // 2]
+    common = sizes[proportions.index(median)]
+    others = sum(abs(math.log(x / median)) > SAME_PROPORTIONS for x in proportions)
     if others and of is not None:
         print_stderr(
             f"{of}: {others} of {len(sizes)} images have other proportions than {common[1]} x {common[0]} "

@@ -47,7 +47,7 @@ class ShapedDetector:
 
 
 def category_sizes(dataset: DataSet, notify: bool) -> dict[str, tuple[int, int]]:
-    """Return the (height, width) with the proportions of most test images, by category.
+    """Return the (height, width) with the median proportions of the test images, by category.
 
     A category without a readable image is missing. With `notify`, images of other proportions are reported.
     """
@@ -66,7 +66,7 @@ def category_resizings(
       detector: The detector at its own size.
       dataset: The data set.
       resize: A name in `data.resizing.RESIZES`.
-      notify: Whether to report images whose proportions differ from most of their category.
+      notify: Whether to report images whose proportions differ from those of their category.
 
     Raises:
       InputError: The name is unknown.
