@@ -25,6 +25,7 @@ class NoClip:
     """Stands where a backbone stands, and compiles as one does."""
 
     resample = "bicubic"
+    patch_size = 8
 
     def compile(self, tower: str, function: Any, place: Any) -> Any:
         return jax.jit(functools.partial(function, {}))

@@ -190,7 +190,7 @@ class TiledDetector:
         Args:
           detector: the detector at its own size.
           tiles: see `Tiling.choose`.
-          resize: a name in `data.resizing.RESIZES`; "shorter" takes one tile of most images' proportions.
+          resize: a name in `data.resizing.RESIZES`; "shorter" takes one tile of the median proportions.
           images: (width, height) of each image; without any, tiles are square.
           source: what the images are called in a notice.
 
@@ -204,7 +204,7 @@ class TiledDetector:
             raise InputError(f"--tiles={tiles}: --resize=shorter takes one tile; drop one of the two")
         if not images:
             raise InputError(
-                "--resize=shorter takes the proportions from --references; give some, or drop it"
+                "--resize=shorter takes its proportions from --references, which are missing; give some"
             )
         size, backbone = common_size([(height, width) for width, height in images], source), detector.backbone
         resizing = Resizing.shorter(min(detector.size), backbone.patch_size, size, backbone.resample)

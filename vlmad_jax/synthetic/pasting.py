@@ -106,12 +106,12 @@ def patch(rng: Rng, image: Array, source: Array, strength: float) -> tuple[Array
 
 def scar(rng: Rng, image: Array, source: Array, strength: float) -> tuple[Array, Array]:
     """Paste a thin rectangle, 2 to 16 by 10 to 25 pixels of 256, rotated by -45 to 45 degrees."""
-    sides = np.array(image.shape[:2])
-    size = sides.min()
+    sides = image.shape[:2]
+    size = min(sides)
     width, length = (max(1.0, x * size / 256) for x in (rng.uniform(2, 16), rng.uniform(10, 25)))
     angle = rng.uniform(-math.pi / 4, math.pi / 4)
     reach = math.hypot(width, length) / 2
-    centre, origin = rng.uniform(reach, sides - 1 - reach, (2, 2))
+    centre, origin = rng.uniform(reach, [side - 1 - reach for side in sides], (2, 2))
     rows, columns = (axis - middle for axis, middle in zip(np.indices(sides), centre, strict=True))
     across = math.cos(angle) * columns + math.sin(angle) * rows
     along = math.cos(angle) * rows - math.sin(angle) * columns
