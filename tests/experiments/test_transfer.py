@@ -9,6 +9,7 @@ import pytest
 
 from tests.data.conftest import make_category
 from tests.experiments.command import here
+from vlmad_jax import InputError
 from vlmad_jax.training.train import Resources, TrainConfig
 
 pytestmark = pytest.mark.usefixtures("evaluating")
