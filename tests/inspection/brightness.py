@@ -35,13 +35,13 @@ class NoClip:
 class Brightness(Detector):
     """The map is the brightness, 0 to 1, less that of the reference images; the score is its maximum."""
 
-    clip: Any
+    backbone: Any
     name: ClassVar[str] = "brightness"
     references: ClassVar = "if given"
 
     @classmethod
-    def for_backbone(cls, clip: Any) -> Brightness:
-        return cls(clip)
+    def for_backbone(cls, backbone: Any) -> Brightness:
+        return cls(backbone)
 
     @property
     def size(self) -> tuple[int, int]:
