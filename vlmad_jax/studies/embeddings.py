@@ -18,8 +18,10 @@ from tqdm import tqdm
 from vlmad_jax.backbones.backbone import Backbone
 from vlmad_jax.data import DataSet, Sample
 from vlmad_jax.data.pipeline import Batch, batches
+from vlmad_jax.data.resizing import Resizing
 from vlmad_jax.errors import InputError
 from vlmad_jax.evaluation.evaluate import CategoryEvaluator, Observe
+from vlmad_jax.evaluation.keys import resizing_key
 from vlmad_jax.evaluation.results import Results
 from vlmad_jax.evaluation.scorer import Scorer
 from vlmad_jax.methods import Scores
@@ -123,7 +125,8 @@ class Embeddings:
         shapes = jax.eval_shape(encoder.encode, variables, image)
         fields: dict[str, Any] = {name: (np.float32, x.shape[1:]) for name, x in shapes.items()}
         fields |= {"mask": (np.uint8, (-(-math.prod(winclip.size) // 8),)), "readable": (np.bool_, ())}
-        key = [winclip.clip.fingerprint, winclip.setting, encoder.vv_layers, *names]
+        how = resizing_key(Resizing.to(winclip.size, winclip.clip.resample))
+        key = [winclip.clip.fingerprint, winclip.setting, encoder.vv_layers, *names, *how]
         store = ArrayStore(fields, len(samples), folder / cache_key(json.dumps(key)))
         try:
             store.create()
@@ -143,7 +146,8 @@ class Embeddings:
         encode = winclip.clip.compile("vision", self.encoder.encode)
         group = [self.samples[number] for number in missing]
         with tqdm(total=len(missing), desc="embeddings", unit=" images", dynamic_ncols=True) as bar:
-            for batch in batches([group], winclip.size, FILL_BATCH, workers, with_masks=True):
+            how = Resizing.to(winclip.size, winclip.clip.resample)
+            for batch in batches([group], how, FILL_BATCH, workers, with_masks=True):
                 found = jax.device_get(encode(batch.image))
                 for row in np.flatnonzero(batch.index >= 0):
                     item = {name: x[row] for name, x in found.items()}
