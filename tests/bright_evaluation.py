@@ -23,7 +23,7 @@ class Brightness:
         self.prepared: list[tuple[str, np.ndarray | None]] = []
         self.batches: list[int] = []
 
-    def resized(self, size: tuple[int, int]) -> "Brightness":
+    def at_size(self, size: tuple[int, int]) -> "Brightness":
         other = copy.copy(self)
         other.size = size
         return other

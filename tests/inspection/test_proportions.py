@@ -30,7 +30,7 @@ class Fixed:
     def size(self) -> tuple[int, int]:
         return self.image_size
 
-    def resized(self, size: tuple[int, int]) -> "Fixed":
+    def at_size(self, size: tuple[int, int]) -> "Fixed":
         return Fixed(size)
 
     def score_with(self, variables: None, state: None, images: np.ndarray) -> Scores:

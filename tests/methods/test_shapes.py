@@ -31,7 +31,7 @@ def clip() -> CLIP:
 
 
 def detector(name: str) -> Detector:
-    return dataclasses.replace(METHODS[name].for_backbone(clip()).resized(SIZE), **QUICK.get(name, {}))
+    return dataclasses.replace(METHODS[name].for_backbone(clip()).at_size(SIZE), **QUICK.get(name, {}))
 
 
 @pytest.mark.parametrize("name", METHODS)
@@ -88,7 +88,7 @@ def test_a_square_is_a_square_however_it_is_given() -> None:
     assert given.setting == WinCLIP(clip()).setting
     assert given.setting["image_size"] == 64
     learned = AnomalyCLIP.for_backbone(golden_clip("anomalyclip"))
-    assert Hybrid(learned.clip, learned).resized(SIZE).anomalyclip.size == SIZE
+    assert Hybrid(learned.clip, learned).at_size(SIZE).anomalyclip.size == SIZE
 
 
 @pytest.mark.parametrize(
@@ -102,7 +102,7 @@ def test_a_square_is_a_square_however_it_is_given() -> None:
 @pytest.mark.parametrize("name", ["winclip", "coop", "patchcore"])
 def test_sizes_that_are_not_whole_patches_are_refused(name: str, size: object, message: str) -> None:
     with pytest.raises(InputError, match=message):
-        METHODS[name].for_backbone(clip()).resized(size)
+        METHODS[name].for_backbone(clip()).at_size(size)
 
 
 def test_the_size_that_a_backbone_was_trained_with_is_accepted() -> None:

@@ -38,7 +38,7 @@ class ShapedDetector:
         if size == self.detector.size:
             return self.detector
         if size not in self._made:
-            self._made[size] = self.detector.resized(size)
+            self._made[size] = self.detector.at_size(size)
         return self._made[size]
 
     def score_with(self, variables: dict[str, Any], state: Any, images: Any) -> Scores:

@@ -73,7 +73,8 @@ class Tiling:
     @classmethod
     def described(cls, fields: Mapping[str, Any]) -> Tiling:
         """Return the grid that `describe` described."""
-        return cls(**{name: tuple(x) if isinstance(x, list) else x for name, x in fields.items()})
+        given: dict[str, Any] = {k: tuple(x) if isinstance(x, list) else x for k, x in fields.items()}
+        return cls(**given)
 
     @classmethod
     def choose(cls, wanted: str, size: ImageSize, images: Sequence[tuple[int, int]]) -> Tiling:
@@ -208,7 +209,7 @@ class TiledDetector:
             )
         size, backbone = common_size([(height, width) for width, height in images], source), detector.backbone
         resizing = Resizing.shorter(min(detector.size), backbone.patch_size, size, backbone.resample)
-        return cls(detector.resized(resizing.cut), Tiling.keeping(resizing))
+        return cls(detector.at_size(resizing.cut), Tiling.keeping(resizing))
 
     @property
     def backbone(self) -> Backbone:

@@ -111,7 +111,7 @@ class Detector(PickleFieldsOnly, abc.ABC):
     def size(self) -> tuple[int, int]:
         """The (height, width) of the input images in pixels."""
 
-    def resized(self, size: ImageSize) -> Self:
+    def at_size(self, size: ImageSize) -> Self:
         """Return the same detector for images of another size.
 
         Raises:

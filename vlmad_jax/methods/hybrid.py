@@ -98,9 +98,9 @@ class Hybrid(TextDetector):
         """The (height, width) of the input images in pixels."""
         return self.anomalyclip.size
 
-    def resized(self, size: ImageSize) -> Self:
+    def at_size(self, size: ImageSize) -> Self:
         """Return the same detector for images of another size."""
-        return dataclasses.replace(self, anomalyclip=self.anomalyclip.resized(size))
+        return dataclasses.replace(self, anomalyclip=self.anomalyclip.at_size(size))
 
     def init(self, key: jax.Array) -> Params:
         """Return initial prompts of AnomalyCLIP."""
