@@ -25,6 +25,7 @@ from vlmad_jax.report.table import comparison_table
 from vlmad_jax.runtime.files import write_atomically
 
 common.define_shared_flags()
+common.define_resize_flag()
 common.define_method_options(WinCLIP.options)
 METHOD_NAMES = flags.DEFINE_list("methods", list(METHODS), "Methods to compare; all if not given.")
 SHOTS = flags.DEFINE_list("shots", ["0", "1", "2", "4"], "Numbers of references of each category, or all.")
@@ -49,7 +50,10 @@ def main() -> None:
     """Compare as the flags say."""
     values = flags.FLAGS
     shared = EvaluationConfig(
-        method="", **common.shared_settings(), options=common.method_options(WinCLIP.options)
+        method="",
+        **common.shared_settings(),
+        options=common.method_options(WinCLIP.options),
+        resize=values.resize,
     )
     grid = Grid(
         methods=tuple(METHOD_NAMES.value),

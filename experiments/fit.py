@@ -29,6 +29,7 @@ from vlmad_jax.methods import METHODS
 from vlmad_jax.runtime.names import decode_name, printable
 
 common.define_model_flags()
+common.define_resize_flag()
 common.define_method_options()
 common.define_workers_flag()
 DEFAULT = FitConfig("", "")
@@ -81,6 +82,7 @@ def main() -> None:
         folds=FOLDS.value,
         batch_size=BATCH_SIZE.value,
         seed=SEED.value,
+        resize=values.resize,
     )
     fitted = fit(config, Path(OUT.value), OVERWRITE.value, values.workers)
     for path, error in fitted.references.skipped if fitted.references else ():

@@ -1,5 +1,6 @@
 """A detector for what does not depend on the detector, put in the place of every method."""
 
+import copy
 import functools
 from types import SimpleNamespace
 from typing import Any, ClassVar
@@ -14,13 +15,18 @@ from vlmad_jax.methods import MethodOptions, Scores
 class Brightness:
     """A detector for what does not depend on the detector: bright images and pixels are anomalous."""
 
-    size = 16
+    size = (16, 16)
 
     setting: ClassVar[dict[str, Any]] = {}
 
     def __init__(self) -> None:
         self.prepared: list[tuple[str, np.ndarray | None]] = []
         self.batches: list[int] = []
+
+    def at_size(self, size: tuple[int, int]) -> "Brightness":
+        other = copy.copy(self)
+        other.size = size
+        return other
 
     def prepare(self, object_name: str, references: np.ndarray | None, params: dict[str, Any]) -> float:
         self.prepared.append((object_name, references))
@@ -29,6 +35,8 @@ class Brightness:
     backbone = SimpleNamespace(
         name="odd/clip",
         dtype="bfloat16",
+        resample="bicubic",
+        patch_size=4,
         fingerprint="none",
         tokenizer=None,
         compile=lambda tower, score, place: functools.partial(score, None),

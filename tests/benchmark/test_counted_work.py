@@ -39,7 +39,7 @@ def anomalyclip() -> tuple[Detector, Any]:
 def test_operations_of_an_image(made: Any, expected: float) -> None:
     """XLA counts the operations of the uncompiled program for one image and the reference checkpoints."""
     detector, state = made()
-    image = np.zeros((1, detector.size, detector.size, 3), np.uint8)
+    image = np.zeros((1, *detector.size, 3), np.uint8)
     counted = jax.jit(detector.score).lower(state, image).cost_analysis()["flops"]
     assert counted == pytest.approx(expected, rel=0.01)
 

@@ -38,7 +38,7 @@ def scored(name: str) -> tuple[np.ndarray, np.ndarray, int, int, int]:
         state = detector.prepare("bottle", REFERENCES)
     devices = Scorer(detector, 11)
     count = devices.batch_size
-    side = detector.size
+    side, _ = detector.size
     padded = np.resize(images[:, :side, :side], (11, side, side, 3))
     padded = np.concatenate([padded, np.zeros((count - 11, side, side, 3), np.uint8)])
     placed, copied = devices.put(padded), devices.copy(state)

@@ -156,6 +156,7 @@ CHANGES: dict[str, tuple[str, Any]] = {
     "workers": ("5", 5),
     "shots": ("8", 8),
     "reference_list": ("a.json", "a.json"),
+    "resize": ("shorter", "shorter"),
 }
 RUN = ("out", "resume", "save_maps", "workers")
 
@@ -167,7 +168,8 @@ def test_every_flag_is_read(capsys: pytest.CaptureFixture[str], monkeypatch: pyt
 
     def record(config: EvaluationConfig, *run: Any, shard: Any) -> dict[str, Any]:
         assert shard is None  # tests/evaluation/test_scorer.py
-        seen.append(flattened(config) | dict(zip(RUN, run, strict=True)))
+        entries = {"resize": config.resize, **flattened(config)}  # which omit the default
+        seen.append(entries | dict(zip(RUN, run, strict=True)))
         return {"categories": {}, "mean": {}}
 
     monkeypatch.setattr(common, "evaluate", record)

@@ -9,6 +9,7 @@ import pytest
 
 from tests.data.conftest import make_category
 from tests.experiments.command import here
+from vlmad_jax import InputError
 from vlmad_jax.training.train import Resources, TrainConfig
 
 pytestmark = pytest.mark.usefixtures("evaluating")
@@ -122,6 +123,15 @@ def test_every_flag_of_training_is_read(
         else:
             assert seen[-1][name] == expected
             assert changed == ({name, "out"} if name in CHANGES else {name})
+
+
+def test_the_image_size_is_a_side_or_height_and_width() -> None:
+    from vlmad_jax.commands.training import image_size_from
+
+    assert [image_size_from(x) for x in (None, ["96"], ["48", "80"])] == [None, 96, (48, 80)]
+    for wrong in (["48", "80", "96"], ["x"], ["-8"], [""]):
+        with pytest.raises(InputError, match="is neither a side nor height,width; give for example 336"):
+            image_size_from(wrong)
 
 
 METHOD = "--method=anomalyclip"

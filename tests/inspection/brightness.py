@@ -24,6 +24,9 @@ SIDE = 16
 class NoClip:
     """Stands where a backbone stands, and compiles as one does."""
 
+    resample = "bicubic"
+    patch_size = 8
+
     def compile(self, tower: str, function: Any, place: Any) -> Any:
         return jax.jit(functools.partial(function, {}))
 
@@ -32,17 +35,17 @@ class NoClip:
 class Brightness(Detector):
     """The map is the brightness, 0 to 1, less that of the reference images; the score is its maximum."""
 
-    clip: Any
+    backbone: Any
     name: ClassVar[str] = "brightness"
     references: ClassVar = "if given"
 
     @classmethod
-    def for_backbone(cls, clip: Any) -> Brightness:
-        return cls(clip)
+    def for_backbone(cls, backbone: Any) -> Brightness:
+        return cls(backbone)
 
     @property
-    def size(self) -> int:
-        return SIDE
+    def size(self) -> tuple[int, int]:
+        return SIDE, SIDE
 
     def prepare(self, object_name: str, references: Any = None, params: Any = None) -> dict[str, Any]:
         good = 0.0 if references is None else np.asarray(references).mean() / 255

@@ -132,4 +132,5 @@ def test_bad_input_and_setting() -> None:
         "blur_sigma": 1.0,
         "seed": 0,
     }
-    assert (detector().side, dataclasses.replace(detector(), resolution=512).side) == (32, 64)
+    assert detector().reconstructed == (32, 32)
+    assert dataclasses.replace(detector(), resolution=512).reconstructed == (64, 64)

@@ -58,7 +58,7 @@ def test_scores_are_the_parents_parts():
     found = detector().score(state, IMAGES)
     expected = (np.asarray(parent.image) + window_map.max(axis=(1, 2))) / 2
     np.testing.assert_allclose(found.image, expected, atol=1e-5)
-    side, layers = detector().size, len(shallow_anomalyclip().feature_layers)
+    (side, _), layers = detector().size, len(shallow_anomalyclip().feature_layers)
     upsampled = jax.image.resize(
         jnp.asarray(window_map, jnp.float32), (len(IMAGES), side, side), "linear", antialias=False
     )

@@ -103,6 +103,14 @@ class Backbone(PickleFieldsOnly, abc.ABC):
           norm: Whether to apply the network's last norm to the tokens of each layer.
         """
 
+    @property
+    def resample(self) -> str:
+        """The filter with which images are resized, a name in `data.images.FILTERS`.
+
+        A family whose checkpoints were trained with another filter overrides it.
+        """
+        return "bicubic"
+
     def grid(self, height: int, width: int) -> tuple[int, int]:
         """Return the rows and columns of patches of an image; what does not fill a patch is cut off."""
         return height // self.patch_size, width // self.patch_size

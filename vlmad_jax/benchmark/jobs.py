@@ -53,7 +53,7 @@ def scoring(setting: Setting, dtype: str) -> Job:
     """
     detector = setting.detector(draw_clip(setting.config, dtype))
     state = random_state(detector, setting.shots)._replace(text=jnp.asarray(draw_text(setting.config)))
-    images = jnp.asarray(draw_images(setting.batch_size, detector.size))
+    images = jnp.asarray(draw_images(setting.batch_size, detector.size[0]))
     return Job(lambda: detector.score(state, images), lambda: matmul_flop(detector.score, state, images))
 
 
@@ -72,12 +72,12 @@ def training(setting: Setting, dtype: str) -> Job:
     batch: dict[str, Any] = {
         "label": rng.integers(0, 2, size, np.int32),
         "class_id": np.zeros(size, np.int32),
-        "mask": rng.integers(0, 2, (size, detector.size, detector.size), np.uint8),
+        "mask": rng.integers(0, 2, (size, *detector.size), np.uint8),
     }
     if setting.work == "train":
-        batch["image"] = draw_images(size, detector.size)
+        batch["image"] = draw_images(size, detector.size[0])
     else:
-        shapes = jax.eval_shape(detector.extract, context.vision, draw_images(size, detector.size))
+        shapes = jax.eval_shape(detector.extract, context.vision, draw_images(size, detector.size[0]))
         context = context._replace(vision={})
         batch["features"] = jax.tree.map(
             lambda x: rng.standard_normal(x.shape, np.float32).astype(ml_dtypes.bfloat16), shapes
@@ -124,8 +124,7 @@ def random_state(detector: Any, shots: int) -> Any:
     with_tokenizer = dataclasses.replace(
         detector, clip=dataclasses.replace(detector.clip, tokenizer=tokenizer)
     )
-    size = detector.size
-    references = [jax.ShapeDtypeStruct((shots, size, size, 3), jnp.uint8)] if shots else []
+    references = [jax.ShapeDtypeStruct((shots, *detector.size, 3), jnp.uint8)] if shots else []
     shapes = jax.eval_shape(
         lambda *references: with_tokenizer.prepare(
             "object", *references, params=with_tokenizer.init(jax.random.key(0))

@@ -121,7 +121,7 @@ def anomalyclip(setting: Setting, device: Any) -> Callable[[], Any]:
     model = open_clip.create_model(OPEN_CLIP_NAMES[setting.arch], force_quick_gelu=quick).eval()
     draw_into(model)
     peer = TorchAnomalyCLIP(model.to(device), detector, draw_text(setting.config))
-    images = normalised(setting, detector.size, device)
+    images = normalised(setting, detector.size[0], device)
     return lambda: peer(images)
 
 

@@ -14,10 +14,12 @@ from absl import app, flags, logging
 from vlmad_jax.backbones.checkpoints.hub import BUNDLED, is_bundled
 from vlmad_jax.commands import calling
 from vlmad_jax.commands.paths import define_path, expanded
+from vlmad_jax.data.resizing import RESIZES
 from vlmad_jax.errors import InputError
 from vlmad_jax.evaluation.config import EvaluationConfig, Shard
 from vlmad_jax.evaluation.evaluate import evaluate
 from vlmad_jax.methods import METHODS, MethodOptions, method
+from vlmad_jax.methods.options import younger_defaults
 from vlmad_jax.report import metrics_table, published
 from vlmad_jax.runtime.about import citation, version
 from vlmad_jax.runtime.cache import fingerprint
@@ -67,6 +69,16 @@ def define_workers_flag() -> None:
     flags.DEFINE_integer("workers", 0, "Processes that decode images; 0 decodes in threads.", lower_bound=0)
 
 
+def define_resize_flag() -> None:
+    """Define the flag for images that are not square."""
+    flags.DEFINE_enum(
+        "resize",
+        "square",
+        RESIZES,
+        "Squeeze images to a square, or resize their shorter edge and keep their proportions.",
+    )
+
+
 def define_shared_flags() -> None:
     """Define the flags that all evaluations share."""
     define_model_flags()
@@ -84,6 +96,7 @@ def define_shared_flags() -> None:
 def define_flags(reference_flags: bool = False) -> None:
     """Define the flags of one evaluation; with `reference_flags` also those that choose reference images."""
     define_shared_flags()
+    define_resize_flag()
     define_method_options()
     flags.DEFINE_string("method", DEFAULT_METHOD, f"Method to evaluate: {', '.join(METHODS)}.")
     flags.DEFINE_integer("seed", 0, "Seed of the draw of reference images.", lower_bound=0)
@@ -155,6 +168,7 @@ def config_from_flags(shots: int | Literal["all"] = 0, reference_list: str | Non
         options=method_options(),
         shots=shots,
         reference_list=reference_list,
+        resize=values.resize,
     )
 
 
@@ -179,7 +193,9 @@ def out_from_flags(experiment: str, config: EvaluationConfig) -> Path:
 
 def folder(experiment: str, config: Any, *names: str) -> Path:
     """Return a folder in `results` whose name changes with the configuration, a dataclass."""
-    digest = fingerprint([repr(dataclasses.astuple(config))])[:8]
+    omitted = younger_defaults(config)
+    fields = zip(dataclasses.fields(config), dataclasses.astuple(config), strict=True)
+    digest = fingerprint([repr(tuple(x for field, x in fields if field.name not in omitted))])[:8]
     return Path("results") / experiment / "-".join([*names, digest])
 
 

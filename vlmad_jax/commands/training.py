@@ -17,7 +17,7 @@ from vlmad_jax.training.train import AUXILIARY, Resources, TrainConfig, train_me
 flags.disclaim_key_flags()  # so that --help of a command shows them as the command's own
 
 DEFAULT, RESOURCES = TrainConfig("", "", ""), Resources()
-WHOLE_NUMBERS = ("image_size", "dpam_layers", "context_length", "deep_depth", "deep_length")
+WHOLE_NUMBERS = ("dpam_layers", "context_length", "deep_depth", "deep_length")
 
 
 def define() -> None:
@@ -50,7 +50,7 @@ def define() -> None:
     flags.DEFINE_integer(
         "workers", RESOURCES.workers, "Processes that decode images; 0 decodes in threads.", lower_bound=0
     )
-    flags.DEFINE_integer("image_size", None, "Side of the images in pixels.")
+    flags.DEFINE_list("image_size", None, "Side of the images in pixels, or height,width.")
     flags.DEFINE_integer("dpam_layers", None, "Number of last vision layers with DPAM; 0 is plain CLIP.")
     flags.DEFINE_list("feature_layers", None, "Vision layers to compare with the prompts, from 1.")
     flags.DEFINE_integer("context_length", None, "Number of learned tokens of each prompt.")
@@ -84,8 +84,19 @@ def setting() -> dict[str, object]:
     except ValueError:
         text = ",".join(values.feature_layers)
         raise InputError(f"--feature_layers={text} must be whole numbers; give for example 6,12") from None
-    given |= {"feature_layers": layers}
+    given |= {"feature_layers": layers, "image_size": image_size_from(values.image_size)}
     return {name: value for name, value in given.items() if value is not None}
+
+
+def image_size_from(values: list[str] | None) -> int | tuple[int, ...] | None:
+    """Return the value of `--image_size`: a side, or (height, width)."""
+    if not values:
+        return None
+    if len(values) > 2 or not all(value.isdecimal() for value in values):
+        text = ",".join(values)
+        raise InputError(f"--image_size={text} is neither a side nor height,width; give for example 336")
+    sides = tuple(map(int, values))
+    return sides if len(sides) == 2 else sides[0]
 
 
 def config(dataset: str, data_dir: str | None, categories: tuple[str, ...] = ()) -> TrainConfig:

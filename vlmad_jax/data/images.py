@@ -13,6 +13,7 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from vlmad_jax.errors import InputError
+from vlmad_jax.runtime.sizes import ImageSize, height_and_width
 
 # Formats that Pillow lists but that are not raster images, or that need external programs.
 _NOT_RASTER = {"BUFR", "EPS", "GRIB", "HDF5", "MPEG", "PDF", "WMF"}
@@ -24,6 +25,8 @@ _KIND_OF_PAGE = 254  # the TIFF tag NewSubfileType: bit 0 marks a smaller copy, 
 _DEPTHS = (255, 4095, 65535)  # the largest values of 8, 12 and 16 bits
 # An image with more pixels is refused before it is decoded, because it would take about 1 GB of memory.
 LARGEST_IMAGE = 200_000_000
+# The filters of resizing by the names that backbones give them, all antialiased.
+FILTERS = {"bicubic": Image.Resampling.BICUBIC, "bilinear": Image.Resampling.BILINEAR}
 _OPENING = threading.Lock()
 
 
@@ -148,20 +151,22 @@ def _as_rgb(image: Image.Image) -> Image.Image:
     return image if image.mode == "RGB" else image.convert("RGB")
 
 
-def read_image(path: str | Path, size: int | None = None) -> np.ndarray:
-    """Read an image as uint8 (height, width, 3), or resized to (size, size, 3) for a detector.
+def read_image(path: str | Path, size: ImageSize | None = None, resample: str = "bicubic") -> np.ndarray:
+    """Read an image as uint8 (height, width, 3), resized for a detector if a size is given.
 
     Args:
       path: The file; `~` is the home folder.
-      size: The side of the resized image in pixels; None keeps the original size.
+      size: The side of the resized image in pixels, or its (height, width), such as `detector.size`; None
+        keeps the original size.
+      resample: The filter, a name in `FILTERS`, such as `detector.backbone.resample`.
 
     Raises:
-      InputError: From `open_image`, or if the size is below 1.
+      InputError: From `open_image`, or if a side is below 1.
     """
-    if size is not None and size < 1:
+    if size is not None and min(height_and_width(size)) < 1:
         raise InputError(f"size {size}: give a side of 1 pixel or more")
     image = open_image(Path(path).expanduser())
-    return np.array(image) if size is None else np.array(resize_image(image, size))
+    return np.array(image) if size is None else np.array(resize_image(image, size, resample))
 
 
 def displayed_size(path: str | Path) -> tuple[int, int]:
@@ -179,13 +184,18 @@ def _displayed_size(file: Image.Image) -> tuple[int, int]:
     return (height, width) if file.getexif().get(_ORIENTATION, 1) >= 5 else (width, height)
 
 
-def resize_image(image: Image.Image, size: int | tuple[int, int]) -> np.ndarray:
-    """Resize an image to a square uint8 (S, S, 3), or to (rows, columns), by antialiased bicubic sampling.
+def resize_image(image: Image.Image, size: ImageSize, resample: str = "bicubic") -> np.ndarray:
+    """Resize an image to uint8 (height, width, 3) by antialiased sampling.
 
-    This equals torchvision's `Resize((S, S), BICUBIC)` on a PIL image, which calls the same function.
+    This equals torchvision's `Resize(size, BICUBIC)` on a PIL image, which calls the same function.
+
+    Args:
+      image: The image.
+      size: The side of a square, or (height, width).
+      resample: The filter, a name in `FILTERS`.
     """
-    rows, columns = (size, size) if isinstance(size, int) else size
-    return np.asarray(image.resize((columns, rows), Image.Resampling.BICUBIC))
+    height, width = height_and_width(size)
+    return np.asarray(image.resize((width, height), FILTERS[resample]))
 
 
 def _to_8_bits(values: np.ndarray) -> np.ndarray:

@@ -32,6 +32,7 @@ from PIL import Image, ImageOps
 from vlmad_jax.data.images import opened_file, page_numbers
 from vlmad_jax.errors import InputError
 from vlmad_jax.runtime.names import nfc
+from vlmad_jax.runtime.sizes import ImageSize, height_and_width
 
 # In a lossy file, a largest value below this may be noise.
 FAINT = 16
@@ -217,16 +218,20 @@ def read_masks(paths: Sequence[str | Path]) -> np.ndarray:
     return union
 
 
-def resize_mask(mask: np.ndarray, size: int) -> np.ndarray:
-    """Resize a mask of 0 and 1 to uint8 (S, S) by nearest-neighbour sampling; a defect never vanishes."""
-    small = np.array(Image.fromarray(mask).resize((size, size), Image.Resampling.NEAREST))
+def resize_mask(mask: np.ndarray, size: ImageSize) -> np.ndarray:
+    """Resize a mask of 0 and 1 to a side or (height, width) by nearest-neighbour sampling, uint8.
+
+    A defect never vanishes.
+    """
+    height, width = height_and_width(size)
+    small = np.array(Image.fromarray(mask).resize((width, height), Image.Resampling.NEAREST))
     if mask.any() and not small.any():
         # A defect thinner than the sampling step can fall between the samples. For pixel metrics, an empty
         # mask would turn an anomalous image into a normal one. Therefore the pixel nearest to the centre of
         # the defect stays marked.
         rows, columns = np.nonzero(mask)
-        row = int((rows.mean() + 0.5) * size / mask.shape[0])
-        column = int((columns.mean() + 0.5) * size / mask.shape[1])
+        row = int((rows.mean() + 0.5) * height / mask.shape[0])
+        column = int((columns.mean() + 0.5) * width / mask.shape[1])
         small[row, column] = 1
     return small
 

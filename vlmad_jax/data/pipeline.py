@@ -11,12 +11,14 @@ import numpy as np
 from PIL import Image
 
 from vlmad_jax.data.images import SeveralImages, open_image, resize_image
-from vlmad_jax.data.masks import read_masks, resize_mask
+from vlmad_jax.data.masks import read_masks
 from vlmad_jax.data.prefetch import close_at_exit, prefetch
+from vlmad_jax.data.resizing import Resizing
 from vlmad_jax.data.samples import Sample
 from vlmad_jax.data.workers import stream
 from vlmad_jax.errors import InputError
 from vlmad_jax.runtime.contents import UNKNOWN, FileDigest, Signature, digest_if_unchanged, signature
+from vlmad_jax.runtime.sizes import ImageSize
 
 __all__ = ["Batch", "ReadImage", "batches", "prefetch", "read_batches", "read_error"]
 
@@ -30,8 +32,8 @@ class Batch:
     Padding rows and images that do not decode are zeros, and `readable` is False.
     """
 
-    image: np.ndarray  # uint8 (B, S, S, 3)
-    mask: np.ndarray  # uint8 (B, S, S), 0 or 1; zeros if there is no mask or masks are not read
+    image: np.ndarray  # uint8 (B, height, width, 3)
+    mask: np.ndarray  # uint8 (B, height, width), 0 or 1; zeros if there is no mask or masks are not read
     index: np.ndarray  # int32 (B,), the position in the group, -1 for padding
     readable: np.ndarray  # bool (B,)
     group: int  # the position of the group
@@ -48,21 +50,27 @@ class Row:
 
 @dataclass(frozen=True)
 class ReadRow:
-    """The function that decodes and resizes one row in grain's threads or worker processes."""
+    """The function that decodes and resizes one row in grain's threads or worker processes.
 
-    size: int
+    Attributes:
+      resizings: The resizing of each group, or one for all.
+      with_masks: Whether to read masks.
+    """
+
+    resizings: tuple[Resizing, ...]
     with_masks: bool
 
     def __call__(self, row: Row) -> dict[str, Any]:
         """Return one row of the arrays of a batch."""
-        image = np.zeros((self.size, self.size, 3), np.uint8)
-        mask = np.zeros((self.size, self.size), np.uint8)
+        resizing = self.resizings[row.group if len(self.resizings) > 1 else 0]
+        image = np.zeros((*resizing.cut, 3), np.uint8)
+        mask = np.zeros(resizing.cut, np.uint8)
         readable = row.sample is not None
         try:
             if row.sample is not None:
-                pixels = resize_image(open_image(row.sample.path), self.size)
+                pixels = resizing.image(open_image(row.sample.path))
                 if self.with_masks and row.sample.label and row.sample.masks:
-                    mask = resize_mask(read_masks(row.sample.masks), self.size)
+                    mask = resizing.mask(read_masks(row.sample.masks))
                 image = pixels
         except InputError:
             readable = False
@@ -79,6 +87,8 @@ class ReadRow:
 class ReadImage:
     """The function that decodes an image, given by its path, and resizes it to `shape` (rows, columns).
 
+    `resample` is the filter, a name in `images.FILTERS`.
+
     It returns a row with these entries:
 
     - "image": the pixels, uint8 (*shape, 3); zeros if there is an error;
@@ -90,6 +100,7 @@ class ReadImage:
     """
 
     shape: tuple[int, int]
+    resample: str = "bicubic"
 
     def __call__(self, path: str) -> dict[str, Any]:
         """Return the row of an image."""
@@ -105,7 +116,7 @@ class ReadImage:
         except InputError as reason:
             failed = self.failed(str(reason).removeprefix(f"{path}: "))
             return failed | {"several": np.bool_(isinstance(reason, SeveralImages))}
-        pixels, size = resize_image(image, self.shape), (image.height, image.width)
+        pixels, size = resize_image(image, self.shape, self.resample), (image.height, image.width)
         return _image_row(pixels, size, 1000 * (time.perf_counter() - began), "")
 
     def failed(self, error: str) -> dict[str, Any]:
@@ -144,25 +155,32 @@ def file_digest_of(row: Mapping[str, Any]) -> FileDigest:
 
 
 def batches(
-    groups: Sequence[Sequence[Sample]], size: int, batch_size: int, workers: int, with_masks: bool
+    groups: Sequence[Sequence[Sample]],
+    size: ImageSize | Resizing | list[Resizing],
+    batch_size: int,
+    workers: int,
+    with_masks: bool,
 ) -> Iterator[Batch]:
     """Read the samples of all groups in order as batches.
 
-    Every batch has the same shape and one group (for example a category): the last batch of a group is
+    Every batch has as many rows and one group (for example a category): the last batch of a group is
     padded. An empty group has no batch. All groups share one pipeline, so workers start once, and closing the
     iterator ends them. `read_error` returns why an image is not readable. `prefetch` can move batches to the
     device.
 
     Args:
       groups: The samples of each group.
-      size: The side of the resized images in pixels.
+      size: The side of the resized images in pixels, or their (height, width); or how images are resized, one
+        for all groups or one for each.
       batch_size: The number of rows of a batch.
       workers: The number of processes that decode images; 0 decodes in threads of this process. As always
         with multiprocessing, a script that uses processes needs `if __name__ == "__main__":`.
       with_masks: Whether to read masks.
     """
     rows = [row for number, group in enumerate(groups) for row in _padded(group, number, batch_size)]
-    return close_at_exit(_batches(read_batches(rows, ReadRow(size, with_masks), batch_size, workers)))
+    given = size if isinstance(size, list) else [size]
+    resizings = tuple(x if isinstance(x, Resizing) else Resizing.to(x) for x in given)
+    return close_at_exit(_batches(read_batches(rows, ReadRow(resizings, with_masks), batch_size, workers)))
 
 
 def read_batches(

@@ -24,6 +24,7 @@ from vlmad_jax.evaluation.config import EvaluationConfig
 from vlmad_jax.evaluation.evaluate import evaluate
 from vlmad_jax.evaluation.keys import params_fingerprint, tokenizer_digest
 from vlmad_jax.evaluation.results import Results
+from vlmad_jax.evaluation.shapes import category_sizes
 from vlmad_jax.evaluation.trained_on import report_training_data
 from vlmad_jax.methods import method
 from vlmad_jax.methods.options import flattened
@@ -154,6 +155,8 @@ class Inputs:
         shared = self.grid.shared
         dataset = load_dataset(shared.dataset, shared.data_dir, shared.categories)
         print_notices(dataset)
+        if shared.resize == "shorter":
+            category_sizes(dataset, notify=True)
         backbone = load_backbone(shared.weights, shared.dtype)
         found: dict[str, dict[str, str | None]] = {}
         for config in self.grid.cells.values():

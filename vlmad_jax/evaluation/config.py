@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from vlmad_jax.methods import MethodOptions
+from vlmad_jax.methods.options import YOUNGER
 
 
 @dataclass(frozen=True)
@@ -25,6 +26,8 @@ class EvaluationConfig:
       options: The options of the method.
       shots: The number of reference images of each category, or "all"; 0 is zero-shot.
       reference_list: A `references.json` that lists the reference images, which are then not drawn.
+      resize: "square" squeezes images to the detector's size; "shorter" keeps the proportions of a category,
+        see `data.resizing`.
     """
 
     method: str
@@ -38,6 +41,7 @@ class EvaluationConfig:
     options: MethodOptions = MethodOptions()
     shots: int | Literal["all"] = 0
     reference_list: str | None = None
+    resize: str = field(default="square", metadata=YOUNGER)
 
 
 @dataclass(frozen=True)

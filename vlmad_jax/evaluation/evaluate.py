@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,15 +20,17 @@ from vlmad_jax.backbones.checkpoints.hub import check_named
 from vlmad_jax.backbones.precision import dtype_of
 from vlmad_jax.data import DataSet, Sample, load_dataset
 from vlmad_jax.data.checks import print_notices
-from vlmad_jax.data.images import open_image, resize_image
+from vlmad_jax.data.images import open_image
 from vlmad_jax.data.pipeline import Batch, batches, prefetch, read_error
 from vlmad_jax.data.references import draw_references, read_manifest, write_manifest
+from vlmad_jax.data.resizing import Resizing, check_resize
 from vlmad_jax.errors import InputError
 from vlmad_jax.evaluation.config import EvaluationConfig, Shard
 from vlmad_jax.evaluation.keys import category_keys, params_fingerprint, references_fingerprint
 from vlmad_jax.evaluation.map_files import map_paths, save_maps
 from vlmad_jax.evaluation.results import Results
 from vlmad_jax.evaluation.scorer import Scorer
+from vlmad_jax.evaluation.shapes import ShapedDetector, category_resizings, described
 from vlmad_jax.evaluation.trained_on import report_training_data
 from vlmad_jax.methods import Detector, Scores, method
 from vlmad_jax.methods.options import flattened
@@ -79,6 +81,7 @@ def evaluate(
     kind = method(config.method)  # before the slow steps, so that a misspelt name fails at once
     kind.check_references(given=config.shots != 0)
     dtype_of(config.dtype)
+    check_resize(config.resize)
     check_named(config.weights, config.options.params)
     prints = not compared and (shard is None or shard.index == 0)  # otherwise another run prints notices
     dataset = load_dataset(config.dataset, config.data_dir, config.categories)
@@ -89,6 +92,7 @@ def evaluate(
     detector, params = kind.from_options(backbone, config.options)
     if prints and "params" in kind.options:
         report_training_data(config.method, config.weights, config.options.params, dataset)
+    resizings = category_resizings(detector, dataset, config.resize, notify=prints)
     entries = {
         **flattened(config),
         "categories": list(dataset.categories),
@@ -97,8 +101,9 @@ def evaluate(
         "params_fingerprint": params_fingerprint(params),
         "weights_fingerprint": backbone.fingerprint,
         "setting": detector.setting,
+        **({"resized": described(resizings)} if config.resize != "square" else {}),
     }
-    results = Results(out, category_keys(dataset, backbone, references))
+    results = Results(out, category_keys(dataset, backbone, references, resizings))
     results.open(entries, resume)
     if references:
         write_manifest(out / "references.json", references)
@@ -108,6 +113,7 @@ def evaluate(
         maps_out=maps_out,
         timed=compared,
         observe=observe,
+        resizings=resizings,
     )
     mine = shard.of(dataset.categories) if shard else dataset.categories
     evaluator.run([name for name in mine if not is_finished(name, results, maps_out)])
@@ -133,19 +139,28 @@ def image_evaluator(
     maps_out: Path | None = None,
     timed: bool = False,
     observe: Observe | None = None,
+    resizings: Mapping[str, Resizing] | None = None,
 ) -> CategoryEvaluator:
-    """Return an evaluator that reads images and scores them with a detector; see `CategoryEvaluator`."""
-    scorer = Scorer(detector, batch_size)
+    """Return an evaluator that reads images and scores them with a detector; see `CategoryEvaluator`.
+
+    `resizings` says how the images of each category are resized; None squeezes all to the detector's size.
+    """
+    shaped = ShapedDetector(detector)
+    scorer = Scorer(shaped, batch_size)
+    own = Resizing.to(detector.size, detector.backbone.resample)
+    how = resizings or dict.fromkeys(dataset.categories, own)
 
     def prepare(category: str) -> Any:
         images = None
         if category in references:
             opened = (open_image(sample.path) for sample in references[category])
-            images = np.stack([resize_image(image, detector.size) for image in opened])
-        return detector.prepare(dataset.object_name(category), images, params)
+            images = np.stack([how[category].image(image) for image in opened])
+        sized = shaped.at(how[category].cut)
+        return sized.prepare(dataset.object_name(category), images, params)
 
     def read(groups: Sequence[Sequence[Sample]]) -> Iterator[Batch]:
-        return batches(groups, detector.size, scorer.batch_size, workers, with_masks=True)
+        sizes = [how[group[0].category] if group else own for group in groups]
+        return batches(groups, sizes, scorer.batch_size, workers, with_masks=True)
 
     return CategoryEvaluator(scorer, prepare, read, dataset, results, maps_out, timed, observe)
 
@@ -186,8 +201,8 @@ class ScoredCategory:
     Attributes:
       samples: The N images.
       scores: The image scores, float32 (N,).
-      maps: The anomaly maps, float32 (N, S, S).
-      masks: The masks, uint8 (N, S, S), 0 or 1; zeros where there is no mask.
+      maps: The anomaly maps, float32 (N, height, width).
+      masks: The masks, uint8 (N, height, width), 0 or 1; zeros where there is no mask.
       has_masks: Whether pixel metrics are defined.
     """
 

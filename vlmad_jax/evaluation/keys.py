@@ -10,26 +10,39 @@ import numpy as np
 
 from vlmad_jax.backbones import Backbone
 from vlmad_jax.data import DataSet, Sample
+from vlmad_jax.data.resizing import Resizing
 from vlmad_jax.runtime.cache import cache_key, fingerprint
 
 
 def category_keys(
-    dataset: DataSet, backbone: Backbone, references: Mapping[str, Sequence[Sample]] | None = None
+    dataset: DataSet,
+    backbone: Backbone,
+    references: Mapping[str, Sequence[Sample]] | None = None,
+    resizings: Mapping[str, Resizing] | None = None,
 ) -> dict[str, str]:
-    """Return keys of the categories that change with their images, the tokenizer, or the software.
+    """Return keys of categories that change with their images and resizing, the tokenizer, or the software.
 
     Args:
       dataset: The data set, whose test images are included.
       backbone: The frozen network.
       references: The reference images by category; None includes all training images.
+      resizings: How the images of each category are resized; None squeezes them to a square.
     """
     tokenizer = tokenizer_digest(backbone)
     keys = {}
     for category in dataset.categories:
         used = dataset.select(category, "train") if references is None else references.get(category, ())
         samples = [*dataset.select(category, "test"), *used]
-        keys[category] = cache_key(dataset.fingerprint_of(samples), tokenizer)
+        how = Resizing.to(1, backbone.resample) if resizings is None else resizings[category]
+        keys[category] = cache_key(dataset.fingerprint_of(samples), tokenizer, *resizing_key(how))
     return keys
+
+
+def resizing_key(resizing: Resizing) -> list[str]:
+    """Return texts that change with a resizing; none for a bicubic one to a square without a cut."""
+    square = resizing.cut == resizing.whole and len(set(resizing.whole)) == 1
+    proportions = [] if square else [f"{resizing.whole} {resizing.cut}"]
+    return proportions + [resizing.resample] * (resizing.resample != "bicubic")
 
 
 def tokenizer_digest(backbone: Backbone) -> str:

@@ -28,7 +28,9 @@ def save_maps(images: list[tuple[Path, Sample, np.ndarray, np.ndarray, np.ndarra
     low = min((float(anomaly_map.min()) for _, _, _, anomaly_map, _, _ in images), default=0.0)
     high = max((float(anomaly_map.max()) for _, _, _, anomaly_map, _, _ in images), default=1.0)
     for path, sample, image, anomaly_map, mask, score in images:
-        width, height = page_sizes(sample.path)[0]
+        height, width = image.shape[:2]
+        if height == width:  # otherwise the proportions were kept
+            width, height = page_sizes(sample.path)[0]
         known = mask if sample.has_mask else None
         shown = report.restore_proportions(image, anomaly_map, known, (height, width))
         panels = report.enlarge(report.draw_map(*shown, low, high))

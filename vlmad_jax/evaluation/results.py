@@ -37,7 +37,7 @@ OUTPUTS = (
 )  # besides config.json
 
 # Entries of a configuration that change with the images, which the keys of categories cover.
-CHANGING = ("data_fingerprint",)
+CHANGING = ("data_fingerprint", "resized")
 
 
 @dataclass(frozen=True)

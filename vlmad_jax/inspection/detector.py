@@ -19,6 +19,7 @@ import numpy as np
 from PIL import Image
 
 from vlmad_jax.data.images import open_image, resize_image, to_rgb
+from vlmad_jax.data.pipeline import ReadImage
 from vlmad_jax.errors import InputError
 from vlmad_jax.evaluation.scorer import Scorer
 from vlmad_jax.inspection.tiles import TiledDetector
@@ -226,7 +227,7 @@ class FittedDetector(PickleFieldsOnly):
         results: list[Result] = []
         for first in range(0, len(images), self.batch_size):  # large images are freed soon
             shown = [as_image(image) for image in images[first : first + self.batch_size]]
-            canvases = np.stack([resize_image(image, self.canvas) for image in shown])
+            canvases = np.stack([self.resize(image) for image in shown])
             results += self.score(canvases, [(image.height, image.width) for image in shown])
         return results
 
@@ -260,6 +261,15 @@ class FittedDetector(PickleFieldsOnly):
     def canvas(self) -> tuple[int, int]:
         """(height, width) in pixels to which images are resized."""
         return self.model.tiling.canvas
+
+    @property
+    def reader(self) -> ReadImage:
+        """Reads images and resizes them to `canvas`."""
+        return ReadImage(self.canvas, self.model.backbone.resample)
+
+    def resize(self, image: Image.Image) -> np.ndarray:
+        """Return an image resized to `canvas`, uint8 (*canvas, 3)."""
+        return resize_image(image, self.canvas, self.model.backbone.resample)
 
     @property
     def batch_size(self) -> int:

@@ -60,6 +60,7 @@ def export_detector(detector: FittedDetector, out: Path, platforms: Sequence[str
         "method": detector.method.name,
         "object": detector.object_name,
         "size": list(detector.canvas),
+        **({} if (resample := detector.reader.resample) == "bicubic" else {"resample": resample}),
         **detector.decision.describe(),
         "platforms": list(platforms),
         "exported_on": jax.default_backend(),

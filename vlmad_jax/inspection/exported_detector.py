@@ -5,7 +5,8 @@
     detector.bad(image), detector.probability(image)    # (B,) each; pixels of defects: maps > pixel_threshold
 
 Images must be RGB, resized to `detector.size` (height, width) with Pillow's
-`image.resize((width, height), Image.Resampling.BICUBIC)`. The program compiles once for each batch size and
+`image.resize((width, height), Image.Resampling.BICUBIC)`, or BILINEAR if the JSON file has
+"resample": "bilinear". The program compiles once for each batch size and
 device.
 """
 

@@ -6,7 +6,7 @@ import hashlib
 import io
 import itertools
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from vlmad_jax.backbones.checkpoints.hub import BUNDLED, check_named
 from vlmad_jax.backbones.precision import dtype_of
 from vlmad_jax.data.images import page_sizes, read_pages
 from vlmad_jax.data.pipeline import ReadImage, file_digest_of, prefetch, read_batches
+from vlmad_jax.data.resizing import check_resize
 from vlmad_jax.errors import InputError
 from vlmad_jax.evaluation.scorer import Scorer
 from vlmad_jax.inspection.detector import Decision
@@ -29,7 +30,7 @@ from vlmad_jax.inspection.stream import Found, Key, find
 from vlmad_jax.inspection.threshold import SOURCES, Rule, check_rate, decide
 from vlmad_jax.inspection.tiles import TiledDetector, Tiling
 from vlmad_jax.methods import Detector, MethodOptions, method
-from vlmad_jax.methods.options import flattened
+from vlmad_jax.methods.options import YOUNGER, flattened
 from vlmad_jax.runtime.files import csv_line
 from vlmad_jax.runtime.notices import print_stderr
 
@@ -76,8 +77,10 @@ class ReferenceFiles:
                 skipped.append(Found(path, str(reason).removeprefix(f"{path}: ")))
         return cls(source, sizes, skipped)
 
-    def read(self, canvas: tuple[int, int], workers: int) -> ReferenceImages:
+    def read(self, canvas: tuple[int, int], workers: int, resample: str = "bicubic") -> ReferenceImages:
         """Decode the images and resize them to a canvas; skip duplicates and those that do not decode.
+
+        `resample` is the filter, a name in `images.FILTERS`.
 
         Raises:
           InputError: no image remains.
@@ -85,7 +88,7 @@ class ReferenceFiles:
         keys, canvases, skipped = [], [], list(self.skipped)
         first_seen: dict[bytes, Key] = {}
         digests: dict[str, str] = {}
-        read = self._rows(ReadImage(canvas), workers)
+        read = self._rows(ReadImage(canvas, resample), workers)
         for key, row in tqdm(read, "reading reference images", len(self.sizes), unit=" images", disable=None):
             image, error = row["image"], row["error"].item().decode(errors="ignore")
             twin = first_seen.setdefault(hashlib.sha256(image.tobytes()).digest(), key)
@@ -166,6 +169,7 @@ class FitConfig:
       folds: number of blocks of reference images that are held out; 0 is one per image, at most 16.
       batch_size: number of images that are scored together.
       seed: seed of the augmentations.
+      resize: "square", or "shorter" to keep the proportions of images, see `TiledDetector.choose`.
     """
 
     method: str
@@ -181,6 +185,7 @@ class FitConfig:
     folds: int = 0
     batch_size: int = 8
     seed: int = 0
+    resize: str = field(default="square", metadata=YOUNGER)
 
 
 @dataclass(frozen=True)
@@ -219,8 +224,9 @@ def fit(config: FitConfig, out: str | Path, overwrite: bool = False, workers: in
     found = None if config.references is None else ReferenceFiles.below(config.references)
     backbone = load_backbone(config.weights, config.dtype)
     detector, params = kind.from_options(backbone, config.options)
-    tiling = Tiling.choose(config.tiles, detector.size, [] if found is None else list(found.sizes.values()))
-    return fit_model(config, TiledDetector(detector, tiling), params, found, out, overwrite, workers)
+    sizes = [] if found is None else list(found.sizes.values())
+    model = TiledDetector.choose(detector, config.tiles, config.resize, sizes, str(config.references))
+    return fit_model(config, model, params, found, out, overwrite, workers)
 
 
 def fit_model(
@@ -238,7 +244,7 @@ def fit_model(
     `progress` is called after each image that is scored; for the rest see `fit`.
     """
     detector, tiling = model.detector, model.tiling
-    references = None if found is None else found.read(tiling.canvas, workers)
+    references = None if found is None else found.read(tiling.canvas, workers, model.backbone.resample)
 
     def prepare(canvases: np.ndarray | None) -> Any:
         tiles = None if canvases is None or detector.references == "never" else tiling.cut(canvases)
@@ -276,6 +282,7 @@ def check(config: FitConfig, kind: type[Detector]) -> None:
     if config.threshold_from not in SOURCES:
         raise InputError(f"--threshold_from={config.threshold_from}: give {' or '.join(SOURCES)}")
     check_rate(config.false_alarms)
+    check_resize(config.resize)
     dtype_of(config.dtype)
     check_named(config.weights, config.options.params)
 

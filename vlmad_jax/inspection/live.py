@@ -46,7 +46,7 @@ def predict_live(
     Raises:
       InputError: `watch` or `Journal` raises it, or a line cannot be written.
     """
-    read = ReadImage(detector.canvas)
+    read = detector.reader
     detector.warm_up()  # so that the first image does not wait for compiling
     if isinstance(source, Path) and out is not None:
         check_apart([str(source)], out)

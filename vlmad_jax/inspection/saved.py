@@ -269,7 +269,7 @@ def _restored(
     if description.get("words") is not None:
         detector = with_prompts(detector, Prompts.from_json(description["words"]))
     state = restored(detector.state_type, unflatten(description["state"], read_tensors(path / ARRAYS)))
-    scorer = Scorer(TiledDetector(detector, Tiling(**description["tiles"])), batch_size)
+    scorer = Scorer(TiledDetector(detector, Tiling.described(description["tiles"])), batch_size)
     return FittedDetector(
         scorer,
         scorer.copy(state),

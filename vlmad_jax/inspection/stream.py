@@ -17,7 +17,7 @@ import numpy as np
 from PIL import Image
 
 from vlmad_jax.data.images import is_image, read_pages
-from vlmad_jax.data.pipeline import ReadImage, file_digest_of, prefetch, read_batches
+from vlmad_jax.data.pipeline import file_digest_of, prefetch, read_batches
 from vlmad_jax.errors import InputError
 from vlmad_jax.inspection.detector import FittedDetector, Result
 from vlmad_jax.runtime.contents import UNKNOWN, FileDigest
@@ -155,7 +155,7 @@ def score_frames(
 
     An image that does not decode is the last of its file, with the reason.
     """
-    read = ReadImage(detector.canvas)
+    read = detector.reader
     frames = (
         (Key(path, number), row)
         for path in paths
@@ -170,7 +170,7 @@ def score_frames(
 
 def score_each(detector: FittedDetector, paths: Sequence[str], workers: int = 0) -> Iterator[ScoredImage]:
     """Score the image in each file, in order; a file that holds several has no result."""
-    read = read_batches(paths, ReadImage(detector.canvas), detector.batch_size, workers)
+    read = read_batches(paths, detector.reader, detector.batch_size, workers)
     keys = (list(map(Key, part)) for part in batched(paths, detector.batch_size))
     return score_ahead(detector, _paired(keys, read))
 

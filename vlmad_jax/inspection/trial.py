@@ -17,7 +17,7 @@ from vlmad_jax.inspection.fit import FitConfig, ReferenceFiles, fit_model
 from vlmad_jax.inspection.journal import rows_of_files
 from vlmad_jax.inspection.saved import load_detector
 from vlmad_jax.inspection.stream import Found
-from vlmad_jax.inspection.tiles import TiledDetector, Tiling
+from vlmad_jax.inspection.tiles import TiledDetector
 from vlmad_jax.methods import method
 from vlmad_jax.report.table import markdown_grid
 
@@ -74,8 +74,8 @@ def trials(
     for category, count, seed in tqdm(cells, desc="trials", unit=" detectors", dynamic_ncols=True):
         references = draw_references(dataset, category, count, seed)
         files = ReferenceFiles.of(category, [Found(str(sample.path), "") for sample in references])
-        tiling = Tiling.choose(config.tiles, detector.size, list(files.sizes.values()))
-        model = TiledDetector(detector, tiling)
+        sizes = list(files.sizes.values())
+        model = TiledDetector.choose(detector, config.tiles, config.resize, sizes, category)
         named = replace(config, object_name=dataset.object_name(category), seed=seed)
         saved = out / f"{category}-{count}-{seed}.vlmad"
         fitted = fit_model(named, model, params, files, saved, overwrite=True, workers=workers)

@@ -41,6 +41,7 @@ from vlmad_jax.methods.learned import (
     is_published_backbone,
     quarter_layers,
 )
+from vlmad_jax.runtime.sizes import ImageSize
 from vlmad_jax.scoring.losses import cross_entropy, dice_loss, focal_loss
 from vlmad_jax.scoring.maps import blur, upsample
 from vlmad_jax.scoring.probabilities import anomaly_probability, text_logits
@@ -79,7 +80,7 @@ class AnomalyCLIP(LearnedDetector):
 
     Attributes:
       clip: The backbone; the paper's is OpenAI's ViT-L/14@336.
-      image_size: S, the side of the images in pixels.
+      image_size: The side of the images in pixels, or (height, width).
       dpam_layers: The number of last vision layers that feed the second stream; 0 is plain CLIP.
       feature_layers: The L layers, counted from 1, whose patch features are compared with the prompts.
       context_length: n, the number of learned tokens of each prompt.
@@ -95,7 +96,7 @@ class AnomalyCLIP(LearnedDetector):
     """
 
     clip: CLIP
-    image_size: int
+    image_size: ImageSize
     dpam_layers: int
     feature_layers: tuple[int, ...]
     context_length: int = 12
@@ -248,19 +249,19 @@ class AnomalyCLIP(LearnedDetector):
         return self.score_features(state, self.extract(variables, images, state.diagonal))
 
     def score_features(self, state: State, features: Features) -> Scores:
-        """Return scores of images (B,), 0 to 1, and of pixels (B, S, S), 0 to L."""
+        """Return scores of images (B,), 0 to 1, and of pixels (B, h, w), 0 to L."""
         image_score = anomaly_probability(features.image, state.text, self.temperature)
-        anomaly_map = self.layer_maps(features.patches, state.text).sum(axis=1)  # (B, S, S)
+        anomaly_map = self.layer_maps(features.patches, state.text).sum(axis=1)  # (B, h, w)
         return Scores(image_score, blur(anomaly_map, self.blur_sigma))
 
     def layer_maps(self, patches: jax.Array, text: jax.Array) -> jax.Array:
-        """Return the probability of "anomalous" at each pixel: (B, L, P, E), (2, E) -> (B, L, S, S).
+        """Return the probability of "anomalous" at each pixel: (B, L, P, E), (2, E) -> (B, L, h, w).
 
         It equals (p_anomalous + 1 - p_normal) / 2, because the two add up to 1.
         """
         probabilities = anomaly_probability(patches, text, self.temperature)  # (B, L, P)
-        maps = upsample(probabilities.reshape(-1, *self.grid), (self.size, self.size))
-        return maps.reshape(*probabilities.shape[:2], self.size, self.size)
+        maps = upsample(probabilities.reshape(-1, *self.grid), self.size)
+        return maps.reshape(*probabilities.shape[:2], *self.size)
 
     def loss(self, params: Params, context: Context, batch: Batch) -> tuple[jax.Array, Terms]:
         """Return cross-entropy of the image + 4 x (focal + dice) of the maps, added up over layers.
@@ -268,8 +269,8 @@ class AnomalyCLIP(LearnedDetector):
         Args:
           params: The learned parameters, with respect to which the gradient is taken.
           context: The frozen arrays, from `context`.
-          batch: `label` int (B,); `image` uint8 (B, S, S, 3), or `features` from `extract` in its place;
-            `mask` uint8 (B, S, S), without which the loss is the cross-entropy alone.
+          batch: `label` int (B,); `image` uint8 (B, h, w, 3), or `features` from `extract` in its place;
+            `mask` uint8 (B, h, w), without which the loss is the cross-entropy alone.
 
         Returns:
           The loss, and its terms "image", "focal" and "dice".

@@ -45,6 +45,7 @@ from vlmad_jax.methods.learned import (
     is_published_backbone,
     quarter_layers,
 )
+from vlmad_jax.runtime.sizes import ImageSize
 from vlmad_jax.scoring.losses import dice_loss, focal_loss
 from vlmad_jax.scoring.maps import upsample
 from vlmad_jax.scoring.neighbours import association_scores, normalise
@@ -81,7 +82,7 @@ class AprilGAN(LearnedDetector):
 
     Attributes:
       clip: The backbone; the paper's is OpenAI's ViT-L/14@336.
-      image_size: S, the side of the images in pixels.
+      image_size: The side of the images in pixels, or (height, width).
       feature_layers: The L layers, counted from 1, whose tokens are mapped and compared.
       prompts: The prompt ensemble.
       temperature: The temperature of the softmax over normal and anomalous.
@@ -91,7 +92,7 @@ class AprilGAN(LearnedDetector):
     """
 
     clip: CLIP
-    image_size: int
+    image_size: ImageSize
     feature_layers: tuple[int, ...]
     prompts: PromptEnsemble = APRIL_GAN
     temperature: float = 0.01
@@ -163,7 +164,7 @@ class AprilGAN(LearnedDetector):
         text = self.text_features(object_name)
         if references is None:
             return State(text, params)
-        check_images(references, "references", self.backbone.patch_size, (self.size, self.size))
+        check_images(references, "references", self.backbone.patch_size, self.size)
         patches = self._extract(references).patches  # (K, L, P, D)
         memory = patches.swapaxes(0, 1).reshape(patches.shape[1], -1, patches.shape[3])
         return State(text, params, memory)
@@ -212,7 +213,7 @@ class AprilGAN(LearnedDetector):
         return self.clip.compile("vision", self.extract)
 
     def score_features(self, state: State, features: Features) -> Scores:
-        """Return scores of images (B,), 0 to 1, and of pixels (B, S, S), 0 to L, or 3 L with references."""
+        """Return scores of images (B,), 0 to 1, and of pixels (B, h, w), 0 to L, or 3 L with references."""
         text = jnp.broadcast_to(state.text, (len(features.image), *state.text.shape))
         image_score = anomaly_probability(features.image, state.text, self.temperature)
         anomaly_map = self.layer_maps(state.params, features.patches, text).sum(axis=1)
@@ -224,7 +225,7 @@ class AprilGAN(LearnedDetector):
         return Scores(image_score, anomaly_map)
 
     def layer_maps(self, params: Params, patches: jax.Array, text: jax.Array) -> jax.Array:
-        """Return the probability of "anomalous": (B, L, P, D), (B, 2, E) -> (B, L, S, S), 0 to 1.
+        """Return the probability of "anomalous": (B, L, P, D), (B, 2, E) -> (B, L, h, w), 0 to 1.
 
         The difference of the two cosines decides it, and is upsampled before the softmax.
         """
@@ -234,16 +235,15 @@ class AprilGAN(LearnedDetector):
         return jax.nn.sigmoid(self.to_pixels(logits))
 
     def reference_map(self, patches: jax.Array, memory: jax.Array) -> jax.Array:
-        """Return cosine distances from the nearest tokens: (B, L, P, D), (L, M, D) -> (B, S, S), 0 to 2 L."""
+        """Return cosine distances from the nearest tokens: (B, L, P, D), (L, M, D) -> (B, h, w), 0 to 2 L."""
         by_layer = (patches.swapaxes(0, 1), memory)
         distances = jax.lax.map(lambda layer: 2 * association_scores(*layer), by_layer)  # (L, B, P)
         return self.to_pixels(distances.swapaxes(0, 1)).sum(axis=1)
 
     def to_pixels(self, values: jax.Array) -> jax.Array:
-        """Upsample values of patches with aligned corners: (B, L, P) -> (B, L, S, S)."""
-        size = (self.size, self.size)
-        maps = upsample(values.reshape(-1, *self.grid), size, align_corners=True)
-        return maps.reshape(*values.shape[:2], *size)
+        """Upsample values of patches with aligned corners: (B, L, P) -> (B, L, h, w)."""
+        maps = upsample(values.reshape(-1, *self.grid), self.size, align_corners=True)
+        return maps.reshape(*values.shape[:2], *self.size)
 
     def loss(self, params: Params, context: Context, batch: Batch) -> tuple[jax.Array, Terms]:
         """Return the focal + dice loss of the anomalous maps, added up over layers.
@@ -251,8 +251,8 @@ class AprilGAN(LearnedDetector):
         Args:
           params: The learned parameters, with respect to which the gradient is taken.
           context: The frozen arrays, from `context`.
-          batch: `class_id` int (B,), of the context's classes; `image` uint8 (B, S, S, 3), or `features` from
-            `extract` in its place; `mask` uint8 (B, S, S).
+          batch: `class_id` int (B,), of the context's classes; `image` uint8 (B, h, w, 3), or `features` from
+            `extract` in its place; `mask` uint8 (B, h, w).
 
         Returns:
           The loss, and its terms "focal" and "dice".

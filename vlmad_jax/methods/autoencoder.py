@@ -23,6 +23,7 @@ from vlmad_jax.backbones.backbone import Backbone, Variables
 from vlmad_jax.backbones.images import Array
 from vlmad_jax.errors import InputError
 from vlmad_jax.methods.detector import Detector, Params, Scores, check_range
+from vlmad_jax.runtime.sizes import ImageSize, height_and_width
 from vlmad_jax.scoring.maps import blur, upsample
 
 # The width and the stride of each convolution, and the stride of all together.
@@ -47,8 +48,8 @@ class Autoencoder(Detector):
 
     Attributes:
       backbone: The frozen network, which gives the image size.
-      image_size: S, the side of the images in pixels; None means the backbone's own.
-      resolution: The largest side of reconstructions in pixels, rounded down to a multiple of 16.
+      image_size: The side of the images in pixels, or (height, width); None means the backbone's own.
+      resolution: The longest side of reconstructions in pixels, rounded down to a multiple of 16.
       latents: The number of latent variables.
       kl_weight: The weight of the divergence from the prior, which is the variance of the decoder's pixels.
       steps: The number of training steps of at most 16 images; 1000 take a minute on two cores.
@@ -62,7 +63,7 @@ class Autoencoder(Detector):
     """
 
     backbone: Backbone
-    image_size: int | None = None
+    image_size: ImageSize | None = None
     resolution: int = 128
     latents: int = 64
     kl_weight: float = 0.01
@@ -76,7 +77,8 @@ class Autoencoder(Detector):
     state_type: ClassVar = State
 
     def __post_init__(self) -> None:
-        check_range("image_size", self.size, TOTAL_STRIDE, None)
+        for side in self.size:
+            check_range("image_size", side, TOTAL_STRIDE, None)
         check_range("resolution", self.resolution, TOTAL_STRIDE, None)
         check_range("latents", self.latents, 1, None)
         check_range("steps", self.steps, 1, None)
@@ -95,14 +97,17 @@ class Autoencoder(Detector):
         return math.inf, math.inf
 
     @property
-    def size(self) -> int:
-        """S, the side of the input images in pixels."""
-        return self.backbone.image_size if self.image_size is None else self.image_size
+    def size(self) -> tuple[int, int]:
+        """The (height, width) of the input images in pixels."""
+        return height_and_width(self.backbone.image_size if self.image_size is None else self.image_size)
 
     @property
-    def side(self) -> int:
-        """R, the side of reconstructions, the largest multiple of 16 up to `size` and `resolution`."""
-        return min(self.size, self.resolution) // TOTAL_STRIDE * TOTAL_STRIDE
+    def reconstructed(self) -> tuple[int, int]:
+        """The (height, width) of reconstructions: multiples of 16, up to `size` and `resolution`."""
+        longest = max(self.size)
+        shrunk = (side * min(longest, self.resolution) // longest for side in self.size)
+        height, width = (max(side // TOTAL_STRIDE, 1) * TOTAL_STRIDE for side in shrunk)
+        return height, width
 
     @property
     def network(self) -> VariationalAutoencoder:
@@ -123,17 +128,17 @@ class Autoencoder(Detector):
         return State(**variables)
 
     def score_with(self, variables: Variables, state: State, images: jax.Array) -> Scores:
-        """Return squared errors of pixels (B, S, S), 0 to 1, and their maximum in each image (B,)."""
+        """Return squared errors of pixels (B, h, w), 0 to 1, and their maximum in each image (B,)."""
         del variables
         small = self.resized(images)
         output: Any = self.network.apply(state._asdict(), small, jnp.zeros(self.latents))
-        error = ((small - output.images) ** 2).mean(axis=-1)  # (B, R, R)
-        maps = blur(upsample(error, (self.size, self.size)), self.blur_sigma)
+        error = ((small - output.images) ** 2).mean(axis=-1)  # (B, h, w)
+        maps = blur(upsample(error, self.size), self.blur_sigma)
         return Scores(maps.max(axis=(1, 2)), maps)
 
     def resized(self, images: Array) -> jax.Array:
-        """Return uint8 images (B, S, S, 3) at the side of reconstructions: float32 (B, R, R, 3), 0 to 1."""
-        shape = (len(images), self.side, self.side, 3)
+        """Return uint8 images (B, h, w, 3) at the size of reconstructions, float32, 0 to 1."""
+        shape = (len(images), *self.reconstructed, 3)
         return jax.image.resize(jnp.asarray(images, jnp.float32) / 255, shape, "linear")
 
 
@@ -141,7 +146,7 @@ class Reconstruction(NamedTuple):
     """The output of the network.
 
     Attributes:
-      images: (B, R, R, 3), 0 to 1.
+      images: (B, h, w, 3), 0 to 1.
       mean: (B, latents), of the latent variables.
       log_variance: (B, latents), of the latent variables.
     """
@@ -152,7 +157,7 @@ class Reconstruction(NamedTuple):
 
 
 class VariationalAutoencoder(nn.Module):
-    """The convolutional encoder and decoder of images (B, R, R, 3), 0 to 1, R a multiple of 16."""
+    """The convolutional encoder and decoder of images (B, h, w, 3), 0 to 1, h and w multiples of 16."""
 
     latents: int
 
@@ -202,7 +207,7 @@ class Terms(NamedTuple):
 
 
 def elbo_terms(images: jax.Array, output: Reconstruction) -> Terms:
-    """Return the terms of the loss of images (B, R, R, 3) and their reconstruction."""
+    """Return the terms of the loss of images (B, h, w, 3) and their reconstruction."""
     mean, log_variance = output.mean, output.log_variance
     divergence = (mean**2 + jnp.exp(log_variance) - 1 - log_variance).sum(axis=-1) / 2
     error = ((images - output.images) ** 2).sum(axis=(1, 2, 3)) / 2
@@ -219,7 +224,7 @@ def train_autoencoder(
 
     Args:
       network: The network.
-      images: float32 (K, R, R, 3), 0 to 1.
+      images: float32 (K, h, w, 3), 0 to 1.
       kl_weight: The weight of the divergence in the loss.
       steps: The number of steps of at most `BATCH` different images.
       seed: The seed of the initial parameters, the order of the images and the noise.

@@ -30,8 +30,9 @@ from vlmad_jax.backbones.chunking import map_images
 from vlmad_jax.backbones.clip import CLIP
 from vlmad_jax.backbones.images import Array
 from vlmad_jax.errors import InputError
-from vlmad_jax.methods.detector import Features, Params, Scores, check_range
+from vlmad_jax.methods.detector import Features, Params, Scores, check_image_size, check_range
 from vlmad_jax.methods.learned import Batch, LearnedDetector, Terms, batch_features
+from vlmad_jax.runtime.sizes import ImageSize
 from vlmad_jax.scoring.losses import cross_entropy
 from vlmad_jax.scoring.maps import upsample
 from vlmad_jax.scoring.probabilities import anomaly_probability, text_logits
@@ -63,7 +64,7 @@ class CoOp(LearnedDetector):
 
     Attributes:
       clip: The backbone.
-      image_size: S, the side of the images in pixels.
+      image_size: The side of the images in pixels, or (height, width).
       context_length: n, the number of learned tokens.
 
     Raises:
@@ -71,7 +72,7 @@ class CoOp(LearnedDetector):
     """
 
     clip: CLIP
-    image_size: int
+    image_size: ImageSize
     context_length: int = 16
 
     name: ClassVar[str] = "coop"
@@ -82,7 +83,7 @@ class CoOp(LearnedDetector):
 
     def __post_init__(self) -> None:
         longest = self.clip.config.text.context_length - NAME_TOKENS
-        check_range("image_size", self.image_size, self.clip.config.vision.patch_size, None)
+        check_image_size(self.clip, self.image_size)
         check_range("context_length", self.context_length, 1, longest)
 
     @classmethod
@@ -169,11 +170,11 @@ class CoOp(LearnedDetector):
         return map_images(encode, images, tokens=1 + self.grid[0] * self.grid[1])
 
     def score_features(self, state: State, features: Features) -> Scores:
-        """Return scores of images (B,) and pixels (B, S, S), 0 to 1."""
+        """Return scores of images (B,) and pixels (B, h, w), 0 to 1."""
         patches = anomaly_probability(features.patches, state.text, self.temperature)  # (B, P)
         return Scores(
             anomaly_probability(features.image, state.text, self.temperature),
-            upsample(patches.reshape(-1, *self.grid), (self.size, self.size)),
+            upsample(patches.reshape(-1, *self.grid), self.size),
         )
 
     def loss(self, params: Params, context: Context, batch: Batch) -> tuple[jax.Array, Terms]:
@@ -182,7 +183,7 @@ class CoOp(LearnedDetector):
         Args:
           params: The learned parameters, with respect to which the gradient is taken.
           context: The frozen arrays, from `context`.
-          batch: `label` and `class_id` int (B,); `image` uint8 (B, S, S, 3), or `features` from `extract`
+          batch: `label` and `class_id` int (B,); `image` uint8 (B, h, w, 3), or `features` from `extract`
             in its place.
 
         Returns:

@@ -25,6 +25,7 @@ from vlmad_jax.backbones.images import Array
 from vlmad_jax.errors import InputError
 from vlmad_jax.methods.detector import Features, Params, Scores, check_range
 from vlmad_jax.methods.reference import ENCODE_BATCH, ReferenceDetector
+from vlmad_jax.runtime.sizes import ImageSize
 from vlmad_jax.scoring.gaussian import gaussian, mahalanobis
 
 PASTED = ("patch", "scar")
@@ -82,7 +83,7 @@ class CutPaste(ReferenceDetector):
 
     Attributes:
       backbone: The frozen network; the paper's is a ResNet-18.
-      image_size: S, the side of the images in pixels; the paper's is 256.
+      image_size: The side of the images in pixels, or (height, width); the paper's is 256.
       feature_layers: The layers, counted from 1, whose patches are the features of the patch head.
       pasted: The number of training images with a patch, and also of those with a scar.
       width: The width of the heads' hidden layers.
@@ -95,7 +96,7 @@ class CutPaste(ReferenceDetector):
     """
 
     backbone: Backbone
-    image_size: int
+    image_size: ImageSize
     feature_layers: tuple[int, ...]
     pasted: int = 96
     width: int = 128
@@ -126,18 +127,18 @@ class CutPaste(ReferenceDetector):
         return State(self.fit(images), self.fit(patches))
 
     def score_features(self, state: State, features: Features) -> Scores:
-        """Return Mahalanobis distances of images (B,) and pixels (B, S, S), 0 or more."""
+        """Return Mahalanobis distances of images (B,) and pixels (B, height, width), 0 or more."""
         maps = self.pixel_map(self.distances(state.patches, features.patches))
         return Scores(self.distances(state.image, features.image), maps)
 
     # Pasting
 
     def pasted_images(self, normal: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Paste defects into normal images (K, S, S, 3).
+        """Paste defects into normal images (K, height, width, 3).
 
         Returns:
-          The normal images and those with defects (N, S, S, 3), their masks (N, S, S), and their labels (N,),
-          0 for normal, then 1 + the place in `PASTED`.
+          The normal images and those with defects (N, height, width, 3), their masks (N, height, width), and
+          their labels (N,), 0 for normal, then 1 + the place in `PASTED`.
         """
         from vlmad_jax.synthetic.pasting import paste  # imports the renderer
 
@@ -152,7 +153,7 @@ class CutPaste(ReferenceDetector):
         return np.concatenate([normal, images]), np.concatenate([none, masks]), labels
 
     def patch_labels(self, masks: np.ndarray, labels: np.ndarray) -> np.ndarray:
-        """Return the label of every patch: (N, S, S), (N,) -> (N, P).
+        """Return the label of every patch: (N, height, width), (N,) -> (N, P).
 
         It is 0 without changed pixels, and -1 (unused) with fewer than `ANOMALOUS_SHARE`.
         """
@@ -162,7 +163,7 @@ class CutPaste(ReferenceDetector):
         return np.where(share >= ANOMALOUS_SHARE, labels[:, None], np.where(share > 0, -1, 0))
 
     def examples(self, normal: np.ndarray) -> tuple[Examples, Examples]:
-        """Return the training examples of the image head and of the patch head, from (K, S, S, 3)."""
+        """Return the examples of the image head and of the patch head, from (K, height, width, 3)."""
         pasted, masks, image_labels = self.pasted_images(normal)
         labels = self.patch_labels(masks, image_labels)
         draw = np.random.default_rng([self.seed, 1]).random(labels.shape) - (labels > 0)

@@ -17,6 +17,7 @@ from vlmad_jax.backbones.images import Array, check_images
 from vlmad_jax.errors import InputError
 from vlmad_jax.methods.options import MethodOptions
 from vlmad_jax.runtime.pickling import PickleFieldsOnly
+from vlmad_jax.runtime.sizes import ImageSize, height_and_width, plain
 
 Params = dict[str, jax.Array]  # learned parameters by the names that files have
 
@@ -26,7 +27,7 @@ class Scores(NamedTuple):
 
     Attributes:
       image: (B,) float32.
-      map: (B, S, S) float32, a score for each pixel.
+      map: (B, height, width) float32, a score for each pixel.
     """
 
     image: Array
@@ -107,22 +108,32 @@ class Detector(PickleFieldsOnly, abc.ABC):
 
     @property
     @abc.abstractmethod
-    def size(self) -> int:
-        """S, the side of the input images in pixels."""
+    def size(self) -> tuple[int, int]:
+        """The (height, width) of the input images in pixels."""
+
+    def at_size(self, size: ImageSize) -> Self:
+        """Return the same detector for images of another size.
+
+        Raises:
+          InputError: The size does not fit the backbone, or the method has no `image_size`.
+        """
+        if "image_size" not in {field.name for field in dataclasses.fields(self)}:  # type: ignore[arg-type]
+            raise InputError(f"{self.name} has a fixed image size; remove --resize")
+        return dataclasses.replace(self, image_size=size)  # type: ignore[type-var]
 
     @property
     def setting(self) -> dict[str, Any]:
         """The hyper-parameters by name, without prompts, which belong to the method."""
         fields = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}  # type: ignore[arg-type]
-        fields |= {"image_size": self.size}
-        plain = {name: list(x) if isinstance(x, tuple) else x for name, x in fields.items()}
+        fields |= {"image_size": plain(self.size)}
+        listed = {name: list(x) if isinstance(x, tuple) else x for name, x in fields.items()}
         omitted = self.omitted_defaults.items()
-        return {k: x for k, x in plain.items() if k not in UNSET and (k, x) not in omitted}
+        return {k: x for k, x in listed.items() if k not in UNSET and (k, x) not in omitted}
 
     @property
     def grid(self) -> tuple[int, int]:
         """Rows and columns of patches."""
-        return self.backbone.grid(self.size, self.size)
+        return self.backbone.grid(*self.size)
 
     def score_bounds(self, references: bool) -> tuple[float, float]:
         """Return the upper bounds of image scores and of maps, whose lower bound is 0.
@@ -143,7 +154,7 @@ class Detector(PickleFieldsOnly, abc.ABC):
 
         Args:
           object_name: The object's name in prompts, "metal nut".
-          references: uint8 (K, S, S, 3) reference images, or None.
+          references: uint8 (K, height, width, 3) reference images, or None.
           params: The learned parameters; {} or None if the method learns none.
 
         Raises:
@@ -159,12 +170,12 @@ class Detector(PickleFieldsOnly, abc.ABC):
 
         Args:
           state: The state from `prepare`.
-          images: uint8 (B, S, S, 3).
+          images: uint8 (B, height, width, 3), of the detector's `size`.
 
         Raises:
           InputError: The images have another shape or type.
         """
-        check_images(images, "images", self.backbone.patch_size, (self.size, self.size))
+        check_images(images, "images", self.backbone.patch_size, self.size)
         return self._score(state, images)
 
     @functools.cached_property
@@ -211,7 +222,7 @@ class Detector(PickleFieldsOnly, abc.ABC):
         self.check_no_params(params)
         self.check_references(references is not None)
         references = np.asarray(references)
-        check_images(references, "references", self.backbone.patch_size, (self.size, self.size))
+        check_images(references, "references", self.backbone.patch_size, self.size)
         return references
 
 
@@ -240,13 +251,31 @@ def check_range(name: str, value: int, least: int, most: int | None) -> None:
         raise InputError(f"{name} {value} does not fit this backbone; give {limit}")
 
 
-def check_feature_layers(backbone: Backbone, image_size: int, feature_layers: Sequence[int]) -> None:
+def check_image_size(backbone: Backbone, image_size: ImageSize) -> None:
+    """Check that an image size is whole patches of the backbone, or the size that it was trained with.
+
+    Raises:
+      InputError: It is not.
+    """
+    patch, given = backbone.patch_size, plain(image_size)
+    for side in height_and_width(image_size):
+        if side < patch:
+            raise InputError(f"image_size {given} does not fit this backbone; give {patch} or more")
+        if side % patch and given != backbone.image_size:
+            near = side // patch * patch
+            raise InputError(
+                f"image_size {given} is not divisible by the patch size of {patch} pixels; "
+                f"give {near} or {near + patch} in place of {side}"
+            )
+
+
+def check_feature_layers(backbone: Backbone, image_size: ImageSize, feature_layers: Sequence[int]) -> None:
     """Check that the image size and the feature layers, counted from 1, fit the backbone.
 
     Raises:
       InputError: They do not, or there is no layer, or a layer repeats.
     """
-    check_range("image_size", image_size, backbone.patch_size, None)
+    check_image_size(backbone, image_size)
     check_layers(backbone, feature_layers)
 
 

@@ -10,6 +10,7 @@ The proposal does not say how to combine the parts. Means are how WinCLIP combin
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -25,6 +26,7 @@ from vlmad_jax.methods.anomalyclip import AnomalyCLIP, State
 from vlmad_jax.methods.detector import Params, Scores, TextDetector
 from vlmad_jax.methods.options import MethodOptions
 from vlmad_jax.methods.winclip import WinCLIP
+from vlmad_jax.runtime.sizes import ImageSize
 from vlmad_jax.scoring.maps import upsample
 
 
@@ -92,9 +94,13 @@ class Hybrid(TextDetector):
         return self.anomalyclip.setting | {"window_sizes": list(self.window_sizes)}
 
     @property
-    def size(self) -> int:
-        """S, the side of the input images in pixels."""
+    def size(self) -> tuple[int, int]:
+        """The (height, width) of the input images in pixels."""
         return self.anomalyclip.size
+
+    def at_size(self, size: ImageSize) -> Self:
+        """Return the same detector for images of another size."""
+        return dataclasses.replace(self, anomalyclip=self.anomalyclip.at_size(size))
 
     def init(self, key: jax.Array) -> Params:
         """Return initial prompts of AnomalyCLIP."""
@@ -108,12 +114,12 @@ class Hybrid(TextDetector):
         return self.anomalyclip.prepare(object_name, None, params)
 
     def score_with(self, variables: Variables, state: State, images: jax.Array) -> Scores:
-        """Return scores of images (B,) and pixels (B, S, S), 0 to 1."""
+        """Return scores of images (B,) and pixels (B, height, width), 0 to 1."""
         learned = self.anomalyclip.score_with(variables, state, images)
         windows = self.winclip.extract(variables, images, patches=False)
         window_map = self.winclip.zero_shot_map(windows, state.text, jnp.asarray(learned.image))
         layers = len(self.anomalyclip.feature_layers)
         return Scores(
             (learned.image + window_map.max(axis=(1, 2))) / 2,
-            (learned.map / layers + upsample(window_map, (self.size, self.size))) / 2,
+            (learned.map / layers + upsample(window_map, self.size)) / 2,
         )

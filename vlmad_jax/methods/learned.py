@@ -23,6 +23,7 @@ from vlmad_jax.errors import InputError, few
 from vlmad_jax.methods.detector import Features, Params, Scores, TextDetector
 from vlmad_jax.methods.options import MethodOptions
 from vlmad_jax.runtime.files import utf8_path, write_json
+from vlmad_jax.runtime.sizes import ImageSize, height_and_width
 
 Batch = dict[str, Any]
 Terms = dict[str, jax.Array]
@@ -42,12 +43,12 @@ class LearnedDetector(TextDetector):
     accepts its features in place of images.
 
     Attributes:
-      image_size: S, the side of the images in pixels.
+      image_size: The side of the images in pixels, or (height, width).
       needs: The name of the learned parameters in messages.
       learns_from_labels: Whether there is a loss without masks.
     """
 
-    image_size: int
+    image_size: ImageSize
 
     options: ClassVar[tuple[str, ...]] = ("params",)
     needs: ClassVar[str]
@@ -111,9 +112,9 @@ class LearnedDetector(TextDetector):
         """Return the parameters in a file of the authors' code."""
 
     @property
-    def size(self) -> int:
-        """S, the side of the input images in pixels."""
-        return self.image_size
+    def size(self) -> tuple[int, int]:
+        """The (height, width) of the input images in pixels."""
+        return height_and_width(self.image_size)
 
     @property
     def option_that_trains_features(self) -> str | None:

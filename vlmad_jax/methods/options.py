@@ -16,6 +16,11 @@ def _option(text: str) -> Any:
     return field(default=None, metadata={"help": text})
 
 
+# The metadata of a field that is younger than the first results. `flattened` omits its default, so that the
+# configurations of older results stay the same.
+YOUNGER = {"younger": True}
+
+
 @dataclass(frozen=True)
 class MethodOptions:
     """The options of all methods; None means the method's default.
@@ -74,8 +79,16 @@ class MethodOptions:
 def flattened(config: Any) -> dict[str, Any]:
     """Return the fields of a configuration and of its `options` as one JSON object."""
     entries = dataclasses.asdict(config)
+    for name in younger_defaults(config):
+        del entries[name]
     entries |= entries.pop("options")
     return {name: list(x) if isinstance(x, tuple) else x for name, x in entries.items()}
+
+
+def younger_defaults(config: Any) -> list[str]:
+    """Return the names of fields marked `YOUNGER` that have their default."""
+    marked = (x for x in dataclasses.fields(config) if x.metadata.get("younger"))
+    return [x.name for x in marked if getattr(config, x.name) == x.default]
 
 
 def unflattened(entries: Mapping[str, Any]) -> dict[str, Any]:

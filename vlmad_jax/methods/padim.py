@@ -24,6 +24,7 @@ from vlmad_jax.backbones.precision import einsum
 from vlmad_jax.errors import InputError
 from vlmad_jax.methods.detector import Features, Params, Scores
 from vlmad_jax.methods.reference import ReferenceDetector
+from vlmad_jax.runtime.sizes import ImageSize
 
 # The value added to the variances in the paper, so that every covariance has an inverse.
 EPSILON = 0.01
@@ -47,7 +48,7 @@ class PaDiM(ReferenceDetector):
 
     Attributes:
       backbone: The frozen network.
-      image_size: S, the side of the images in pixels.
+      image_size: The side of the images in pixels, or (height, width).
       feature_layers: The L layers, counted from 1, whose patch features are compared.
       dimensions: d, the number of randomly selected channels of all layers, or all if they are fewer.
       seed: The seed of the selection.
@@ -57,7 +58,7 @@ class PaDiM(ReferenceDetector):
     """
 
     backbone: Backbone
-    image_size: int
+    image_size: ImageSize
     feature_layers: tuple[int, ...]
     dimensions: int = 100
     seed: int = 0
@@ -90,7 +91,7 @@ class PaDiM(ReferenceDetector):
         return State(jnp.asarray(mean, jnp.float32), jnp.asarray(whitening, jnp.float32))
 
     def score_features(self, state: State, features: Features) -> Scores:
-        """Return Mahalanobis distances (equation 2) of images (B,) and pixels (B, S, S), 0 or more."""
+        """Return Mahalanobis distances (equation 2) of images (B,) and pixels (B, h, w), 0 or more."""
         patches = features.patches[..., self.channels]  # (B, P, d)
         whitened = einsum("pij,bpj->bpi", state.whitening, patches - state.mean)
         maps = self.pixel_map(jnp.linalg.norm(whitened, axis=-1))

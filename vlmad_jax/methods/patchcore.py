@@ -22,6 +22,7 @@ from vlmad_jax.backbones.images import Array
 from vlmad_jax.errors import InputError
 from vlmad_jax.methods.detector import Features, Params, Scores
 from vlmad_jax.methods.reference import ReferenceDetector
+from vlmad_jax.runtime.sizes import ImageSize
 from vlmad_jax.scoring.coreset import greedy_coreset
 from vlmad_jax.scoring.neighbours import nearest_neighbours
 
@@ -42,7 +43,7 @@ class PatchCore(ReferenceDetector):
 
     Attributes:
       backbone: The frozen network.
-      image_size: S, the side of the images in pixels.
+      image_size: The side of the images in pixels, or (height, width).
       feature_layers: The L layers, counted from 1, whose patch features are compared.
       coreset_share: The fraction of all reference patches in memory, above 0 and at most 1.
       neighbours: b of equation 7, the number of features in memory that weight the worst patch.
@@ -53,7 +54,7 @@ class PatchCore(ReferenceDetector):
     """
 
     backbone: Backbone
-    image_size: int
+    image_size: ImageSize
     feature_layers: tuple[int, ...]
     coreset_share: float = 0.1
     neighbours: int = 9
@@ -97,7 +98,7 @@ class PatchCore(ReferenceDetector):
         return sums.reshape(patches.shape) / side**2
 
     def score_features(self, state: State, features: Features) -> Scores:
-        """Return Euclidean distances of images (B,) and pixels (B, S, S), 0 or more."""
+        """Return Euclidean distances of images (B,) and pixels (B, height, width), 0 or more."""
         patches, memory = features.patches, state.memory
         nearest, indices = nearest_neighbours(patches.reshape(-1, patches.shape[-1]), memory, 1)
         nearest, indices = (x.reshape(patches.shape[:2]) for x in (nearest, indices))  # (B, P)

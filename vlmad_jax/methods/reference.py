@@ -16,6 +16,7 @@ from vlmad_jax.backbones.backbone import Backbone, Variables
 from vlmad_jax.backbones.chunking import map_images
 from vlmad_jax.backbones.images import Array
 from vlmad_jax.methods.detector import Detector, Features, Params, Scores, check_feature_layers
+from vlmad_jax.runtime.sizes import ImageSize, height_and_width
 from vlmad_jax.scoring.maps import blur, upsample
 
 # The number of images encoded together; their features are fetched to the host.
@@ -32,7 +33,7 @@ class ReferenceDetector(Detector):
     methods take the tokens after `Backbone.middle_layers`.
     """
 
-    image_size: int
+    image_size: ImageSize
     feature_layers: tuple[int, ...]
 
     references: ClassVar = "always"
@@ -53,18 +54,18 @@ class ReferenceDetector(Detector):
         return math.inf, math.inf
 
     @property
-    def size(self) -> int:
-        """S, the side of the input images in pixels."""
-        return self.image_size
+    def size(self) -> tuple[int, int]:
+        """The (height, width) of the input images in pixels."""
+        return height_and_width(self.image_size)
 
     @property
     def blur_sigma(self) -> float:
-        """The standard deviation of the blur in pixels, in proportion to the image size."""
-        return BLUR_SIGMA_224 * self.size / 224
+        """The standard deviation of the blur in pixels, in proportion to the shorter side."""
+        return BLUR_SIGMA_224 * min(self.size) / 224
 
     def pixel_map(self, patch_scores: jax.Array) -> jax.Array:
-        """Upsample patch scores (B, P) bilinearly and blur them: (B, S, S)."""
-        maps = upsample(patch_scores.reshape(-1, *self.grid), (self.size, self.size))
+        """Upsample patch scores (B, P) bilinearly and blur them: (B, height, width)."""
+        maps = upsample(patch_scores.reshape(-1, *self.grid), self.size)
         return blur(maps, self.blur_sigma)
 
     def extract(self, variables: Variables, images: jax.Array) -> Features:

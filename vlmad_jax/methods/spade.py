@@ -21,6 +21,7 @@ from vlmad_jax.backbones.images import Array
 from vlmad_jax.errors import InputError
 from vlmad_jax.methods.detector import Features, Params, Scores
 from vlmad_jax.methods.reference import ReferenceDetector
+from vlmad_jax.runtime.sizes import ImageSize
 from vlmad_jax.scoring.neighbours import nearest_neighbours
 
 
@@ -42,7 +43,7 @@ class SPADE(ReferenceDetector):
 
     Attributes:
       backbone: The frozen network.
-      image_size: S, the side of the images in pixels.
+      image_size: The side of the images in pixels, or (height, width).
       feature_layers: The L layers, counted from 1, whose patch features are compared.
       neighbours: The paper's K, the number of reference images that an image is compared with, or all if they
         are fewer.
@@ -52,7 +53,7 @@ class SPADE(ReferenceDetector):
     """
 
     backbone: Backbone
-    image_size: int
+    image_size: ImageSize
     feature_layers: tuple[int, ...]
     neighbours: int = 50
 
@@ -73,7 +74,7 @@ class SPADE(ReferenceDetector):
         return State(jnp.asarray(features.image), jnp.asarray(features.patches))
 
     def score_features(self, state: State, features: Features) -> Scores:
-        """Return Euclidean distances of images (B,) and pixels (B, S, S), 0 or more."""
+        """Return Euclidean distances of images (B,) and pixels (B, height, width), 0 or more."""
         distances, similar = nearest_neighbours(features.image, state.images, self.neighbours)
 
         def nearest(image: tuple[jax.Array, jax.Array]) -> jax.Array:

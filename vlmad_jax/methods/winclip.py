@@ -28,8 +28,9 @@ from vlmad_jax.backbones.backbone import Variables
 from vlmad_jax.backbones.clip import CLIP
 from vlmad_jax.backbones.images import Array, check_images
 from vlmad_jax.errors import InputError
-from vlmad_jax.methods.detector import Params, Scores, TextDetector
+from vlmad_jax.methods.detector import Params, Scores, TextDetector, check_image_size
 from vlmad_jax.methods.options import MethodOptions
+from vlmad_jax.runtime.sizes import ImageSize, height_and_width
 from vlmad_jax.scoring.maps import upsample
 from vlmad_jax.scoring.merging import encode_merging
 from vlmad_jax.scoring.neighbours import association_scores, normalise
@@ -88,14 +89,14 @@ class WinCLIP(TextDetector):
     Attributes:
       clip: The backbone; the paper's is ViT-B/16-plus-240 of LAION-400M.
       window_sizes: The sides of the windows in patches, each at most the grid's.
-      image_size: S, the side of the images in pixels; None means the backbone's own.
+      image_size: The side of the images in pixels, or (height, width); None means the backbone's own.
       temperature: The temperature of the softmax over normal and anomalous.
       prompts: The prompt ensemble.
       window_stride: The number of patches from one window to the next; above 1 trades accuracy for speed.
       merge_tokens: The number of tokens merged in each layer (`scoring.merging`) where only the class
         token is read: in windows, in the whole image in zero-shot, and at `multi_scale_sizes`; above 0 trades
         accuracy for speed.
-      multi_scale_sizes: Further sides in pixels at which the whole image is encoded, see
+      multi_scale_sizes: Further shorter sides in pixels at which the whole image is encoded, see
         `multi_scale_embedding`.
 
     Raises:
@@ -104,7 +105,7 @@ class WinCLIP(TextDetector):
 
     clip: CLIP
     window_sizes: tuple[int, ...] = (2, 3)
-    image_size: int | None = None
+    image_size: ImageSize | None = None
     temperature: float = 0.07
     prompts: PromptEnsemble = WINCLIP
     window_stride: int = 1
@@ -119,8 +120,7 @@ class WinCLIP(TextDetector):
 
     def __post_init__(self) -> None:
         patch_size = self.clip.config.vision.patch_size
-        if self.size < patch_size:
-            raise InputError(f"image_size {self.size} is smaller than a patch; give {patch_size} or more")
+        check_image_size(self.clip, self.size)
         if not self.temperature > 0:
             raise InputError(f"temperature {self.temperature} is not above 0; give for example 0.07")
         if not self.window_sizes:
@@ -133,12 +133,12 @@ class WinCLIP(TextDetector):
             if size < 1 or size % patch_size:
                 raise InputError(
                     f"multi-scale size {size} is not a multiple of the patch size of {patch_size} pixels; "
-                    f"give for example {patch_size * max(1, self.size // patch_size // 2)}"
+                    f"give for example {patch_size * max(1, min(self.size) // patch_size // 2)}"
                 )
-        if len({self.size, *self.multi_scale_sizes}) <= len(self.multi_scale_sizes):
+        if len({min(self.size), *self.multi_scale_sizes}) <= len(self.multi_scale_sizes):
             raise InputError(
-                f"multi-scale sizes {self.multi_scale_sizes} repeat, or include the image size {self.size}; "
-                "give others, each once"
+                f"multi-scale sizes {self.multi_scale_sizes} repeat, or include the image size "
+                f"{min(self.size)}; give others, each once"
             )
         object.__setattr__(self, "window_sizes", tuple(self.window_sizes))
         object.__setattr__(self, "multi_scale_sizes", tuple(self.multi_scale_sizes))
@@ -167,9 +167,18 @@ class WinCLIP(TextDetector):
             return cls(clip, **options.chosen(cls.options)), {}
 
     @property
-    def size(self) -> int:
-        """S, the side of the input images in pixels."""
-        return self.clip.config.vision.image_size if self.image_size is None else self.image_size
+    def size(self) -> tuple[int, int]:
+        """The (height, width) of the input images in pixels."""
+        return height_and_width(self.clip.image_size if self.image_size is None else self.image_size)
+
+    @property
+    def multi_scale_shapes(self) -> tuple[tuple[int, int], ...]:
+        """The (height, width) of the images at `multi_scale_sizes`, in whole patches."""
+        patch, shorter = self.clip.config.vision.patch_size, min(self.size)
+        return tuple(
+            (size * self.size[0] // shorter // patch * patch, size * self.size[1] // shorter // patch * patch)
+            for size in self.multi_scale_sizes
+        )
 
     @functools.cached_property
     def windows(self) -> tuple[np.ndarray, ...]:
@@ -183,7 +192,7 @@ class WinCLIP(TextDetector):
         self.check_no_params(params)
         if references is None:
             return State(self.text_features(object_name))
-        check_images(references, "references", self.backbone.patch_size, (self.size, self.size))
+        check_images(references, "references", self.backbone.patch_size, self.size)
         # One by one, so that the encoder compiles once for any number of references and memory is bounded.
         features = [self._extract(references[k : k + 1]) for k in range(len(references))]
         joined = jax.tree.map(lambda *parts: jnp.concatenate(parts), *features)
@@ -216,7 +225,7 @@ class WinCLIP(TextDetector):
         tokens = vision.embed(images)  # (B, 1 + P, D)
         windows = tuple(map_windows(encode, tokens, windows) for windows in self.windows)
         others = [
-            multi_scale_embedding(encode, vision.embed, images, size) for size in self.multi_scale_sizes
+            multi_scale_embedding(encode, vision.embed, images, shape) for shape in self.multi_scale_shapes
         ]
         if not patches:
             return Features(mean_embedding([encode(tokens), *others])[:, None], windows)
@@ -230,14 +239,14 @@ class WinCLIP(TextDetector):
         return self.score_features(state, features)
 
     def score_features(self, state: State, features: Features) -> Scores:
-        """Return scores of images (B,) and pixels (B, S, S), 0 to 1."""
+        """Return scores of images (B,) and pixels (B, height, width), 0 to 1."""
         image_score = self.probability(features.image[:, 0], state.text)  # (B,)
         patch_map = self.zero_shot_map(features, state.text, image_score)
         if state.memory is not None:
             reference_map = self.reference_map(features, state.memory)
             patch_map = (patch_map + reference_map) / 2
             image_score = (image_score + reference_map.max(axis=(1, 2))) / 2
-        return Scores(image_score, upsample(patch_map, (self.size, self.size)))
+        return Scores(image_score, upsample(patch_map, self.size))
 
     def probability(self, features: jax.Array, text: jax.Array) -> jax.Array:
         """Return the probability of "anomalous", equation 1: (..., E), (2, E) -> (...), 0 to 1."""
@@ -273,15 +282,15 @@ def multi_scale_embedding(
     encode: Callable[[jax.Array], jax.Array],
     embed: Callable[[jax.Array], jax.Array],
     images: jax.Array,
-    size: int,
+    size: tuple[int, int],
 ) -> jax.Array:
-    """Return the embeddings (B, E) of uint8 images (B, S, S, 3) resized bicubically to `size` pixels a side.
+    """Return the embeddings (B, E) of uint8 images (B, height, width, 3) resized bicubically to `size`.
 
     No paper does this. An embedding depends on where patch borders fall and on how much of the object a patch
     shows. The mean over sizes is more accurate, for a fraction of the work that windows take.
     """
     resized = jax.image.resize(
-        images.astype(jnp.float32), (len(images), size, size, 3), "cubic", precision=jax.lax.Precision.HIGHEST
+        images.astype(jnp.float32), (len(images), *size, 3), "cubic", precision=jax.lax.Precision.HIGHEST
     )
     return encode(embed(resized.clip(0, 255)))
 

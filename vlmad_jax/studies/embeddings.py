@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
+import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,8 +18,10 @@ from tqdm import tqdm
 from vlmad_jax.backbones.backbone import Backbone
 from vlmad_jax.data import DataSet, Sample
 from vlmad_jax.data.pipeline import Batch, batches
+from vlmad_jax.data.resizing import Resizing
 from vlmad_jax.errors import InputError
 from vlmad_jax.evaluation.evaluate import CategoryEvaluator, Observe
+from vlmad_jax.evaluation.keys import resizing_key
 from vlmad_jax.evaluation.results import Results
 from vlmad_jax.evaluation.scorer import Scorer
 from vlmad_jax.methods import Scores
@@ -118,11 +121,12 @@ class Embeddings:
         """
         winclip = encoder.winclip
         variables = {"params": winclip.clip.params["vision"]}
-        image = jax.ShapeDtypeStruct((1, winclip.size, winclip.size, 3), np.uint8)
+        image = jax.ShapeDtypeStruct((1, *winclip.size, 3), np.uint8)
         shapes = jax.eval_shape(encoder.encode, variables, image)
         fields: dict[str, Any] = {name: (np.float32, x.shape[1:]) for name, x in shapes.items()}
-        fields |= {"mask": (np.uint8, (-(-(winclip.size**2) // 8),)), "readable": (np.bool_, ())}
-        key = [winclip.clip.fingerprint, winclip.setting, encoder.vv_layers, *names]
+        fields |= {"mask": (np.uint8, (-(-math.prod(winclip.size) // 8),)), "readable": (np.bool_, ())}
+        how = resizing_key(Resizing.to(winclip.size, winclip.clip.resample))
+        key = [winclip.clip.fingerprint, winclip.setting, encoder.vv_layers, *names, *how]
         store = ArrayStore(fields, len(samples), folder / cache_key(json.dumps(key)))
         try:
             store.create()
@@ -142,7 +146,8 @@ class Embeddings:
         encode = winclip.clip.compile("vision", self.encoder.encode)
         group = [self.samples[number] for number in missing]
         with tqdm(total=len(missing), desc="embeddings", unit=" images", dynamic_ncols=True) as bar:
-            for batch in batches([group], winclip.size, FILL_BATCH, workers, with_masks=True):
+            how = Resizing.to(winclip.size, winclip.clip.resample)
+            for batch in batches([group], how, FILL_BATCH, workers, with_masks=True):
                 found = jax.device_get(encode(batch.image))
                 for row in np.flatnonzero(batch.index >= 0):
                     item = {name: x[row] for name, x in found.items()}
@@ -169,16 +174,16 @@ class Embeddings:
         self, samples: Sequence[Sample], sizes: Sequence[int], start: int, batch_size: int, group: int
     ) -> Batch:
         """Return a batch of images from `start` on, padded with the last one, with features for images."""
-        side = self.encoder.winclip.size
+        shape = self.encoder.winclip.size
         chosen = list(samples[start : start + batch_size])
         index = np.full(batch_size, -1, np.int32)
         index[: len(chosen)] = np.arange(start, start + len(chosen))
         chosen += chosen[-1:] * (batch_size - len(chosen))
         rows = np.array([self.rows[sample.path] for sample in chosen])
-        bits = np.unpackbits(self.store.arrays["mask"][rows], axis=1, count=side**2)
+        bits = np.unpackbits(self.store.arrays["mask"][rows], axis=1, count=math.prod(shape))
         readable = self.store.arrays["readable"][rows] & (index >= 0)
         features = self.features(chosen, sizes)
-        return Batch(features, bits.reshape(batch_size, side, side), index, readable, group)  # type: ignore[arg-type]
+        return Batch(features, bits.reshape(batch_size, *shape), index, readable, group)  # type: ignore[arg-type]
 
 
 Prepare = Callable[[str], Any]
@@ -283,5 +288,5 @@ class FeatureSum:
             if name in self.kinds:
                 maps.append(make_map(winclip, features, text))
                 images.append(maps[-1].max(axis=(1, 2)))
-        pixels = upsample(jnp.stack(maps).mean(axis=0), (winclip.size, winclip.size))
+        pixels = upsample(jnp.stack(maps).mean(axis=0), winclip.size)
         return Scores(jnp.stack(images).mean(axis=0), pixels)

@@ -270,7 +270,7 @@ def draw_exhibit(scored: ScoredCategory, number: int) -> bytes:
     """
     sample, maps = scored.samples[number], scored.maps
     whole = open_image(sample.path)
-    image = resize_image(whole, maps.shape[1])
+    image = resize_image(whole, maps.shape[1:])
     mask = scored.masks[number] if sample.has_mask else None
     low, high = float(maps.min()), float(maps.max())
     resized = restore_proportions(image, maps[number], mask, (whole.height, whole.width))

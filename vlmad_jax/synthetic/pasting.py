@@ -20,7 +20,7 @@ from vlmad_jax.synthetic.noise import fractal
 
 Array = np.ndarray
 Rng = np.random.Generator
-# (rng, image, source, strength) -> a new image, float32 (S, S, 3) in 0..255, and its region to paste, (S, S).
+# (rng, image, source, strength) -> a new image, float32 (h, w, 3) in 0..255, and its region to paste, (h, w).
 Kind = Callable[[Rng, Array, Array, float], tuple[Array, Array]]
 
 # A pixel changes visibly if some channel changes by at least this many of 255 grey levels.
@@ -34,14 +34,14 @@ def paste(rng: Rng, image: Array, source: Array, kind: str) -> tuple[Array, Arra
 
     Args:
       rng: The generator of all random numbers; the same state gives the same defect.
-      image: The image, uint8 (S, S, 3); it is not changed.
-      source: The image to cut from, uint8 (S, S, 3): the same image or another normal one of the category.
+      image: The image, uint8 (h, w, 3); it is not changed.
+      source: The image to cut from, uint8 (h, w, 3): the same image or another normal one of the category.
       kind: A key of `KINDS`.
 
     Returns:
-      The new image uint8 (S, S, 3), equal to `image` outside the mask, and the mask uint8 (S, S), which is 1
-      where the images differ visibly. Gaps up to S / 64 wide inside the pasted region are closed. The mask is
-      never empty.
+      The new image uint8 (h, w, 3), equal to `image` outside the mask, and the mask uint8 (h, w), which is 1
+      where the images differ visibly. Gaps up to 1/64 of the shorter side wide inside the pasted region are
+      closed. The mask is never empty.
 
     Raises:
       InputError: The kind is unknown, or the images have different shapes.
@@ -64,10 +64,10 @@ def paste(rng: Rng, image: Array, source: Array, kind: str) -> tuple[Array, Arra
 
 
 def close_gaps(mask: Array) -> Array:
-    """Close gaps up to S / 64 wide in a mask, bool (S, S)."""
+    """Close gaps up to 1/64 of the shorter side wide in a mask, bool (h, w)."""
     from scipy.ndimage import grey_closing
 
-    reach = max(1, round(len(mask) / 64))
+    reach = max(1, round(min(mask.shape) / 64))
     return grey_closing(mask.astype(np.uint8), 2 * reach + 1, mode="nearest") > 0
 
 
@@ -90,11 +90,14 @@ def is_grey(pixels: Array) -> bool:
 
 def patch(rng: Rng, image: Array, source: Array, strength: float) -> tuple[Array, Array]:
     """Paste a rectangle from another place: 2% to 15% of the area, with an aspect ratio of 0.3 to 3.3."""
-    size = len(image)
+    rows, columns = image.shape[:2]
     area, aspect = rng.uniform(0.02, 0.15), math.exp(rng.uniform(math.log(0.3), math.log(3.3)))
+    size = math.sqrt(rows * columns)
     height, width = (max(1, round(size * math.sqrt(x))) for x in (area * aspect, area / aspect))
-    top, left, row, column = (int(rng.integers(size - side + 1)) for side in (height, width) * 2)
-    pixels, region = image.astype(np.float32), np.zeros((size, size), bool)
+    height, width = min(height, rows), min(width, columns)
+    free = (rows - height + 1, columns - width + 1)
+    top, left, row, column = (int(rng.integers(most)) for most in free * 2)
+    pixels, region = image.astype(np.float32), np.zeros((rows, columns), bool)
     there = slice(row, row + height), slice(column, column + width)
     pixels[there] = jitter_colours(rng, source[top : top + height, left : left + width], strength)
     region[there] = True
@@ -102,13 +105,14 @@ def patch(rng: Rng, image: Array, source: Array, strength: float) -> tuple[Array
 
 
 def scar(rng: Rng, image: Array, source: Array, strength: float) -> tuple[Array, Array]:
-    """Paste a thin rectangle, 2 to 16 by 10 to 25 pixels (for S = 256), rotated by -45 to 45 degrees."""
-    size = len(image)
+    """Paste a thin rectangle, 2 to 16 by 10 to 25 pixels of 256, rotated by -45 to 45 degrees."""
+    sides = image.shape[:2]
+    size = min(sides)
     width, length = (max(1.0, x * size / 256) for x in (rng.uniform(2, 16), rng.uniform(10, 25)))
     angle = rng.uniform(-math.pi / 4, math.pi / 4)
     reach = math.hypot(width, length) / 2
-    centre, origin = rng.uniform(reach, size - 1 - reach, (2, 2))
-    rows, columns = (axis - middle for axis, middle in zip(np.indices((size, size)), centre, strict=True))
+    centre, origin = rng.uniform(reach, [side - 1 - reach for side in sides], (2, 2))
+    rows, columns = (axis - middle for axis, middle in zip(np.indices(sides), centre, strict=True))
     across = math.cos(angle) * columns + math.sin(angle) * rows
     along = math.cos(angle) * rows - math.sin(angle) * columns
     region = (np.abs(across) <= width / 2) & (np.abs(along) <= length / 2)
@@ -121,7 +125,10 @@ def scar(rng: Rng, image: Array, source: Array, strength: float) -> tuple[Array,
 
 def blend(rng: Rng, image: Array, source: Array, strength: float) -> tuple[Array, Array]:
     """Blend a texture into blots of noise, 1% to 15% of the area, with an opacity of 0.15 to 1."""
-    noise = fractal(whole(len(image)), int(rng.integers(2**31)), int(rng.choice([2, 3, 5, 8])), octaves=3)
+    rows, columns = image.shape[:2]
+    square = whole(max(rows, columns))
+    noise = fractal(square, int(rng.integers(2**31)), int(rng.choice([2, 3, 5, 8])), octaves=3)
+    noise = noise[:rows, :columns]
     share = math.exp(rng.uniform(math.log(0.01), math.log(0.15)))
     region = noise > np.quantile(noise, 1 - share)
     opacity = min(rng.uniform(0.15, 1) * strength, 1)
@@ -131,9 +138,14 @@ def blend(rng: Rng, image: Array, source: Array, strength: float) -> tuple[Array
 
 
 def texture(rng: Rng, source: Array, strength: float) -> Array:
-    """Return an image rotated, mirrored, shifted, recoloured and often inverted, float32 (S, S, 3)."""
-    turned = np.rot90(source, int(rng.integers(4)))[:: int(rng.choice([-1, 1]))]
-    moved = np.roll(turned, rng.integers(len(source), size=2), axis=(0, 1))[..., rng.permutation(3)]
+    """Return an image rotated, mirrored, shifted, recoloured and often inverted, float32 (h, w, 3).
+
+    A square is rotated by multiples of 90 degrees, another rectangle by 0 or 180.
+    """
+    rows, columns = source.shape[:2]
+    turns = int(rng.integers(4))
+    turned = np.rot90(source, turns if rows == columns else turns // 2 * 2)[:: int(rng.choice([-1, 1]))]
+    moved = np.roll(turned, rng.integers(max(rows, columns), size=2), axis=(0, 1))[..., rng.permutation(3)]
     recoloured = jitter_colours(rng, 255 - moved if rng.uniform() < 0.5 else moved, 3 * strength)
     return recoloured + np.float32(255 * rng.choice([-1, 1]) * rng.uniform(0.15, 0.4))
 

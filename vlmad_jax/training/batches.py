@@ -13,8 +13,10 @@ import numpy as np
 
 from vlmad_jax.data import Sample
 from vlmad_jax.data.pipeline import ReadRow, Row, read_error
+from vlmad_jax.data.resizing import Resizing
 from vlmad_jax.data.workers import stream
 from vlmad_jax.errors import InputError
+from vlmad_jax.runtime.sizes import ImageSize
 
 Batch = dict[str, Any]
 
@@ -26,18 +28,20 @@ class LabelledImages:
     Attributes:
       samples: The N samples.
       classes: The number of each category.
-      size: S, the side to which images and masks are resized, in pixels.
+      size: The side or (height, width) in pixels to which images and masks are resized.
       batch_size: B, over all processes.
       seed: The seed of the order.
       with_masks: Whether to read masks.
+      resample: The filter of resizing, a name in `images.FILTERS`.
     """
 
     samples: tuple[Sample, ...]
     classes: Mapping[str, int]
-    size: int
+    size: ImageSize
     batch_size: int
     seed: int
     with_masks: bool
+    resample: str = "bicubic"
 
     @functools.lru_cache(maxsize=2)  # noqa: B019  a run has one of these
     def order(self, epoch: int) -> np.ndarray:
@@ -61,15 +65,20 @@ class LabelledImages:
     @property
     def reader(self) -> ReadRow:
         """The callable that decodes and resizes one sample."""
-        return ReadRow(self.size, self.with_masks)
+        return ReadRow((self.resizing,), self.with_masks)
+
+    @property
+    def resizing(self) -> Resizing:
+        """The resizing of every image and mask."""
+        return Resizing.to(self.size, self.resample)
 
     @property
     def pixel_key(self) -> tuple[Any, ...]:
         """The values, besides the data set, that the pixels depend on."""
-        return ()
+        return () if self.resample == "bicubic" else (self.resample,)
 
     def read(self, numbers: Sequence[int], size: int, workers: int) -> Iterator[Batch]:
-        """Yield samples by number, `size` at a time: image uint8 (b, S, S, 3), `labels`, mask (b, S, S).
+        """Yield samples by number, `size` at a time: image uint8 (b, h, w, 3), `labels`, mask (b, h, w).
 
         Raises:
           InputError: An image or mask does not decode. The message names it.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -33,13 +34,13 @@ class FeatureCache:
       store: The features by name, and `mask`.
       images: The samples.
       names: The names of the features.
-      size: S, the side of the masks in pixels.
+      size: The (height, width) of the masks in pixels.
     """
 
     store: ArrayStore
     images: LabelledImages
     names: tuple[str, ...]
-    size: int
+    size: tuple[int, int]
 
     @classmethod
     def create(
@@ -54,11 +55,11 @@ class FeatureCache:
           InputError: The folder cannot be written.
         """
         variables = {"params": detector.backbone.params["vision"]}
-        image = jax.ShapeDtypeStruct((1, detector.size, detector.size, 3), np.uint8)
+        image = jax.ShapeDtypeStruct((1, *detector.size, 3), np.uint8)
         features = jax.eval_shape(detector.extract, variables, image)._asdict()
         fields: Fields = {
             **{name: (np.uint16, x.shape[1:]) for name, x in features.items()},
-            "mask": (np.uint8, (-(-(detector.size**2) // 8),)),
+            "mask": (np.uint8, (-(-math.prod(detector.size) // 8),)),
         }
         store = ArrayStore(fields, len(images.samples))
         if store.nbytes > gigabytes * 1e9:
@@ -87,7 +88,7 @@ class FeatureCache:
         with tqdm(total=len(missing), desc="features", unit=" images", dynamic_ncols=True) as bar:
             for numbers, batch in zip(groups, self.images.read(padded, FILL_BATCH, workers), strict=True):
                 found = jax.tree.map(lambda x: np.asarray(x.astype(jnp.bfloat16)), encode(batch["image"]))
-                masks = batch.get("mask", np.zeros((FILL_BATCH, self.size, self.size), np.uint8))
+                masks = batch.get("mask", np.zeros((FILL_BATCH, *self.size), np.uint8))
                 for row, number in enumerate(numbers):
                     item = {name: x[row].view(np.uint16) for name, x in found._asdict().items()}
                     self.store.write(int(number), {**item, "mask": np.packbits(masks[row])})
@@ -106,6 +107,6 @@ class FeatureCache:
         found = {"features": Features(**features), **self.images.labels(numbers)}
         if not self.images.with_masks:
             return found
-        shape = (len(items), self.size, self.size)
-        bits = np.unpackbits(np.stack([item["mask"] for item in items]), axis=1, count=self.size**2)
+        shape = (len(items), *self.size)
+        bits = np.unpackbits(np.stack([item["mask"] for item in items]), axis=1, count=math.prod(self.size))
         return {**found, "mask": bits.reshape(shape)}

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from vlmad_jax.data import DataSet, Sample
-from vlmad_jax.data.images import open_image, resize_image
+from vlmad_jax.data.images import open_image
 from vlmad_jax.data.pipeline import ReadRow, Row
 from vlmad_jax.errors import InputError
 from vlmad_jax.synthetic.pasting import KINDS, paste
@@ -55,12 +55,12 @@ class PastedImages(LabelledImages):
         for sample in self.samples:
             paths.setdefault(sample.category, {})[sample.path] = None
         sources = {category: tuple(found) for category, found in paths.items()}
-        return ReadPasted(self.size, self.with_masks, self.seed, sources)
+        return ReadPasted((self.resizing,), self.with_masks, self.seed, sources)
 
     @property
     def pixel_key(self) -> tuple[Any, ...]:
         """The values, besides the data set, that the pixels depend on."""
-        return "cutpaste", self.seed, VARIANTS, tuple(KINDS)
+        return "cutpaste", self.seed, VARIANTS, tuple(KINDS), *super().pixel_key
 
 
 @dataclass(frozen=True)
@@ -90,12 +90,13 @@ class ReadPasted(ReadRow):
         return {**read, "image": image, "mask": mask}
 
     def source(self, rng: np.random.Generator, sample: Sample) -> np.ndarray | None:
-        """Return a normal image of the same category, uint8 (S, S, 3), or None if it does not decode.
+        """Return a normal image of the same category, uint8 (h, w, 3), or None if it does not decode.
 
         The image is a sample too, so that reading that sample reports the error.
         """
         paths = self.sources[sample.category]
         try:
-            return resize_image(open_image(paths[rng.integers(len(paths))]), self.size)
+            chosen = paths[rng.integers(len(paths))]
+            return self.resizings[0].image(open_image(chosen))
         except InputError:
             return None

@@ -203,7 +203,8 @@ def training_images(
         tqdm.write(f"{config.dataset}: masks are missing, so that only the image term of the loss is trained")
     classes = {name: number for number, name in enumerate(dataset.categories)}
     kind = LabelledImages if config.auxiliary is None else AUXILIARY[config.auxiliary]
-    return kind(samples, classes, detector.size, config.batch_size, config.seed, with_masks)
+    resample = detector.backbone.resample
+    return kind(samples, classes, detector.size, config.batch_size, config.seed, with_masks, resample)
 
 
 def check_batch(config: TrainConfig, detector: LearnedDetector, resources: Resources) -> None:

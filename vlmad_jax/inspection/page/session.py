@@ -15,7 +15,7 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 from PIL import Image
 
-from vlmad_jax.data.images import decode_image, is_image, resize_image
+from vlmad_jax.data.images import decode_image, is_image
 from vlmad_jax.errors import InputError
 from vlmad_jax.inspection.detector import FittedDetector
 from vlmad_jax.inspection.journal import Row
@@ -106,7 +106,7 @@ class Session:
             raise InputError(f"{name}: is not an image by its name ({Path(name).suffix or 'no suffix'})")
         self._check_room(name, content)
         image = decode_image(content, name)
-        canvas, size = resize_image(image, self.detectors.own.canvas), (image.height, image.width)
+        canvas, size = self.detectors.own.resize(image), (image.height, image.width)
         jpeg = _as_jpeg(image)
         while True:
             detectors = self.detectors
