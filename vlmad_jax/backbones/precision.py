@@ -7,6 +7,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from vlmad_jax.backbones.plan import current_plan
 from vlmad_jax.errors import InputError
@@ -40,7 +41,7 @@ def check_trainable(name: str) -> None:
         raise InputError("dtype int8 is rounded and has no gradient; train with float32 or bfloat16")
 
 
-def einsum(equation: str, a: jax.Array, b: jax.Array) -> jax.Array:
+def einsum(equation: str, a: jax.Array | np.ndarray, b: jax.Array | np.ndarray) -> jax.Array:
     """Return `jnp.einsum` of two arrays of one dtype, accumulated in float32.
 
     float32 inputs are multiplied in full float32 on every device, where accelerators would round them to TF32
@@ -63,7 +64,7 @@ def multiply(rows: jax.Array, weights: jax.Array) -> jax.Array:
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(0, 1))
-def _product(equation: str, rounds: bool, a: jax.Array, b: jax.Array) -> jax.Array:
+def _product(equation: str, rounds: bool, a: Any, b: Any) -> jax.Array:
     precision = jax.lax.Precision.HIGHEST if a.dtype == jnp.float32 else None
     accumulated = jnp.int32 if a.dtype == jnp.int8 else jnp.float32
     if rounds and a.dtype == jnp.bfloat16:

@@ -44,7 +44,7 @@ class BatchedWinCLIP:
             return score, functional.interpolate(patch_map, size, mode="bilinear")[:, 0]
 
     def combine(self, score: torch.Tensor, by_size: list[torch.Tensor]) -> torch.Tensor:
-        """Return the harmonic mean over windows, then over sizes and the image: (B,), (B, W)s -> (B, 1, ...)."""
+        """Return the harmonic mean over windows, then over sizes and the image, (B, 1, rows, columns)."""
         rows, columns = self.setting.grid
         inverse = (1 / score)[:, None].expand(-1, rows * columns)
         for scores, covers in zip(by_size, self.covers, strict=True):
@@ -99,8 +99,8 @@ class BatchedAnomalyCLIP:
         """Return the original stream's class token (B, D) and the tokens (B, T, D) of the feature layers."""
         own, local, kept = self.visual.ln_pre(tokens), None, []
         blocks = self.visual.transformer.resblocks
-        for number, block in enumerate(blocks, start=1):  # type: ignore[arg-type]
-            if number > len(blocks) - self.setting.dpam_layers:  # type: ignore[arg-type]
+        for number, block in enumerate(blocks, start=1):
+            if number > len(blocks) - self.setting.dpam_layers:
                 before = own if local is None else local
                 own, added = block.two_paths(own)
                 local = before + added

@@ -144,10 +144,10 @@ def batched(setting: Setting, device: Any, compiled: bool = False) -> Callable[[
     draw_into(model)
     model = model.eval().to(device)
     if compiled:
-        for block in model.modules():
-            if isinstance(block, Block):
-                block.forward = torch.compile(block.forward, dynamic=False)
-                block.two_paths = torch.compile(block.two_paths, dynamic=False)
+        blocks: list[Any] = [x for x in model.modules() if isinstance(x, Block)]
+        for block in blocks:
+            block.forward = torch.compile(block.forward, dynamic=False)
+            block.two_paths = torch.compile(block.two_paths, dynamic=False)
     kinds: dict[str, Callable[..., Any]] = {"winclip": BatchedWinCLIP, "anomalyclip": BatchedAnomalyCLIP}
     peer = kinds[setting.method](model, detector, draw_text(setting.config))
     images = normalised(setting, detector.size, device)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 from collections.abc import Callable
+from typing import Literal
 
 import jax
 import jax.numpy as jnp
@@ -24,10 +25,12 @@ def plain(q: jax.Array, k: jax.Array, v: jax.Array) -> jax.Array:
         return attention.attend(q, k, v)
 
 
-def by_library(implementation: str, q: jax.Array, k: jax.Array, v: jax.Array) -> jax.Array:
+def by_library(
+    implementation: Literal["cudnn", "xla"], q: jax.Array, k: jax.Array, v: jax.Array
+) -> jax.Array:
     """Return the attention of `jax.nn`: (B, H, T, d) -> (B, H, T, d)."""
-    rows = (x.swapaxes(1, 2) for x in (q, k, v))
-    return jax.nn.dot_product_attention(*rows, implementation=implementation).swapaxes(1, 2)
+    q, k, v = (x.swapaxes(1, 2) for x in (q, k, v))
+    return jax.nn.dot_product_attention(q, k, v, implementation=implementation).swapaxes(1, 2)
 
 
 WAYS: dict[str, Callable[..., jax.Array]] = {

@@ -17,7 +17,7 @@ class Sizes:
 
     Attributes:
       backbones: The backbone of each method.
-      batches: The batch sizes of each method in bfloat16, the most important first.
+      batches: The batch sizes of each method in bfloat16, ascending, because memory is a peak.
       float32_batches: The same in float32.
       middle: The batch size of each method for traces and choices.
       training_batch: The batch size of a training step.
@@ -47,7 +47,7 @@ FULL = Sizes(
         "winclip": ARCHITECTURES["vit-b-16-plus-240"],
         "anomalyclip": ARCHITECTURES["vit-l-14-336"],
     },
-    batches={"winclip": (32, 128, 8, 1), "anomalyclip": (8, 32, 1)},
+    batches={"winclip": (1, 8, 32, 128), "anomalyclip": (1, 8, 32)},
     float32_batches={"winclip": (32,), "anomalyclip": (8,)},
     middle={"winclip": 32, "anomalyclip": 8},
     training_batch=8,
@@ -59,7 +59,7 @@ FULL = Sizes(
 )
 SMALL = Sizes(
     backbones={"winclip": TINY, "anomalyclip": TINY},
-    batches={"winclip": (2, 1), "anomalyclip": (2, 1)},
+    batches={"winclip": (1, 2), "anomalyclip": (1, 2)},
     float32_batches={"winclip": (2,), "anomalyclip": (2,)},
     middle={"winclip": 2, "anomalyclip": 2},
     training_batch=2,
