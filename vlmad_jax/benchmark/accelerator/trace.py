@@ -66,11 +66,11 @@ def events(folder: Path) -> Iterator[tuple[str, float]]:
         planes = list(jax.profiler.ProfileData.from_file(str(path)).planes)
         devices = [plane for plane in planes if plane.name.startswith("/device:GPU")]
         for plane in devices or [plane for plane in planes if "CPU" in plane.name]:
-            for line in plane.lines:
-                if devices and "Stream" not in line.name:
-                    continue
+            lines = list(plane.lines)
+            streams = [line for line in lines if "Stream" in line.name]
+            for line in streams or lines:
                 for event in line.events:
-                    if devices or "::" not in event.name:  # which are calls of the runtime
+                    if devices or not re.search(r"::|^\$|^end: ", event.name):  # which are not operations
                         yield without_numbers(event.name), event.duration_ns
 
 
