@@ -9,9 +9,9 @@ import pytest
 
 from tests.benchmark.settings import SMALL
 from tests.golden import difference
-from vlmad_jax.backbones import chunking as chunks
 from vlmad_jax.backbones.clip import random_clip
 from vlmad_jax.backbones.config import CLIPConfig
+from vlmad_jax.backbones.plan import CPU, using
 from vlmad_jax.scoring.merging import encode_merging, merge_tokens
 
 # Three layers, of which two merge.
@@ -102,12 +102,12 @@ def test_an_encoder_that_merges(encode, tokens: int, number: int) -> None:
     assert difference(encode[0](embedded), expected) > 0.05
 
 
-def test_attention_head_by_head_changes_nothing(encode, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_attention_head_by_head_changes_nothing(encode) -> None:
     """Long sequences on a CPU are computed head by head, with the sizes of their own image."""
     embedded = draw(2, 5, 16)
     together = encode[0](embedded, 1)
-    monkeypatch.setattr(chunks, "CPU_PAIRS", 1)
-    apart = jax.jit(lambda tokens: encode_merging(encode[2], tokens, 1))(embedded)
+    with using(dataclasses.replace(CPU, attention_pairs=1)):
+        apart = jax.jit(lambda tokens: encode_merging(encode[2], tokens, 1))(embedded)
     np.testing.assert_allclose(apart, together, atol=1e-6)
 
 

@@ -13,8 +13,12 @@ import jax
 import jax.numpy as jnp
 
 from vlmad_jax.backbones.chunking import map_heads
+from vlmad_jax.backbones.plan import current_plan
 from vlmad_jax.backbones.precision import einsum
 from vlmad_jax.errors import InputError
+
+# Numbers of tokens: from LONG on, cuDNN's attention may be used; up to SHORT, sums in place of products.
+LONG, SHORT = 256, 16
 
 Kernel = Callable[[jax.Array, jax.Array, jax.Array], jax.Array]
 
@@ -24,6 +28,8 @@ def attend(
 ) -> jax.Array:
     """Return softmax(q k^T / sqrt(d) + bias) v (Vaswani et al. 2017, equation 1), with a float32 softmax.
 
+    The plan of the device says how long attention in bfloat16 and attention inside windows are computed.
+
     Args:
       q: (B, H, Q, d).
       k: (B, H, T, d).
@@ -31,6 +37,11 @@ def attend(
       mask: bool (Q, T), whether a query may attend to a token.
       bias: (B, 1, 1, T), added to the logits of each token.
     """
+    plan, length = current_plan(), k.shape[2]
+    if mask is None and bias is None and plan.long_attention == "cudnn" and suits_cudnn(q, k):
+        return by_cudnn(q, k, v)
+    if mask is None and bias is None and plan.short_attention == "sums" and length <= SHORT:
+        return by_sums(q, k, v)
 
     def of_heads(q: jax.Array, k: jax.Array, v: jax.Array, *biases: jax.Array) -> jax.Array:
         logits = einsum("bhqd,bhtd->bhqt", q, k) * q.shape[-1] ** -0.5
@@ -43,6 +54,29 @@ def attend(
 
     biases = () if bias is None else (jnp.broadcast_to(bias, (*k.shape[:2], 1, k.shape[2])),)
     return map_heads(of_heads, q, k, v, *biases)
+
+
+def suits_cudnn(q: jax.Array, k: jax.Array) -> bool:
+    """Return whether cuDNN's attention takes the shapes and dtype, and is faster than plain products."""
+    depth, shortest = q.shape[3], min(q.shape[2], k.shape[2])
+    return q.dtype == jnp.bfloat16 and shortest >= LONG and depth % 8 == 0 and depth <= 128
+
+
+def by_cudnn(q: jax.Array, k: jax.Array, v: jax.Array) -> jax.Array:
+    """Return attention by cuDNN's kernel, which stores no weights: (B, H, Q, d) and (B, H, T, d) twice."""
+    rows = [x.swapaxes(1, 2) for x in (q, k, v)]
+    return jax.nn.dot_product_attention(*rows, implementation="cudnn").swapaxes(1, 2).astype(jnp.float32)
+
+
+def by_sums(q: jax.Array, k: jax.Array, v: jax.Array) -> jax.Array:
+    """Return attention of few tokens by sums in place of products: (B, H, Q, d) and (B, H, T, d) twice.
+
+    A GPU computes many products of a few tokens at a small part of its rate.
+    """
+    q, k, v = (x.astype(jnp.float32) for x in (q, k, v))
+    logits = (q[:, :, :, None] * k[:, :, None]).sum(axis=-1) * q.shape[-1] ** -0.5  # (B, H, Q, T)
+    weights = jax.nn.softmax(logits, axis=-1)
+    return (weights[..., None] * v[:, :, None]).sum(axis=3)  # (B, H, Q, d)
 
 
 def qk(q: jax.Array, k: jax.Array, v: jax.Array) -> jax.Array:

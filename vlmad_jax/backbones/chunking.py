@@ -8,22 +8,18 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-# The number of tokens that an encoder computes together. The hidden layer of more tokens does not fit a CPU's
-# caches, and fewer tokens do not keep an accelerator busy.
-CPU_TOKENS, ACCELERATOR_TOKENS = 1024, 8192
-# The number of attention weights, one for each pair of tokens, that fit a CPU's caches: 8 MiB of float32.
-CPU_PAIRS = 2**21
+from vlmad_jax.backbones.plan import current_plan
 
 
 def chunk_tokens() -> int:
-    """Return the number of tokens that an encoder computes together on this backend."""
-    return CPU_TOKENS if jax.default_backend() == "cpu" else ACCELERATOR_TOKENS
+    """Return the number of tokens that an encoder computes together on this device."""
+    return current_plan().chunk_tokens
 
 
 def map_heads(
     attention: Callable[..., jax.Array], q: jax.Array, k: jax.Array, v: jax.Array, *more: jax.Array
 ) -> jax.Array:
-    """Compute attention of all heads of B images, on a CPU in chunks that fit its caches.
+    """Compute attention of all heads of B images, in chunks that fit a CPU's caches or the device's memory.
 
     Args:
       attention: A function (b, h, Q, d), (b, h, T, d), (b, h, T, d) -> (b, h, Q, d) of independent heads.
@@ -33,8 +29,8 @@ def map_heads(
       more: Further arguments of `attention`, (B, H, ...) each.
     """
     batch, heads = q.shape[:2]
-    most = CPU_PAIRS // (q.shape[2] * k.shape[2])
-    if jax.default_backend() != "cpu" or batch * heads <= most:
+    most = current_plan().attention_pairs // (q.shape[2] * k.shape[2])
+    if batch * heads <= most:
         return attention(q, k, v, *more)
     rows = [x.reshape(batch * heads, 1, *x.shape[2:]) for x in (q, k, v, *more)]
     return map_chunks(lambda rows: attention(*rows), rows, most).reshape(q.shape)

@@ -7,7 +7,9 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
+from vlmad_jax.backbones.plan import current_plan
 from vlmad_jax.errors import InputError
 
 DTYPES = {"float32": jnp.float32, "bfloat16": jnp.bfloat16, "int8": jnp.int8}
@@ -39,8 +41,7 @@ def check_trainable(name: str) -> None:
         raise InputError("dtype int8 is rounded and has no gradient; train with float32 or bfloat16")
 
 
-@functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
-def einsum(equation: str, a: jax.Array, b: jax.Array) -> jax.Array:
+def einsum(equation: str, a: jax.Array | np.ndarray, b: jax.Array | np.ndarray) -> jax.Array:
     """Return `jnp.einsum` of two arrays of one dtype, accumulated in float32.
 
     float32 inputs are multiplied in full float32 on every device, where accelerators would round them to TF32
@@ -51,30 +52,47 @@ def einsum(equation: str, a: jax.Array, b: jax.Array) -> jax.Array:
 
     The equation must have no ellipsis, and each input's letters must occur in the other input or the result.
     """
+    return _product(equation, False, a, b)
+
+
+def multiply(rows: jax.Array, weights: jax.Array) -> jax.Array:
+    """Multiply rows (N, I) with weights (I, O), as `einsum` does: float32 (N, O).
+
+    Where the plan of the device says so, results of bfloat16 are rounded to it once they are summed.
+    """
+    return _product("ni,io->no", current_plan().rounds_products, rows, weights)
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(0, 1))
+def _product(equation: str, rounds: bool, a: Any, b: Any) -> jax.Array:
     precision = jax.lax.Precision.HIGHEST if a.dtype == jnp.float32 else None
     accumulated = jnp.int32 if a.dtype == jnp.int8 else jnp.float32
+    if rounds and a.dtype == jnp.bfloat16:
+        accumulated = jnp.bfloat16  # of the result alone: the sums are float32
     return jnp.einsum(equation, a, b, precision=precision, preferred_element_type=accumulated).astype(
         jnp.float32
     )
 
 
-def _forward(equation: str, a: jax.Array, b: jax.Array) -> tuple[jax.Array, tuple[jax.Array, jax.Array]]:
-    return einsum(equation, a, b), (a, b)
+def _forward(
+    equation: str, rounds: bool, a: jax.Array, b: jax.Array
+) -> tuple[jax.Array, tuple[jax.Array, jax.Array]]:
+    return _product(equation, rounds, a, b), (a, b)
 
 
 def _backward(
-    equation: str, inputs: tuple[jax.Array, jax.Array], gradient: jax.Array
+    equation: str, rounds: bool, inputs: tuple[jax.Array, jax.Array], gradient: jax.Array
 ) -> tuple[jax.Array, jax.Array]:
     a, b = inputs
     letters, result = equation.split("->")
     letters_a, letters_b = letters.split(",")
     gradient = gradient.astype(a.dtype)
-    gradient_a = einsum(f"{result},{letters_b}->{letters_a}", gradient, b)
-    gradient_b = einsum(f"{letters_a},{result}->{letters_b}", a, gradient)
+    gradient_a = _product(f"{result},{letters_b}->{letters_a}", rounds, gradient, b)
+    gradient_b = _product(f"{letters_a},{result}->{letters_b}", rounds, a, gradient)
     return gradient_a.astype(a.dtype), gradient_b.astype(b.dtype)
 
 
-einsum.defvjp(_forward, _backward)
+_product.defvjp(_forward, _backward)
 
 
 @functools.partial(jax.custom_jvp, nondiff_argnums=(1,))

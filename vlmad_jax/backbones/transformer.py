@@ -17,7 +17,7 @@ import jax
 import jax.numpy as jnp
 
 from vlmad_jax.backbones.attention import Kernel, kernel
-from vlmad_jax.backbones.precision import attention_dtype_of, dtype_of, einsum, multiply_quantised
+from vlmad_jax.backbones.precision import attention_dtype_of, dtype_of, multiply, multiply_quantised
 
 Intermediates = dict[str, jax.Array]
 # (layer, stream, number) -> stream: what `through` applies; numbers count from 1.
@@ -96,7 +96,7 @@ class Linear(nn.Module):
             scale = self.param("scale", nn.initializers.ones, (1, self.features))
             y = multiply_quantised(rows, weights, scale)
         else:
-            y = einsum("ni,io->no", rows.astype(dtype), weights.astype(dtype))
+            y = multiply(rows.astype(dtype), weights.astype(dtype))
         y = y.reshape(*x.shape[:-1], self.features)
         if not self.use_bias:
             return y

@@ -14,7 +14,7 @@ import ml_dtypes
 import numpy as np
 import optax
 
-from vlmad_jax.backbones.clip import random_clip
+from vlmad_jax.backbones.clip import CLIP, random_clip
 from vlmad_jax.benchmark.random_inputs import draw_clip, draw_images, draw_text
 from vlmad_jax.benchmark.setting import Setting
 from vlmad_jax.benchmark.work import matmul_flop
@@ -36,28 +36,35 @@ class Job:
     flop: Callable[[], int]
 
 
-def make_job(setting: Setting, dtype: str) -> Job:
+def make_job(setting: Setting, dtype: str, clip: CLIP | None = None) -> Job:
     """Return the job of a setting: `score`, `train`, or `train_cached`.
+
+    Args:
+      setting: The setting.
+      dtype: The dtype of products with weights.
+      clip: The backbone, in that dtype; by default one with random weights.
 
     Raises:
       InputError: A training batch does not divide over the devices.
     """
-    return scoring(setting, dtype) if setting.work == "score" else training(setting, dtype)
+    if setting.work == "score":
+        return scoring(setting, draw_clip(setting.config, dtype) if clip is None else clip)
+    return training(setting, random_clip(setting.config, dtype=dtype) if clip is None else clip)
 
 
-def scoring(setting: Setting, dtype: str) -> Job:
+def scoring(setting: Setting, clip: CLIP) -> Job:
     """Return the job that calls `Detector.score` on a batch of images.
 
     Weights, text features and images are those of `random_inputs.py`, which the PyTorch implementations use
     too. The rest of the state, such as a memory of reference patches, is random.
     """
-    detector = setting.detector(draw_clip(setting.config, dtype))
+    detector = setting.detector(clip)
     state = random_state(detector, setting.shots)._replace(text=jnp.asarray(draw_text(setting.config)))
     images = jnp.asarray(draw_images(setting.batch_size, detector.size[0]))
     return Job(lambda: detector.score(state, images), lambda: matmul_flop(detector.score, state, images))
 
 
-def training(setting: Setting, dtype: str) -> Job:
+def training(setting: Setting, clip: CLIP) -> Job:
     """Return the job of a training step on images and masks, or on cached features, over all devices.
 
     Raises:
@@ -66,7 +73,7 @@ def training(setting: Setting, dtype: str) -> Job:
     devices, size = jax.local_device_count(), setting.batch_size
     if size % devices:
         raise InputError(f"--batch_size={size} is not divisible by {devices} devices; give a multiple")
-    clip = random_clip(setting.config, dtype=dtype, tokenizer=WordCounter(setting.config.text.eos_token_id))
+    clip = dataclasses.replace(clip, tokenizer=WordCounter(setting.config.text.eos_token_id))
     detector = learning_method(setting.method).for_backbone(clip)
     context, rng = detector.context(("object",)), np.random.default_rng(0)
     batch: dict[str, Any] = {

@@ -125,6 +125,35 @@ def anomalyclip(setting: Setting, device: Any) -> Callable[[], Any]:
     return lambda: peer(images)
 
 
+def batched(setting: Setting, device: Any, compiled: bool = False) -> Callable[[], Any]:
+    """Return a function that scores the images in whole batches with fused attention.
+
+    It needs no package but torch.
+
+    Args:
+      setting: The setting, of winclip or anomalyclip.
+      device: The device of torch.
+      compiled: Whether `torch.compile` compiles the backbone's blocks.
+    """
+    torch = import_torch()
+    from vlmad_jax.benchmark.torch_batched import BatchedAnomalyCLIP, BatchedWinCLIP
+    from vlmad_jax.benchmark.torch_clip import Block, VisionModel
+
+    detector: Any = setting.detector(CLIP(setting.config, {}, None))
+    model = VisionModel(setting.config)
+    draw_into(model)
+    model = model.eval().to(device)
+    if compiled:
+        blocks: list[Any] = [x for x in model.modules() if isinstance(x, Block)]
+        for block in blocks:
+            block.forward = torch.compile(block.forward, dynamic=False)
+            block.two_paths = torch.compile(block.two_paths, dynamic=False)
+    kinds: dict[str, Callable[..., Any]] = {"winclip": BatchedWinCLIP, "anomalyclip": BatchedAnomalyCLIP}
+    peer = kinds[setting.method](model, detector, draw_text(setting.config))
+    images = normalised(setting, detector.size, device)
+    return lambda: peer(images)
+
+
 PEERS = {"winclip": winclip, "anomalyclip": anomalyclip}
 
 
