@@ -12,12 +12,13 @@ side and rounds it up.
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import math
 import pathlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import ClassVar, NamedTuple
+from typing import NamedTuple
 
 import flax
 import flax.linen as nn
@@ -248,7 +249,7 @@ class EfficientNetLite(Backbone):
     dtype: str = "float32"
     name: str = ""
 
-    family: ClassVar[str] = "efficientnet_lite"
+    family: str = dataclasses.field(default="efficientnet_lite", init=False)
 
     def __repr__(self) -> str:
         return (
