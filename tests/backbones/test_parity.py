@@ -279,13 +279,24 @@ def test_other_objects_of_torch_save_are_refused(tmp_path, monkeypatch, content,
     assert os.listdir() == ["a.pt"]
 
 
+def test_format_before_torch_1_6_is_read(tmp_path):
+    import torch
+
+    whole = torch.arange(6.0)
+    content = {"part": whole[1:5:2], "whole": whole, "count": torch.tensor(3), "epoch": 7}
+    content["half"] = torch.ones(2, 2, dtype=torch.bfloat16)
+    torch.save(content, tmp_path / "old.pt", _use_new_zipfile_serialization=False)
+    read = read_torch_file(tmp_path / "old.pt")
+    assert read.pop("epoch") == content.pop("epoch")
+    assert read["half"].dtype == "bfloat16"
+    for name, tensor in content.items():
+        np.testing.assert_array_equal(read[name].astype(np.float32), tensor.float().numpy())
+
+
 @pytest.mark.filterwarnings("ignore:`torch.jit:DeprecationWarning")  # old checkpoints are in that format
 def test_other_formats_of_torch_are_refused(tmp_path):
     import torch
 
-    torch.save({"a": torch.zeros(3)}, tmp_path / "old.pt", _use_new_zipfile_serialization=False)
-    with pytest.raises(InputError, match=r"old\.pt: is a bare pickle, as torch before 1\.6 wrote: save"):
-        read_torch_file(tmp_path / "old.pt")
     torch.jit.save(torch.jit.trace(torch.nn.Linear(3, 4), torch.zeros(1, 3)), tmp_path / "script.pt")
     with pytest.raises(InputError, match=r"script\.pt: is a TorchScript archive: torch\.jit\.load it"):
         read_torch_file(tmp_path / "script.pt")

@@ -9,7 +9,18 @@ import ml_dtypes
 import numpy as np
 import pytest
 
-from tests.backbones.torch_files import Raw, build, call, encode, named, ordered_dict, storage, tensor, write
+from tests.backbones.torch_files import (
+    Raw,
+    build,
+    call,
+    encode,
+    named,
+    ordered_dict,
+    storage,
+    tensor,
+    write,
+    write_old,
+)
 from vlmad_jax.backbones.checkpoints.torch_file import read_torch_file
 from vlmad_jax.errors import InputError
 
@@ -284,8 +295,8 @@ def test_refuses_truncated_files(tmp_path, share):
 
 
 def test_names_other_kinds_of_files(tmp_path):
-    (tmp_path / "old.pt").write_bytes(pickle.dumps(0x1950A86A20F9469CFC6C, 2) + pickle.dumps(1001, 2))
-    assert refusal(tmp_path / "old.pt").startswith("is a bare pickle, as torch before 1.6 wrote: save")
+    (tmp_path / "pickle.pt").write_bytes(pickle.dumps({"a": 1}, 2))
+    assert refusal(tmp_path / "pickle.pt").startswith("is a pickle, but not of torch.save: save")
     (tmp_path / "text.pt").write_bytes(b"version https://git-lfs.github.com/spec/v1\n")
     assert refusal(tmp_path / "text.pt").startswith("is not a file of torch.save: download it again")
     script = write(tmp_path / "script.pt", VIEW, {"0": SIX}, **{"constants.pkl": b"x", "code/a.py": b"x"})
@@ -294,3 +305,41 @@ def test_names_other_kinds_of_files(tmp_path):
         file.writestr("images/a.png", b"x")
     assert refusal(tmp_path / "zip.pt").startswith("is a zip archive, but not of torch.save")
     assert refusal(tmp_path / "none.pt").startswith("cannot be read (No such file or directory)")
+
+
+OLD = {"weight": VIEW, "part": tensor("FloatStorage", "0", 6, 2, (2, 2), (1, 2)), "epoch": 3}
+COUNT = tensor("LongStorage", "1", 1, 0, (), ())
+
+
+def test_reads_files_of_torch_before_1_6(tmp_path):
+    numbers = {"0": SIX, "1": np.array([5], np.int64)}
+    read = read_torch_file(write_old(tmp_path / "old.pt", OLD | {"count": COUNT}, numbers))
+    np.testing.assert_array_equal(read["weight"], SIX)
+    np.testing.assert_array_equal(read["part"], [[2, 4], [3, 5]])
+    assert (read["epoch"], read["count"].item(), len(read)) == (3, 5, 4)
+    assert np.shares_memory(read["weight"], read["part"])
+
+
+@pytest.mark.parametrize("share", [0.01, 0.1, 0.5, 0.9, 0.99])
+def test_refuses_truncated_files_of_torch_before_1_6(tmp_path, share):
+    data = write_old(tmp_path / "old.pt", OLD, {"0": SIX}).read_bytes()
+    (tmp_path / "cut.pt").write_bytes(data[: int(share * len(data))])
+    assert refusal(tmp_path / "cut.pt").startswith("is damaged")
+
+
+@pytest.mark.parametrize(
+    ("value", "storages", "complaint"),
+    [
+        (call("os.system", "touch executed"), {}, "refuses os.system"),
+        (OLD, {}, "lacks a storage"),
+        (OLD, {"0": SIX, "1": SIX}, "is damaged"),
+        (OLD, {"0": SIX[:5]}, "is damaged"),
+        (tensor("FloatStorage", "0", 2**60, 0, (1,), (1,)), {"0": SIX}, "is damaged"),
+        (tensor("FloatStorage", "0", 6, 0, (7,), (1,)), {"0": SIX}, "holds a tensor outside its storage 0"),
+        ([VIEW, tensor("LongStorage", "0", 3, 0, (3,), (1,))], {"0": SIX}, "lacks a storage, or has two"),
+    ],
+)
+def test_refuses_invalid_files_of_torch_before_1_6(tmp_path, monkeypatch, value, storages, complaint):
+    monkeypatch.chdir(tmp_path)
+    assert refusal(write_old(tmp_path / "old.pt", value, storages)).startswith(complaint)
+    assert [file.name for file in tmp_path.iterdir()] == ["old.pt"]

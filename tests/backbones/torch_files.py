@@ -82,3 +82,13 @@ def write(path: Path, value: Any, storages: dict[str, np.ndarray | bytes], **ent
         for key, array in storages.items():
             file.writestr(f"archive/data/{key}", array if isinstance(array, bytes) else array.tobytes())
     return path
+
+
+def write_old(path: Path, value: Any, storages: dict[str, np.ndarray]) -> Path:
+    """A file of torch before 1.6: pickles in sequence, and then the storages."""
+    sizes = {"protocol_version": 1001, "little_endian": True, "type_sizes": {"int": 4}}
+    encoded = [pickle.dumps(0x1950A86A20F9469CFC6C, 2), pickle.dumps(1001, 2), pickle.dumps(sizes, 2)]
+    encoded += [pickle.PROTO + b"\x02" + encode(value) + pickle.STOP, pickle.dumps(list(storages), 2)]
+    data = [array.size.to_bytes(8, "little") + array.tobytes() for array in storages.values()]
+    path.write_bytes(b"".join(encoded + data))
+    return path

