@@ -271,8 +271,7 @@ def named(table: Table, parameters: str, tensors: str) -> dict[str, tuple[str, s
 
 def tensor_table(config: SigLIPConfig | ViTConfig) -> dict[str, tuple[str, str]]:
     """Return the tensor and the transform of every parameter, by the parameter's path."""
-    alone = isinstance(config, ViTConfig)
-    shape, prefix = (config, "") if alone else (config.vit(), "vision_model.")
+    shape, prefix = (config, "") if isinstance(config, ViTConfig) else (config.vit(), "vision_model.")
     head = HEAD if shape.pooling == "attention" else {}
     table = named(VISION | head, "vision/", prefix)
     table |= in_layers(TRANSFORMERS_BLOCK, shape.layers, "vision", f"{prefix}encoder.layers.{{}}")
@@ -299,7 +298,8 @@ def load_params(tensors: Tensors, config: SigLIPConfig | ViTConfig, source: str)
     """
     own = unwrapped(tensors, "logit_scale", "post_layernorm.weight")
     own = {name: x for name, x in own.items() if not name.endswith(IGNORED)}
-    alone = isinstance(config, ViTConfig)
-    patch_size = config.patch_size if alone else config.vision.patch_size
-    what = "vision tower of a SigLIP" if alone else "SigLIP of fixed resolution"
+    if isinstance(config, ViTConfig):
+        patch_size, what = config.patch_size, "vision tower of a SigLIP"
+    else:
+        patch_size, what = config.vision.patch_size, "SigLIP of fixed resolution"
     return convert(own, tensor_table(config), shapes_of(config), patch_size, source, what)
