@@ -139,7 +139,7 @@ class SigLIP(CLIP):
     config: SigLIPConfig
     resample: str = "bicubic"
 
-    family: ClassVar[str] = "siglip"
+    family: str = dataclasses.field(default="siglip", init=False)
 
     def vision(self, position_resize: str = POSITION_RESIZE) -> VisionTransformer:
         """Return the vision transformer; see `CLIP.vision`. The default rule is that of transformers."""
