@@ -19,7 +19,15 @@ FAMILIES = {
     "dinov2_with_registers": "dinov2",
     "dinov3_vit": "dinov3",
     "efficientnet_lite": "efficientnet_lite",  # whose checkpoints have no configuration
+    "siglip": "siglip",
+    "siglip_vision_model": "siglip",
 }
+# Those of other networks of the same makers -> what to give in their place.
+NAFLEX = (
+    "is SigLIP 2 of variable resolution (NaFlex), which is not supported; give one of fixed resolution, for "
+    "example google/siglip2-base-patch16-256"
+)
+REFUSED = {"siglip2": NAFLEX, "siglip2_vision_model": NAFLEX}
 CONFIG, OPEN_CLIP_CONFIG = "config.json", "open_clip_config.json"
 EFFICIENTNET_FILES = "efficientnet-lite*.pth"
 
@@ -66,6 +74,8 @@ def family_of(directory: pathlib.Path) -> str:
             return found
     except (OSError, ValueError, KeyError, TypeError):
         return "clip"  # whose reader says what is wrong with the file
+    if found in REFUSED:
+        raise InputError(f"{config}: model_type {found!r} {REFUSED[found]}")
     raise InputError(
         f"{config}: model_type {found!r} is not one of {', '.join(FAMILIES)}; give a checkpoint of one"
     )

@@ -66,7 +66,8 @@ class CLIP(Backbone):
     def __repr__(self) -> str:
         vision, text = self.config.vision, self.config.text
         return (
-            f"CLIP({self.name!r}, dtype={self.dtype!r}, images of {vision.image_size} pixels in patches of "
+            f"{type(self).__name__}({self.name!r}, dtype={self.dtype!r}, "
+            f"images of {vision.image_size} pixels in patches of "
             f"{vision.patch_size}, {vision.layers} layers of {vision.width}; text of {text.context_length} "
             f"tokens, {text.layers} layers of {text.width}; embeddings of {self.config.embed_dim}; "
             f"{self.parameter_count:,} parameters)"
@@ -146,28 +147,32 @@ class CLIP(Backbone):
         chunks = np.pad(token_ids, ((0, missing), (0, 0))).reshape(-1, TEXT_CHUNK, token_ids.shape[1])
         return jnp.concatenate([self._encode_text(chunk) for chunk in chunks])[: len(sentences)]
 
-    def token_ids(self, sentences: Sequence[str]) -> np.ndarray:
+    def token_ids(self, sentences: Sequence[str], room: int = 0) -> np.ndarray:
         """Return the token ids int32 (N, T) of N sentences, truncated and padded as in `tokenizer.tokenize`.
+
+        `room` is the number of tokens that precede a sentence's own, to be replaced by learned ones.
 
         Raises:
           InputError: The model has no tokenizer, or no embedding of a token.
         """
-        text, tokenizer = self.config.text, self._own_tokenizer
+        text, tokenizer, sentences = self.config.text, self._own_tokenizer, with_room(sentences, room)
         token_ids = tokenize(tokenizer, sentences, text.context_length)
         check_tokens(tokenizer, sentences, token_ids, text.vocab_size, text.eos_token_id, self.name)
         return token_ids
 
-    def truncated(self, sentences: Sequence[str]) -> list[str]:
-        """Return the sentences that are longer than the context length.
+    def truncated(self, sentences: Sequence[str], room: int = 0) -> list[str]:
+        """Return the sentences that are longer than the context length without `room` tokens.
 
         Raises:
           InputError: The model has no tokenizer.
         """
-        return truncated_sentences(self._own_tokenizer, sentences, self.config.text.context_length)
+        filled, length = with_room(sentences, room), self.config.text.context_length
+        long = set(truncated_sentences(self._own_tokenizer, filled, length))
+        return [sentence for sentence, whole in zip(sentences, filled, strict=True) if whole in long]
 
-    def warn_of_truncation(self, sentences: Sequence[str]) -> None:
+    def warn_of_truncation(self, sentences: Sequence[str], room: int = 0) -> None:
         """Warn of sentences longer than the context length, once for the same sentences."""
-        if truncated := self.truncated(sentences):
+        if truncated := self.truncated(sentences, room):
             length = self.config.text.context_length
             message = (
                 f"{len(truncated)} of {len(sentences)} sentences are truncated to {length} tokens, the first "
@@ -186,6 +191,11 @@ class CLIP(Backbone):
         if self.tokenizer is None:
             raise InputError(f"{self.name}: has no tokenizer; load a checkpoint that holds one")
         return self.tokenizer
+
+
+def with_room(sentences: Sequence[str], room: int) -> list[str]:
+    """Return sentences after `room` words of one token each."""
+    return ["X " * room + sentence for sentence in sentences]
 
 
 class CLIPModule(nn.Module):
@@ -274,8 +284,10 @@ def save_clip(clip: CLIP, directory: str | pathlib.Path, dtype: str = "float32")
       dtype: The dtype of the stored tensors, "float32" or "float16".
 
     Raises:
-      InputError: The model's matrices are int8.
+      InputError: The model is of another family, or its matrices are int8.
     """
+    if clip.family != CLIP.family:
+        raise InputError(f"{clip.name}: a {clip.family} is not saved; copy the checkpoint it was loaded from")
     if clip.dtype == "int8":
         raise InputError(
             f"{clip.name}: int8 matrices cannot be saved as a checkpoint; load it with dtype float32"

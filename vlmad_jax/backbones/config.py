@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import pathlib
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from vlmad_jax.backbones import preprocessing
 from vlmad_jax.backbones.checkpoints.open_clip import plain_vit
@@ -50,7 +52,12 @@ class TextConfig:
 
 @dataclass(frozen=True)
 class CLIPConfig:
-    """A CLIP ViT, with activation "quick_gelu" (OpenAI) or "gelu" (exact; open_clip's default)."""
+    """A CLIP ViT, with activation "quick_gelu" (OpenAI) or "gelu" (exact; open_clip's default).
+
+    Attributes:
+      activations: The activations that the family has.
+      start_tokens: The number of tokens before a sentence's own.
+    """
 
     vision: VisionConfig
     text: TextConfig
@@ -60,9 +67,12 @@ class CLIPConfig:
     image_mean: tuple[float, float, float] = OPENAI_MEAN
     image_std: tuple[float, float, float] = OPENAI_STD
 
+    activations: ClassVar[tuple[str, ...]] = ACTIVATIONS
+    start_tokens: ClassVar[int] = 1
+
     def __post_init__(self) -> None:
-        if self.activation not in ACTIVATIONS:
-            raise InputError(f"activation {self.activation!r} is not one of {', '.join(ACTIVATIONS)}")
+        if self.activation not in self.activations:
+            raise InputError(f"activation {self.activation!r} is not one of {', '.join(self.activations)}")
         if not isinstance(self.layer_norm_eps, float) or not 0 < self.layer_norm_eps < 1:
             raise InputError(f"layer_norm_eps {self.layer_norm_eps!r} is not a number between 0 and 1")
         check_size("embed_dim", self.embed_dim)
@@ -148,6 +158,21 @@ ARCHITECTURES = {
 }
 
 
+@contextlib.contextmanager
+def reading(path: pathlib.Path, what: str) -> Iterator[None]:
+    """Turn the errors of reading a configuration file, which is not that of `what`, into an InputError."""
+    try:
+        yield
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: not valid JSON ({error}); download it again") from error
+    except KeyError as error:
+        raise InputError(f"{path}: the entry {error} is missing; this is not the file of a {what}") from error
+    except (AttributeError, TypeError, ArithmeticError) as error:  # 0, a list or a number in a wrong place
+        raise InputError(f"{path}: {error}; this is not the file of a {what}") from error
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from error
+
+
 def read_config(path: pathlib.Path, layout: str) -> CLIPConfig:
     """Read a configuration file, and for transformers the files beside it that describe images.
 
@@ -158,23 +183,9 @@ def read_config(path: pathlib.Path, layout: str) -> CLIPConfig:
     Raises:
       InputError: A file is not JSON, or describes another model or preprocessing than that of a CLIP ViT.
     """
-    try:
+    with reading(path, "CLIP ViT"):
         raw = json.loads(path.read_text(encoding="utf-8"))
         config = {"transformers": from_transformers, "open_clip": from_open_clip}[layout](raw)
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: not valid JSON ({error}); download it again") from error
-    except KeyError as error:
-        raise InputError(
-            f"{path}: the entry {error} is missing; this is not the file of a CLIP ViT"
-        ) from error
-    except (
-        AttributeError,
-        TypeError,
-        ArithmeticError,
-    ) as error:  # 0, a list or a number in a wrong place
-        raise InputError(f"{path}: {error}; this is not the file of a CLIP ViT") from error
-    except InputError as error:
-        raise InputError(f"{path}: {error}") from error
     if layout == "open_clip":
         resizing = (raw.get("preprocess_cfg") or {}).get("interpolation")
         preprocessing.check_filter(path, "preprocess_cfg interpolation", resizing, "bicubic")

@@ -45,6 +45,9 @@ class Normalisation(NamedTuple):
     std: Numbers = OPENAI_STD
 
 
+OPENAI = Normalisation()
+
+
 class Preprocessing(NamedTuple):
     """How images of any size become the network's inputs.
 
@@ -57,11 +60,18 @@ class Preprocessing(NamedTuple):
     resample: str = "bicubic"
 
 
-def read_preprocessing(directory: pathlib.Path, default: Preprocessing) -> Preprocessing:
+def read_preprocessing(
+    directory: pathlib.Path, default: Preprocessing, processor: str | None = None
+) -> Preprocessing:
     """Read the preprocessing from transformers' files of a checkpoint.
 
     If there are none, the default is used, with a warning. A filter that is neither bicubic nor bilinear
     becomes bicubic, with a warning.
+
+    Args:
+      directory: The checkpoint's directory.
+      default: What is used without files.
+      processor: The first part of the name of the image processor whose defaults of absent entries these are.
 
     Raises:
       InputError: An entry is invalid, or asks for an unsupported step.
@@ -76,17 +86,27 @@ def read_preprocessing(directory: pathlib.Path, default: Preprocessing) -> Prepr
         return default
     wanted = (image_entries(described[0]) or {}).get("resample", BICUBIC)
     filters = (BICUBIC, BILINEAR)
-    normalisation = read_normalisation(directory, filters)
+    entries = () if processor is None else (default.normalisation, processor)
+    normalisation = read_normalisation(directory, filters, *entries)
     return Preprocessing(normalisation, FILTERS[wanted] if wanted in filters else "bicubic")
 
 
-def read_normalisation(directory: pathlib.Path, filters: Sequence[int] = (BICUBIC,)) -> Normalisation:
-    """Read the mean and std from transformers' files of a checkpoint; OpenAI's if there are none.
-
-    A filter of resizing that is not in `filters` is warned of.
+def read_normalisation(
+    directory: pathlib.Path,
+    filters: Sequence[int] = (BICUBIC,),
+    usual: Normalisation = OPENAI,
+    processor: str = "CLIP",
+) -> Normalisation:
+    """Read the mean and std from transformers' files of a checkpoint; the usual ones if there are none.
 
     If both `processor_config.json` and `preprocessor_config.json` describe images, the first is used, as in
     transformers, with a warning if they differ.
+
+    Args:
+      directory: The checkpoint's directory.
+      filters: PIL's numbers of the filters of resizing that are not warned of.
+      usual: The mean and std of absent entries, by default OpenAI's.
+      processor: The first part of the name of the image processor whose defaults these are.
 
     Raises:
       InputError: An entry is invalid, or asks for an unsupported step.
@@ -95,7 +115,7 @@ def read_normalisation(directory: pathlib.Path, filters: Sequence[int] = (BICUBI
     for path in (directory / name for name in FILES):
         if path.exists() and (entries := image_entries(path)) is not None:
             try:
-                found[path] = from_transformers(entries)
+                found[path] = from_transformers(entries, usual, processor)
             except InputError as error:
                 raise InputError(f"{path}: {error}") from error
             if entries.get("resample") not in filters:
@@ -106,7 +126,7 @@ def read_normalisation(directory: pathlib.Path, filters: Sequence[int] = (BICUBI
             f"{second}: has another mean or std than {first.name}, which is used, as in transformers; "
             "remove the file that is not the model's"
         )
-    return next(iter(found.values()), Normalisation())
+    return next(iter(found.values()), usual)
 
 
 def image_entries(path: pathlib.Path) -> dict[str, Any] | None:
@@ -130,28 +150,32 @@ def image_entries(path: pathlib.Path) -> dict[str, Any] | None:
     }  # null means absent in transformers too
 
 
-def from_transformers(entries: Mapping[str, Any]) -> Normalisation:
-    """Return the mean and std of an image processor's entries, with CLIP's defaults of absent entries.
+def from_transformers(
+    entries: Mapping[str, Any], usual: Normalisation = OPENAI, processor: str = "CLIP"
+) -> Normalisation:
+    """Return the mean and std of an image processor's entries; see `read_normalisation`.
 
     >>> from_transformers({"do_normalize": False})
     Normalisation(mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0))
     >>> from_transformers({"do_rescale": False, "image_mean": [127.5] * 3, "image_std": [51] * 3})
     Normalisation(mean=(0.5, 0.5, 0.5), std=(0.2, 0.2, 0.2))
     """
-    for name, usual in UNUSUAL.items():
-        if entries.get(name, usual) != usual:
-            raise InputError(f"{name} {shown(entries[name])} is not supported; give a plain CLIP's file")
+    for name, harmless in UNUSUAL.items():
+        if entries.get(name, harmless) != harmless:
+            raise InputError(
+                f"{name} {shown(entries[name])} is not supported; give a plain {processor}'s file"
+            )
     # The network's mean is subtracted from pixels / 255 times `scale`.
     scale = 255 * rescale_factor(entries) if flag(entries, "do_rescale") else 255.0
     if not flag(entries, "do_normalize"):
         return checked("rescale_factor", (0.0,) * 3, (1 / scale,) * 3)
     given = [name for name in ("image_mean", "image_std") if name in entries]
-    kind = entries.get("image_processor_type", entries.get("feature_extractor_type", "CLIP"))
-    if len(given) == 1 or not (given or "CLIP" in str(kind)):
+    kind = entries.get("image_processor_type", entries.get("feature_extractor_type", processor))
+    if len(given) == 1 or not (given or processor in str(kind)):
         absent = "image_std" if given == ["image_mean"] else "image_mean"
         raise InputError(f"{absent} is missing; give three numbers, those the model was trained with")
-    mean = three_numbers("image_mean", entries.get("image_mean", OPENAI_MEAN))
-    std = three_numbers("image_std", entries.get("image_std", OPENAI_STD))
+    mean = three_numbers("image_mean", entries.get("image_mean", usual.mean))
+    std = three_numbers("image_std", entries.get("image_std", usual.std))
     if not math.isclose(scale, 1, rel_tol=1e-7):  # 1 / 255 may have been stored as a float32
         mean, std = (tuple(x / scale for x in numbers) for numbers in (mean, std))
     return checked("image_", mean, std)

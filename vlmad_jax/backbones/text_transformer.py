@@ -43,6 +43,12 @@ class TextTransformerConfig(TransformerConfig):
     pooling: Literal["end", "last"] = "end"
     projection_bias: bool = False
 
+    def ends(self, token_ids: jax.Array) -> jax.Array:
+        """Return the position of the token whose output is the embedding: int (..., T) -> int (...)."""
+        if self.pooling == "last":
+            return jnp.full(token_ids.shape[:-1], token_ids.shape[-1] - 1)
+        return jnp.argmax(token_ids == self.eos_token_id, axis=-1)
+
 
 class TextTransformer(nn.Module):
     """A text transformer whose output is that at one token."""
@@ -69,11 +75,7 @@ class TextTransformer(nn.Module):
         T is at most the context length. With causal attention tokens after the end token do not change the
         output, so T may be the length of the longest sentence in a batch.
         """
-        if self.config.pooling == "last":
-            end = jnp.full(len(token_ids), token_ids.shape[1] - 1)
-        else:
-            end = jnp.argmax(token_ids == self.config.eos_token_id, axis=-1)
-        return self.encode_embedded(self.token_embedding[token_ids], end)
+        return self.encode_embedded(self.token_embedding[token_ids], self.config.ends(token_ids))
 
     def step(self, layer: Block, hidden: jax.Array, number: int) -> jax.Array:
         """Return the output of a layer for the stream: (N, T, D) -> (N, T, D)."""

@@ -48,7 +48,8 @@ class ViTConfig(TransformerConfig):
       position_resize: How learned positions are resized to another grid, a name in `positions.RESIZES`.
       rope_base: The base of the frequencies of rotary positions.
       pre_norm: Whether a layer norm precedes the first layer.
-      pooling: The image embedding is made from the "class" token, or by "attention" over all tokens.
+      pooling: The image embedding is made from the "class" token, by "attention" over all tokens, or is the
+        "mean" of all tokens after the last norm.
     """
 
     image_size: int
@@ -63,7 +64,7 @@ class ViTConfig(TransformerConfig):
     position_resize: str = "bicubic"
     rope_base: float = 100.0
     pre_norm: bool = False
-    pooling: Literal["class", "attention"] = "class"
+    pooling: Literal["class", "attention", "mean"] = "class"
 
     @property
     def side(self) -> int:
@@ -82,15 +83,26 @@ class AttentionPooling(nn.Module):
     config: TransformerConfig
     dtype: str
 
-    @nn.compact
+    def setup(self) -> None:
+        """Make the query and the layers."""
+        self.probe = self.param("probe", nn.initializers.normal(0.02), (1, 1, self.config.width))
+        self.attention = Attention(self.config, self.dtype)
+        self.norm = layer_norm(self.config.eps)
+        self.mlp = MLP(self.config, self.dtype)
+
     def __call__(self, hidden: jax.Array) -> jax.Array:
         """Pool tokens: (B, T, D) -> (B, D)."""
-        probe = self.param("probe", nn.initializers.normal(0.02), (1, 1, self.config.width))
-        attention = Attention(self.config, self.dtype, name="attention")
-        asking = jnp.broadcast_to(probe, (len(hidden), 1, self.config.width))
-        pooled = attention.attend("qk", *attention.project(hidden, asking=asking))
-        normed = layer_norm(self.config.eps, "norm")(pooled)
-        return (pooled + MLP(self.config, self.dtype, name="mlp")(normed))[:, 0]
+        asking = jnp.broadcast_to(self.probe, (len(hidden), 1, self.config.width))
+        attended = self.attention.attend("qk", *self.attention.project(hidden, asking=asking))
+        return self.add_mlp(attended)[:, 0]
+
+    def alone(self, hidden: jax.Array) -> jax.Array:
+        """Pool each token by itself, so that all attention is on it: (..., D) -> (..., D)."""
+        return self.add_mlp(self.attention.out(self.attention.value(hidden)))
+
+    def add_mlp(self, attended: jax.Array) -> jax.Array:
+        """Add the output of the MLP."""
+        return attended + self.mlp(self.norm(attended))
 
 
 class VisionTransformer(nn.Module):
@@ -215,7 +227,25 @@ class VisionTransformer(nn.Module):
         """Return the image embedding of the last residual stream: (B, T, D) -> (B, E)."""
         if self.config.pooling == "class":
             return self.project(hidden[:, 0])
-        return self.project_unnormed(self.pooling(self.ln_post(hidden)))
+        normed = self.ln_post(hidden)
+        pooled = self.pooling(normed) if self.config.pooling == "attention" else normed.mean(axis=1)
+        return self.project_unnormed(pooled)
+
+    def project_patches(self, patches: jax.Array) -> jax.Array:
+        """Return patches in the space of image embeddings: (..., D) -> (..., E).
+
+        A patch is projected as the class token is, or pooled by itself in a network that pools by attention.
+        """
+        if self.config.pooling == "attention":
+            return self.project_unnormed(self.pooling.alone(self.ln_post(patches)))
+        return self.project(patches)
+
+    def image_and_patches(self, hidden: jax.Array) -> tuple[jax.Array, jax.Array]:
+        """Return the embeddings of images (B, E) and of their patches (B, P, E): (B, T, D)."""
+        if self.config.pooling == "class":
+            projected = self.project(hidden)
+            return projected[:, 0], projected[:, self.config.prefix :]
+        return self.pool(hidden), self.project_patches(hidden[:, self.config.prefix :])
 
     def extract(self, images: jax.Array, layers: Sequence[int], norm: bool = False) -> Tokens:
         """Return the tokens after some layers, and the image embedding; see `Backbone.extract`."""

@@ -9,6 +9,10 @@ last layers. The image feature is CLIP's class token, projected without the last
 Training (section 3.4): on images and masks of other categories than those tested, with a frozen backbone.
 
 The scores equal those of the authors' code up to float32 rounding.
+
+SigLIP has no class token and no start token. Its image feature is the embedding that its attention pooling
+makes from the first stream, and the pooling is applied to each patch of the second stream by itself. Learned
+tokens are the first of a prompt.
 """
 
 from __future__ import annotations
@@ -201,8 +205,9 @@ class AnomalyCLIP(LearnedDetector):
         """Return the normal and anomalous text features, (2, E), not normalised."""
         text = self.clip.text().bind(variables)
         learned = jnp.stack([params["normal"], params["anomalous"]])  # (2, n, D)
-        tokens = insert_learned(prompts.tokens, learned)
-        step = deep_prompts(params["deep"]) if "deep" in params else None
+        start, attention = self.clip.config.start_tokens, text.config.attention
+        tokens = insert_learned(prompts.tokens, learned, start)
+        step = deep_prompts(params["deep"], start, attention) if "deep" in params else None
         return text.encode_embedded(tokens, prompts.end, step)[0]
 
     @functools.cached_property
@@ -239,10 +244,12 @@ class AnomalyCLIP(LearnedDetector):
 
         def encode(images: jax.Array) -> Features:
             hidden, streams = two_streams(vision, vision.embed(images), self.dpam_layers, attention)
-            patches = jnp.stack([streams[n - 1][:, 1:] for n in self.feature_layers], axis=1)
-            return Features(vision.project_unnormed(hidden[:, 0]), vision.project(patches))
+            patches = jnp.stack([streams[n - 1][:, prefix:] for n in self.feature_layers], axis=1)
+            image = vision.project_unnormed(hidden[:, 0]) if has_class else vision.pool(hidden)
+            return Features(image, vision.project_patches(patches))
 
-        return map_images(encode, images, tokens=1 + self.grid[0] * self.grid[1])
+        prefix, has_class = vision.config.prefix, vision.config.class_token
+        return map_images(encode, images, tokens=prefix + self.grid[0] * self.grid[1])
 
     def score_with(self, variables: Variables, state: State, images: jax.Array) -> Scores:
         """Score images with the vision transformer's variables."""
@@ -290,17 +297,19 @@ class AnomalyCLIP(LearnedDetector):
         return image + MAP_WEIGHT * (focal + dice), {"image": image, "focal": focal, "dice": dice}
 
 
-def deep_prompts(deep: jax.Array) -> Step:
+def deep_prompts(deep: jax.Array, start: int = 1, attention: str = "causal") -> Step:
     """Return the step of text layers with learned tokens of their own (section 3.2).
 
-    `deep` (K, m, D) replaces the m tokens after the start token before each of K layers from the second on.
+    `deep` (K, m, D) replaces the m tokens after the first `start` ones before each of K layers from the
+    second on.
     """
 
     def step(layer: Block, hidden: jax.Array, number: int) -> jax.Array:
         if 2 <= number < 2 + len(deep):
             prompt = jnp.broadcast_to(deep[number - 2], (len(hidden), *deep.shape[1:]))
-            hidden = jnp.concatenate([hidden[:, :1], prompt, hidden[:, 1 + deep.shape[1] :]], axis=1)
-        return layer(hidden, "causal")
+            rest = hidden[:, start + deep.shape[1] :]
+            hidden = jnp.concatenate([hidden[:, :start], prompt, rest], axis=1)
+        return layer(hidden, attention)
 
     return step
 
@@ -312,7 +321,7 @@ def two_streams(
 
     The second stream starts as the first. Each of the last `dpam_layers` adds to it its attention alone,
     computed from the first stream with another kernel. The last layer of the first stream is then computed
-    for the class token alone: (B, 1, D).
+    for the class token alone, (B, 1, D), if there is one.
 
     Args:
       vision: The vision transformer, bound to its variables.
@@ -326,7 +335,7 @@ def two_streams(
         own, second = streams
         if number <= layers - dpam_layers:
             return (own := layer(own)), own
-        queries = 1 if number == layers else None
+        queries = 1 if number == layers and vision.config.class_token else None
         q, k, v = layer.project(own)
         second = layer.add(second, layer.attention.attend(attention, q, k, v))
         own = layer.add(own[:, :queries], layer.attention.attend("qk", q[:, :, :queries], k, v))

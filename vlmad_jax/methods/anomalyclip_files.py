@@ -101,6 +101,11 @@ def check_backbone(path: pathlib.Path, learner: dict[str, np.ndarray], clip: CLI
     Raises:
       InputError: It does not.
     """
+    if not clip.config.start_tokens:
+        raise InputError(
+            f"{path}: was trained with a CLIP, and {clip.name} is a {clip.family}; "
+            "give parameters of experiments.train, or the weights it was trained with"
+        )
     start = learner.get("token_prefix_pos")
     if start is None or clip.tokenizer is None:
         return

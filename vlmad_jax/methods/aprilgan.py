@@ -199,14 +199,15 @@ class AprilGAN(LearnedDetector):
 
     def extract(self, variables: Variables, images: jax.Array) -> Features:
         """Return the features of images: `image` (B, E), and tokens `patches` (B, L, P, D), not projected."""
-        vision = self.clip.vision("bicubic").bind(variables)
+        vision = self.clip.vision().bind(variables)
 
         def encode(images: jax.Array) -> Features:
             hidden, layers = vision.transform(vision.embed(images))
-            patches = [layers[layer_name(n)][:, 1:] for n in self.feature_layers]
-            return Features(vision.project(hidden[:, 0]), jnp.stack(patches, axis=1))
+            patches = [layers[layer_name(n)][:, prefix:] for n in self.feature_layers]
+            return Features(vision.pool(hidden), jnp.stack(patches, axis=1))
 
-        return map_images(encode, images, tokens=1 + self.grid[0] * self.grid[1])
+        prefix = vision.config.prefix
+        return map_images(encode, images, tokens=prefix + self.grid[0] * self.grid[1])
 
     @functools.cached_property
     def _extract(self) -> Callable[[Array], Features]:

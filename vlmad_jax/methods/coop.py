@@ -7,7 +7,7 @@ Training (equation 3): cross-entropy of whole images, without masks, of other ca
 with a frozen backbone.
 
 The paper classifies images. The map here compares the patches of the last layer, projected as the class token
-is, with the same two prompts.
+is, with the same two prompts. SigLIP has no class token, and its attention pooling is applied to each patch.
 """
 
 from __future__ import annotations
@@ -134,7 +134,8 @@ class CoOp(LearnedDetector):
         tokens = prompts.tokens  # (C, 2, T, D)
         rows = tokens.reshape(-1, *tokens.shape[2:])
         learned = jnp.broadcast_to(params["context"], (len(rows), *params["context"].shape))
-        embeddings, _ = text.encode_embedded(insert_learned(rows, learned), prompts.end.reshape(-1))
+        rows = insert_learned(rows, learned, self.clip.config.start_tokens)
+        embeddings, _ = text.encode_embedded(rows, prompts.end.reshape(-1))
         return embeddings.reshape(*tokens.shape[:2], -1)
 
     @functools.cached_property
@@ -164,10 +165,9 @@ class CoOp(LearnedDetector):
 
         def encode(images: jax.Array) -> Features:
             hidden, _ = vision.transform(vision.embed(images))
-            projected = vision.project(hidden)
-            return Features(projected[:, 0], projected[:, 1:])
+            return Features(*vision.image_and_patches(hidden))
 
-        return map_images(encode, images, tokens=1 + self.grid[0] * self.grid[1])
+        return map_images(encode, images, tokens=vision.config.prefix + self.grid[0] * self.grid[1])
 
     def score_features(self, state: State, features: Features) -> Scores:
         """Return scores of images (B,) and pixels (B, h, w), 0 to 1."""

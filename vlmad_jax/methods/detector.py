@@ -297,7 +297,7 @@ class TextDetector(Detector):
             others = [name for name, kind in METHODS.items() if not issubclass(kind, TextDetector)]
             raise InputError(
                 f"{backbone.name}: {backbone.family} has no text encoder, which {cls.name} needs; give the "
-                f"weights of a CLIP, or one of the methods {', '.join(others)}"
+                f"weights of a CLIP or a SigLIP with both towers, or one of the methods {', '.join(others)}"
             )
 
     @property

@@ -127,6 +127,8 @@ class WinCLIP(TextDetector):
             raise InputError("no window size; give at least one, for example 2,3")
         if len(set(self.window_sizes)) < len(self.window_sizes):
             raise InputError(f"window sizes {self.window_sizes} repeat; give each once")
+        if self.merge_tokens and not self.clip.config.vit().class_token:
+            raise InputError(f"merge_tokens needs a class token, which {self.clip.name} lacks; give 0")
         if self.merge_tokens < 0:
             raise InputError(f"merge_tokens {self.merge_tokens} is below 0; give 0 to merge none")
         for size in self.multi_scale_sizes:
@@ -222,16 +224,16 @@ class WinCLIP(TextDetector):
         encode: Callable[[jax.Array], jax.Array] = vision.encode_tokens
         if self.merge_tokens:
             encode = functools.partial(encode_merging, vision, number=self.merge_tokens)
-        tokens = vision.embed(images)  # (B, 1 + P, D)
-        windows = tuple(map_windows(encode, tokens, windows) for windows in self.windows)
+        tokens, prefix = vision.embed(images), vision.config.prefix  # (B, prefix + P, D)
+        windows = tuple(map_windows(encode, tokens, windows, prefix) for windows in self.windows)
         others = [
             multi_scale_embedding(encode, vision.embed, images, shape) for shape in self.multi_scale_shapes
         ]
         if not patches:
             return Features(mean_embedding([encode(tokens), *others])[:, None], windows)
         hidden, _ = vision.transform(tokens)
-        image = mean_embedding([vision.project(hidden[:, 0]), *others])
-        return Features(image[:, None], windows, vision.norm(hidden[:, 1:]))
+        image = mean_embedding([vision.pool(hidden), *others])
+        return Features(image[:, None], windows, vision.norm(hidden[:, prefix:]))
 
     def score_with(self, variables: Variables, state: State, images: jax.Array) -> Scores:
         """Score images with the vision transformer's variables."""

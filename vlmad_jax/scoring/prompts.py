@@ -145,17 +145,19 @@ def ensemble_prompts(clip: CLIP, ensemble: PromptEnsemble, object_name: str) -> 
     return normal, anomalous
 
 
-def check_distinct(clip: CLIP, normal: Sequence[str], anomalous: Sequence[str]) -> None:
+def check_distinct(clip: CLIP, normal: Sequence[str], anomalous: Sequence[str], room: int = 0) -> None:
     """Check that truncation to the context length makes no normal and anomalous prompt equal.
+
+    `room` is the number of tokens of the context that learned ones take.
 
     Raises:
       InputError: It does.
     """
     prompts = [*normal, *anomalous]
-    truncated = set(clip.truncated(prompts))
+    truncated = set(clip.truncated(prompts, room))
     if not truncated:
         return
-    rows = [row.tobytes() for row in clip.token_ids(prompts)]
+    rows = [row.tobytes() for row in clip.token_ids(prompts, room)]
     known = dict(zip(rows[: len(normal)], normal, strict=True))
     for row, prompt in zip(rows[len(normal) :], anomalous, strict=True):
         if row in known and {prompt, known[row]} & truncated:
@@ -166,11 +168,11 @@ def check_distinct(clip: CLIP, normal: Sequence[str], anomalous: Sequence[str]) 
 
 
 class EmbeddedPrompts(NamedTuple):
-    """Embedded prompts, each with room for learned tokens after the start token.
+    """Embedded prompts, each with room for learned tokens after the start token, where there is one.
 
     Attributes:
       tokens: (..., T, D).
-      end: (...), the position of each prompt's end token.
+      end: (...), the position of the token whose output is the embedding.
     """
 
     tokens: jax.Array
@@ -192,15 +194,13 @@ def embed_prompts(clip: CLIP, texts: Sequence[str], context_length: int) -> Embe
     Raises:
       InputError: The backbone has no tokenizer, or truncation makes a normal and an anomalous prompt equal.
     """
-    prompts = ["X " * context_length + text for text in texts]
-    check_distinct(clip, prompts[::2], prompts[1::2])
-    clip.warn_of_truncation(prompts)
-    token_ids = clip.token_ids(prompts)
+    check_distinct(clip, texts[::2], texts[1::2], context_length)
+    clip.warn_of_truncation(texts, context_length)
+    token_ids = clip.token_ids(texts, context_length)
     table = jnp.asarray(clip.params["text"]["token_embedding"], jnp.float32)
-    end = jnp.argmax(jnp.asarray(token_ids) == clip.config.text.eos_token_id, axis=-1)
-    return EmbeddedPrompts(table[token_ids], end)
+    return EmbeddedPrompts(table[token_ids], clip.config.text_transformer.ends(jnp.asarray(token_ids)))
 
 
-def insert_learned(tokens: jax.Array, learned: jax.Array) -> jax.Array:
-    """Put learned tokens (N, n, D) after the start token of embedded prompts (N, T, D)."""
-    return jnp.concatenate([tokens[:, :1], learned, tokens[:, 1 + learned.shape[1] :]], axis=1)
+def insert_learned(tokens: jax.Array, learned: jax.Array, start: int = 1) -> jax.Array:
+    """Put learned tokens (N, n, D) after the first `start` tokens of embedded prompts (N, T, D)."""
+    return jnp.concatenate([tokens[:, :start], learned, tokens[:, start + learned.shape[1] :]], axis=1)

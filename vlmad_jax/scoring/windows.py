@@ -41,28 +41,28 @@ def sliding_windows(grid: tuple[int, int], size: int, stride: int = 1) -> np.nda
 
 
 def map_windows(
-    function: Callable[[jax.Array], jax.Array], tokens: jax.Array, windows: np.ndarray
+    function: Callable[[jax.Array], jax.Array], tokens: jax.Array, windows: np.ndarray, prefix: int = 1
 ) -> jax.Array:
     """Encode every window of every image.
 
     As many windows as `chunk_tokens` allows are encoded together.
 
     Args:
-      function: A function of embedded tokens (B, 1 + n, D), class token first, to embeddings (B, E).
-      tokens: (B, 1 + P, D), class token and patches.
+      function: A function of embedded tokens (B, prefix + n, D) to embeddings (B, E).
+      tokens: (B, prefix + P, D), class token and patches.
       windows: (W, n) patch indices, from `sliding_windows`.
+      prefix: The number of tokens before those of patches, which belong to every window.
 
     Returns:
       (B, W, E).
     """
-    with_class = np.concatenate(
-        [np.zeros((len(windows), 1), windows.dtype), windows + 1], axis=1
-    )  # (W, 1 + n)
-    fitting = max(1, chunk_tokens() // (tokens.shape[0] * with_class.shape[1]))
+    first = np.broadcast_to(np.arange(prefix, dtype=windows.dtype), (len(windows), prefix))
+    with_first = np.concatenate([first, windows + prefix], axis=1)  # (W, prefix + n)
+    fitting = max(1, chunk_tokens() // (tokens.shape[0] * with_first.shape[1]))
     chunks = -(-len(windows) // fitting)
     size = -(-len(windows) // chunks)
     # The last chunk is padded with the last window, because another size would compile a second time.
-    filled = np.pad(with_class, ((0, chunks * size - len(windows)), (0, 0)), mode="edge")
+    filled = np.pad(with_first, ((0, chunks * size - len(windows)), (0, 0)), mode="edge")
     encoded = jax.lax.map(lambda window: function(tokens[:, window]), jnp.asarray(filled), batch_size=size)
     return encoded[: len(windows)].transpose(1, 0, 2)
 
