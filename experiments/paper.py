@@ -2,7 +2,8 @@ r"""Reproduce the published comparison of WinCLIP and AnomalyCLIP on any data se
 
     python -m experiments.paper --dataset=synthetic
     python -m experiments.paper --dataset=mvtec_ad --data_dir=~/mvtec_ad --out=paper \
-        --weights=openai/clip-vit-large-patch14-336 --params=9_12_4_multiscale/epoch_15.pth --feature_layers=24
+        --weights=openai/clip-vit-large-patch14-336 --params=9_12_4_multiscale/epoch_15.pth \
+        --feature_layers=24
 
 The authors trained 9_12_4_multiscale on VisA to test MVTec AD, and 9_12_4_multiscale_visa on MVTec AD to test
 VisA. The command warns when parameters are tested on the data set that they were trained on.
