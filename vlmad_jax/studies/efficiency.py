@@ -29,7 +29,7 @@ def efficiency(runner: Runner) -> list[Table]:
     methods = tuple(
         name for name in METHODS if has_params(runner, name) and METHODS[name].references in needs
     )
-    learned = {name: config.anomalyclip for name in ("anomalyclip", "hybrid") if name in methods}
+    own_options = {name: config.anomalyclip for name in methods if name in ("anomalyclip", "hybrid")}
     shared = EvaluationConfig(
         method="",
         weights=config.weights,
@@ -44,7 +44,7 @@ def efficiency(runner: Runner) -> list[Table]:
         methods=methods,
         shots=shots,
         seeds=config.seeds[:1],
-        own_options=learned,
+        own_options=own_options,
         shared=shared,
     )
     measured = compare(grid, runner.out / "efficiency", runner.resume, runner.workers)
