@@ -13,10 +13,11 @@ from vlmad_jax.backbones.clip import load_clip
 from vlmad_jax.data import load_dataset
 from vlmad_jax.data.images import open_image, resize_image
 from vlmad_jax.data.masks import read_masks, resize_mask
+from vlmad_jax.errors import InputError
 from vlmad_jax.evaluation.config import EvaluationConfig
 from vlmad_jax.evaluation.evaluate import evaluate
 from vlmad_jax.inspection.saved import load_detector
-from vlmad_jax.methods import AnomalyCLIP, Hybrid, MethodOptions
+from vlmad_jax.methods import METHODS, AnomalyCLIP, Hybrid, MethodOptions
 from vlmad_jax.metrics import evaluate as metrics_of
 
 pytestmark = pytest.mark.usefixtures("evaluating")
@@ -56,6 +57,21 @@ def test_the_hybrid_passes_them_on() -> None:
     clip = load_clip(str(WEIGHTS))
     assert Hybrid.from_options(clip, LAST)[0].anomalyclip.feature_layers == (6,)
     assert Hybrid.from_options(clip, MethodOptions(params=str(PROMPTS)))[0].anomalyclip.feature_layers != (6,)
+
+
+@pytest.mark.parametrize("name", ["patchcore", "padim", "spade", "cutpaste"])
+def test_methods_with_references_compare_them(name: str) -> None:
+    clip = load_clip(str(WEIGHTS))
+    default = METHODS[name].for_backbone(clip)
+    made, _ = METHODS[name].from_options(clip, MethodOptions(feature_layers=(5, 6)))
+    assert default.setting != made.setting == default.setting | {"feature_layers": [5, 6]}
+    assert METHODS[name].from_options(clip, MethodOptions())[0].setting == default.setting
+    with pytest.raises(InputError, match="--feature_layers=7: feature layer 7 does not fit this backbone"):
+        METHODS[name].from_options(clip, MethodOptions(feature_layers=(7,)))
+    if name == "patchcore":
+        images = np.random.default_rng(0).integers(0, 256, (2, default.size, default.size, 3), dtype=np.uint8)
+        scores = [x.score(x.prepare("nut", images[:1]), images[1:]).map for x in (default, made)]
+        assert np.abs(np.asarray(scores[0]) - np.asarray(scores[1])).max() > 0.1
 
 
 @pytest.mark.parametrize(

@@ -34,7 +34,7 @@ class MethodOptions:
         "Other sides in pixels at which winclip also encodes whole images."
     )
     feature_layers: tuple[int, ...] | None = _option(
-        "Vision layers, counted from 1, whose patch features make the anomaly map."
+        "Vision layers, counted from 1, whose patch features are compared."
     )
     params: str | None = _option("Learned parameters: a folder of experiments.train, or a .pth file.")
 
