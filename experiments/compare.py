@@ -20,7 +20,7 @@ from vlmad_jax.commands.paths import define_path_list
 from vlmad_jax.errors import InputError
 from vlmad_jax.evaluation.comparison import Grid, Shots, compare
 from vlmad_jax.evaluation.config import EvaluationConfig
-from vlmad_jax.methods import METHODS, WinCLIP
+from vlmad_jax.methods import METHODS, MethodOptions, WinCLIP
 from vlmad_jax.report.table import comparison_table
 from vlmad_jax.runtime.files import write_atomically
 
@@ -59,7 +59,7 @@ def main() -> None:
         methods=tuple(METHOD_NAMES.value),
         shots=shots_from(SHOTS.value),
         seeds=common.numbers_from("seeds", SEEDS.value),
-        params=params_from(PARAMS.value),
+        own_options={name: MethodOptions(params=x) for name, x in params_from(PARAMS.value).items()},
         shared=shared,
     )
     out = Path(values.out) if values.out else common.folder("compare", shared, shared.dataset)

@@ -2,7 +2,8 @@ r"""Reproduce the published comparison of WinCLIP and AnomalyCLIP on any data se
 
     python -m experiments.paper --dataset=synthetic
     python -m experiments.paper --dataset=mvtec_ad --data_dir=~/mvtec_ad --out=paper \
-        --weights=openai/clip-vit-large-patch14-336 --params=9_12_4_multiscale/epoch_15.pth
+        --weights=openai/clip-vit-large-patch14-336 --params=9_12_4_multiscale/epoch_15.pth \
+        --feature_layers=24
 
 The authors trained 9_12_4_multiscale on VisA to test MVTec AD, and 9_12_4_multiscale_visa on MVTec AD to test
 VisA. The command warns when parameters are tested on the data set that they were trained on.
@@ -26,12 +27,13 @@ from vlmad_jax.commands import common
 from vlmad_jax.commands.paths import define_path, define_path_list
 from vlmad_jax.data import DATASETS
 from vlmad_jax.errors import InputError
+from vlmad_jax.methods import AnomalyCLIP
 from vlmad_jax.studies.config import Domain, PaperConfig, read_prompts
 from vlmad_jax.studies.report import STUDIES, report
 
 common.define_shared_flags()
 DEFAULT = PaperConfig("", "")
-PARAMS = define_path("params", None, "AnomalyCLIP's learned prompts; by default the bundled ones.")
+common.define_method_options(AnomalyCLIP.options)
 ONLY = flags.DEFINE_list("only", [], f"Parts to make: {', '.join(STUDIES)}; all if not given.")
 SHOTS = flags.DEFINE_list(
     "shots", list(map(str, DEFAULT.shots)), "Numbers of reference images of each category, besides 0."
@@ -76,7 +78,7 @@ def main() -> None:
     shared = common.shared_settings()
     config = PaperConfig(
         **shared,
-        params=PARAMS.value,
+        anomalyclip=common.method_options(AnomalyCLIP.options),
         shots=common.numbers_from("shots", SHOTS.value),
         seeds=common.numbers_from("seeds", SEEDS.value),
         prompts=None if PROMPTS.value is None else read_prompts(PROMPTS.value),

@@ -6,11 +6,8 @@ from pathlib import Path
 
 import pytest
 
-import vlmad_jax
 from tests.experiments.command import ROOT, there
-from tests.golden import golden_clip
-from tests.methods.test_authors_files import pickled, prompts
-from vlmad_jax.evaluation.trained_on import BY_CONTENT, BY_NAME, training_of
+from vlmad_jax.evaluation.trained_on import BY_CONTENT, BY_NAME
 from vlmad_jax.methods import METHODS, MethodOptions
 
 PAGES = [ROOT / "README.md", ROOT / "weights/README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -70,25 +67,6 @@ def test_reproduce_names_what_the_authors_trained_on() -> None:
     assert all(learned != tested for _, learned, tested, _ in rows)
     digests = {start: names[x] for digest, x in BY_CONTENT.items() for start in [digest[:8]]}
     assert {digest[2:10]: learned for _, learned, _, digest in rows if digest.strip()} == digests
-
-
-def test_the_last_layer_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The code of reproduce.md, on a small backbone and files that are made."""
-    text = (ROOT / "docs/reproduce.md").read_text()
-    (code,) = re.findall(r"```python\n(.*?)```", text, re.S)
-    clip = golden_clip("winclip")
-    for name in ("9_12_4_multiscale", "9_12_4_multiscale_visa"):
-        (tmp_path / "checkpoints" / name).mkdir(parents=True)
-        pickled(tmp_path / "checkpoints" / name / "epoch_15.pth", "prompt_learner", prompts(12, 3, 4))
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(vlmad_jax, "load_clip", lambda name: clip)
-    exec(compile(code, "docs/reproduce.md", "exec"), {})
-    for name in ("9_12_4_multiscale", "9_12_4_multiscale_visa"):
-        made = vlmad_jax.AnomalyCLIP.trained(clip, tmp_path / "last_layer" / name)
-        whole = vlmad_jax.AnomalyCLIP.trained(clip, tmp_path / "checkpoints" / name / "epoch_15.pth")
-        assert made.feature_layers == (4,)
-        assert dataclasses.replace(made, feature_layers=whole.feature_layers).setting == whole.setting
-        assert training_of(tmp_path / "last_layer" / name).dataset == BY_NAME[name]
 
 
 @pytest.mark.long

@@ -20,8 +20,8 @@ pytestmark = pytest.mark.usefixtures("evaluating")
 
 
 def grid(methods: tuple[str, ...], shots: tuple = (0, 2), seeds: tuple = (0, 1), **more) -> Grid:
-    params, options = more.pop("params", {}), MethodOptions(**more)
-    return Grid(methods, shots, seeds, params, EvaluationConfig("", "w", "folder", options=options))
+    own, options = more.pop("own_options", {}), MethodOptions(**more)
+    return Grid(methods, shots, seeds, own, EvaluationConfig("", "w", "folder", options=options))
 
 
 @pytest.fixture
@@ -41,7 +41,7 @@ def test_cells_are_what_makes_sense():
         window_stride=2,
         merge_tokens=1,
         multi_scale_sizes=(32,),
-        params={"anomalyclip": "p"},
+        own_options={"anomalyclip": MethodOptions(params="p")},
     ).cells
     assert list(cells) == [
         "winclip-0-shots-seed-0",
@@ -166,7 +166,7 @@ def test_grids_that_run_nothing_or_too_much():
     with pytest.raises(InputError, match="--methods=anomalyclip with --shots=4: no method runs with"):
         grid(("anomalyclip",), (4,))
     with pytest.raises(InputError, match="--params: coop is not compared; add it to --methods"):
-        grid(("winclip",), params={"coop": "p"})
+        grid(("winclip",), own_options={"coop": MethodOptions(params="p")})
 
 
 def test_the_table_shows_what_is_undefined():

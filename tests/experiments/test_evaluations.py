@@ -149,6 +149,7 @@ CHANGES: dict[str, tuple[str, Any]] = {
     "window_stride": ("2", 2),
     "merge_tokens": ("1", 1),
     "multi_scale_sizes": ("32,48", (32, 48)),
+    "feature_layers": ("5,6", (5, 6)),
     "params": ("b.pth", "b.pth"),
     "out": ("place", Path("place")),
     "resume": ("false", False),

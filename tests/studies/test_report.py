@@ -17,7 +17,7 @@ from tests.data.conftest import make_category
 from tests.studies.mvtec import make_mvtec
 from vlmad_jax import load_clip
 from vlmad_jax.evaluation import comparison
-from vlmad_jax.methods import AnomalyCLIP
+from vlmad_jax.methods import AnomalyCLIP, MethodOptions
 from vlmad_jax.methods.learned import save_params
 from vlmad_jax.report.parts import Section, Table
 from vlmad_jax.scoring.prompts import PromptEnsemble
@@ -54,7 +54,7 @@ def config(tmp_path: Path, weights: Path) -> PaperConfig:
         str(weights),
         "mvtec_ad",
         str(root),
-        params=str(tmp_path / "learned"),
+        anomalyclip=MethodOptions(params=str(tmp_path / "learned")),
         shots=(1, 2),
         seeds=(0, 1),
         prompts=OWN,

@@ -40,7 +40,7 @@ class BatchedWinCLIP:
         by_size = [self.probability(self.encode_windows(tokens, windows)) for windows in self.windows]
         with torch.autocast(score.device.type, enabled=False):
             patch_map = self.combine(score, by_size)
-            size = (self.setting.size, self.setting.size)
+            size = self.setting.size
             return score, functional.interpolate(patch_map, size, mode="bilinear")[:, 0]
 
     def combine(self, score: torch.Tensor, by_size: list[torch.Tensor]) -> torch.Tensor:
@@ -81,7 +81,7 @@ class BatchedAnomalyCLIP:
         self.positions = torch.from_numpy(np.array(resize_positions(own, setting.grid, "bilinear"))).to(
             device
         )
-        blur = gaussian_filter1d(np.eye(setting.size), setting.blur_sigma, axis=0).astype(np.float32)
+        blur = gaussian_filter1d(np.eye(setting.size[0]), setting.blur_sigma, axis=0).astype(np.float32)
         self.blur = torch.from_numpy(blur).to(device)
 
     def __call__(self, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -90,7 +90,7 @@ class BatchedAnomalyCLIP:
         score = anomalous(image @ self.visual.proj, self.text, self.setting.temperature)
         patches = self.visual.ln_post(torch.stack(layers, dim=1)[:, :, 1:]) @ self.visual.proj  # (B, L, P, E)
         maps = anomalous(patches, self.text, self.setting.temperature).unflatten(2, self.setting.grid)
-        size = (self.setting.size, self.setting.size)
+        size = self.setting.size
         total = functional.interpolate(maps, size, mode="bilinear").sum(dim=1)  # (B, S, S)
         with torch.autocast(total.device.type, enabled=False):
             return score, self.blur @ total @ self.blur.T

@@ -150,7 +150,7 @@ def batched(setting: Setting, device: Any, compiled: bool = False) -> Callable[[
             block.two_paths = torch.compile(block.two_paths, dynamic=False)
     kinds: dict[str, Callable[..., Any]] = {"winclip": BatchedWinCLIP, "anomalyclip": BatchedAnomalyCLIP}
     peer = kinds[setting.method](model, detector, draw_text(setting.config))
-    images = normalised(setting, detector.size, device)
+    images = normalised(setting, detector.size[0], device)
     return lambda: peer(images)
 
 

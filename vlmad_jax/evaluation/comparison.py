@@ -26,7 +26,7 @@ from vlmad_jax.evaluation.keys import params_fingerprint, tokenizer_digest
 from vlmad_jax.evaluation.results import Results
 from vlmad_jax.evaluation.shapes import category_sizes
 from vlmad_jax.evaluation.trained_on import report_training_data
-from vlmad_jax.methods import method
+from vlmad_jax.methods import MethodOptions, method
 from vlmad_jax.methods.options import flattened
 from vlmad_jax.runtime.cache import software_versions
 from vlmad_jax.runtime.child_process import in_process
@@ -50,7 +50,7 @@ class Grid:
       methods: Names of `methods.METHODS`.
       shots: Numbers of reference images, or "all"; 0 is zero-shot.
       seeds: Seeds of the draws of reference images. Zero-shot and "all" draw none and run once.
-      params: Paths of learned parameters by method; the others take those bundled with the weights.
+      own_options: Options of single methods by name, which replace the shared ones.
       shared: The configuration that all evaluations share, whose method, shots, seed and params are ignored.
 
     Raises:
@@ -60,16 +60,16 @@ class Grid:
     methods: tuple[str, ...]
     shots: tuple[Shots, ...]
     seeds: tuple[int, ...]
-    params: Mapping[str, str]
+    own_options: Mapping[str, MethodOptions]
     shared: EvaluationConfig
 
     def __post_init__(self) -> None:
         for name, values in (("methods", self.methods), ("shots", self.shots), ("seeds", self.seeds)):
             if not values or len(set(values)) < len(values):
                 raise InputError(f"--{name}={','.join(map(str, values))}: give one or more, each once")
-        for name in (*self.methods, *self.params):
+        for name in (*self.methods, *self.own_options):
             method(name)
-        for name in self.params:
+        for name in self.own_options:
             if name not in self.methods:
                 raise InputError(f"--params: {name} is not compared; add it to --methods")
         if not self.cells:
@@ -94,8 +94,8 @@ class Grid:
         found = {}
         for name, shots in self.rows:
             options = self.shared.options.restricted(method(name).options)
-            if name in self.params:
-                options = dataclasses.replace(options, params=self.params[name])
+            if name in self.own_options:
+                options = dataclasses.replace(options, **self.own_options[name].chosen())
             for seed in self.seeds_of(shots):
                 found[cell_name(name, shots, seed)] = dataclasses.replace(
                     self.shared,

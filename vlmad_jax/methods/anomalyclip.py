@@ -112,6 +112,7 @@ class AnomalyCLIP(LearnedDetector):
 
     name: ClassVar[str] = "anomalyclip"
     references: ClassVar = "never"
+    options: ClassVar = ("feature_layers", "params")
     needs: ClassVar[str] = "learned prompts"
     learns_from_labels: ClassVar[bool] = True
     state_type: ClassVar = State

@@ -158,7 +158,8 @@ class CutPaste(ReferenceDetector):
         It is 0 without changed pixels, and -1 (unused) with fewer than `ANOMALOUS_SHARE`.
         """
         (rows, columns), side = self.grid, self.backbone.patch_size
-        edge = [(0, max(0, n * side - self.size)) for n in (rows, columns)]  # of incomplete patches
+        # Where the grid counts incomplete patches.
+        edge = [(0, max(0, n * side - pixels)) for n, pixels in zip(self.grid, self.size, strict=True)]
         masks = np.pad(masks, [(0, 0), *edge])
         pixels = masks[:, : rows * side, : columns * side].reshape(-1, rows, side, columns, side)
         share = pixels.mean(axis=(2, 4)).reshape(len(masks), -1)

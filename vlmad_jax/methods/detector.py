@@ -81,12 +81,16 @@ class Detector(PickleFieldsOnly, abc.ABC):
     def from_options(cls, backbone: Any, options: MethodOptions) -> tuple[Self, Params]:
         """Return the detector that a user asks for, and its parameters.
 
+        The options replace values of the published setting.
+
         Raises:
           InputError: The method does not have an option, or its value is invalid.
         """
         cls.check_backbone(backbone)
         options.check(cls.name, cls.options)
-        return cls.for_backbone(backbone), {}
+        detector = cls.for_backbone(backbone)
+        with options.named_in_errors(cls.options):
+            return dataclasses.replace(detector, **options.chosen(cls.options)), {}  # type: ignore[type-var]
 
     @classmethod
     def with_setting(cls, backbone: Any, setting: Mapping[str, Any]) -> Self:

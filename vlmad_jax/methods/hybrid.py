@@ -49,7 +49,7 @@ class Hybrid(TextDetector):
 
     name: ClassVar[str] = "hybrid"
     references: ClassVar = "never"
-    options: ClassVar = ("window_sizes", "params")
+    options: ClassVar = ("window_sizes", *AnomalyCLIP.options)
     state_type: ClassVar = State
 
     def __post_init__(self) -> None:
@@ -69,7 +69,7 @@ class Hybrid(TextDetector):
         """
         cls.check_backbone(clip)
         options.check(cls.name, cls.options)
-        learned, params = AnomalyCLIP.from_options(clip, MethodOptions(params=options.params))
+        learned, params = AnomalyCLIP.from_options(clip, options.restricted(AnomalyCLIP.options))
         with options.named_in_errors(["window_sizes"]):
             return cls(clip, learned, **options.chosen(["window_sizes"])), params
 

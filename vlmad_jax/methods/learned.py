@@ -7,6 +7,7 @@ and a description of both. Each method reads the files of its authors' code.
 from __future__ import annotations
 
 import abc
+import dataclasses
 import json
 import pathlib
 from collections.abc import Callable, Mapping, Sequence
@@ -63,8 +64,10 @@ class LearnedDetector(TextDetector):
     def from_options(cls, clip: CLIP, options: MethodOptions) -> tuple[Self, Params]:
         """Return the parameters that a user names, or the bundled ones, and a detector with their setting.
 
+        The other options then replace values of this setting.
+
         Raises:
-          InputError: There are no parameters, or they do not fit the backbone.
+          InputError: There are no parameters, or they or an option do not fit the backbone.
         """
         cls.check_backbone(clip)
         options.check(cls.name, cls.options)
@@ -77,7 +80,10 @@ class LearnedDetector(TextDetector):
                 f"experiments.train --method={cls.name}, or give a .pth file of the authors"
             )
         detector = cls.trained(clip, path)
-        return detector, detector.load_params(path)
+        params = detector.load_params(path)
+        others = [name for name in cls.options if name != "params"]
+        with options.named_in_errors(others):
+            return dataclasses.replace(detector, **options.chosen(others)), params  # type: ignore[type-var]
 
     @property
     @abc.abstractmethod

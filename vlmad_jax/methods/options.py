@@ -38,6 +38,9 @@ class MethodOptions:
     multi_scale_sizes: tuple[int, ...] | None = _option(
         "Other sides in pixels at which winclip also encodes whole images."
     )
+    feature_layers: tuple[int, ...] | None = _option(
+        "Vision layers, counted from 1, whose patch features are compared."
+    )
     params: str | None = _option("Learned parameters: a folder of experiments.train, or a .pth file.")
 
     def check(self, method: str, names: Sequence[str]) -> None:

@@ -37,6 +37,7 @@ class ReferenceDetector(Detector):
     feature_layers: tuple[int, ...]
 
     references: ClassVar = "always"
+    options: ClassVar[tuple[str, ...]] = ("feature_layers",)
 
     def __post_init__(self) -> None:
         """Check that the image size and the feature layers fit the backbone."""

@@ -29,7 +29,6 @@ from vlmad_jax.backbones.clip import CLIP
 from vlmad_jax.backbones.images import Array, check_images
 from vlmad_jax.errors import InputError
 from vlmad_jax.methods.detector import Params, Scores, TextDetector, check_image_size
-from vlmad_jax.methods.options import MethodOptions
 from vlmad_jax.runtime.sizes import ImageSize, height_and_width
 from vlmad_jax.scoring.maps import upsample
 from vlmad_jax.scoring.merging import encode_merging
@@ -155,18 +154,6 @@ class WinCLIP(TextDetector):
     def for_backbone(cls, clip: CLIP) -> WinCLIP:
         """Return the published setting, which fits every backbone with a grid of 3 x 3 patches or more."""
         return cls.paper(clip)
-
-    @classmethod
-    def from_options(cls, clip: CLIP, options: MethodOptions) -> tuple[WinCLIP, Params]:
-        """Return WinCLIP with the options that a user gives.
-
-        Raises:
-          InputError: The method does not have an option, or its value is invalid.
-        """
-        cls.check_backbone(clip)
-        options.check(cls.name, cls.options)
-        with options.named_in_errors(cls.options):
-            return cls(clip, **options.chosen(cls.options)), {}
 
     @property
     def size(self) -> tuple[int, int]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from vlmad_jax.errors import InputError
+from vlmad_jax.methods import MethodOptions
 from vlmad_jax.scoring.prompts import PromptEnsemble
 
 LARGEST_WINDOW = 7  # figure 5
@@ -29,7 +30,7 @@ class PaperConfig:
       dataset: A name of `data.DATASETS`.
       data_dir: The directory of the data set, if it needs one.
       categories: The categories to run; all if empty.
-      params: AnomalyCLIP's learned prompts; None takes those bundled with the weights.
+      anomalyclip: AnomalyCLIP's options; by default it takes the prompts bundled with the weights.
       batch_size: The number of images scored together.
       dtype: "float32", "bfloat16", or "int8", which trades accuracy for speed.
       shots: Numbers of reference images of each category; 0 is always run too.
@@ -44,7 +45,7 @@ class PaperConfig:
     dataset: str
     data_dir: str | None = None
     categories: tuple[str, ...] = ()
-    params: str | None = None
+    anomalyclip: MethodOptions = MethodOptions()
     batch_size: int = 16
     dtype: str = "float32"
     shots: tuple[int, ...] = (1, 2, 4)

@@ -29,9 +29,7 @@ def efficiency(runner: Runner) -> list[Table]:
     methods = tuple(
         name for name in METHODS if has_params(runner, name) and METHODS[name].references in needs
     )
-    params = (
-        {} if config.params is None else dict.fromkeys({"anomalyclip", "hybrid"} & {*methods}, config.params)
-    )
+    own_options = {name: config.anomalyclip for name in methods if name in ("anomalyclip", "hybrid")}
     shared = EvaluationConfig(
         method="",
         weights=config.weights,
@@ -46,7 +44,7 @@ def efficiency(runner: Runner) -> list[Table]:
         methods=methods,
         shots=shots,
         seeds=config.seeds[:1],
-        params=params,
+        own_options=own_options,
         shared=shared,
     )
     measured = compare(grid, runner.out / "efficiency", runner.resume, runner.workers)
@@ -80,7 +78,7 @@ def has_params(runner: Runner, name: str) -> bool:
     if learned not in LEARNING:
         return True
     bundled = is_bundled(runner.clip.name) and learned in BUNDLED_PARAMS
-    return bundled or (learned == "anomalyclip" and runner.config.params is not None)
+    return bundled or (learned == "anomalyclip" and runner.config.anomalyclip.params is not None)
 
 
 def parameters_learned(runner: Runner, name: str) -> int:

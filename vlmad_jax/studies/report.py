@@ -105,7 +105,7 @@ def report(
         configuration.
     """
     chosen = choose(only)
-    check_named(config.weights, config.params)
+    check_named(config.weights, config.anomalyclip.params)
     runner = Runner(config, out, resume, workers)
     runner.learned, runner.base  # noqa: B018  raise an error before anything is computed
     parts: dict[str, list[Part]] = {}

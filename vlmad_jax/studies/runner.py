@@ -23,7 +23,7 @@ from vlmad_jax.evaluation.keys import category_keys, params_fingerprint
 from vlmad_jax.evaluation.results import Results
 from vlmad_jax.evaluation.scorer import Scorer
 from vlmad_jax.evaluation.trained_on import report_training_data
-from vlmad_jax.methods import AnomalyCLIP, MethodOptions, WinCLIP
+from vlmad_jax.methods import AnomalyCLIP, WinCLIP
 from vlmad_jax.methods.winclip import Memory, State
 from vlmad_jax.runtime.cache import fingerprint
 from vlmad_jax.scoring.prompts import WINCLIP, PromptEnsemble
@@ -115,8 +115,9 @@ class Runner:
         Raises:
           InputError: There are no learned prompts.
         """
-        detector, params = AnomalyCLIP.from_options(self.clip, MethodOptions(params=self.config.params))
-        report_training_data("anomalyclip", self.config.weights, self.config.params, self.dataset)
+        options = self.config.anomalyclip
+        detector, params = AnomalyCLIP.from_options(self.clip, options)
+        report_training_data("anomalyclip", self.config.weights, options.params, self.dataset)
         return detector, params
 
     @functools.cached_property
@@ -218,7 +219,7 @@ class Runner:
         """Run AnomalyCLIP, zero-shot, on test images or on normal training images."""
         detector, params = self.learned
         dataset = self.normal_dataset() if normal else self.dataset
-        settings = {"params": params_fingerprint(params)}
+        settings = {"params": params_fingerprint(params), "setting": detector.setting}
 
         def make_evaluator(results: Results, observe: Observe) -> CategoryEvaluator:
             batch_size, workers = self.config.batch_size, self.workers

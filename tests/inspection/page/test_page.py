@@ -61,6 +61,7 @@ def test_an_image_is_scored_as_by_predict(client: Client, loaded: FittedDetector
     state = client("GET", "state").json
     assert state["images"] == [scored]
     assert state["decision"]["threshold"] == expected.decision.threshold
+    assert state["rule"].splitlines() == loaded.description["threshold"]["lines"]
     assert len(state["reference_scores"]) == 12
 
 

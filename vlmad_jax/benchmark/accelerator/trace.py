@@ -26,7 +26,7 @@ def trace(records: Records, sizes: Sizes, method: str) -> None:
     batch, config = sizes.middle[method], sizes.backbones[method]
     detector = sizes.setting(method, batch).detector(draw_clip(config, "bfloat16"))
     state = random_state(detector, 0)._replace(text=jnp.asarray(draw_text(config)))
-    images = jnp.asarray(draw_images(batch, detector.size))
+    images = jnp.asarray(draw_images(batch, detector.size[0]))
     jax.block_until_ready(detector.score(state, images))
     with recorded(records, f"trace of {method}"):
         totals = kernel_times(lambda: detector.score(state, images))

@@ -40,14 +40,14 @@ class Review:
         """Return the whole state as JSON has it."""
         detector, _, trial = self.session.detectors
         method, description = detector.method, detector.description
-        prompts = prompts_of(method)
+        prompts, rule = prompts_of(method), description["threshold"]
         return {
             "name": names.printable(self.saved.name),
             "object": names.printable(detector.object_name),
             "method": method.name,
             "weights": names.printable(description["weights"]["name"]),
             "decision": detector.decision.describe(),
-            "rule": description["threshold"]["text"],
+            "rule": "\n".join(rule.get("lines", [rule["text"]])),  # earlier versions stored no lines
             "reference_scores": self.reference_scores,
             "prompts": None if prompts is None else prompts.describe(),
             "trial": None if trial is None else trial.describe(),
