@@ -84,16 +84,6 @@ def test_products_are_rounded_where_the_plan_says_so():
     assert (rounded != exact).any()
 
 
-def test_attention_by_sums_equals_that_by_products():
-    q, k, v = (jax.random.normal(jax.random.key(n), (2, 3, 5, 8)) for n in range(3))
-    with using(CPU):
-        expected = attention.attend(q, k, v)
-    with using(dataclasses.replace(CPU, short_attention="sums")):
-        np.testing.assert_allclose(attention.attend(q, k, v), expected, atol=1e-6)
-        causal = attention.causal(q, k, v)
-    np.testing.assert_allclose(causal, attention.causal(q, k, v), atol=0)
-
-
 def test_cudnn_takes_long_attention_in_bfloat16_alone():
     def suits(dtype, queries: int, tokens: int, depth: int = 64) -> bool:
         return attention.suits_cudnn(

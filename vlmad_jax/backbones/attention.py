@@ -17,8 +17,7 @@ from vlmad_jax.backbones.plan import current_plan
 from vlmad_jax.backbones.precision import einsum
 from vlmad_jax.errors import InputError
 
-# Numbers of tokens: from LONG on, cuDNN's attention may be used; up to SHORT, sums in place of products.
-LONG, SHORT = 256, 16
+LONG = 256  # the number of tokens from which cuDNN's attention may be used
 
 Kernel = Callable[[jax.Array, jax.Array, jax.Array], jax.Array]
 
@@ -28,7 +27,7 @@ def attend(
 ) -> jax.Array:
     """Return softmax(q k^T / sqrt(d) + bias) v (Vaswani et al. 2017, equation 1), with a float32 softmax.
 
-    The plan of the device says how long attention in bfloat16 and attention inside windows are computed.
+    The plan of the device says how long attention in bfloat16 is computed.
 
     Args:
       q: (B, H, Q, d).
@@ -37,11 +36,9 @@ def attend(
       mask: bool (Q, T), whether a query may attend to a token.
       bias: (B, 1, 1, T), added to the logits of each token.
     """
-    plan, length = current_plan(), k.shape[2]
-    if mask is None and bias is None and plan.long_attention == "cudnn" and suits_cudnn(q, k):
+    cudnn = current_plan().long_attention == "cudnn"
+    if cudnn and mask is None and bias is None and suits_cudnn(q, k):
         return by_cudnn(q, k, v)
-    if mask is None and bias is None and plan.short_attention == "sums" and length <= SHORT:
-        return by_sums(q, k, v)
 
     def of_heads(q: jax.Array, k: jax.Array, v: jax.Array, *biases: jax.Array) -> jax.Array:
         logits = einsum("bhqd,bhtd->bhqt", q, k) * q.shape[-1] ** -0.5
@@ -66,17 +63,6 @@ def by_cudnn(q: jax.Array, k: jax.Array, v: jax.Array) -> jax.Array:
     """Return attention by cuDNN's kernel, which stores no weights: (B, H, Q, d) and (B, H, T, d) twice."""
     rows = [x.swapaxes(1, 2) for x in (q, k, v)]
     return jax.nn.dot_product_attention(*rows, implementation="cudnn").swapaxes(1, 2).astype(jnp.float32)
-
-
-def by_sums(q: jax.Array, k: jax.Array, v: jax.Array) -> jax.Array:
-    """Return attention of few tokens by sums in place of products: (B, H, Q, d) and (B, H, T, d) twice.
-
-    A GPU computes many products of a few tokens at a small part of its rate.
-    """
-    q, k, v = (x.astype(jnp.float32) for x in (q, k, v))
-    logits = (q[:, :, :, None] * k[:, :, None]).sum(axis=-1) * q.shape[-1] ** -0.5  # (B, H, Q, T)
-    weights = jax.nn.softmax(logits, axis=-1)
-    return (weights[..., None] * v[:, :, None]).sum(axis=3)  # (B, H, Q, d)
 
 
 def qk(q: jax.Array, k: jax.Array, v: jax.Array) -> jax.Array:

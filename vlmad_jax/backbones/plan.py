@@ -32,7 +32,6 @@ class Plan:
       chunk_tokens: The number of tokens that an encoder computes together.
       attention_pairs: The number of attention weights that are computed together.
       long_attention: The way of bfloat16 attention of 256 tokens or more: "plain", or "cudnn".
-      short_attention: The way of attention inside windows, of 16 tokens or fewer: "products", or "sums".
       rounds_products: Whether products of bfloat16 with weights are rounded to bfloat16, after the sums in
         float32. This halves the memory traffic of their results, which limits accelerators.
     """
@@ -41,7 +40,6 @@ class Plan:
     chunk_tokens: int
     attention_pairs: int
     long_attention: str = "plain"
-    short_attention: str = "products"
     rounds_products: bool = False
 
 

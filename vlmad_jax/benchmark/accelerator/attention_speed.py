@@ -1,4 +1,4 @@
-"""The speed of attention in several ways: plain products, sums, and the two of `jax.nn`."""
+"""The speed of attention in several ways: plain products, and the two of `jax.nn`."""
 
 from __future__ import annotations
 
@@ -37,7 +37,6 @@ WAYS: dict[str, Callable[..., jax.Array]] = {
     "plain products": plain,
     "cudnn": functools.partial(by_library, "cudnn"),
     "xla": functools.partial(by_library, "xla"),
-    "sums": attention.by_sums,
 }
 
 
@@ -49,7 +48,7 @@ def attend(records: Records, sizes: Sizes) -> None:
             rows = [jax.random.normal(key, shape).astype(dtype_of(dtype)) for key in keys]
             exact = np.asarray(plain(*(x[:1].astype(jnp.float32) for x in rows)))
             for way, function in WAYS.items():
-                if not suits(way, shape, dtype):
+                if way == "cudnn" and dtype == "float32":  # which it has not
                     continue
                 with recorded(records, f"attention {shape} {dtype} {way}"):
                     call = functools.partial(jax.jit(function), *rows)
@@ -64,10 +63,3 @@ def attend(records: Records, sizes: Sizes) -> None:
                         tflops=4 * shape[0] * shape[1] * shape[2] ** 2 * shape[3] / seconds / 1e12,
                         difference=float(apart),
                     )
-
-
-def suits(way: str, shape: tuple[int, ...], dtype: str) -> bool:
-    """Return whether a way is worth its time: cuDNN has no float32, and sums are for windows."""
-    if way == "cudnn":
-        return dtype == "bfloat16"
-    return way != "sums" or shape[2] <= attention.SHORT

@@ -74,10 +74,7 @@ def choices(records: Records, sizes: Sizes, method: str) -> None:
 def other_plans(sizes: Sizes, method: str) -> Iterator[tuple[str, Plan]]:
     """Return the plans that differ in one choice from that of the device, each with its label."""
     plan = current_plan()
-    if method == "winclip":
-        other = "sums" if plan.short_attention == "products" else "products"
-        yield f"attention in windows by {other}", dataclasses.replace(plan, short_attention=other)
-    elif plan.long_attention == "cudnn":
+    if method == "anomalyclip" and plan.long_attention == "cudnn":
         yield "plain attention", dataclasses.replace(plan, long_attention="plain")
     rounds = not plan.rounds_products
     yield f"products rounded: {rounds}", dataclasses.replace(plan, rounds_products=rounds)
