@@ -21,7 +21,7 @@ from vlmad_jax.benchmark.accelerator.sizes import Sizes
 
 def plain(q: jax.Array, k: jax.Array, v: jax.Array) -> jax.Array:
     """Return attention by two products with a softmax between them."""
-    with using(dataclasses.replace(current_plan(), long_attention="plain", short_attention="products")):
+    with using(dataclasses.replace(current_plan(), long_attention="plain")):
         return attention.attend(q, k, v)
 
 
