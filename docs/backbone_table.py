@@ -9,13 +9,16 @@ multiplication and an addition are two operations.
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 
 from vlmad_jax.backbones import dinov2, dinov3
-from vlmad_jax.backbones.checkpoints.key_tables import parameter_shapes
 from vlmad_jax.backbones.config import ARCHITECTURES
+from vlmad_jax.backbones.efficientnet_network import VARIANTS, ConvNet
+from vlmad_jax.backbones.preprocessing import Normalisation
+from vlmad_jax.backbones.siglip import HALF, vision_config
 from vlmad_jax.backbones.vit import VisionTransformer, ViTConfig
 
 
@@ -36,10 +39,19 @@ def dino3(width: int, layers: int, heads: int) -> ViTConfig:
     )
 
 
+def siglip(width: int, layers: int, heads: int, mlp_width: int, image: int, patch: int) -> ViTConfig:
+    """Return the shape of a published SigLIP 2."""
+    sizes = {"hidden_size": width, "num_hidden_layers": layers, "num_attention_heads": heads}
+    sizes |= {"intermediate_size": mlp_width, "image_size": image, "patch_size": patch}
+    return vision_config(sizes, Normalisation(HALF, HALF))
+
+
 PUBLISHED = {
     "CLIP ViT-B/16": ARCHITECTURES["vit-b-16"].vit(),
     "CLIP ViT-B/16-plus-240": ARCHITECTURES["vit-b-16-plus-240"].vit(),
     "CLIP ViT-L/14@336": ARCHITECTURES["vit-l-14-336"].vit(),
+    "SigLIP 2 B/16": siglip(768, 12, 12, 3072, 256, 16),
+    "SigLIP 2 So400m/14": siglip(1152, 27, 16, 4304, 384, 14),
     "DINOv2-S": dino(False, 384, 12, 6),
     "DINOv2-B with registers": dino(True, 768, 12, 12),
     "DINOv2-L with registers": dino(True, 1024, 24, 16),
@@ -47,18 +59,19 @@ PUBLISHED = {
     "DINOv3-S/16": dino3(384, 12, 6),
     "DINOv3-B/16": dino3(768, 12, 12),
     "DINOv3-L/16": dino3(1024, 24, 16),
+    **{f"EfficientNet-Lite {name[-1]}": config for name, config in VARIANTS.items()},
 }
 
 
-def row(name: str, config: ViTConfig) -> str:
+def row(name: str, config: Any) -> str:
     """Return a line of the table."""
-    parameters = sum(math.prod(shape) for shape in parameter_shapes(config).values())
-    module = VisionTransformer(config)
+    module = VisionTransformer(config) if isinstance(config, ViTConfig) else ConvNet(config)
     images = jax.ShapeDtypeStruct((1, config.image_size, config.image_size, 3), jnp.uint8)
     variables = jax.eval_shape(module.init, jax.random.key(0), images)
+    parameters = sum(math.prod(x.shape) for x in jax.tree.leaves(variables))
     lowered = jax.jit(lambda variables, images: module.apply(variables, images)[0]).lower(variables, images)
     gflop = lowered.cost_analysis()["flops"] / 1e9
-    return f"| {name} | {config.image_size} | {parameters / 1e6:.1f} | {gflop:.0f} |"
+    return f"| {name} | {config.image_size} | {parameters / 1e6:.1f} | {gflop:.3g} |"
 
 
 if __name__ == "__main__":

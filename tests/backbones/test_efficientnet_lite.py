@@ -10,6 +10,7 @@ from PIL import Image
 
 from vlmad_jax import InputError, load_backbone
 from vlmad_jax.backbones import efficientnet_lite as family
+from vlmad_jax.backbones import efficientnet_network as network
 from vlmad_jax.backbones.checkpoints import hub
 from vlmad_jax.backbones.checkpoints.tensors import read_tensors
 from vlmad_jax.methods import METHODS
@@ -26,9 +27,9 @@ def backbone(name: str = NAMES[0], dtype: str = "float32") -> family.EfficientNe
 @functools.cache
 def small_backbone() -> family.EfficientNetLite:
     """Four bottlenecks with random weights, which compile in a second: strides 2, 4, 8 and 16."""
-    stages = tuple(stage._replace(repeats=1) for stage in family.STAGES[:4])
-    config = family.EfficientNetLiteConfig(64, stages, head_width=48, classes=5)
-    params = family.ConvNet(config).init(jax.random.key(0), noise(64, 64))["params"]
+    stages = tuple(stage._replace(repeats=1) for stage in network.STAGES[:4])
+    config = network.EfficientNetLiteConfig(64, stages, head_width=48, classes=5)
+    params = network.ConvNet(config).init(jax.random.key(0), noise(64, 64))["params"]
     return family.EfficientNetLite(config, {"vision": params}, name="random")
 
 
@@ -53,7 +54,7 @@ def noise(*sides: int, count: int = 1) -> np.ndarray:
 
 
 def test_shapes_are_the_published_ones():
-    small, large = (family.VARIANTS[name] for name in NAMES)
+    small, large = (network.VARIANTS[name] for name in NAMES)
     assert [b.width for b in small.blocks] == [
         16,
         *[24] * 2,
@@ -97,7 +98,7 @@ def test_features_keep_the_contract():
 def test_coarse_layers_are_resized_to_the_grid_of_stride_8():
     images = noise(72, 64)
     small = small_backbone()
-    _, outputs = family.ConvNet(small.config).apply({"params": small.params["vision"]}, images)
+    _, outputs = network.ConvNet(small.config).apply({"params": small.params["vision"]}, images)
     coarse = np.asarray(outputs["layer04"])
     assert coarse.shape == (1, 5, 4, 80)
     resized = np.asarray(small.features(images, (4,))["patches"]).reshape(9, 8, 80)
@@ -142,13 +143,13 @@ def test_every_tensor_is_accounted_for(change, complaint):
     changed = tensors()
     change(changed)
     with pytest.raises(InputError, match=rf"a\.pth: the tensors do not fit .*{complaint}") as caught:
-        family.load_params(changed, family.VARIANTS[NAMES[0]], "a.pth", NAMES[0])
+        family.load_params(changed, network.VARIANTS[NAMES[0]], "a.pth", NAMES[0])
     assert "\n" not in str(caught.value)
 
 
 def test_weights_of_the_other_network_are_refused():
     with pytest.raises(InputError, match="give weights and configuration of one efficientnet-lite2"):
-        family.load_params(tensors(), family.VARIANTS[NAMES[1]], "a.pth", NAMES[1])
+        family.load_params(tensors(), network.VARIANTS[NAMES[1]], "a.pth", NAMES[1])
 
 
 @pytest.mark.parametrize("name", NAMES)

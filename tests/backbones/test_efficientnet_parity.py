@@ -10,7 +10,7 @@ import pytest
 
 from vlmad_jax import load_backbone
 from vlmad_jax.backbones.checkpoints import hub
-from vlmad_jax.backbones.efficientnet_lite import ConvNet
+from vlmad_jax.backbones.efficientnet_network import ConvNet
 
 pytestmark = [pytest.mark.parity, pytest.mark.usefixtures("as_people_run_it")]
 

@@ -21,7 +21,6 @@ from vlmad_jax.backbones.checkpoints.key_tables import cast_matrices
 from vlmad_jax.backbones.checkpoints.tensors import read_tensors, write_safetensors
 from vlmad_jax.backbones.config import CLIPConfig, read_config, stated_end, to_transformers
 from vlmad_jax.backbones.images import Array
-from vlmad_jax.backbones.precision import dtype_of
 from vlmad_jax.backbones.preprocessing import Normalisation, save_normalisation
 from vlmad_jax.backbones.text_cache import cached_embeddings, parameters_digest
 from vlmad_jax.backbones.text_transformer import TextTransformer
@@ -217,7 +216,7 @@ class CLIPModule(nn.Module):
 
 
 def load_clip(path_or_hub_id: str | pathlib.Path, dtype: str = "float32") -> CLIP:
-    """Load a published CLIP ViT, or one that `save_clip` wrote.
+    """Load a published CLIP ViT or SigLIP with both towers, or a CLIP that `save_clip` wrote.
 
     Args:
       path_or_hub_id: A directory in the transformers layout (`config.json`, `model.safetensors` whole or
@@ -228,10 +227,16 @@ def load_clip(path_or_hub_id: str | pathlib.Path, dtype: str = "float32") -> CLI
 
     Raises:
       InputError: There is no such directory or repository, or its files are incomplete, damaged or not those
-        of a CLIP ViT.
+        of a network with a text encoder.
     """
-    dtype_of(dtype)
-    return load(hub.locate(str(path_or_hub_id)), str(path_or_hub_id), dtype)
+    from vlmad_jax.backbones import load_backbone  # of which this is a part
+
+    backbone = load_backbone(path_or_hub_id, dtype)
+    if not isinstance(backbone, CLIP):
+        raise InputError(
+            f"{path_or_hub_id}: {backbone.family} has no text encoder; give the weights of a CLIP or SigLIP"
+        )
+    return backbone
 
 
 def load(directory: pathlib.Path, name: str, dtype: str) -> CLIP:

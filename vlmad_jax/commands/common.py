@@ -43,6 +43,7 @@ OPTIONS = tuple(option.name for option in dataclasses.fields(MethodOptions))
 DEFINE: dict[Any, Callable[..., Any]] = {
     "tuple[int, ...] | None": flags.DEFINE_list,
     "int | None": flags.DEFINE_integer,
+    "bool | None": flags.DEFINE_bool,
     "str | None": define_path,
 }
 

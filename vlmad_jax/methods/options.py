@@ -41,6 +41,7 @@ class MethodOptions:
     feature_layers: tuple[int, ...] | None = _option(
         "Vision layers, counted from 1, whose patch features are compared."
     )
+    unit_length: bool | None = _option("Scale the patch feature of each of patchcore's layers to length 1.")
     params: str | None = _option("Learned parameters: a folder of experiments.train, or a .pth file.")
 
     def check(self, method: str, names: Sequence[str]) -> None:

@@ -3,6 +3,9 @@
 Memory (sections 3.1 and 3.2): the patch features of the middle layers of all reference images, each averaged
 over its neighbourhood, reduced to a greedy coreset.
 
+With `unit_length` the feature of each layer then has length 1, which the paper does not do. The layers of a
+convolutional network differ in the length of their features, and so do images that are lit differently.
+
 Scores (section 3.3): the score of a patch is its distance from the nearest feature in memory. The score of an
 image is that of its worst patch, weighted by how close this nearest feature is to others in memory.
 
@@ -16,6 +19,7 @@ from typing import ClassVar, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from vlmad_jax.backbones.backbone import Backbone, Variables
 from vlmad_jax.backbones.images import Array
@@ -24,7 +28,7 @@ from vlmad_jax.methods.detector import Features, Params, Scores
 from vlmad_jax.methods.reference import ReferenceDetector
 from vlmad_jax.runtime.sizes import ImageSize
 from vlmad_jax.scoring.coreset import greedy_coreset
-from vlmad_jax.scoring.neighbours import nearest_neighbours
+from vlmad_jax.scoring.neighbours import nearest_neighbours, normalise
 
 
 class State(NamedTuple):
@@ -48,6 +52,7 @@ class PatchCore(ReferenceDetector):
       coreset_share: The fraction of all reference patches in memory, above 0 and at most 1.
       neighbours: b of equation 7, the number of features in memory that weight the worst patch.
       neighbourhood: p of equation 1, the odd side in patches of the square that a feature is averaged over.
+      unit_length: Whether the averaged feature of each layer is scaled to length 1.
 
     Raises:
       InputError: A hyper-parameter does not fit the backbone or is out of range.
@@ -59,9 +64,12 @@ class PatchCore(ReferenceDetector):
     coreset_share: float = 0.1
     neighbours: int = 9
     neighbourhood: int = 3
+    unit_length: bool = False
 
     name: ClassVar[str] = "patchcore"
+    options: ClassVar = ("feature_layers", "unit_length")
     state_type: ClassVar = State
+    omitted_defaults: ClassVar = {"unit_length": False}
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -85,7 +93,12 @@ class PatchCore(ReferenceDetector):
     def extract(self, variables: Variables, images: jax.Array) -> Features:
         """Return the features of images, with patches averaged over their neighbourhoods."""
         features = super().extract(variables, images)
-        return features._replace(patches=self.average(features.patches))
+        patches = self.average(features.patches)
+        if self.unit_length:
+            widths = [self.backbone.widths[layer - 1] for layer in self.feature_layers]
+            layers = jnp.split(patches, np.cumsum(widths)[:-1].tolist(), axis=-1)
+            patches = jnp.concatenate([normalise(x) for x in layers], axis=-1)
+        return features._replace(patches=patches)
 
     def average(self, patches: jax.Array) -> jax.Array:
         """Average each patch over its neighbourhood, equation 2: (B, P, D) -> (B, P, D).
