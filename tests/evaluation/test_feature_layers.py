@@ -43,7 +43,7 @@ def test_the_last_layer_alone_is_the_detector_made_by_hand(folder: Path, tmp_pat
     samples = load_dataset("folder", str(folder), ("bottle",)).select("bottle", "test")
     images = np.stack([resize_image(open_image(sample.path), detector.size) for sample in samples])
     masks = [
-        resize_mask(read_masks(x.masks), detector.size) if x.masks else np.zeros((detector.size,) * 2)
+        resize_mask(read_masks(x.masks), detector.size) if x.masks else np.zeros(detector.size)
         for x in samples
     ]
     scores = detector.score(detector.prepare(params=learned.load_params(PROMPTS)), images)
@@ -69,7 +69,7 @@ def test_methods_with_references_compare_them(name: str) -> None:
     with pytest.raises(InputError, match="--feature_layers=7: feature layer 7 does not fit this backbone"):
         METHODS[name].from_options(clip, MethodOptions(feature_layers=(7,)))
     if name == "patchcore":
-        images = np.random.default_rng(0).integers(0, 256, (2, default.size, default.size, 3), dtype=np.uint8)
+        images = np.random.default_rng(0).integers(0, 256, (2, *default.size, 3), dtype=np.uint8)
         scores = [x.score(x.prepare("nut", images[:1]), images[1:]).map for x in (default, made)]
         assert np.abs(np.asarray(scores[0]) - np.asarray(scores[1])).max() > 0.1
 
