@@ -71,7 +71,8 @@ def row(name: str, config: Any) -> str:
     parameters = sum(math.prod(x.shape) for x in jax.tree.leaves(variables))
     lowered = jax.jit(lambda variables, images: module.apply(variables, images)[0]).lower(variables, images)
     gflop = lowered.cost_analysis()["flops"] / 1e9
-    return f"| {name} | {config.image_size} | {parameters / 1e6:.1f} | {gflop:.3g} |"
+    digits = f"{gflop:.0f}" if gflop >= 100 else f"{gflop:.3g}"
+    return f"| {name} | {config.image_size} | {parameters / 1e6:.1f} | {digits} |"
 
 
 if __name__ == "__main__":

@@ -74,6 +74,7 @@ def test_shapes_are_the_published_ones():
     assert [backbone(name).parameter_count for name in NAMES] == [4_631_000, 6_063_024]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize(("image", "classes"), SCIKIT_IMAGE.items())
 def test_imagenet_head_names_photographs(name, image, classes):
