@@ -51,7 +51,7 @@ DEFINE: dict[Any, Callable[..., Any]] = {
 def define_model_flags() -> None:
     """Define the flags of the backbone."""
     define_path(
-        "weights", BUNDLED, "Directory or hub id of the backbone's checkpoint, or efficientnet-lite0."
+        "weights", BUNDLED, "Directory or hub id of a checkpoint, or efficientnet-lite0."
     )
     flags.DEFINE_string(
         "dtype",
