@@ -133,3 +133,15 @@ def test_missing_input_raises():
 def test_settings():
     expected = {"feature_layers": [2, 3], "coreset_share": 0.1, "neighbours": 9, "neighbourhood": 3}
     assert detector().setting == expected | {"image_size": 64}
+
+
+def test_unit_length_divides_the_averaged_feature_of_each_layer():
+    plain, scaled = detector(), dataclasses.replace(detector(), unit_length=True)
+    raw, found = (x.encode(IMAGES).patches for x in (plain, scaled))
+    width = plain.backbone.widths[0]
+    for n in range(len(plain.feature_layers)):
+        own = raw[..., n * width : (n + 1) * width]
+        expected = own / np.linalg.norm(own, axis=-1, keepdims=True)
+        np.testing.assert_allclose(found[..., n * width : (n + 1) * width], expected, atol=1e-6)
+    assert "unit_length" not in plain.setting
+    assert scaled.setting["unit_length"] is True

