@@ -25,7 +25,8 @@ from vlmad_jax.commands.paths import define_path
 from vlmad_jax.errors import InputError
 from vlmad_jax.inspection.fit import FitConfig, fit
 from vlmad_jax.inspection.threshold import SOURCES
-from vlmad_jax.methods import METHODS
+from vlmad_jax.methods import METHODS, method
+from vlmad_jax.methods.detector import TextDetector
 from vlmad_jax.runtime.names import decode_name, printable
 
 common.define_model_flags()
@@ -33,8 +34,9 @@ common.define_resize_flag()
 common.define_method_options()
 common.define_workers_flag()
 DEFAULT = FitConfig("", "")
+UNNAMED = "part"  # for methods that compare no texts
 METHOD = flags.DEFINE_string("method", None, f"One of {', '.join(METHODS)}; winclip by default.")
-OBJECT = flags.DEFINE_string("object", None, "Name of the object in the images, such as metal nut.")
+OBJECT = flags.DEFINE_string("object", None, "The object, such as metal nut; methods without text need none.")
 REFERENCES = define_path("references", None, "Images of good parts: a folder, or one file.")
 OUT = define_path("out", None, "The directory to write, for example nut.vlmad.")
 OVERWRITE = flags.DEFINE_bool("overwrite", False, "Replace an existing detector.")
@@ -64,13 +66,15 @@ WITHOUT = "method winclip by default: it works from prompts alone and needs no t
 
 def main() -> None:
     """Fit the detector that the flags describe."""
-    for flag, remedy in ((OBJECT, "metal nut"), (OUT, "nut.vlmad")):
-        if flag.value is None:
+    name = METHOD.value or common.DEFAULT_METHOD
+    named = OBJECT.value is not None or not issubclass(method(name), TextDetector)
+    for missing, flag, remedy in ((not named, OBJECT, "metal nut"), (OUT.value is None, OUT, "nut.vlmad")):
+        if missing:
             raise InputError(f"--{flag.name} is missing; for example --{flag.name}={remedy!r}")
     values = flags.FLAGS
     config = FitConfig(
-        method=METHOD.value or common.DEFAULT_METHOD,
-        object_name=decode_name(OBJECT.value),
+        method=name,
+        object_name=UNNAMED if OBJECT.value is None else decode_name(OBJECT.value),
         references=REFERENCES.value,
         weights=values.weights,
         false_alarms=FALSE_ALARMS.value,

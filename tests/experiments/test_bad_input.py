@@ -175,7 +175,7 @@ WEIGHTS = {
     truncated: "weights/model.safetensors: is truncated or damaged: download it again",
     hostile: "weights/pytorch_model.bin: refuses os.system: save tensors and plain",
     no_tokenizer: "weights: has no tokenizer.json; copy the one of the model",
-    no_configuration: "weights: has no config.json or open_clip_config.json; give the directory of a checkpoint",
+    no_configuration: "weights: has no config.json or open_clip_config.json; give the directory of a",
 }
 
 

@@ -12,7 +12,7 @@ import pytest
 from tests.golden import case, difference, golden_clip
 from tests.methods.detectors import anomalyclip, prompts_by_name, published_batch, published_prompts
 from vlmad_jax import InputError
-from vlmad_jax.methods import anomalyclip as module
+from vlmad_jax.methods import anomalyclip_files as module
 from vlmad_jax.methods.detector import Features
 
 pytestmark = pytest.mark.usefixtures("as_people_run_it")

@@ -82,7 +82,7 @@ def test_training_examples_of_the_heads() -> None:
             expected = kinds[n] if changed > 6 else -1 if changed else 0  # 10% of 64 pixels
             assert labels[n, 8 * row + column] == expected
     images, patches = detector().examples(good())
-    assert images.features.shape == (27, detector().clip.config.embed_dim)
+    assert images.features.shape == (27, detector().backbone.embed_dim)
     assert len(patches.labels) == len(patches.features) == (labels >= 0).sum()
     assert patches.normal.sum() == 3 * 64
     assert not patches.labels[patches.normal].any()

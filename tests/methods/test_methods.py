@@ -51,12 +51,12 @@ def test_bundled_parameters_fit_the_bundled_weights(name):
 def test_scores_that_are_not_finite_name_the_weights(broken, value):
     detector = METHODS["winclip"].for_backbone(golden_clip("winclip"))
     scores = Scores(np.zeros(2, np.float32), np.zeros((2, 3, 3), np.float32))
-    check_finite(scores, detector)
+    check_finite(scores, detector.backbone)
     getattr(scores, broken)[-1] = value
     with pytest.raises(
         InputError, match="winclip: gives scores that are not finite with dtype float32; give"
     ):
-        check_finite(scores, detector)
+        check_finite(scores, detector.backbone)
 
 
 def test_scores_are_checked_before_use(monkeypatch):

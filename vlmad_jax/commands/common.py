@@ -50,9 +50,7 @@ DEFINE: dict[Any, Callable[..., Any]] = {
 
 def define_model_flags() -> None:
     """Define the flags of the backbone."""
-    define_path(
-        "weights", BUNDLED, "Directory or hub id of a checkpoint, or efficientnet-lite0."
-    )
+    define_path("weights", BUNDLED, "Directory or hub id of a checkpoint, or efficientnet-lite0.")
     flags.DEFINE_string(
         "dtype",
         "float32",
