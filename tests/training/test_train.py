@@ -263,7 +263,8 @@ def test_the_image_without_a_mask_is_named(folder: Path) -> None:
     save(mask(0), folder / "bottle/ground_truth/bent/000_mask.png")
     dataset = load_dataset("folder", folder, ["bottle"])
     samples = training_samples(dataset, None)
-    needs_masks: Any = SimpleNamespace(learns_from_labels=False, size=8)
+    backbone = SimpleNamespace(resample="bicubic")
+    needs_masks: Any = SimpleNamespace(learns_from_labels=False, size=(8, 8), backbone=backbone)
     message = r"aprilgan needs a mask .*test/bent/000\.png has none.*draw the mask"
     with pytest.raises(InputError, match=message):
         training_images(TrainConfig("aprilgan", "w", "folder"), dataset, samples, needs_masks)
