@@ -10,7 +10,9 @@ import pytest
 
 from tests.golden import case, difference
 from vlmad_jax import InputError, PatchCore, WinCLIP, load_backbone
+from vlmad_jax.backbones import dinov3
 from vlmad_jax.backbones.backbone import Backbone
+from vlmad_jax.backbones.checkpoints.key_tables import TRANSFORMS, parameter_shapes
 from vlmad_jax.backbones.checkpoints.tensors import read_tensors, write_safetensors
 from vlmad_jax.backbones.positions import plain_bicubic, resize_positions
 from vlmad_jax.methods import MethodOptions
@@ -171,3 +173,26 @@ def test_layers_that_there_are_not(dino: Backbone) -> None:
         dino.features(image, (9,))
     with pytest.raises(InputError, match="have to be one or more, each once"):
         dino.features(image, ())
+
+
+def test_a_dinov3_without_registers(tmp_path: Path) -> None:
+    """Its checkpoint has an empty tensor of them, and positions turn queries and keys."""
+    raw = {"model_type": "dinov3_vit", "hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2}
+    raw |= {"intermediate_size": 24, "image_size": 32, "patch_size": 8}
+    config, rng = dinov3.configure(raw), np.random.default_rng(0)
+    shapes = parameter_shapes(config)
+    assert shapes.keys() == dinov3.table(config).keys()
+    tensors = {
+        name: rng.standard_normal(TRANSFORMS[kind].shape(shapes[path], 8)).astype(np.float32)
+        for path, (name, kind) in dinov3.table(config).items()
+    }
+    tensors["embeddings.register_tokens"] = np.zeros((1, 0, 16), np.float32)
+    (tmp_path / "config.json").write_text(json.dumps(raw))
+    shutil.copy(case(WITHOUT).directory / "preprocessor_config.json", tmp_path)
+    write_safetensors(tmp_path / "model.safetensors", tensors)
+    backbone = load_backbone(tmp_path)
+    image = np.zeros((1, 32, 32, 3), np.uint8)
+    image[:, :8, :8] = 255
+    found, moved = (np.asarray(backbone.encode_image(x)) for x in (image, image[:, ::-1]))
+    assert backbone.features(image, (1, 2))["patches"].shape == (1, 2, 16, 16)
+    assert difference(found, moved) > 1e-3

@@ -48,7 +48,7 @@ TOP = {
 REGISTERS = {"vision/registers": ("embeddings.register_tokens", "row")}
 # The mask is of training alone, the frequencies are made from the configuration, and a model without
 # registers has an empty tensor of them.
-UNUSED = ("embeddings.mask_token", "rope_embeddings.inv_freq")
+UNUSED = ("embeddings.mask_token", "embeddings.register_tokens", "rope_embeddings.inv_freq")
 
 
 def load(directory: pathlib.Path, name: str, dtype: str) -> ViTBackbone:

@@ -135,7 +135,8 @@ def load_vit(
     )
     table = table_of(config)
     tensors = unwrapped(read_tensors(directory, "transformers"), *(tensor for tensor, _ in table.values()))
-    tensors = {tensor: x for tensor, x in tensors.items() if tensor not in unused}
+    wanted = {tensor for tensor, _ in table.values()}
+    tensors = {tensor: x for tensor, x in tensors.items() if tensor in wanted or tensor not in unused}
     params = convert(
         tensors, table, parameter_shapes(config), config.patch_size, str(directory), raw["model_type"]
     )
