@@ -32,7 +32,11 @@ runpy.run_module("vlmad_jax.benchmark.accelerator", run_name="__main__")
 
 def run_step(name: str, out: Path) -> list[dict]:
     """Run a step in another process that cannot import `MISSING`, and return its records."""
-    environment = os.environ | {"JAX_DISABLE_MOST_OPTIMIZATIONS": "True", "PYTHONPATH": str(ROOT)}
+    places = [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
+    environment = os.environ | {
+        "JAX_DISABLE_MOST_OPTIMIZATIONS": "True",
+        "PYTHONPATH": os.pathsep.join(places),
+    }
     command = [sys.executable, "-c", BLOCK, name, f"--out={out}", "--small"]
     done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment, cwd=ROOT)
     assert done.returncode == 0, done.stderr
