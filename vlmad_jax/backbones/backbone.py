@@ -27,7 +27,7 @@ LARGEST_CONSTANTS = 2**31 - 2**28
 
 
 class Tokens(NamedTuple):
-    """What a backbone makes of B images.
+    """The tokens and the embeddings of B images.
 
     Attributes:
       patches: For each of L layers, (B, P, D), row by row, without class and register tokens. D may differ

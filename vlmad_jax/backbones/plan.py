@@ -1,4 +1,4 @@
-"""What a program does differently on CPUs and on accelerators, decided while it is traced."""
+"""The choices by which programs differ on CPUs and on accelerators, made while they are traced."""
 
 from __future__ import annotations
 

@@ -13,7 +13,7 @@ TINY = CLIPConfig(VisionConfig(64, 4, 2, 128, 64, 8), TextConfig(64, 2, 2, 128, 
 
 @dataclass(frozen=True)
 class Sizes:
-    """What a run measures.
+    """The batches, shapes and seconds of a run.
 
     Attributes:
       backbones: The backbone of each method.
