@@ -17,7 +17,7 @@ PYTHON=${PYTHON:-python3}
 SECONDS_IN_ALL=${SECONDS_IN_ALL:-480}
 # The most important first, each with the most seconds that it may take.
 STEPS=${STEPS:-"machine:40 winclip_bfloat16:150 torch_winclip_bfloat16:60 anomalyclip_bfloat16:130
-torch_anomalyclip_bfloat16:60 parity_both:90 attention:70 trace_winclip:60 trace_anomalyclip:60
+torch_anomalyclip_bfloat16:60 parity:150 attention:70 trace_winclip:60 trace_anomalyclip:60
 choices_winclip:120 choices_anomalyclip:120 train:100 winclip_float32:60 anomalyclip_float32:60
 against_torch_winclip_bfloat16:40 against_torch_anomalyclip_bfloat16:40 torch_compile_winclip:90
 torch_compile_anomalyclip:90 torch_winclip_float32:40 torch_anomalyclip_float32:40"}
@@ -43,11 +43,12 @@ for step in $STEPS; do
     fi
     [ "$limit" -le $left ] || limit=$left
     started=$SECONDS
-    if [ "$name" = parity_both ]; then # nothing is timed, so both run together
-        run parity_float32 "$limit" &
-        other=$!
-        run parity_bfloat16 "$limit"
-        wait $other
+    if [ "$name" = parity ]; then # nothing is timed, so all run together
+        for method in clip winclip anomalyclip aprilgan; do
+            run "parity_${method}_float32" "$limit" &
+            run "parity_${method}_bfloat16" "$limit" &
+        done
+        wait
     else
         run "$name" "$limit"
     fi

@@ -6,12 +6,14 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from tests.experiments.command import there
 from tests.golden import difference
 from vlmad_jax import AnomalyCLIP, InputError, Scores, WinCLIP, load_clip
+from vlmad_jax.backbones.plan import CPU_TOKENS, OTHER_TOKENS, current_plan
 from vlmad_jax.evaluation.scorer import Scorer
 from vlmad_jax.inspection import FittedDetector, export, exported_detector
 from vlmad_jax.inspection.detector import Decision
@@ -97,6 +99,23 @@ def test_another_method_and_tiles(tiled: FittedDetector, exported: Path):
     (image, maps), own = loaded.score(images), own_scores(tiled, images)
     assert difference(image, own.image) <= 1e-6
     assert difference(maps, own.map) <= 1e-6
+
+
+class TokensOfPlan(WinCLIP):
+    """A method whose scores are a choice that depends on the device."""
+
+    def score_with(self, variables: Any, state: Any, images: jax.Array) -> Scores:
+        tokens = jnp.full(len(images), current_plan().chunk_tokens, jnp.float32)
+        return Scores(tokens, jnp.zeros(images.shape[:3]))
+
+
+def test_each_platform_has_the_code_of_its_plan(weights: Path):
+    detector = fitted(TokensOfPlan(load_clip(weights), window_sizes=(2,)))
+    program = export.lower(detector, ("cuda", "cpu"))
+    image, _ = jax.jit(program.call)(IMAGES)
+    assert image.tolist() == [CPU_TOKENS] * 3
+    assert f"{OTHER_TOKENS:.6e}" in program.mlir_module()
+    assert f"{OTHER_TOKENS:.6e}" not in export.lower(detector, ("cpu",)).mlir_module()
 
 
 def test_what_is_written_beside(exported: Path):

@@ -7,20 +7,26 @@ exported_detector.py   loads both, and imports nothing of this package
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import importlib.util
 import json
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 from jax import export
 
+from vlmad_jax.backbones.backbone import Variables
+from vlmad_jax.backbones.plan import plan_of_platform, using
 from vlmad_jax.errors import InputError
 from vlmad_jax.inspection import exported_detector
 from vlmad_jax.inspection.detector import FittedDetector
 from vlmad_jax.runtime.files import write_atomically
+
+Arrays = tuple[jax.Array, jax.Array]  # image scores and maps
 
 PLATFORMS = ("cpu", "cuda", "tpu")
 # A program is one buffer of at most 2 GiB, of which the code needs a part.
@@ -47,8 +53,8 @@ def export_detector(detector: FittedDetector, out: Path, platforms: Sequence[str
 
     The program maps uint8 (B, *canvas, 3), B of 1 or more, to image scores (B,) and maps (B, *canvas). It
     scores one image after another, so that neither memory nor scores depend on B; a larger batch saves calls,
-    not work. Where the code depends on the backend, such as the number of windows that are encoded together,
-    the program uses the code of the backend that exports it, which runs on every platform.
+    not work. What depends on the device, such as the number of windows that are encoded together, is chosen
+    for each platform, whichever platform exports.
 
     Raises:
       InputError: `check_export` raises it, the weights and the memory are too large for one file, or a file
@@ -89,13 +95,19 @@ def lower(detector: FittedDetector, platforms: Sequence[str]) -> export.Exported
             "fit with --dtype=bfloat16, a smaller backbone, or fewer reference images"
         )
 
-    def score_one(canvas: jax.Array) -> tuple[jax.Array, jax.Array]:
+    def score_on(platform: str, variables: Variables, state: Any, canvases: jax.Array) -> Arrays:
         # A batch of one, so that no size in the detector is symbolic.
-        scores = model.score_with(variables, state, canvas[None])
-        return jnp.asarray(scores.image)[0], jnp.asarray(scores.map)[0]
+        def score_one(canvas: jax.Array) -> Arrays:
+            scores = model.score_with(variables, state, canvas[None])
+            return jnp.asarray(scores.image)[0], jnp.asarray(scores.map)[0]
 
-    def score(canvases: jax.Array) -> tuple[jax.Array, jax.Array]:
-        return jax.lax.map(score_one, canvases)
+        with using(plan_of_platform(platform)):
+            return jax.lax.map(score_one, canvases)
+
+    def score(canvases: jax.Array) -> Arrays:
+        # The arrays are arguments of each platform's code, so that the file holds them once.
+        codes = {platform: functools.partial(score_on, platform) for platform in platforms}
+        return jax.lax.platform_dependent(variables, state, canvases, **codes)
 
     (batch,) = export.symbolic_shape("batch")
     canvases = jax.ShapeDtypeStruct((batch, *detector.canvas, 3), jnp.uint8)

@@ -48,10 +48,10 @@ def describe(records: Records, sizes: Sizes) -> None:
         speed.record_matmul(records, dtype, sizes.side)
 
 
-def compare(records: Records, sizes: Sizes, dtype: str) -> None:
+def compare(records: Records, sizes: Sizes, method: str, dtype: str) -> None:
     """Record the differences from the reference numbers."""
     del sizes
-    parity.parity(records, GOLDEN, dtype)
+    parity.parity(records, GOLDEN, method, dtype)
 
 
 Step = Callable[[Records, Sizes], None]
@@ -66,7 +66,8 @@ def steps() -> dict[str, Step]:
     """Return the steps by name."""
     named: dict[str, Step] = {"machine": describe, "attention": attend, "train": speed.train}
     for dtype in ("float32", "bfloat16"):
-        named[f"parity_{dtype}"] = functools.partial(compare, dtype=dtype)
+        for method in parity.COMPARISONS:
+            named[f"parity_{method}_{dtype}"] = functools.partial(compare, method=method, dtype=dtype)
     for method in ("winclip", "anomalyclip"):
         for dtype in ("float32", "bfloat16"):
             for name, step in BY_DTYPE.items():
