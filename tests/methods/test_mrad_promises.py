@@ -19,6 +19,7 @@ from vlmad_jax.evaluation.keys import params_fingerprint
 from vlmad_jax.methods import MethodOptions
 from vlmad_jax.methods.detector import Features, Params, by_name
 from vlmad_jax.methods.learned import save_params
+from vlmad_jax.methods.mrad import decided_patches
 from vlmad_jax.scoring import retrieval
 from vlmad_jax.scoring.retrieval import Head, Memory, retrieve
 from vlmad_jax.training.train import TrainConfig, train_method
@@ -98,6 +99,16 @@ def test_keys_are_means_of_the_patches_that_a_mask_decides() -> None:
     np.testing.assert_array_equal(found["patch_values"][:, 1], [1, 0, 0, 1, 0])
     assert difference(found["image_keys"], image) <= 1e-6
     np.testing.assert_array_equal(found["image_values"][:, 1], [1, 1, 1, 0])
+
+
+@pytest.mark.parametrize(("side", "grid"), [(518, 37), (336, 24), (240, 15), (96, 32), (77, 11)])
+def test_whole_patches_are_decided_at_any_size(side: int, grid: int) -> None:
+    mask = np.zeros((1, side, side), np.uint8)
+    mask[:, side // grid : -(side // grid)] = 1
+    anomalous, normal = np.asarray(decided_patches(mask, (grid, grid)))[0].reshape(2, grid, grid)
+    assert anomalous[1:-1].all()
+    assert normal[[0, -1]].all()
+    assert (anomalous ^ normal).all()
 
 
 def test_a_folder_has_the_heads_and_the_memory(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Retrieval of labels from a memory of labelled features (Xu et al. 2026, "MRAD", section 3)."""
+"""Retrieval of labels from a memory of labelled features (Xu et al. 2026, "MRAD")."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def memory_of(part: str, heads: Mapping[str, Any], memory: Mapping[str, jax.Arra
 def retrieve(
     features: jax.Array, memory: Memory, keys: jax.Array | None = None, quantile: float = 1.0
 ) -> jax.Array:
-    """Return the probabilities of normal and anomalous that a memory gives to features (equations 5 and 6).
+    """Return the probabilities of normal and anomalous that a memory gives to features.
 
     No array but the inputs and the result has more than `LARGEST_BUFFER` elements, in the gradient either.
 
@@ -51,7 +51,7 @@ def retrieve(
       features: (..., D), of length 1.
       memory: The M keys, and their labels.
       keys: (M, D), the keys without a head, to drop those whose cosine with a feature is above a quantile of
-        its M cosines (equation 8); None drops none.
+        its M cosines; None drops none.
       quantile: 0 to 1.
 
     Returns:
