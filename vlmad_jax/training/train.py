@@ -170,8 +170,9 @@ def make_optimizer(first: float, last: float | None, steps: int) -> optax.Gradie
 
     The learning rate stays `first` if `last` is None or not below it.
     """
-    constant = last is None or last >= first
-    rate = first if constant else optax.cosine_decay_schedule(first, steps, alpha=last / first)
+    if last is None or last >= first:
+        return optax.adam(first, b1=0.5, b2=0.999)
+    rate = optax.cosine_decay_schedule(first, steps, alpha=last / first)
     return optax.adam(rate, b1=0.5, b2=0.999)
 
 
