@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from vlmad_jax.evaluation.evaluate import evaluate
     from vlmad_jax.inspection import FitConfig, fit, load_detector
     from vlmad_jax.methods import (
+        MRAD,
         SPADE,
         AnomalyCLIP,
         AprilGAN,
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "CLIP",
+    "MRAD",
     "SPADE",
     "AnomalyCLIP",
     "AprilGAN",

@@ -11,7 +11,7 @@ from scipy.ndimage import gaussian_filter
 
 from tests.golden import difference, golden_clip, shallow_clip
 from vlmad_jax import CLIP, InputError, WinCLIP
-from vlmad_jax.methods import METHODS, SPADE, AnomalyCLIP, Autoencoder, Detector, Hybrid
+from vlmad_jax.methods import METHODS, MRAD, SPADE, AnomalyCLIP, Autoencoder, Detector, Hybrid
 
 SIZE = (48, 80)  # 6 x 10 patches
 RNG = np.random.default_rng(0)
@@ -41,6 +41,9 @@ def test_maps_and_settings_have_the_shape(name: str) -> None:
     again = METHODS[name].with_setting(clip(), json.loads(json.dumps(made.setting)))
     assert (again.size, again.setting) == (SIZE, made.setting)
     params = made.init(jax.random.key(0))
+    if isinstance(made, MRAD):
+        batch = {"image": IMAGES, "mask": np.ones((2, *SIZE), np.uint8), "label": np.array([0, 1])}
+        params["memory"] = made.memory(batch)
     references = REFERENCES if made.references == "always" else None
     scores = made.score(made.prepare("nut", references, params), IMAGES)
     assert scores.map.shape == (2, *SIZE)

@@ -24,9 +24,19 @@ def define() -> None:
     """Define the flags."""
     flags.DEFINE_string("method", None, f"The method to train: {', '.join(LEARNING)}.")
     define_path("weights", BUNDLED, "The backbone: a checkpoint's directory or Hugging Face hub id.")
-    flags.DEFINE_integer("epochs", DEFAULT.epochs, "Number of times every image is seen.", lower_bound=1)
+    flags.DEFINE_integer(
+        "epochs",
+        DEFAULT.epochs,
+        "Number of times every image is seen; 0 is mrad without training.",
+        lower_bound=0,
+    )
     flags.DEFINE_integer("batch_size", DEFAULT.batch_size, "Images a step, over all devices.", lower_bound=1)
-    flags.DEFINE_float("learning_rate", DEFAULT.learning_rate, "Adam's learning rate.", lower_bound=0.0)
+    flags.DEFINE_float(
+        "learning_rate",
+        None,
+        "Adam's learning rate; the published one of the method if not given.",
+        lower_bound=0.0,
+    )
     flags.DEFINE_integer(
         "seed", DEFAULT.seed, "Seed of the parameters and of the order of the images.", lower_bound=0
     )
@@ -133,7 +143,8 @@ def run(config: TrainConfig, out: Path) -> Path | None:
     finished = params.exists()
     if jax.process_index() == 0:
         if finished:
-            print(f"the parameters are in {params}, and the loss curves in {out / 'losses.png'}")
+            curves = f", and the loss curves in {out / 'losses.png'}" if config.epochs else ""
+            print(f"the parameters are in {params}{curves}")
         else:
             print(f"stopped after saving a checkpoint; run the same command again to resume {out}")
     return params if finished else None

@@ -11,6 +11,7 @@ import numpy as np
 from vlmad_jax.backbones import Backbone
 from vlmad_jax.data import DataSet, Sample
 from vlmad_jax.data.resizing import Resizing
+from vlmad_jax.methods.detector import by_name
 from vlmad_jax.runtime.cache import cache_key, fingerprint
 
 
@@ -62,5 +63,6 @@ def params_fingerprint(params: dict[str, Any]) -> str | None:
     """Return the fingerprint of the learned parameters; None if there are none."""
     if not params:
         return None
-    names = sorted(params)
-    return fingerprint([repr(names), *(np.asarray(params[name]).tobytes() for name in names)])
+    leaves = by_name(params)
+    names = sorted(leaves)
+    return fingerprint([repr(names), *(np.asarray(leaves[name]).tobytes() for name in names)])

@@ -11,13 +11,19 @@ from vlmad_jax.methods.cutpaste import CutPaste
 from vlmad_jax.methods.detector import Detector, Scores
 from vlmad_jax.methods.hybrid import Hybrid
 from vlmad_jax.methods.learned import LearnedDetector
+from vlmad_jax.methods.mrad import MRAD
 from vlmad_jax.methods.options import MethodOptions
 from vlmad_jax.methods.padim import PaDiM
 from vlmad_jax.methods.patchcore import PatchCore
 from vlmad_jax.methods.spade import SPADE
 from vlmad_jax.methods.winclip import WinCLIP
 
-LEARNING: dict[str, type[LearnedDetector]] = {"anomalyclip": AnomalyCLIP, "aprilgan": AprilGAN, "coop": CoOp}
+LEARNING: dict[str, type[LearnedDetector]] = {
+    "anomalyclip": AnomalyCLIP,
+    "aprilgan": AprilGAN,
+    "coop": CoOp,
+    "mrad": MRAD,
+}
 METHODS: dict[str, type[Detector]] = {
     "winclip": WinCLIP,
     **LEARNING,
@@ -56,6 +62,7 @@ def learning_method(name: str) -> type[LearnedDetector]:
 __all__ = [
     "LEARNING",
     "METHODS",
+    "MRAD",
     "SPADE",
     "AnomalyCLIP",
     "AprilGAN",

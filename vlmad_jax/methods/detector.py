@@ -19,7 +19,7 @@ from vlmad_jax.methods.options import MethodOptions
 from vlmad_jax.runtime.pickling import PickleFieldsOnly
 from vlmad_jax.runtime.sizes import ImageSize, height_and_width, plain
 
-Params = dict[str, jax.Array]  # learned parameters by the names that files have
+Params = dict[str, Any]  # learned parameters by the names that files have, in nested dicts for some methods
 
 
 class Scores(NamedTuple):
@@ -44,6 +44,19 @@ class Features(NamedTuple):
 
     image: jax.Array
     patches: jax.Array
+
+
+def by_name(tree: Mapping[str, Any], above: str = "") -> dict[str, Any]:
+    """Return the leaves of nested dicts by their names with those of the dicts around them.
+
+    >>> by_name({"kernel": 1, "memory": {"keys": 2, "values": 3}})
+    {'kernel': 1, 'memory.keys': 2, 'memory.values': 3}
+    """
+    leaves: dict[str, Any] = {}
+    for name, branch in tree.items():
+        nested = isinstance(branch, Mapping)
+        leaves |= by_name(branch, f"{above}{name}.") if nested else {f"{above}{name}": branch}
+    return leaves
 
 
 # Fields that `Detector.setting` leaves out.

@@ -10,7 +10,7 @@ import abc
 import dataclasses
 import json
 import pathlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, ClassVar, Self
 
 import jax
@@ -21,13 +21,14 @@ from vlmad_jax.backbones.backbone import Variables
 from vlmad_jax.backbones.checkpoints.hub import BUNDLED_PARAMS, check_named, is_bundled
 from vlmad_jax.backbones.clip import CLIP
 from vlmad_jax.errors import InputError, few
-from vlmad_jax.methods.detector import Features, Params, Scores, TextDetector
+from vlmad_jax.methods.detector import Features, Params, Scores, TextDetector, by_name
 from vlmad_jax.methods.options import MethodOptions
 from vlmad_jax.runtime.files import utf8_path, write_json
 from vlmad_jax.runtime.sizes import ImageSize, height_and_width
 
 Batch = dict[str, Any]
 Terms = dict[str, jax.Array]
+Shapes = dict[str, Any]  # shapes of parameters by name, nested as the parameters are
 
 DESCRIPTION = "params.json"
 # The number of layers of ViT-L/14@336, for which settings are published.
@@ -47,6 +48,9 @@ class LearnedDetector(TextDetector):
       image_size: The side of the images in pixels, or (height, width).
       needs: The name of the learned parameters in messages.
       learns_from_labels: Whether there is a loss without masks.
+      learning_rate: The learning rate of the published training.
+      final_learning_rate: The learning rate at the end of a cosine schedule; None keeps it constant.
+      works_untrained: Whether parameters are of use without any step of training.
     """
 
     image_size: ImageSize
@@ -54,6 +58,9 @@ class LearnedDetector(TextDetector):
     options: ClassVar[tuple[str, ...]] = ("params",)
     needs: ClassVar[str]
     learns_from_labels: ClassVar[bool]
+    learning_rate: ClassVar[float] = 1e-3
+    final_learning_rate: ClassVar[float | None] = None
+    works_untrained: ClassVar[bool] = False
 
     @classmethod
     @abc.abstractmethod
@@ -87,8 +94,13 @@ class LearnedDetector(TextDetector):
 
     @property
     @abc.abstractmethod
-    def shapes(self) -> dict[str, tuple[int, ...]]:
+    def shapes(self) -> Shapes:
         """The shapes of the parameters by name."""
+
+    def shapes_for(self, params: Mapping[str, Any]) -> Shapes:
+        """Return the shapes that `params` must have; a method overrides this if they can differ."""
+        del params
+        return self.shapes
 
     @abc.abstractmethod
     def context(self, class_names: Sequence[str] = ()) -> Any:
@@ -96,6 +108,25 @@ class LearnedDetector(TextDetector):
 
         Its field `vision` has the vision transformer's variables, and may be {} if batches have features.
         """
+
+    def without_encoder(self, context: Any) -> Any:
+        """Return a context without the vision transformer's variables, for batches that have features."""
+        return context._replace(vision={})
+
+    def training_context(self, class_names: Sequence[str], batches: Iterable[Batch]) -> Any:
+        """Return the context of a training run.
+
+        Args:
+          class_names: The names of the classes.
+          batches: Every training sample once, read only by a method that keeps something of each.
+        """
+        del batches
+        return self.context(class_names)
+
+    def trained_params(self, params: Params, context: Any) -> Params:
+        """Return the parameters to save after training, from the learned ones and the context."""
+        del context
+        return params
 
     @abc.abstractmethod
     def extract(self, variables: Variables, images: jax.Array) -> Features:
@@ -166,7 +197,9 @@ class LearnedDetector(TextDetector):
         path = pathlib.Path(path).expanduser()
         params = load_params(path, self) if is_params_folder(path) else self.read_authors_file(path)
         params = self.check_params(params, str(path))
-        broken = [name for name, x in params.items() if not np.isfinite(np.asarray(x, np.float32)).all()]
+        broken = [
+            name for name, x in by_name(params).items() if not np.isfinite(np.asarray(x, np.float32)).all()
+        ]
         if broken:
             raise InputError(
                 f"{path}: {few(broken)} have numbers that are not finite; train again, or download it again"
@@ -183,10 +216,11 @@ class LearnedDetector(TextDetector):
             raise InputError(
                 f"{self.name} needs {self.needs}; give those of experiments.train or the authors"
             )
-        found = {name: tuple(jnp.shape(x)) for name, x in params.items()}
-        if found != self.shapes:
+        expected = by_name(self.shapes_for(params))
+        found = {name: tuple(jnp.shape(x)) for name, x in by_name(params).items()}
+        if found != expected:
             raise InputError(
-                f"{source}: expected {listed(self.shapes)}, found {listed(found)}; "
+                f"{source}: expected {listed(expected)}, found {listed(found)}; "
                 "give parameters trained with this backbone and setting"
             )
         return params
@@ -310,4 +344,4 @@ def load_params(directory: pathlib.Path, detector: LearnedDetector) -> Params:
     except Exception as error:  # orbax raises what its storage raises
         reason = str(error).splitlines()[0][:120]
         raise InputError(f"{directory / 'params'}: does not load ({reason}); copy it again") from error
-    return {name: jnp.asarray(np.asarray(x)) for name, x in restored.items()}
+    return jax.tree.map(lambda x: jnp.asarray(np.asarray(x)), restored)

@@ -15,6 +15,7 @@ PAPERS: dict[str, tuple[str, ...]] = {
     "anomalyclip": ("zhou2024anomalyclip",),
     "aprilgan": ("chen2023aprilgan",),
     "coop": ("zhou2022coop",),
+    "mrad": ("xu2026mrad",),
     "hybrid": (
         "jeong2023winclip",
         "zhou2024anomalyclip",

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import pathlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import jax
+import numpy as np
 import optax
 from tqdm import tqdm
 
@@ -22,8 +24,8 @@ from vlmad_jax.methods import LearnedDetector, learning_method
 from vlmad_jax.methods.learned import save_params
 from vlmad_jax.runtime.cache import software_versions
 from vlmad_jax.runtime.environment import write_environment
-from vlmad_jax.training.batches import LabelledImages
-from vlmad_jax.training.feature_store import FeatureCache
+from vlmad_jax.training.batches import Batch, LabelledImages
+from vlmad_jax.training.feature_store import FILL_BATCH, FeatureCache
 from vlmad_jax.training.loop import plot_losses, train
 from vlmad_jax.training.pasted import PastedImages, pasted_samples
 from vlmad_jax.training.run_config import save_or_check_config
@@ -42,9 +44,9 @@ class TrainConfig:
       data_dir: The data set's folder, if it needs one.
       categories: The categories to train on, or all if empty.
       setting: Hyper-parameters of the method. The others are the published ones, scaled to the backbone.
-      epochs: The number of times every image is seen.
+      epochs: The number of times every image is seen. 0 is for methods that work without training.
       batch_size: The number of images a step, over all devices of all processes.
-      learning_rate: The learning rate of Adam, with betas 0.5 and 0.999.
+      learning_rate: The learning rate of Adam, with betas 0.5 and 0.999; None is the method's published one.
       seed: The seed of the initial parameters and of the order of the images.
       dtype: "float32" or "bfloat16".
       cache_features: Whether to cache the frozen encoder's features, in bfloat16.
@@ -60,7 +62,7 @@ class TrainConfig:
     setting: tuple[tuple[str, Any], ...] = ()
     epochs: int = 15
     batch_size: int = 8
-    learning_rate: float = 1e-3
+    learning_rate: float | None = None
     seed: int = 0
     dtype: str = "float32"
     cache_features: bool = False
@@ -98,13 +100,16 @@ def train_method(config: TrainConfig, out: pathlib.Path, resources: Resources = 
 
     Raises:
       InputError: `out` has a run with another configuration; the data set has no anomalous images, or with
-        `auxiliary` no normal ones; the batch does not divide over the devices; the loss is not finite.
+        `auxiliary` no normal ones; the batch does not divide over the devices; the loss is not finite; there
+        are no epochs, and the method needs some.
     """
     method = learning_method(config.method)
     if config.auxiliary not in (None, *AUXILIARY):
         raise InputError(
             f"--auxiliary={config.auxiliary} is not one of {', '.join(AUXILIARY)}; give one of these"
         )
+    if config.epochs == 0 and not method.works_untrained:
+        raise InputError(f"--epochs=0: {config.method} learns in training; give 1 or more")
     check_trainable(config.dtype)
     check_named(config.weights, None)
     dataset = load_dataset(config.dataset, config.data_dir, config.categories)
@@ -114,8 +119,10 @@ def train_method(config: TrainConfig, out: pathlib.Path, resources: Resources = 
     backbone = load_backbone(config.weights, config.dtype)
     detector = with_setting(method.for_backbone(backbone), dict(config.setting))
     check_batch(config, detector, resources)
+    rate = method.learning_rate if config.learning_rate is None else config.learning_rate
     depends_on = {
         **dataclasses.asdict(config),
+        "learning_rate": rate,
         "setting": detector.setting,
         "data_fingerprint": dataset.fingerprint,
         "weights_fingerprint": backbone.fingerprint,
@@ -128,28 +135,58 @@ def train_method(config: TrainConfig, out: pathlib.Path, resources: Resources = 
     if config.cache_features:
         cache = FeatureCache.create(detector, dataset, images, resources.cache_gigabytes)
         cache.fill(detector, resources.workers)
-    params = detector.init(jax.random.key(config.seed))
-    optimizer = optax.adam(config.learning_rate, b1=0.5, b2=0.999)
-    context = detector.context([dataset.object_name(name) for name in dataset.categories])
-    if cache is not None:
-        context = context._replace(vision={})
-    state, done = train(
-        make_step(detector.loss, optimizer, resources.accumulate, config.seed),
-        TrainState(params, optimizer.init(params)),
-        context,
-        lambda done: cache.batches(done, steps) if cache else images.batches(done, steps, resources.workers),
-        steps,
-        out,
-        config.batch_size,
-        resources.save_every,
-        lambda step: ", ".join(dataset.relative(sample.path) for sample in images.step_samples(step - 1)),
-    )
+    class_names = [dataset.object_name(name) for name in dataset.categories]
+    context = detector.training_context(class_names, every_sample(images, cache, resources.workers))
+    learned, done = {}, 0
+    if steps:
+        params = detector.init(jax.random.key(config.seed))
+        optimizer = make_optimizer(rate, method.final_learning_rate, steps)
+        state, done = train(
+            make_step(detector.loss, optimizer, resources.accumulate, config.seed),
+            TrainState(params, optimizer.init(params)),
+            context if cache is None else detector.without_encoder(context),
+            lambda done: (
+                cache.batches(done, steps) if cache else images.batches(done, steps, resources.workers)
+            ),
+            steps,
+            out,
+            config.batch_size,
+            resources.save_every,
+            lambda step: ", ".join(dataset.relative(sample.path) for sample in images.step_samples(step - 1)),
+        )
+        learned = state.params
     if done == steps:
-        save_params(out / "params", state.params, detector, record(dataset, samples))
+        params = detector.trained_params(learned, context)
+        save_params(out / "params", params, detector, record(dataset, samples))
         if jax.process_index() == 0:
             write_environment(out)
-            plot_losses(out / "log.jsonl", out / "losses.png")
+            if steps:
+                plot_losses(out / "log.jsonl", out / "losses.png")
     return out / "params"
+
+
+def make_optimizer(first: float, last: float | None, steps: int) -> optax.GradientTransformation:
+    """Return Adam with betas 0.5 and 0.999, whose learning rate follows a cosine from `first` to `last`.
+
+    The learning rate stays `first` if `last` is None or not below it.
+    """
+    if last is None or last >= first:
+        return optax.adam(first, b1=0.5, b2=0.999)
+    rate = optax.cosine_decay_schedule(first, steps, alpha=last / first)
+    return optax.adam(rate, b1=0.5, b2=0.999)
+
+
+def every_sample(images: LabelledImages, cache: FeatureCache | None, workers: int) -> Iterator[Batch]:
+    """Yield every sample once in batches, with features if they are cached, and show a progress bar."""
+    numbers = np.arange(len(images.samples))
+    with tqdm(total=len(numbers), desc="memory", unit=" images", dynamic_ncols=True) as bar:
+        groups = np.split(numbers, range(FILL_BATCH, len(numbers), FILL_BATCH))
+        read = (
+            images.read(numbers.tolist(), FILL_BATCH, workers) if cache is None else map(cache.batch, groups)
+        )
+        for batch in read:
+            yield batch
+            bar.update(len(batch["label"]))
 
 
 def with_setting(detector: LearnedDetector, changes: dict[str, Any]) -> LearnedDetector:
