@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from vlmad_jax.methods import (
         SPADE,
         AnomalyCLIP,
+        AnomalyDINO,
         AprilGAN,
         Autoencoder,
         CoOp,
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
         PaDiM,
         PatchCore,
         Scores,
+        SubspaceAD,
         WinCLIP,
     )
 
@@ -38,6 +40,7 @@ __all__ = [
     "CLIP",
     "SPADE",
     "AnomalyCLIP",
+    "AnomalyDINO",
     "AprilGAN",
     "Autoencoder",
     "Backbone",
@@ -50,6 +53,7 @@ __all__ = [
     "PaDiM",
     "PatchCore",
     "Scores",
+    "SubspaceAD",
     "WinCLIP",
     "__version__",
     "evaluate",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from vlmad_jax.errors import InputError
 from vlmad_jax.methods.anomalyclip import AnomalyCLIP
+from vlmad_jax.methods.anomalydino import AnomalyDINO
 from vlmad_jax.methods.aprilgan import AprilGAN
 from vlmad_jax.methods.autoencoder import Autoencoder
 from vlmad_jax.methods.coop import CoOp
@@ -15,6 +16,7 @@ from vlmad_jax.methods.options import MethodOptions
 from vlmad_jax.methods.padim import PaDiM
 from vlmad_jax.methods.patchcore import PatchCore
 from vlmad_jax.methods.spade import SPADE
+from vlmad_jax.methods.subspacead import SubspaceAD
 from vlmad_jax.methods.winclip import WinCLIP
 
 LEARNING: dict[str, type[LearnedDetector]] = {"anomalyclip": AnomalyCLIP, "aprilgan": AprilGAN, "coop": CoOp}
@@ -22,6 +24,8 @@ METHODS: dict[str, type[Detector]] = {
     "winclip": WinCLIP,
     **LEARNING,
     "hybrid": Hybrid,
+    "anomalydino": AnomalyDINO,
+    "subspacead": SubspaceAD,
     "patchcore": PatchCore,
     "padim": PaDiM,
     "spade": SPADE,
@@ -58,6 +62,7 @@ __all__ = [
     "METHODS",
     "SPADE",
     "AnomalyCLIP",
+    "AnomalyDINO",
     "AprilGAN",
     "Autoencoder",
     "CoOp",
@@ -69,6 +74,7 @@ __all__ = [
     "PaDiM",
     "PatchCore",
     "Scores",
+    "SubspaceAD",
     "WinCLIP",
     "learning_method",
     "method",
