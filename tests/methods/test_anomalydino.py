@@ -157,7 +157,7 @@ def test_settings_that_do_not_fit() -> None:
         AnomalyDINO(backbone(), mask_filter="round")
     with pytest.raises(InputError, match="position_resize 'hub' is not one of bicubic"):
         AnomalyDINO(backbone(), position_resize="hub")
-    with pytest.raises(InputError, match="position_resize 'hub bicubic' is for DINOv2 .* not for clip; rem"):
+    with pytest.raises(InputError, match=r"position_resize 'hub bicubic' is for DINOv2 .* not for clip; rem"):
         AnomalyDINO(load_clip(case("winclip").directory), position_resize="hub bicubic")
     with pytest.raises(InputError, match=r"blur_sigma -1 is below 0; give 0 for no blur"):
         AnomalyDINO(backbone(), blur_sigma=-1)

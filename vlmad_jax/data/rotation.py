@@ -14,9 +14,9 @@ COORDINATE, PLACES = 1024, 32
 def rotate_mirrored(images: np.ndarray, degrees: float) -> np.ndarray:
     """Rotate images counter-clockwise, with the part outside mirrored at the border.
 
-    It equals `warpAffine` of OpenCV 4 with the matrix of `getRotationMatrix2D`, bilinear, and with its default
-    border, which does not repeat the edge. The centre is (width / 2, height / 2) in pixel indices, half a pixel
-    off the image's own, so that a quarter turn also shifts the image by a pixel.
+    It equals the bilinear `warpAffine` of OpenCV 4 with the matrix of `getRotationMatrix2D` and its default
+    border, which does not repeat the edge. The centre is (width / 2, height / 2) in pixel indices, half a
+    pixel off the image's own, so that a quarter turn also shifts the image by a pixel.
 
     Args:
       images: uint8 (K, height, width, 3), of two pixels or more a side.

@@ -1,8 +1,8 @@
 """AnomalyDINO: distances from the nearest patches of reference images (Damm et al., WACV 2025).
 
-Memory (section 3.1): the patch features of the reference images after the last layer and its norm, also of
-rotated copies. Foreground (section 3.2): patches that the first principal component of their own image says to
-be background are no anomalies.
+Memory (section 3.1): the patch features of reference images and of rotated copies, after the last layer and
+its norm. Foreground (section 3.2): patches that are background by the first principal component of their own
+image are no anomalies.
 
 Scores (section 3.1): a patch's score is 1 - its cosine to the nearest feature in memory. An image's score is
 the mean of the 1% largest of its patches, so that it does not depend on the map's blur.
@@ -12,13 +12,12 @@ test images alone. Masks are filtered in reading order, see `scoring.foreground`
 size of the original image, whatever was cut off of it: `pixel_map` takes that size, and `score` returns maps
 at the size of its input.
 
-The authors rotate references before they resize them. `prepare` gets resized ones, and what is rotated after a
-resize differs by the filter.
+The authors rotate references before they resize them. `prepare` gets resized ones, which changes distances
+by about a thousandth.
 """
 
 from __future__ import annotations
 
-import dataclasses
 import functools
 from collections.abc import Callable
 from dataclasses import dataclass

@@ -10,7 +10,6 @@ from typing import Any
 
 from vlmad_jax.errors import InputError
 
-
 Name = str  # of a choice; an option of type `str` is a path
 
 
@@ -50,7 +49,9 @@ class MethodOptions:
     )
     mask_foreground: bool | None = _option("Give patches of the background anomalydino's score 0.")
     mask_references: bool | None = _option("Leave the references' background out of anomalydino's memory.")
-    mask_filter: Name | None = _option("Filter anomalydino's masks flat, in reading order, or over the grid.")
+    mask_filter: Name | None = _option(  # noqa: RUF009  a field of `field`, like all others
+        "Filter anomalydino's masks flat, in reading order, or over the grid."
+    )
     explained_variance: float | None = _option("Share of the variance that subspacead's subspace explains.")
     random_rotations: int | None = _option("Randomly rotated copies of each of subspacead's references.")
     params: str | None = _option("Learned parameters: a folder of experiments.train, or a .pth file.")

@@ -12,7 +12,6 @@ them, `prepare` after that.
 
 from __future__ import annotations
 
-import functools
 from dataclasses import dataclass
 from typing import ClassVar
 

@@ -79,7 +79,7 @@ FILTERS: dict[str, Filter] = {"flat": flat_filter, "grid": grid_filter}
 
 
 def dilate_and_close(masks: jax.Array, window: tuple[int, ...]) -> jax.Array:
-    """Dilate masks, and close their holes by another dilation and an erosion; what is outside has no effect."""
+    """Dilate masks, and close holes by another dilation and an erosion; the outside has no effect."""
 
     def spread(masks: jax.Array, start: float, operator: Callable[..., jax.Array]) -> jax.Array:
         return jax.lax.reduce_window(masks, start, operator, window, (1,) * masks.ndim, "SAME")

@@ -35,7 +35,7 @@ def principal_subspace(rows: np.ndarray, explained_variance: float) -> Subspace:
     """Return the span of the fewest principal components that explain a share of the variance.
 
     Sums and eigenvectors are computed in float64, and products of rows too unless there are more than
-    `LARGEST_EXACT` values. Beside the rows, memory is that of `CHUNK_ROWS` of them and of a few matrices (D, D).
+    `LARGEST_EXACT` values. Memory beside the rows is that of `CHUNK_ROWS` of them and some matrices (D, D).
 
     Args:
       rows: float32 (N, D), N of 1 or more.
