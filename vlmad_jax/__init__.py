@@ -22,6 +22,7 @@ if TYPE_CHECKING:
         MRAD,
         SPADE,
         AnomalyCLIP,
+        AnomalyDINO,
         AprilGAN,
         Autoencoder,
         CoOp,
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
         PaDiM,
         PatchCore,
         Scores,
+        SubspaceAD,
         WinCLIP,
     )
 
@@ -40,6 +42,7 @@ __all__ = [
     "MRAD",
     "SPADE",
     "AnomalyCLIP",
+    "AnomalyDINO",
     "AprilGAN",
     "Autoencoder",
     "Backbone",
@@ -52,6 +55,7 @@ __all__ = [
     "PaDiM",
     "PatchCore",
     "Scores",
+    "SubspaceAD",
     "WinCLIP",
     "__version__",
     "evaluate",

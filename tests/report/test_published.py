@@ -32,12 +32,19 @@ def test_two_sources_for_zero_shot_on_mvtec_ad():
         ("aprilgan", "visa", 4, 0.926),
         ("coop", "mvtec_ad", 0, 0.888),
         ("anomalyclip", "visa", 0, 0.821),
+        ("anomalydino", "visa", 1, 0.874),
+        ("subspacead", "mvtec_ad", 1, 0.971),
     ],
 )
 def test_one_source(method, dataset, shots, image_auroc):
     (entry,) = published(method, dataset, shots)
     assert entry["mean"]["image_auroc"] == image_auroc
     assert set(entry["mean"]) <= set(METRIC_NAMES)
+
+
+def test_metrics_that_a_source_does_not_give_are_absent():
+    (entry,) = published("subspacead", "visa", 1)
+    assert entry["mean"] == {"image_auroc": 0.934, "pixel_auroc": 0.982}
 
 
 @pytest.mark.parametrize(

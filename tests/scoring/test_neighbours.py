@@ -1,11 +1,12 @@
 """Distances from nearest neighbours against loops in float64."""
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from vlmad_jax.scoring import neighbours as association
-from vlmad_jax.scoring.neighbours import association_scores, nearest_neighbours, normalise
+from vlmad_jax.scoring.neighbours import association_scores, cosine_distances, nearest_neighbours, normalise
 
 
 def test_half_the_cosine_distance_to_the_nearest():
@@ -66,3 +67,10 @@ def test_nearest_neighbours(count, buffer, monkeypatch):
     np.testing.assert_allclose(distances, np.sort(far, axis=1)[:, :count], rtol=1e-6)
     assert distances[3, 0] == 0
     assert indices[3, 0] == 7
+
+
+def test_a_comparison_is_bounded_in_memory():
+    """16 images of 37 x 37 patches in 8 rotations; what is compiled holds no array larger than the buffer."""
+    shapes = [jax.ShapeDtypeStruct((rows, 1024), jnp.float32) for rows in (37 * 37, 16 * 8 * 37 * 37)]
+    needed = jax.jit(cosine_distances).lower(*shapes).compile().memory_analysis()
+    assert needed.temp_size_in_bytes < 3 * 4 * association.LARGEST_BUFFER

@@ -43,7 +43,9 @@ OPTIONS = tuple(option.name for option in dataclasses.fields(MethodOptions))
 DEFINE: dict[Any, Callable[..., Any]] = {
     "tuple[int, ...] | None": flags.DEFINE_list,
     "int | None": flags.DEFINE_integer,
+    "float | None": flags.DEFINE_float,
     "bool | None": flags.DEFINE_bool,
+    "Name | None": flags.DEFINE_string,
     "str | None": define_path,
 }
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from vlmad_jax.errors import InputError
 from vlmad_jax.methods.anomalyclip import AnomalyCLIP
+from vlmad_jax.methods.anomalydino import AnomalyDINO
 from vlmad_jax.methods.aprilgan import AprilGAN
 from vlmad_jax.methods.autoencoder import Autoencoder
 from vlmad_jax.methods.coop import CoOp
@@ -16,6 +17,7 @@ from vlmad_jax.methods.options import MethodOptions
 from vlmad_jax.methods.padim import PaDiM
 from vlmad_jax.methods.patchcore import PatchCore
 from vlmad_jax.methods.spade import SPADE
+from vlmad_jax.methods.subspacead import SubspaceAD
 from vlmad_jax.methods.winclip import WinCLIP
 
 LEARNING: dict[str, type[LearnedDetector]] = {
@@ -28,6 +30,8 @@ METHODS: dict[str, type[Detector]] = {
     "winclip": WinCLIP,
     **LEARNING,
     "hybrid": Hybrid,
+    "anomalydino": AnomalyDINO,
+    "subspacead": SubspaceAD,
     "patchcore": PatchCore,
     "padim": PaDiM,
     "spade": SPADE,
@@ -65,6 +69,7 @@ __all__ = [
     "MRAD",
     "SPADE",
     "AnomalyCLIP",
+    "AnomalyDINO",
     "AprilGAN",
     "Autoencoder",
     "CoOp",
@@ -76,6 +81,7 @@ __all__ = [
     "PaDiM",
     "PatchCore",
     "Scores",
+    "SubspaceAD",
     "WinCLIP",
     "learning_method",
     "method",

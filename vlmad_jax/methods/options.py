@@ -10,6 +10,8 @@ from typing import Any
 
 from vlmad_jax.errors import InputError
 
+Name = str  # of a choice; an option of type `str` is a path
+
 
 def _option(text: str) -> Any:
     """Return a dataclass field with default None and the help text of its flag."""
@@ -42,6 +44,16 @@ class MethodOptions:
         "Vision layers, counted from 1, whose patch features are compared."
     )
     unit_length: bool | None = _option("Scale the patch feature of each of patchcore's layers to length 1.")
+    rotations: tuple[int, ...] | None = _option(
+        "Degrees of the rotated copies of anomalydino's references, such as 45,90,135,180,225,270,315."
+    )
+    mask_foreground: bool | None = _option("Give patches of the background anomalydino's score 0.")
+    mask_references: bool | None = _option("Leave the references' background out of anomalydino's memory.")
+    mask_filter: Name | None = _option(  # noqa: RUF009  a field of `field`, like all others
+        "Filter anomalydino's masks flat, in reading order, or over the grid."
+    )
+    explained_variance: float | None = _option("Share of the variance that subspacead's subspace explains.")
+    random_rotations: int | None = _option("Randomly rotated copies of each of subspacead's references.")
     params: str | None = _option("Learned parameters: a folder of experiments.train, or a .pth file.")
 
     def check(self, method: str, names: Sequence[str]) -> None:

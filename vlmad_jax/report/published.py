@@ -13,6 +13,8 @@ _NAMES: dict[str, tuple[str, str, str]] = {
     "anomalyclip": ("AnomalyCLIP", "AnomalyCLIP", "anomalyclip"),
     "aprilgan": ("APRIL-GAN", "APRIL-GAN", "aprilgan"),
     "coop": ("CoOp", "CoOp", "coop"),
+    "anomalydino": ("AnomalyDINO", "AnomalyDINO", "anomalydino"),
+    "subspacead": ("SubspaceAD", "SubspaceAD", "subspacead"),
 }
 _LITERATURE = ("mvtec_ad", "visa")
 _MEAN_COLUMNS = ("image_auroc", "image_ap", "pixel_auroc", "pixel_aupro")
@@ -45,7 +47,8 @@ def published(method: str, dataset: str, shots: int | Literal["all"] = 0) -> lis
     setting, name = ("few_shot", f"{few_shot} {shots}") if shots else ("zero_shot", zero_shot)
     percent = everything[dataset][setting].get(name) if dataset in _LITERATURE else None
     if percent is not None:
-        mean = {metric: round(value / 100, 4) for metric, value in zip(_MEAN_COLUMNS, percent, strict=True)}
+        given = zip(_MEAN_COLUMNS, percent, strict=True)
+        mean = {metric: round(value / 100, 4) for metric, value in given if value is not None}
         found.append(Published(categories={}, mean=mean, source=f"{name}, as published in the literature"))
 
     paper = everything["comparison_paper"]

@@ -20,6 +20,8 @@ PAPERS: dict[str, tuple[str, ...]] = {
         "jeong2023winclip",
         "zhou2024anomalyclip",
     ),
+    "anomalydino": ("damm2025anomalydino",),
+    "subspacead": ("lendering2026subspacead",),
     "patchcore": ("roth2022patchcore",),
     "padim": ("defard2021padim",),
     "spade": ("cohen2020spade",),

@@ -1,4 +1,4 @@
-"""Upsampling and blurring of maps."""
+"""Upsampling and blurring of maps, and image scores from the largest of their values."""
 
 from __future__ import annotations
 
@@ -25,18 +25,30 @@ def upsample(patch_map: jax.Array, size: tuple[int, int], align_corners: bool = 
     )
 
 
-def blur(maps: jax.Array, sigma: float) -> jax.Array:
-    """Blur maps (B, height, width) as scipy's `gaussian_filter` does, with its truncation and reflection.
+def blur(maps: jax.Array, sigma: float, radius: int | None = None, mode: str = "reflect") -> jax.Array:
+    """Blur maps (B, height, width) as scipy's `gaussian_filter` does, by default with its truncation.
 
     A blur is linear. The matrix of each axis is scipy's filter of the identity.
+
+    Args:
+      maps: The maps.
+      sigma: The standard deviation in pixels; 0 means no blur.
+      radius: The number of pixels on each side that the filter reaches; None is scipy's four sigma.
+      mode: Scipy's name of what is beyond the border: "reflect", or "mirror", which does not repeat the edge.
     """
     if not sigma:
         return maps
     from scipy.ndimage import gaussian_filter1d  # takes a quarter of a second to import
 
     rows, columns = (
-        gaussian_filter1d(np.eye(side, dtype=np.float64), sigma, axis=0).astype(np.float32)
+        gaussian_filter1d(np.eye(side), sigma, axis=0, radius=radius, mode=mode).astype(np.float32)
         for side in maps.shape[1:]
     )
     down = einsum("ts,bsu->btu", rows, maps)
     return einsum("btu,vu->btv", down, columns)
+
+
+def mean_of_largest(values: jax.Array, share: float = 0.01) -> jax.Array:
+    """Return the mean of a share of largest values, rounded down, and at least of one: (B, N) -> (B,)."""
+    largest, _ = jax.lax.top_k(values, max(1, int(values.shape[1] * share)))
+    return largest.mean(axis=1)

@@ -20,18 +20,38 @@ def normalise(x: jax.Array) -> jax.Array:
 def association_scores(features: jax.Array, memory: jax.Array) -> jax.Array:
     """Return half the cosine distance to the nearest feature in memory: (B, P, D), (M, D) -> (B, P), 0 to 1.
 
-    Jeong et al. 2023, "WinCLIP", equation 5. It equals anomalib's `visual_association_score`. No array but
-    the normalised inputs has more than `LARGEST_BUFFER` elements.
+    Jeong et al. 2023, "WinCLIP", equation 5. It equals anomalib's `visual_association_score`.
     """
-    unit_memory = normalise(memory)
+    rows = features.reshape(-1, features.shape[-1])
+    return cosine_distances(rows, normalise(memory)).reshape(features.shape[:-1]) / 2
 
-    def nearest(rows: jax.Array) -> jax.Array:
-        return einsum("nd,md->nm", rows, unit_memory).max(axis=-1)
 
-    rows = normalise(features).reshape(-1, features.shape[-1])
-    similarity = map_chunks(nearest, rows, LARGEST_BUFFER // len(memory)).reshape(features.shape[:-1])
+def cosine_distances(features: jax.Array, memory: jax.Array) -> jax.Array:
+    """Return 1 - the cosine to the nearest feature in memory.
+
+    No array but the normalised features has more than `LARGEST_BUFFER` elements, if that is more than Q.
+
+    Args:
+      features: (Q, D).
+      memory: (M, D) of length 1.
+
+    Returns:
+      (Q,), 0 to 2.
+    """
+    unit = normalise(features)
+    # The memory is read once, in parts. The last one starts early enough to be full: a maximum may see a row
+    # twice.
+    size = min(len(memory), max(1, LARGEST_BUFFER // max(features.shape)))
+
+    def nearer(n: jax.Array, cosines: jax.Array) -> jax.Array:
+        start = jnp.minimum(n * size, len(memory) - size)
+        part = jax.lax.dynamic_slice_in_dim(memory, start, size)
+        return jnp.maximum(cosines, einsum("qd,md->qm", unit, part).max(axis=-1))
+
+    cosines = jnp.full(len(unit), -1.0)
+    cosines = jax.lax.fori_loop(0, -(-len(memory) // size), nearer, cosines)
     # Rounding can raise the cosine of equal vectors above 1, but harmonic means need scores of 0 or more.
-    return (1 - jnp.minimum(similarity, 1)) / 2
+    return 1 - jnp.minimum(cosines, 1)
 
 
 def nearest_neighbours(features: jax.Array, memory: jax.Array, count: int) -> tuple[jax.Array, jax.Array]:
