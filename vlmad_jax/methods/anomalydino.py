@@ -83,7 +83,7 @@ class AnomalyDINO(ReferenceDetector):
     mask_references: bool = False
     mask_filter: str = "flat"
     position_resize: str | None = None
-    blur_sigma: float = 4.0  # type: ignore[misc]
+    blur_sigma: float = 4.0
 
     name: ClassVar[str] = "anomalydino"
     options: ClassVar = ("rotations", "mask_foreground", "mask_references", "mask_filter")
@@ -93,7 +93,7 @@ class AnomalyDINO(ReferenceDetector):
         object.__setattr__(self, "rotations", tuple(self.rotations))
         if self.image_size is None:
             object.__setattr__(self, "image_size", self.backbone.image_size)
-        check_image_size(self.backbone, self.image_size)
+        check_image_size(self.backbone, self.size)
         check_filter(self.mask_filter)
         self.network  # noqa: B018  raises now if the backbone has no such rule
         if not self.blur_sigma >= 0:
@@ -164,10 +164,10 @@ class AnomalyDINO(ReferenceDetector):
             if not kept.any():
                 raise InputError("every patch of the references is background; remove --mask_references")
             memory[~kept] = memory[kept.argmax()]
-        # In place, because the memory may be large.
+        # In place and with one copy to the device (`asarray` makes two), because the memory may be large.
         lengths = np.sqrt(np.einsum("md,md->m", memory, memory))
         memory /= np.maximum(lengths, 1e-8)[:, None]
-        return State(jnp.asarray(memory))
+        return State(jax.device_put(memory))
 
     @functools.cached_property
     def _foreground(self) -> Callable[[Array], jax.Array]:

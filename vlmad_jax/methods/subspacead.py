@@ -114,7 +114,7 @@ class SubspaceAD(ReferenceDetector):
             for row in angles
             for image, angle in zip(references, row, strict=True)
         ]
-        patches = self.encode(np.concatenate([references, *copies])).patches  # (K, P, D)
+        patches = np.asarray(self.encode(np.concatenate([references, *copies])).patches)  # (K, P, D)
         return principal_subspace(patches.reshape(-1, patches.shape[-1]), self.explained_variance)
 
     def distances(self, state: Subspace, patches: jax.Array) -> jax.Array:
