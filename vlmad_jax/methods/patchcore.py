@@ -28,6 +28,7 @@ from vlmad_jax.methods.detector import Features, Params, Scores
 from vlmad_jax.methods.reference import ReferenceDetector
 from vlmad_jax.runtime.sizes import ImageSize
 from vlmad_jax.scoring.coreset import greedy_coreset
+from vlmad_jax.scoring.neighbourhoods import average
 from vlmad_jax.scoring.neighbours import nearest_neighbours, normalise
 
 
@@ -103,24 +104,17 @@ class PatchCore(ReferenceDetector):
         return State(jnp.asarray(patches[jax.device_get(kept)]))
 
     def extract(self, variables: Variables, images: jax.Array) -> Features:
-        """Return the features of images, with patches averaged over their neighbourhoods."""
+        """Return the features of images, with patches averaged over their neighbourhoods, equation 2.
+
+        Neighbours outside of the image count as zeros, as in the authors' code.
+        """
         features = super().extract(variables, images)
-        patches = self.average(features.patches)
+        patches = average(features.patches, self.grid, self.neighbourhood)
         if self.unit_length:
             widths = [self.backbone.widths[layer - 1] for layer in self.feature_layers]
             layers = jnp.split(patches, np.cumsum(widths)[:-1].tolist(), axis=-1)
             patches = jnp.concatenate([normalise(x) for x in layers], axis=-1)
         return features._replace(patches=patches)
-
-    def average(self, patches: jax.Array) -> jax.Array:
-        """Average each patch over its neighbourhood, equation 2: (B, P, D) -> (B, P, D).
-
-        Neighbours outside of the image count as zeros, as in the authors' code.
-        """
-        side = self.neighbourhood
-        grid = patches.reshape(len(patches), *self.grid, -1)
-        sums = jax.lax.reduce_window(grid, 0.0, jax.lax.add, (1, side, side, 1), (1, 1, 1, 1), "SAME")
-        return sums.reshape(patches.shape) / side**2
 
     def score_features(self, state: State, features: Features) -> Scores:
         """Return Euclidean distances of images (B,) and pixels (B, height, width), 0 or more."""
