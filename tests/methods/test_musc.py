@@ -1,6 +1,5 @@
 """MuSc against the authors' numbers, and against its equations written in NumPy."""
 
-import dataclasses
 import functools
 
 import jax
@@ -8,9 +7,8 @@ import numpy as np
 import pytest
 
 from tests.golden import case, difference, golden_clip, shallow_clip
-from vlmad_jax import InputError, MuSc
+from vlmad_jax import MuSc
 from vlmad_jax.methods.detector import Features
-from vlmad_jax.methods.musc import rescored
 
 CASE = case("musc")
 IMAGES = CASE.arrays["images_uint8"]

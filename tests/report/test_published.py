@@ -32,6 +32,8 @@ def test_two_sources_for_zero_shot_on_mvtec_ad():
         ("aprilgan", "visa", 4, 0.926),
         ("coop", "mvtec_ad", 0, 0.888),
         ("anomalyclip", "visa", 0, 0.821),
+        ("musc", "mvtec_ad", "batched", 0.978),
+        ("musc", "visa", "batched", 0.928),
     ],
 )
 def test_one_source(method, dataset, shots, image_auroc):
@@ -49,6 +51,8 @@ def test_one_source(method, dataset, shots, image_auroc):
         ("anomalyclip", "mvtec_ad", 4),
         ("winclip", "note", 0),
         ("unheard_of", "mvtec_ad", 0),
+        ("musc", "mvtec_ad", 0),
+        ("winclip", "mvtec_ad", "batched"),
     ],
 )
 def test_nothing_published(method, dataset, shots):

@@ -73,9 +73,7 @@ class MuSc(Batched):
             object.__setattr__(self, name, tuple(getattr(self, name)))
         check_feature_layers(self.backbone, self.image_size, self.feature_layers)
         if not self.degrees or any(degree < 1 or degree % 2 == 0 for degree in self.degrees):
-            raise InputError(
-                f"degrees {self.degrees} have to be odd numbers of patches; give 1, 3 and 5"
-            )
+            raise InputError(f"degrees {self.degrees} have to be odd numbers of patches; give 1, 3 and 5")
         if len(self.interval) != 2 or not 0 <= self.interval[0] < self.interval[1] <= 1:
             raise InputError(f"interval {self.interval} is not two ascending shares; give for example 0, 0.3")
         if not self.image_neighbours or min(self.image_neighbours) < 1:

@@ -12,14 +12,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from vlmad_jax.backbones.chunking import map_chunks
 from vlmad_jax.backbones.precision import einsum
 from vlmad_jax.runtime.scratch import scratch_array
-from vlmad_jax.scoring.neighbours import LARGEST_BUFFER
 
-# The number of elements of the features of a block of images on the device: 256 MiB of float32. Two blocks
-# are compared at a time, so that larger ones are copied there less often.
+# The number of elements of the features of a block of images on the device: 256 MiB of float32. There are two
+# blocks at a time.
 LARGEST_BLOCK = 2**26
+# The number of pairs of images that are compared between two fetches of results.
+PAIRS = 64
 
 
 def mutual_scores(
@@ -32,9 +32,9 @@ def mutual_scores(
     The distance of a patch from another image is the Euclidean one from the nearest patch there. Its score is
     the mean of an interval of these distances, sorted.
 
-    The device holds two blocks of at most `LARGEST_BLOCK` elements and arrays of at most `LARGEST_BUFFER`
-    elements, or one image's if it is larger; the host holds N x N x P distances. The largest work are
-    N^2 P^2 D additions and multiplications: each pair of images is compared once for both.
+    Each pair of images is compared once for both, in N (N - 1) P^2 D floating-point operations. The device
+    holds two blocks of `LARGEST_BLOCK` elements, or of one image if it has more, and P^2 cosines; the host
+    holds N^2 P distances.
 
     Args:
       patches: (N, P, D) on the host.
@@ -45,63 +45,62 @@ def mutual_scores(
     Returns:
       float32 (N, P), from 0 to 2.
     """
-    count, length = patches.shape[:2]
-    size = block_size(patches.shape)
-    blocks = [slice(first, min(first + size, count)) for first in range(0, count, size)]
+    count, length, width = patches.shape
+    size = min(count, max(1, LARGEST_BLOCK // (length * width)))
 
-    def load(rows: slice) -> jax.Array:
-        block = np.asarray(patches[rows])
+    def load(first: int) -> jax.Array:
+        block = np.asarray(patches[first : first + size])
         # The last block is filled, so that all blocks compile once.
         return embed(jnp.asarray(np.concatenate([block, np.repeat(block[-1:], size - len(block), axis=0)])))
 
     distances = scratch_array((count, count, length))
-    for number, rows in enumerate(blocks):
-        left = load(rows)
-        for others in blocks[number:]:
-            right = left if others == rows else load(others)
-            forth, back = jax.device_get(nearest_both_ways(left, right))
-            n, m = rows.stop - rows.start, others.stop - others.start
-            distances[rows, others] = forth[:n, :m]
-            distances[others, rows] = back[:m, :n]
+    for first in range(0, count, size):
+        left = load(first)
+        for second in range(first, count, size):
+            right = left if second == first else load(second)
+            pairs = pairs_of(range(first, min(first + size, count)), range(second, min(second + size, count)))
+            for k in range(0, len(pairs), PAIRS):
+                some = pairs[k : k + PAIRS]
+                full = np.concatenate([some, np.repeat(some[-1:], PAIRS - len(some), axis=0)])
+                forth, back = jax.device_get(nearest_of_pairs(left, right, full - [first, second]))
+                distances[some[:, 0], some[:, 1]] = forth[: len(some)]
+                distances[some[:, 1], some[:, 0]] = back[: len(some)]
     return np.stack([interval_mean(np.delete(x, n, axis=0), interval) for n, x in enumerate(distances)])
 
 
-def block_size(shape: Sequence[int]) -> int:
-    """Return how many of N images (N, P, D) make a block, so that all blocks are about equally large."""
-    count, length, width = shape
-    blocks = -(-count // max(1, LARGEST_BLOCK // (length * width)))
-    return -(-count // blocks)
+def pairs_of(left: range, right: range) -> np.ndarray:
+    """Return the pairs (n, 2) of a number in `left` and a larger one in `right`."""
+    return np.array([(i, j) for i in left for j in right if i < j], int).reshape(-1, 2)
 
 
 @jax.jit
-def nearest_both_ways(left: jax.Array, right: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """Return the distance of each patch from the nearest one of each image on the other side.
+def nearest_of_pairs(left: jax.Array, right: jax.Array, pairs: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """Return the distance of each patch from the nearest one of the other image of a pair.
 
     Args:
       left: (N, P, D), of length 1.
       right: (M, P, D), of length 1.
+      pairs: int (C, 2), the places in `left` and `right` of the images of a pair.
 
     Returns:
-      Those of the left patches (N, M, P), and those of the right ones (M, N, P); 0 for equal patches.
+      Those of the patches of the left images, and of the right images, (C, P) each; 0 for equal patches.
     """
-    length, width = left.shape[1:]
 
-    def pair(a: jax.Array, b: jax.Array) -> tuple[jax.Array, jax.Array]:
+    def distances(pair: jax.Array) -> tuple[jax.Array, jax.Array]:
+        a, b = left[pair[0]], right[pair[1]]
         # Products find the nearest patch; they are not exact for close ones, so differences give distances.
         cosines = einsum("pd,qd->pq", a, b)
-        forth = jnp.linalg.norm(a - b[cosines.argmax(axis=1)], axis=-1)
-        back = jnp.linalg.norm(b - a[cosines.argmax(axis=0)], axis=-1)
+        forth = jnp.linalg.norm(a - b[places_of_largest(cosines, 1)], axis=-1)
+        back = jnp.linalg.norm(b - a[places_of_largest(cosines, 0)], axis=-1)
         return forth, back
 
-    def row(a: jax.Array) -> tuple[jax.Array, jax.Array]:
-        return map_chunks(
-            lambda images: jax.vmap(pair, (None, 0))(a, images),
-            right,
-            LARGEST_BUFFER // (length * max(length, width)),
-        )
+    return jax.lax.map(distances, pairs)
 
-    forth, back = jax.lax.map(row, left)  # (N, M, P)
-    return forth, back.swapaxes(0, 1)
+
+def places_of_largest(x: jax.Array, axis: int) -> jax.Array:
+    """Return what `argmax` does, or a later place of an equal element, in a fifth of its time on a CPU."""
+    places = jax.lax.broadcasted_iota(jnp.int32, x.shape, axis)
+    return jnp.where(x == x.max(axis=axis, keepdims=True), places, -1).max(axis=axis)
 
 
 def interval_bounds(count: int, interval: Sequence[float]) -> tuple[int, int]:
