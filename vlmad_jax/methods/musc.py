@@ -12,6 +12,7 @@ Numbers equal those of the authors' code, also where the paper says otherwise or
 
 from __future__ import annotations
 
+import functools
 import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -123,38 +124,46 @@ class MuSc(Batched):
 
         return map_images(of_few, images, tokens=1 + self.grid[0] * self.grid[1])
 
-    def aggregate(self, patches: jax.Array, degree: int) -> jax.Array:
-        """Return the features of LNAMD before they are scaled to length 1: (B, P, D) -> (B, P, D).
-
-        The layer norm is over all patches and channels of an image together.
-        """
-        mean = patches.mean(axis=(1, 2), keepdims=True)
-        variance = patches.var(axis=(1, 2), keepdims=True)
-        return average((patches - mean) / jnp.sqrt(variance + EPSILON), self.grid, degree)
-
     def patch_scores(self, features: Features) -> np.ndarray:
         """Return the scores of MSM by degree and layer: float32 (R, L, N, P), from 0 to 2."""
         widths = [self.backbone.widths[layer - 1] for layer in self.feature_layers]
         layers = np.split(features.patches, np.cumsum(widths)[:-1], axis=-1)  # views, (N, P, D) each
         scores = []
-        with tqdm(
-            total=len(self.degrees) * len(layers), desc="mutual scoring", leave=False, disable=None
-        ) as bar:
-            for degree in self.degrees:
-                embed = jax.jit(lambda patches, degree=degree: normalise(self.aggregate(patches, degree)))
-                for layer in layers:
-                    scores.append(mutual_scores(layer, self.interval, embed))
-                    bar.update()
+        steps = list(itertools.product(self.degrees, layers))
+        for degree, layer in tqdm(steps, desc="mutual scoring", leave=False, disable=None):
+            embedded = functools.partial(embed, grid=self.grid, degree=degree)
+            scores.append(mutual_scores(layer, self.interval, embedded))
         return np.stack(scores).reshape(len(self.degrees), len(layers), *scores[0].shape)
 
     def score_together(self, features: Features) -> Scores:
         """Return image scores (N,), from 0 to 1, and distances of pixels (N, height, width), 0 or more."""
         patches = self.patch_scores(features).mean(axis=(0, 1)).reshape(-1, *self.grid)
-        upsampled = jax.jit(lambda maps: upsample(maps, self.size, align_corners=True))
         filled = np.concatenate([patches, np.repeat(patches[-1:], -len(patches) % MAPS, axis=0)])
-        parts = [np.asarray(upsampled(filled[k : k + MAPS])) for k in range(0, len(filled), MAPS)]
+        parts = [np.asarray(pixel_maps(filled[k : k + MAPS], self.size)) for k in range(0, len(filled), MAPS)]
         maps = np.concatenate(parts)[: len(patches)]
         return Scores(rescored(maps.max(axis=(1, 2)), features.image, self.image_neighbours), maps)
+
+
+def aggregate(patches: jax.Array, grid: tuple[int, int], degree: int) -> jax.Array:
+    """Return the features of LNAMD before they are scaled to length 1: (B, P, D) -> (B, P, D).
+
+    The layer norm is over all patches and channels of an image together.
+    """
+    mean = patches.mean(axis=(1, 2), keepdims=True)
+    variance = patches.var(axis=(1, 2), keepdims=True)
+    return average((patches - mean) / jnp.sqrt(variance + EPSILON), grid, degree)
+
+
+@functools.partial(jax.jit, static_argnames=("grid", "degree"))
+def embed(patches: jax.Array, grid: tuple[int, int], degree: int) -> jax.Array:
+    """Return the features of LNAMD, of length 1: (B, P, D) -> (B, P, D)."""
+    return normalise(aggregate(patches, grid, degree))
+
+
+@functools.partial(jax.jit, static_argnames="size")
+def pixel_maps(patch_scores: jax.Array, size: tuple[int, int]) -> jax.Array:
+    """Return maps of pixels: (B, rows, columns) -> (B, *size)."""
+    return upsample(patch_scores, size, align_corners=True)
 
 
 def rescored(scores: np.ndarray, embeddings: np.ndarray, numbers: Sequence[int]) -> np.ndarray:
