@@ -94,7 +94,7 @@ def evaluate(
     detector, params = kind.from_options(backbone, config.options)
     if prints and "params" in kind.options:
         report_training_data(config.method, config.weights, config.options.params, dataset)
-    resizings = category_resizings(detector, dataset, config.resize, notify=prints)
+    resizings = category_resizings(detector, dataset, config.resize, notify=prints)  # type: ignore[arg-type]
     entries = {
         **flattened(config),
         "categories": list(dataset.categories),
@@ -163,7 +163,7 @@ def image_evaluator(
     `resizings` says how the images of each category are resized; None squeezes all to the detector's size.
     With `whole_set` the images of a category are scored together.
     """
-    shaped = ShapedEncoder(detector) if whole_set else ShapedDetector(detector)
+    shaped = ShapedEncoder(detector) if whole_set else ShapedDetector(detector)  # type: ignore[arg-type]
     scorer = Scorer(shaped, batch_size)
     own = Resizing.to(detector.size, detector.backbone.resample)
     how = resizings or dict.fromkeys(dataset.categories, own)
@@ -178,7 +178,7 @@ def image_evaluator(
 
     def together(category: str, batches: Iterable[Placed]) -> list[Scored]:
         most = len(dataset.select(category, "test"))
-        return score_together(shaped.at(how[category].cut), scorer, batches, most)
+        return score_together(shaped.at(how[category].cut), scorer, batches, most)  # type: ignore[arg-type]
 
     def read(groups: Sequence[Sequence[Sample]]) -> Iterator[Batch]:
         sizes = [how[group[0].category] if group else own for group in groups]

@@ -14,7 +14,8 @@ def choose_references(config: EvaluationConfig, dataset: DataSet) -> dict[str, t
         return {}
     if config.reference_list is None:
         return {
-            name: draw_references(dataset, name, config.shots, config.seed) for name in dataset.categories
+            name: draw_references(dataset, name, config.shots, config.seed)
+            for name in dataset.categories  # type: ignore[arg-type]
         }
     references = read_manifest(config.reference_list, dataset)
     for category, samples in references.items():

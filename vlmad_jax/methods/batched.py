@@ -59,7 +59,7 @@ class Batched(System):
         """
         if isinstance(images, Features):
             self.check_set(len(images.image))
-            return self.score_together(Features(*map(np.asarray, images)))
+            return self.score_together(Features(*map(np.asarray, images)))  # type: ignore[arg-type]
         check_images(images, "images", self.backbone.patch_size, self.size)
         self.check_set(len(images))
         return self.score_together(encode(self._extract, np.asarray(images)))

@@ -48,4 +48,4 @@ def joined(parts: Iterable[Features], most: int) -> Features:
         for array, x in zip(whole, part, strict=True):
             array[count : count + len(x)] = x
         count += len(part.image)
-    return Features(*(x[:count] for x in whole))
+    return Features(*(x[:count] for x in whole))  # type: ignore[arg-type]

@@ -141,7 +141,9 @@ class MuSc(Batched):
         filled = np.concatenate([patches, np.repeat(patches[-1:], -len(patches) % MAPS, axis=0)])
         parts = [np.asarray(pixel_maps(filled[k : k + MAPS], self.size)) for k in range(0, len(filled), MAPS)]
         maps = np.concatenate(parts)[: len(patches)]
-        return Scores(rescored(maps.max(axis=(1, 2)), features.image, self.image_neighbours), maps)
+        return Scores(
+            rescored(maps.max(axis=(1, 2)), np.asarray(features.image), self.image_neighbours), maps
+        )
 
 
 def aggregate(patches: jax.Array, grid: tuple[int, int], degree: int) -> jax.Array:
