@@ -10,13 +10,11 @@ from vlmad_jax.evaluation.config import EvaluationConfig
 
 def choose_references(config: EvaluationConfig, dataset: DataSet) -> dict[str, tuple[Sample, ...]]:
     """Return the reference images of each category, drawn or from the list; {} for zero-shot."""
-    if config.shots in (0, "batched"):
+    shots = config.shots
+    if shots == 0 or shots == "batched":
         return {}
     if config.reference_list is None:
-        return {
-            name: draw_references(dataset, name, config.shots, config.seed)
-            for name in dataset.categories  # type: ignore[arg-type]
-        }
+        return {name: draw_references(dataset, name, shots, config.seed) for name in dataset.categories}
     references = read_manifest(config.reference_list, dataset)
     for category, samples in references.items():
         if len(samples) != config.shots and config.shots != "all":
