@@ -6,7 +6,8 @@ Every valid combination of method, shots and seed is evaluated in its own proces
 same reference images and the same metrics. The table holds means over categories, and means and sample
 standard deviations over seeds. The same command resumes an interrupted comparison. The table is also written
 to OUT/comparison.md, and all numbers to OUT/comparison.json. docs/results.md has the tables of all methods
-and their running times.
+and their running times. Batched methods such as musc, which see the whole unlabelled test set of a category,
+have a table of their own; --shots=batched adds the batched setting of other methods that have one.
 """
 
 from __future__ import annotations
@@ -18,24 +19,26 @@ from absl import flags
 from vlmad_jax.commands import common
 from vlmad_jax.commands.paths import define_path_list
 from vlmad_jax.errors import InputError
-from vlmad_jax.evaluation.comparison import Grid, Shots, compare
-from vlmad_jax.evaluation.config import EvaluationConfig
+from vlmad_jax.evaluation.comparison import Grid, compare
+from vlmad_jax.evaluation.config import EvaluationConfig, Shots
 from vlmad_jax.methods import METHODS, MethodOptions, WinCLIP
-from vlmad_jax.report.table import comparison_table
+from vlmad_jax.report.table import comparison_tables
 from vlmad_jax.runtime.files import write_atomically
 
 common.define_shared_flags()
 common.define_resize_flag()
 common.define_method_options(WinCLIP.options)
 METHOD_NAMES = flags.DEFINE_list("methods", list(METHODS), "Methods to compare; all if not given.")
-SHOTS = flags.DEFINE_list("shots", ["0", "1", "2", "4"], "Numbers of references of each category, or all.")
+SHOTS = flags.DEFINE_list(
+    "shots", ["0", "1", "2", "4"], "Numbers of references of each category, all, or batched."
+)
 SEEDS = flags.DEFINE_list("seeds", ["0", "1", "2"], "Seeds of the draws of reference images.")
 PARAMS = define_path_list("params", [], "Learned parameters by method: anomalyclip=DIR,coop=DIR.")
 
 
 def shots_from(values: list[str]) -> tuple[Shots, ...]:
     """Return the value of `--shots`."""
-    return tuple(common.shots_from(value) for value in values)
+    return tuple("batched" if value == "batched" else common.shots_from(value) for value in values)
 
 
 def params_from(values: list[str]) -> dict[str, str]:
@@ -64,7 +67,7 @@ def main() -> None:
     )
     out = Path(values.out) if values.out else common.folder("compare", shared, shared.dataset)
     results = compare(grid, out, values.resume, values.workers)
-    table = comparison_table(results["rows"])
+    table = comparison_tables(results["rows"])
     write_atomically(out / "comparison.md", table + "\n")
     print(f"{table}\n\nthe table is in {out / 'comparison.md'}")
     common.mention_bundled(shared.weights)

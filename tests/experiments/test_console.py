@@ -11,7 +11,7 @@ from absl import flags
 import vlmad_jax
 from tests.experiments.command import ROOT, here, there
 from vlmad_jax.commands import calling, common, console, paths
-from vlmad_jax.methods import METHODS
+from vlmad_jax.methods import BATCHED, METHODS
 from vlmad_jax.runtime import about
 
 NAMES = sorted(path.stem for path in (ROOT / "experiments").glob("[!_]*.py"))
@@ -79,7 +79,7 @@ def test_a_command_speaks_as_it_was_called(capsys, monkeypatch):
 
 
 def test_every_method_has_a_paper_and_the_version_is_that_of_pyproject():
-    assert about.PAPERS.keys() == METHODS.keys()
+    assert about.PAPERS.keys() == METHODS.keys() | BATCHED.keys()
     assert f'version = "{vlmad_jax.__version__}"' in (ROOT / "pyproject.toml").read_text()
     assert about.version() == vlmad_jax.__version__ != "unknown"
 

@@ -150,6 +150,7 @@ CHANGES: dict[str, tuple[str, Any]] = {
     "merge_tokens": ("1", 1),
     "multi_scale_sizes": ("32,48", (32, 48)),
     "feature_layers": ("5,6", (5, 6)),
+    "image_neighbours": ("1,8", (1, 8)),
     "unit_length": ("true", True),
     "rotations": ("90,180", (90, 180)),
     "mask_foreground": ("true", True),

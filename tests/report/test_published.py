@@ -34,6 +34,8 @@ def test_two_sources_for_zero_shot_on_mvtec_ad():
         ("anomalyclip", "visa", 0, 0.821),
         ("anomalydino", "visa", 1, 0.874),
         ("subspacead", "mvtec_ad", 1, 0.971),
+        ("musc", "mvtec_ad", "batched", 0.978),
+        ("musc", "visa", "batched", 0.928),
     ],
 )
 def test_one_source(method, dataset, shots, image_auroc):
@@ -56,6 +58,8 @@ def test_metrics_that_a_source_does_not_give_are_absent():
         ("anomalyclip", "mvtec_ad", 4),
         ("winclip", "note", 0),
         ("unheard_of", "mvtec_ad", 0),
+        ("musc", "mvtec_ad", 0),
+        ("winclip", "mvtec_ad", "batched"),
     ],
 )
 def test_nothing_published(method, dataset, shots):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -16,11 +16,11 @@ from vlmad_jax.commands import calling
 from vlmad_jax.commands.paths import define_path, expanded
 from vlmad_jax.data.resizing import RESIZES
 from vlmad_jax.errors import InputError
-from vlmad_jax.evaluation.config import EvaluationConfig, Shard
+from vlmad_jax.evaluation.config import EvaluationConfig, Shard, Shots
 from vlmad_jax.evaluation.evaluate import evaluate
-from vlmad_jax.methods import METHODS, MethodOptions, method
+from vlmad_jax.methods import BATCHED, METHODS, MethodOptions, method
 from vlmad_jax.methods.options import younger_defaults
-from vlmad_jax.report import metrics_table, published
+from vlmad_jax.report import WHOLE_SET, metrics_table, published
 from vlmad_jax.runtime.about import citation, version
 from vlmad_jax.runtime.cache import fingerprint
 from vlmad_jax.runtime.compilation_cache import keep_programs
@@ -96,12 +96,20 @@ def define_shared_flags() -> None:
     flags.DEFINE_bool("resume", True, "Keep the results of an interrupted run and compute the rest.")
 
 
-def define_flags(reference_flags: bool = False) -> None:
-    """Define the flags of one evaluation; with `reference_flags` also those that choose reference images."""
+def define_flags(
+    reference_flags: bool = False, methods: Collection[str] = METHODS, default: str = DEFAULT_METHOD
+) -> None:
+    """Define the flags of one evaluation.
+
+    Args:
+      reference_flags: Whether to define those that choose reference images, too.
+      methods: The names of the methods that may be evaluated.
+      default: One of them.
+    """
     define_shared_flags()
     define_resize_flag()
     define_method_options()
-    flags.DEFINE_string("method", DEFAULT_METHOD, f"Method to evaluate: {', '.join(METHODS)}.")
+    flags.DEFINE_string("method", default, f"Method to evaluate: {', '.join(methods)}.")
     flags.DEFINE_integer("seed", 0, "Seed of the draw of reference images.", lower_bound=0)
     flags.DEFINE_bool("save_maps", False, "Also write a heat map of each image.")
     flags.DEFINE_integer("shards", None, "Number of runs that share --out and divide the categories.")
@@ -161,7 +169,7 @@ def shared_settings() -> dict[str, Any]:
     }
 
 
-def config_from_flags(shots: int | Literal["all"] = 0, reference_list: str | None = None) -> EvaluationConfig:
+def config_from_flags(shots: Shots = 0, reference_list: str | None = None) -> EvaluationConfig:
     """Return the evaluation that the flags describe."""
     values = flags.FLAGS
     return EvaluationConfig(
@@ -219,6 +227,8 @@ def run(config: EvaluationConfig, out: Path, shard: Shard | None = None) -> None
             results["categories"], results["mean"], published(config.method, config.dataset, config.shots)
         )
     )
+    if config.shots == "batched":
+        print(f"\n{WHOLE_SET}")
     print(f"\nresults are in {out}")
     mention_bundled(config.weights)
 
@@ -276,7 +286,8 @@ def named_methods() -> list[str]:
     if "method" in values and values.method:
         names.append(values.method)
     for name in names:
-        method(name)  # raises InputError for an unknown name
+        if name not in BATCHED:
+            method(name)  # raises InputError for an unknown name
     return names
 
 

@@ -11,7 +11,7 @@ import statistics
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from tqdm import tqdm
 
@@ -20,13 +20,13 @@ from vlmad_jax.backbones.checkpoints.hub import check_named
 from vlmad_jax.data import load_dataset
 from vlmad_jax.data.checks import print_notices
 from vlmad_jax.errors import InputError
-from vlmad_jax.evaluation.config import EvaluationConfig
-from vlmad_jax.evaluation.evaluate import evaluate
+from vlmad_jax.evaluation.config import EvaluationConfig, Shots
+from vlmad_jax.evaluation.evaluate import evaluate, system_of
 from vlmad_jax.evaluation.keys import params_fingerprint, tokenizer_digest
 from vlmad_jax.evaluation.results import Results
 from vlmad_jax.evaluation.shapes import category_sizes
 from vlmad_jax.evaluation.trained_on import report_training_data
-from vlmad_jax.methods import MethodOptions, method
+from vlmad_jax.methods import BATCHED, METHODS, MethodOptions, method
 from vlmad_jax.methods.options import flattened
 from vlmad_jax.runtime.cache import software_versions
 from vlmad_jax.runtime.child_process import in_process
@@ -36,7 +36,6 @@ from vlmad_jax.runtime.machine import describe, peak_memory
 from vlmad_jax.runtime.names import printable
 from vlmad_jax.runtime.run_folder import check_same_config, read_json
 
-Shots = int | Literal["all"]
 CellResults = dict[str, Any]
 
 METRICS = ("image_auroc", "image_ap", "pixel_auroc", "pixel_aupro")
@@ -47,8 +46,8 @@ class Grid:
     """The evaluations of a comparison.
 
     Attributes:
-      methods: Names of `methods.METHODS`.
-      shots: Numbers of reference images, or "all"; 0 is zero-shot.
+      methods: Names of `methods.METHODS` and `methods.BATCHED`.
+      shots: Numbers of reference images, see `Shots`.
       seeds: Seeds of the draws of reference images. Zero-shot and "all" draw none and run once.
       own_options: Options of single methods by name, which replace the shared ones.
       shared: The configuration that all evaluations share, whose method, shots, seed and params are ignored.
@@ -68,7 +67,8 @@ class Grid:
             if not values or len(set(values)) < len(values):
                 raise InputError(f"--{name}={','.join(map(str, values))}: give one or more, each once")
         for name in (*self.methods, *self.own_options):
-            method(name)
+            if name not in BATCHED:
+                method(name)
         for name in self.own_options:
             if name not in self.methods:
                 raise InputError(f"--params: {name} is not compared; add it to --methods")
@@ -80,20 +80,28 @@ class Grid:
 
     @property
     def rows(self) -> tuple[tuple[str, Shots], ...]:
-        """The methods, each with the shots that it supports."""
-        return tuple(
-            (name, shots)
-            for name in self.methods
-            for shots in self.shots
-            if {"never": shots == 0, "if given": True, "always": shots != 0}[method(name).references]
-        )
+        """The methods, each with the shots that it supports; those with no other setting are "batched"."""
+        return tuple((name, shots) for name in self.methods for shots in self.shots_of(name))
+
+    def shots_of(self, name: str) -> tuple[Shots, ...]:
+        """Return the shots that a method supports."""
+        batched: tuple[Shots, ...] = ("batched",) if name in BATCHED else ()
+        if name not in METHODS:
+            return batched
+        supported = {
+            "never": lambda shots: shots == 0,
+            "if given": lambda shots: shots != "batched",
+            "always": lambda shots: shots not in (0, "batched"),
+        }[method(name).references]
+        return tuple(shots for shots in self.shots if supported(shots) or shots in batched)
 
     @property
     def cells(self) -> dict[str, EvaluationConfig]:
         """The evaluations by the names of their folders."""
         found = {}
         for name, shots in self.rows:
-            options = self.shared.options.restricted(method(name).options)
+            kind = BATCHED[name] if shots == "batched" else method(name)
+            options = self.shared.options.restricted(kind.options)
             if name in self.own_options:
                 options = dataclasses.replace(options, **self.own_options[name].chosen())
             for seed in self.seeds_of(shots):
@@ -108,7 +116,7 @@ class Grid:
 
     def seeds_of(self, shots: Shots) -> tuple[int, ...]:
         """Return the seeds for a number of shots, only one if no reference images are drawn."""
-        return self.seeds[:1] if shots in (0, "all") else self.seeds
+        return self.seeds if isinstance(shots, int) and shots else self.seeds[:1]
 
 
 def cell_name(name: str, shots: Shots, seed: int) -> str:
@@ -160,7 +168,7 @@ class Inputs:
         backbone = load_backbone(shared.weights, shared.dtype)
         found: dict[str, dict[str, str | None]] = {}
         for config in self.grid.cells.values():
-            kind = method(config.method)
+            kind = system_of(config)
             _, params = kind.from_options(backbone, config.options)
             if "params" in kind.options and config.method not in found:
                 report_training_data(config.method, config.weights, config.options.params, dataset)

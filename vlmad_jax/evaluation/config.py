@@ -9,13 +9,17 @@ from typing import Literal
 from vlmad_jax.methods import MethodOptions
 from vlmad_jax.methods.options import YOUNGER
 
+# How many reference images of each category a method uses: a number, or all of them. 0 is zero-shot, and with
+# "batched" a method of `methods.BATCHED` scores the test images of a category together.
+Shots = int | Literal["all", "batched"]
+
 
 @dataclass(frozen=True)
 class EvaluationConfig:
     """The values that the metrics of an evaluation depend on.
 
     Attributes:
-      method: A name of `methods.METHODS`.
+      method: A name of `methods.METHODS`, or of `methods.BATCHED` if `shots` is "batched".
       weights: The directory or hub id of a checkpoint.
       dataset: A name of `data.DATASETS`.
       data_dir: The directory of the data set, if it needs one.
@@ -24,7 +28,7 @@ class EvaluationConfig:
       dtype: "float32", "bfloat16", or "int8", which trades accuracy for speed.
       seed: The seed of the draw of reference images.
       options: The options of the method.
-      shots: The number of reference images of each category, or "all"; 0 is zero-shot.
+      shots: The number of reference images of each category, see `Shots`.
       reference_list: A `references.json` that lists the reference images, which are then not drawn.
       resize: "square" squeezes images to the detector's size; "shorter" keeps the proportions of a category,
         see `data.resizing`.
@@ -39,7 +43,7 @@ class EvaluationConfig:
     dtype: str = "float32"
     seed: int = 0
     options: MethodOptions = MethodOptions()
-    shots: int | Literal["all"] = 0
+    shots: Shots = 0
     reference_list: str | None = None
     resize: str = field(default="square", metadata=YOUNGER)
 

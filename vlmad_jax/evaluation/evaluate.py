@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,17 +22,19 @@ from vlmad_jax.data import DataSet, Sample, load_dataset
 from vlmad_jax.data.checks import print_notices
 from vlmad_jax.data.images import open_image
 from vlmad_jax.data.pipeline import Batch, batches, prefetch, read_error
-from vlmad_jax.data.references import draw_references, read_manifest, write_manifest
+from vlmad_jax.data.references import write_manifest
 from vlmad_jax.data.resizing import Resizing, check_resize
 from vlmad_jax.errors import InputError
 from vlmad_jax.evaluation.config import EvaluationConfig, Shard
 from vlmad_jax.evaluation.keys import category_keys, params_fingerprint, references_fingerprint
 from vlmad_jax.evaluation.map_files import map_paths, save_maps
+from vlmad_jax.evaluation.references import choose_references
 from vlmad_jax.evaluation.results import Results
 from vlmad_jax.evaluation.scorer import Scorer
 from vlmad_jax.evaluation.shapes import ShapedDetector, category_resizings, described
 from vlmad_jax.evaluation.trained_on import report_training_data
-from vlmad_jax.methods import Detector, Scores, method
+from vlmad_jax.evaluation.whole_set import ShapedEncoder, score_together
+from vlmad_jax.methods import Batched, Detector, Scores, batched_method, method
 from vlmad_jax.methods.options import flattened
 from vlmad_jax.runtime.names import printable
 from vlmad_jax.runtime.tracing import span, traced_items
@@ -40,6 +42,7 @@ from vlmad_jax.runtime.tracing import span, traced_items
 # With a larger share of unreadable images, the metrics would say little about the data set.
 UNREADABLE_LIMIT = 0.01
 
+Placed = tuple[Batch, Any]  # with its images on the devices
 Scored = tuple[Batch, Scores]
 
 
@@ -78,8 +81,7 @@ def evaluate(
     out = Path(out).expanduser()
     if shard and not resume:
         raise InputError("--noresume would remove what the other shards write; remove --out beforehand")
-    kind = method(config.method)  # before the slow steps, so that a misspelt name fails at once
-    kind.check_references(given=config.shots != 0)
+    kind = system_of(config)  # before the slow steps, so that a misspelt name fails at once
     dtype_of(config.dtype)
     check_resize(config.resize)
     check_named(config.weights, config.options.params)
@@ -92,7 +94,7 @@ def evaluate(
     detector, params = kind.from_options(backbone, config.options)
     if prints and "params" in kind.options:
         report_training_data(config.method, config.weights, config.options.params, dataset)
-    resizings = category_resizings(detector, dataset, config.resize, notify=prints)
+    resizings = category_resizings(detector, dataset, config.resize, notify=prints)  # type: ignore[arg-type]
     entries = {
         **flattened(config),
         "categories": list(dataset.categories),
@@ -114,6 +116,7 @@ def evaluate(
         timed=compared,
         observe=observe,
         resizings=resizings,
+        whole_set=config.shots == "batched",
     )
     mine = shard.of(dataset.categories) if shard else dataset.categories
     evaluator.run([name for name in mine if not is_finished(name, results, maps_out)])
@@ -127,8 +130,21 @@ def evaluate(
     return results.finish(config.method, entries, dataset.categories)
 
 
+def system_of(config: EvaluationConfig) -> type[Detector] | type[Batched]:
+    """Return the class of the method that a configuration names.
+
+    Raises:
+      InputError: There is no such method, or it does not support the number of reference images.
+    """
+    if config.shots == "batched":
+        return batched_method(config.method)
+    kind = method(config.method)
+    kind.check_references(given=config.shots != 0)
+    return kind
+
+
 def image_evaluator(
-    detector: Detector,
+    detector: Detector | Batched,
     params: dict[str, Any],
     references: dict[str, tuple[Sample, ...]],
     dataset: DataSet,
@@ -140,12 +156,14 @@ def image_evaluator(
     timed: bool = False,
     observe: Observe | None = None,
     resizings: Mapping[str, Resizing] | None = None,
+    whole_set: bool = False,
 ) -> CategoryEvaluator:
     """Return an evaluator that reads images and scores them with a detector; see `CategoryEvaluator`.
 
     `resizings` says how the images of each category are resized; None squeezes all to the detector's size.
+    With `whole_set` the images of a category are scored together.
     """
-    shaped = ShapedDetector(detector)
+    shaped = ShapedEncoder(detector) if whole_set else ShapedDetector(detector)  # type: ignore[arg-type]
     scorer = Scorer(shaped, batch_size)
     own = Resizing.to(detector.size, detector.backbone.resample)
     how = resizings or dict.fromkeys(dataset.categories, own)
@@ -158,29 +176,16 @@ def image_evaluator(
         sized = shaped.at(how[category].cut)
         return sized.prepare(dataset.object_name(category), images, params)
 
+    def together(category: str, batches: Iterable[Placed]) -> list[Scored]:
+        most = len(dataset.select(category, "test"))
+        return score_together(shaped.at(how[category].cut), scorer, batches, most)  # type: ignore[arg-type]
+
     def read(groups: Sequence[Sequence[Sample]]) -> Iterator[Batch]:
         sizes = [how[group[0].category] if group else own for group in groups]
         return batches(groups, sizes, scorer.batch_size, workers, with_masks=True)
 
-    return CategoryEvaluator(scorer, prepare, read, dataset, results, maps_out, timed, observe)
-
-
-def choose_references(config: EvaluationConfig, dataset: DataSet) -> dict[str, tuple[Sample, ...]]:
-    """Return the reference images of each category, drawn or from the list; {} for zero-shot."""
-    if not config.shots:
-        return {}
-    if config.reference_list is None:
-        return {
-            name: draw_references(dataset, name, config.shots, config.seed) for name in dataset.categories
-        }
-    references = read_manifest(config.reference_list, dataset)
-    for category, samples in references.items():
-        if len(samples) != config.shots and config.shots != "all":
-            raise InputError(
-                f"{config.reference_list}: lists {len(samples)} images of {category}, "
-                f"not --shots={config.shots}; give --shots={len(samples)}"
-            )
-    return references
+    score_set = together if whole_set else None
+    return CategoryEvaluator(scorer, prepare, read, dataset, results, maps_out, timed, observe, score_set)
 
 
 def is_finished(category: str, results: Results, maps_out: Path | None) -> bool:
@@ -234,6 +239,7 @@ class CategoryEvaluator:
       maps_out: The folder of heat maps, if they are written.
       timed: Whether to store the times of preparing a category and of scoring an image; see `Results.timing`.
       observe: A function that is called with each category and its maps before the category is stored.
+      score_set: Scores the batches of a category together; None scores them one after the other.
     """
 
     scorer: Scorer
@@ -244,6 +250,7 @@ class CategoryEvaluator:
     maps_out: Path | None = None
     timed: bool = False
     observe: Observe | None = None
+    score_set: Callable[[str, Iterable[Placed]], list[Scored]] | None = None
 
     def run(self, categories: Sequence[str]) -> None:
         """Evaluate the categories in order.
@@ -257,9 +264,27 @@ class CategoryEvaluator:
             for group, batches in itertools.groupby(stream, lambda placed: placed[0].group):
                 name = categories[group]
                 bar.set_description(printable(name))
-                self.finish(name, groups[group], self.score(name, batches, bar))
+                score = self.score if self.score_set is None else self.score_whole_set
+                self.finish(name, groups[group], score(name, batches, bar))
 
-    def score(self, category: str, batches: Iterator[tuple[Batch, Any]], bar: tqdm[Any]) -> list[Scored]:
+    def score_whole_set(self, category: str, batches: Iterator[Placed], bar: tqdm[Any]) -> list[Scored]:
+        """Score a category's batches together; the bar shows how many of the images are encoded."""
+        assert self.score_set is not None
+
+        def counted() -> Iterator[Placed]:
+            for batch, images in batches:
+                yield batch, images
+                bar.update(int((batch.index >= 0).sum()))
+
+        began = time.perf_counter()
+        scored = self.score_set(category, counted())
+        if self.timed:
+            count = sum(int(batch.readable.sum()) for batch, _ in scored)
+            seconds = (time.perf_counter() - began) / count
+            self.results.add_timing(category, {"prepare_seconds": 0.0, "image_seconds": seconds})
+        return [self._without_unused(category, *x) for x in scored]
+
+    def score(self, category: str, batches: Iterator[Placed], bar: tqdm[Any]) -> list[Scored]:
         """Score a category's batches; each result is fetched while the device works on the next batch."""
         began = time.perf_counter()
         state = jax.block_until_ready(self.scorer.copy(self.prepare(category)))
@@ -314,15 +339,18 @@ class CategoryEvaluator:
         place = {"position": 1, "leave": False} if nested else {}
         return tqdm(total=total, unit=" images", dynamic_ncols=True, disable=not total, **place)
 
-    def _put(self, batch: Batch) -> tuple[Batch, Any]:
+    def _put(self, batch: Batch) -> Placed:
         with span("to device"):
             return batch, self.scorer.put(batch.image)
 
     def _fetch(self, category: str, batch: Batch, scores: Scores, bar: tqdm[Any]) -> Scored:
-        """Fetch scores, and drop the pixels that nothing needs, so that large categories fit in memory."""
         with span("fetch"):
             scores = self.scorer.fetch(scores)
         bar.update(int((batch.index >= 0).sum()))
+        return self._without_unused(category, batch, scores)
+
+    def _without_unused(self, category: str, batch: Batch, scores: Scores) -> Scored:
+        """Drop the pixels that nothing needs, so that large categories fit in memory."""
         empty = np.empty((len(batch.index), 0, 0), np.float32)
         if self.maps_out is None:
             batch = dataclasses.replace(batch, image=empty)

@@ -7,12 +7,14 @@ from vlmad_jax.methods.anomalyclip import AnomalyCLIP
 from vlmad_jax.methods.anomalydino import AnomalyDINO
 from vlmad_jax.methods.aprilgan import AprilGAN
 from vlmad_jax.methods.autoencoder import Autoencoder
+from vlmad_jax.methods.batched import Batched
 from vlmad_jax.methods.coop import CoOp
 from vlmad_jax.methods.cutpaste import CutPaste
 from vlmad_jax.methods.detector import Detector, Scores
 from vlmad_jax.methods.hybrid import Hybrid
 from vlmad_jax.methods.learned import LearnedDetector
 from vlmad_jax.methods.mrad import MRAD
+from vlmad_jax.methods.musc import MuSc
 from vlmad_jax.methods.options import MethodOptions
 from vlmad_jax.methods.padim import PaDiM
 from vlmad_jax.methods.patchcore import PatchCore
@@ -38,17 +40,38 @@ METHODS: dict[str, type[Detector]] = {
     "cutpaste": CutPaste,
     "autoencoder": Autoencoder,
 }
+# Those that score a whole unlabelled set by itself. Their results stand apart from those of METHODS.
+BATCHED: dict[str, type[Batched]] = {"musc": MuSc}
 
 
 def method(name: str) -> type[Detector]:
-    """Return the class of a method.
+    """Return the class of a method that scores images one by one.
 
     Raises:
-      InputError: There is no method of that name; the message lists the choices.
+      InputError: There is no such method; the message lists the choices.
     """
+    if name in BATCHED and name not in METHODS:
+        raise InputError(
+            f"{name} scores a whole unlabelled set by itself and has nothing to fit or export; "
+            f"use experiments.batched --method={name}"
+        )
     if name not in METHODS:
         raise InputError(f"method {name!r} is not one of {', '.join(METHODS)}; give one of these")
     return METHODS[name]
+
+
+def batched_method(name: str) -> type[Batched]:
+    """Return the class of a method that scores a whole unlabelled set by itself.
+
+    Raises:
+      InputError: There is no such method; the message lists the choices.
+    """
+    if name not in BATCHED:
+        raise InputError(
+            f"method {name!r} does not score a set by itself; give one of {', '.join(BATCHED)}, "
+            "or use experiments.zero_shot or experiments.few_shot"
+        )
+    return BATCHED[name]
 
 
 def learning_method(name: str) -> type[LearnedDetector]:
@@ -64,6 +87,7 @@ def learning_method(name: str) -> type[LearnedDetector]:
 
 
 __all__ = [
+    "BATCHED",
     "LEARNING",
     "METHODS",
     "MRAD",
@@ -72,17 +96,20 @@ __all__ = [
     "AnomalyDINO",
     "AprilGAN",
     "Autoencoder",
+    "Batched",
     "CoOp",
     "CutPaste",
     "Detector",
     "Hybrid",
     "LearnedDetector",
     "MethodOptions",
+    "MuSc",
     "PaDiM",
     "PatchCore",
     "Scores",
     "SubspaceAD",
     "WinCLIP",
+    "batched_method",
     "learning_method",
     "method",
 ]

@@ -24,7 +24,8 @@ from vlmad_jax.backbones.backbone import Backbone, Variables
 from vlmad_jax.backbones.images import Array
 from vlmad_jax.errors import InputError
 from vlmad_jax.methods.detector import Features, Params, Scores, check_range
-from vlmad_jax.methods.reference import ENCODE_BATCH, ReferenceDetector
+from vlmad_jax.methods.encoding import ENCODE_BATCH
+from vlmad_jax.methods.reference import ReferenceDetector
 from vlmad_jax.runtime.sizes import ImageSize
 from vlmad_jax.scoring.gaussian import gaussian, mahalanobis
 

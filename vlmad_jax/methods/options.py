@@ -43,6 +43,9 @@ class MethodOptions:
     feature_layers: tuple[int, ...] | None = _option(
         "Vision layers, counted from 1, whose patch features are compared."
     )
+    image_neighbours: tuple[int, ...] | None = _option(
+        "Numbers of similar images that musc averages image scores over; 1,2,3 by default, 1,8,9 for VisA."
+    )
     unit_length: bool | None = _option("Scale the patch feature of each of patchcore's layers to length 1.")
     rotations: tuple[int, ...] | None = _option(
         "Degrees of the rotated copies of anomalydino's references, such as 45,90,135,180,225,270,315."

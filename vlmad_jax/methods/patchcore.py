@@ -104,9 +104,12 @@ class PatchCore(ReferenceDetector):
         return State(jnp.asarray(patches[jax.device_get(kept)]))
 
     def extract(self, variables: Variables, images: jax.Array) -> Features:
-        """Return the features of images, with patches averaged over their neighbourhoods."""
+        """Return the features of images, with patches averaged over their neighbourhoods, equation 2.
+
+        Neighbours outside of the image count as zeros, as in the authors' code.
+        """
         features = super().extract(variables, images)
-        patches = neighbourhood_mean(features.patches, self.grid, self.neighbourhood)  # equation 2
+        patches = neighbourhood_mean(features.patches, self.grid, self.neighbourhood)
         if self.unit_length:
             widths = [self.backbone.widths[layer - 1] for layer in self.feature_layers]
             layers = jnp.split(patches, np.cumsum(widths)[:-1].tolist(), axis=-1)

@@ -16,11 +16,10 @@ from vlmad_jax.backbones.backbone import Backbone, Variables
 from vlmad_jax.backbones.chunking import map_images
 from vlmad_jax.backbones.images import Array
 from vlmad_jax.methods.detector import Detector, Features, Params, Scores, check_feature_layers
+from vlmad_jax.methods.encoding import encode
 from vlmad_jax.runtime.sizes import ImageSize, height_and_width
 from vlmad_jax.scoring.maps import blur, upsample
 
-# The number of images encoded together; their features are fetched to the host.
-ENCODE_BATCH = 8
 # The standard deviation of the blur in pixels, for images of 224 pixels, in all these papers.
 BLUR_SIGMA_224 = 4
 
@@ -72,11 +71,11 @@ class ReferenceDetector(Detector):
     def extract(self, variables: Variables, images: jax.Array) -> Features:
         """Return the features of images: `image` (B, E) and `patches` (B, P, L D)."""
 
-        def encode(images: jax.Array) -> Features:
+        def of_few(images: jax.Array) -> Features:
             tokens = self.backbone.extract(variables, images, self.feature_layers)
             return Features(tokens.image, jnp.concatenate(tokens.patches, axis=-1))
 
-        return map_images(encode, images, tokens=1 + self.grid[0] * self.grid[1])
+        return map_images(of_few, images, tokens=1 + self.grid[0] * self.grid[1])
 
     @functools.cached_property
     def _extract(self) -> Callable[[Array], Features]:
@@ -84,14 +83,7 @@ class ReferenceDetector(Detector):
 
     def encode(self, images: np.ndarray) -> Features:
         """Return the features of any number of images as NumPy arrays, computed a few at a time."""
-        # The last batch is padded, so that all batches compile once.
-        missing = -len(images) % ENCODE_BATCH
-        padded = np.concatenate([images, np.repeat(images[-1:], missing, axis=0)])
-        parts = [
-            jax.device_get(self._extract(padded[k : k + ENCODE_BATCH]))
-            for k in range(0, len(padded), ENCODE_BATCH)
-        ]
-        return jax.tree.map(lambda *x: np.concatenate(x)[: len(images)], *parts)
+        return encode(self._extract, images)
 
     def reference_features(self, references: Array | None, params: Params | None) -> Features:
         """Return the features of the reference images as NumPy arrays.

@@ -10,9 +10,10 @@ from vlmad_jax.report.maps import (
 )
 from vlmad_jax.report.published import Published, published
 from vlmad_jax.report.scores import ScoreRow, read_scores_csv, write_scores_csv
-from vlmad_jax.report.table import mean_of, metrics_table
+from vlmad_jax.report.table import WHOLE_SET, mean_of, metrics_table
 
 __all__ = [
+    "WHOLE_SET",
     "Published",
     "ScoreRow",
     "add_caption",

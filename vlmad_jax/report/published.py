@@ -16,6 +16,8 @@ _NAMES: dict[str, tuple[str, str, str]] = {
     "anomalydino": ("AnomalyDINO", "AnomalyDINO", "anomalydino"),
     "subspacead": ("SubspaceAD", "SubspaceAD", "subspacead"),
 }
+# Names of the batched methods.
+_BATCHED = {"musc": "MuSc"}
 _LITERATURE = ("mvtec_ad", "visa")
 _MEAN_COLUMNS = ("image_auroc", "image_ap", "pixel_auroc", "pixel_aupro")
 _CATEGORY_COLUMNS = ("image_auroc", "pixel_auroc")
@@ -29,8 +31,10 @@ class Published(TypedDict):
     source: str
 
 
-def published(method: str, dataset: str, shots: int | Literal["all"] = 0) -> list[Published]:
-    """Return the published results of a method on a data set with `shots` reference images (0 is zero-shot).
+def published(method: str, dataset: str, shots: int | Literal["all", "batched"] = 0) -> list[Published]:
+    """Return the published results of a method on a data set.
+
+    `shots` is the number of reference images, 0 for zero-shot, or "batched" for the method's batched setting.
 
     The results of the method's own paper (means only) come first, followed by those of the comparison paper
     (means, and two metrics per category). The list is empty if nothing was published.
@@ -38,18 +42,14 @@ def published(method: str, dataset: str, shots: int | Literal["all"] = 0) -> lis
     >>> [entry["mean"]["image_auroc"] for entry in published("winclip", "mvtec_ad")]
     [0.918, 0.612]
     """
-    if method not in _NAMES:
-        return []
     everything = _read()
+    if shots == "batched" and method in _BATCHED:
+        return _from_literature(everything, dataset, "batched", _BATCHED[method])
+    if shots == "batched" or method not in _NAMES:
+        return []
     zero_shot, few_shot, compared = _NAMES[method]
-    found: list[Published] = []
-
     setting, name = ("few_shot", f"{few_shot} {shots}") if shots else ("zero_shot", zero_shot)
-    percent = everything[dataset][setting].get(name) if dataset in _LITERATURE else None
-    if percent is not None:
-        given = zip(_MEAN_COLUMNS, percent, strict=True)
-        mean = {metric: round(value / 100, 4) for metric, value in given if value is not None}
-        found.append(Published(categories={}, mean=mean, source=f"{name}, as published in the literature"))
+    found = _from_literature(everything, dataset, setting, name)
 
     paper = everything["comparison_paper"]
     if dataset == "mvtec_ad" and shots == 0 and f"{compared}_zero_shot" in paper:
@@ -59,6 +59,16 @@ def published(method: str, dataset: str, shots: int | Literal["all"] = 0) -> lis
         }
         found.append(Published(categories=categories, mean=paper[f"{compared}_mean"], source=paper["source"]))
     return found
+
+
+def _from_literature(everything: dict[str, Any], dataset: str, setting: str, name: str) -> list[Published]:
+    """Return the means of a method's own paper; none if it has none on the data set."""
+    percent = everything[dataset][setting].get(name) if dataset in _LITERATURE else None
+    if percent is None:
+        return []
+    columns = zip(_MEAN_COLUMNS, percent, strict=True)
+    mean = {metric: round(value / 100, 4) for metric, value in columns if value is not None}
+    return [Published(categories={}, mean=mean, source=f"{name}, as published in the literature")]
 
 
 def comparison() -> dict[str, Any]:

@@ -29,6 +29,11 @@ _METRICS = {
     "pixel_auroc": "pixel AUROC",
     "pixel_aupro": "AUPRO",
 }
+# What stands above or below the tables of batched methods.
+WHOLE_SET = (
+    "A batched method sees the whole unlabelled test set of a category before it scores one of its images.\n"
+    "Do not compare its figures with those of methods that see one test image at a time."
+)
 _COLUMNS = ("method", "shots", *_METRICS.values(), "ms/image", "prepare s", "peak GB")
 
 
@@ -123,6 +128,16 @@ def comparison_table(rows: Sequence[Mapping[str, Any]]) -> str:
     a category, and the peak of memory in GB.
     """
     return markdown_grid([list(_COLUMNS), *(_cells(row) for row in rows)])
+
+
+def comparison_tables(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Return a table of the rows, and after it one of those whose methods see the whole test set, if any."""
+    batched = [row for row in rows if row["shots"] == "batched"]
+    others = [row for row in rows if row["shots"] != "batched"]
+    tables = [comparison_table(others)] if others or not batched else []
+    if batched:
+        tables.append(f"{WHOLE_SET}\n\n{comparison_table(batched)}")
+    return "\n\n".join(tables)
 
 
 def _cells(row: Mapping[str, Any]) -> list[str]:

@@ -27,6 +27,7 @@ PAPERS: dict[str, tuple[str, ...]] = {
     "spade": ("cohen2020spade",),
     "cutpaste": ("li2021cutpaste",),
     "autoencoder": ("kingma2014vae",),
+    "musc": ("li2024musc",),
 }
 
 

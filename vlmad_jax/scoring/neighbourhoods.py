@@ -15,6 +15,8 @@ def neighbourhood_mean(patches: jax.Array, grid: tuple[int, int], side: int) -> 
       grid: The rows and columns of patches.
       side: An odd number of patches.
     """
+    if side == 1:
+        return patches
     rows = patches.reshape(len(patches), *grid, -1)
     sums = jax.lax.reduce_window(rows, 0.0, jax.lax.add, (1, side, side, 1), (1, 1, 1, 1), "SAME")
     return sums.reshape(patches.shape) / side**2
