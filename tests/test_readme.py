@@ -8,7 +8,8 @@ import pytest
 
 from tests.experiments.command import ROOT, there
 from vlmad_jax.evaluation.trained_on import BY_CONTENT, BY_NAME
-from vlmad_jax.methods import METHODS, MethodOptions
+from vlmad_jax.methods import METHODS, Detector, MethodOptions
+from vlmad_jax.methods.detector import TextDetector
 
 PAGES = [ROOT / "README.md", ROOT / "weights/README.md", *sorted((ROOT / "docs").glob("*.md"))]
 README = (ROOT / "README.md").read_text()
@@ -50,9 +51,18 @@ def test_commands_and_their_flags_exist(page: Path) -> None:
 
 
 def test_every_method_has_a_row_and_a_test() -> None:
-    rows = re.findall(r"(?m)^\| `(\w+)` \|.*\| (if given|none|needed) \|", README)
-    given = {"never": "none", "if given": "if given", "always": "needed"}
-    assert dict(rows) == {name: given[kind.references] for name, kind in METHODS.items()}
+    rows = re.findall(r"(?m)^\| `(\w+)` \| .* \| ((?:text|references)[a-z, ]*) \| .* \|$", README)
+    given = {"never": None, "if given": "references if given", "always": "references"}
+
+    def needs(kind: type[Detector]) -> str:
+        parts = {
+            "text": issubclass(kind, TextDetector),
+            "learned parameters": "params" in kind.options,
+            given[kind.references]: kind.references != "never",
+        }
+        return ", ".join(str(part) for part, needed in parts.items() if needed)
+
+    assert dict(rows) == {name: needs(kind) for name, kind in METHODS.items()}
     for name in METHODS:
         assert (ROOT / f"tests/methods/test_{name}.py").exists()
 
