@@ -10,6 +10,8 @@ from vlmad_jax.methods.autoencoder import Autoencoder
 from vlmad_jax.methods.coop import CoOp
 from vlmad_jax.methods.cutpaste import CutPaste
 from vlmad_jax.methods.detector import Detector, Scores
+from vlmad_jax.methods.draem import DRAEM
+from vlmad_jax.methods.ganomaly import GANomaly
 from vlmad_jax.methods.hybrid import Hybrid
 from vlmad_jax.methods.learned import LearnedDetector
 from vlmad_jax.methods.mrad import MRAD
@@ -37,6 +39,8 @@ METHODS: dict[str, type[Detector]] = {
     "spade": SPADE,
     "cutpaste": CutPaste,
     "autoencoder": Autoencoder,
+    "ganomaly": GANomaly,
+    "draem": DRAEM,
 }
 
 
@@ -64,6 +68,7 @@ def learning_method(name: str) -> type[LearnedDetector]:
 
 
 __all__ = [
+    "DRAEM",
     "LEARNING",
     "METHODS",
     "MRAD",
@@ -75,6 +80,7 @@ __all__ = [
     "CoOp",
     "CutPaste",
     "Detector",
+    "GANomaly",
     "Hybrid",
     "LearnedDetector",
     "MethodOptions",

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import abc
+import functools
 import math
 from collections.abc import Callable
-from typing import ClassVar, TypeVar
+from typing import Any, ClassVar, TypeVar
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -39,6 +41,7 @@ class ReconstructionDetector(Detector):
     steps: int
 
     references: ClassVar = "always"
+    options: ClassVar[tuple[str, ...]] = ("resolution", "steps")
 
     def __post_init__(self) -> None:
         """Check the image size, the resolution and the number of steps."""
@@ -99,3 +102,23 @@ def run_steps(
                 bar.set_postfix_str(f"loss {float(loss):.4g}")
             bar.update()
     return carry, np.asarray(losses)
+
+
+def batch_norm(train: bool) -> nn.BatchNorm:
+    """Return PyTorch's batch norm, of the batch's statistics with `train`, otherwise of the running ones."""
+    return nn.BatchNorm(not train, momentum=0.9, epsilon=1e-5)
+
+
+# The (mean, standard deviation) of the initial values of DCGAN (Radford et al. 2016), by the arrays' names.
+INITIAL = {"kernel": (0, 0.02), "scale": (1, 0.02), "bias": (0, 0), "mean": (0, 0), "var": (1, 0)}
+
+
+def initial_variables(network: nn.Module, seed: int | list[int], images: Array) -> dict[str, Any]:
+    """Draw the initial variables of a network for images (B, h, w, 3); nothing is compiled."""
+    shapes = jax.eval_shape(functools.partial(network.init, train=False), jax.random.key(0), images)
+    rng = np.random.default_rng(seed)
+
+    def draw(path: Any, array: jax.ShapeDtypeStruct) -> jax.Array:
+        return jnp.asarray(rng.normal(*INITIAL[path[-1].key], array.shape), jnp.float32)
+
+    return jax.tree_util.tree_map_with_path(draw, shapes)

@@ -27,6 +27,8 @@ PAPERS: dict[str, tuple[str, ...]] = {
     "spade": ("cohen2020spade",),
     "cutpaste": ("li2021cutpaste",),
     "autoencoder": ("kingma2014vae",),
+    "ganomaly": ("akcay2018ganomaly",),
+    "draem": ("zavrtanik2021draem",),
 }
 
 
