@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from vlmad_jax.evaluation.evaluate import evaluate
     from vlmad_jax.inspection import FitConfig, fit, load_detector
     from vlmad_jax.methods import (
+        DRAEM,
         MRAD,
         SPADE,
         AnomalyCLIP,
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
         Autoencoder,
         CoOp,
         CutPaste,
+        GANomaly,
         Hybrid,
         MuSc,
         PaDiM,
@@ -40,6 +42,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "CLIP",
+    "DRAEM",
     "MRAD",
     "SPADE",
     "AnomalyCLIP",
@@ -51,6 +54,7 @@ __all__ = [
     "CutPaste",
     "EvaluationConfig",
     "FitConfig",
+    "GANomaly",
     "Hybrid",
     "InputError",
     "MuSc",

@@ -22,6 +22,8 @@ QUICK = {
     "hybrid": {"window_sizes": (3,)},
     "cutpaste": {"pasted": 4, "steps": 2},
     "autoencoder": {"steps": 2},
+    "ganomaly": {"steps": 2, "network_width": 2, "resolution": 32},
+    "draem": {"steps": 2, "network_width": 2},
 }
 
 

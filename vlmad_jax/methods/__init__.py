@@ -11,6 +11,8 @@ from vlmad_jax.methods.batched import Batched
 from vlmad_jax.methods.coop import CoOp
 from vlmad_jax.methods.cutpaste import CutPaste
 from vlmad_jax.methods.detector import Detector, Scores
+from vlmad_jax.methods.draem import DRAEM
+from vlmad_jax.methods.ganomaly import GANomaly
 from vlmad_jax.methods.hybrid import Hybrid
 from vlmad_jax.methods.learned import LearnedDetector
 from vlmad_jax.methods.mrad import MRAD
@@ -39,6 +41,8 @@ METHODS: dict[str, type[Detector]] = {
     "spade": SPADE,
     "cutpaste": CutPaste,
     "autoencoder": Autoencoder,
+    "ganomaly": GANomaly,
+    "draem": DRAEM,
 }
 # Those that score a whole unlabelled set by itself. Their results stand apart from those of METHODS.
 BATCHED: dict[str, type[Batched]] = {"musc": MuSc}
@@ -88,6 +92,7 @@ def learning_method(name: str) -> type[LearnedDetector]:
 
 __all__ = [
     "BATCHED",
+    "DRAEM",
     "LEARNING",
     "METHODS",
     "MRAD",
@@ -100,6 +105,7 @@ __all__ = [
     "CoOp",
     "CutPaste",
     "Detector",
+    "GANomaly",
     "Hybrid",
     "LearnedDetector",
     "MethodOptions",

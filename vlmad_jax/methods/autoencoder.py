@@ -17,23 +17,21 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
-from tqdm import tqdm
 
 from vlmad_jax.backbones.backbone import Backbone, Variables
 from vlmad_jax.backbones.images import Array
 from vlmad_jax.errors import InputError
-from vlmad_jax.methods.detector import Detector, Params, Scores, check_range
-from vlmad_jax.runtime.sizes import ImageSize, height_and_width
+from vlmad_jax.methods.detector import Params, Scores, check_range
+from vlmad_jax.methods.reconstruction import ReconstructionDetector, run_steps
+from vlmad_jax.methods.subpixel import to_channels, to_pixels
+from vlmad_jax.runtime.sizes import ImageSize
 from vlmad_jax.scoring.maps import blur, upsample
 
-# The width and the stride of each convolution, and the stride of all together.
+# The width and the stride of each convolution.
 WIDTHS = (32, 64, 128)
 STRIDES = (4, 2, 2)
-TOTAL_STRIDE = math.prod(STRIDES)
 BATCH = 16
 LEARNING_RATE = 1e-3
-# The number of steps between two fetches of the loss, so that the device does not wait for the progress bar.
-SHOW_EVERY = 50
 
 
 class State(NamedTuple):
@@ -43,7 +41,7 @@ class State(NamedTuple):
 
 
 @dataclass(frozen=True, eq=False)
-class Autoencoder(Detector):
+class Autoencoder(ReconstructionDetector):
     """A convolutional variational autoencoder, trained on the reference images of one category.
 
     Attributes:
@@ -73,15 +71,11 @@ class Autoencoder(Detector):
     seed: int = 0
 
     name: ClassVar[str] = "autoencoder"
-    references: ClassVar = "always"
     state_type: ClassVar = State
 
     def __post_init__(self) -> None:
-        for side in self.size:
-            check_range("image_size", side, TOTAL_STRIDE, None)
-        check_range("resolution", self.resolution, TOTAL_STRIDE, None)
+        super().__post_init__()
         check_range("latents", self.latents, 1, None)
-        check_range("steps", self.steps, 1, None)
         for name in ("kl_weight", "blur_sigma"):
             if not getattr(self, name) >= 0:
                 raise InputError(f"{name} {getattr(self, name)} is below 0; give 0 or more")
@@ -91,23 +85,10 @@ class Autoencoder(Detector):
         """Return the setting for the backbone's own image size, with a blur of 4 pixels of 256."""
         return cls(backbone, blur_sigma=4 * backbone.image_size / 256)
 
-    def score_bounds(self, references: bool) -> tuple[float, float]:
-        """Return infinity: the errors of normal images are far below their bound of 1."""
-        del references
-        return math.inf, math.inf
-
     @property
-    def size(self) -> tuple[int, int]:
-        """The (height, width) of the input images in pixels."""
-        return height_and_width(self.backbone.image_size if self.image_size is None else self.image_size)
-
-    @property
-    def reconstructed(self) -> tuple[int, int]:
-        """The (height, width) of reconstructions: multiples of 16, up to `size` and `resolution`."""
-        longest = max(self.size)
-        shrunk = (side * min(longest, self.resolution) // longest for side in self.size)
-        height, width = (max(side // TOTAL_STRIDE, 1) * TOTAL_STRIDE for side in shrunk)
-        return height, width
+    def total_stride(self) -> int:
+        """The stride of the encoder in pixels."""
+        return math.prod(STRIDES)
 
     @property
     def network(self) -> VariationalAutoencoder:
@@ -135,11 +116,6 @@ class Autoencoder(Detector):
         error = ((small - output.images) ** 2).mean(axis=-1)  # (B, h, w)
         maps = blur(upsample(error, self.size), self.blur_sigma)
         return Scores(maps.max(axis=(1, 2)), maps)
-
-    def resized(self, images: Array) -> jax.Array:
-        """Return uint8 images (B, h, w, 3) at the size of reconstructions, float32, 0 to 1."""
-        shape = (len(images), *self.reconstructed, 3)
-        return jax.image.resize(jnp.asarray(images, jnp.float32) / 255, shape, "linear")
 
 
 class Reconstruction(NamedTuple):
@@ -174,23 +150,6 @@ class VariationalAutoencoder(nn.Module):
         for width, stride in zip((*WIDTHS[-2::-1], 3), STRIDES[::-1], strict=True):
             y = to_pixels(nn.Conv(width * stride**2, (3, 3))(nn.relu(y)), stride)
         return Reconstruction(nn.sigmoid(y), mean, log_variance)
-
-
-# Sub-pixel convolutions (Shi et al. 2016). Strided and transposed ones take four times as long on a CPU.
-
-
-def to_channels(x: jax.Array, stride: int) -> jax.Array:
-    """Move squares of `stride` pixels a side to channels: (B, h, w, c) -> (B, h / s, w / s, s s c)."""
-    batch, height, width, channels = x.shape
-    squares = x.reshape(batch, height // stride, stride, width // stride, stride, channels)
-    return squares.swapaxes(2, 3).reshape(batch, height // stride, width // stride, -1)
-
-
-def to_pixels(x: jax.Array, stride: int) -> jax.Array:
-    """Invert `to_channels`: (B, h, w, s s c) -> (B, s h, s w, c)."""
-    batch, height, width, _ = x.shape
-    squares = x.reshape(batch, height, width, stride, stride, -1)
-    return squares.swapaxes(2, 3).reshape(batch, height * stride, width * stride, -1)
 
 
 class Terms(NamedTuple):
@@ -234,16 +193,13 @@ def train_autoencoder(
       The variables of the network, and the loss of every step (steps,).
     """
     key, rng = jax.random.key(seed), np.random.default_rng(seed)
-    carry, losses = _start(network, key, images[:1]), []
-    with tqdm(total=steps, desc=name, unit=" steps", dynamic_ncols=True, leave=False, disable=None) as bar:
-        for number in range(steps):
-            batch = images[rng.permutation(len(images))[:BATCH]]
-            carry, loss = _step(network, carry, batch, jax.random.fold_in(key, number), kl_weight)
-            losses.append(loss)
-            if number % SHOW_EVERY == 0:
-                bar.set_postfix_str(f"loss {float(loss):.1f}")
-            bar.update()
-    return carry[0], np.asarray(losses)
+
+    def step(carry: Carry, number: int) -> tuple[Carry, jax.Array]:
+        batch = images[rng.permutation(len(images))[:BATCH]]
+        return _step(network, carry, batch, jax.random.fold_in(key, number), kl_weight)
+
+    (variables, _), losses = run_steps(step, _start(network, key, images[:1]), steps, name)
+    return variables, losses
 
 
 @functools.partial(jax.jit, static_argnums=0)

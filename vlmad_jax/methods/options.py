@@ -57,6 +57,13 @@ class MethodOptions:
     )
     explained_variance: float | None = _option("Share of the variance that subspacead's subspace explains.")
     random_rotations: int | None = _option("Randomly rotated copies of each of subspacead's references.")
+    network_width: int | None = _option(
+        "Channels of the first convolution of ganomaly (16; published 64) and draem (8; published 128)."
+    )
+    resolution: int | None = _option(
+        "Longest side in pixels of what autoencoder, ganomaly and draem reconstruct; 128 by default."
+    )
+    steps: int | None = _option("Training steps of autoencoder, ganomaly and draem for each category.")
     params: str | None = _option("Learned parameters: a folder of experiments.train, or a .pth file.")
 
     def check(self, method: str, names: Sequence[str]) -> None:

@@ -28,6 +28,8 @@ PAPERS: dict[str, tuple[str, ...]] = {
     "cutpaste": ("li2021cutpaste",),
     "autoencoder": ("kingma2014vae",),
     "musc": ("li2024musc",),
+    "ganomaly": ("akcay2018ganomaly",),
+    "draem": ("zavrtanik2021draem",),
 }
 
 

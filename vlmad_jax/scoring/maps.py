@@ -9,17 +9,16 @@ from vlmad_jax.backbones.precision import einsum
 
 
 def upsample(patch_map: jax.Array, size: tuple[int, int], align_corners: bool = False) -> jax.Array:
-    """Upsample maps bilinearly: (B, rows, columns) -> (B, *size).
+    """Upsample maps bilinearly: (B, rows, columns, ...) -> (B, *size, ...).
 
     Patches have half-pixel centres. With `align_corners`, the centres of the corner patches lie on the corner
     pixels.
     """
-    shape, precision = (patch_map.shape[0], *size), jax.lax.Precision.HIGHEST
-    if not align_corners or min(patch_map.shape[1:]) == 1:  # a single patch has no two corners to align
+    grid, precision = patch_map.shape[1:3], jax.lax.Precision.HIGHEST
+    shape = (patch_map.shape[0], *size, *patch_map.shape[3:])
+    if not align_corners or min(grid) == 1:  # a single patch has no two corners to align
         return jax.image.resize(patch_map, shape, "linear", antialias=False, precision=precision)
-    scale = np.array(
-        [(new - 1) / max(old - 1, 1) for new, old in zip(size, patch_map.shape[1:], strict=True)]
-    )
+    scale = np.array([(new - 1) / max(old - 1, 1) for new, old in zip(size, grid, strict=True)])
     return jax.image.scale_and_translate(
         patch_map, shape, (1, 2), scale, 0.5 - 0.5 * scale, "linear", antialias=False, precision=precision
     )
@@ -52,3 +51,24 @@ def mean_of_largest(values: jax.Array, share: float = 0.01) -> jax.Array:
     """Return the mean of a share of largest values, rounded down, and at least of one: (B, N) -> (B,)."""
     largest, _ = jax.lax.top_k(values, max(1, int(values.shape[1] * share)))
     return largest.mean(axis=1)
+
+
+def filter_rows_and_columns(maps: jax.Array, weights: np.ndarray) -> jax.Array:
+    """Filter maps with the same odd window along rows and columns, and zeros outside the map.
+
+    A filter is linear. The matrix of each axis is a band of the weights.
+
+    Args:
+      maps: (B, h, w, c).
+      weights: (2 r + 1,).
+
+    Returns:
+      (B, h, w, c).
+    """
+    radius = len(weights) // 2
+    rows, columns = (
+        sum(weight * np.eye(side, k=k - radius) for k, weight in enumerate(weights)).astype(np.float32)
+        for side in maps.shape[1:3]
+    )
+    down = einsum("ts,bsuc->btuc", rows, maps)
+    return einsum("btuc,vu->btvc", down, columns)
