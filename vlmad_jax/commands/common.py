@@ -20,7 +20,7 @@ from vlmad_jax.evaluation.config import EvaluationConfig, Shard
 from vlmad_jax.evaluation.evaluate import evaluate
 from vlmad_jax.methods import METHODS, MethodOptions, method
 from vlmad_jax.methods.options import younger_defaults
-from vlmad_jax.report import metrics_table, published
+from vlmad_jax.report import metrics_table, published, undefined_lines
 from vlmad_jax.runtime.about import citation, version
 from vlmad_jax.runtime.cache import fingerprint
 from vlmad_jax.runtime.compilation_cache import keep_programs
@@ -217,6 +217,10 @@ def run(config: EvaluationConfig, out: Path, shard: Shard | None = None) -> None
             results["categories"], results["mean"], published(config.method, config.dataset, config.shots)
         )
     )
+    for line in undefined_lines(results.get("undefined", {})):
+        print(line)
+    for name, part in results.get("parts", {}).items():
+        print(f"\n{name.replace('_', ' ')}\n\n{metrics_table(part['categories'], part['mean'])}")
     print(f"\nresults are in {out}")
     mention_bundled(config.weights)
 

@@ -46,7 +46,12 @@ def _formats() -> tuple[str, ...]:
 
 def is_image(path: Path) -> bool:
     """Return whether a file has the suffix of an image and is not hidden."""
-    return path.suffix.lower() in image_suffixes() and not path.name.startswith(".")
+    return is_image_name(path.name)
+
+
+def is_image_name(name: str) -> bool:
+    """Return whether the name of a file has the suffix of an image and is not hidden."""
+    return os.path.splitext(name)[1].lower() in image_suffixes() and not name.startswith(".")
 
 
 class SeveralImages(InputError):

@@ -10,7 +10,7 @@ from vlmad_jax.report.maps import (
 )
 from vlmad_jax.report.published import Published, published
 from vlmad_jax.report.scores import ScoreRow, read_scores_csv, write_scores_csv
-from vlmad_jax.report.table import mean_of, metrics_table
+from vlmad_jax.report.table import mean_of, metrics_table, undefined_lines
 
 __all__ = [
     "Published",
@@ -25,5 +25,6 @@ __all__ = [
     "published",
     "read_scores_csv",
     "restore_proportions",
+    "undefined_lines",
     "write_scores_csv",
 ]
