@@ -55,7 +55,7 @@ def _categories(name: str, title: str, below: str, archives: tuple[str, ...] = (
 
 
 _TEXTURES = ("Woven_*", "Blotchy_*", "Stratified_*", "Marbled_*", "Perforated_*", "Mesh_*", "Fibrous_*")
-_NO, _YES = ("no", "normal", "test/good"), ("yes", "abnormal", "test/*emorrhage")
+_NO, _YES = ("no", "normal"), ("yes", "abnormal")
 _IMAGES, _MASKS = ("images", "Original"), ("masks", "Ground Truth")
 
 SIGNS: dict[str, Sign] = {
@@ -94,7 +94,13 @@ SIGNS: dict[str, Sign] = {
         archives=("KolektorSDD2.zip",),
     ),
     "magnetic_tile": _sign("the magnetic tile set", "the folders MT_Free/, MT_Blowhole/, ...", ["MT_*/Imgs"]),
-    "headct": _sign("HeadCT", "the folders normal/ and abnormal/", _NO, _YES, archives=("head_ct.zip",)),
+    "headct": _sign(
+        "HeadCT",
+        "the folders normal/ and abnormal/",
+        [*_NO, "labels.csv"],
+        [*_YES, "head_ct"],
+        archives=("head_ct.zip",),
+    ),
     "brainmri": _sign("BrainMRI", "the folders no/ and yes/", _NO, _YES),
     "br35h": _sign("Br35H", "the folders no/ and yes/", _NO, _YES),
     "isic": _sign(

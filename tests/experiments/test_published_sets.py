@@ -1,0 +1,152 @@
+"""zero_shot runs on every published data set, and what only some of them report."""
+
+import json
+import warnings
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tifffile
+
+from tests.bright_evaluation import Brightness
+from tests.data.conftest import SIZE
+from tests.data.stand_ins import STAND_INS
+from tests.experiments.command import Done, here
+from vlmad_jax.data.images import open_image, resize_image
+from vlmad_jax.data.resizing import Resizing
+from vlmad_jax.evaluation.submission import enlarge
+from vlmad_jax.evaluation.tiff import float16_tiff
+from vlmad_jax.metrics import METRIC_NAMES
+from vlmad_jax.metrics import evaluate as metrics_of
+
+pytestmark = pytest.mark.usefixtures("evaluating")
+ONE_CLASS = {"isic", "cvc_colondb", "cvc_clinicdb", "kvasir", "endo", "tn3k"}
+WITHOUT_MASKS = {"headct", "brainmri", "br35h"}
+
+
+def run(
+    capsys: pytest.CaptureFixture[str], name: str, folder: Path, weights: Path | str, *flags: str
+) -> tuple[Done, dict[str, Any]]:
+    """Make a stand-in and run zero_shot on it; return what it printed and metrics.json."""
+    STAND_INS[name](folder / name)
+    given = [f"--weights={weights}", f"--dataset={name}", f"--data_dir={folder / name}", "--batch_size=8"]
+    done = here(capsys, "zero_shot", *given, f"--out={folder / 'out' / name}", *flags)
+    assert done.code == 0, done.stderr
+    return done, json.loads((folder / "out" / name / "metrics.json").read_text())
+
+
+def test_zero_shot_on_every_published_set(
+    weights: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in STAND_INS:
+        done, contents = run(capsys, name, tmp_path, weights, "--window_sizes=2")
+        assert "results are in" in done.stdout
+        for category, found in contents["categories"].items():
+            one_class = name in ONE_CLASS or (name, category) == ("meta_json", "lid")
+            lacking = [one_class] * 3 + [name in WITHOUT_MASKS] * 4
+            assert [found[metric] is None for metric in METRIC_NAMES] == lacking, (name, category)
+            assert all(0 <= value <= 1 for value in found.values() if value is not None)
+
+
+def test_why_metrics_are_undefined(
+    stub: list[Brightness], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    done, contents = run(capsys, "isic", tmp_path, "stub")
+    assert contents["undefined"] == {"skin": {"image": "all test images are anomalous"}}
+    assert contents["mean"]["image_auroc"] is None
+    assert contents["mean"]["pixel_auroc"] is not None
+    assert "- image metrics of skin are undefined: all test images are anomalous\n" in done.stdout
+    assert stub[0].prepared[0][0] == "skin lesion"
+    done, contents = run(capsys, "headct", tmp_path, "stub")
+    assert contents["undefined"] == {"head": {"pixel": "not every anomalous image has a mask"}}
+    assert "undefined" not in run(capsys, "btad", tmp_path, "stub")[1]
+
+
+def test_logical_and_structural_anomalies_apart(
+    stub: list[Brightness], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    done, contents = run(capsys, "mvtec_loco", tmp_path, "stub")
+    assert list(contents["parts"]) == ["logical_anomalies", "structural_anomalies"]
+    paths = [
+        tmp_path / "mvtec_loco/pushpins/test" / name
+        for name in (
+            "good/000.png",
+            "good/001.png",
+            "logical_anomalies/000.png",
+            "structural_anomalies/000.png",
+        )
+    ]
+    scores = [resize_image(open_image(path), 16).astype(np.float32).mean() for path in paths]
+    for number, (part, anomalous) in enumerate(contents["parts"].items()):
+        expected = metrics_of([*scores[:2], scores[2 + number]], [0, 0, 1])
+        assert anomalous["categories"]["pushpins"]["image_auroc"] == expected["image_auroc"], part
+        assert anomalous["mean"] == anomalous["categories"]["pushpins"]
+        assert anomalous["mean"]["pixel_aupro"] is not None
+    together = metrics_of(scores, [0, 0, 1, 1])
+    assert contents["categories"]["pushpins"]["image_auroc"] == together["image_auroc"]
+    assert [line for line in done.stdout.splitlines() if line.endswith("anomalies")] == [
+        "logical anomalies",
+        "structural anomalies",
+    ]
+
+
+def test_a_thing_of_real_iad_scores_as_its_highest_view(
+    stub: list[Brightness], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _, contents = run(capsys, "real_iad", tmp_path, "stub")
+    root = tmp_path / "real_iad/realiad_1024/usb"
+    highest = [
+        max(
+            resize_image(open_image(path), 16).astype(np.float32).mean()
+            for path in (root / thing).glob("*.jpg")
+        )
+        for thing in ("OK/S0002", "NG/HS/S0003")
+    ]
+    things = contents["parts"]["things"]["categories"]["usb"]
+    assert things == metrics_of(highest, [0, 1])
+    assert things["image_auroc"] == float(highest[1] > highest[0])
+    assert things["pixel_auroc"] is None
+
+
+def test_the_private_images_of_mvtec_ad_2_become_a_submission(
+    stub: list[Brightness], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _, contents = run(capsys, "mvtec_ad_2", tmp_path, "stub")
+    assert list(contents["categories"]) == ["vial"]
+    maps = tmp_path / "out/mvtec_ad_2/submission/anomaly_images"
+    written = sorted(path.relative_to(maps).as_posix() for path in maps.rglob("*") if path.is_file())
+    assert written == [
+        "vial/test_private/000_regular.tiff",
+        "vial/test_private/001_regular.tiff",
+        "vial/test_private_mixed/000_mixed.tiff",
+    ]
+    found = tifffile.imread(maps / written[2])
+    assert (found.dtype, found.shape) == (np.float16, (SIZE[1], SIZE[0]))
+    image = resize_image(open_image(tmp_path / "mvtec_ad_2/vial/test_private_mixed/000_mixed.png"), 16)
+    expected = enlarge(image.astype(np.float32).mean(axis=2), Resizing.to(16), SIZE)
+    np.testing.assert_array_equal(found, expected.astype(np.float16))
+    (maps / written[0]).unlink()
+    before = (maps / written[1]).stat().st_mtime_ns
+    again = here(
+        capsys,
+        "zero_shot",
+        "--weights=stub",
+        "--dataset=mvtec_ad_2",
+        f"--data_dir={tmp_path / 'mvtec_ad_2'}",
+        "--batch_size=8",
+        f"--out={tmp_path / 'out/mvtec_ad_2'}",
+    )
+    assert again.code == 0, again.stderr
+    assert (maps / written[0]).exists()
+    assert (maps / written[1]).stat().st_mtime_ns == before
+
+
+def test_a_cut_border_continues_and_large_values_stay_finite(tmp_path: Path) -> None:
+    cut = Resizing((4, 6), (4, 4))
+    grown = enlarge(np.arange(16, dtype=np.float32).reshape(4, 4), cut, (6, 4))
+    np.testing.assert_array_equal(grown[:, 4:], grown[:, 3:4].repeat(2, axis=1))
+    (tmp_path / "map.tiff").write_bytes(float16_tiff(np.array([[1e6, -1e6, 0.5]])))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        np.testing.assert_array_equal(tifffile.imread(tmp_path / "map.tiff"), [[65504, -65504, 0.5]])
