@@ -2,6 +2,7 @@
 
 import json
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from tests.data.stand_ins import STAND_INS
 from tests.experiments.command import Done, here
 from vlmad_jax.data.images import open_image, resize_image
 from vlmad_jax.data.resizing import Resizing
+from vlmad_jax.evaluation import evaluate as evaluation
 from vlmad_jax.evaluation.submission import enlarge
 from vlmad_jax.evaluation.tiff import float16_tiff
 from vlmad_jax.metrics import METRIC_NAMES
@@ -36,6 +38,26 @@ def run(
     return done, json.loads((folder / "out" / name / "metrics.json").read_text())
 
 
+def first_of(make: Callable[..., Any]) -> Callable[..., Any]:
+    """Return a function that calls `make` once and always returns what it returned."""
+    made: list[Any] = []
+
+    def first(*arguments: Any) -> Any:
+        if not made:
+            made.append(make(*arguments))
+        return made[0]
+
+    return first
+
+
+@pytest.fixture
+def compiled_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """All evaluations share a backbone, a detector and its compiled program."""
+    for name in ("load_backbone", "ShapedDetector", "Scorer"):
+        monkeypatch.setattr(evaluation, name, first_of(getattr(evaluation, name)))
+
+
+@pytest.mark.usefixtures("compiled_once")
 def test_zero_shot_on_every_published_set(
     weights: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
