@@ -3,9 +3,9 @@
     python -m experiments.convert --dataset=visa --data_dir=~/visa --to=meta_json --out=~/visa
     python -m experiments.convert --dataset=ksdd2 --data_dir=~/KolektorSDD2 --to=mvtec --out=~/ksdd2_mvtec
 
---to=meta_json writes OUT/meta.json, the list of images that the code of AnomalyCLIP and of methods built on it
-reads. --to=mvtec copies the images into the folders of MVTec AD. Both are read again by --dataset=meta_json and
---dataset=folder.
+--to=meta_json writes OUT/meta.json, the list of images that the code of AnomalyCLIP and of methods built on
+it reads. --to=mvtec copies the images into the folders of MVTec AD. Both are read again by
+--dataset=meta_json and --dataset=folder.
 """
 
 from pathlib import Path

@@ -6,8 +6,8 @@ r"""Train on one data set and evaluate on another, as in the protocol of Anomaly
         --test=mvtec_ad,mpdd,btad,isic --weights=openai/clip-vit-large-patch14-336
 
 The test sets have no influence on training: training runs for all its epochs, and the last parameters are
-evaluated once on each. The results are in OUT/train and OUT/test, or OUT/test/<data set> if there are several;
-then OUT/transfer.json and the last table have the means of each. `experiments.train` and
+evaluated once on each. The results are in OUT/train and OUT/test, or OUT/test/<data set> if there are
+several; then OUT/transfer.json and the last table have the means of each. `experiments.train` and
 `experiments.zero_shot` do the same in two commands. --auxiliary=cutpaste changes the training data, not the
 test data.
 """

@@ -153,8 +153,9 @@ def test_a_folder_that_differs_says_so_in_one_line(
     print_notices(dataset)
     (line,) = capsys.readouterr().err.splitlines()
     assert line == (
-        f"{tmp_path}/mpdd differs from the published mpdd: connector has 2 training images, not 128; connector "
-        "has 1 normal test images, not 30; connector has 2 anomalous test images, not 14; and 4 more"
+        f"{tmp_path}/mpdd differs from the published mpdd: connector has 2 training images, not 128; "
+        "connector has 1 normal test images, not 30; connector has 2 anomalous test images, not 14; "
+        "and 4 more"
     )
     right = {"connector": Count(2, 1, 2), "tubes": Count(None, 1, 2), "bracket_black": Count(1, 1, 1)}
     monkeypatch.setitem(COUNTS, "mpdd", right)

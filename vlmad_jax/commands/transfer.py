@@ -23,8 +23,8 @@ def pair_folders(names: Sequence[str], folders: Sequence[str]) -> dict[str, str 
             raise InputError(f"--test: {name} is given twice; give each data set once")
     if folders and len(folders) != len(names):
         raise InputError(
-            f"--test_data_dir has {len(folders)} folders for the {len(names)} data sets of --test; give one for "
-            "each, or none and set VLMAD_JAX_DATA"
+            f"--test_data_dir has {len(folders)} folders for the {len(names)} data sets of --test; "
+            "give one for each, or none and set VLMAD_JAX_DATA"
         )
     return dict(zip(names, [folder or None for folder in folders] or [None] * len(names), strict=True))
 
@@ -35,7 +35,7 @@ def test_folder(out: Path, name: str, names: Collection[str]) -> Path:
 
 
 def write_matrix(out: Path, train: str, means: Mapping[str, Metrics]) -> str:
-    """Write the mean metrics on each test set to `out`/transfer.json; return them as a table with their mean."""
+    """Write the mean metrics on each test set to `out`/transfer.json and return them as a table."""
     mean = mean_of(means)
     write_json(out / "transfer.json", {"train": train, "test": dict(means), "mean": mean})
     rows = [*means.items(), ("mean", mean)]

@@ -1,4 +1,4 @@
-"""Writing a data set in the layouts that others' code reads: AnomalyCLIP's `meta.json`, and MVTec's folders."""
+"""Writing a data set as others' code reads it: in AnomalyCLIP's `meta.json`, or in MVTec's folders."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ def convert(dataset: DataSet, to: str, out: Path) -> Path:
     Args:
       dataset: The data set.
       to: "meta_json" writes `out`/meta.json, which refers to the images where they are; several masks of an
-        image become one in `out`/masks. "mvtec" copies images to `out`, and writes masks as 0 and 255; training
-        images that are anomalous are left out.
+        image become one in `out`/masks. "mvtec" copies images to `out`, and writes masks as 0 and 255;
+        training images that are anomalous are left out.
       out: The folder to write to, which may be the folder of the data set for "meta_json".
 
     Returns:

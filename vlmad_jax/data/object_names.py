@@ -1,10 +1,10 @@
 """The names of objects for prompts, where the name of a category is not one.
 
 A prompt needs a noun that people use: "02" says nothing, and neither does "Class1". The names of the medical
-sets are the class names of AnomalyCLIP (Zhou et al., ICLR 2024, https://github.com/zqhang/AnomalyCLIP), except
-that of ISIC, which is the title of its challenge, "Skin Lesion Analysis". That of KolektorSDD is AnomalyCLIP's,
-too. The others spell out what the paper of the data set says of the category. A category without an entry is
-called by its own name with spaces for underscores.
+sets are the class names of AnomalyCLIP (Zhou et al., ICLR 2024, https://github.com/zqhang/AnomalyCLIP),
+except that of ISIC, which is the title of its challenge, "Skin Lesion Analysis". That of KolektorSDD is
+AnomalyCLIP's, too. The others spell out what the paper of the data set says of the category. A category
+without an entry is called by its own name with spaces for underscores.
 """
 
 from collections.abc import Mapping

@@ -60,8 +60,8 @@ def evaluate(
     Args:
       config: The configuration.
       out: The folder for `metrics.json`, `scores.csv` and, with `save_maps`, `maps/`. Files are written whole
-        or not at all. Maps of images without published labels go to `submission/`, unless this is one run of a
-        comparison or observed.
+        or not at all. Maps of images without published labels go to `submission/`, unless this is one run of
+        a comparison or observed.
       resume: Whether to keep the categories that an interrupted run of the same configuration finished.
       save_maps: Whether to write a heat map of each image, too.
       workers: The number of processes that decode images; 0 decodes in threads of this one.

@@ -1,4 +1,4 @@
-"""What an evaluation reports besides the metrics of a category: why some are undefined, and metrics of parts."""
+"""What an evaluation reports besides metrics of categories: why some are undefined, and metrics of parts."""
 
 from __future__ import annotations
 
@@ -42,8 +42,8 @@ def parts_of(
     """Return the metrics of the parts of a category that the data set reports apart, by name.
 
     A part is a defect of `dataset.apart` with all normal images. If `dataset.by_folder`, `THINGS` is another:
-    its score is the maximum over the images of a folder, it is anomalous if one of them is, and it has no pixel
-    metrics.
+    its score is the maximum over the images of a folder, it is anomalous if one of them is, and it has no
+    pixel metrics.
 
     Args:
       dataset: The data set.

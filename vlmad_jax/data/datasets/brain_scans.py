@@ -1,10 +1,11 @@
 """HeadCT, BrainMRI and Br35H: slices of heads, normal or with a finding, without masks. All are for testing.
 
-- HeadCT: 200 slices of computed tomography, 100 with a haemorrhage (Kitamura, Kaggle 2018): folders `normal` and
-  `abnormal`, or as published `labels.csv` with the folder `head_ct`.
-- BrainMRI: 253 slices of magnetic resonance, 155 with a tumour (Chakrabarty, Kaggle 2019): folders `no`, `yes`.
-- Br35H: 3,000 slices, 1,500 with a tumour (Hamada, Kaggle 2020): folders `no`, `yes`. Its folder `pred` is not
-  read.
+- HeadCT: 200 slices of computed tomography, 100 with a haemorrhage (Kitamura, Kaggle 2018): folders `normal`
+  and `abnormal`, or as published `labels.csv` with the folder `head_ct`.
+- BrainMRI: 253 slices of magnetic resonance, 155 with a tumour (Chakrabarty, Kaggle 2019): folders `no`,
+  `yes`.
+- Br35H: 3,000 slices, 1,500 with a tumour (Hamada, Kaggle 2020): folders `no`, `yes`. Its folder `pred` is
+  not read.
 """
 
 import csv

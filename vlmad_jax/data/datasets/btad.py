@@ -15,8 +15,8 @@ BTAD = Source(
     name="btad",
     homepage="http://avires.dimi.uniud.it/papers/btad/btad.zip",
     citation=(
-        "P. Mishra, R. Verk, D. Fornasier, C. Piciarelli, G. L. Foresti: VT-ADL: A Vision Transformer Network "
-        "for Image Anomaly Detection and Localization. ISIE 2021."
+        "P. Mishra, R. Verk, D. Fornasier, C. Piciarelli, G. L. Foresti: VT-ADL: A Vision Transformer "
+        "Network for Image Anomaly Detection and Localization. ISIE 2021."
     ),
     locate=functools.partial(locate, "btad"),
     scan=functools.partial(scan_layout, names=Names(normal="ok")),

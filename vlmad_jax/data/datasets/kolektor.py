@@ -1,11 +1,12 @@
 """KolektorSDD and KolektorSDD2, whose masks lie beside their images and are black for normal images.
 
-- KolektorSDD: 399 images of the surfaces of 50 commutators, 52 of them with a crack (Tabernik et al., JIM 2019):
-  kos01/Part0.jpg, kos01/Part0_label.bmp, ... The published splits are for supervised methods. Here the normal
-  images of the items with odd numbers (kos01, kos03, ...) are for training, and all other images are for testing.
+- KolektorSDD: 399 images of the surfaces of 50 commutators, 52 of them with a crack (Tabernik et al., JIM
+  2019): kos01/Part0.jpg, kos01/Part0_label.bmp, ... The published splits are for supervised methods. Here the
+  normal images of the items with odd numbers (kos01, kos03, ...) are for training, and all other images are
+  for testing.
 - KolektorSDD2: 3,335 images of a surface, 356 of them defective (Bozic et al., Computers in Industry 2021):
-  train/10000.png, train/10000_GT.png, test/20000.png, ... Some training images are anomalous; they are listed,
-  but never used as references.
+  train/10000.png, train/10000_GT.png, test/20000.png, ... Some training images are anomalous; they are
+  listed, but never used as references.
 """
 
 import functools
@@ -91,8 +92,8 @@ KSDD2 = Source(
     name="ksdd2",
     homepage="https://www.vicos.si/resources/kolektorsdd2/",
     citation=(
-        "J. Bozic, D. Tabernik, D. Skocaj: Mixed supervision for surface-defect detection: from weakly to fully "
-        "supervised learning. Computers in Industry 129, 2021."
+        "J. Bozic, D. Tabernik, D. Skocaj: Mixed supervision for surface-defect detection: from weakly to "
+        "fully supervised learning. Computers in Industry 129, 2021."
     ),
     locate=functools.partial(locate, "ksdd2"),
     scan=_scan_ksdd2,

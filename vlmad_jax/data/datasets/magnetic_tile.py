@@ -1,6 +1,7 @@
 """Magnetic tiles: 1,344 images of the surfaces of tiles, with masks (Huang et al., The Visual Computer 2020).
 
-MT_Free/Imgs/<name>.jpg, MT_Blowhole/Imgs/<name>.jpg and <name>.png, also MT_Break, MT_Crack, MT_Fray, MT_Uneven
+MT_Free/Imgs/<name>.jpg
+MT_Blowhole/Imgs/<name>.jpg and <name>.png             also MT_Break, MT_Crack, MT_Fray and MT_Uneven
 
 The images of MT_Free are normal. There is no official split: here the training split is the half of them with
 the smallest SHA-256 of the file name, and all other images are for testing.
@@ -50,7 +51,9 @@ def _images(folder: Path) -> list[Path]:
 MAGNETIC_TILE = Source(
     name="magnetic_tile",
     homepage="https://github.com/abin24/Magnetic-tile-defect-datasets.",
-    citation="Y. Huang, C. Qiu, K. Yuan: Surface defect saliency of magnetic tile. The Visual Computer 36, 2020.",
+    citation=(
+        "Y. Huang, C. Qiu, K. Yuan: Surface defect saliency of magnetic tile. The Visual Computer 36, 2020."
+    ),
     locate=functools.partial(locate, "magnetic_tile"),
     scan=_scan,
 )

@@ -1,4 +1,4 @@
-"""MVTec AD 2: 8 categories in several lights, with masks of the public test images (Heckler-Kram et al., 2025).
+"""MVTec AD 2: 8 categories in several lights, with masks of public test images (Heckler-Kram et al., 2025).
 
 The layout is that of MVTec AD with `test_public` in place of `test` and the masks in its `ground_truth`. The
 images in `validation` are not read. The labels of `test_private` and `test_private_mixed` are not published:

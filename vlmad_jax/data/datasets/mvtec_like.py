@@ -1,12 +1,12 @@
 """MPDD, DTD-Synthetic and MVTec LOCO, which have the layout of MVTec AD.
 
 - MPDD: 1,346 images of painted metal parts of 6 categories, with masks (Jezek et al., ICUMT 2021).
-- DTD-Synthetic: 12 textures of the Describable Textures Dataset with drawn defects and masks (Aota et al., WACV
-  2023).
-- MVTec LOCO: 3,644 images of 5 categories with logical anomalies, such as a missing part, and structural ones,
-  such as a scratch (Bergmann et al., IJCV 2022). A folder of several masks belongs to an anomalous image, and
-  their union counts. The metrics of both kinds of anomalies are also reported apart. Its validation images are
-  not read.
+- DTD-Synthetic: 12 textures of the Describable Textures Dataset with drawn defects and masks (Aota et al.,
+  WACV 2023).
+- MVTec LOCO: 3,644 images of 5 categories with logical anomalies, such as a missing part, and structural
+  ones, such as a scratch (Bergmann et al., IJCV 2022). A folder of several masks belongs to an anomalous
+  image, and their union counts. The metrics of both kinds of anomalies are also reported apart. Its
+  validation images are not read.
 """
 
 import functools

@@ -1,13 +1,14 @@
 """Real-IAD: 151,050 images of 30 categories, five views of each thing, with masks (Wang et al., CVPR 2024).
 
-realiad_1024/<category>/OK/S0001/<name>.jpg            also realiad_512 or realiad_256, of which the largest counts
+realiad_1024/<category>/OK/S0001/<name>.jpg
 realiad_1024/<category>/NG/<defect>/S0001/<name>.jpg
 realiad_jsons/<category>.json                          or realiad_jsons/realiad_jsons/<category>.json
 
-A JSON file lists {"train" | "test": [{"image_path", "mask_path", "anomaly_class"}]}, with paths below the folder
-of the category. Images of the class "OK" are normal, also the views of a defective thing that do not show the
-defect. The image metrics are also reported for things: the score of a thing is the largest of its views, and it
-is anomalous if a view is. Categories without images are skipped.
+The largest of realiad_1024, realiad_512 and realiad_256 is read.
+A JSON file lists {"train" | "test": [{"image_path", "mask_path", "anomaly_class"}]}, with paths below the
+folder of the category. Images of the class "OK" are normal, also the views of a defective thing that do not
+show the defect. The image metrics are also reported for things: the score of a thing is the largest of its
+views, and it is anomalous if a view is. Categories without images are skipped.
 """
 
 import functools
@@ -70,8 +71,8 @@ REAL_IAD = Source(
     name="real_iad",
     homepage="https://realiad4ad.github.io/Real-IAD/",
     citation=(
-        "C. Wang, W. Zhu, B.-B. Gao, Z. Gan, J. Zhang, Z. Gu, S. Qian, M. Chen, L. Ma: Real-IAD: A Real-World "
-        "Multi-View Dataset for Benchmarking Versatile Industrial Anomaly Detection. CVPR 2024."
+        "C. Wang, W. Zhu, B.-B. Gao, Z. Gan, J. Zhang, Z. Gu, S. Qian, M. Chen, L. Ma: Real-IAD: A "
+        "Real-World Multi-View Dataset for Benchmarking Versatile Industrial Anomaly Detection. CVPR 2024."
     ),
     locate=functools.partial(locate, "real_iad"),
     scan=_scan,

@@ -1,7 +1,7 @@
 """ISIC 2016, CVC-ColonDB, CVC-ClinicDB, Kvasir-SEG, EndoTect and TN3K: medical images, each with a mask.
 
-Each has a folder of images and a folder of masks with the same stems. All images are anomalous and for testing,
-so pixel metrics are defined, and image metrics are not.
+Each has a folder of images and a folder of masks with the same stems. All images are anomalous and for
+testing, so pixel metrics are defined, and image metrics are not.
 """
 
 import functools
@@ -68,7 +68,8 @@ ISIC = _source(
     "skin",
     "lesion",
     "https://challenge.isic-archive.com/data/#2016",
-    "D. Gutman et al.: Skin Lesion Analysis toward Melanoma Detection: A Challenge at ISBI 2016. arXiv:1605.01397.",
+    "D. Gutman et al.: Skin Lesion Analysis toward Melanoma Detection: A Challenge at ISBI 2016. "
+    "arXiv:1605.01397.",
     (("ISBI2016_ISIC_Part1_Test_Data", "ISBI2016_ISIC_Part1_Test_GroundTruth"),),
 )
 CVC_COLONDB = _source(
@@ -92,16 +93,17 @@ KVASIR = _source(
     "colon",
     "polyp",
     "https://datasets.simula.no/kvasir-seg/",
-    "D. Jha, P. H. Smedsrud, M. A. Riegler, P. Halvorsen, T. de Lange, D. Johansen, H. D. Johansen: Kvasir-SEG: A "
-    "Segmented Polyp Dataset. MMM 2020.",
+    "D. Jha, P. H. Smedsrud, M. A. Riegler, P. Halvorsen, T. de Lange, D. Johansen, H. D. Johansen: "
+    "Kvasir-SEG: A Segmented Polyp Dataset. MMM 2020.",
 )
 ENDO = _source(
     "endo",
     "colon",
     "polyp",
     "https://endotect.com/",
-    "S. A. Hicks, D. Jha, V. Thambawita, P. Halvorsen, H. L. Hammer, M. A. Riegler: The EndoTect 2020 Challenge: "
-    "Evaluation and Comparison of Classification, Segmentation and Inference Time for Endoscopy. ICPR 2020.",
+    "S. A. Hicks, D. Jha, V. Thambawita, P. Halvorsen, H. L. Hammer, M. A. Riegler: The EndoTect 2020 "
+    "Challenge: Evaluation and Comparison of Classification, Segmentation and Inference Time for Endoscopy. "
+    "ICPR 2020.",
 )
 TN3K = _source(
     "tn3k",
