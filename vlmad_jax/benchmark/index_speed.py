@@ -98,7 +98,8 @@ def measure(images: int, size: int, seed: int) -> dict[str, dict[str, Any]]:
 def text(results: dict[str, dict[str, Any]]) -> str:
     """Return the results as two lines of text."""
     return "\n".join(
-        f"{name}: {found['samples']:,} samples in {found['seconds']:.1f} s, {found['processor_seconds']:.1f} s "
-        f"of processors, and at most {found['peak_memory_bytes'] / 1e6:.0f} MB"
+        f"{name}: {found['samples']:,} samples in {found['seconds']:.1f} s "
+        f"({found['processor_seconds']:.1f} s of processors),"
+        f" at most {found['peak_memory_bytes'] / 1e6:.0f} MB"
         for name, found in results.items()
     )

@@ -186,6 +186,8 @@ def displayed_size(path: str | Path) -> tuple[int, int]:
 
 def _displayed_size(file: Image.Image) -> tuple[int, int]:
     width, height = file.size
+    if width == height:  # a rotation changes nothing, and Pillow decodes a whole PNG to look for one
+        return width, height
     return (height, width) if file.getexif().get(_ORIENTATION, 1) >= 5 else (width, height)
 
 

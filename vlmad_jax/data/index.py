@@ -18,7 +18,7 @@ import numpy as np
 from tqdm import tqdm
 
 from vlmad_jax.data.images import displayed_size
-from vlmad_jax.data.masks import read_mask, read_masks
+from vlmad_jax.data.masks import read_mask
 from vlmad_jax.data.samples import Sample
 from vlmad_jax.data.source import Source
 from vlmad_jax.errors import InputError
@@ -98,14 +98,17 @@ def _examine(sample: Sample) -> Sample:
     An image or mask that does not decode is no fault unless it has no header: its reader reports it.
     """
     size = _size_of_image(sample) if sample.label else None
-    fault = ""
-    if size is not None:
-        fault = next(filter(None, (_fault(sample.path, size, mask) for mask in sample.masks)), "")
+    union: np.ndarray | None = None
+    marked, fault = None, ""
     try:
-        mask = read_mask(sample.masks[0]) if len(sample.masks) == 1 else read_masks(sample.masks)
+        for path in sample.masks:
+            mask = read_mask(path)
+            fault = fault or _fault(sample.path, size, path, mask.shape[::-1])
+            union = mask if union is None or union.shape != mask.shape else union | mask
+        if union is not None:
+            marked = int(union.sum(dtype=np.int64)) / union.size
     except InputError:
-        return dataclasses.replace(sample, fault=fault)
-    marked = int(mask.sum(dtype=np.int64)) / mask.size
+        fault = fault or _fault_of_headers(sample, size)
     return dataclasses.replace(sample, marked=marked, fault=fault)
 
 
@@ -116,16 +119,23 @@ def _size_of_image(sample: Sample) -> tuple[int, int] | None:
         return None
 
 
-def _fault(image: str, size: tuple[int, int], mask: str) -> str:
-    """Return why a mask does not fit an image of this (width, height), or ""."""
-    try:
-        found = displayed_size(mask)
-    except InputError as error:
-        return str(error)
-    if found == size:
+def _fault(image: str, size: tuple[int, int] | None, mask: str, found: tuple[int, ...]) -> str:
+    """Return why a mask of the (width, height) `found` does not fit an image of `size`, or ""."""
+    if size is None or found == size:
         return ""
     sizes = f"{found[0]} x {found[1]}, but its image is {size[0]} x {size[1]}"
     return f"{mask}: the mask is {sizes} ({image}); draw it at the size of the image"
+
+
+def _fault_of_headers(sample: Sample, size: tuple[int, int] | None) -> str:
+    """Return the first fault of masks of which one does not decode."""
+    if size is None:
+        return ""
+    try:
+        faults = [_fault(sample.path, size, path, displayed_size(path)) for path in sample.masks]
+    except InputError as error:
+        return str(error)
+    return next(filter(None, faults), "")
 
 
 def to_example(sample: Sample) -> dict[str, bytes]:
