@@ -11,9 +11,10 @@ import pytest
 import tifffile
 
 from tests.bright_evaluation import Brightness
-from tests.data.conftest import SIZE
+from tests.data.conftest import SIZE, made_image, save
 from tests.data.stand_ins import STAND_INS
 from tests.experiments.command import Done, here
+from vlmad_jax.commands import training
 from vlmad_jax.data.images import open_image, resize_image
 from vlmad_jax.data.resizing import Resizing
 from vlmad_jax.evaluation import evaluate as evaluation
@@ -172,3 +173,61 @@ def test_a_cut_border_continues_and_large_values_stay_finite(tmp_path: Path) -> 
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         np.testing.assert_array_equal(tifffile.imread(tmp_path / "map.tiff"), [[65504, -65504, 0.5]])
+
+
+def test_one_training_run_is_tested_on_several_sets(
+    stub: list[Brightness],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    trained = []
+    monkeypatch.setattr(training, "run", lambda config, out: trained.append(config.dataset) or out / "params")
+    for name in ("mpdd", "isic"):
+        STAND_INS[name](tmp_path / "data" / name)
+    monkeypatch.setenv("VLMAD_JAX_DATA", str(tmp_path / "data"))
+    out = tmp_path / "out"
+    flags = ["--method=anomalyclip", "--train=visa", "--weights=stub", f"--out={out}"]
+    done = here(capsys, "transfer", *flags, "--test=mpdd,isic")
+    assert done.code == 0, done.stderr
+    assert trained == ["visa"]
+    matrix = json.loads((out / "transfer.json").read_text())
+    assert matrix["train"] == "visa"
+    for name in ("mpdd", "isic"):
+        assert matrix["test"][name] == json.loads((out / "test" / name / "metrics.json").read_text())["mean"]
+    assert matrix["test"]["isic"]["image_auroc"] is None
+    assert matrix["mean"]["image_auroc"] == matrix["test"]["mpdd"]["image_auroc"]
+    assert "| visa to |" in done.stdout
+    wrong = here(capsys, "transfer", *flags, "--test=mpdd,isic", "--test_data_dir=a")
+    assert wrong.stderr.startswith(
+        "error: --test_data_dir has 1 folders for the 2 data sets of --test; give one"
+    )
+
+
+def test_files_that_vanish_after_indexing_are_reported(
+    stub: list[Brightness],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """One of 120 test images vanishes between indexing and reading, in a folder that cannot be written."""
+    STAND_INS["brainmri"](tmp_path / "brainmri")
+    for number in range(115):
+        save(made_image(number), tmp_path / f"brainmri/no/more{number}.png")
+    load = evaluation.load_dataset
+
+    def load_and_lose(*arguments: Any) -> Any:
+        dataset = load(*arguments)
+        (tmp_path / "brainmri/no/more7.png").unlink()
+        return dataset
+
+    monkeypatch.setattr(evaluation, "load_dataset", load_and_lose)
+    flags = ["--weights=stub", "--dataset=brainmri", f"--data_dir={tmp_path / 'brainmri'}"]
+    (tmp_path / "brainmri/no").chmod(0o755)
+    (tmp_path / "brainmri").chmod(0o555)
+    done = here(capsys, "zero_shot", *flags, f"--out={tmp_path / 'out'}")
+    (tmp_path / "brainmri").chmod(0o755)
+    assert done.code == 0, done.stderr
+    rows = (tmp_path / "out/scores.csv").read_text().splitlines()
+    assert len(rows) == 121
+    assert next(row for row in rows if "no such image" in row).startswith("no/more7.png,brain,good,0,,")
