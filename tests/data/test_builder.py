@@ -30,6 +30,7 @@ def test_the_index_has_a_tfds_builder(products: Path) -> None:
         "defect": b"bent",
         "masks": os.fsencode(products / "bottle/ground_truth/bent/000_mask.png"),
         "marked": b"0.1",
+        "fault": b"",
     }
     assert len(made.as_data_source("train")) == 10
 

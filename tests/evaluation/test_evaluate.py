@@ -69,7 +69,8 @@ def test_the_three_outputs(config: EvaluationConfig, tmp_path: Path) -> None:
     returned = evaluate(config, tmp_path / "out", save_maps=True)
     contents = json.loads((tmp_path / "out/metrics.json").read_text())
     assert contents == returned
-    assert list(contents) == ["method", "config", "categories", "mean"]
+    assert list(contents) == ["method", "config", "categories", "mean", "undefined"]
+    assert contents["undefined"] == {"metal_nut": {"pixel": "not every anomalous image has a mask"}}
     assert contents["method"] == contents["config"]["method"] == "winclip"
     assert contents["config"]["window_sizes"] == [2]
     assert list(contents["categories"]) == ["bottle", "metal_nut"]

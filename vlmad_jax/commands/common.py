@@ -14,13 +14,14 @@ from absl import app, flags, logging
 from vlmad_jax.backbones.checkpoints.hub import BUNDLED, is_bundled
 from vlmad_jax.commands import calling
 from vlmad_jax.commands.paths import define_path, expanded
+from vlmad_jax.data import DATASETS
 from vlmad_jax.data.resizing import RESIZES
 from vlmad_jax.errors import InputError
 from vlmad_jax.evaluation.config import EvaluationConfig, Shard, Shots
 from vlmad_jax.evaluation.evaluate import evaluate
 from vlmad_jax.methods import BATCHED, METHODS, MethodOptions, method
 from vlmad_jax.methods.options import younger_defaults
-from vlmad_jax.report import WHOLE_SET, metrics_table, published
+from vlmad_jax.report import WHOLE_SET, metrics_table, published, undefined_lines
 from vlmad_jax.runtime.about import citation, version
 from vlmad_jax.runtime.cache import fingerprint
 from vlmad_jax.runtime.compilation_cache import keep_programs
@@ -87,9 +88,13 @@ def define_shared_flags() -> None:
     define_model_flags()
     define_workers_flag()
     flags.DEFINE_string(
-        "dataset", "synthetic", "mvtec_ad, visa, elpv, textures, synthetic, or folder for your own images."
+        "dataset", "synthetic", f"Data set: {', '.join(DATASETS)}; folder is for your own images."
     )
-    define_path("data_dir", None, "Folder of the data set; elpv, textures and synthetic need none.")
+    define_path(
+        "data_dir",
+        None,
+        "Folder of the data set, by default below $VLMAD_JAX_DATA; elpv, textures and synthetic need none.",
+    )
     flags.DEFINE_list("categories", [], "Categories to evaluate; all if not given.")
     flags.DEFINE_integer("batch_size", 16, "Images in a batch, over all devices.", lower_bound=1)
     define_path("out", None, "Folder of the results; by default results/<experiment>/<a name of the run>.")
@@ -210,8 +215,8 @@ def folder(experiment: str, config: Any, *names: str) -> Path:
     return Path("results") / experiment / "-".join([*names, digest])
 
 
-def run(config: EvaluationConfig, out: Path, shard: Shard | None = None) -> None:
-    """Run an evaluation, or one shard of it, and print its table."""
+def run(config: EvaluationConfig, out: Path, shard: Shard | None = None) -> dict[str, Any]:
+    """Run an evaluation, or one shard of it, print its table, and return the contents of metrics.json."""
     values = flags.FLAGS
     trace = values.trace if "trace" in values else None
     with record_trace(trace) if trace else contextlib.nullcontext():
@@ -221,7 +226,7 @@ def run(config: EvaluationConfig, out: Path, shard: Shard | None = None) -> None
             f"this shard is finished; the last shard to finish writes {out / 'metrics.json'} "
             "(if it is missing after that, run any shard again)"
         )
-        return
+        return results
     print(
         metrics_table(
             results["categories"], results["mean"], published(config.method, config.dataset, config.shots)
@@ -229,8 +234,13 @@ def run(config: EvaluationConfig, out: Path, shard: Shard | None = None) -> None
     )
     if config.shots == "batched":
         print(f"\n{WHOLE_SET}")
+    for line in undefined_lines(results.get("undefined", {})):
+        print(line)
+    for name, part in results.get("parts", {}).items():
+        print(f"\n{name.replace('_', ' ')}\n\n{metrics_table(part['categories'], part['mean'])}")
     print(f"\nresults are in {out}")
     mention_bundled(config.weights)
+    return results
 
 
 def mention_bundled(weights: str) -> None:

@@ -3,8 +3,9 @@
 import lzma
 import tarfile
 import tempfile
+import zipfile
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from tqdm import tqdm
@@ -17,39 +18,53 @@ EXTRACTED = ".extracted_from"
 
 
 def find_root(folder: Path, is_root: Callable[[Path], bool]) -> Path | None:
-    """Return `folder` or the first of its direct subfolders that satisfies `is_root`, or None."""
-    candidates = [folder, *sorted(path for path in folder.iterdir() if path.is_dir())]
-    return next(filter(is_root, candidates), None)
+    """Return the first folder that satisfies `is_root`, or None: `folder`, or one or two levels below it."""
+    level = [folder]
+    for _ in range(3):
+        if (found := next(filter(is_root, level), None)) is not None:
+            return found
+        level = [path for above in level for path in visible_folders(above)]
+    return None
 
 
-def locate_root(data_dir: Path, archive: str, is_root: Callable[[Path], bool], layout: str) -> Path:
-    """Return the root folder of a data set, after extracting its archive if necessary.
+def visible_folders(folder: Path) -> list[Path]:
+    """Return the sorted visible subfolders of a folder; none if it cannot be listed."""
+    try:
+        return sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
+    except OSError:
+        return []
+
+
+def unpacked_root(data_dir: Path, archives: Sequence[str], is_root: Callable[[Path], bool]) -> Path | None:
+    """Return the root folder of a data set, after extracting its archives if necessary, or None.
 
     Args:
-      data_dir: The root, a folder that holds it, the archive, or a folder that holds the archive.
-      archive: The name of the archive.
+      data_dir: The root, a folder that holds it, an archive, or a folder that holds the archives.
+      archives: The names of the archives.
       is_root: Returns whether a folder is the root.
-      layout: A description of the root for the error message.
 
     Raises:
-      InputError: `data_dir` holds neither the root nor the archive, or the archive cannot be extracted.
+      InputError: An archive cannot be extracted.
     """
-    packed = data_dir if data_dir.is_file() else data_dir / archive
-    root = find_root(data_dir, is_root) if data_dir.is_dir() else None
-    if packed.is_file() and (root is None or root.is_relative_to(folder_of(packed))):
-        root = find_root(extract(packed), is_root)
-    if root is None:
-        raise InputError(f"--data_dir: {data_dir} holds neither {layout} nor {archive}")
+    if data_dir.is_file():
+        return find_root(extract(data_dir), is_root)
+    packed = [data_dir / name for name in archives if (data_dir / name).is_file()]
+    root = find_root(data_dir, is_root)
+    if packed and (root is None or any(root.is_relative_to(folder_of(path)) for path in packed)):
+        for path in packed:
+            extract(path)
+        root = find_root(data_dir, is_root)
     return root
 
 
 def folder_of(archive: Path) -> Path:
     """Return the folder into which an archive is extracted."""
-    return archive.with_name(archive.name.partition(".tar")[0])
+    name = archive.name.partition(".tar")[0]
+    return archive.with_name(name.removesuffix(".zip").removesuffix(".tgz"))
 
 
 def extract(archive: Path) -> Path:
-    """Extract a tar archive into a folder of the same name beside it and return the folder.
+    """Extract a tar or zip archive into a folder of the same name beside it and return the folder.
 
     Nothing is extracted if the folder exists. Otherwise it appears only once it is complete. Members outside
     the folder are refused.
@@ -60,7 +75,7 @@ def extract(archive: Path) -> Path:
     """
     folder = folder_of(archive)
     if folder == archive:
-        raise InputError(f"--data_dir: {archive} is neither a folder nor a .tar archive")
+        raise InputError(f"--data_dir: {archive} is neither a folder nor a .tar archive nor a .zip archive")
     content = digests([str(archive)])[0]
     if folder.is_dir():
         marker = folder / EXTRACTED
@@ -71,12 +86,13 @@ def extract(archive: Path) -> Path:
         with tempfile.TemporaryDirectory(dir=archive.parent, prefix=f".{folder.name}.") as temporary:
             unpacked = Path(temporary) / folder.name
             unpacked.mkdir()
-            with tarfile.open(archive) as tar:
-                for member in tqdm(tar, desc=f"extracting {archive.name}", unit=" files", disable=None):
-                    tar.extract(member, unpacked, filter="data")
+            if archive.suffix == ".zip":
+                _extract_zip(archive, unpacked)
+            else:
+                _extract_tar(archive, unpacked)
             (unpacked / EXTRACTED).write_text(content + "\n")
             unpacked.rename(folder)
-    except (tarfile.TarError, lzma.LZMAError, zlib.error, EOFError) as error:
+    except (tarfile.TarError, zipfile.BadZipFile, lzma.LZMAError, zlib.error, EOFError) as error:
         raise InputError(f"{archive}: cannot be extracted ({error}); download it again") from None
     except OSError as error:
         if not folder.is_dir():  # otherwise another process has extracted it
@@ -85,3 +101,18 @@ def extract(archive: Path) -> Path:
             )
             raise InputError(f"{message} and give that folder as --data_dir") from None
     return folder
+
+
+def _extract_tar(archive: Path, folder: Path) -> None:
+    with tarfile.open(archive) as tar:
+        for member in tqdm(tar, desc=f"extracting {archive.name}", unit=" files", disable=None):
+            tar.extract(member, folder, filter="data")
+
+
+def _extract_zip(archive: Path, folder: Path) -> None:
+    with zipfile.ZipFile(archive) as file:
+        for member in tqdm(file.infolist(), desc=f"extracting {archive.name}", unit=" files", disable=None):
+            parts = member.filename.replace("\\", "/").split("/")
+            if ".." in parts or not parts[0] or ":" in parts[0]:
+                raise zipfile.BadZipFile(f"{member.filename} is outside the folder")
+            file.extract(member, folder)

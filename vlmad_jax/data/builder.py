@@ -15,10 +15,10 @@ import tensorflow_datasets as tfds
 
 from vlmad_jax.data.index import (
     FIELDS,
-    add_marked_shares,
     cache_error,
-    index_key,
+    examine_masks,
     sort_samples,
+    survey,
     to_example,
     to_sample,
 )
@@ -35,7 +35,7 @@ class SampleIndex(tfds.core.GeneratorBasedBuilder, skip_registration=True):  # t
 
     The splits are "train" and "test"; an empty split is absent. The order is that of `source.scan`. Every
     feature is text, and names are the bytes on disk. The feature `masks` holds paths separated by zero bytes.
-    `masks` and `marked` are empty if there are no masks. `download_and_prepare` raises the errors of
+    `masks`, `marked` and `fault` are empty if there are no masks. `download_and_prepare` raises the errors of
     `source.scan`.
     """
 
@@ -60,7 +60,7 @@ class SampleIndex(tfds.core.GeneratorBasedBuilder, skip_registration=True):  # t
         )
 
     def _split_generators(self, dl_manager):
-        samples = add_marked_shares(self.source.scan(self.root))
+        samples = examine_masks(self.source.scan(self.root))
         chosen = {split: [s for s in samples if s.split == split] for split in SPLITS}
         return {split: self._generate_examples(part) for split, part in chosen.items() if part}
 
@@ -85,7 +85,12 @@ def make_builder(source: Source, data_dir: Path | None) -> SampleIndex:
       InputError: From `source.locate`.
     """
     root = source.locate(data_dir)
-    return SampleIndex(source, root, cache_folder() / "index" / index_key(root))
+    return builder_at(source, root, survey(root)[0])
+
+
+def builder_at(source: Source, root: Path, key: str) -> SampleIndex:
+    """Return the builder of the data set in the folder `root`, whose key is from `index.survey`."""
+    return SampleIndex(source, root, cache_folder() / "index" / key)
 
 
 def read_samples(builder: SampleIndex) -> list[Sample]:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 
-from vlmad_jax.data.images import displayed_size
+from vlmad_jax.data.counts import count_notices
 from vlmad_jax.data.samples import DataSet, Sample, Skipped
 from vlmad_jax.errors import InputError
 from vlmad_jax.runtime.names import lookup_name
@@ -37,14 +37,15 @@ def select_categories(dataset: DataSet, chosen: Sequence[str]) -> tuple[Sample, 
 def check_dataset(dataset: DataSet) -> None:
     """Check that every category has normal and test images, and that masks have the size of their image.
 
-    Sizes are read from the headers. An image with a damaged header passes: its reader reports it.
+    An image with a damaged header passes: its reader reports it. A data set of anomalous images alone needs
+    no normal ones.
 
     Raises:
       InputError: A check fails.
     """
     for category in dataset.categories:
         samples = [sample for sample in dataset.samples if sample.category == category]
-        if not any(sample.label == 0 for sample in samples):
+        if not (dataset.one_class or any(sample.label == 0 for sample in samples)):
             raise InputError(
                 f"{dataset.root}: category {category!r} has no normal images; add some or exclude it"
             )
@@ -53,23 +54,13 @@ def check_dataset(dataset: DataSet) -> None:
                 f"{dataset.root}: category {category!r} has no test images; add some or exclude it"
             )
     for sample in dataset.samples:
-        for mask in sample.masks if sample.label else ():
-            _check_mask(sample.path, mask)
-
-
-def _check_mask(image: str, mask: str) -> None:
-    try:
-        width, height = displayed_size(image)
-    except InputError:
-        return
-    if (found := displayed_size(mask)) != (width, height):
-        sizes = f"{found[0]} x {found[1]}, but its image is {width} x {height}"
-        raise InputError(f"{mask}: the mask is {sizes} ({image}); draw it at the size of the image")
+        if sample.fault:
+            raise InputError(sample.fault)
 
 
 def print_notices(dataset: DataSet, consequence: str | None = NO_PIXEL_METRICS) -> None:
-    """Print notices about skipped files, and about masks unless `consequence` is None."""
-    lines = file_notices(dataset)
+    """Print notices about counts, about skipped files, and about masks unless `consequence` is None."""
+    lines = count_notices(dataset) + file_notices(dataset)
     if consequence is not None:
         lines += mask_notices(dataset, consequence)
     for line in lines:

@@ -46,7 +46,12 @@ def _formats() -> tuple[str, ...]:
 
 def is_image(path: Path) -> bool:
     """Return whether a file has the suffix of an image and is not hidden."""
-    return path.suffix.lower() in image_suffixes() and not path.name.startswith(".")
+    return is_image_name(path.name)
+
+
+def is_image_name(name: str) -> bool:
+    """Return whether the name of a file has the suffix of an image and is not hidden."""
+    return os.path.splitext(name)[1].lower() in image_suffixes() and not name.startswith(".")
 
 
 class SeveralImages(InputError):
@@ -181,6 +186,8 @@ def displayed_size(path: str | Path) -> tuple[int, int]:
 
 def _displayed_size(file: Image.Image) -> tuple[int, int]:
     width, height = file.size
+    if width == height:  # a rotation changes nothing, and Pillow decodes a whole PNG to look for one
+        return width, height
     return (height, width) if file.getexif().get(_ORIENTATION, 1) >= 5 else (width, height)
 
 

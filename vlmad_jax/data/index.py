@@ -1,10 +1,12 @@
-"""The examples of a data set's index, and the index as a plain file where TFDS cannot write one.
+"""The examples of a data set's index, and the index as a plain file where TFDS does not write one.
 
-TFDS stores examples with the package array_record, which is not available on Windows. There the index is a
-file of JSON lines in the same folder of the cache.
+TFDS stores examples with the package array_record, which is not available on Windows. It also takes about a
+millisecond for each sample. Without array_record, and for data sets of more than `MOST_EXAMPLES` files, the
+index is a file of JSON lines in the same folder of the cache.
 """
 
 import dataclasses
+import hashlib
 import importlib.util
 import json
 import os
@@ -15,7 +17,8 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from vlmad_jax.data.masks import read_masks
+from vlmad_jax.data.images import displayed_size
+from vlmad_jax.data.masks import read_mask
 from vlmad_jax.data.samples import Sample
 from vlmad_jax.data.source import Source
 from vlmad_jax.errors import InputError
@@ -23,7 +26,9 @@ from vlmad_jax.runtime.cache import cache_folder, cache_key
 from vlmad_jax.runtime.contents import signature
 from vlmad_jax.runtime.files import ancestors_of, walk, write_atomically
 
-FIELDS = ("path", "category", "split", "defect", "masks", "marked")
+FIELDS = ("path", "category", "split", "defect", "masks", "marked", "fault")
+# The index of a data set with more files is a plain file.
+MOST_EXAMPLES = 20_000
 SEPARATOR = "\0"  # between the masks of one sample; no path contains it
 
 
@@ -35,22 +40,31 @@ def has_array_record() -> bool:
         return False
 
 
-def read_plain_index(source: Source, root: Path) -> list[Sample]:
+def read_plain_index(source: Source, root: Path, key: str) -> list[Sample]:
     """Read the samples below `root` from a file of JSON lines, which the first call writes.
+
+    Args:
+      source: The definition of the data set.
+      root: Its folder.
+      key: The key of the folder, from `survey`.
 
     Raises:
       InputError: From `source.scan`, or if the cache cannot be written.
     """
-    path = cache_folder() / "index" / index_key(root) / f"{source.name}.jsonl"
+    path = cache_folder() / "index" / key / f"{source.name}.jsonl"
     if not path.exists():
-        samples = add_marked_shares(source.scan(root))
+        samples = examine_masks(source.scan(root))
         lines = (json.dumps(list(map(os.fsdecode, to_example(sample).values()))) for sample in samples)
         try:
-            write_atomically(path, "".join(f"{line}\n" for line in lines))
+            write_atomically(path, (f"{line}\n".encode("utf-8", "surrogateescape") for line in lines))
         except (OSError, InputError) as error:
             raise cache_error(error) from None
-    rows = map(json.loads, path.read_text(encoding="utf-8").splitlines())
-    return sort_samples([to_sample(dict(zip(FIELDS, map(os.fsencode, row), strict=True))) for row in rows])
+    with path.open(encoding="utf-8") as file:
+        return sort_samples([_from_row(json.loads(line)) for line in file])
+
+
+def _from_row(row: Sequence[str]) -> Sample:
+    return to_sample(dict(zip(FIELDS, map(os.fsencode, row), strict=True)))
 
 
 def cache_error(error: Exception) -> InputError:
@@ -66,23 +80,62 @@ def sort_samples(samples: Sequence[Sample]) -> list[Sample]:
     return sorted(samples, key=lambda sample: (sample.category, sample.split == "test"))
 
 
-def add_marked_shares(samples: Sequence[Sample]) -> list[Sample]:
-    """Return the samples with the share of pixels that their masks mark. Masks are read in threads."""
-    with_masks = [sample for sample in samples if sample.masks]
+def examine_masks(samples: Sequence[Sample]) -> list[Sample]:
+    """Return the samples with what their masks mark, and their faults. Masks are read in threads."""
+    places = [number for number, sample in enumerate(samples) if sample.masks]
+    examined = list(samples)
     with ThreadPoolExecutor(os.cpu_count()) as threads:
-        shares = threads.map(_marked_share, with_masks)
-        with tqdm(shares, "reading masks", len(with_masks), leave=False, delay=2, disable=None) as bar:
-            found = {sample.path: share for sample, share in zip(with_masks, bar, strict=True)}
-    return [dataclasses.replace(sample, marked=found.get(sample.path)) for sample in samples]
+        read = threads.map(_examine, (samples[number] for number in places))
+        with tqdm(read, "reading masks", len(places), leave=False, delay=2, disable=None) as bar:
+            for number, sample in zip(places, bar, strict=True):
+                examined[number] = sample
+    return examined
 
 
-def _marked_share(sample: Sample) -> float | None:
-    """Return the share of marked pixels, or None if a mask does not decode; its reader reports the error."""
+def _examine(sample: Sample) -> Sample:
+    """Return a sample with the share of marked pixels, and with the first fault of a mask that counts.
+
+    An image or mask that does not decode is no fault unless it has no header: its reader reports it.
+    """
+    size = _size_of_image(sample) if sample.label else None
+    union: np.ndarray | None = None
+    marked, fault = None, ""
     try:
-        mask = read_masks(sample.masks)
+        for path in sample.masks:
+            mask = read_mask(path)
+            fault = fault or _fault(sample.path, size, path, mask.shape[::-1])
+            union = mask if union is None or union.shape != mask.shape else union | mask
+        if union is not None:
+            marked = int(union.sum(dtype=np.int64)) / union.size
+    except InputError:
+        fault = fault or _fault_of_headers(sample, size)
+    return dataclasses.replace(sample, marked=marked, fault=fault)
+
+
+def _size_of_image(sample: Sample) -> tuple[int, int] | None:
+    try:
+        return displayed_size(sample.path)
     except InputError:
         return None
-    return int(mask.sum(dtype=np.int64)) / mask.size
+
+
+def _fault(image: str, size: tuple[int, int] | None, mask: str, found: tuple[int, ...]) -> str:
+    """Return why a mask of the (width, height) `found` does not fit an image of `size`, or ""."""
+    if size is None or found == size:
+        return ""
+    sizes = f"{found[0]} x {found[1]}, but its image is {size[0]} x {size[1]}"
+    return f"{mask}: the mask is {sizes} ({image}); draw it at the size of the image"
+
+
+def _fault_of_headers(sample: Sample, size: tuple[int, int] | None) -> str:
+    """Return the first fault of masks of which one does not decode."""
+    if size is None:
+        return ""
+    try:
+        faults = [_fault(sample.path, size, path, displayed_size(path)) for path in sample.masks]
+    except InputError as error:
+        return str(error)
+    return next(filter(None, faults), "")
 
 
 def to_example(sample: Sample) -> dict[str, bytes]:
@@ -94,15 +147,20 @@ def to_example(sample: Sample) -> dict[str, bytes]:
 
 def to_sample(example: dict[str, bytes]) -> Sample:
     """Return the sample of an example of the index."""
-    path, category, split, defect, masks, marked = (os.fsdecode(example[field]) for field in FIELDS)
+    path, category, split, defect, masks, marked, fault = (os.fsdecode(example[name]) for name in FIELDS)
     paths = tuple(masks.split(SEPARATOR)) if masks else ()
-    return Sample(path, category, split, defect, paths, float(marked) if marked else None)
+    return Sample(path, category, split, defect, paths, float(marked) if marked else None, fault)
 
 
-def index_key(root: Path) -> str:
-    """Return a cache key for the path of `root`, the signatures of the files below it, and the versions."""
-    parts = [os.fsencode(root)]
+def survey(root: Path) -> tuple[str, int]:
+    """Return a cache key for `root`, and the number of files below it.
+
+    The key changes with the path of `root`, the signatures of the files below it, the fields of an example,
+    and the versions.
+    """
+    digest, count = hashlib.sha256(os.fsencode(root)), 0
     for folder, names in walk(root, skip=ancestors_of(root)):
         for path in (os.path.join(folder, name) for name in names or ()):
-            parts.append(os.fsencode(path) + f"\0{signature(path)}\n".encode())
-    return cache_key(*parts)
+            digest.update(os.fsencode(path) + f"\0{signature(path)}\n".encode())
+            count += 1
+    return cache_key(digest.digest(), *FIELDS), count

@@ -1,10 +1,12 @@
-"""The MVTec layout of MVTec AD, MVTec LOCO, the synthetic sets and users' own images.
+"""The MVTec layout of MVTec AD and the data sets that follow it, the synthetic sets and users' own images.
 
 <category>/train/good/<name>.png
 <category>/test/good/<name>.png
 <category>/test/<defect>/<name>.png
 <category>/ground_truth/<defect>/<name>_mask.png     or <name>.png; optional
 <category>/ground_truth/<defect>/<name>/<any>.png    several masks of one image, whose union counts
+
+A data set with other names for these folders, such as BTAD, has its own `Names`.
 
 Images may be in subfolders of these folders, and their masks in subfolders with the same names. `masks` finds
 the image of each mask.
@@ -19,10 +21,11 @@ from __future__ import annotations
 import itertools
 import os
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from vlmad_jax.data.images import image_suffixes, is_image
+from vlmad_jax.data.images import image_suffixes, is_image, is_image_name
 from vlmad_jax.data.masks import match_masks
 from vlmad_jax.data.samples import GOOD, Sample, Skipped
 from vlmad_jax.errors import InputError
@@ -34,29 +37,43 @@ _ORDINARY = {"thumbs.db", "ehthumbs.db", "desktop.ini", ".ds_store", ".gitkeep",
 _MOST_FOLDERS = 200  # folders searched for images below a folder that is not a category
 
 
-def is_category(folder: Path) -> bool:
-    """Return whether a folder is a category: it holds `train/good` or `test`."""
-    return (folder / "train" / GOOD).is_dir() or (folder / "test").is_dir()
+@dataclass(frozen=True)
+class Names:
+    """The names of the folders in a category: of the normal images, of the test images, and of the masks."""
+
+    normal: str = GOOD
+    test: str = "test"
+    masks: str = "ground_truth"
 
 
-def category_folders(root: Path) -> list[Path]:
+MVTEC = Names()
+
+
+def is_category(folder: Path, names: Names = MVTEC) -> bool:
+    """Return whether a folder is a category: it holds `train/good` or `test`, or what `names` calls them."""
+    return (folder / "train" / names.normal).is_dir() or (folder / names.test).is_dir()
+
+
+def category_folders(root: Path, names: Names = MVTEC) -> list[Path]:
     """Return the sorted categories below `root`, or `root` itself if it is a category."""
-    if is_category(root):
+    if is_category(root, names):
         return [root]
-    return [folder for folder in subfolders(root) if is_category(folder)]
+    return [folder for folder in subfolders(root) if is_category(folder, names)]
 
 
-def scan_layout(root: Path) -> list[Sample]:
+def scan_layout(root: Path, names: Names = MVTEC) -> list[Sample]:
     """Return all samples below `root`, sorted by category, train before test, defect and name.
+
+    The images of `names.normal` have the defect "good".
 
     Raises:
       InputError: There is no category, a category holds no images, or the image of a mask is missing or
         ambiguous.
     """
-    folders = category_folders(root)
+    folders = category_folders(root, names)
     if not folders:
         raise InputError(f"--data_dir: {root} holds no category; expected {LAYOUT}")
-    return [sample for folder in folders for sample in _scan_category(folder)]
+    return [sample for folder in folders for sample in _scan_category(folder, names)]
 
 
 def subfolders(folder: Path) -> list[Path]:
@@ -66,64 +83,68 @@ def subfolders(folder: Path) -> list[Path]:
     return sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
 
 
-def _scan_category(folder: Path) -> list[Sample]:
-    is_own = _own_folders(folder)
+def _scan_category(folder: Path, names: Names) -> list[Sample]:
+    is_own = _own_folders(folder, names)
     train = [
-        Sample(str(path), folder.name, "train", GOOD)
-        for path in _images_below(folder / "train" / GOOD, is_own).values()
+        Sample(path, folder.name, "train", GOOD)
+        for path in _images_below(folder / "train" / names.normal, is_own).values()
     ]
+    defects = [path.name for path in subfolders(folder / names.test) if path != folder / names.masks]
     test = [
         sample
-        for defect in subfolders(folder / "test")
-        for sample in _scan_defect(folder, defect.name, is_own)
+        for defect in sorted(defects, key=lambda name: GOOD if name == names.normal else name)
+        for sample in _scan_defect(folder, defect, names, is_own)
     ]
     if not train and not test:
         raise InputError(f"--data_dir: category {folder} holds no images; expected {LAYOUT}")
     return train + test
 
 
-def _scan_defect(folder: Path, defect: str, is_own: Callable[[str], bool]) -> list[Sample]:
-    mask_folders = {path.name: path for path in subfolders(folder / "ground_truth")}
-    mask_folder = lookup_name(defect, mask_folders) or folder / "ground_truth" / defect
-    images = _images_below(folder / "test" / defect, is_own)
+def _scan_defect(folder: Path, defect: str, names: Names, is_own: Callable[[str], bool]) -> list[Sample]:
+    mask_folders = {path.name: path for path in subfolders(folder / names.masks)}
+    mask_folder = lookup_name(defect, mask_folders) or folder / names.masks / defect
+    images = _images_below(folder / names.test / defect, is_own)
     masks = _images_below(mask_folder, is_own)
     try:
         matched = match_masks(list(images), list(masks))
     except InputError as error:
         raise InputError(f"{mask_folder}: {error}") from None
-    for mask in matched.unmatched if defect != GOOD else ():
-        missing = folder / "test" / defect / Path(mask).with_suffix("").as_posix().removesuffix("_mask")
+    for mask in matched.unmatched if defect != names.normal else ():
+        missing = folder / names.test / defect / Path(mask).with_suffix("").as_posix().removesuffix("_mask")
         raise InputError(
             f"{masks[mask]}: the image of this mask is missing; add {missing}.* or remove the mask"
         )
     return [
         Sample(
-            str(path),
+            path,
             folder.name,
             "test",
-            defect,
-            tuple(str(masks[mask]) for mask in matched.masks.get(name, ())),
+            GOOD if defect == names.normal else defect,
+            tuple(masks[mask] for mask in matched.masks.get(name, ())),
         )
         for name, path in images.items()
     ]
 
 
-def _images_below(folder: Path, is_own: Callable[[str], bool]) -> dict[str, Path]:
+def _images_below(folder: Path, is_own: Callable[[str], bool]) -> dict[str, str]:
     """Return the images in and below a folder by their relative path, sorted by folder."""
     if not folder.is_dir():
         return {}
     is_ancestor = ancestors_of(folder)
     found = [
-        Path(place, name)
+        os.path.join(place, name)
         for place, names in walk(folder, skip=lambda real: is_ancestor(real) or is_own(real))
         for name in names or ()
+        if is_image_name(name)
     ]
-    return {path.relative_to(folder).as_posix(): path for path in sorted(filter(is_image, found))}
+    start = len(os.path.join(folder, ""))
+    found.sort(key=lambda path: path.split(os.sep))
+    return {path[start:].replace(os.sep, "/"): path for path in found}
 
 
-def _own_folders(category: Path) -> Callable[[str], bool]:
+def _own_folders(category: Path, names: Names) -> Callable[[str], bool]:
     """Return a test whether a real path is a folder of the layout, which links must not lead into."""
-    parts = [category / name for name in ("train", "test", "ground_truth")]
+    parts = [category / name for name in ("train", names.test, names.masks)]
     own = {os.path.realpath(path) for part in parts for path in (part, *subfolders(part))}
     return own.__contains__
 
@@ -172,12 +193,12 @@ def _holds_images(folder: Path) -> bool:
 def _of_category(category: Path, used: _Used) -> Iterator[Skipped]:
     for folder, names in walk(category, skip=ancestors_of(category)):
         for name in () if names is None else names:
-            path = Path(folder, name)
-            if str(path) in used.paths:
+            path = os.path.join(folder, name)
+            if path in used.paths:
                 continue
-            reason = _reason(path.relative_to(category).parts)
-            if reason and str(path) not in used:
-                yield Skipped(str(path), category.name, reason)
+            reason = _reason(Path(path).relative_to(category).parts)
+            if reason and path not in used:
+                yield Skipped(path, category.name, reason)
         if names is not None:
             yield from _in_hidden_folders(folder, category.name)
 

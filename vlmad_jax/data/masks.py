@@ -22,6 +22,7 @@ Values. A pixel is marked if its value is above 0, as far as the format stores v
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -126,7 +127,7 @@ def _folders(mask: str) -> Iterator[str]:
 
 def stem(path: str) -> str:
     """Return a relative path without its suffix."""
-    return str(PurePosixPath(path).with_suffix(""))
+    return os.path.splitext(path)[0]
 
 
 def _chosen(groups: Sequence[_Group]) -> list[tuple[_Group, str]]:

@@ -24,6 +24,7 @@ class Sample:
       defect: "good" or the name of the defect.
       masks: The absolute paths of its masks, whose union is anomalous. Masks of a normal image are ignored.
       marked: The share of pixels that the masks mark; None if there are no masks or they do not decode.
+      fault: Why the masks do not fit the image, for example another size; "" if they do.
     """
 
     path: str
@@ -32,6 +33,7 @@ class Sample:
     defect: str
     masks: tuple[str, ...] = ()
     marked: float | None = None
+    fault: str = ""
 
     @property
     def files(self) -> tuple[str, ...]:
@@ -78,6 +80,11 @@ class DataSet:
       citation: What to cite.
       object_names: Names of categories for prompts, where the category's own name is not suitable.
       skipped: Files and folders below `root` that a user may expect to be read, but are not.
+      whole: Whether the samples are those of all categories.
+      one_class: Whether the data set needs no normal images.
+      apart: Defects whose metrics are also reported apart, each with all normal images.
+      by_folder: Whether the images of one folder are views of one thing, whose score is their maximum.
+      private: Images without published labels, whose splits are "test_private" and the like.
     """
 
     name: str
@@ -87,6 +94,11 @@ class DataSet:
     citation: str = ""
     object_names: Mapping[str, str] = field(default_factory=dict)
     skipped: tuple[Skipped, ...] = ()
+    whole: bool = True
+    one_class: bool = False
+    apart: tuple[str, ...] = ()
+    by_folder: bool = False
+    private: tuple[Sample, ...] = ()
 
     @cached_property
     def categories(self) -> tuple[str, ...]:

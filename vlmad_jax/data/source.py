@@ -24,6 +24,10 @@ class Source:
       object_names: Names of categories for prompts, where the category's own name is not suitable.
       skipped: Given the root folder and the samples, lists files that a user may expect to be read, but are
         not.
+      one_class: Whether the data set may lack normal images.
+      apart: Defects whose metrics are also reported apart, each with all normal images.
+      by_folder: Whether the images of one folder are views of one thing, whose score is their maximum.
+      private: Lists the images in the root folder whose labels are not published.
     """
 
     name: str
@@ -33,6 +37,10 @@ class Source:
     scan: Callable[[Path], list[Sample]]
     object_names: Mapping[str, str] = field(default_factory=dict)
     skipped: Callable[[Path, Sequence[Sample]], list[Skipped]] = lambda root, samples: []
+    one_class: bool = False
+    apart: tuple[str, ...] = ()
+    by_folder: bool = False
+    private: Callable[[Path], list[Sample]] = lambda root: []
 
 
 def require_data_dir(name: str, data_dir: Path | None, holding: str) -> Path:

@@ -28,10 +28,12 @@ from vlmad_jax.errors import InputError
 from vlmad_jax.evaluation.config import EvaluationConfig, Shard
 from vlmad_jax.evaluation.keys import category_keys, params_fingerprint, references_fingerprint
 from vlmad_jax.evaluation.map_files import map_paths, save_maps
+from vlmad_jax.evaluation.parts import parts_of, undefined
 from vlmad_jax.evaluation.references import choose_references
 from vlmad_jax.evaluation.results import Results
 from vlmad_jax.evaluation.scorer import Scorer
 from vlmad_jax.evaluation.shapes import ShapedDetector, category_resizings, described
+from vlmad_jax.evaluation.submission import write_submission
 from vlmad_jax.evaluation.trained_on import report_training_data
 from vlmad_jax.evaluation.whole_set import ShapedEncoder, score_together
 from vlmad_jax.methods import Batched, Detector, Scores, batched_method, method
@@ -61,7 +63,8 @@ def evaluate(
     Args:
       config: The configuration.
       out: The folder for `metrics.json`, `scores.csv` and, with `save_maps`, `maps/`. Files are written whole
-        or not at all.
+        or not at all. Maps of images without published labels go to `submission/`, unless this is one run of
+        a comparison or observed.
       resume: Whether to keep the categories that an interrupted run of the same configuration finished.
       save_maps: Whether to write a heat map of each image, too.
       workers: The number of processes that decode images; 0 decodes in threads of this one.
@@ -120,6 +123,8 @@ def evaluate(
     )
     mine = shard.of(dataset.categories) if shard else dataset.categories
     evaluator.run([name for name in mine if not is_finished(name, results, maps_out)])
+    if dataset.private and not compared and observe is None:
+        write_submission(evaluator, mine, resizings, out)
     if not all(is_finished(name, results, maps_out) for name in dataset.categories):
         return {}
     rows = [row for name in dataset.categories for row in results.rows(name)]
@@ -332,7 +337,10 @@ class CategoryEvaluator:
         if self.observe is not None:
             self.observe(category, found)
         pixels = (found.maps, found.masks) if has_masks else ()
-        self.results.add(category, metrics.evaluate(found.scores, found.labels, *pixels), rows)
+        scored_metrics = metrics.evaluate(found.scores, found.labels, *pixels)
+        reasons = undefined(np.array([sample.label for sample in samples]), has_masks)
+        parts = parts_of(self.dataset, known, found.scores, *pixels)
+        self.results.add(category, scored_metrics, rows, reasons, parts)
 
     def _progress_bar(self, total: int) -> tqdm[Any]:
         nested = self.timed or self.observe is not None  # one of several runs, whose bar stands above

@@ -4,6 +4,7 @@ config.json                 the configuration; only a run with the same one resu
 references.json             the reference images of a few-shot run
 categories/<category>.json  the metrics of a finished category and the key of what they depend on; a .csv file
                             beside it has the scores
+submission/                 maps of images without published labels, see `evaluation.submission`
 timing/<category>.json      how long the category took, if it was measured
 details/<category>/         what an observer stored of the anomaly maps
 maps/                       heat maps, if they were requested
@@ -18,6 +19,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from vlmad_jax.evaluation.parts import joined_parts
 from vlmad_jax.metrics import Metrics
 from vlmad_jax.report import ScoreRow, mean_of, read_scores_csv, write_scores_csv
 from vlmad_jax.runtime.environment import write_environment
@@ -34,6 +36,7 @@ OUTPUTS = (
     "categories",
     "timing",
     "details",
+    "submission",
 )  # besides config.json
 
 # Entries of a configuration that change with the images, which the keys of categories cover.
@@ -75,16 +78,34 @@ class Results:
             remove_outputs(self.out, ["metrics.json", "environment.json", "scores.csv"])
         for name in changed:
             stale = [f"categories/{name}.json", f"categories/{name}.csv", f"timing/{name}.json"]
-            remove_outputs(self.out, [*stale, f"maps/{name}", f"details/{name}"])
+            stale += [f"maps/{name}", f"details/{name}", f"submission/anomaly_images/{name}"]
+            remove_outputs(self.out, stale)
 
     def has(self, category: str) -> bool:
         """Return whether a category is finished."""
         return self._metrics(category).exists()  # written last
 
-    def add(self, category: str, metrics: Metrics, rows: Sequence[ScoreRow]) -> None:
-        """Store the metrics and scores of a finished category."""
+    def add(
+        self,
+        category: str,
+        metrics: Metrics,
+        rows: Sequence[ScoreRow],
+        undefined: Mapping[str, str] | None = None,
+        parts: Mapping[str, Metrics] | None = None,
+    ) -> None:
+        """Store the metrics and scores of a finished category.
+
+        Args:
+          category: The name of the category.
+          metrics: Its metrics.
+          rows: Its scores.
+          undefined: Why metrics are undefined, see `parts.undefined`.
+          parts: The metrics of its parts, see `parts.parts_of`.
+        """
         write_scores_csv(self._scores(category), rows)
-        write_json(self._metrics(category), {"key": self.keys.get(category), "metrics": metrics})
+        entry: dict[str, Any] = {"key": self.keys.get(category), "metrics": metrics}
+        entry |= {name: value for name, value in (("undefined", undefined), ("parts", parts)) if value}
+        write_json(self._metrics(category), entry)
 
     def metrics(self, category: str) -> Metrics:
         """Return the metrics of a finished category."""
@@ -106,10 +127,19 @@ class Results:
         """Write `scores.csv` and `metrics.json` of finished categories; return the latter's contents."""
         metrics = {name: self.metrics(name) for name in categories}
         contents = {"method": method, "config": config, "categories": metrics, "mean": mean_of(metrics)}
+        if undefined := self._all("undefined", categories):
+            contents["undefined"] = undefined
+        if parts := self._all("parts", categories):
+            contents["parts"] = joined_parts(parts)
         write_scores_csv(self.out / "scores.csv", [row for name in categories for row in self.rows(name)])
         write_environment(self.out)
         write_json(self.out / "metrics.json", contents)
         return contents
+
+    def _all(self, name: str, categories: Sequence[str]) -> dict[str, Any]:
+        """Return an optional entry of each category that has it."""
+        entries = {category: self._entry(category) for category in categories}
+        return {category: entry[name] for category, entry in entries.items() if name in entry}
 
     def _entry(self, category: str) -> dict[str, Any]:
         """Return {"key", "metrics"} of a finished category; older versions stored only the metrics."""

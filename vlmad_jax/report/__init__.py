@@ -10,7 +10,7 @@ from vlmad_jax.report.maps import (
 )
 from vlmad_jax.report.published import Published, published
 from vlmad_jax.report.scores import ScoreRow, read_scores_csv, write_scores_csv
-from vlmad_jax.report.table import WHOLE_SET, mean_of, metrics_table
+from vlmad_jax.report.table import WHOLE_SET, mean_of, metrics_table, undefined_lines
 
 __all__ = [
     "WHOLE_SET",
@@ -26,5 +26,6 @@ __all__ = [
     "published",
     "read_scores_csv",
     "restore_proportions",
+    "undefined_lines",
     "write_scores_csv",
 ]

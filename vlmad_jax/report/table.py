@@ -112,6 +112,25 @@ def metrics_table(results: Mapping[str, Metrics], mean: Metrics, published: Sequ
     return "\n".join(lines)
 
 
+def undefined_lines(undefined: Mapping[str, Mapping[str, str]]) -> list[str]:
+    """Return one line for each reason why metrics are undefined, with the categories that it applies to.
+
+    Args:
+      undefined: For each category, the reason for "image" or "pixel" metrics.
+
+    >>> undefined_lines({"skin": {"image": "all test images are anomalous"}})
+    ['- image metrics of skin are undefined: all test images are anomalous']
+    """
+    by_reason: dict[tuple[str, str], list[str]] = {}
+    for category, reasons in undefined.items():
+        for kind, reason in reasons.items():
+            by_reason.setdefault((kind, reason), []).append(one_line(category))
+    return [
+        f"- {kind} metrics of {', '.join(categories)} are undefined: {reason}"
+        for (kind, reason), categories in by_reason.items()
+    ]
+
+
 def _figures(block: _Block, key: Hashable) -> str:
     """Return one row of a block, blank if the block does not cover a source's mean."""
     if isinstance(key, int) and key not in block.rows:

@@ -6,13 +6,13 @@ are skipped. There are no masks and no official split. Here the training split i
 quarter of the good images with the smallest SHA-256 of the file name; all other images are for testing.
 """
 
-import hashlib
-import os
 from importlib.util import find_spec
 from pathlib import Path
 
+from vlmad_jax.data.object_names import OBJECT_NAMES
 from vlmad_jax.data.samples import GOOD, Sample
 from vlmad_jax.data.source import Source, require_data_dir
+from vlmad_jax.data.splits import training_images
 from vlmad_jax.errors import InputError
 
 TABLE = "labels.csv"
@@ -49,9 +49,9 @@ def _scan(root: Path) -> list[Sample]:
         elif chance == 0:
             good.setdefault(category, []).append(name)
     for category, names in good.items():
-        names.sort(key=lambda name: hashlib.sha256(os.fsencode(Path(name).name)).digest())
-        for rank, name in enumerate(names):
-            split = "train" if rank < TRAIN_SHARE * len(names) else "test"
+        train = training_images(names, TRAIN_SHARE)
+        for name in names:
+            split = "train" if name in train else "test"
             samples.append(Sample(str(root / name), category, split, GOOD))
     return sorted(samples, key=lambda s: (s.category, s.split == "test", s.label, s.path))
 
@@ -66,5 +66,5 @@ ELPV = Source(
     ),
     locate=_locate,
     scan=_scan,
-    object_names={"mono": "monocrystalline solar cell", "poly": "polycrystalline solar cell"},
+    object_names=OBJECT_NAMES["elpv"],
 )

@@ -2,11 +2,10 @@
 
 from pathlib import Path
 
-from vlmad_jax.data.archives import locate_root
+from vlmad_jax.data.archives import unpacked_root
 from vlmad_jax.data.layout import find_skipped, is_category, scan_layout
+from vlmad_jax.data.signs import SIGNS, recognised, wrong_folder
 from vlmad_jax.data.source import Source, require_data_dir
-
-ARCHIVE = "mvtec_anomaly_detection.tar.xz"
 
 
 def _holds_categories(folder: Path) -> bool:
@@ -14,10 +13,13 @@ def _holds_categories(folder: Path) -> bool:
 
 
 def _locate(data_dir: Path | None) -> Path:
-    folder = require_data_dir("mvtec_ad", data_dir, f"the extracted MVTec AD folder or {ARCHIVE}")
-    return locate_root(
-        folder, ARCHIVE, _holds_categories, "the categories of MVTec AD (bottle/, cable/, ...)"
-    )
+    """Return the folder of the categories, which may have other names than those of MVTec AD."""
+    sign = SIGNS["mvtec_ad"]
+    folder = require_data_dir("mvtec_ad", data_dir, f"the extracted MVTec AD folder or {sign.archives[0]}")
+    root = unpacked_root(folder, sign.archives, _holds_categories)
+    if root is None or (not sign.fits(root) and recognised(root)):
+        raise wrong_folder("mvtec_ad", folder)
+    return root
 
 
 MVTEC_AD = Source(

@@ -16,6 +16,7 @@ from PIL import Image
 from tqdm import tqdm
 
 from vlmad_jax.data.layout import scan_layout
+from vlmad_jax.data.object_names import OBJECT_NAMES
 from vlmad_jax.data.samples import GOOD
 from vlmad_jax.data.source import Source, cached_folder
 from vlmad_jax.errors import InputError
@@ -90,5 +91,5 @@ TEXTURES = Source(
     citation="S. van der Walt et al.: scikit-image: image processing in Python. PeerJ 2:e453, 2014.",
     locate=_locate,
     scan=scan_layout,
-    object_names={"brick": "brick wall", "grass": "lawn", "gravel": "gravel"},
+    object_names=OBJECT_NAMES["textures"],
 )

@@ -5,24 +5,19 @@ image, mask). That file does not name defects, so each defect is called "anomaly
 """
 
 import csv
+import functools
 import os
 from pathlib import Path
 
-from vlmad_jax.data.archives import locate_root
 from vlmad_jax.data.samples import GOOD, Sample
-from vlmad_jax.data.source import Source, require_data_dir
+from vlmad_jax.data.signs import locate
+from vlmad_jax.data.source import Source
 from vlmad_jax.errors import InputError
 from vlmad_jax.runtime.names import find_path
 
-ARCHIVE = "VisA_20220922.tar"
 TABLE = "split_csv/1cls.csv"
 COLUMNS = ("object", "split", "label", "image", "mask")
 DEFECTS = {"normal": GOOD, "anomaly": "anomaly"}
-
-
-def _locate(data_dir: Path | None) -> Path:
-    folder = require_data_dir("visa", data_dir, f"the extracted VisA folder or {ARCHIVE}")
-    return locate_root(folder, ARCHIVE, lambda path: (path / TABLE).is_file(), f"VisA's {TABLE}")
 
 
 def _scan(root: Path) -> list[Sample]:
@@ -57,6 +52,6 @@ VISA = Source(
         "Y. Zou, J. Jeong, L. Pemula, D. Zhang, O. Dabeer: SPot-the-Difference Self-Supervised "
         "Pre-training for Anomaly Detection and Segmentation. ECCV 2022."
     ),
-    locate=_locate,
+    locate=functools.partial(locate, "visa"),
     scan=_scan,
 )
