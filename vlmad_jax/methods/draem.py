@@ -85,7 +85,7 @@ class DRAEM(ReconstructionDetector):
     name: ClassVar[str] = "draem"
     options: ClassVar = ("network_width", "resolution", "steps")
     state_type: ClassVar = State
-    total_stride: ClassVar = TOTAL_STRIDE  # type: ignore[assignment]
+    total_stride: ClassVar = TOTAL_STRIDE
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -229,7 +229,7 @@ def train_draem(
     initial = initial_variables(networks, seed, normal[:1])
     carry = initial, _adam(networks, steps).init(initial["params"])
     (variables, _), losses = run_steps(step, carry, steps, name)
-    return State(**variables), losses  # type: ignore[arg-type]
+    return State(**variables), losses
 
 
 def _adam(networks: Networks, steps: int) -> Any:
@@ -250,7 +250,8 @@ def _step(networks: Networks, steps: int, carry: Carry, batch: Examples) -> tupl
     def loss(params: Variables) -> tuple[jax.Array, Any]:
         made: Any = {**variables, "params": params}
         output, changed = networks.apply(made, images, train=True, mutable=["batch_stats"])
-        return sum(loss_terms(normal, batch.masks, output)), changed  # type: ignore[arg-type,return-value]
+        terms: Any = loss_terms(normal, jnp.asarray(batch.masks), output)
+        return sum(terms), changed
 
     params = variables["params"]
     (value, changed), gradient = jax.value_and_grad(loss, has_aux=True)(params)

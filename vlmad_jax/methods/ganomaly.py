@@ -216,14 +216,14 @@ class Generator(nn.Module):
         """Reconstruct images (B, h, w, 3), -1 to 1; with `train`, batch norms use the batch."""
         smallest, latents = Encoder(self.width, self.halvings, self.latents, name="encoder")(images, train)
         decoder = Decoder(self.width, self.halvings, name="decoder")
-        drawn = decoder(latents, smallest.shape[1:3], train)
+        drawn = decoder(latents, (smallest.shape[1], smallest.shape[2]), train)
         _, again = Encoder(self.width, self.halvings, self.latents, name="second_encoder")(drawn, train)
         return Generated(drawn, latents, again)
 
 
 def discriminate(discriminator: Encoder, params: Variables, images: jax.Array) -> Judged:
     """Judge images (B, h, w, 3) with the batch norms of the batch."""
-    (features, logits), _ = discriminator.apply({"params": params}, images, True, mutable=["batch_stats"])  # type: ignore[misc]
+    (features, logits), _ = discriminator.apply({"params": params}, images, True, mutable=["batch_stats"])
     return Judged(features, logits[:, 0])
 
 
@@ -298,7 +298,7 @@ def train_ganomaly(
         return _step(generator, carry, images[rng.permutation(len(images))[:BATCH]], fresh)
 
     carry, losses = run_steps(step, start, steps, name)
-    return State(**carry.generator), losses  # type: ignore[arg-type]
+    return State(**carry.generator), losses
 
 
 def _adam(width: int) -> Any:
@@ -328,8 +328,8 @@ def _step(generator: Generator, carry: Carry, batch: jax.Array, fresh: Variables
     def generator_loss(params: Variables) -> tuple[jax.Array, Any]:
         made: Any = {"params": params, "batch_stats": statistics}
         output, changed = generator.apply(made, batch, train=True, mutable=["batch_stats"])
-        real, drawn = (judge(carry.discriminator, x).features for x in (batch, output.images))  # type: ignore[union-attr]
-        return generator_terms(batch, output, real, drawn).total, (output.images, changed)  # type: ignore[arg-type,union-attr]
+        real, drawn = (judge(carry.discriminator, x).features for x in (batch, output.images))
+        return generator_terms(batch, output, real, drawn).total, (output.images, changed)
 
     def judge_loss(params: Variables, drawn: jax.Array) -> jax.Array:
         return discriminator_loss(*(judge(params, x).logits for x in (batch, drawn)))

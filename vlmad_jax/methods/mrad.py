@@ -36,6 +36,7 @@ from vlmad_jax.backbones.precision import einsum
 from vlmad_jax.errors import InputError
 from vlmad_jax.methods.anomalyclip import two_streams
 from vlmad_jax.methods.detector import Features, Params, Scores, check_image_size
+from vlmad_jax.methods.encoding import ENCODE_BATCH
 from vlmad_jax.methods.learned import (
     Batch,
     LearnedDetector,
@@ -45,7 +46,6 @@ from vlmad_jax.methods.learned import (
     is_published_backbone,
 )
 from vlmad_jax.methods.mrad_files import load_authors_heads
-from vlmad_jax.methods.reference import ENCODE_BATCH
 from vlmad_jax.runtime.notices import print_stderr
 from vlmad_jax.runtime.sizes import ImageSize
 from vlmad_jax.scoring.losses import cross_entropy, dice_loss, focal_loss
