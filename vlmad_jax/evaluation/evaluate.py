@@ -30,7 +30,7 @@ from vlmad_jax.evaluation.keys import category_keys, params_fingerprint, referen
 from vlmad_jax.evaluation.map_files import map_paths, save_maps
 from vlmad_jax.evaluation.parts import parts_of, undefined
 from vlmad_jax.evaluation.references import choose_references
-from vlmad_jax.evaluation.results import Results
+from vlmad_jax.evaluation.results import Results, is_finished
 from vlmad_jax.evaluation.scorer import Scorer
 from vlmad_jax.evaluation.shapes import ShapedDetector, category_resizings, described
 from vlmad_jax.evaluation.submission import write_submission
@@ -191,17 +191,6 @@ def image_evaluator(
 
     score_set = together if whole_set else None
     return CategoryEvaluator(scorer, prepare, read, dataset, results, maps_out, timed, observe, score_set)
-
-
-def is_finished(category: str, results: Results, maps_out: Path | None) -> bool:
-    """Return whether the results hold the category and, if heat maps go to `maps_out`, all of them."""
-    if not results.has(category):
-        return False
-    if maps_out is None:
-        return True
-    rows = results.rows(category)
-    paths = map_paths(maps_out, rows)
-    return all(path.exists() for row, path in zip(rows, paths, strict=True) if row.score is not None)
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from vlmad_jax.evaluation.map_files import map_paths
 from vlmad_jax.evaluation.parts import joined_parts
 from vlmad_jax.metrics import Metrics
 from vlmad_jax.report import ScoreRow, mean_of, read_scores_csv, write_scores_csv
@@ -151,3 +152,14 @@ class Results:
 
     def _scores(self, category: str) -> Path:
         return self.out / "categories" / f"{category}.csv"
+
+
+def is_finished(category: str, results: Results, maps_out: Path | None) -> bool:
+    """Return whether the results hold the category and, if heat maps go to `maps_out`, all of them."""
+    if not results.has(category):
+        return False
+    if maps_out is None:
+        return True
+    rows = results.rows(category)
+    paths = map_paths(maps_out, rows)
+    return all(path.exists() for row, path in zip(rows, paths, strict=True) if row.score is not None)
