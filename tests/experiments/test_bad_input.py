@@ -57,7 +57,7 @@ FLAGS = {
     "no method": ("--method=", f"method '' is not one of {CHOICES}; give one of these"),
     "an unknown data set": (
         "--dataset=mvtec",
-        "--dataset: unknown data set 'mvtec'; choose one of mvtec_ad, visa, elpv, synthetic, synthetic_train",
+        "--dataset: unknown data set 'mvtec'; choose one of mvtec_ad, visa, mpdd, ",
     ),
     "an unknown category": (
         "--categories=bottle,cup",
