@@ -7,9 +7,9 @@ r"""Evaluate a method that scores the whole unlabelled test set of a category at
 Each test image is scored by the others, so a score is not that of one image, and the results do not compare
 with those of experiments.zero_shot and experiments.few_shot, whose methods see one test image at a time.
 
-The first command needs no download. Once the images are rendered, it takes 4 min of CPU time and 0.7 GB on
-an AMD EPYC, and reports a mean image AUROC of 0.974 and a mean pixel AUROC of 0.978. docs/running.md says
-what memory and work larger sets need.
+The first command needs no download. Once the images are rendered, it takes 4 min of CPU time on an AMD EPYC,
+and reports a mean image AUROC of 0.974 and a mean pixel AUROC of 0.978. docs/running.md says what memory and
+work larger sets need.
 """
 
 from vlmad_jax.commands import common

@@ -5,8 +5,8 @@
 Every valid combination of method, shots and seed is evaluated in its own process, with the same images, the
 same reference images and the same metrics. The table holds means over categories, and means and sample
 standard deviations over seeds. The same command resumes an interrupted comparison. The table is also written
-to OUT/comparison.md, and all numbers to OUT/comparison.json. docs/results.md has the tables of all methods
-and their running times. Batched methods such as musc, which see the whole unlabelled test set of a category,
+to OUT/comparison.md, and all numbers to OUT/comparison.json. docs/results.md has such tables and their
+running times. Batched methods such as musc, which see the whole unlabelled test set of a category,
 have a table of their own; --shots=batched adds the batched setting of other methods that have one.
 """
 

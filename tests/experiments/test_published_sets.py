@@ -53,7 +53,7 @@ def first_of(make: Callable[..., Any]) -> Callable[..., Any]:
 
 @pytest.fixture
 def compiled_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """All evaluations share a backbone, a detector and its compiled program."""
+    """Make all evaluations share a backbone, a detector and its compiled program."""
     for name in ("load_backbone", "ShapedDetector", "Scorer"):
         monkeypatch.setattr(evaluation, name, first_of(getattr(evaluation, name)))
 

@@ -74,7 +74,7 @@ def test_features() -> None:
 
 
 def test_memory() -> None:
-    """Of all images, of a batch of one, and of more features than are encoded together."""
+    """The memory is of all images, of a batch of one, or of more features than are encoded together."""
     found = detector().memory(auxiliary())
     assert found.keys() == set(MEMORY)
     for name in MEMORY:
@@ -96,7 +96,7 @@ def test_scores_of_features(prefix: str) -> None:
 
 
 def test_scores_of_images() -> None:
-    """Of images of the network's own size, and of resized ones."""
+    """Images have the network's own size, or were resized."""
     state = detector().prepare(params={"memory": memory(), **heads()})
     for images, prefix in (("images_uint8", "ft"), ("original_network_images_uint8", "original")):
         scores = detector().score(state, ARRAYS[images])
@@ -125,7 +125,7 @@ def test_the_loss_its_gradient_and_a_step() -> None:
 
 
 def test_the_learning_rate_follows_the_published_cosine() -> None:
-    """Of a constant gradient, Adam makes steps of the learning rate."""
+    """Adam makes steps of the learning rate if the gradient is constant."""
     optimizer, rates = make_optimizer(MRAD.learning_rate, MRAD.final_learning_rate, steps=2), []
     state = optimizer.init(0.0)
     for _ in range(2):

@@ -30,7 +30,7 @@ def drawn(network: Any, images: np.ndarray) -> Any:
 
 
 def tensors(tree: Any) -> Any:
-    """The same tree of float64 tensors with gradients."""
+    """Return the same tree as float64 tensors with gradients."""
     import torch
 
     return jax.tree.map(lambda x: torch.tensor(np.asarray(x, np.float64), requires_grad=True), tree)

@@ -1,4 +1,4 @@
-"""What an evaluation reports besides metrics of categories: why some are undefined, and metrics of parts."""
+"""The reasons why metrics of a category are undefined, and the metrics of its parts."""
 
 from __future__ import annotations
 

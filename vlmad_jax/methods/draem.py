@@ -25,7 +25,7 @@ from vlmad_jax.backbones.images import Array
 from vlmad_jax.errors import InputError
 from vlmad_jax.methods.detector import Params, Scores, check_range
 from vlmad_jax.methods.draem_networks import Networks, Output
-from vlmad_jax.methods.reconstruction import ReconstructionDetector, initial_variables, run_steps
+from vlmad_jax.methods.reconstruction import ReconstructionDetector, State, initial_variables, run_steps
 from vlmad_jax.runtime.sizes import ImageSize
 from vlmad_jax.scoring.losses import focal_loss, structural_similarity
 from vlmad_jax.scoring.maps import filter_rows_and_columns, upsample
@@ -41,18 +41,6 @@ LEARNING_RATE, PUBLISHED_WIDTH = 1e-4, 128
 DECAYS, DECAY = (0.8, 0.9), 0.2
 # The window of the image score is 21 pixels for images of 256 pixels.
 RADIUS_256 = 10
-
-
-class State(NamedTuple):
-    """Both networks, trained on one category.
-
-    Attributes:
-      params: The parameters.
-      batch_stats: The running means and variances of the batch norms.
-    """
-
-    params: dict[str, Any]
-    batch_stats: dict[str, Any]
 
 
 @dataclass(frozen=True, eq=False)

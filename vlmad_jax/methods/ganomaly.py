@@ -25,7 +25,13 @@ from vlmad_jax.backbones.backbone import Backbone, Variables
 from vlmad_jax.backbones.images import Array
 from vlmad_jax.errors import InputError
 from vlmad_jax.methods.detector import Params, Scores, check_range
-from vlmad_jax.methods.reconstruction import ReconstructionDetector, batch_norm, initial_variables, run_steps
+from vlmad_jax.methods.reconstruction import (
+    ReconstructionDetector,
+    State,
+    batch_norm,
+    initial_variables,
+    run_steps,
+)
 from vlmad_jax.methods.subpixel import DoublingConv, HalvingConv
 from vlmad_jax.runtime.sizes import ImageSize
 from vlmad_jax.scoring.maps import blur, upsample
@@ -39,18 +45,6 @@ LEAST_LOSS = 1e-5
 BATCH = 64
 # The learning rate at the published width. It is inversely proportional to the width (Yang et al. 2022).
 LEARNING_RATE, PUBLISHED_WIDTH = 2e-4, 64
-
-
-class State(NamedTuple):
-    """The generator, trained on one category.
-
-    Attributes:
-      params: The parameters.
-      batch_stats: The running means and variances of the batch norms.
-    """
-
-    params: dict[str, Any]
-    batch_stats: dict[str, Any]
 
 
 @dataclass(frozen=True, eq=False)

@@ -17,7 +17,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from vlmad_jax.backbones.backbone import Variables
+from vlmad_jax.backbones.backbone import Backbone, Variables
 from vlmad_jax.backbones.checkpoints.hub import BUNDLED_PARAMS, check_named, is_bundled
 from vlmad_jax.backbones.clip import CLIP
 from vlmad_jax.errors import InputError, few
@@ -233,9 +233,9 @@ def batch_features(batch: Batch, extract: Callable[[jax.Array], Features]) -> Fe
     return extract(batch["image"])
 
 
-def quarter_layers(clip: CLIP) -> tuple[int, ...]:
-    """Return the last layer of each quarter of the vision transformer, as in published settings."""
-    layers = clip.config.vision.layers
+def quarter_layers(backbone: Backbone) -> tuple[int, ...]:
+    """Return the last layer of each quarter of the network, as in published settings."""
+    layers = len(backbone.widths)
     return tuple(sorted({max(1, round(layers * quarter / 4)) for quarter in (1, 2, 3, 4)}))
 
 

@@ -49,7 +49,7 @@ from vlmad_jax.methods.mrad_files import load_authors_heads
 from vlmad_jax.runtime.notices import print_stderr
 from vlmad_jax.runtime.sizes import ImageSize
 from vlmad_jax.scoring.losses import cross_entropy, dice_loss, focal_loss
-from vlmad_jax.scoring.maps import blur, upsample
+from vlmad_jax.scoring.maps import blur, mean_of_largest, upsample
 from vlmad_jax.scoring.neighbourhoods import neighbourhood_mean
 from vlmad_jax.scoring.neighbours import normalise
 from vlmad_jax.scoring.retrieval import Memory, memory_of, retrieve
@@ -250,6 +250,7 @@ class MRAD(LearnedDetector):
     def extract(self, variables: Variables, images: jax.Array) -> Features:
         """Return the features of images: `image` (B, E), and patches (B, P, D) averaged over neighbours."""
         vision = self.clip.vision("bilinear").bind(variables)
+        has_class = vision.config.class_token
 
         def encode(images: jax.Array) -> Features:
             hidden, streams = two_streams(vision, vision.embed(images), vision.config.layers - 1, "vv")
@@ -258,7 +259,6 @@ class MRAD(LearnedDetector):
             image = vision.project_unnormed(hidden[:, 0]) if has_class else vision.pool(hidden)
             return Features(image, sum(means, jnp.zeros(())) / len(means))
 
-        has_class = vision.config.class_token
         return map_images(encode, images, tokens=vision.config.prefix + self.grid[0] * self.grid[1])
 
     def score_features(self, state: State, features: Features) -> Scores:
@@ -266,9 +266,10 @@ class MRAD(LearnedDetector):
         patches, image = normalise(features.patches), normalise(features.image)
         anomaly_map = blur(self.to_pixels(retrieve(patches, state.patch)[..., 1]), self.blur_sigma)
         pixels = anomaly_map.reshape(len(anomaly_map), -1)
-        top, _ = jax.lax.top_k(pixels, max(1, int(TOP_SHARE * pixels.shape[1])))
         own = retrieve(image, state.image)[..., 1]
-        return Scores(IMAGE_WEIGHT * own + (1 - IMAGE_WEIGHT) * top.mean(axis=1), anomaly_map)
+        return Scores(
+            IMAGE_WEIGHT * own + (1 - IMAGE_WEIGHT) * mean_of_largest(pixels, TOP_SHARE), anomaly_map
+        )
 
     def to_pixels(self, values: jax.Array) -> jax.Array:
         """Upsample values of patches bilinearly: (B, P) -> (B, h, w)."""

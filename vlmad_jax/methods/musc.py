@@ -29,7 +29,7 @@ from vlmad_jax.backbones.clip import CLIP
 from vlmad_jax.errors import InputError
 from vlmad_jax.methods.batched import Batched
 from vlmad_jax.methods.detector import Features, Scores, check_feature_layers
-from vlmad_jax.methods.learned import is_published_backbone
+from vlmad_jax.methods.learned import is_published_backbone, quarter_layers
 from vlmad_jax.runtime.sizes import ImageSize, height_and_width
 from vlmad_jax.scoring.maps import upsample
 from vlmad_jax.scoring.mutual import interval_bounds, mutual_scores
@@ -88,10 +88,8 @@ class MuSc(Batched):
 
         It is the last layer of each quarter, and for ViT-L/14@336 images of 518 pixels.
         """
-        depth = len(backbone.widths)
-        layers = tuple(sorted({max(1, round(depth * quarter / 4)) for quarter in (1, 2, 3, 4)}))
         published = isinstance(backbone, CLIP) and is_published_backbone(backbone)
-        return cls(backbone, 518 if published else backbone.image_size, layers)
+        return cls(backbone, 518 if published else backbone.image_size, quarter_layers(backbone))
 
     @property
     def size(self) -> tuple[int, int]:

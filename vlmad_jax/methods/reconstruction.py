@@ -6,7 +6,7 @@ import abc
 import functools
 import math
 from collections.abc import Callable
-from typing import Any, ClassVar, TypeVar
+from typing import Any, ClassVar, NamedTuple, TypeVar
 
 import flax.linen as nn
 import jax
@@ -22,6 +22,18 @@ from vlmad_jax.runtime.sizes import ImageSize, height_and_width
 SHOW_EVERY = 50
 
 Carry = TypeVar("Carry")  # what one training step passes to the next
+
+
+class State(NamedTuple):
+    """The variables of networks with batch norms, trained on one category.
+
+    Attributes:
+      params: The parameters.
+      batch_stats: The running means and variances of the batch norms.
+    """
+
+    params: dict[str, Any]
+    batch_stats: dict[str, Any]
 
 
 class ReconstructionDetector(Detector):

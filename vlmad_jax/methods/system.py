@@ -1,4 +1,4 @@
-"""What all published systems are: hyper-parameters and a backbone."""
+"""The base of all published systems: hyper-parameters and a backbone."""
 
 from __future__ import annotations
 
