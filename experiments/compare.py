@@ -4,7 +4,8 @@
 
 Every valid combination of method, shots and seed is evaluated in its own process, with the same images, the
 same reference images and the same metrics. The table holds means over categories, and means and sample
-standard deviations over seeds. The same command resumes an interrupted comparison. The table is also written
+standard deviations over seeds. An option such as --feature_layers applies to each of the methods that has it.
+The same command resumes an interrupted comparison. The table is also written
 to OUT/comparison.md, and all numbers to OUT/comparison.json. docs/results.md has such tables and their
 running times. Batched methods such as musc, which see the whole unlabelled test set of a category,
 have a table of their own; --shots=batched adds the batched setting of other methods that have one.
@@ -21,13 +22,14 @@ from vlmad_jax.commands.paths import define_path_list
 from vlmad_jax.errors import InputError
 from vlmad_jax.evaluation.comparison import Grid, compare
 from vlmad_jax.evaluation.config import EvaluationConfig, Shots
-from vlmad_jax.methods import METHODS, MethodOptions, WinCLIP
+from vlmad_jax.methods import METHODS, MethodOptions
 from vlmad_jax.report.table import comparison_tables
 from vlmad_jax.runtime.files import write_atomically
 
 common.define_shared_flags()
 common.define_resize_flag()
-common.define_method_options(WinCLIP.options)
+OPTIONS = tuple(name for name in common.OPTIONS if name != "params")  # which differ between methods
+common.define_method_options(OPTIONS)
 METHOD_NAMES = flags.DEFINE_list("methods", list(METHODS), "Methods to compare; all if not given.")
 SHOTS = flags.DEFINE_list(
     "shots", ["0", "1", "2", "4"], "Numbers of references of each category, all, or batched."
@@ -55,7 +57,7 @@ def main() -> None:
     shared = EvaluationConfig(
         method="",
         **common.shared_settings(),
-        options=common.method_options(WinCLIP.options),
+        options=common.method_options(OPTIONS),
         resize=values.resize,
     )
     grid = Grid(

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from tests.experiments.command import Done, here
-from vlmad_jax import MuSc, load_clip, read_image
+from vlmad_jax import InputError, MuSc, load_clip, read_image
 from vlmad_jax.evaluation.comparison import Cell, Grid
 from vlmad_jax.evaluation.config import EvaluationConfig
 from vlmad_jax.methods import MethodOptions
@@ -84,6 +84,34 @@ def test_what_is_not_batched_is_refused(
         )
         assert "experiments.batched --method=musc" in refused.stderr
     assert "li2024musc" in here(capsys, "batched", "--method=musc", "--cite").stdout
+
+
+@pytest.mark.parametrize("method", ["anomalydino", "subspacead"])
+def test_methods_with_references_have_a_batched_setting_too(batched, method: str, tmp_path: Path):
+    refused = batched(f"--method={method}", "--rotations=90", "--random_rotations=1")
+    assert refused.code == 1
+    assert f"is not an option of the batched setting of {method}; remove it" in refused.stderr
+    done = batched(f"--method={method}", "--categories=metal_nut")
+    assert done.code == 0, done.stderr
+    assert "sees the whole unlabelled test set" in done.stdout
+    results = json.loads((tmp_path / "out/metrics.json").read_text())
+    assert results["config"]["shots"] == "batched"
+    assert results["mean"]["image_auroc"] is not None
+
+
+def test_options_of_any_compared_method():
+    def grid(*methods: str, **options) -> Grid:
+        shared = EvaluationConfig("", "w", "folder", options=MethodOptions(**options))
+        return Grid(methods, (2, "batched"), (0,), {}, shared)
+
+    cells = grid("winclip", "subspacead", random_rotations=3, explained_variance=0.9).cells
+    assert list(cells) == [
+        f"{name}-shots-seed-0" for name in ("winclip-2", "subspacead-2", "subspacead-batched")
+    ]
+    assert [x.options.random_rotations for x in cells.values()] == [None, 3, None]
+    assert [x.options.explained_variance for x in cells.values()] == [None, 0.9, 0.9]
+    with pytest.raises(InputError, match="--steps is not an option of winclip, subspacead; remove it"):
+        grid("winclip", "subspacead", steps=3)
 
 
 def test_a_comparison_has_batched_methods_in_a_table_of_their_own():

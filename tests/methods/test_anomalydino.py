@@ -172,3 +172,22 @@ def test_references_that_are_all_background() -> None:
     object.__setattr__(made, "_foreground", lambda patches: np.zeros(patches.shape[:2], bool))
     with pytest.raises(InputError, match="every patch of the references is background; remove --mask_ref"):
         made.prepare("", REFERENCES)
+
+
+@pytest.mark.parametrize("mask", [False, True])
+def test_a_whole_set_is_scored_by_its_other_images(mask: bool) -> None:
+    made = in_setting("hub", mask_foreground=mask)
+    features = Features(np.zeros((3, 1), np.float32), ARRAYS["plain_hub_features"])
+    scores = made.score_set(features)
+    unit = features.patches.astype(np.float64)
+    unit /= np.linalg.norm(unit, axis=-1, keepdims=True)
+    others = np.stack([np.concatenate(np.delete(unit, n, axis=0)) for n in range(3)])
+    distances = 1 - np.einsum("npd,nqd->npq", unit, others).max(axis=-1)  # 0.1% of 98 patches is one
+    if mask:
+        distances *= ARRAYS["mask_hub_foreground"].reshape(distances.shape)
+    assert difference(scores.image, distances.max(axis=1)) <= 1e-6  # 1% of 49 patches is one
+    assert difference(scores.map, made.pixel_map(distances.astype(np.float32))) <= 1e-6
+    again = made.score_set(IMAGES)
+    assert difference(again.image, scores.image) <= 2e-5
+    with pytest.raises(InputError, match=r"anomalydino scores .* a set of 1 is too small; give 2 or more"):
+        made.score_set(IMAGES[:1])

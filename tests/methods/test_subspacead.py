@@ -141,3 +141,12 @@ def efficientnet_like(monkeypatch: pytest.MonkeyPatch) -> Backbone:
     """A backbone whose layers differ in width."""
     monkeypatch.setattr(type(backbone()), "widths", (16, 24))
     return backbone()
+
+
+def test_a_whole_set_is_scored_by_its_own_subspace() -> None:
+    images = ARRAYS["images_uint8"]
+    state = detector().prepare("", images)
+    expected, found = detector().score(state, images), detector().score_set(images)
+    assert difference(found.image, expected.image) <= CLOSE * np.max(expected.image)
+    assert difference(found.map, expected.map) <= CLOSE * np.max(expected.map)
+    assert isinstance(found.map, np.ndarray)

@@ -36,6 +36,8 @@ def test_two_sources_for_zero_shot_on_mvtec_ad():
         ("subspacead", "mvtec_ad", 1, 0.971),
         ("musc", "mvtec_ad", "batched", 0.978),
         ("musc", "visa", "batched", 0.928),
+        ("anomalydino", "mvtec_ad", "batched", 0.942),
+        ("subspacead", "visa", "batched", 0.977),
     ],
 )
 def test_one_source(method, dataset, shots, image_auroc):

@@ -1,4 +1,4 @@
-"""Mutual scoring against loops over pairs of images, whatever the blocks, and its memory."""
+"""Mutual scoring against loops over images, whatever the blocks, and its memory."""
 
 import jax
 import numpy as np
@@ -6,7 +6,7 @@ import pytest
 
 from tests.golden import difference
 from vlmad_jax.scoring import mutual
-from vlmad_jax.scoring.mutual import LARGEST_BLOCK, PAIRS, mutual_scores, nearest_of_pairs
+from vlmad_jax.scoring.mutual import LARGEST_BLOCK, PAIRS, mutual_distances, mutual_scores, nearest_of_pairs
 
 RNG = np.random.default_rng(0)
 COUNT, LENGTH, WIDTH = 13, 6, 4
@@ -67,3 +67,26 @@ def test_the_largest_array_is_that_of_one_pair() -> None:
     # Of one pair: both images, what is nearest, and their cosines with the places of the largest.
     assert compiled.temp_size_in_bytes <= 4 * (8 * length * width + 6 * length**2) < 2**27
     assert compiled.output_size_in_bytes < 2**20
+
+
+@pytest.mark.parametrize(("share", "nearest"), [(0.07, 5), (0.01, 1), (0.5, 36)])
+@pytest.mark.parametrize("rows", [4, 1000])
+def test_distances_from_all_others_equal_loops(
+    share: float, nearest: int, rows: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(mutual, "LARGEST_BUFFER", rows * COUNT * LENGTH)
+    patches = 3 * unit(COUNT, LENGTH, WIDTH)
+    found = mutual_distances(patches, share)
+    for n, image in enumerate(patches.astype(np.float64) / 3):
+        others = np.concatenate([other for m, other in enumerate(patches / 3) if m != n])
+        ordered = np.sort(1 - image @ others.T, axis=1)
+        assert difference(found[n], ordered[:, : max(1, nearest - 1)].mean(axis=1)) <= 1e-6
+
+
+def test_equal_distances_are_their_own_mean() -> None:
+    """Where the authors' code divides by zero."""
+    patches = np.repeat(unit(1, 1, WIDTH), 5, axis=0)
+    assert (
+        difference(mutual_distances(np.concatenate([patches, -patches[:1]]), 0.6)[:5], np.zeros((5, 1)))
+        <= 1e-6
+    )

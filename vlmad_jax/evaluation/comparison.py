@@ -72,6 +72,8 @@ class Grid:
         for name in self.own_options:
             if name not in self.methods:
                 raise InputError(f"--params: {name} is not compared; add it to --methods")
+        supported = {option for row in self.rows for option in options_of(*row)}
+        self.shared.options.check(", ".join(self.methods), tuple(supported))
         if not self.cells:
             raise InputError(
                 f"--methods={','.join(self.methods)} with --shots={','.join(map(str, self.shots))}: no "
@@ -100,8 +102,7 @@ class Grid:
         """The evaluations by the names of their folders."""
         found = {}
         for name, shots in self.rows:
-            kind = BATCHED[name] if shots == "batched" else method(name)
-            options = self.shared.options.restricted(kind.options)
+            options = self.shared.options.restricted(options_of(name, shots))
             if name in self.own_options:
                 options = dataclasses.replace(options, **self.own_options[name].chosen())
             for seed in self.seeds_of(shots):
@@ -117,6 +118,11 @@ class Grid:
     def seeds_of(self, shots: Shots) -> tuple[int, ...]:
         """Return the seeds for a number of shots, only one if no reference images are drawn."""
         return self.seeds if isinstance(shots, int) and shots else self.seeds[:1]
+
+
+def options_of(name: str, shots: Shots) -> tuple[str, ...]:
+    """Return the options that a method has with so many shots."""
+    return BATCHED[name].set_options() if shots == "batched" else method(name).options
 
 
 def cell_name(name: str, shots: Shots, seed: int) -> str:

@@ -139,10 +139,13 @@ def system_of(config: EvaluationConfig) -> type[Detector] | type[Batched]:
     """Return the class of the method that a configuration names.
 
     Raises:
-      InputError: There is no such method, or it does not support the number of reference images.
+      InputError: There is no such method, it does not support the number of reference images, or an option
+        belongs to reference images that there are not.
     """
     if config.shots == "batched":
-        return batched_method(config.method)
+        together = batched_method(config.method)
+        config.options.check(f"the batched setting of {config.method}", together.set_options())
+        return together
     kind = method(config.method)
     kind.check_references(given=config.shots != 0)
     return kind

@@ -45,7 +45,7 @@ METHODS: dict[str, type[Detector]] = {
     "draem": DRAEM,
 }
 # Those that score a whole unlabelled set by itself. Their results stand apart from those of METHODS.
-BATCHED: dict[str, type[Batched]] = {"musc": MuSc}
+BATCHED: dict[str, type[Batched]] = {"musc": MuSc, "anomalydino": AnomalyDINO, "subspacead": SubspaceAD}
 
 
 def method(name: str) -> type[Detector]:

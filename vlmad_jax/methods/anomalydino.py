@@ -7,6 +7,9 @@ image are no anomalies.
 Scores (section 3.1): a patch's score is 1 - its cosine to the nearest feature in memory. An image's score is
 the mean of the 1% largest of its patches, so that it does not depend on the map's blur.
 
+Batched: without references, the patches of a whole unlabelled set are scored by those of the other images.
+The mean distance from the nearest 0.1% of them takes the place of the distance from the nearest one.
+
 The numbers equal those of the authors' code, of which three things surprise. By default, masks are those of
 test images alone. Masks are filtered in reading order, see `scoring.foreground`. And maps are made at the
 size of the original image, whatever was cut off of it: `pixel_map` takes that size, and `score` returns maps
@@ -33,11 +36,14 @@ from vlmad_jax.backbones.images import Array
 from vlmad_jax.backbones.vit_backbone import ViTBackbone
 from vlmad_jax.data.rotation import rotate_mirrored
 from vlmad_jax.errors import InputError
+from vlmad_jax.methods.batched import Batched
 from vlmad_jax.methods.detector import Features, Params, Scores, check_image_size
+from vlmad_jax.methods.encoding import ENCODE_BATCH, map_batches
 from vlmad_jax.methods.reference import ReferenceDetector
 from vlmad_jax.runtime.sizes import ImageSize
 from vlmad_jax.scoring.foreground import check_filter, foreground
 from vlmad_jax.scoring.maps import blur, mean_of_largest, upsample
+from vlmad_jax.scoring.mutual import mutual_distances
 from vlmad_jax.scoring.neighbours import cosine_distances
 
 # The angles of `paper`, to which the image as it is belongs.
@@ -56,7 +62,7 @@ class State(NamedTuple):
 
 
 @dataclass(frozen=True, eq=False)
-class AnomalyDINO(ReferenceDetector):
+class AnomalyDINO(ReferenceDetector, Batched):
     """AnomalyDINO on any backbone.
 
     Attributes:
@@ -87,6 +93,7 @@ class AnomalyDINO(ReferenceDetector):
 
     name: ClassVar[str] = "anomalydino"
     options: ClassVar = ("rotations", "mask_foreground", "mask_references", "mask_filter")
+    reference_options: ClassVar = ("rotations", "mask_references")
     state_type: ClassVar = State
 
     def __post_init__(self) -> None:
@@ -180,7 +187,10 @@ class AnomalyDINO(ReferenceDetector):
     def distances(self, state: State, patches: jax.Array) -> jax.Array:
         """Return the scores of patches: (B, P, D) -> (B, P), 0 to 2."""
         distances = cosine_distances(patches.reshape(-1, patches.shape[-1]), state.memory)
-        distances = distances.reshape(patches.shape[:2])
+        return self.without_background(distances.reshape(patches.shape[:2]), patches)
+
+    def without_background(self, distances: jax.Array, patches: jax.Array) -> jax.Array:
+        """Return the scores of patches (B, P) by their distances: 0 for background if it is masked."""
         return jnp.where(self.foreground(patches), distances, 0) if self.mask_foreground else distances
 
     def pixel_map(self, patch_scores: jax.Array, size: tuple[int, int] | None = None) -> jax.Array:
@@ -194,7 +204,20 @@ class AnomalyDINO(ReferenceDetector):
         maps = upsample(patch_scores.reshape(-1, *self.grid), size or self.size)
         return blur(maps, self.blur_sigma)
 
+    def scores(self, patch_scores: jax.Array) -> Scores:
+        """Return the scores of images (B,) and pixels (B, height, width) by those of patches (B, P)."""
+        return Scores(mean_of_largest(patch_scores), self.pixel_map(patch_scores))
+
     def score_features(self, state: State, features: Features) -> Scores:
         """Return scores of images (B,) and pixels (B, height, width), 0 to 2."""
-        distances = self.distances(state, features.patches)
-        return Scores(mean_of_largest(distances), self.pixel_map(distances))
+        return self.scores(self.distances(state, features.patches))
+
+    def score_together(self, features: Features) -> Scores:
+        """Return scores of images (N,) and pixels (N, height, width), 0 to 2."""
+        patches = np.asarray(features.patches)
+        inputs = mutual_distances(patches), patches
+        return map_batches(lambda some: self._scores(*some), inputs, ENCODE_BATCH)
+
+    @functools.cached_property
+    def _scores(self) -> Callable[[Array, Array], Scores]:
+        return jax.jit(lambda distances, patches: self.scores(self.without_background(distances, patches)))

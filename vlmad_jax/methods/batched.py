@@ -5,6 +5,7 @@ from __future__ import annotations
 import abc
 import functools
 from collections.abc import Callable
+from typing import ClassVar
 
 import jax
 import numpy as np
@@ -24,9 +25,19 @@ class Batched(System):
     results are therefore not compared with those of a `Detector`, which sees one test image at a time. It has
     no state: there is nothing to fit, to save or to export.
 
-    A method defines `for_backbone`, `size`, `extract`, `least_images` and `score_together`. A `Detector` that
+    A method defines `for_backbone`, `size`, `extract` and `score_together`. A `Detector` that
     also has a batched setting derives from both classes.
+
+    Attributes:
+      reference_options: The `options` that belong to reference images, which a whole set does not have.
     """
+
+    reference_options: ClassVar[tuple[str, ...]] = ()
+
+    @classmethod
+    def set_options(cls) -> tuple[str, ...]:
+        """Return the options of the batched setting."""
+        return tuple(name for name in cls.options if name not in cls.reference_options)
 
     @abc.abstractmethod
     def extract(self, variables: Variables, images: jax.Array) -> Features:
@@ -37,9 +48,9 @@ class Batched(System):
         return self.backbone.compile("vision", self.extract)
 
     @property
-    @abc.abstractmethod
     def least_images(self) -> int:
-        """The smallest number of images that the method can score together."""
+        """The smallest number of images that the method can score together, by default two."""
+        return 2
 
     @abc.abstractmethod
     def score_together(self, features: Features) -> Scores:

@@ -1,8 +1,9 @@
-"""The features of many images, computed a few at a time and kept on the host."""
+"""Functions of many images, computed a few at a time, with results on the host."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from typing import Any
 
 import jax
 import numpy as np
@@ -22,16 +23,33 @@ def encode(extract: Callable[[Array], Features], images: np.ndarray) -> Features
       extract: A compiled function of `ENCODE_BATCH` images.
       images: uint8 (N, height, width, 3).
     """
+    return joined(batches(extract, images, ENCODE_BATCH), len(images))
 
-    def parts() -> Iterator[Features]:
-        for first in range(0, len(images), ENCODE_BATCH):
-            batch = images[first : first + ENCODE_BATCH]
+
+def map_batches(function: Callable[[Any], Any], rows: Any, size: int) -> Any:
+    """Return the result of a function of N rows as a tree of NumPy arrays (N, ...); see `batches`."""
+    return jax.tree.map(lambda *parts: np.concatenate(parts), *batches(function, rows, size))
+
+
+def batches(function: Callable[[Any], Any], rows: Any, size: int) -> Iterator[Any]:
+    """Yield the results of a function of rows, `size` at a time, as trees of NumPy arrays.
+
+    Args:
+      function: A compiled function of a tree of arrays (size, ...) to another one, independent for each row.
+      rows: A tree of NumPy arrays (N, ...).
+      size: The number of rows that are computed together.
+    """
+    count = len(jax.tree.leaves(rows)[0])
+    for first in range(0, count, size):
+        kept = min(size, count - first)
+
+        def some(x: np.ndarray, first: int = first, kept: int = kept) -> np.ndarray:
             # The last batch is padded, so that all batches compile once.
-            padded = np.concatenate([batch, np.repeat(batch[-1:], ENCODE_BATCH - len(batch), axis=0)])
-            found = jax.device_get(extract(padded))
-            yield Features(*(x[: len(batch)] for x in found))
+            part = x[first : first + size]
+            return np.concatenate([part, np.repeat(part[-1:], size - kept, axis=0)])
 
-    return joined(parts(), len(images))
+        found = jax.device_get(function(jax.tree.map(some, rows)))
+        yield jax.tree.map(lambda x, kept=kept: x[:kept], found)
 
 
 def joined(parts: Iterable[Features], most: int) -> Features:

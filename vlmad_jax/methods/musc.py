@@ -29,6 +29,7 @@ from vlmad_jax.backbones.clip import CLIP
 from vlmad_jax.errors import InputError
 from vlmad_jax.methods.batched import Batched
 from vlmad_jax.methods.detector import Features, Scores, check_feature_layers
+from vlmad_jax.methods.encoding import map_batches
 from vlmad_jax.methods.learned import is_published_backbone, quarter_layers
 from vlmad_jax.runtime.sizes import ImageSize, height_and_width
 from vlmad_jax.scoring.maps import upsample
@@ -136,9 +137,7 @@ class MuSc(Batched):
     def score_together(self, features: Features) -> Scores:
         """Return image scores (N,), from 0 to 1, and distances of pixels (N, height, width), 0 or more."""
         patches = self.patch_scores(features).mean(axis=(0, 1)).reshape(-1, *self.grid)
-        filled = np.concatenate([patches, np.repeat(patches[-1:], -len(patches) % MAPS, axis=0)])
-        parts = [np.asarray(pixel_maps(filled[k : k + MAPS], self.size)) for k in range(0, len(filled), MAPS)]
-        maps = np.concatenate(parts)[: len(patches)]
+        maps = map_batches(functools.partial(pixel_maps, size=self.size), patches, MAPS)
         return Scores(
             rescored(maps.max(axis=(1, 2)), np.asarray(features.image), self.image_neighbours), maps
         )

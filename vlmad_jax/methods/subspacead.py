@@ -5,6 +5,9 @@ fewest principal components of the patches of reference images, and of copies ro
 explain a share of the variance. A patch's score is its squared distance from the subspace, and an image's the
 mean of the 1% largest pixels of its map.
 
+Batched: without references, the subspace is that of the patches of a whole unlabelled set, most of which are
+normal.
+
 The numbers equal those of the authors' code. It draws new angles for the mean and for the covariance, which
 then belong to different images. Here both have the same. The authors rotate references before they resize
 them, `prepare` after that.
@@ -12,17 +15,22 @@ them, `prepare` after that.
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import ClassVar
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from vlmad_jax.backbones.backbone import Backbone, Variables
 from vlmad_jax.backbones.images import Array
 from vlmad_jax.data.rotation import rotate_on_black
 from vlmad_jax.errors import InputError
+from vlmad_jax.methods.batched import Batched
 from vlmad_jax.methods.detector import Features, Params, Scores, check_range
+from vlmad_jax.methods.encoding import ENCODE_BATCH, map_batches
 from vlmad_jax.methods.reference import ReferenceDetector
 from vlmad_jax.runtime.sizes import ImageSize
 from vlmad_jax.scoring.maps import blur, mean_of_largest, upsample
@@ -40,7 +48,7 @@ BLUR_SIGMA, BLUR_RADIUS = 4.0, 1
 
 
 @dataclass(frozen=True, eq=False)
-class SubspaceAD(ReferenceDetector):
+class SubspaceAD(ReferenceDetector, Batched):
     """SubspaceAD on any backbone.
 
     Attributes:
@@ -64,6 +72,7 @@ class SubspaceAD(ReferenceDetector):
 
     name: ClassVar[str] = "subspacead"
     options: ClassVar = ("feature_layers", "explained_variance", "random_rotations")
+    reference_options: ClassVar = ("random_rotations",)
     state_type: ClassVar = Subspace
 
     def __post_init__(self) -> None:
@@ -115,6 +124,10 @@ class SubspaceAD(ReferenceDetector):
             for image, angle in zip(references, row, strict=True)
         ]
         patches = np.asarray(self.encode(np.concatenate([references, *copies])).patches)  # (K, P, D)
+        return self.subspace(patches)
+
+    def subspace(self, patches: np.ndarray) -> Subspace:
+        """Return the subspace of the patches of some images, (K, P, D)."""
         return principal_subspace(patches.reshape(-1, patches.shape[-1]), self.explained_variance)
 
     def distances(self, state: Subspace, patches: jax.Array) -> jax.Array:
@@ -130,6 +143,19 @@ class SubspaceAD(ReferenceDetector):
         """Return squared distances of images (B,) and pixels (B, height, width), 0 or more."""
         maps = self.pixel_map(self.distances(state, features.patches))
         return Scores(mean_of_largest(maps.reshape(len(maps), -1)), maps)
+
+    def score_together(self, features: Features) -> Scores:
+        """Return squared distances of images (N,) and pixels (N, height, width), 0 or more."""
+        patches = np.asarray(features.patches)
+        state = self.subspace(patches)
+        return map_batches(lambda some: self._score_patches(state, some), patches, ENCODE_BATCH)
+
+    @functools.cached_property
+    def _score_patches(self) -> Callable[[Subspace, Array], Scores]:
+        def score(state: Subspace, patches: jax.Array) -> Scores:
+            return self.score_features(state, Features(jnp.empty((len(patches), 0)), patches))
+
+        return jax.jit(score)
 
 
 def layer_window(depth: int, first: float = FIRST_SHARE, last: float = LAST_SHARE) -> tuple[int, ...]:

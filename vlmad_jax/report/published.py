@@ -17,7 +17,7 @@ _NAMES: dict[str, tuple[str, str, str]] = {
     "subspacead": ("SubspaceAD", "SubspaceAD", "subspacead"),
 }
 # Names of the batched methods.
-_BATCHED = {"musc": "MuSc"}
+_BATCHED = {"musc": "MuSc", "anomalydino": "AnomalyDINO", "subspacead": "SubspaceAD"}
 _LITERATURE = ("mvtec_ad", "visa")
 _MEAN_COLUMNS = ("image_auroc", "image_ap", "pixel_auroc", "pixel_aupro")
 _CATEGORY_COLUMNS = ("image_auroc", "pixel_auroc")

@@ -1,19 +1,24 @@
 """Mutual scoring: the patches of a set of images, scored by the other images of the set.
 
-It is the MSM of Li et al. 2024, "MuSc", section 3.3. A patch is normal if many of the other images have one
-that is similar.
+`mutual_scores` is the MSM of Li et al. 2024, "MuSc", section 3.3: a patch is normal if many of the other
+images have one that is similar. `mutual_distances` are those of Damm et al. 2025, "AnomalyDINO", in its
+batched setting: it is normal if there are many similar ones in all other images together.
 """
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from tqdm import tqdm
 
+from vlmad_jax.backbones.chunking import map_chunks
 from vlmad_jax.backbones.precision import einsum
 from vlmad_jax.runtime.scratch import scratch_array
+from vlmad_jax.scoring.neighbours import LARGEST_BUFFER, normalise
 
 # The number of elements of the features of a block of images on the device: 256 MiB of float32. There are two
 # blocks at a time.
@@ -120,3 +125,51 @@ def interval_mean(distances: np.ndarray, interval: Sequence[float]) -> np.ndarra
     first, last = interval_bounds(len(distances), interval)
     ordered = np.partition(distances, [first, last - 1], axis=0)
     return ordered[first:last].mean(axis=0, dtype=np.float64).astype(np.float32)
+
+
+def mutual_distances(patches: np.ndarray, share: float = 0.001) -> np.ndarray:
+    """Return the mean cosine distances of patches from the nearest ones of all other images together.
+
+    They are a share of the (N - 1) P patches, rounded down, and at least one of them. Of their distances, the
+    largest and its equals do not count unless there are no others, as in the authors' code.
+
+    They take 2 N^2 P^2 D floating-point operations. The device holds all N P patches, and `LARGEST_BUFFER`
+    cosines or N P if those are more.
+
+    Args:
+      patches: (N, P, D) on the host, N of 2 or more.
+      share: Above 0 and at most 1.
+
+    Returns:
+      float32 (N, P), 0 to 2.
+    """
+    nearest = max(1, int(share * (len(patches) - 1) * patches.shape[1]))
+    unit = normalise(jnp.asarray(patches))
+    images = tqdm(range(len(patches)), desc="mutual scoring", unit=" images", leave=False, disable=None)
+    return np.stack([jax.device_get(distances_from_others(unit, n, nearest)) for n in images])
+
+
+@functools.partial(jax.jit, static_argnames="nearest")
+def distances_from_others(unit: jax.Array, image: int, nearest: int) -> jax.Array:
+    """Return the distances of one image's patches; see `mutual_distances`.
+
+    Args:
+      unit: The patches of all images, (N, P, D) of length 1.
+      image: The number of the image.
+      nearest: The number of the other images' patches that are the share.
+
+    Returns:
+      (P,), 0 to 2.
+    """
+    count, length, width = unit.shape
+    is_own = jnp.repeat(jnp.arange(count) == image, length)
+
+    def mean_distances(rows: jax.Array) -> jax.Array:
+        cosines = einsum("qd,md->qm", rows, unit.reshape(-1, width))
+        largest, _ = jax.lax.top_k(jnp.where(is_own, -jnp.inf, cosines), nearest)
+        distances = 1 - jnp.minimum(largest, 1)  # rounding can raise the cosine of equal vectors above 1
+        is_below = distances < distances[:, -1:]
+        mean = jnp.where(is_below, distances, 0).sum(axis=1) / jnp.maximum(is_below.sum(axis=1), 1)
+        return jnp.where(is_below.any(axis=1), mean, distances[:, -1])
+
+    return map_chunks(mean_distances, unit[image], LARGEST_BUFFER // (count * length))
