@@ -31,6 +31,7 @@ def test_measurement(results):
     assert results["machine"]["backend"] == jax.default_backend()
     assert results["machine"]["jax"] == jax.__version__
     assert results["machine"]["cores"] >= 1
+    assert results["machine"]["instruction_sets"] == machine.instruction_sets()
     assert results["setting"] == {
         "method": "winclip",
         "arch": "small",
@@ -68,6 +69,7 @@ def test_table(results):
     assert [line.split()[0] for line in lines[-3:]] == ["images/s", "float32", "bfloat16"]
     assert len({len(line) for line in lines[-3:]}) == 1
     assert max(map(len, lines)) <= 110
+    assert f"instruction sets of the processor: {', '.join(machine.instruction_sets())}" in lines
     assert float(lines[-1].split()[1]) == pytest.approx(figures["images_per_second"]["median"], rel=1e-3)
 
 

@@ -63,6 +63,7 @@ def table(results: dict[str, Any]) -> str:
         f"batch {setting['batch_size']}",
         f"{machine['device']}, {machine['cores']} cores, jax {machine['jax']}, "
         f"load average {results['load_average']:.1f} before",
+        f"instruction sets of the processor: {', '.join(machine['instruction_sets']) or 'unknown'}",
         f"work of an image: {work['published']:.4g} GFLOP as published, {work['executed']:.4g} executed",
         "",
         *("".join(cell.rjust(width) for cell, (_, width) in zip(row, COLUMNS, strict=True)) for row in rows),

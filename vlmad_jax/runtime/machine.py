@@ -1,4 +1,4 @@
-"""The machine: its name and the peak of memory."""
+"""The machine: its processor and the peak of memory."""
 
 from __future__ import annotations
 
@@ -9,9 +9,27 @@ import re
 import sys
 from typing import Any
 
+CPU_INFO = pathlib.Path("/proc/cpuinfo")
+# The instruction sets that decide how fast products of float32, bfloat16 and int8 are, by their names in
+# /proc/cpuinfo on x86 and on ARM.
+INSTRUCTION_SETS = (
+    "avx2",
+    "fma",
+    "avx512f",
+    "avx512_vnni",
+    "avx512_bf16",
+    "avx512_fp16",
+    "amx_bf16",
+    "amx_int8",
+    "asimd",
+    "sve",
+    "bf16",
+    "i8mm",
+)
+
 
 def describe() -> dict[str, Any]:
-    """Return the backend, the device, the processor, its number of cores, and JAX's version."""
+    """Return the backend, the device, the processor and what it has, and the version of JAX."""
     import jax
 
     cpu, backend = cpu_model(), jax.default_backend()
@@ -19,18 +37,31 @@ def describe() -> dict[str, Any]:
         "backend": backend,
         "device": cpu if backend == "cpu" else jax.devices()[0].device_kind,
         "cpu": cpu,
+        "instruction_sets": instruction_sets(),
         "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
         "jax": jax.__version__,
     }
 
 
 def cpu_model() -> str:
-    """Return the name of the processor, from /proc/cpuinfo where that exists."""
+    """Return the name of the processor, from /proc/cpuinfo where that has one."""
+    return cpu_entry("model name") or platform.processor() or platform.machine()
+
+
+def instruction_sets() -> list[str]:
+    """Return the names in `INSTRUCTION_SETS` that the processor has; [] where there is no /proc/cpuinfo."""
+    found = (cpu_entry("flags") or cpu_entry("Features")).split()
+    return [name for name in INSTRUCTION_SETS if name in found]
+
+
+def cpu_entry(name: str) -> str:
+    """Return the first entry of a name in /proc/cpuinfo; "" if there is none."""
     try:
-        name = re.search(r"^model name\s*: (.+)$", pathlib.Path("/proc/cpuinfo").read_text(), re.MULTILINE)
+        text = CPU_INFO.read_text()
     except OSError:
-        name = None
-    return name.group(1).strip() if name else platform.processor() or platform.machine()
+        return ""
+    found = re.search(rf"^{name}\s*: (.+)$", text, re.MULTILINE)
+    return found.group(1).strip() if found else ""
 
 
 def peak_memory() -> int:
