@@ -260,6 +260,19 @@ def many(tmp_path: Path) -> Callable[[int], EvaluationConfig]:
     return make
 
 
+def test_the_progress_bar_says_what_it_waits_for(
+    config: EvaluationConfig, stub: list[Brightness], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    evaluate(config, tmp_path / "out")
+    lines = [line for line in capsys.readouterr().err.split("\r") if "images" in line]
+    said = ("preparing", "compiling", "metrics")
+    shown = [x for line in lines for x in said if line.rstrip().endswith(f", {x}]")]
+    steps = [step for step, before in zip(shown, ["", *shown], strict=False) if step != before]
+    assert steps == ["preparing", "compiling", "metrics", "preparing", "metrics"]
+    assert "100%" in lines[-1]
+    assert "metrics" not in lines[-1]
+
+
 def test_an_unreadable_image_is_named_and_left_out(
     many: Callable[[int], EvaluationConfig],
     stub: list[Brightness],

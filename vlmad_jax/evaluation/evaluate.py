@@ -262,7 +262,10 @@ class CategoryEvaluator:
                 name = categories[group]
                 bar.set_description(printable(name))
                 score = self.score if self.score_set is None else self.score_whole_set
-                self.finish(name, groups[group], score(name, batches, bar))
+                scored = score(name, batches, bar)
+                bar.set_postfix_str("metrics")
+                self.finish(name, groups[group], scored)
+            bar.set_postfix_str("")
 
     def score_whole_set(self, category: str, batches: Iterator[Placed], bar: tqdm[Any]) -> list[Scored]:
         """Score a category's batches together; the bar shows how many of the images are encoded."""
@@ -283,9 +286,11 @@ class CategoryEvaluator:
 
     def score(self, category: str, batches: Iterator[Placed], bar: tqdm[Any]) -> list[Scored]:
         """Score a category's batches; each result is fetched while the device works on the next batch."""
+        bar.set_postfix_str("preparing")
         began = time.perf_counter()
         state = jax.block_until_ready(self.scorer.copy(self.prepare(category)))
         prepared = time.perf_counter() - began
+        bar.set_postfix_str("" if bar.n else "compiling")  # the first batch
         scored: list[Scored] = []
         waiting: Scored | None = None
         for batch, images in batches:
@@ -346,6 +351,7 @@ class CategoryEvaluator:
     def _fetch(self, category: str, batch: Batch, scores: Scores, bar: tqdm[Any]) -> Scored:
         with span("fetch"):
             scores = self.scorer.fetch(scores)
+        bar.set_postfix_str("", refresh=False)
         bar.update(int((batch.index >= 0).sum()))
         return self._without_unused(category, batch, scores)
 
