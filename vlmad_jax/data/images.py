@@ -59,7 +59,7 @@ def is_image(path: Path) -> bool:
 
 def is_image_name(name: str) -> bool:
     """Return whether the name of a file has the suffix of an image and is not hidden."""
-    return os.path.splitext(name)[1].lower() in image_suffixes() and not name.startswith(".")
+    return name[name.rfind(".") :].lower() in image_suffixes() and not name.startswith(".")
 
 
 class SeveralImages(InputError):

@@ -183,8 +183,9 @@ def survey(root: Path) -> tuple[str, int]:
     digest, count = hashlib.sha256(os.fsencode(root)), 0
     for folder, names in walk(root, skip=ancestors_of(root)):
         digest.update(os.fsencode(folder) + b"\0\n")
+        before = os.path.join(folder, "")
         for name in names or ():
-            state = signature(os.path.join(folder, name))
+            state = signature(before + name)
             digest.update(os.fsencode(name) + f"\0{state and tuple(state)}\n".encode())
             count += 1
     return cache_key(digest.digest(), *FIELDS), count

@@ -55,7 +55,7 @@ class Matched:
     unmatched: tuple[str, ...]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class _Group:
     """A mask, or the masks of one folder, with the images that it may belong to."""
 
