@@ -6,10 +6,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
 from tests.data.conftest import made_image, save
 from vlmad_jax.data.images import displayed_size, image_suffixes, open_image, resize_image
 from vlmad_jax.data.masks import read_mask
+from vlmad_jax.data.png_header import png_size
 from vlmad_jax.errors import InputError
 
 
@@ -98,6 +100,33 @@ def test_exif_rotation(tmp_path: Path, orientation: int) -> None:
     path = save(Image.fromarray(original), tmp_path / "a.png", exif=exif)
     assert np.array_equal(read(path), turned)
     assert displayed_size(path) == (turned.shape[1], turned.shape[0])
+
+
+@pytest.mark.parametrize("size", [(5, 5), (40, 9)])
+def test_the_size_of_a_png_image_needs_no_decoding(size: tuple[int, int], tmp_path: Path) -> None:
+    """The sizes are those of `displayed_size`; what may be rotated or damaged is left to Pillow."""
+    image, text = made_image(1, size), PngInfo()
+    text.add_text("Author", "somebody")
+    whole = save(image, tmp_path / "a.png")
+    assert png_size(whole) == png_size(str(whole)) == size
+    data = bytearray(whole.read_bytes())
+    data[-20] ^= 1  # in the pixels, or in their checksum
+    whole.write_bytes(data)
+    assert png_size(whole) == size
+    noted = save(image, tmp_path / "b.png", pnginfo=text)
+    assert png_size(noted) == (size if size == (5, 5) else None)
+    assert displayed_size(noted) == size
+    for name, content in {
+        "cut.png": data[:40],
+        "head.png": data[:20] + b"9" + data[21:],
+        "no.png": b"",
+    }.items():
+        path = tmp_path / name
+        path.write_bytes(content)
+        assert png_size(path) is None
+        with pytest.raises(InputError, match=rf"{name}: does not decode"):
+            displayed_size(path)
+    assert png_size(save(image, tmp_path / "c.jpg")) is png_size(tmp_path) is png_size(tmp_path / "d") is None
 
 
 def test_undecodable_images(tmp_path: Path) -> None:

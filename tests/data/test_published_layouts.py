@@ -142,7 +142,8 @@ def test_every_data_set_with_a_sign_has_a_stand_in_and_counts() -> None:
     assert {*STAND_INS, "mvtec_ad", "visa"} == {*SIGNS, "meta_json"}
     assert set(COUNTS) == set(SIGNS)
     assert sum(count.train or 0 for count in COUNTS["mvtec_ad"].values()) == 3629
-    for name, total in {"mpdd": 1346, "btad": 2540, "visa": 10_821, "dagm": 16_100, "ksdd2": 3335}.items():
+    totals = {"mpdd": 1346, "btad": 2540, "visa": 10_821, "dagm": 16_100, "ksdd2": 3335, "mvtec_ad_2": 3612}
+    for name, total in totals.items():
         assert sum(sum(numbers) for numbers in COUNTS[name].values()) == total  # type: ignore[arg-type]
 
 
@@ -244,6 +245,15 @@ def test_what_a_half_extracted_archive_lacks(tmp_path: Path) -> None:
     )
     lacks("mpdd", "tubes/test", "category 'tubes' has no test images")
     lacks("meta_json", "cup/1.png", r"cup/1\.png is missing, but .*meta\.json names it")
+
+
+def test_archives_of_single_categories_are_to_be_extracted(tmp_path: Path) -> None:
+    (tmp_path / "can.tar.gz").touch()
+    begin = r"holds neither .* nor mvtec_ad_2\.tar\.gz; it holds can\.tar\.gz: extract"
+    fails(f"{begin} this archive$", "mvtec_ad_2", tmp_path)
+    (tmp_path / "vial.tar.gz").touch()
+    (tmp_path / ".vial.zip").touch()
+    fails(f"{begin} its archives$", "mvtec_ad_2", tmp_path)
 
 
 def test_tables_that_are_none(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from vlmad_jax.runtime.contents import digests
 
 # The file in an extracted folder that holds the digest of the archive.
 EXTRACTED = ".extracted_from"
+SUFFIXES = (".tar", ".tar.gz", ".tar.xz", ".tgz", ".zip")
 
 
 def find_root(folder: Path, is_root: Callable[[Path], bool]) -> Path | None:
@@ -31,6 +32,14 @@ def visible_folders(folder: Path) -> list[Path]:
     """Return the sorted visible subfolders of a folder; none if it cannot be listed."""
     try:
         return sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
+    except OSError:
+        return []
+
+
+def archives_in(folder: Path) -> list[str]:
+    """Return the sorted names of the visible archives in a folder; none if it cannot be listed."""
+    try:
+        return sorted(x.name for x in folder.iterdir() if x.name.endswith(SUFFIXES) and x.name[0] != ".")
     except OSError:
         return []
 

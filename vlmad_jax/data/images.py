@@ -12,11 +12,14 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageOps
 
+from vlmad_jax.data.png_header import png_size
 from vlmad_jax.errors import InputError
 from vlmad_jax.runtime.sizes import ImageSize, height_and_width
 
 # Formats that Pillow lists but that are not raster images, or that need external programs.
 _NOT_RASTER = {"BUFR", "EPS", "GRIB", "HDF5", "MPEG", "PDF", "WMF"}
+# Formats that are tried first, because they are common.
+_COMMON = {"BMP", "JPEG", "PNG", "TIFF"}
 _ORIENTATION = 0x0112  # the EXIF tag; 5 to 8 swap width and height
 # Formats whose files may hold several independent images. Files of other formats hold several sizes or layers
 # of one image, or small copies of it, as in the JPEG files of telephones.
@@ -39,9 +42,14 @@ def image_suffixes() -> frozenset[str]:
 
 @cache
 def _formats() -> tuple[str, ...]:
-    """Return Pillow's names of the raster formats. Other formats are refused, whatever a file is called."""
+    """Return Pillow's names of the raster formats, in the order in which Pillow tries them.
+
+    Other formats are refused, whatever a file is called.
+    """
     Image.init()
-    return tuple(kind for kind in Image.ID if kind not in _NOT_RASTER)
+    return tuple(
+        sorted(set(Image.ID) - _NOT_RASTER, key=lambda kind: (kind not in _COMMON, Image.ID.index(kind)))
+    )
 
 
 def is_image(path: Path) -> bool:
@@ -51,7 +59,7 @@ def is_image(path: Path) -> bool:
 
 def is_image_name(name: str) -> bool:
     """Return whether the name of a file has the suffix of an image and is not hidden."""
-    return os.path.splitext(name)[1].lower() in image_suffixes() and not name.startswith(".")
+    return name[name.rfind(".") :].lower() in image_suffixes() and not name.startswith(".")
 
 
 class SeveralImages(InputError):
@@ -180,6 +188,9 @@ def displayed_size(path: str | Path) -> tuple[int, int]:
     Raises:
       InputError: The file is missing, or its header does not decode.
     """
+    size = png_size(path)
+    if size is not None and size[0] * size[1] <= LARGEST_IMAGE:
+        return size
     with opened_file(path, "image") as file:
         return _displayed_size(file)
 

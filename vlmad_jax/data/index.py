@@ -10,6 +10,7 @@ import hashlib
 import importlib.util
 import json
 import os
+import sys
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -29,6 +30,8 @@ from vlmad_jax.runtime.files import ancestors_of, walk, write_atomically
 FIELDS = ("path", "category", "split", "defect", "masks", "marked", "fault")
 # The index of a data set with more files is a plain file.
 MOST_EXAMPLES = 20_000
+# A thread reads the masks of this many samples before it takes the next ones.
+READ_TOGETHER = 32
 SEPARATOR = "\0"  # between the masks of one sample; no path contains it
 
 
@@ -54,17 +57,13 @@ def read_plain_index(source: Source, root: Path, key: str) -> list[Sample]:
     path = cache_folder() / "index" / key / f"{source.name}.jsonl"
     if not path.exists():
         samples = examine_masks(source.scan(root))
-        lines = (json.dumps(list(map(os.fsdecode, to_example(sample).values()))) for sample in samples)
         try:
-            write_atomically(path, (f"{line}\n".encode("utf-8", "surrogateescape") for line in lines))
+            write_atomically(path, (f"{json.dumps(_row(sample))}\n".encode("ascii") for sample in samples))
         except (OSError, InputError) as error:
             raise cache_error(error) from None
-    with path.open(encoding="utf-8") as file:
-        return sort_samples([_from_row(json.loads(line)) for line in file])
-
-
-def _from_row(row: Sequence[str]) -> Sample:
-    return to_sample(dict(zip(FIELDS, map(os.fsencode, row), strict=True)))
+        return sort_samples(samples)
+    with path.open(encoding="ascii") as file:
+        return sort_samples([_from_row(*json.loads(line)) for line in file])
 
 
 def cache_error(error: Exception) -> InputError:
@@ -83,12 +82,17 @@ def sort_samples(samples: Sequence[Sample]) -> list[Sample]:
 def examine_masks(samples: Sequence[Sample]) -> list[Sample]:
     """Return the samples with what their masks mark, and their faults. Masks are read in threads."""
     places = [number for number, sample in enumerate(samples) if sample.masks]
+    parts = [places[start : start + READ_TOGETHER] for start in range(0, len(places), READ_TOGETHER)]
     examined = list(samples)
-    with ThreadPoolExecutor(os.cpu_count()) as threads:
-        read = threads.map(_examine, (samples[number] for number in places))
-        with tqdm(read, "reading masks", len(places), leave=False, delay=2, disable=None) as bar:
-            for number, sample in zip(places, bar, strict=True):
+    with (
+        ThreadPoolExecutor(os.cpu_count()) as threads,
+        tqdm(desc="reading masks", total=len(places), leave=False, delay=2, disable=None) as bar,
+    ):
+        read = threads.map(lambda part: [_examine(samples[number]) for number in part], parts)
+        for part, found in zip(parts, read, strict=True):
+            for number, sample in zip(part, found, strict=True):
                 examined[number] = sample
+            bar.update(len(part))
     return examined
 
 
@@ -140,16 +144,34 @@ def _fault_of_headers(sample: Sample, size: tuple[int, int] | None) -> str:
 
 def to_example(sample: Sample) -> dict[str, bytes]:
     """Return a sample as an example of the index."""
-    marked = "" if sample.marked is None else repr(sample.marked)
-    texts = vars(sample) | {"masks": SEPARATOR.join(sample.masks), "marked": marked}
-    return {field: os.fsencode(texts[field]) for field in FIELDS}
+    return dict(zip(FIELDS, map(os.fsencode, _row(sample)), strict=True))
 
 
 def to_sample(example: dict[str, bytes]) -> Sample:
     """Return the sample of an example of the index."""
-    path, category, split, defect, masks, marked, fault = (os.fsdecode(example[name]) for name in FIELDS)
-    paths = tuple(masks.split(SEPARATOR)) if masks else ()
-    return Sample(path, category, split, defect, paths, float(marked) if marked else None, fault)
+    return _from_row(*(os.fsdecode(example[name]) for name in FIELDS))
+
+
+def _row(sample: Sample) -> tuple[str, ...]:
+    """Return the fields of a sample as texts, in the order of `FIELDS`."""
+    marked = "" if sample.marked is None else repr(sample.marked)
+    masks = SEPARATOR.join(sample.masks)
+    return (sample.path, sample.category, sample.split, sample.defect, masks, marked, sample.fault)
+
+
+def _from_row(
+    path: str, category: str, split: str, defect: str, masks: str, marked: str, fault: str
+) -> Sample:
+    """Return the sample of a row. Samples share the texts that many of them have, which saves memory."""
+    return Sample(
+        path,
+        sys.intern(category),
+        sys.intern(split),
+        sys.intern(defect),
+        tuple(masks.split(SEPARATOR)) if masks else (),
+        float(marked) if marked else None,
+        fault,
+    )
 
 
 def survey(root: Path) -> tuple[str, int]:
@@ -160,7 +182,10 @@ def survey(root: Path) -> tuple[str, int]:
     """
     digest, count = hashlib.sha256(os.fsencode(root)), 0
     for folder, names in walk(root, skip=ancestors_of(root)):
-        for path in (os.path.join(folder, name) for name in names or ()):
-            digest.update(os.fsencode(path) + f"\0{signature(path)}\n".encode())
+        digest.update(os.fsencode(folder) + b"\0\n")
+        before = os.path.join(folder, "")
+        for name in names or ():
+            state = signature(before + name)
+            digest.update(os.fsencode(name) + f"\0{state and tuple(state)}\n".encode())
             count += 1
     return cache_key(digest.digest(), *FIELDS), count

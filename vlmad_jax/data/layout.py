@@ -132,8 +132,9 @@ def _images_below(folder: Path, is_own: Callable[[str], bool]) -> dict[str, str]
         return {}
     is_ancestor = ancestors_of(folder)
     found = [
-        os.path.join(place, name)
+        before + name
         for place, names in walk(folder, skip=lambda real: is_ancestor(real) or is_own(real))
+        for before in [os.path.join(place, "")]
         for name in names or ()
         if is_image_name(name)
     ]

@@ -22,6 +22,7 @@ Values. A pixel is marked if its value is above 0, as far as the format stores v
 
 from __future__ import annotations
 
+import functools
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -54,7 +55,7 @@ class Matched:
     unmatched: tuple[str, ...]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class _Group:
     """A mask, or the masks of one folder, with the images that it may belong to."""
 
@@ -71,7 +72,7 @@ def match_masks(images: Sequence[str], masks: Sequence[str]) -> Matched:
       InputError: A mask may belong to several images, or an image has several masks that are not in one
         folder.
     """
-    groups, unmatched = _groups(images, masks)
+    groups, unmatched = _groups(images, masks) if masks else ([], [])
     found: dict[str, list[str]] = {}
     for is_folder in (False, True):
         of_kind = [group for group in groups if group.is_folder == is_folder]
@@ -87,12 +88,12 @@ def match_masks(images: Sequence[str], masks: Sequence[str]) -> Matched:
 
 def _groups(images: Sequence[str], masks: Sequence[str]) -> tuple[list[_Group], list[str]]:
     """Return the masks that may belong to an image in groups, and the masks that belong to none."""
-    exact, normalised = _index(images, str), _index(images, nfc)
+    index_by = functools.cache(functools.partial(_index, images))
 
     def images_of(name: str) -> tuple[str, ...]:
         names = dict.fromkeys((name, name.removesuffix(SUFFIX)))
-        for index, key in ((exact, str), (normalised, nfc)):
-            if found := {image: None for x in names for image in index.get(key(x), ())}:
+        for key in (str, nfc):
+            if found := {image: None for x in names for image in index_by(key).get(key(x), ())}:
                 return tuple(found)
         return ()
 
@@ -193,6 +194,9 @@ def read_mask(path: str | Path) -> np.ndarray:
     with opened_file(path, "mask") as file:
         lossy, first, *others = is_lossy(file), *page_numbers(file)
         file.seek(first)
+        if not others:
+            ImageOps.exif_transpose(file, in_place=True)  # needs no copy
+            return marked_pixels(file, lossy).astype(np.uint8)
         mask = marked_pixels(ImageOps.exif_transpose(file), lossy)
         for number in others:
             file.seek(number)

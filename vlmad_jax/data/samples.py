@@ -13,7 +13,7 @@ from vlmad_jax.runtime.names import decode_name
 GOOD = "good"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Sample:
     """One image on disk.
 

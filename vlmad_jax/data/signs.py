@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from vlmad_jax.data.archives import find_root, unpacked_root
+from vlmad_jax.data.archives import archives_in, find_root, unpacked_root
 from vlmad_jax.data.counts import COUNTS
 from vlmad_jax.data.source import require_data_dir
 from vlmad_jax.errors import InputError
@@ -144,6 +144,8 @@ def wrong_folder(name: str, folder: Path) -> InputError:
     other = recognised(folder)
     if other is not None and other != name:
         message += f"; this looks like {SIGNS[other].title}: give --dataset={other}"
+    elif packed := archives_in(folder):
+        message += f"; it holds {packed[0]}: extract {'this archive' if len(packed) == 1 else 'its archives'}"
     return InputError(message)
 
 

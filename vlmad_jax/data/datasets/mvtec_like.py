@@ -31,7 +31,7 @@ MPDD = Source(
 
 DTD_SYNTHETIC = Source(
     name="dtd_synthetic",
-    homepage="https://github.com/FujitsuResearch/Zero-shot-versus-Many-shot",
+    homepage="https://drive.google.com/drive/folders/10OyPzvI3H6llCZBxKxFlKWt1Pw1tkMK1",
     citation=(
         "T. Aota, L. T. T. Tong, T. Okatani: Zero-shot versus Many-shot: Unsupervised Texture Anomaly "
         "Detection. WACV 2023."
