@@ -1,17 +1,24 @@
-r"""Reproduce the published comparison of WinCLIP and AnomalyCLIP on any data set.
+r"""Reproduce the published comparison of WinCLIP and AnomalyCLIP, or compare two other methods like this.
 
     python -m experiments.paper --dataset=synthetic
     python -m experiments.paper --dataset=mvtec_ad --data_dir=~/mvtec_ad --out=paper \
         --weights=openai/clip-vit-large-patch14-336 --params=9_12_4_multiscale/epoch_15.pth \
         --feature_layers=24
+    python -m experiments.paper --methods=winclip,subspacead --dataset=synthetic
+    python -m experiments.paper --methods=subspacead,patchcore --weights=efficientnet-lite0 --dataset=elpv
 
 The authors trained 9_12_4_multiscale on VisA to test MVTec AD, and 9_12_4_multiscale_visa on MVTec AD to test
 VisA. The command warns when parameters are tested on the data set that they were trained on.
 
 The command writes OUT/report.html, one page that opens without a network; OUT/metrics.json with all numbers
 of the page; OUT/tables/*.csv and *.md; and OUT/figures/*.png and *.svg. --only=table1,figure5 makes only some
-parts. All parts share the embeddings of all images in OUT/embeddings. Run parts are stored, and the same
-command resumes an interrupted run.
+parts. All runs of WinCLIP share the embeddings of all images in OUT/embeddings. Run parts are stored, and the
+same command resumes an interrupted run.
+
+The first of the --methods stands in WinCLIP's place and the second in AnomalyCLIP's. A method that needs
+reference images is shown with the largest number of --shots. Parts that neither method has are left out, and
+the report says so. The flags of methods' options apply to those of the two that have the option;
+--params=aprilgan=FILE,coop=FOLDER names the parameters of two methods that learn.
 
 --domains=mvtec_ad=~/mvtec_ad,visa=~/visa trains on each of these data sets and tests on the others.
 --prompts=FILE adds your own prompts: {"normal": ["flawless {}"], "anomalous": ["{} with a crack"]}.
@@ -23,17 +30,20 @@ from pathlib import Path
 
 from absl import flags
 
-from vlmad_jax.commands import common
+from vlmad_jax.commands import common, paper
 from vlmad_jax.commands.paths import define_path, define_path_list
-from vlmad_jax.data import DATASETS
-from vlmad_jax.errors import InputError
-from vlmad_jax.methods import AnomalyCLIP
-from vlmad_jax.studies.config import Domain, PaperConfig, read_prompts
+from vlmad_jax.methods import METHODS
+from vlmad_jax.studies.config import PaperConfig, read_prompts
 from vlmad_jax.studies.report import STUDIES, report
 
 common.define_shared_flags()
 DEFAULT = PaperConfig("", "")
-common.define_method_options(AnomalyCLIP.options)
+OPTIONS = tuple(name for name in common.OPTIONS if name != "params")
+common.define_method_options(OPTIONS)
+METHOD_NAMES = flags.DEFINE_list("methods", list(DEFAULT.methods), f"Two methods: {', '.join(METHODS)}.")
+PARAMS = define_path_list(
+    "params", [], "Learned parameters: a path, or METHOD=PATH,METHOD=PATH if both methods learn."
+)
 ONLY = flags.DEFINE_list("only", [], f"Parts to make: {', '.join(STUDIES)}; all if not given.")
 SHOTS = flags.DEFINE_list(
     "shots", list(map(str, DEFAULT.shots)), "Numbers of reference images of each category, besides 0."
@@ -47,44 +57,22 @@ CONTRASTS = flags.DEFINE_list(
 )
 
 
-def domains_from(values: list[str], dataset: str) -> tuple[Domain, ...]:
-    """Return the value of `--domains`; by default both synthetic sets if `dataset` is synthetic."""
-    if not values:
-        return (Domain("synthetic_train"), Domain("synthetic")) if dataset == "synthetic" else ()
-    pairs = [value.partition("=") for value in values]
-    for name, _, _ in pairs:
-        if name not in DATASETS:
-            raise InputError(f"--domains: unknown data set {name!r}; choose from {', '.join(DATASETS)}")
-    if len({name for name, _, _ in pairs}) < len(pairs):
-        raise InputError(f"--domains={','.join(values)}: give each data set once")
-    return tuple(Domain(name, directory or None) for name, _, directory in pairs)
-
-
-def contrasts_from(values: list[str]) -> tuple[float, float] | None:
-    """Return the value of `--contrasts`."""
-    if not values:
-        return None
-    try:
-        low, high = map(float, values)
-    except ValueError:
-        given = ",".join(values)
-        raise InputError(f"--contrasts={given} are not two numbers; give for example 0.5,1.5") from None
-    return low, high
-
-
 def main() -> None:
     """Make the report that the flags describe."""
     values = flags.FLAGS
     shared = common.shared_settings()
+    methods = tuple(METHOD_NAMES.value)
     config = PaperConfig(
         **shared,
-        anomalyclip=common.method_options(AnomalyCLIP.options),
+        options=common.method_options(OPTIONS),
         shots=common.numbers_from("shots", SHOTS.value),
         seeds=common.numbers_from("seeds", SEEDS.value),
         prompts=None if PROMPTS.value is None else read_prompts(PROMPTS.value),
-        domains=domains_from(DOMAINS.value, shared["dataset"]),
+        domains=paper.domains_from(DOMAINS.value, shared["dataset"]),
         epochs=EPOCHS.value,
-        contrasts=contrasts_from(CONTRASTS.value),
+        contrasts=paper.contrasts_from(CONTRASTS.value),
+        methods=methods,
+        params=paper.params_from(PARAMS.value, methods),
     )
     out = Path(values.out) if values.out else common.folder("paper", config, config.dataset)
     report(config, out, ONLY.value, values.resume, values.workers)

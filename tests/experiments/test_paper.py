@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.experiments.command import here
+from tests.experiments.command import ROOT, here
 
 pytestmark = pytest.mark.usefixtures("evaluating")
 
@@ -24,15 +24,48 @@ pytestmark = pytest.mark.usefixtures("evaluating")
             "--prompts=none.json",
             "--prompts=none.json: cannot be read (No such file or directory); give",
         ),
-        ("--window_sizes=2", "Unknown command line flag 'window_sizes'"),
+        ("--window_sizes=9", "--window_sizes=9: window size 9 does not fit"),
+        ("--rotations=90", "--rotations is not an option of winclip or anomalyclip; remove it"),
+        (
+            "--methods=winclip",
+            "--methods=winclip: give two different methods, for example subspacead,winclip",
+        ),
+        ("--methods=winclip,winclip", "--methods=winclip,winclip: give two different methods"),
+        ("--methods=winclip,clip", "method 'clip' is not one of winclip, anomalyclip"),
+        ("--methods=winclip,musc", "musc scores a whole unlabelled set by itself"),
+        ("--methods=coop,winclip", "--params is missing: coop needs a learned context"),
+        (
+            "--methods=winclip,padim --params=there",
+            "--params is not an option of winclip or padim; remove it",
+        ),
+        (
+            "--methods=coop,mrad --params=there",
+            "--params=there: both methods learn; give coop=PATH,mrad=PATH",
+        ),
+        ("--methods=coop,mrad --params=coop=there", "--params=there: no such file or folder"),
+        (
+            f"--methods=winclip,padim --weights={ROOT / 'tests/golden/subspacead'}",
+            "dinov2_with_registers has no text encoder, which winclip needs; give the weights of a CLIP",
+        ),
         ("--dataset=folder", "--params is missing: anomalyclip needs learned prompts"),
     ],
 )
 def test_bad_flags(flag: str, message: str, weights: Path, tmp_path: Path, capsys) -> None:
     out = tmp_path / "out"
-    done = here(capsys, "paper", f"--weights={weights}", f"--out={out}", flag)
+    done = here(capsys, "paper", f"--weights={weights}", f"--out={out}", *flag.split())
     assert done.code == 1
     assert message in done.stderr.splitlines()[-1]
+    assert not out.exists()
+
+
+def test_too_few_references(folder: Path, weights: Path, tmp_path: Path, capsys) -> None:
+    out = tmp_path / "out"
+    flags = [f"--weights={weights}", "--dataset=folder", f"--data_dir={folder}", f"--out={out}"]
+    done = here(capsys, "paper", *flags, "--methods=winclip,padim", "--shots=1,6")
+    assert done.stderr.splitlines()[-1] == (
+        "error: --shots=1,6: padim needs reference images, and bottle has 5 normal training images; "
+        "give smaller numbers or other methods"
+    )
     assert not out.exists()
 
 

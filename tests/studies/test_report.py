@@ -39,7 +39,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
         yield lambda name: getattr(build(*arguments), name)()
 
     monkeypatch.setattr(comparison, "in_process", in_this_process)
-    monkeypatch.setattr(efficiency, "has_params", lambda runner, name: name in ("winclip", "anomalyclip"))
+    monkeypatch.setattr(efficiency, "can_run", lambda runner, name: name in ("winclip", "anomalyclip"))
 
 
 @pytest.fixture
@@ -54,7 +54,7 @@ def config(tmp_path: Path, weights: Path) -> PaperConfig:
         str(weights),
         "mvtec_ad",
         str(root),
-        anomalyclip=MethodOptions(params=str(tmp_path / "learned")),
+        options=MethodOptions(params=str(tmp_path / "learned")),
         shots=(1, 2),
         seeds=(0, 1),
         prompts=OWN,

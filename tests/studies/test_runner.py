@@ -24,10 +24,10 @@ def test_windows_fit_the_grid(weights: Path, tmp_path: Path) -> None:
     clip = load_clip(weights)
     patch = clip.config.vision.patch_size
     runner = Runner(PaperConfig("small", "folder"), tmp_path)
-    vars(runner)["clip"] = with_images_of(clip, 3 * patch)
+    vars(runner)["backbone"] = with_images_of(clip, 3 * patch)
     assert compared_sizes(runner) == {"1": (1,), "2": (2,), "3": (3,), "2 and 3": (2, 3), "all": (1, 2, 3)}
     runner = Runner(PaperConfig("small", "folder"), tmp_path)
-    vars(runner)["clip"] = with_images_of(clip, 2 * patch)
+    vars(runner)["backbone"] = with_images_of(clip, 2 * patch)
     with pytest.raises(InputError, match="--weights=small: windows of 3 do not fit its grid of 2 x 2 patch"):
         compared_sizes(runner)
 

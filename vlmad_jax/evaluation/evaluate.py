@@ -165,14 +165,16 @@ def image_evaluator(
     observe: Observe | None = None,
     resizings: Mapping[str, Resizing] | None = None,
     whole_set: bool = False,
+    scorer: Scorer | None = None,
 ) -> CategoryEvaluator:
     """Return an evaluator that reads images and scores them with a detector; see `CategoryEvaluator`.
 
     `resizings` says how the images of each category are resized; None squeezes all to the detector's size.
-    With `whole_set` the images of a category are scored together.
+    With `whole_set` the images of a category are scored together. Evaluations that share a `scorer` of the
+    detector compile it once.
     """
     shaped = ShapedEncoder(detector) if whole_set else ShapedDetector(detector)  # type: ignore[arg-type]
-    scorer = Scorer(shaped, batch_size)
+    scorer = scorer or Scorer(shaped, batch_size)
     own = Resizing.to(detector.size, detector.backbone.resample)
     how = resizings or dict.fromkeys(dataset.categories, own)
 

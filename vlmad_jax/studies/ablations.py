@@ -13,7 +13,7 @@ from vlmad_jax.studies.embeddings import CLASS_TOKEN, MAPS
 from vlmad_jax.studies.few_shot import MEAN, auroc_of
 from vlmad_jax.studies.panels import Panel, draw_panels, panels_size
 from vlmad_jax.studies.run import Run, titles
-from vlmad_jax.studies.runner import SIZES, PromptVariant, Runner
+from vlmad_jax.studies.runner import Runner
 from vlmad_jax.studies.table_columns import (
     INTERVALS,
     LEVELS,
@@ -24,6 +24,7 @@ from vlmad_jax.studies.table_columns import (
     metric_columns,
     with_published,
 )
+from vlmad_jax.studies.winclip_runs import SIZES, PromptVariant, WinclipRuns
 
 WINDOW_SCORES = (
     "WinCLIP's image score depends on the whole image only, not on its windows. Here the image AUROC is that "
@@ -34,13 +35,14 @@ WINDOW_SCORES = (
 
 def compared_sizes(runner: Runner) -> dict[str, tuple[int, ...]]:
     """Return the compared window sizes by name: each size alone, the published pair, and all together."""
-    every = runner.base.window_sizes
+    every = WinclipRuns.of(runner).detector.window_sizes
     return {str(size): (size,) for size in every} | {"2 and 3": SIZES, "all": every}
 
 
 def runs_by_size(runner: Runner) -> dict[str, Run]:
     """Return the runs of `compared_sizes`."""
-    return {name: runner.features(("windows",), sizes) for name, sizes in compared_sizes(runner).items()}
+    winclip = WinclipRuns.of(runner)
+    return {name: winclip.features(("windows",), sizes) for name, sizes in compared_sizes(runner).items()}
 
 
 def windows(runner: Runner) -> list[Table]:
@@ -68,7 +70,7 @@ def windows(runner: Runner) -> list[Table]:
 def figure5(runner: Runner) -> list[Figure]:
     """Return figure 5: AUROC by window size, with a panel for each category and for the mean."""
     found = runs_by_size(runner)
-    alone = [str(size) for size in runner.base.window_sizes]
+    alone = [str(size) for size in WinclipRuns.of(runner).detector.window_sizes]
     data = {
         title: {
             level: {name: auroc_of(run, level, category) for name, run in found.items()} for level in LEVELS
@@ -101,6 +103,7 @@ OBJECT = "object"
 
 def prompts(runner: Runner) -> list[Table]:
     """Return the means over categories with other prompts."""
+    winclip = WinclipRuns.of(runner)
     compared: dict[str, PromptVariant | None] = {
         "one prompt": PromptVariant("prompts-one", ONE_PROMPT),
         "states alone": PromptVariant("prompts-states", STATES_ALONE),
@@ -114,7 +117,8 @@ def prompts(runner: Runner) -> list[Table]:
     for name, variant in compared.items():
         ensemble = variant.prompts if variant else WINCLIP
         counts = {"normal": len(ensemble.normal("x")), "anomalous": len(ensemble.anomalous("x"))}
-        rows.append({"prompts": name, **counts, **mean_values(runner.winclip(variant))})
+        run = winclip.with_prompts(variant) if variant else winclip.run()
+        rows.append({"prompts": name, **counts, **mean_values(run)})
     columns = (
         Column("prompts", "prompts"),
         Column("normal", "normal", group="prompts"),
@@ -145,7 +149,7 @@ def features(runner: Runner) -> list[Table]:
     """Return the means over categories of kinds of features, alone and in sums."""
     rows: list[Row] = []
     for kinds in SUMS:
-        values = mean_values(runner.features(kinds))
+        values = mean_values(WinclipRuns.of(runner).features(kinds))
         if kinds == (CLASS_TOKEN,):  # its map is constant
             values |= dict.fromkeys(PIXEL_COLUMNS)
         rows.append({"features": " + ".join(kinds), **values})

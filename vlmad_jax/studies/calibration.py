@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Sequence
 from typing import Any
 
 import matplotlib.figure
@@ -17,6 +18,8 @@ from vlmad_jax.metrics.thresholds import (
     threshold_from_normal,
 )
 from vlmad_jax.report.parts import Column, Figure, Table
+from vlmad_jax.studies.compared import compared, with_probabilities
+from vlmad_jax.studies.method_runs import MethodRuns, count_of_references
 from vlmad_jax.studies.run import Run, readable_name
 from vlmad_jax.studies.runner import NORMAL_IMAGES, Runner
 from vlmad_jax.studies.table_columns import Row, mean
@@ -24,23 +27,25 @@ from vlmad_jax.studies.table_columns import Row, mean
 NUMBERS = ("threshold", "false_alarms", "misses", "f1")
 
 
-def runs_by_method(runner: Runner) -> dict[str, tuple[Run, Run]]:
-    """Return each method's run on test images and its run on normal training images."""
-    shots, seed = max(runner.config.shots), runner.config.seeds[0]
-    found = {
-        "WinCLIP": (runner.winclip(), runner.winclip(normal=True)),
-        "AnomalyCLIP": (runner.anomalyclip(), runner.anomalyclip(normal=True)),
-    }
-    if runner.has_references:
-        few = [runner.winclip(shots=shots, seed=seed, normal=normal) for normal in (False, True)]
-        found[f"WinCLIP, {shots} references"] = (few[0], few[1])
+def runs_by_method(methods: Sequence[MethodRuns]) -> dict[str, tuple[Run, Run]]:
+    """Return the runs of methods on test images and on normal training images.
+
+    Methods that may use reference images follow again, with the largest number of them.
+    """
+    found = {method.label: (method.compared(), method.compared(normal=True)) for method in methods}
+    for method in methods:
+        shots, seed = max(method.runner.config.shots), method.runner.config.seeds[0]
+        if method.shots == 0 and shots in method.numbers:
+            few = [method.run(shots, seed, normal) for normal in (False, True)]
+            found[f"{method.title}, {count_of_references(shots)}"] = (few[0], few[1])
     return found
 
 
 def reliabilities(runner: Runner) -> list[Figure]:
     """Return the share of anomalous images by image score, over all categories."""
+    methods = with_probabilities(runner)
     data: dict[str, Any] = {}
-    for name, (run, _) in runs_by_method(runner).items():
+    for name, (run, _) in runs_by_method(methods).items():
         scores = np.concatenate([run.scores(category) for category in run.categories])
         labels = np.concatenate([run.labels(category) for category in run.categories])
         bins = reliability(scores, labels)
@@ -50,6 +55,9 @@ def reliabilities(runner: Runner) -> list[Figure]:
         "Images of all categories in ten bins by image score; a larger dot stands for more images. A score "
         "that is a probability would lie on the dotted line. The error is the expected calibration error."
     )
+    for method in compared(runner):
+        if method not in methods:
+            note += f" The scores of {method.title} are no probabilities and are not shown."
     draw = functools.partial(draw_reliability, data=data)
     return [Figure("reliability", "The image score as a probability", data, draw, note, (5.5, 4.5))]
 
@@ -76,7 +84,7 @@ def thresholds(runner: Runner) -> list[Table]:
     """Return, by method and category, the threshold from normal training images and the best possible one."""
     rows: list[Row] = []
     means: list[Row] = []
-    for name, (run, normal) in runs_by_method(runner).items():
+    for name, (run, normal) in runs_by_method(compared(runner)).items():
         of_method = [_row(name, category, run, normal) for category in run.categories]
         rows += of_method
         keys = [key for key in of_method[0] if key.endswith(("false_alarms", "misses", "f1"))]
@@ -94,9 +102,9 @@ def thresholds(runner: Runner) -> list[Table]:
     note = (
         f"The threshold from normal training images is the lowest of their scores that at most "
         f"{FALSE_ALARM_RATE:.0%} of them exceed, over at most {NORMAL_IMAGES} images of each category "
-        "without WinCLIP's reference images. The best threshold has the highest F1 on the test images, so it "
-        "is not known in practice. False alarms are shares of normal test images, and misses are shares of "
-        "anomalous ones."
+        "without the method's reference images. The best threshold has the highest F1 on the test images, so "
+        "it is not known in practice. False alarms are shares of normal test images, and misses are shares "
+        "of anomalous ones."
     )
     table = (*rows, *means)
     return [Table("thresholds", "Thresholds", tuple(columns), table, note, summary=len(means))]

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from vlmad_jax.errors import InputError
-from vlmad_jax.methods import MethodOptions
+from vlmad_jax.methods import MethodOptions, method
+from vlmad_jax.methods.options import YOUNGER
 from vlmad_jax.scoring.prompts import PromptEnsemble
 
 LARGEST_WINDOW = 7  # figure 5
@@ -30,7 +31,7 @@ class PaperConfig:
       dataset: A name of `data.DATASETS`.
       data_dir: The directory of the data set, if it needs one.
       categories: The categories to run; all if empty.
-      anomalyclip: AnomalyCLIP's options; by default it takes the prompts bundled with the weights.
+      options: The options of the methods, each of which takes those that it has.
       batch_size: The number of images scored together.
       dtype: "float32", "bfloat16", or "int8", which trades accuracy for speed.
       shots: Numbers of reference images of each category; 0 is always run too.
@@ -39,13 +40,19 @@ class PaperConfig:
       domains: Data sets, each of which is trained on and tested with what was learned on the others.
       epochs: The number of epochs of training on each of them.
       contrasts: The upper bounds of low and medium contrast; None takes terciles.
+      methods: The two methods, names of `methods.METHODS`: one in WinCLIP's place, one in AnomalyCLIP's.
+      params: Learned parameters by method, as pairs, which replace those in `options`. Without any, a method
+        takes those bundled with the weights.
+
+    Raises:
+      InputError: A value is none of these, or a method lacks an option.
     """
 
     weights: str
     dataset: str
     data_dir: str | None = None
     categories: tuple[str, ...] = ()
-    anomalyclip: MethodOptions = MethodOptions()
+    options: MethodOptions = MethodOptions()
     batch_size: int = 16
     dtype: str = "float32"
     shots: tuple[int, ...] = (1, 2, 4)
@@ -54,8 +61,11 @@ class PaperConfig:
     domains: tuple[Domain, ...] = field(default=())
     epochs: int = 15
     contrasts: tuple[float, float] | None = None
+    methods: tuple[str, ...] = field(default=("winclip", "anomalyclip"), metadata=YOUNGER)
+    params: tuple[tuple[str, str], ...] = field(default=(), metadata=YOUNGER)
 
     def __post_init__(self) -> None:
+        self._check_methods()
         for name, values in (("shots", self.shots), ("seeds", self.seeds)):
             if not values or len(set(values)) < len(values):
                 raise InputError(f"--{name}={','.join(map(str, values))}: give one or more, each once")
@@ -64,6 +74,21 @@ class PaperConfig:
         if self.contrasts is not None and not self.contrasts[0] < self.contrasts[1]:
             low, high = self.contrasts
             raise InputError(f"--contrasts={low},{high} are not in order; give the lower bound first")
+
+    def _check_methods(self) -> None:
+        given = ",".join(self.methods)
+        if len(self.methods) != 2 or len(set(self.methods)) < 2:
+            raise InputError(f"--methods={given}: give two different methods, for example subspacead,winclip")
+        owned = {option for name in self.methods for option in method(name).options}
+        for option in self.options.chosen():
+            if option not in owned:
+                raise InputError(f"--{option} is not an option of {' or '.join(self.methods)}; remove it")
+
+    def options_of(self, name: str) -> MethodOptions:
+        """Return the options of one of the methods."""
+        own = self.options.restricted(method(name).options)
+        params = dict(self.params)
+        return replace(own, params=params[name]) if name in params else own
 
 
 def read_prompts(path: str) -> PromptEnsemble:

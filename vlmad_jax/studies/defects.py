@@ -14,6 +14,7 @@ from vlmad_jax.report.parts import Column, Table, Value
 from vlmad_jax.report.published import comparison
 from vlmad_jax.runtime.cache import cache_key
 from vlmad_jax.runtime.files import write_json
+from vlmad_jax.studies.compared import compared
 from vlmad_jax.studies.definitions import (
     CONTRAST_LEVELS,
     RING,
@@ -28,9 +29,8 @@ from vlmad_jax.studies.definitions import (
 from vlmad_jax.studies.run import readable_name
 from vlmad_jax.studies.runner import Runner, stored_json
 from vlmad_jax.studies.table_columns import INTERVALS, Row, auroc_columns, auroc_values, with_published
-from vlmad_jax.studies.zero_shot import TITLES, zero_shot
 
-METHOD = "anomalyclip"  # the method of the comparison's tables 5 and 6
+PUBLISHED = "anomalyclip"  # the method of the comparison's tables 5 and 6
 MEASURED = (
     "A defect's AUROC is that of its images against all normal test images of its category. The mean and the "
     "sample standard deviation are over defects; each defect counts once, whatever its number of images."
@@ -60,8 +60,8 @@ def all_defects(runner: Runner) -> list[Table]:
         Column("contrast", "contrast", 2),
         Column("level", "level"),
     ]
-    for method, title in TITLES.items():
-        columns += auroc_columns(f"{method}_auroc", title)
+    for method in compared(runner):
+        columns += auroc_columns(f"{method.name}_auroc", method.label)
     rows = [
         {key: x for key, x in row.items() if key != "compared"}
         | {
@@ -78,7 +78,7 @@ def table5(runner: Runner) -> list[Table]:
     found = _defects(runner)
     published = _published(runner, "anomalyclip_by_contrast")
     summary = [
-        _summary(level, [r for r in found.rows if r["level"] == level], published.get(level))
+        _summary(runner, level, [r for r in found.rows if r["level"] == level], published.get(level))
         for level in CONTRAST_LEVELS
     ]
     bounds = found.bounds
@@ -90,7 +90,8 @@ def table5(runner: Runner) -> list[Table]:
         "median over its images. "
         + (f"Low ends at {bounds[0]:.3f} and medium at {bounds[1]:.3f} ({source})." if bounds else "")
     )
-    return [_summary_table("table5", "Table 5. Defects by visual contrast", "contrast", summary, note)]
+    title = "Table 5. Defects by visual contrast"
+    return [_summary_table(runner, "table5", title, "contrast", summary, note)]
 
 
 def table6(runner: Runner) -> list[Table]:
@@ -99,13 +100,15 @@ def table6(runner: Runner) -> list[Table]:
     published = _published(runner, "anomalyclip_by_defect_type")
     present = {row["type"] for row in rows}
     types = [name for name in (*defect_types(), UNTYPED) if name in present or name in published]
-    summary = [_summary(name, [r for r in rows if r["type"] == name], published.get(name)) for name in types]
+    summary = [
+        _summary(runner, name, [r for r in rows if r["type"] == name], published.get(name)) for name in types
+    ]
     note = (
         f"{MEASURED}\n\nThe file vlmad_jax/studies/definitions.json gives the type of each defect. The "
         "comparison counts 52 of MVTec AD's 73 defects and does not publish which; that file chooses as many "
         "of each type as the comparison's table has."
     )
-    return [_summary_table("table6", "Table 6. Defects by type", "type", summary, note)]
+    return [_summary_table(runner, "table6", "Table 6. Defects by type", "type", summary, note)]
 
 
 def _defects(runner: Runner) -> Defects:
@@ -113,13 +116,14 @@ def _defects(runner: Runner) -> Defects:
 
 
 def _measure(runner: Runner) -> Defects:
-    runs = {method: zero_shot(runner, method) for method in TITLES}
+    runs = {method.name: method.compared() for method in compared(runner)}
+    any_run = next(iter(runs.values()))
     contrasts = measured_contrasts(runner)
     rows: list[Row] = []
     for category in runner.dataset.categories:
-        for defect in runs[METHOD].defects(category):
+        for defect in any_run.defects(category):
             row: Row = {"category": category, "defect": defect, "type": defect_type(category, defect)}
-            images = [r for r in runs[METHOD].rows[category] if r.defect == defect]
+            images = [r for r in any_run.rows[category] if r.defect == defect]
             row |= {"compared": int(is_compared(runner.config.dataset, category, defect))}
             row |= {"images": len(images), "contrast": contrasts[category].get(defect)}
             for method, run in runs.items():
@@ -162,14 +166,15 @@ def _numbers(rows: list[Row], key: str) -> list[float]:
 
 
 def _published(runner: Runner, key: str) -> dict[str, Sequence[float]]:
-    return comparison()[key] if runner.config.dataset == "mvtec_ad" else {}
+    is_published = runner.config.dataset == "mvtec_ad" and PUBLISHED in runner.config.methods
+    return comparison()[key] if is_published else {}
 
 
-def _summary(name: str, rows: list[Row], published: Sequence[float] | None) -> Row:
+def _summary(runner: Runner, name: str, rows: list[Row], published: Sequence[float] | None) -> Row:
     """Return the mean, deviation and number of the defects that the comparison counts, and of all."""
     row: Row = {"name": name}
     for scope, chosen in (("compared", [r for r in rows if r["compared"]]), ("all", rows)):
-        for method in TITLES:
+        for method in runner.config.methods:
             aurocs = _numbers(chosen, f"{method}_auroc")
             row[f"{scope}_{method}"] = statistics.fmean(aurocs) if aurocs else None
             row[f"{scope}_{method}_deviation"] = statistics.stdev(aurocs) if len(aurocs) > 1 else None
@@ -178,16 +183,16 @@ def _summary(name: str, rows: list[Row], published: Sequence[float] | None) -> R
     return row | dict(zip(("published", "published_deviation", "published_defects"), values, strict=True))
 
 
-def _summary_table(name: str, title: str, heading: str, rows: list[Row], note: str) -> Table:
+def _summary_table(runner: Runner, name: str, title: str, heading: str, rows: list[Row], note: str) -> Table:
     columns = [Column("name", heading)]
     scopes = {"compared": "defects in the comparison", "all": "all defects"}
     if all(row["compared_defects"] == row["all_defects"] for row in rows):
         rows = [{k: x for k, x in row.items() if not k.startswith("compared")} for row in rows]
         del scopes["compared"]
     for scope, group in scopes.items():
-        for method, method_title in TITLES.items():
-            columns.append(Column(f"{scope}_{method}", f"{method_title} AUROC", 3, group))
-            columns.append(Column(f"{scope}_{method}_deviation", "deviation", 3, group))
+        for method in compared(runner):
+            columns.append(Column(f"{scope}_{method.name}", f"{method.label} AUROC", 3, group))
+            columns.append(Column(f"{scope}_{method.name}_deviation", "deviation", 3, group))
         columns.append(Column(f"{scope}_defects", "defects", group=group))
     columns += [
         Column("published", "AnomalyCLIP AUROC", 3, "published"),

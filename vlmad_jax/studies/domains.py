@@ -1,4 +1,4 @@
-"""Transfer between data sets: AnomalyCLIP's prompts are trained on one and tested on the others."""
+"""Transfer between data sets: methods that learn are trained on one and tested on the others."""
 
 from __future__ import annotations
 
@@ -8,24 +8,23 @@ import shutil
 import time
 from pathlib import Path
 
-from vlmad_jax.data import load_dataset
+from vlmad_jax.data import DataSet, load_dataset
 from vlmad_jax.errors import InputError
 from vlmad_jax.evaluation.config import EvaluationConfig
 from vlmad_jax.evaluation.evaluate import evaluate
 from vlmad_jax.evaluation.keys import tokenizer_digest
 from vlmad_jax.evaluation.results import Results
-from vlmad_jax.methods import MethodOptions
 from vlmad_jax.report.parts import Column, Table
 from vlmad_jax.runtime.cache import cache_key
 from vlmad_jax.runtime.files import write_json
 from vlmad_jax.runtime.notices import print_stderr
+from vlmad_jax.studies.compared import compared, titles_of, trained
 from vlmad_jax.studies.config import Domain
+from vlmad_jax.studies.method_runs import MethodRuns
 from vlmad_jax.studies.run import Details, Run
-from vlmad_jax.studies.runner import Runner, stored_json
+from vlmad_jax.studies.runner import Runner, has_references, stored_json
 from vlmad_jax.studies.table_columns import INTERVALS, Row, mean_values, metric_columns
 from vlmad_jax.training.train import Resources, TrainConfig, train_method
-
-UNTRAINED = "none (WinCLIP)"
 
 
 def domains(runner: Runner) -> list[Table]:
@@ -36,12 +35,15 @@ def domains(runner: Runner) -> list[Table]:
         return [Table("domains", "Across domains", (Column("learned", "trained on"),), (), note)]
     rows: list[Row] = []
     blank = [column.key for column in metric_columns()]
-    for source in (None, *tested):
-        row: Row = {"learned": UNTRAINED if source is None else source.name}
+    learners = trained(runner)
+    for method, source in sources(runner):
+        row: Row = {"learned": f"none ({method.label})" if source is None else source.name}
+        if source is not None and len(learners) > 1:
+            row["learned"] = f"{source.name} ({method.title})"
         for target in tested:
             values = dict.fromkeys(blank)
-            if source != target:
-                values = mean_values(evaluate_transfer(runner, source, target))
+            if source != target and has_references(load(target), method.shots):
+                values = mean_values(evaluate_transfer(method, source, target))
             row |= {f"{target.name}_{key}": value for key, value in values.items()}
         rows.append(row)
     columns = [Column("learned", "trained on")]
@@ -50,44 +52,60 @@ def domains(runner: Runner) -> list[Table]:
             key, group = f"{target.name}_{column.key}", f"tested on {target.name}, {column.group}"
             columns.append(dataclasses.replace(column, key=key, group=group))
     note = (
-        f"AnomalyCLIP's prompts are trained for {runner.config.epochs} epochs on the test images of one data "
-        "set and tested on those of another. No choice depends on the tested data set, and no data set is "
-        f"tested with prompts that were trained on it. The first row is not trained. {INTERVALS}"
+        f"Training of {titles_of(learners)} takes {runner.config.epochs} epochs on the test images of one "
+        "data set, and tests use those of another. No choice depends on the tested data set, and no data set "
+        'is tested with parameters that were trained on it. A method after "none" is not trained; if it '
+        f"needs reference images, it is not tested on data sets with too few. {INTERVALS}"
     )
     return [Table("domains", "Across domains", tuple(columns), tuple(rows), note)]
 
 
-def evaluate_transfer(runner: Runner, source: Domain | None, target: Domain) -> Run:
-    """Evaluate a data set with prompts trained on another, or with WinCLIP if `source` is None."""
-    config = runner.config
+def load(domain: Domain) -> DataSet:
+    """Return the data set of a domain."""
+    return load_dataset(domain.name, domain.data_dir)
+
+
+def sources(runner: Runner) -> list[tuple[MethodRuns, Domain | None]]:
+    """Return the rows of the matrix: methods that learn nothing, and then the others by training set."""
+    untrained = [(method, None) for method in compared(runner) if "params" not in method.detector.options]
+    return [*untrained, *((method, x) for method in trained(runner) for x in runner.config.domains)]
+
+
+def evaluate_transfer(method: MethodRuns, source: Domain | None, target: Domain) -> Run:
+    """Evaluate a method on a data set, with parameters trained on another if `source` is given."""
+    runner, config = method.runner, method.runner.config
+    params = None if source is None else str(train_on(method, source))
     evaluation = EvaluationConfig(
-        method="winclip" if source is None else "anomalyclip",
+        method=method.name,
         weights=config.weights,
         dataset=target.name,
         data_dir=target.data_dir,
         batch_size=config.batch_size,
         dtype=config.dtype,
-        options=MethodOptions(params=None if source is None else str(train_on(runner, source))),
+        seed=config.seeds[0] if method.shots else 0,
+        options=dataclasses.replace(config.options_of(method.name), params=params),
+        shots=method.shots,
     )
-    out = runner.out / "domains" / f"{source.name if source else 'none'}-to-{target.name}"
+    out = runner.out / "domains" / f"{method.name}-{source.name if source else 'none'}-to-{target.name}"
     details = Details(out / "details")
     contents = evaluate(evaluation, out, runner.resume, workers=runner.workers, observe=details.add)
     return Run(Results(out), details, tuple(contents["categories"]))
 
 
-def train_on(runner: Runner, source: Domain) -> Path:
-    """Return the folder of the prompts trained on a data set.
+def train_on(method: MethodRuns, source: Domain) -> Path:
+    """Return the folder of the parameters trained on a data set.
 
     They are trained again if the images, the weights, the settings or the software changed.
     """
-    return runner.cached(("trained", source), lambda: _train_on(runner, source))
+    return method.runner.cached(("trained", method.name, source), lambda: _train_on(method, source))
 
 
-def _train_on(runner: Runner, source: Domain) -> Path:
-    config, out = runner.config, runner.out / "domains" / f"trained-{source.name}"
-    setting = {k: x for k, x in runner.learned[0].setting.items() if k not in ("clip", "prompts")}
+def _train_on(method: MethodRuns, source: Domain) -> Path:
+    runner, config = method.runner, method.runner.config
+    out = trained_folder(runner, method.name) / source.name
+    setting = {k: x for k, x in method.detector.setting.items() if k not in ("clip", "prompts")}
     training = TrainConfig(
-        method="anomalyclip",
+        method=method.name,
         weights=config.weights,
         dataset=source.name,
         data_dir=source.data_dir,
@@ -96,8 +114,8 @@ def _train_on(runner: Runner, source: Domain) -> Path:
         dtype=config.dtype,
         cache_features=True,
     )
-    trained_on = load_dataset(source.name, source.data_dir).fingerprint
-    backbone = (runner.clip.fingerprint, tokenizer_digest(runner.clip))
+    trained_on = load(source).fingerprint
+    backbone = (runner.backbone.fingerprint, tokenizer_digest(runner.backbone))
     key = cache_key(json.dumps(dataclasses.asdict(training)), trained_on, *backbone)
     is_same = stored_json(out / "key.json") == key
     if is_same and runner.resume and (out / "training.json").exists():
@@ -117,7 +135,12 @@ def _train_on(runner: Runner, source: Domain) -> Path:
     return params
 
 
-def training_seconds(runner: Runner) -> float | None:
-    """Return the longest training time of the data sets; None if nothing was trained."""
-    stored = [stored_json(path) for path in sorted(runner.out.glob("domains/trained-*/training.json"))]
-    return max((x["seconds"] for x in stored), default=None)
+def trained_folder(runner: Runner, name: str) -> Path:
+    """Return the folder of what a method learned, with a folder for each training set."""
+    return runner.out / "domains" / f"trained-{name}"
+
+
+def training_seconds(runner: Runner, name: str) -> float | None:
+    """Return a method's longest training time over the data sets; None if it was not trained."""
+    paths = sorted(trained_folder(runner, name).glob("*/training.json"))
+    return max((stored_json(path)["seconds"] for path in paths), default=None)

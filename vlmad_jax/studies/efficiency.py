@@ -8,28 +8,26 @@ import jax
 import numpy as np
 
 from vlmad_jax.backbones.checkpoints.hub import BUNDLED_PARAMS, is_bundled
+from vlmad_jax.errors import InputError
 from vlmad_jax.evaluation.comparison import Grid, cell_name, compare
 from vlmad_jax.evaluation.config import EvaluationConfig
 from vlmad_jax.evaluation.results import Results
-from vlmad_jax.methods import LEARNING, METHODS
+from vlmad_jax.methods import LEARNING, METHODS, MethodOptions
 from vlmad_jax.report.parts import Column, Table
 from vlmad_jax.studies.domains import training_seconds
 from vlmad_jax.studies.run import Details, Run
 from vlmad_jax.studies.runner import Runner
 from vlmad_jax.studies.table_columns import INTERVALS, Row, auroc_columns, auroc_values
 
-# The number of reference images of methods that need them, and of a second run of WinCLIP.
+# The number of reference images of methods that need them, and of a second run of those that may use them.
 SHOTS = 4
 
 
 def efficiency(runner: Runner) -> list[Table]:
-    """Measure all methods whose parameters are available, each in its own process."""
+    """Measure all methods that the weights and the parameters allow, each in its own process."""
     config = runner.config
     needs = ("never", "if given", "always") if runner.has_references else ("never", "if given")
-    methods = tuple(
-        name for name in METHODS if has_params(runner, name) and METHODS[name].references in needs
-    )
-    own_options = {name: config.anomalyclip for name in methods if name in ("anomalyclip", "hybrid")}
+    methods = tuple(name for name in METHODS if can_run(runner, name) and METHODS[name].references in needs)
     shared = EvaluationConfig(
         method="",
         weights=config.weights,
@@ -44,7 +42,7 @@ def efficiency(runner: Runner) -> list[Table]:
         methods=methods,
         shots=shots,
         seeds=config.seeds[:1],
-        own_options=own_options,
+        own_options={name: options_of(runner, name) for name in methods},
         shared=shared,
     )
     measured = compare(grid, runner.out / "efficiency", runner.resume, runner.workers)
@@ -72,19 +70,36 @@ def efficiency(runner: Runner) -> list[Table]:
     return [Table("measured_efficiency", "Efficiency", columns, tuple(rows), note)]
 
 
-def has_params(runner: Runner, name: str) -> bool:
-    """Return whether a method needs no parameters, or they are given or bundled with the weights."""
-    learned = "anomalyclip" if name == "hybrid" else name
-    if learned not in LEARNING:
-        return True
-    bundled = is_bundled(runner.clip.name) and learned in BUNDLED_PARAMS
-    return bundled or (learned == "anomalyclip" and runner.config.anomalyclip.params is not None)
+def learner(name: str) -> str:
+    """Return the method whose parameters a method takes: AnomalyCLIP for the hybrid, otherwise itself."""
+    return "anomalyclip" if name == "hybrid" else name
+
+
+def options_of(runner: Runner, name: str) -> MethodOptions:
+    """Return a method's options if it, or the one whose parameters it takes, is compared; none otherwise."""
+    compared = [known for known in (name, learner(name)) if known in runner.config.methods]
+    return runner.config.options_of(compared[0]) if compared else MethodOptions()
+
+
+def can_run(runner: Runner, name: str) -> bool:
+    """Return whether a method fits the backbone and has the parameters it needs, given or bundled."""
+    kind, backbone = METHODS[name], runner.backbone
+    try:
+        kind.check_backbone(backbone)
+    except InputError:
+        return False
+    bundled = is_bundled(backbone.name) and learner(name) in BUNDLED_PARAMS
+    return "params" not in kind.options or bundled or options_of(runner, name).params is not None
 
 
 def parameters_learned(runner: Runner, name: str) -> int:
     """Return the number of parameters that a method learns from labelled images of other categories."""
-    uses_anomalyclip = name in ("anomalyclip", "hybrid")
-    detector = runner.learned[0] if uses_anomalyclip else METHODS[name].for_backbone(runner.clip)
+    kind, backbone = METHODS[learner(name)], runner.backbone
+    if learner(name) in LEARNING:
+        options = options_of(runner, name).restricted(kind.options)
+        detector, _ = kind.from_options(backbone, options)
+    else:
+        detector = kind.for_backbone(backbone)
     shapes = jax.eval_shape(detector.init, jax.random.key(0))
     return sum(int(np.prod(leaf.shape)) for leaf in jax.tree.leaves(shapes))
 
@@ -93,7 +108,6 @@ def _row(runner: Runner, grid: Grid, row: dict[str, Any]) -> Row:
     name = row["method"]
     out = runner.out / "efficiency" / cell_name(name, row["shots"], grid.seeds[0])
     run = Run(Results(out), Details(out / "details"), runner.dataset.categories)
-    seconds = training_seconds(runner) if name in ("anomalyclip", "hybrid") else None
     return {
         "method": name,
         "shots": row["shots"],
@@ -101,6 +115,6 @@ def _row(runner: Runner, grid: Grid, row: dict[str, Any]) -> Row:
         "prepare_seconds": row["prepare_seconds"],
         "peak_gigabytes": row["peak_memory_bytes"] / 1e9,
         "learned": parameters_learned(runner, name),
-        "training_seconds": seconds,
+        "training_seconds": training_seconds(runner, learner(name)),
         **auroc_values("image_auroc", run.mean["image_auroc"], run.mean_interval("image")),
     }

@@ -7,11 +7,12 @@ import numpy as np
 
 from vlmad_jax.metrics.thresholds import best_threshold
 from vlmad_jax.report.parts import Column, Exhibit, Figure, Gallery, Table
+from vlmad_jax.studies.compared import compared
+from vlmad_jax.studies.method_runs import MethodRuns
 from vlmad_jax.studies.panels import label_panels, panel_grid, panels_size
 from vlmad_jax.studies.run import ALARM_GRID, ALARM_QUANTILE, EXHIBITS, WORST, outcome, readable_name, titles
 from vlmad_jax.studies.runner import Runner
 from vlmad_jax.studies.table_columns import Row
-from vlmad_jax.studies.zero_shot import TITLES, zero_shot
 
 THRESHOLD = "The threshold of each category is the one with the highest F1 on these images"
 
@@ -19,8 +20,8 @@ THRESHOLD = "The threshold of each category is the one with the highest F1 on th
 def worst(runner: Runner) -> list[Table]:
     """Return the worst false alarms and misses of each category."""
     rows: list[Row] = []
-    for method, title in TITLES.items():
-        run = zero_shot(runner, method)
+    for method in compared(runner):
+        run = method.compared()
         for category in run.categories:
             scores, labels = run.scores(category), run.labels(category)
             threshold = best_threshold(scores, labels)
@@ -35,7 +36,7 @@ def worst(runner: Runner) -> list[Table]:
                     rows.append(
                         {
                             "category": readable_name(category),
-                            "method": title,
+                            "method": method.label,
                             "outcome": outcome(label, not label),
                             "defect": readable_name(row.defect),
                             "score": float(scores[number]),
@@ -59,10 +60,10 @@ def worst(runner: Runner) -> list[Table]:
 def gallery(runner: Runner) -> list[Gallery]:
     """Return images with their heat maps and the outlines of their masks."""
     exhibits: list[Exhibit] = []
-    for method, title in TITLES.items():
-        run = zero_shot(runner, method)
+    for method in compared(runner):
+        run = method.compared()
         for category in run.categories:
-            exhibits += run.details.exhibits(category, title)
+            exhibits += run.details.exhibits(category, method.label)
     note = (
         f"At most {EXHIBITS} images of each category and method: the {WORST} normal images with the highest "
         f"scores, the {WORST} anomalous images with the lowest, and others that are evenly spaced by score. "
@@ -74,11 +75,11 @@ def gallery(runner: Runner) -> list[Gallery]:
 
 def distributions(runner: Runner) -> list[Figure]:
     """Return histograms of the scores of normal and anomalous images, one figure for each method."""
-    return [_distribution(runner, method, title) for method, title in TITLES.items()]
+    return [_distribution(method) for method in compared(runner)]
 
 
-def _distribution(runner: Runner, method: str, title: str) -> Figure:
-    run = zero_shot(runner, method)
+def _distribution(method: MethodRuns) -> Figure:
+    run = method.compared()
     data = {
         called: {
             kind: [float(x) for x in np.sort(run.scores(category)[run.labels(category) == label])]
@@ -101,18 +102,18 @@ def _distribution(runner: Runner, method: str, title: str) -> Figure:
         handles, kinds = grid[0].get_legend_handles_labels()
         label_panels(canvas, "image score", "images", dict(zip(kinds, handles, strict=True)))
 
-    note = f"Image scores of {title}, zero-shot, for normal and anomalous test images."
-    name = f"scores_{method}"
-    return Figure(name, f"Scores of {title}", data, draw, note, panels_size(len(data)))
+    note = f"Image scores of {method.title}, {method.setting}, for normal and anomalous test images."
+    name = f"scores_{method.name}"
+    return Figure(name, f"Scores of {method.label}", data, draw, note, panels_size(len(data)))
 
 
 def alarms(runner: Runner) -> list[Figure]:
     """Return maps of the places of false alarms in normal images, one figure for each method."""
-    return [_alarms(runner, method, title) for method, title in TITLES.items()]
+    return [_alarms(method) for method in compared(runner)]
 
 
-def _alarms(runner: Runner, method: str, title: str) -> Figure:
-    run = zero_shot(runner, method)
+def _alarms(method: MethodRuns) -> Figure:
+    run = method.compared()
     shares = {called: run.details.alarms(category) for category, called in titles(run.categories).items()}
     data = {
         name: [[None if np.isnan(x) else float(x) for x in row] for row in x] for name, x in shares.items()
@@ -129,8 +130,8 @@ def _alarms(runner: Runner, method: str, title: str) -> Figure:
 
     note = (
         f"The places of the {1 - ALARM_QUANTILE:.0%} highest pixels in the normal images of a category under "
-        f"{title}. Each cell of the grid of {ALARM_GRID} x {ALARM_GRID} shows the share of its pixels: dark "
-        "is none, and the brightest is ten times the share of an even spread, or more."
+        f"{method.label}. Each cell of the grid of {ALARM_GRID} x {ALARM_GRID} shows the share of its "
+        "pixels: dark is none, and the brightest is ten times the share of an even spread, or more."
     )
-    name = f"alarms_{method}"
-    return Figure(name, f"Places of false alarms of {title}", data, draw, note, panels_size(len(data)))
+    name = f"alarms_{method.name}"
+    return Figure(name, f"Places of false alarms of {method.label}", data, draw, note, panels_size(len(data)))

@@ -1,17 +1,21 @@
-"""Figures 3 and 4, and zero-shot against few-shot: WinCLIP by number of reference images."""
+"""Figures 3 and 4, and gains: the methods that take reference images by the number of these."""
 
 from __future__ import annotations
 
 import functools
+import itertools
 import statistics
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import matplotlib.figure
-import numpy as np
 
+from vlmad_jax.methods import WinCLIP
 from vlmad_jax.metrics.uncertainty import interval
 from vlmad_jax.report.parts import Column, Figure, Table
 from vlmad_jax.report.published import comparison, published
+from vlmad_jax.studies.compared import titles_of, with_references
+from vlmad_jax.studies.method_runs import MethodRuns
 from vlmad_jax.studies.panels import Panel, draw_panels, panels_size
 from vlmad_jax.studies.run import Level, Run, mean_resampled, readable_name, titles
 from vlmad_jax.studies.runner import Runner
@@ -28,22 +32,24 @@ from vlmad_jax.studies.table_columns import (
 MEAN = "mean"
 
 
-def runs_by_shots(runner: Runner) -> dict[int, list[Run]]:
-    """Return WinCLIP's runs by number of reference images, one run for each draw."""
-    found = {0: [runner.winclip()]}
-    if runner.has_references:
-        for shots in runner.config.shots:
-            found[shots] = [runner.winclip(shots=shots, seed=seed) for seed in runner.config.seeds]
-    return found
+# The runs of a method by number of reference images, one for each draw.
+ByShots = dict[int, list[Run]]
+# Published AUROCs by category and number of reference images.
+Aurocs = dict[str, dict[int, float]]
 
 
 def shots_table(runner: Runner) -> list[Table]:
     """Return the mean and deviation over draws for every category and number of reference images."""
-    found = runs_by_shots(runner)
+    methods = with_references(runner)
+    found = [(method, method.by_shots()) for method in methods]
     rows = [
-        _row(found, shots, category) for category in (*runner.dataset.categories, MEAN) for shots in found
+        {"category": readable_name(category), "method": method.title, **_values(runs, shots, category)}
+        for category in (*runner.dataset.categories, MEAN)
+        for method, runs in found
+        for shots in runs
     ]
-    columns = [Column("category", "category"), Column("shots", "references"), Column("draws", "draws")]
+    columns = [Column("category", "category"), Column("method", "method")]
+    columns += [Column("shots", "references"), Column("draws", "draws")]
     for level in LEVELS:
         columns += auroc_columns(f"{level}_auroc", level)
         columns.append(Column(f"{level}_auroc_deviation", "deviation", 3, level))
@@ -52,17 +58,28 @@ def shots_table(runner: Runner) -> list[Table]:
         "draw of 2. The deviation in the rows of the mean is that of each draw's mean over categories. "
         f"{INTERVALS} {_few(runner)}"
     )
-    title = "WinCLIP by number of reference images"
-    return [Table("shots", title, tuple(columns), tuple(rows), note, summary=len(found))]
+    title = f"{titles_of(methods)} by number of reference images"
+    summary = sum(len(runs) for _, runs in found)
+    return [Table("shots", title, *with_method(methods, columns, rows), note, summary)]
+
+
+def with_method(
+    methods: Sequence[MethodRuns], columns: Sequence[Column], rows: Sequence[Row]
+) -> tuple[tuple[Column, ...], tuple[Row, ...]]:
+    """Return columns and rows, without those that name the method if there is only one."""
+    if len(methods) > 1:
+        return tuple(columns), tuple(rows)
+    kept = tuple(column for column in columns if column.key != "method")
+    return kept, tuple({key: value for key, value in row.items() if key != "method"} for row in rows)
 
 
 def _few(runner: Runner) -> str:
     return "" if runner.has_references else "Zero-shot only: a category has too few normal training images."
 
 
-def _row(found: dict[int, list[Run]], shots: int, category: str) -> Row:
+def _values(found: ByShots, shots: int, category: str) -> Row:
     drawn = found[shots]
-    row: Row = {"category": readable_name(category), "shots": shots, "draws": len(drawn)}
+    row: Row = {"shots": shots, "draws": len(drawn)}
     for level in LEVELS:
         values = [auroc_of(run, level, category) for run in drawn]
         defined = [value for value in values if value is not None]
@@ -83,66 +100,78 @@ def figure(runner: Runner, name: str, level: Level) -> list[Figure]:
 
     It has a panel for each category and for the mean.
     """
-    found = runs_by_shots(runner)
+    methods = with_references(runner)
+    found = {method.title: method.by_shots() for method in methods}
     data: dict[str, Any] = {
-        title: {
-            "shots": list(found),
-            "mean": [mean([auroc_of(run, level, category) for run in drawn]) for drawn in found.values()],
-            "draws": [[auroc_of(run, level, category) for run in drawn] for drawn in found.values()],
-        }
+        title: {name: _plotted(runs, level, category) for name, runs in found.items()}
         for category, title in titles((MEAN, *runner.dataset.categories)).items()
     }
-    published_aurocs = _published(runner, level)
+    known = {method.title: published_aurocs(method, level) for method in methods}
 
     def draw(canvas: matplotlib.figure.Figure) -> None:
-        panels = []
-        for category, values in data.items():
-            lines = {"ours": values["mean"]}
-            places = list(range(len(values["shots"])))
-            dots = [(place, y) for place in places for y in values["draws"][place] if y is not None]
-            if category in published_aurocs:
-                lines["published"] = [published_aurocs[category].get(shots) for shots in values["shots"]]
-            panels.append(Panel(category, [str(x) for x in values["shots"]], lines, dots))
+        panels = [_panel(category, by_method, known) for category, by_method in data.items()]
         draw_panels(canvas, panels, "reference images", f"{level} AUROC")
 
+    is_published = any(known.values())
     note = (
-        f"{level.capitalize()} AUROC of WinCLIP by number of reference images. Lines are means over draws, "
-        "and dots are single draws. "
-        + ("Published points are those in the comparison's text and tables. " if published_aurocs else "")
+        f"{level.capitalize()} AUROC of {titles_of(methods)} by number of reference images. Lines are means "
+        "over draws, and dots are single draws. "
+        + ("Published points are those of the papers and of the comparison. " if is_published else "")
         + _few(runner)
     )
-    title = f"Figure {name[-1]}. WinCLIP by number of reference images, {level}s"
-    return [Figure(name, title, data, draw, note, panels_size(len(data)))]
+    title = f"Figure {name[-1]}. {titles_of(methods)} by number of reference images, {level}s"
+    plotted = data if len(methods) > 1 else {key: next(iter(x.values())) for key, x in data.items()}
+    return [Figure(name, title, plotted, draw, note, panels_size(len(data)))]
 
 
-def _published(runner: Runner, level: Level) -> dict[str, dict[int, float]]:
-    """Return the published AUROCs by category: WinCLIP's means, and the comparison's zero-shot table."""
-    if runner.config.dataset != "mvtec_ad":
+def _plotted(found: ByShots, level: Level, category: str) -> dict[str, Any]:
+    draws = [[auroc_of(run, level, category) for run in drawn] for drawn in found.values()]
+    return {"shots": list(found), "mean": list(map(mean, draws)), "draws": draws}
+
+
+def _panel(category: str, by_method: Mapping[str, dict[str, Any]], published: Mapping[str, Aurocs]) -> Panel:
+    """Return the panel of a category: a line for each method, and one for what was published of it."""
+    places = sorted({shots for values in by_method.values() for shots in values["shots"]})
+    lines, dots = {}, []
+    for name, values in by_method.items():
+        alone = len(by_method) == 1
+        heights = dict(zip(values["shots"], values["mean"], strict=True))
+        lines["ours" if alone else name] = [heights.get(shots) for shots in places]
+        if known := published[name].get(category):
+            lines["published" if alone else f"{name}, published"] = [known.get(shots) for shots in places]
+        for shots, draws in zip(values["shots"], values["draws"], strict=True):
+            dots += [(places.index(shots), y) for y in draws if y is not None]
+    return Panel(category, list(map(str, places)), lines, dots)
+
+
+def published_aurocs(method: MethodRuns, level: Level) -> Aurocs:
+    """Return what was published: means, and for WinCLIP the comparison's figures for single categories."""
+    if method.runner.config.dataset != "mvtec_ad":
         return {}
-    place = LEVELS.index(level)
-    found = {
-        readable_name(name): {0: pair[place]} for name, pair in comparison()["winclip_zero_shot"].items()
-    }
-    means = {n: published("winclip", "mvtec_ad", n) for n in (0, *runner.config.shots)}
-    found[MEAN] = {n: source[0]["mean"][f"{level}_auroc"] or np.nan for n, source in means.items() if source}
-    if level == "image":
+    place, key = LEVELS.index(level), f"{level}_auroc"
+    by_category = comparison().get(f"{method.name}_zero_shot", {})
+    found: Aurocs = {readable_name(name): {0: pair[place]} for name, pair in by_category.items()}
+    sources = {shots: published(method.name, "mvtec_ad", shots) for shots in method.numbers}
+    means = {shots: source[0]["mean"].get(key) for shots, source in sources.items() if source}
+    found[MEAN] = {shots: value for shots, value in means.items() if value is not None}
+    if level == "image" and method.name == WinCLIP.name:
         found["tile"] |= {int(n): value for n, value in comparison()["few_shot_text"]["tile"].items()}
-    return found
+    return {category: values for category, values in found.items() if values}
 
 
 def gains(runner: Runner) -> list[Table]:
     """Return the gain in mean AUROC of each step to more reference images."""
-    found = runs_by_shots(runner)
-    steps = list(zip(list(found)[:-1], list(found)[1:], strict=True))
+    methods = with_references(runner)
     rows: list[Row] = []
-    for before, after in steps:
-        row: Row = {"step": f"{before} to {after}"}
-        for level in LEVELS:
-            row |= _gain(found, before, after, level)
-        first = runner.config.dataset == "mvtec_ad" and (before, after) == (0, 1)
-        row["published"] = comparison()["few_shot_text"]["gain_of_the_first_shot"] if first else None
-        rows.append(row)
-    columns = [Column("step", "references")]
+    for method in methods:
+        found = method.by_shots()
+        for before, after in itertools.pairwise(found):
+            row: Row = {"step": f"{before} to {after}", "method": method.title}
+            for level in LEVELS:
+                row |= _gain(found, before, after, level)
+            row["published"] = _published_gain(method, before, after)
+            rows.append(row)
+    columns = [Column("step", "references"), Column("method", "method")]
     for level in LEVELS:
         columns += [
             Column(f"{level}_gain", "gain", 3, level),
@@ -158,10 +187,18 @@ def gains(runner: Runner) -> list[Table]:
         "categories, and the deviation over categories is that of the mean over draws. The gain per "
         f"reference is the gain divided by the number of reference images added. {INTERVALS}"
     )
-    return [Table("gains", "Gains with more reference images", *with_published(columns, rows), note)]
+    shown = with_published(*with_method(methods, columns, rows))
+    return [Table("gains", "Gains with more reference images", *shown, note)]
 
 
-def _gain(found: dict[int, list[Run]], before: int, after: int, level: Level) -> Row:
+def _published_gain(method: MethodRuns, before: int, after: int) -> float | None:
+    """Return the gain that the comparison's text gives: that of WinCLIP's first reference image."""
+    is_given = method.runner.config.dataset == "mvtec_ad" and method.name == WinCLIP.name
+    is_given = is_given and (before, after) == (0, 1)
+    return comparison()["few_shot_text"]["gain_of_the_first_shot"] if is_given else None
+
+
+def _gain(found: ByShots, before: int, after: int, level: Level) -> Row:
     earlier, later = found[before], found[after]
     pairs = list(zip(earlier * len(later) if len(earlier) == 1 else earlier, later, strict=True))
     categories = later[0].categories

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from tqdm import tqdm
 
 from vlmad_jax.backbones.checkpoints.hub import check_named
 from vlmad_jax.errors import InputError
+from vlmad_jax.methods import WinCLIP
 from vlmad_jax.report.parts import Figure, Gallery, Section, Table
 from vlmad_jax.report.report_files import write_report
 from vlmad_jax.runtime.environment import write_environment
+from vlmad_jax.runtime.notices import print_stderr
 from vlmad_jax.studies import (
     ablations,
     calibration,
@@ -22,14 +25,40 @@ from vlmad_jax.studies import (
     few_shot,
     zero_shot,
 )
+from vlmad_jax.studies.compared import (
+    compared,
+    titles_of,
+    without_probabilities,
+    without_references,
+    without_steps,
+    without_training,
+    without_winclip,
+)
 from vlmad_jax.studies.config import PaperConfig
+from vlmad_jax.studies.method_runs import ImageRuns
 from vlmad_jax.studies.runner import Runner
 
 Part = Table | Figure | Gallery
-Study = Callable[[Runner], Sequence[Part]]
+Make = Callable[[Runner], Sequence[Part]]
+
+
+@dataclass(frozen=True)
+class Study:
+    """A study of the two compared methods.
+
+    Attributes:
+      section: A name of `SECTIONS`.
+      make: Returns the tables, figures and galleries.
+      obstacle: Returns why the study cannot be made of these methods, as half a sentence; None if it can.
+    """
+
+    section: str
+    make: Make
+    obstacle: Callable[[Runner], str | None] = lambda _: None
+
 
 SECTIONS = {
-    "comparison": "WinCLIP and AnomalyCLIP",
+    "comparison": "Comparison",
     "defects": "Defects",
     "shots": "Zero-shot and few-shot",
     "windows": "Windows",
@@ -41,32 +70,32 @@ SECTIONS = {
     "calibration": "Calibration",
     "confidence": "Confidence",
 }
-STUDIES: dict[str, tuple[str, Study]] = {
-    "table1": ("comparison", zero_shot.table1),
-    "table2": ("comparison", zero_shot.table2),
-    "table3": ("comparison", zero_shot.table3),
-    "table4": ("comparison", zero_shot.table4),
-    "groups": ("comparison", zero_shot.by_group),
-    "table5": ("defects", defects.table5),
-    "table6": ("defects", defects.table6),
-    "defects": ("defects", defects.all_defects),
-    "figure3": ("shots", few_shot.figure3),
-    "figure4": ("shots", few_shot.figure4),
-    "shots": ("shots", few_shot.shots_table),
-    "gains": ("shots", few_shot.gains),
-    "figure5": ("windows", ablations.figure5),
-    "windows": ("windows", ablations.windows),
-    "prompts": ("prompts", ablations.prompts),
-    "features": ("features", ablations.features),
-    "domains": ("domains", domains.domains),
-    "efficiency": ("efficiency", efficiency.efficiency),
-    "worst": ("failures", failures.worst),
-    "scores": ("failures", failures.distributions),
-    "alarms": ("failures", failures.alarms),
-    "gallery": ("failures", failures.gallery),
-    "reliability": ("calibration", calibration.reliabilities),
-    "thresholds": ("calibration", calibration.thresholds),
-    "confidence": ("confidence", zero_shot.differences),
+STUDIES = {
+    "table1": Study("comparison", zero_shot.table1),
+    "table2": Study("comparison", zero_shot.table2),
+    "table3": Study("comparison", zero_shot.table3),
+    "table4": Study("comparison", zero_shot.table4),
+    "groups": Study("comparison", zero_shot.by_group),
+    "table5": Study("defects", defects.table5),
+    "table6": Study("defects", defects.table6),
+    "defects": Study("defects", defects.all_defects),
+    "figure3": Study("shots", few_shot.figure3, without_references),
+    "figure4": Study("shots", few_shot.figure4, without_references),
+    "shots": Study("shots", few_shot.shots_table, without_references),
+    "gains": Study("shots", few_shot.gains, without_steps),
+    "figure5": Study("windows", ablations.figure5, without_winclip),
+    "windows": Study("windows", ablations.windows, without_winclip),
+    "prompts": Study("prompts", ablations.prompts, without_winclip),
+    "features": Study("features", ablations.features, without_winclip),
+    "domains": Study("domains", domains.domains, without_training),
+    "efficiency": Study("efficiency", efficiency.efficiency),
+    "worst": Study("failures", failures.worst),
+    "scores": Study("failures", failures.distributions),
+    "alarms": Study("failures", failures.alarms),
+    "gallery": Study("failures", failures.gallery),
+    "reliability": Study("calibration", calibration.reliabilities, without_probabilities),
+    "thresholds": Study("calibration", calibration.thresholds),
+    "confidence": Study("confidence", zero_shot.differences),
 }
 
 
@@ -105,32 +134,69 @@ def report(
         configuration.
     """
     chosen = choose(only)
-    check_named(config.weights, config.anomalyclip.params)
+    for name in config.methods:
+        check_named(config.weights, config.options_of(name).params)
     runner = Runner(config, out, resume, workers)
-    runner.learned, runner.base  # noqa: B018  raise an error before anything is computed
+    methods = compared(runner)  # raises an error before anything is computed
+    omitted = obstacles(runner, chosen)
+    for line in omitted_lines(omitted):
+        print_stderr(line)
     parts: dict[str, list[Part]] = {}
-    with tqdm(chosen, unit=" study", dynamic_ncols=True) as bar:
+    made = [name for name in chosen if name not in omitted]
+    with tqdm(made, unit=" study", dynamic_ncols=True) as bar:
         for name in bar:
             bar.set_description(name)
-            section, study = STUDIES[name]
-            parts.setdefault(section, []).extend(study(runner))
-    sections = [Section(name, title, parts[name]) for name, title in SECTIONS.items() if name in parts]
-    write_report(out, TITLE, sections, intro(runner))
+            study = STUDIES[name]
+            parts.setdefault(study.section, []).extend(study.make(runner))
+    headings = SECTIONS | {"comparison": titles_of(methods)}
+    sections = [Section(name, title, parts[name]) for name, title in headings.items() if name in parts]
+    write_report(out, f"{titles_of(methods)} compared", sections, intro(runner, omitted))
     write_environment(out)
     return sections
 
 
-TITLE = "WinCLIP and AnomalyCLIP compared"
+def obstacles(runner: Runner, names: Sequence[str]) -> dict[str, str]:
+    """Return the reasons for which studies cannot be made, by the names of these studies.
+
+    Raises:
+      InputError: None of the studies can be made.
+    """
+    found = {name: reason for name in names if (reason := STUDIES[name].obstacle(runner))}
+    if len(found) == len(names):
+        raise InputError(f"--only={','.join(names)}: {'; '.join(omitted_lines(found))}; give other parts")
+    return found
 
 
-def intro(runner: Runner) -> str:
-    """Return the introduction of the report: the data set and the backbone."""
-    dataset = runner.dataset
+def omitted_lines(reasons: Mapping[str, str]) -> list[str]:
+    """Return a line for each reason that names the studies without which the report is made.
+
+    >>> omitted_lines({"figure5": "it is cold", "gains": "it rains", "windows": "it is cold"})
+    ['left out: figure5, windows (it is cold)', 'left out: gains (it rains)']
+    """
+    names = {reason: [name for name, why in reasons.items() if why == reason] for reason in reasons.values()}
+    return [f"left out: {', '.join(studies)} ({reason})" for reason, studies in names.items()]
+
+
+def intro(runner: Runner, omitted: Mapping[str, str]) -> str:
+    """Return the introduction: the data set, the backbone, the methods' references, and what is left out."""
+    dataset, backbone = runner.dataset, runner.backbone
     images = sum(len(dataset.select(name, "test")) for name in dataset.categories)
-    vision = runner.clip.config.vision
-    return (
+    kind = "convolutional network" if backbone.convolutional else "vision transformer"
+    paragraphs = [
         f"Data set {dataset.name}: {len(dataset.categories)} categories, {images:,} test images. "
-        f"Backbone: a vision transformer of {vision.layers} layers, width {vision.width}, patches of "
-        f"{vision.patch_size} pixels at {vision.image_size}, in {runner.config.dtype}. Metrics are fractions "
-        "of 1; a dash means undefined or not published."
-    )
+        f"Backbone: a {kind} of {len(backbone.widths)} layers, width {backbone.widths[-1]}, patches of "
+        f"{backbone.patch_size} pixels at {backbone.image_size}, in {runner.config.dtype}. Metrics are "
+        "fractions of 1; a dash means undefined or not published."
+    ]
+    for method in compared(runner):
+        if method.shots:
+            paragraphs.append(
+                f"{method.title} needs reference images. Where no other number is given, it has "
+                f"{method.setting} of each category, drawn with seed {runner.config.seeds[0]}."
+            )
+        if method.name == WinCLIP.name and isinstance(method, ImageRuns):
+            paragraphs.append(
+                "Windows, prompts and features are studied with the default options of WinCLIP."
+            )
+    paragraphs += [f"{line[0].upper()}{line[1:]}." for line in omitted_lines(omitted)]
+    return "\n\n".join(paragraphs)

@@ -1,4 +1,4 @@
-"""Tables 1 to 4, averages by group, and a test of the difference: WinCLIP and AnomalyCLIP, zero-shot."""
+"""Tables 1 to 4, averages by group, and a test of the difference between the two methods."""
 
 from __future__ import annotations
 
@@ -7,7 +7,9 @@ import functools
 from vlmad_jax.metrics.uncertainty import delong, interval, mean_difference
 from vlmad_jax.report.parts import Column, Table
 from vlmad_jax.report.published import comparison, published
+from vlmad_jax.studies.compared import compared
 from vlmad_jax.studies.definitions import groups
+from vlmad_jax.studies.method_runs import MethodRuns
 from vlmad_jax.studies.run import Run, mean_resampled, readable_name
 from vlmad_jax.studies.runner import Runner
 from vlmad_jax.studies.table_columns import (
@@ -24,20 +26,13 @@ from vlmad_jax.studies.table_columns import (
     with_published,
 )
 
-TITLES = {"winclip": "WinCLIP", "anomalyclip": "AnomalyCLIP"}
-TABLES = {"winclip": ("table1", "table2"), "anomalyclip": ("table3", "table4")}
 
-
-def zero_shot(runner: Runner, method: str) -> Run:
-    """Return the run of a method of `TITLES`."""
-    return runner.winclip() if method == "winclip" else runner.anomalyclip()
-
-
-def by_category(runner: Runner, method: str) -> list[Table]:
-    """Return table 1 or 3: every category, and the mean."""
-    run = zero_shot(runner, method)
-    published_aurocs = published_by_category(runner, method)
-    aupro = comparison()["category_aupro"][method] if runner.config.dataset == "mvtec_ad" else {}
+def by_category(runner: Runner, place: int) -> list[Table]:
+    """Return table 1 or 3: every category, and the mean, of the method in a place."""
+    method = compared(runner)[place]
+    run = method.compared()
+    published_aurocs = published_by_category(method)
+    aupro = comparison()["category_aupro"].get(method.name, {}) if published_aurocs else {}
     rows: list[Row] = [
         {
             "category": readable_name(category),
@@ -49,7 +44,7 @@ def by_category(runner: Runner, method: str) -> list[Table]:
         }
         for category in run.categories
     ]
-    means = comparison()[f"{method}_mean"] if published_aurocs else {}
+    means = comparison()[f"{method.name}_mean"] if published_aurocs else {}
     rows.append(
         {
             "category": "mean",
@@ -58,7 +53,7 @@ def by_category(runner: Runner, method: str) -> list[Table]:
             **{f"published_{name}": means.get(name) for name in METRICS if name != "image_ap"},
         }
     )
-    name = TABLES[method][0]
+    number = 2 * place + 1
     columns = (
         Column("category", "category"),
         Column("images", "images"),
@@ -67,17 +62,18 @@ def by_category(runner: Runner, method: str) -> list[Table]:
         Column("published_pixel_auroc", "pixel AUROC", 3, "published"),
         Column("published_pixel_aupro", "AUPRO", 3, "published"),
     )
-    title = f"Table {name[-1]}. {TITLES[method]}, zero-shot, by category"
+    title = f"Table {number}. {method.title}, {method.setting}, by category"
     note = INTERVALS
     if published_aurocs:
         note += f"\n\nPublished: {comparison()['source']}; means over all 15 categories."
-    return [Table(name, title, *with_published(columns, rows), note, summary=1)]
+    return [Table(f"table{number}", title, *with_published(columns, rows), note, summary=1)]
 
 
-def means(runner: Runner, method: str) -> list[Table]:
-    """Return table 2 or 4: the means, beside all published means of the method."""
-    run = zero_shot(runner, method)
-    sources = published(method, runner.config.dataset)
+def means(runner: Runner, place: int) -> list[Table]:
+    """Return table 2 or 4: the means, beside all published means, of the method in a place."""
+    method = compared(runner)[place]
+    run = method.compared()
+    sources = published(method.name, runner.config.dataset, method.shots)
     values = mean_values(run)
     rows: list[Row] = []
     for metric in METRICS:
@@ -95,23 +91,23 @@ def means(runner: Runner, method: str) -> list[Table]:
         *(Column(f"published_{n}", f"[{n}]", 3, "published") for n in range(1, len(sources) + 1)),
     )
     listed = "; ".join(f"[{n}] {source['source']}" for n, source in enumerate(sources, 1))
-    name = TABLES[method][1]
-    title = f"Table {name[-1]}. {TITLES[method]}, zero-shot, means over categories"
+    number = 2 * place + 2
+    title = f"Table {number}. {method.title}, {method.setting}, means over categories"
     images = sum(len(run.rows[category]) for category in run.categories)
     note = f"{images:,} test images. {INTERVALS}" + (f"\n\nPublished: {listed}." if listed else "")
-    return [Table(name, title, columns, tuple(rows), note)]
+    return [Table(f"table{number}", title, columns, tuple(rows), note)]
 
 
 def by_group(runner: Runner) -> list[Table]:
     """Return the averages of both methods by group of objects."""
-    is_mvtec = runner.config.dataset == "mvtec_ad"
+    is_published = any(published_by_category(method) for method in compared(runner))
     rows: list[Row] = []
     for group, members in groups(runner.config.dataset, runner.dataset.categories).items():
-        for method, title in TITLES.items():
-            run = zero_shot(runner, method)
-            group_means = comparison()["group_means"][method].get(group) if is_mvtec else None
-            aurocs = [published_by_category(runner, method).get(name) for name in members]
-            row: Row = {"group": group, "method": title, "categories": len(members)}
+        for method in compared(runner):
+            run, by_name = method.compared(), published_by_category(method)
+            group_means = comparison()["group_means"][method.name].get(group) if by_name else None
+            aurocs = [by_name.get(name) for name in members]
+            row: Row = {"group": group, "method": method.label, "categories": len(members)}
             for place, level in enumerate(LEVELS):
                 value = mean([run.metrics[name][f"{level}_auroc"] for name in members])
                 row |= auroc_values(f"{level}_auroc", value, run.mean_interval(level, members))
@@ -124,7 +120,7 @@ def by_group(runner: Runner) -> list[Table]:
         columns.append(Column(f"published_{level}", "published", 3, level))
         columns.append(Column(f"published_{level}_from_table", "published, from table", 3, level))
     note = f"Means of AUROC over the categories of a group. {INTERVALS}"
-    if is_mvtec:
+    if is_published:
         note += (
             '\n\n"Published" is the value in the comparison\'s text. "Published, from table" is the mean of '
             "the comparison's tables 1 and 3 over the same categories; the two sometimes differ."
@@ -132,26 +128,28 @@ def by_group(runner: Runner) -> list[Table]:
     return [Table("groups", "Averages by group of objects", *with_published(columns, rows), note)]
 
 
-def published_by_category(runner: Runner, method: str) -> dict[str, tuple[float, float]]:
-    """Return the comparison's image and pixel AUROC by category; {} unless the data set is MVTec AD."""
-    return comparison()[f"{method}_zero_shot"] if runner.config.dataset == "mvtec_ad" else {}
+def published_by_category(method: MethodRuns) -> dict[str, tuple[float, float]]:
+    """Return the comparison's image and pixel AUROC by category; {} for other methods or data sets."""
+    is_mvtec = method.runner.config.dataset == "mvtec_ad"
+    return comparison().get(f"{method.name}_zero_shot", {}) if is_mvtec else {}
 
 
 def differences(runner: Runner) -> list[Table]:
-    """Return the differences between AnomalyCLIP and WinCLIP with tests of significance."""
-    anomalyclip, winclip = runner.anomalyclip(), runner.winclip()
+    """Return the differences between the second method and the first with tests of significance."""
+    first, second = compared(runner)
+    runs = second.compared(), first.compared()
     rows: list[Row] = []
     found = []
     for category in runner.dataset.categories:
-        a, b = anomalyclip.scores(category), winclip.scores(category)
-        difference = delong(a, b, anomalyclip.labels(category)) if len(a) == len(b) else None
+        a, b = (run.scores(category) for run in runs)
+        difference = delong(a, b, runs[0].labels(category)) if len(a) == len(b) else None
         if difference is not None:
             found.append(difference)
         image = (difference.value, difference.p) if difference else (None, None)
-        rows.append(_difference_row(readable_name(category), image, (anomalyclip, winclip), (category,)))
+        rows.append(_difference_row(readable_name(category), image, runs, (category,)))
     total = mean_difference(found) if found else None
     image = (total.value, total.p) if total else (None, None)
-    rows.append(_difference_row("mean", image, (anomalyclip, winclip), runner.dataset.categories))
+    rows.append(_difference_row("mean", image, runs, runner.dataset.categories))
     columns = (
         Column("category", "category"),
         Column("image_difference", "difference", 3, "image AUROC"),
@@ -163,12 +161,14 @@ def differences(runner: Runner) -> list[Table]:
         Column("pixel_high", "to", 3, "pixel AUROC"),
     )
     note = (
-        "AnomalyCLIP's AUROC minus WinCLIP's, zero-shot, on the same images. p is that of DeLong's two-sided "
-        "paired test of no difference, not corrected for the number of categories. For the mean, categories "
-        f"are treated as independent. {INTERVALS} Here the interval is that of the difference, with both "
-        "methods on the same bootstrap sets."
+        f"The AUROC of {second.title}, {second.setting}, minus that of {first.title}, {first.setting}, on "
+        "the same images. p is that of DeLong's two-sided paired test of no difference, not corrected for "
+        "the number of categories. For the mean, categories are treated as independent. "
+        f"{INTERVALS} Here the interval is that of the difference, with both methods on the same bootstrap "
+        "sets."
     )
-    return [Table("differences", "AnomalyCLIP against WinCLIP", columns, tuple(rows), note, summary=1)]
+    title = f"{second.title} against {first.title}"
+    return [Table("differences", title, columns, tuple(rows), note, summary=1)]
 
 
 def _difference_row(
@@ -186,7 +186,7 @@ def _difference_row(
     return {**row, "pixel_difference": mean(pairs)}
 
 
-table1 = functools.partial(by_category, method="winclip")
-table2 = functools.partial(means, method="winclip")
-table3 = functools.partial(by_category, method="anomalyclip")
-table4 = functools.partial(means, method="anomalyclip")
+table1 = functools.partial(by_category, place=0)
+table2 = functools.partial(means, place=0)
+table3 = functools.partial(by_category, place=1)
+table4 = functools.partial(means, place=1)
