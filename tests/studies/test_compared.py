@@ -1,8 +1,8 @@
 """Reports of other pairs of methods: the numbers of evaluations, and no word of what is not compared."""
 
+import dataclasses
 import json
 import re
-from collections.abc import Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from tests.golden import case
+from vlmad_jax.backbones.checkpoints.tensors import read_tensors, write_safetensors
 from vlmad_jax.errors import InputError
 from vlmad_jax.evaluation.config import EvaluationConfig
 from vlmad_jax.evaluation.evaluate import evaluate
@@ -20,108 +21,108 @@ from vlmad_jax.studies.report import report
 
 pytestmark = pytest.mark.usefixtures("evaluating")
 
-OPTIONS = MethodOptions(random_rotations=1)
+OPTIONS = MethodOptions(explained_variance=0.9)
 METRICS = ("image_auroc", "image_ap", "pixel_auroc", "pixel_aupro")
 
 
+@pytest.fixture
+def without_text(tmp_path: Path) -> Path:
+    """The weights of a DINOv2 of one layer: 70 pixels, a grid of 5 x 5."""
+    source, cut = case("anomalydino").directory, tmp_path / "dinov2"
+    cut.mkdir()
+    config = json.loads((source / "config.json").read_text())
+    (cut / "config.json").write_text(json.dumps({**config, "num_hidden_layers": 1}))
+    tensors = read_tensors(source).items()
+    first = {name: tensor for name, tensor in tensors if not re.search(r"layer\.[1-9]", name)}
+    write_safetensors(cut / "model.safetensors", first)
+    return cut
+
+
 def configured(weights: Path | str, folder: Path, *methods: str, **values: Any) -> PaperConfig:
-    return PaperConfig(
-        str(weights), "folder", str(folder), **{"shots": (1, 2), "seeds": (3,), **values}, methods=methods
-    )
+    values = {"shots": (1, 2), "seeds": (3,), "options": OPTIONS, "categories": ("bottle",), **values}
+    return PaperConfig(str(weights), "folder", str(folder), **values, methods=methods)
 
 
-def reported(config: PaperConfig, out: Path, names: Sequence[str]) -> tuple[dict[str, Any], str]:
+def reported(config: PaperConfig, out: Path, *names: str) -> tuple[dict[str, Any], str]:
     """The numbers of a report, and its page."""
     report(config, out, names)
     return json.loads((out / "metrics.json").read_text()), (out / "report.html").read_text()
 
 
-def evaluated(config: PaperConfig, name: str, shots: int, out: Path) -> dict[str, Any]:
-    """The same method, as `few_shot` and `zero_shot` evaluate it."""
-    evaluation = EvaluationConfig(
-        name,
-        config.weights,
-        "folder",
-        config.data_dir,
-        options=config.options_of(name),
-        shots=shots,
-        seed=config.seeds[0],
-    )
-    return evaluate(evaluation, out)
+def evaluated(config: PaperConfig, name: str, shots: int, out: Path) -> dict[str, float]:
+    """The mean metrics of the same method, as `few_shot` and `zero_shot` evaluate it."""
+    shared = {"data_dir": config.data_dir, "categories": config.categories, "seed": config.seeds[0]}
+    options = config.options_of(name)
+    evaluation = EvaluationConfig(name, config.weights, "folder", **shared, options=options, shots=shots)
+    mean = evaluate(evaluation, out)["mean"]
+    return {metric: mean[metric] for metric in METRICS}
 
 
-def check_table(table: dict[str, Any], contents: dict[str, Any]) -> None:
-    rows = {row["category"].replace(" ", "_"): row for row in table["rows"]}
-    for name, metrics in {**contents["categories"], "mean": contents["mean"]}.items():
-        assert {key: rows[name][key] for key in METRICS} == {key: metrics[key] for key in METRICS}
+def means_of(table: dict[str, Any]) -> dict[str, float]:
+    return {metric: table["rows"][-1][metric] for metric in METRICS}
 
 
-def test_subspacead_in_the_place_of_anomalyclip(folder: Path, weights: Path, tmp_path: Path, capsys) -> None:
-    config = configured(weights, folder, "winclip", "subspacead", options=OPTIONS)
-    names = ["table1", "table3", "table4", "shots", "gains", "figure3", "prompts", "thresholds", "domains"]
-    numbers, page = reported(config, tmp_path / "out", [*names, "reliability", "confidence"])
-    tables, line = numbers["tables"], "left out: domains (neither WinCLIP nor SubspaceAD is trained"
-    assert line in capsys.readouterr().err
-    assert f"L{line[1:]}" in page
-    assert "domains" not in tables
-    assert "AnomalyCLIP" not in page
+def test_subspacead_against_winclip(folder: Path, weights: Path, tmp_path: Path, capsys) -> None:
+    options = dataclasses.replace(OPTIONS, window_sizes=(2,))
+    config = configured(weights, folder, "winclip", "subspacead", shots=(2,), options=options)
+    numbers, page = reported(config, tmp_path / "out", "table1", "table3", "confidence", "domains")
+    line = "left out: domains (neither WinCLIP nor SubspaceAD is trained on other data sets)"
+    assert line in capsys.readouterr().err.splitlines()
+    assert f"L{line[1:]}." in page
     assert "SubspaceAD needs reference images" in page
-    assert "it has 2 references of each category, drawn with seed 3" in page
-
-    check_table(tables["table1"], evaluated(config, "winclip", 0, tmp_path / "winclip"))
-    check_table(tables["table3"], evaluated(config, "subspacead", 2, tmp_path / "subspacead"))
-    one = evaluated(config, "subspacead", 1, tmp_path / "one")["mean"]
-    assert tables["table3"]["title"] == "Table 3. SubspaceAD, 2 references, by category"
-    assert tables["table1"]["title"] == "Table 1. WinCLIP, zero-shot, by category"
-    means = {(row["method"], row["shots"]): row["image_auroc"] for row in tables["shots"]["rows"][-5:]}
-    assert list(means) == [("WinCLIP", n) for n in (0, 1, 2)] + [("SubspaceAD", n) for n in (1, 2)]
-    assert means["SubspaceAD", 1] == one["image_auroc"]
-    assert means["SubspaceAD", 2] == tables["table3"]["rows"][-1]["image_auroc"]
-    assert means["WinCLIP", 0] == tables["table1"]["rows"][-1]["image_auroc"]
-    drawn = numbers["figures"]["figure3"]["data"]["mean"]
-    assert drawn["SubspaceAD"] == {"shots": [1, 2], "mean": list(means.values())[3:]} | {
-        "draws": [[x] for x in list(means.values())[3:]]
+    assert "it has 2 references of each category, drawn with seed 3." in page
+    assert "AnomalyCLIP" not in page
+    tables = numbers["tables"]
+    assert {name: table["title"] for name, table in tables.items()} == {
+        "table1": "Table 1. WinCLIP, zero-shot, by category",
+        "table3": "Table 3. SubspaceAD, 2 references, by category",
+        "differences": "SubspaceAD against WinCLIP",
     }
-    steps = [(row["method"], row["step"]) for row in tables["gains"]["rows"]]
-    assert steps == [("WinCLIP", "0 to 1"), ("WinCLIP", "1 to 2"), ("SubspaceAD", "1 to 2")]
-    difference = tables["differences"]["rows"][-1]["image_difference"]
-    assert difference == pytest.approx(means["SubspaceAD", 2] - means["WinCLIP", 0])
-    # Distances are not drawn as probabilities. Two of the five normal images are references.
-    assert list(numbers["figures"]["reliability"]["data"]) == ["WinCLIP", "WinCLIP, 2 references"]
-    normal = {row["method"]: row["normal"] for row in tables["thresholds"]["rows"] if row["normal"]}
-    assert normal == {"WinCLIP": 5, "SubspaceAD, 2 references": 3, "WinCLIP, 2 references": 3}
+    winclip = means_of(tables["table1"])
+    subspacead = evaluated(config, "subspacead", 2, tmp_path / "subspacead")
+    assert means_of(tables["table3"]) == subspacead
+    difference = tables["differences"]["rows"][-1]["pixel_difference"]
+    assert difference == pytest.approx(subspacead["pixel_auroc"] - winclip["pixel_auroc"])
 
 
-def test_two_methods_on_weights_without_text(folder: Path, tmp_path: Path, capsys) -> None:
-    weights = case("subspacead").directory
-    config = configured(weights, folder, "subspacead", "patchcore", options=OPTIONS, shots=(2,))
-    names = ["table1", "table3", "groups", "defects", "figure5", "windows", "shots", "gains", "reliability"]
-    numbers, page = reported(config, tmp_path / "out", [*names, "scores", "worst"])
+def test_two_methods_without_text(folder: Path, without_text: Path, tmp_path: Path, capsys) -> None:
+    config = configured(without_text, folder, "subspacead", "patchcore")
+    names = ["table1", "table3", "groups", "defects", "figure5", "windows", "shots", "gains", "figure3"]
+    out = tmp_path / "out"
+    numbers, page = reported(config, out, *names, "reliability", "scores", "gallery", "thresholds")
     lines = [line for line in capsys.readouterr().err.splitlines() if line.startswith("left out")]
     assert lines == [
-        "left out: gains (no method runs with two numbers of reference images)",
         "left out: figure5, windows (WinCLIP, whose parts they vary, is not compared)",
         "left out: reliability (neither SubspaceAD nor PatchCore gives image scores that are probabilities)",
     ]
     assert all(f"L{line[1:]}." in page for line in lines)
-    assert list(numbers["figures"]) == ["scores_subspacead", "scores_patchcore"]
-    text = re.sub(r"<(script|style).*?</\1>", "", page, flags=re.S)
-    assert re.findall("WinCLIP", text) == ["WinCLIP"]  # in the line above
-    assert not re.findall("AnomalyCLIP|zero-shot", text)
-    check_table(numbers["tables"]["table1"], evaluated(config, "subspacead", 2, tmp_path / "subspacead"))
-    check_table(numbers["tables"]["table3"], evaluated(config, "patchcore", 2, tmp_path / "patchcore"))
-    assert {row["method"] for row in numbers["tables"]["groups"]["rows"]} == {
-        "SubspaceAD, 2 references",
-        "PatchCore, 2 references",
-    }
-    assert {"subspacead_auroc", "patchcore_auroc"} <= numbers["tables"]["defects"]["rows"][0].keys()
-    with pytest.raises(InputError, match="--only=figure5: left out: figure5 .WinCLIP, whose parts they vary"):
-        report(config, tmp_path / "out", ["figure5"])
-    changed = configured(
-        weights, folder, "subspacead", "patchcore", options=MethodOptions(random_rotations=2)
-    )
-    with pytest.raises(InputError, match="random_rotations"):
-        report(changed, tmp_path / "out", ["table1"])
+    tables, figures = numbers["tables"], numbers["figures"]
+    assert list(figures) == ["figure3", "scores_subspacead", "scores_patchcore"]
+    text = re.sub(r"<(script|style).*?</\1>", "", page, flags=re.DOTALL)
+    assert re.findall("WinCLIP|AnomalyCLIP|zero-shot", text) == ["WinCLIP"]  # in the line above
+
+    patchcore = [evaluated(config, "patchcore", n, tmp_path / f"patchcore-{n}") for n in (1, 2)]
+    assert means_of(tables["table3"]) == patchcore[1]
+    plotted = figures["figure3"]["data"]["mean"]["PatchCore"]
+    aurocs = [metrics["image_auroc"] for metrics in patchcore]
+    assert plotted == {"shots": [1, 2], "mean": aurocs, "draws": [[x] for x in aurocs]}
+    (gain,) = (row["pixel_gain"] for row in tables["gains"]["rows"] if row["method"] == "PatchCore")
+    assert gain == pytest.approx(patchcore[1]["pixel_auroc"] - patchcore[0]["pixel_auroc"])
+    means = [(row["method"], row["shots"], row["pixel_auroc"]) for row in tables["shots"]["rows"][-4:]]
+    assert [row[:2] for row in means] == [(x, n) for x in ("SubspaceAD", "PatchCore") for n in (1, 2)]
+    assert means[1][2] == means_of(tables["table1"])["pixel_auroc"]
+    labels = ["SubspaceAD, 2 references", "PatchCore, 2 references"]
+    assert [row["method"] for row in tables["groups"]["rows"]] == labels
+    # Two of the five normal training images are references.
+    assert [(row["method"], row["normal"]) for row in tables["thresholds"]["rows"][:2]] == [
+        (label, 3) for label in labels
+    ]
+    assert {"subspacead_auroc", "patchcore_auroc"} <= tables["defects"]["rows"][0].keys()
+
+    with pytest.raises(InputError, match=r"--only=figure5: left out: figure5 \(WinCLIP, whose parts"):
+        report(config, out, ["figure5"])
+    with pytest.raises(InputError, match="explained_variance"):
+        report(dataclasses.replace(config, options=MethodOptions(explained_variance=0.8)), out, ["table1"])
 
 
 def test_options_and_parameters_by_method() -> None:

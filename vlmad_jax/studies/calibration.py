@@ -27,17 +27,16 @@ from vlmad_jax.studies.table_columns import Row, mean
 NUMBERS = ("threshold", "false_alarms", "misses", "f1")
 
 
-def runs_by_method(methods: Sequence[MethodRuns]) -> dict[str, tuple[Run, Run]]:
-    """Return the runs of methods on test images and on normal training images.
+def runs_by_method(methods: Sequence[MethodRuns], normal: bool = False) -> dict[str, Run]:
+    """Return the runs of methods on test images or on normal training images.
 
     Methods that may use reference images follow again, with the largest number of them.
     """
-    found = {method.label: (method.compared(), method.compared(normal=True)) for method in methods}
+    found = {method.label: method.compared(normal) for method in methods}
     for method in methods:
         shots, seed = max(method.runner.config.shots), method.runner.config.seeds[0]
         if method.shots == 0 and shots in method.numbers:
-            few = [method.run(shots, seed, normal) for normal in (False, True)]
-            found[f"{method.title}, {count_of_references(shots)}"] = (few[0], few[1])
+            found[f"{method.title}, {count_of_references(shots)}"] = method.run(shots, seed, normal)
     return found
 
 
@@ -45,7 +44,7 @@ def reliabilities(runner: Runner) -> list[Figure]:
     """Return the share of anomalous images by image score, over all categories."""
     methods = with_probabilities(runner)
     data: dict[str, Any] = {}
-    for name, (run, _) in runs_by_method(methods).items():
+    for name, run in runs_by_method(methods).items():
         scores = np.concatenate([run.scores(category) for category in run.categories])
         labels = np.concatenate([run.labels(category) for category in run.categories])
         bins = reliability(scores, labels)
@@ -84,8 +83,9 @@ def thresholds(runner: Runner) -> list[Table]:
     """Return, by method and category, the threshold from normal training images and the best possible one."""
     rows: list[Row] = []
     means: list[Row] = []
-    for name, (run, normal) in runs_by_method(compared(runner)).items():
-        of_method = [_row(name, category, run, normal) for category in run.categories]
+    normal = runs_by_method(compared(runner), normal=True)
+    for name, run in runs_by_method(compared(runner)).items():
+        of_method = [_row(name, category, run, normal[name]) for category in run.categories]
         rows += of_method
         keys = [key for key in of_method[0] if key.endswith(("false_alarms", "misses", "f1"))]
         total: Row = dict.fromkeys(of_method[0])
