@@ -42,7 +42,7 @@ def domains(runner: Runner) -> list[Table]:
             row["learned"] = f"{source.name} ({method.title})"
         for target in tested:
             values = dict.fromkeys(blank)
-            if source != target and has_references(load(target), method.shots):
+            if source != target and can_test(method, target):
                 values = mean_values(evaluate_transfer(method, source, target))
             row |= {f"{target.name}_{key}": value for key, value in values.items()}
         rows.append(row)
@@ -63,6 +63,11 @@ def domains(runner: Runner) -> list[Table]:
 def load(domain: Domain) -> DataSet:
     """Return the data set of a domain."""
     return load_dataset(domain.name, domain.data_dir)
+
+
+def can_test(method: MethodRuns, target: Domain) -> bool:
+    """Return whether a data set has the reference images that a method needs."""
+    return not method.shots or has_references(load(target), method.shots)
 
 
 def sources(runner: Runner) -> list[tuple[MethodRuns, Domain | None]]:
