@@ -10,6 +10,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from vlmad_jax.backbones.clip import CLIP
 from vlmad_jax.data import DataSet
 from vlmad_jax.errors import InputError
 from vlmad_jax.evaluation.evaluate import CategoryEvaluator, Observe
@@ -183,8 +184,10 @@ def largest(runner: Runner) -> WinCLIP:
     Raises:
       InputError: The backbone has no text encoder, or its grid is too small for the published windows.
     """
-    WinCLIP.check_backbone(runner.backbone)
-    smallest = WinCLIP(runner.backbone, (1,))
+    clip = runner.backbone
+    WinCLIP.check_backbone(clip)
+    assert isinstance(clip, CLIP)
+    smallest = WinCLIP(clip, (1,))
     rows, columns = smallest.grid
     if min(rows, columns) < max(SIZES):
         raise InputError(
