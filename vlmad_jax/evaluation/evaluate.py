@@ -170,8 +170,7 @@ def image_evaluator(
     """Return an evaluator that reads images and scores them with a detector; see `CategoryEvaluator`.
 
     `resizings` says how the images of each category are resized; None squeezes all to the detector's size.
-    With `whole_set` the images of a category are scored together. Evaluations that share a `scorer` of the
-    detector compile it once.
+    With `whole_set` the images of a category are scored together. Evaluations can share a `scorer`.
     """
     shaped = ShapedEncoder(detector) if whole_set else ShapedDetector(detector)  # type: ignore[arg-type]
     scorer = scorer or Scorer(shaped, batch_size)
