@@ -16,7 +16,7 @@ LEVELS = {"images, all sizes": 0.8, "pixels, all sizes": 0.9}
 def test_the_legend_hides_no_title_and_no_panel(count: int) -> None:
     figure = Figure(figsize=panels_size(count))
     canvas = FigureCanvasAgg(figure)
-    panels = [Panel(f"category {n}", "123", LINES, (), LEVELS) for n in range(count)]
+    panels = [Panel(f"category {n}", "123", LINES, levels=LEVELS) for n in range(count)]
     draw_panels(figure, panels, "size", "AUROC")
     canvas.draw()
     (legend,) = figure.legends

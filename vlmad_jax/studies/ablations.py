@@ -87,7 +87,7 @@ def figure5(runner: Runner) -> list[Figure]:
             if is_mvtec and category in published:
                 lines["published"] = [published[category].get(name) for name in alone]
             levels = {f"{level}s, all sizes": values["all"] for level, values in by_level.items()}
-            panels.append(Panel(category, alone, lines, (), levels))
+            panels.append(Panel(category, alone, lines, levels=levels))
         draw_panels(canvas, panels, "side of the windows in patches", "AUROC")
 
     note = f"AUROC by window size. Dashed lines are all sizes together. {WINDOW_SCORES}"

@@ -132,15 +132,18 @@ def _plotted(found: ByShots, level: Level, category: str) -> dict[str, Any]:
 def _panel(category: str, by_method: Mapping[str, dict[str, Any]], published: Mapping[str, Aurocs]) -> Panel:
     """Return the panel of a category: a line for each method, and one for what was published of it."""
     places = sorted({shots for values in by_method.values() for shots in values["shots"]})
-    lines, dots = {}, []
-    for name, values in by_method.items():
-        alone = len(by_method) == 1
+    alone = len(by_method) == 1
+    lines: dict[str, list[float | None]] = {}
+    dots: dict[str, list[tuple[float, float]]] = {}
+    for method, values in by_method.items():
+        name = "ours" if alone else method
         heights = dict(zip(values["shots"], values["mean"], strict=True))
-        lines["ours" if alone else name] = [heights.get(shots) for shots in places]
-        if known := published[name].get(category):
+        lines[name] = [heights.get(shots) for shots in places]
+        if known := published[method].get(category):
             lines["published" if alone else f"{name}, published"] = [known.get(shots) for shots in places]
-        for shots, draws in zip(values["shots"], values["draws"], strict=True):
-            dots += [(places.index(shots), y) for y in draws if y is not None]
+        drawn = zip(values["shots"], values["draws"], strict=True)
+        if points := [(places.index(shots), y) for shots, ys in drawn for y in ys if y is not None]:
+            dots[name] = points
     return Panel(category, list(map(str, places)), lines, dots)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import matplotlib.figure
@@ -23,14 +23,14 @@ class Panel:
       title: The title.
       ticks: The names of the positions 0, 1, 2, ... from left to right.
       lines: The heights of each line at these positions, by its name; None leaves a gap.
-      dots: The positions and heights of single points behind the lines.
+      dots: The positions and heights of single points behind the lines, by the name of their line.
       levels: The heights of horizontal dashed lines by name, in the colours of `lines` in order.
     """
 
     title: str
     ticks: Sequence[str]
     lines: Mapping[str, Sequence[float | None]]
-    dots: Sequence[tuple[float, float]] = ()
+    dots: Mapping[str, Sequence[tuple[float, float]]] = field(default_factory=dict)
     levels: Mapping[str, float | None] | None = None
 
 
@@ -46,8 +46,9 @@ def draw_panels(canvas: matplotlib.figure.Figure, panels: Sequence[Panel], x: st
     handles: dict[str, Any] = {}
     for number, (axes, panel) in enumerate(zip(grid, panels, strict=True)):
         positions = np.arange(len(panel.ticks))
-        if panel.dots:
-            axes.plot(*zip(*panel.dots, strict=True), ".", color="0.6", markersize=3, zorder=1)
+        for name, points in panel.dots.items():
+            color = "0.6" if len(panel.dots) == 1 else f"C{list(panel.lines).index(name)}"
+            axes.plot(*zip(*points, strict=True), ".", color=color, markersize=3, zorder=1)
         for line, (name, heights) in enumerate(panel.lines.items()):
             values = np.array([np.nan if value is None else value for value in heights], float)
             style = {"color": f"C{line}", "marker": "o" if line == 0 else "s", "markersize": 3}
