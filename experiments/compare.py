@@ -28,8 +28,7 @@ from vlmad_jax.runtime.files import write_atomically
 
 common.define_shared_flags()
 common.define_resize_flag()
-OPTIONS = tuple(name for name in common.OPTIONS if name != "params")  # which differ between methods
-common.define_method_options(OPTIONS)
+common.define_method_options(common.COMMON_OPTIONS)
 METHOD_NAMES = flags.DEFINE_list("methods", list(METHODS), "Methods to compare; all if not given.")
 SHOTS = flags.DEFINE_list(
     "shots", ["0", "1", "2", "4"], "Numbers of references of each category, all, or batched."
@@ -57,7 +56,7 @@ def main() -> None:
     shared = EvaluationConfig(
         method="",
         **common.shared_settings(),
-        options=common.method_options(OPTIONS),
+        options=common.method_options(common.COMMON_OPTIONS),
         resize=values.resize,
     )
     grid = Grid(

@@ -1,6 +1,7 @@
 r"""Reproduce the published comparison of WinCLIP and AnomalyCLIP, or compare two other methods like this.
 
     python -m experiments.paper --dataset=synthetic
+    python -m experiments.paper --dataset=synthetic --quick
     python -m experiments.paper --dataset=mvtec_ad --data_dir=~/mvtec_ad --out=paper \
         --weights=openai/clip-vit-large-patch14-336 --params=9_12_4_multiscale/epoch_15.pth \
         --feature_layers=24
@@ -38,8 +39,7 @@ from vlmad_jax.studies.report import STUDIES, report
 
 common.define_shared_flags()
 DEFAULT = PaperConfig("", "")
-OPTIONS = tuple(name for name in common.OPTIONS if name != "params")
-common.define_method_options(OPTIONS)
+common.define_method_options(common.COMMON_OPTIONS)
 METHOD_NAMES = flags.DEFINE_list("methods", list(DEFAULT.methods), f"Two methods: {', '.join(METHODS)}.")
 PARAMS = define_path_list(
     "params", [], "Learned parameters: a path, or METHOD=PATH,METHOD=PATH if both methods learn."
@@ -52,6 +52,7 @@ SEEDS = flags.DEFINE_list("seeds", list(map(str, DEFAULT.seeds)), "Seeds of the 
 PROMPTS = define_path("prompts", None, "JSON file of your own prompts.")
 DOMAINS = define_path_list("domains", [], "Data sets to train on and test on, as NAME or NAME=DIRECTORY.")
 EPOCHS = flags.DEFINE_integer("epochs", DEFAULT.epochs, "Epochs of training on each domain.", lower_bound=1)
+QUICK = flags.DEFINE_bool("quick", False, "Show less: few images, one draw, no training, no times.")
 CONTRASTS = flags.DEFINE_list(
     "contrasts", [], "Upper bounds of low and medium contrast; by default terciles."
 )
@@ -64,7 +65,7 @@ def main() -> None:
     methods = tuple(METHOD_NAMES.value)
     config = PaperConfig(
         **shared,
-        options=common.method_options(OPTIONS),
+        options=common.method_options(common.COMMON_OPTIONS),
         shots=common.numbers_from("shots", SHOTS.value),
         seeds=common.numbers_from("seeds", SEEDS.value),
         prompts=None if PROMPTS.value is None else read_prompts(PROMPTS.value),
@@ -73,6 +74,7 @@ def main() -> None:
         contrasts=paper.contrasts_from(CONTRASTS.value),
         methods=methods,
         params=paper.params_from(PARAMS.value, methods),
+        quick=QUICK.value,
     )
     out = Path(values.out) if values.out else common.folder("paper", config, config.dataset)
     report(config, out, ONLY.value, values.resume, values.workers)

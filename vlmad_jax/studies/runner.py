@@ -18,6 +18,7 @@ from vlmad_jax.evaluation.evaluate import CategoryEvaluator, Observe
 from vlmad_jax.evaluation.keys import category_keys
 from vlmad_jax.evaluation.results import Results
 from vlmad_jax.studies.config import PaperConfig
+from vlmad_jax.studies.quick import shortened
 from vlmad_jax.studies.run import Details, Run
 
 # The largest number of normal training images of each category from which thresholds are chosen.
@@ -46,10 +47,10 @@ class Runner:
 
     @functools.cached_property
     def dataset(self) -> DataSet:
-        """The data set. Loading it prints the notices about files that are not read."""
+        """The data set, a part of it if the report is quick. Loading prints notices about files not read."""
         dataset = load_dataset(self.config.dataset, self.config.data_dir, self.config.categories)
         print_notices(dataset)
-        return dataset
+        return shortened(dataset) if self.config.quick else dataset
 
     @functools.cached_property
     def backbone(self) -> Backbone:
