@@ -16,6 +16,18 @@ from tests.data.conftest import make_category
 from tests.experiments.command import WEIGHTS
 from vlmad_jax.backbones.checkpoints.tensors import read_tensors, write_safetensors
 
+# Kernels by XLA's older emitter, in one piece, compile in a fraction of the time. Another value in the
+# environment, an empty one too, is kept; processes that are started inherit it.
+QUICK_KERNELS = (
+    "--xla_backend_extra_options=xla_cpu_disable_new_fusion_emitters --xla_cpu_parallel_codegen_split_count=1"
+)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Choose XLA's kernels before anything is compiled; `long` and `parity` take those that people get."""
+    if config.option.markexpr == "not parity and not long":
+        os.environ.setdefault("XLA_FLAGS", QUICK_KERNELS)
+
 
 def configure(**values: Any) -> None:
     """JAX with this configuration, here and in processes that are started."""

@@ -29,7 +29,7 @@ def small_backbone() -> family.EfficientNetLite:
     """Four bottlenecks with random weights, which compile in a second: strides 2, 4, 8 and 16."""
     stages = tuple(stage._replace(repeats=1) for stage in network.STAGES[:4])
     config = network.EfficientNetLiteConfig(64, stages, head_width=48, classes=5)
-    params = network.ConvNet(config).init(jax.random.key(0), noise(64, 64))["params"]
+    params = jax.jit(network.ConvNet(config).init)(jax.random.key(0), noise(64, 64))["params"]
     return family.EfficientNetLite(config, {"vision": params}, name="random")
 
 
@@ -99,7 +99,7 @@ def test_features_keep_the_contract():
 def test_coarse_layers_are_resized_to_the_grid_of_stride_8():
     images = noise(72, 64)
     small = small_backbone()
-    _, outputs = network.ConvNet(small.config).apply({"params": small.params["vision"]}, images)
+    _, outputs = jax.jit(network.ConvNet(small.config).apply)({"params": small.params["vision"]}, images)
     coarse = np.asarray(outputs["layer04"])
     assert coarse.shape == (1, 5, 4, 80)
     resized = np.asarray(small.features(images, (4,))["patches"]).reshape(9, 8, 80)

@@ -1,7 +1,6 @@
 """Scoring on several devices, and by several processes, gives what one gives, each doing its share."""
 
 import csv
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -10,7 +9,7 @@ import jax
 import numpy as np
 import pytest
 
-from tests.experiments.command import ROOT, here
+from tests.experiments.command import here, with_devices
 from tests.golden import case, shallow_clip
 from tests.methods.detectors import IMAGES, REFERENCES, shallow_winclip
 from vlmad_jax.benchmark import matmul_flop
@@ -50,10 +49,8 @@ def scored(name: str) -> tuple[np.ndarray, np.ndarray, int, int, int]:
 
 def run_on_devices(*arguments: str) -> None:
     """Runs Python in a process with virtual devices."""
-    flags = f"--xla_force_host_platform_device_count={DEVICES}"
-    environment = os.environ | {"XLA_FLAGS": flags, "JAX_PLATFORMS": "cpu", "PYTHONPATH": str(ROOT)}
     done = subprocess.run(
-        [sys.executable, *arguments], env=environment, capture_output=True, text=True, check=False
+        [sys.executable, *arguments], env=with_devices(DEVICES), capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr
 

@@ -14,6 +14,12 @@ ROOT = Path(__file__).resolve().parents[2]
 WEIGHTS = ROOT / "tests/golden/winclip"  # images of 64 pixels, a grid of 8 x 8 patches
 
 
+def with_devices(count: int) -> dict[str, str]:
+    """The environment of a process that has this many virtual devices."""
+    flags = f"{os.environ.get('XLA_FLAGS', '')} --xla_force_host_platform_device_count={count}"
+    return os.environ | {"XLA_FLAGS": flags, "JAX_PLATFORMS": "cpu", "PYTHONPATH": str(ROOT)}
+
+
 class Done(NamedTuple):
     """The exit code of a command and what it printed."""
 

@@ -99,9 +99,10 @@ def test_the_loss_and_its_gradient():
     # Features in place of images give the same loss, and the class of each image matters.
     features = detector()._extract(IMAGES)
     cached = {"features": features, "mask": batch()["mask"]}
-    again, _ = detector().loss(params(), context, cached | {"class_id": batch()["class_id"]})
+    loss = jax.jit(detector().loss)
+    again, _ = loss(params(), context, cached | {"class_id": batch()["class_id"]})
     np.testing.assert_allclose(again, total, rtol=1e-5)
-    other, _ = detector().loss(params(), context, cached | {"class_id": jnp.zeros(3, jnp.int32)})
+    other, _ = loss(params(), context, cached | {"class_id": jnp.zeros(3, jnp.int32)})
     assert abs(float(other - total)) > 1e-4
 
 

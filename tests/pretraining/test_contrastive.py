@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from tests.training.settings import small_config
-from vlmad_jax.backbones.clip import random_clip
+from vlmad_jax.backbones.clip import CLIP, random_clip
 from vlmad_jax.backbones.text_transformer import TextTransformer
 from vlmad_jax.errors import InputError
 from vlmad_jax.pretraining.contrastive import (
@@ -128,6 +128,11 @@ BATCH = batch_of(np.random.default_rng(2), 3, 50)
 
 
 @functools.cache
+def small_clip() -> CLIP:
+    return random_clip(CONFIG)
+
+
+@functools.cache
 def gradient_of_loss():
     return jax.jit(jax.value_and_grad(make_loss(CONFIG, "float32", second_normal_image=True), has_aux=True))
 
@@ -138,7 +143,7 @@ SCALE = 1 / 0.07  # of a new model
 @functools.cache
 def expected_terms(*kinds: str) -> dict[str, float]:
     """Return the loss terms of whole images, by loops over the encoders' embeddings."""
-    clip = random_clip(CONFIG)
+    clip = small_clip()
     text = TextTransformer(CONFIG.text_transformer).bind({"params": clip.params["text"]})
     encode = jax.jit(lambda token_ids: text(token_ids)[0])
     captions = {name: unit(np.asarray(encode(BATCH[f"{name}_caption"]))) for name in CAPTIONS}
@@ -165,7 +170,7 @@ def expected_terms(*kinds: str) -> dict[str, float]:
 
 
 def test_terms_left_out():
-    params = {"clip": random_clip(CONFIG).params, "patch_head": patch_head(CONFIG)}
+    params = {"clip": small_clip().params, "patch_head": patch_head(CONFIG)}
     pairs = {name: x for name, x in BATCH.items() if name != "reference"}
     loss, kept = jax.jit(make_loss(CONFIG, "float32", ("window", "patch")))(params, {}, pairs)
     expected = expected_terms("normal", "anomalous")
@@ -177,7 +182,7 @@ def test_terms_left_out():
 
 
 def test_terms_of_the_loss():
-    params = {"clip": random_clip(CONFIG).params, "patch_head": patch_head(CONFIG)}
+    params = {"clip": small_clip().params, "patch_head": patch_head(CONFIG)}
     (loss, parts), gradient = gradient_of_loss()(params, {}, BATCH)
     assert set(parts) == set(WEIGHTS)
     assert float(loss) == pytest.approx(sum(WEIGHTS[name] * float(parts[name]) for name in parts), rel=1e-6)
@@ -193,7 +198,7 @@ def test_terms_of_the_loss():
 
 
 def test_the_scale_is_bounded():
-    clip = random_clip(CONFIG)
+    clip = small_clip()
 
     def contrast_at(logit_scale: float) -> float:
         params = clip.params | {"logit_scale": jnp.float32(logit_scale)}
@@ -206,7 +211,7 @@ def test_the_scale_is_bounded():
 
 @pytest.mark.parametrize("held", [False, True])
 def test_the_scale_is_learned_or_held(held: bool):
-    params = {"clip": random_clip(CONFIG).params, "patch_head": patch_head(CONFIG)}
+    params = {"clip": small_clip().params, "patch_head": patch_head(CONFIG)}
     loss = make_loss(CONFIG, "float32", tuple(set(WEIGHTS) - {"contrast"}), fixed_logit_scale=held)
 
     def of_scale(logit_scale: jax.Array) -> jax.Array:

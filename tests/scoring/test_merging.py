@@ -3,7 +3,6 @@
 import dataclasses
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -87,7 +86,7 @@ def draw(*shape: int) -> np.ndarray:
 def test_tokens_that_are_merged(tokens: int, number: int) -> None:
     hidden, keys = draw(3, tokens, 4), draw(3, tokens, 2)
     sizes = 1 + np.arange(3 * tokens, dtype=np.float32).reshape(3, tokens)
-    merged, left = merge_tokens(*map(jnp.asarray, (hidden, keys, sizes)), number)
+    merged, left = jax.jit(merge_tokens, static_argnames="number")(hidden, keys, sizes, number)
     assert left.shape == (3, tokens - min(number, (tokens - 1) // 2))
     expected = [merged_by_loops(*image, number) for image in zip(hidden, keys, sizes, strict=True)]
     np.testing.assert_allclose(merged, [x for x, _ in expected], rtol=2e-6, atol=1e-6)

@@ -12,6 +12,7 @@ import numpy as np
 import optax
 import pytest
 
+from tests.experiments.command import with_devices
 from vlmad_jax import InputError
 from vlmad_jax.training.loop import Log, StopRequest, loss_figure, read_log, running_mean, train
 from vlmad_jax.training.step import TrainState, make_step
@@ -115,13 +116,9 @@ assert not set(both) & set(of_first)  # each device draws its own
 assert abs(line["loss"] - np.mean(test_loop.TARGETS[0] ** 2)) < 1e-6
 print("ended well")
 """
-    environment = os.environ | {
-        "XLA_FLAGS": "--xla_force_host_platform_device_count=2",
-        "JAX_PLATFORMS": "cpu",
-    }
     done = subprocess.run(
         [sys.executable, "-c", script, str(tmp_path)],
-        env=environment,
+        env=with_devices(2),
         capture_output=True,
         text=True,
         check=False,

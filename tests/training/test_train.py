@@ -2,7 +2,6 @@
 
 import dataclasses
 import json
-import os
 import re
 import shutil
 import signal
@@ -18,7 +17,7 @@ import numpy as np
 import pytest
 
 from tests.data.conftest import made_image, mask, save
-from tests.experiments.command import ROOT, there
+from tests.experiments.command import ROOT, there, with_devices
 from tests.golden import difference
 from vlmad_jax import AnomalyCLIP, InputError, load_clip
 from vlmad_jax.data import load_dataset
@@ -209,12 +208,8 @@ def test_the_same_losses_on_any_number_of_devices_and_processes(config: TrainCon
 
 
 def start(config: TrainConfig, out: Path, devices: int, *more: str) -> subprocess.Popen[str]:
-    environment = os.environ | {
-        "XLA_FLAGS": f"--xla_force_host_platform_device_count={devices}",
-        "JAX_PLATFORMS": "cpu",
-    }
     command = [sys.executable, "-c", TRAINING, *flags_of(config, out, *more)]
-    return subprocess.Popen(command, cwd=ROOT, env=environment, stderr=subprocess.PIPE, text=True)
+    return subprocess.Popen(command, cwd=ROOT, env=with_devices(devices), stderr=subprocess.PIPE, text=True)
 
 
 KILLED = """
