@@ -8,8 +8,9 @@ import pytest
 
 from tests.experiments.command import ROOT, there
 from vlmad_jax.evaluation.trained_on import BY_CONTENT, BY_NAME
-from vlmad_jax.methods import METHODS, Detector, MethodOptions
+from vlmad_jax.methods import BATCHED, METHODS, MRAD, Batched, Detector, MethodOptions
 from vlmad_jax.methods.detector import TextDetector
+from vlmad_jax.methods.system import System
 
 PAGES = [ROOT / "README.md", ROOT / "weights/README.md", *sorted((ROOT / "docs").glob("*.md"))]
 README = (ROOT / "README.md").read_text()
@@ -51,19 +52,24 @@ def test_commands_and_their_flags_exist(page: Path) -> None:
 
 
 def test_every_method_has_a_row_and_a_test() -> None:
-    rows = re.findall(r"(?m)^\| `(\w+)` \| .* \| ((?:text|references)[a-z, ]*) \| .* \|$", README)
+    rows = re.findall(r"(?m)^\| `(\w+)` \| [^|]* \| ([^|]*) \| [^|]* \|$", README)
     given = {"never": None, "if given": "references if given", "always": "references"}
 
-    def needs(kind: type[Detector]) -> str:
+    def needs(kind: type[System]) -> str:
+        if not issubclass(kind, Detector):
+            return "the whole set"
+        clip = "a CLIP's patches" if kind is MRAD else "text"
         parts = {
-            "text": issubclass(kind, TextDetector),
+            clip: issubclass(kind, TextDetector),
             "learned parameters": "params" in kind.options,
             given[kind.references]: kind.references != "never",
         }
-        return ", ".join(str(part) for part, needed in parts.items() if needed)
+        needed = ", ".join(str(part) for part, needed in parts.items() if needed)
+        return f"{needed} or the whole set" if issubclass(kind, Batched) else needed
 
-    assert dict(rows) == {name: needs(kind) for name, kind in METHODS.items()}
-    for name in METHODS:
+    systems: dict[str, type[System]] = {**METHODS, **BATCHED}
+    assert dict(rows) == {name: needs(kind) for name, kind in systems.items()}
+    for name in systems:
         assert (ROOT / f"tests/methods/test_{name}.py").exists()
 
 
