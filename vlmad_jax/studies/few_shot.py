@@ -142,7 +142,8 @@ def _panel(category: str, by_method: Mapping[str, dict[str, Any]], published: Ma
         if known := published[method].get(category):
             lines["published" if alone else f"{name}, published"] = [known.get(shots) for shots in places]
         drawn = zip(values["shots"], values["draws"], strict=True)
-        if points := [(places.index(shots), y) for shots, ys in drawn for y in ys if y is not None]:
+        points = [(float(places.index(shots)), y) for shots, ys in drawn for y in ys if y is not None]
+        if points:
             dots[name] = points
     return Panel(category, list(map(str, places)), lines, dots)
 
