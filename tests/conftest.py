@@ -16,7 +16,7 @@ from tests.data.conftest import make_category
 from tests.experiments.command import WEIGHTS
 from vlmad_jax.backbones.checkpoints.tensors import read_tensors, write_safetensors
 
-# Kernels by XLA's older emitter, in one piece, compile in a fraction of the time. Another value in the
+# Kernels by XLA's older emitter, in one piece, compile sooner. Another value in the
 # environment, an empty one too, is kept; processes that are started inherit it.
 QUICK_KERNELS = (
     "--xla_backend_extra_options=xla_cpu_disable_new_fusion_emitters --xla_cpu_parallel_codegen_split_count=1"

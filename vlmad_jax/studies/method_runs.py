@@ -67,7 +67,7 @@ class MethodRuns(abc.ABC):
 
     @property
     def numbers(self) -> tuple[int, ...]:
-        """All numbers of reference images that the method runs with."""
+        """The numbers of reference images that the method runs with."""
         few = self.takes_references and self.runner.has_references
         return (() if self.shots else (0,)) + (self.runner.config.shots if few else ())
 

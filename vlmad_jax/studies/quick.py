@@ -1,4 +1,4 @@
-"""What a quick report leaves out: most of the images, repeated draws, and the studies that take longest."""
+"""Quick reports: they leave out most images, repeated draws, and the studies that take longest."""
 
 from __future__ import annotations
 
