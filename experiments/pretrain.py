@@ -5,9 +5,15 @@
 The run needs the package alone and 7 GB of disk. On two cores of an AMD EPYC, used as two devices with
 XLA_FLAGS=--xla_force_host_platform_device_count=2, a step takes 1.3 s once all pairs are rendered, and 1.0 s
 with GLIBC_TUNABLES=glibc.malloc.hugetlb=1 (Linux), which puts memory in large pages. docs/pretraining.md
-describes the data and losses of weights/tiny. A run can be stopped at any time, and the same command resumes
-it from its last checkpoint; `--steps` stops it early. The model is written to OUT/weights and the loss curves
-to OUT/losses.png.
+describes the data and losses of weights/tiny.
+
+    python -m experiments.pretrain --out=results/pretrain --teacher=efficientnet-lite2 --photographs=FOLDER
+
+With a teacher the model also learns to predict the features of another network on crops of photographs. The
+errors on those of --held_out are written to OUT/held_out.json.
+
+A run can be stopped at any time, and the same command resumes it from its last checkpoint; `--steps` stops it
+early. The model is written to OUT/weights and the loss curves to OUT/losses.png.
 """
 
 import pathlib
@@ -15,7 +21,7 @@ import pathlib
 from absl import flags
 
 from vlmad_jax.commands import common
-from vlmad_jax.commands.paths import define_path, define_paths
+from vlmad_jax.commands.paths import define_path, define_path_list, define_paths
 from vlmad_jax.pretraining.contrastive import WEIGHTS
 from vlmad_jax.pretraining.pretrain import PretrainConfig, pretrain
 
@@ -75,6 +81,30 @@ INVENTED_SHARE = flags.DEFINE_float(
 IMAGE_SIZE = flags.DEFINE_integer(
     "image_size", DEFAULT.image_size, "Side of the images in pixels.", lower_bound=1
 )
+TEACHER = define_path(
+    "teacher",
+    DEFAULT.teacher,
+    "Backbone whose features the model also learns to predict, such as efficientnet-lite2.",
+)
+PHOTOGRAPHS = define_path_list(
+    "photographs", [], "With --teacher: folders of photographs, each equally likely, of which crops are cut."
+)
+HELD_OUT = define_path_list(
+    "held_out", [], "With --teacher: folders of other photographs, for the error of the trained model."
+)
+CROPS = flags.DEFINE_integer(
+    "crops", DEFAULT.crops, "With --teacher: number of different crops.", lower_bound=1
+)
+CROPS_PER_PAIR = flags.DEFINE_integer(
+    "crops_per_pair", DEFAULT.crops_per_pair, "With --teacher: crops in a batch for each pair.", lower_bound=1
+)
+RENDERED_CROPS = flags.DEFINE_float(
+    "rendered_crops",
+    DEFAULT.rendered_crops,
+    "With --teacher: share of crops that are rendered images, 0 to 1.",
+    lower_bound=0.0,
+    upper_bound=1.0,
+)
 START = define_paths(
     "start",
     DEFAULT.start,
@@ -99,6 +129,12 @@ def run() -> None:
         logit_scale=LOGIT_SCALE.value,
         even_odds_distance=EVEN_ODDS_DISTANCE.value,
         invented_share=INVENTED_SHARE.value,
+        teacher=TEACHER.value,
+        photographs=tuple(PHOTOGRAPHS.value),
+        held_out=tuple(HELD_OUT.value),
+        crops=CROPS.value,
+        crops_per_pair=CROPS_PER_PAIR.value,
+        rendered_crops=RENDERED_CROPS.value,
     )
     out = pathlib.Path(OUT.value)
     pretrain(config, out, STEPS.value or config.schedule_steps, SAVE_EVERY.value, WORKERS.value)

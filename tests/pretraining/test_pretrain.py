@@ -6,6 +6,7 @@ import json
 import jax
 import numpy as np
 import pytest
+from PIL import Image
 
 from tests.experiments.command import here
 from tests.training.settings import small_config
@@ -16,6 +17,7 @@ from vlmad_jax.pretraining import pretrain as module
 from vlmad_jax.pretraining.contrastive import WEIGHTS
 from vlmad_jax.pretraining.logit_scale import with_logit_scale
 from vlmad_jax.pretraining.pretrain import PretrainConfig, check_config, mean_weights, pretrain
+from vlmad_jax.pretraining.teacher import TERMS
 from vlmad_jax.runtime.cache import software_versions
 from vlmad_jax.training.loop import read_log
 
@@ -43,7 +45,7 @@ def test_a_resumed_run_equals_an_uninterrupted_one(small, tmp_path):
         assert (tmp_path / "whole" / name).read_bytes() == (tmp_path / "parts" / name).read_bytes()
     lines = read_log(tmp_path / "whole" / "log.jsonl")
     assert [line["step"] for line in lines] == [1, 2, 3]
-    assert set(lines[0]) == {"step", "loss", *WEIGHTS} - {"reference"}
+    assert set(lines[0]) == {"step", "loss", *WEIGHTS} - {"reference", *TERMS}
     assert (tmp_path / "whole" / "losses.png").stat().st_size > 1000
 
     loaded = load_clip(tmp_path / "whole" / "weights")
@@ -65,7 +67,7 @@ def test_a_run_from_weights_with_larger_images(small, tmp_path):
         muon_learning_rate=0,
     )
     second = pretrain(more, tmp_path / "second", 1, workers=0)
-    assert set(read_log(tmp_path / "second/log.jsonl")[0]) == {"step", "loss", *WEIGHTS}
+    assert set(read_log(tmp_path / "second/log.jsonl")[0]) == {"step", "loss", *WEIGHTS} - set(TERMS)
     assert second.config.vision.image_size == 64
     assert second.config == load_clip(tmp_path / "second/weights").config
     positions = [clip.params["vision"].pop("position_embedding") for clip in (first, second)]
@@ -177,3 +179,61 @@ def test_the_command_refuses_another_configuration(tmp_path, capsys):
     assert "seed 7, but this one has 0" in line
     assert "--out" in line
     assert [path.name for path in tmp_path.iterdir()] == ["pretrain.json"]
+
+
+@pytest.fixture
+def photographs(tmp_path) -> tuple[str, str]:
+    """Two folders with a photograph each."""
+    rng = np.random.default_rng(0)
+    for name in ("photographs", "others"):
+        (tmp_path / name).mkdir()
+        pixels = np.kron(rng.integers(30, 220, (25, 25, 3)), np.ones((8, 8, 1))).astype(np.uint8)
+        Image.fromarray(pixels).save(tmp_path / name / "a.png")
+    return str(tmp_path / "photographs"), str(tmp_path / "others")
+
+
+@pytest.mark.long
+def test_a_run_with_a_teacher(small, tokenizer, photographs, tmp_path, monkeypatch):
+    """It learns the teacher's features, says how well on other photographs, and can be resumed."""
+    monkeypatch.setattr(module, "HELD_OUT_CROPS", 4)
+    shape = small_config(len(tokenizer))
+    shape = dataclasses.replace(shape, vision=dataclasses.replace(shape.vision, patch_size=4))
+    save_clip(random_clip(shape, 5, tokenizer=tokenizer), tmp_path / "teacher")
+    config = dataclasses.replace(
+        CONFIG,
+        teacher=str(tmp_path / "teacher"),
+        photographs=photographs[:1],
+        held_out=photographs[1:],
+        crops=5,
+        crops_per_pair=2,
+        learning_rate=0.02,
+        schedule_steps=40,
+    )
+    whole = pretrain(config, tmp_path / "whole", 20, workers=0)
+    pretrain(config, tmp_path / "parts", 8, workers=0)
+    parts = pretrain(config, tmp_path / "parts", 20, workers=0)
+    for a, b in zip(jax.tree.leaves(whole.params), jax.tree.leaves(parts.params), strict=True):
+        np.testing.assert_array_equal(a, b)
+    assert (tmp_path / "whole/held_out.json").read_bytes() == (tmp_path / "parts/held_out.json").read_bytes()
+    lines = read_log(tmp_path / "whole/log.jsonl")
+    assert set(lines[0]) == {"step", "loss", *WEIGHTS} - {"reference"}
+    for term in TERMS:
+        assert lines[0][term] == pytest.approx(1, abs=0.25)
+        assert lines[-1][term] < 0.9 * lines[0][term]
+        assert 0 < json.loads((tmp_path / "whole/held_out.json").read_text())[term] < 1.5
+    Image.new("RGB", (99, 99), "red").save(tmp_path / "photographs/a.png")
+    with pytest.raises(InputError, match="contents"):
+        pretrain(config, tmp_path / "parts", 21, workers=0)
+
+
+def test_a_teacher_and_photographs_need_each_other(small, photographs, tmp_path):
+    teacher = str(tmp_path / "teacher")
+    for given, message in (
+        ({"photographs": photographs[:1]}, r"^--photographs needs --teacher"),
+        ({"held_out": photographs[:1]}, r"^--held_out needs --teacher"),
+        ({"teacher": teacher}, r"^--teacher needs --photographs, or --rendered_crops=1"),
+        ({"teacher": teacher, "photographs": ("none",)}, r"^none: has no images"),
+    ):
+        with pytest.raises(InputError, match=message):
+            pretrain(dataclasses.replace(CONFIG, **given), tmp_path / "out", 1, workers=0)
+    assert not (tmp_path / "out").exists()

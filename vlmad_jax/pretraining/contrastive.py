@@ -1,6 +1,6 @@
 """The losses that train a small CLIP on rendered pairs of a normal and an anomalous image.
 
-The loss has six terms. Four are cross-entropies of cosines times the logit scale:
+The loss has up to eight terms. Four are cross-entropies of cosines times the logit scale:
 
 - `contrast` matches images with captions that name their object, in both directions (Radford et al. 2021,
   figure 3). All captions of the same object and state are correct, so that the targets are spread over them.
@@ -16,6 +16,9 @@ not part of the trained model.
 
 The sixth term, `reference`, classifies each patch by its distance to the nearest patch of the second normal
 image, as WinCLIP does with reference images.
+
+The last two, `teacher_patches` and `teacher_image`, are the errors of predicting the features of another
+network on further images, see `pretraining.teacher`.
 """
 
 from __future__ import annotations
@@ -33,11 +36,21 @@ from vlmad_jax.backbones.text_transformer import TextTransformer
 from vlmad_jax.backbones.vit import VisionTransformer
 from vlmad_jax.errors import InputError
 from vlmad_jax.pretraining.pairs import WINDOW_SIZES
+from vlmad_jax.pretraining.teacher import TERMS, teacher_errors
 from vlmad_jax.scoring.neighbours import association_scores, normalise
 from vlmad_jax.training.step import Loss, LossTerms
 
 # The state of whole images, which image scores depend on, is learned most slowly.
-WEIGHTS = {"contrast": 0.25, "state": 2.0, "pair": 2.0, "window": 1.0, "patch": 4.0, "reference": 4.0}
+WEIGHTS = {
+    "contrast": 0.25,
+    "state": 2.0,
+    "pair": 2.0,
+    "window": 1.0,
+    "patch": 4.0,
+    "reference": 4.0,
+    "teacher_patches": 8.0,
+    "teacher_image": 2.0,
+}
 LARGEST_SCALE = 100.0  # the bound of a learned logit scale, as in CLIP
 # A patch with at least this share of anomalous pixels is anomalous.
 ANOMALOUS_PATCH_SHARE = 0.05
@@ -55,8 +68,11 @@ def make_loss(
     second_normal_image: bool = False,
     fixed_logit_scale: bool = False,
     even_odds_distance: float = EVEN_ODDS_DISTANCE,
+    teacher: bool = False,
 ) -> Loss:
     """Return the loss of a CLIP's parameters on a batch of `pretraining.pairs`.
+
+    The context of the loss holds the moments of the teacher's features, if there is a teacher.
 
     Args:
       config: The configuration of the CLIP.
@@ -67,22 +83,19 @@ def make_loss(
       fixed_logit_scale: Whether the logit scale keeps its initial value.
       even_odds_distance: The distance to the nearest reference patch, 0 to 1, at which `reference` considers
         a patch equally likely normal or anomalous.
+      teacher: Whether batches have crops with a teacher's features.
 
     Raises:
       InputError: `leave_out` has an unknown name or all names.
     """
-    weights = {
-        name: weight
-        for name, weight in WEIGHTS.items()
-        if name not in leave_out and (second_normal_image or name != "reference")
-    }
+    absent = {*leave_out, *(() if second_normal_image else ("reference",)), *(() if teacher else TERMS)}
+    weights = {name: weight for name, weight in WEIGHTS.items() if name not in absent}
     if not weights or set(leave_out) - set(WEIGHTS):
         raise InputError(f"--leave_out={','.join(leave_out)}: give some of {', '.join(WEIGHTS)}, but not all")
     vision, text = VisionTransformer(config.vit(), dtype), TextTransformer(config.text_transformer, dtype)
 
     def loss(params: Any, context: Any, batch: dict[str, jax.Array]) -> tuple[jax.Array, LossTerms]:
-        del context  # it is empty: nothing is frozen
-        params, head = params["clip"], params["patch_head"]
+        heads, params, head = params.get("teacher"), params["clip"], params["patch_head"]
         scale = jnp.exp(params["logit_scale"])
         scale = jax.lax.stop_gradient(scale) if fixed_logit_scale else jnp.minimum(scale, LARGEST_SCALE)
         kinds = ("normal", "anomalous", *(("reference",) if second_normal_image else ()))
@@ -119,6 +132,8 @@ def make_loss(
             parts["reference"] = reference_loss(
                 patches[:pairs], patches[pairs:], share[:pairs], even_odds_distance
             )
+        if teacher:
+            parts |= teacher_errors(encoder, heads, batch, context)
         kept = {name: parts[name] for name in weights}
         return sum((weights[name] * part for name, part in kept.items()), jnp.zeros(())), kept
 

@@ -1,4 +1,4 @@
-"""Pretraining of the bundled CLIP on rendered images."""
+"""Pretraining of the bundled CLIP on rendered images, with a teacher on crops of photographs too."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ import optax
 import optax.contrib
 
 from vlmad_jax import synthetic as rendering
+from vlmad_jax.backbones import load_backbone
 from vlmad_jax.backbones.clip import CLIP, load_clip, random_clip, save_clip
 from vlmad_jax.backbones.config import CLIPConfig, vit
 from vlmad_jax.backbones.positions import resize_positions
@@ -26,11 +27,19 @@ from vlmad_jax.pretraining.contrastive import EVEN_ODDS_DISTANCE, LARGEST_SCALE,
 from vlmad_jax.pretraining.initial import mimetic_attention, patch_frequencies, position_waves
 from vlmad_jax.pretraining.logit_scale import TOLERANCE, with_logit_scale
 from vlmad_jax.pretraining.pairs import CELLS, INVENTED_SHARE, WINDOW_SIZES, CaptionedPairs, Pool, batches
-from vlmad_jax.runtime.cache import software_versions
+from vlmad_jax.pretraining.photographs import photographs_in
+from vlmad_jax.pretraining.teacher import Crops, Draw, feature_shapes, held_out_errors, teacher_heads
+from vlmad_jax.runtime.cache import fingerprint, software_versions
+from vlmad_jax.runtime.contents import digests
+from vlmad_jax.runtime.files import write_json
 from vlmad_jax.scoring.windows import sliding_windows
 from vlmad_jax.training.loop import plot_losses, train
 from vlmad_jax.training.run_config import save_or_check_config
 from vlmad_jax.training.step import TrainState, make_step
+
+# The number of held-out crops, and the file of the errors on them.
+HELD_OUT_CROPS = 512
+HELD_OUT = "held_out.json"
 
 
 @dataclass(frozen=True)
@@ -57,6 +66,13 @@ class PretrainConfig:
       even_odds_distance: The distance to the nearest patch of the second normal image, above 0 and up to 1,
         at which a patch is equally likely normal or anomalous.
       invented_share: The share of pairs that show invented objects, 0 to 1.
+      teacher: A backbone whose features the model learns to predict on crops of photographs and on rendered
+        images, or None.
+      photographs: Folders of photographs, which are equally likely.
+      held_out: Folders of other photographs, on which the trained model is compared with the teacher.
+      crops: The number of different crops.
+      crops_per_pair: The number of crops in a batch for each pair.
+      rendered_crops: The share of crops that are rendered images, 0 to 1.
     """
 
     schedule_steps: int = 6_000
@@ -75,6 +91,12 @@ class PretrainConfig:
     logit_scale: float | None = None
     even_odds_distance: float = EVEN_ODDS_DISTANCE
     invented_share: float = INVENTED_SHARE
+    teacher: str | None = None
+    photographs: tuple[str, ...] = ()
+    held_out: tuple[str, ...] = ()
+    crops: int = 8192
+    crops_per_pair: int = 1
+    rendered_crops: float = 0.3
 
     def schedule(self, rate: float) -> optax.Schedule:
         """Return the schedule of a learning rate with the maximum `rate`."""
@@ -106,12 +128,16 @@ class PretrainConfig:
         return optax.chain(optax.clip_by_global_norm(1.0), muon)
 
 
+# The owners of kernels that are not inside a transformer: the first layer and the teacher's heads.
+OUTSIDE = ("patch_embedding", "patches_head", "image_head")
+
+
 def muon_kernels(params: Any) -> Any:
     """Return `MuonDimensionNumbers` for kernels inside a transformer and None for other parameters."""
 
     def of(path: tuple[Any, ...], x: jax.Array) -> optax.contrib.MuonDimensionNumbers | None:
         *_, owner, name = ("", *(entry.key for entry in path))
-        inside = name == "kernel" and x.ndim == 2 and owner != "patch_embedding"
+        inside = name == "kernel" and x.ndim == 2 and owner not in OUTSIDE
         return optax.contrib.MuonDimensionNumbers() if inside else None
 
     return jax.tree_util.tree_map_with_path(of, params)
@@ -141,8 +167,9 @@ def pretrain(
 
     Raises:
       InputError: `out` has a run with another configuration; the batch does not divide over the devices; the
-        image size is not a multiple of `CELLS`; the initial logit scale is too large to be learned; see
-        `load_start` and `with_logit_scale`.
+        image size is not a multiple of `CELLS`; the initial logit scale is too large to be learned; there are
+        photographs without a teacher or a teacher without; see `load_start`, `with_logit_scale`,
+        `photographs_in` and `feature_shapes`.
     """
     check_trainable(config.dtype)
     if config.pairs % jax.local_device_count():
@@ -172,8 +199,10 @@ def pretrain(
         config.second_normal_image,
         config.logit_scale is not None,
         config.even_odds_distance,
+        config.teacher is not None,
     )
-    check_config(config, out)  # after all other checks of the input
+    crops, held_out = teacher_crops(config, out, grid)
+    check_config(config, out, crops)  # after all other checks of the input
 
     pool = Pool(
         out / "images",
@@ -187,20 +216,57 @@ def pretrain(
     pairs = CaptionedPairs(pool, grid, tokenizer)
     optimizer = config.optimizer()
     params = {"clip": start, "patch_head": patch_head(clip.config)}
+    moments = {}
+    if crops is not None:
+        crops.fill(workers)
+        moments = crops.moments()
+        params["teacher"] = teacher_heads(crops, clip.config.vision.width)
+        store = dataclasses.replace(crops.store)  # without open files, which workers would get as copies
+        pairs = dataclasses.replace(pairs, crops=store, crops_per_pair=config.crops_per_pair)
     state, _ = train(
         make_step(loss, optimizer, seed=config.seed),
         TrainState(params, optimizer.init(params)),
-        {},
+        moments,
         lambda done: batches(pairs, done, steps, config.pairs, workers),
         steps,
         out,
-        2 * config.pairs,
+        (2 + (config.crops_per_pair if crops else 0)) * config.pairs,
         save_every,
     )
     plot_losses(out / "log.jsonl", out / "losses.png")
     trained = dataclasses.replace(clip, params=state.params["clip"])
     save_clip(trained, out / "weights", dtype="float16")
+    if held_out is not None:
+        held_out.fill(workers)
+        heads = state.params["teacher"]
+        errors = held_out_errors(trained.vision(), trained.params["vision"], heads, held_out, moments)
+        write_json(out / HELD_OUT, errors)
     return trained
+
+
+def teacher_crops(config: PretrainConfig, out: pathlib.Path, grid: int) -> tuple[Crops | None, Crops | None]:
+    """Return the crops to train on and the held-out ones, still to be drawn; None where there are none.
+
+    Raises:
+      InputError: See `pretrain`.
+    """
+    if config.teacher is None:
+        given = [f"--{name}" for name in ("photographs", "held_out") if getattr(config, name)]
+        if given:
+            raise InputError(f"{given[0]} needs --teacher, for example --teacher=efficientnet-lite2")
+        return None, None
+    photographs, others = photographs_in(config.photographs), photographs_in(config.held_out)
+    if not photographs and config.rendered_crops < 1:
+        raise InputError("--teacher needs --photographs, or --rendered_crops=1 for rendered images alone")
+    teacher = load_backbone(config.teacher)
+    feature_shapes(teacher, config.image_size, grid)  # raises for patches that do not fit
+    shape = (config.image_size, config.seed)
+    crops = Crops(
+        out / "crops", config.crops, *shape, Draw(photographs, config.rendered_crops), teacher, grid
+    )
+    if not others:
+        return crops, None
+    return crops, Crops(out / "held_out", HELD_OUT_CROPS, *shape, Draw(others, 0), teacher, grid)
 
 
 def check_learned_scale(scale: float) -> None:
@@ -257,12 +323,17 @@ def with_structure(params: Any, config: CLIPConfig, seed: int) -> Any:
     return {**params, "vision": vision}
 
 
-def check_config(config: PretrainConfig, out: pathlib.Path) -> None:
+def check_config(config: PretrainConfig, out: pathlib.Path, crops: Crops | None = None) -> None:
     """Write the configuration of a new run, or check that of the run in `out`.
+
+    The configuration includes the teacher's weights and the contents of the photographs.
 
     Raises:
       InputError: The run in `out` has another configuration.
     """
     # The software is part of it because it rendered the pairs in the pool.
     depends_on = {**dataclasses.asdict(config), "software": software_versions()}
+    if crops is not None:
+        contents = digests([path for group in crops.draw.photographs for path in group])
+        depends_on |= {"teacher_weights": crops.teacher.fingerprint, "contents": fingerprint(contents)}
     save_or_check_config(out / "pretrain.json", depends_on, changing=("schedule_steps",))

@@ -1,0 +1,251 @@
+"""Distillation: the model learns to predict the features of a network that has seen photographs.
+
+A linear head on each patch token predicts the features of the teacher's middle layers, averaged over the
+patch, and one on the class token predicts the teacher's embedding of the image. For EfficientNet-Lite the
+middle layers have strides of 8 and 16 pixels. The loss is the mean squared error of the features, each with
+mean 0 and variance 1 over the crops: the share of their variance that is not predicted. Student and teacher
+see the same crops, whose features are computed once. The heads are not part of the trained model.
+"""
+
+from __future__ import annotations
+
+import functools
+import pathlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from tqdm import tqdm
+
+from vlmad_jax import synthetic as rendering
+from vlmad_jax.backbones.backbone import Backbone
+from vlmad_jax.backbones.precision import einsum
+from vlmad_jax.backbones.vit import VisionTransformer
+from vlmad_jax.data.workers import stream
+from vlmad_jax.errors import InputError
+from vlmad_jax.pretraining.photographs import draw_crop
+from vlmad_jax.training.array_store import ArrayStore
+
+FIELDS = ("patches", "image")
+# The terms of the loss, and the names of the features in a batch.
+TERMS = ("teacher_patches", "teacher_image")
+# Features are computed of this many crops at a time, and their moments over at most this many crops.
+FILL_BATCH = 16
+MOST_FOR_MOMENTS = 2048
+# Features that hardly vary over the crops are divided by at least this.
+SMALLEST_DEVIATION = 1e-3
+
+Moments = dict[str, tuple[np.ndarray, np.ndarray]]
+
+
+class Draw(NamedTuple):
+    """What crops show.
+
+    Attributes:
+      photographs: The paths of the photographs in each folder.
+      rendered_share: The share of crops that are rendered images instead, 0 to 1.
+    """
+
+    photographs: tuple[tuple[str, ...], ...]
+    rendered_share: float
+
+    def image(self, seed: int, number: int, side: int) -> np.ndarray:
+        """Return crop `number`, uint8 (side, side, 3), a function of the seed and the number alone."""
+        rng = np.random.default_rng([seed, 2, number])
+        if rng.random() >= self.rendered_share:
+            return draw_crop(rng, self.photographs, side)
+        families = rendering.TRAIN_FAMILIES
+        family = families[rng.integers(len(families))]
+        product = rendering.make_product(family, int(rng.integers(2**31)))
+        defects = rendering.defects_of(family)
+        defect = defects[rng.integers(len(defects))]
+        pair = rendering.render_pair(product, defect, int(rng.integers(2**31)), side)
+        return pair[rng.integers(2)]
+
+
+@dataclass(frozen=True)
+class Crops:
+    """Crops and the teacher's features of them, in a store that a resumed run continues to fill.
+
+    Attributes:
+      directory: The folder of the store.
+      size: The number of crops.
+      side: S, in pixels.
+      seed: The seed of all crops.
+      draw: What they show.
+      teacher: The network that is imitated.
+      grid: The rows and columns of the student's patches.
+    """
+
+    directory: pathlib.Path
+    size: int
+    side: int
+    seed: int
+    draw: Draw
+    teacher: Backbone
+    grid: int
+
+    @functools.cached_property
+    def store(self) -> ArrayStore:
+        """The store: crop uint8 (S, S, 3), and in float16 patches (P, C) and image (E,)."""
+        fields: dict[str, Any] = {
+            name: (np.float16, x.shape[1:]) for name, x in feature_shapes(self.teacher, self.side, self.grid)
+        }
+        return ArrayStore(
+            {"crop": (np.uint8, (self.side, self.side, 3)), **fields}, self.size, self.directory
+        )
+
+    def fill(self, workers: int) -> None:
+        """Draw the missing crops in worker processes and compute their features, with a progress bar."""
+        import grain
+
+        self.store.create()
+        missing = [number for number in range(self.size) if not self.store.contains(number)]
+        if not missing:
+            return
+        features = self.teacher.compile(
+            "vision", functools.partial(teacher_features, self.teacher, grid=self.grid)
+        )
+        draw = functools.partial(self.draw.image, self.seed, side=self.side)
+        drawn = grain.MapDataset.source(missing).map(functools.partial(_numbered, draw))
+        with tqdm(total=len(missing), desc="teacher", unit=" crops", dynamic_ncols=True) as bar:
+            for part in _parts(stream(drawn, workers)):
+                # A last part that is not full is filled up, so that one program is compiled.
+                images = np.stack([image for _, image in part] + [part[-1][1]] * (FILL_BATCH - len(part)))
+                found = {name: np.asarray(x, np.float16) for name, x in features(images).items()}
+                for row, (number, image) in enumerate(part):
+                    self.store.write(number, {"crop": image, **{name: x[row] for name, x in found.items()}})
+                bar.update(len(part))
+
+    def moments(self) -> Moments:
+        """Return the mean and the standard deviation of each feature, float32."""
+        found = {}
+        for name in FIELDS:
+            x = self.store.arrays[name][:MOST_FOR_MOMENTS].astype(np.float32)
+            rows = x.reshape(-1, x.shape[-1])
+            deviation = rows.std(axis=0, dtype=np.float64)
+            mean = rows.mean(axis=0, dtype=np.float64)
+            found[name] = (
+                mean.astype(np.float32),
+                np.maximum(deviation, SMALLEST_DEVIATION).astype(np.float32),
+            )
+        return found
+
+
+def _numbered(draw: Any, number: int) -> tuple[int, np.ndarray]:
+    return number, draw(number)
+
+
+def _parts(items: Iterator[Any]) -> Iterator[list[Any]]:
+    part: list[Any] = []
+    for item in items:
+        part.append(item)
+        if len(part) == FILL_BATCH:
+            yield part
+            part = []
+    if part:
+        yield part
+
+
+def teacher_features(teacher: Backbone, variables: Any, images: jax.Array, grid: int) -> dict[str, jax.Array]:
+    """Return the teacher's features of images on the student's patches.
+
+    Args:
+      teacher: The network.
+      variables: Its variables.
+      images: uint8 (B, S, S, 3).
+      grid: The rows and columns of the student's patches.
+
+    Returns:
+      "patches" (B, P, C), the tokens of all `middle_layers`, averaged over each patch, and "image" (B, E).
+
+    Raises:
+      InputError: The teacher's patches do not divide the student's.
+    """
+    rows, columns = teacher.grid(*images.shape[1:3])
+    if rows % grid or columns % grid:
+        raise InputError(
+            f"--teacher={teacher.name}: its {rows} x {columns} patches do not divide the model's "
+            f"{grid} x {grid}; give --teacher=efficientnet-lite2, or another --image_size"
+        )
+    tokens = teacher.extract(variables, images, teacher.middle_layers)
+
+    def means(x: jax.Array) -> jax.Array:
+        cells = x.reshape(len(x), grid, rows // grid, grid, columns // grid, x.shape[-1])
+        return cells.mean(axis=(2, 4)).reshape(len(x), grid * grid, -1)
+
+    return {
+        "patches": jnp.concatenate([means(x) for x in tokens.patches], axis=-1),
+        "image": tokens.image,
+    }
+
+
+def feature_shapes(teacher: Backbone, side: int, grid: int) -> list[tuple[str, jax.ShapeDtypeStruct]]:
+    """Return the shapes of the features of one image of `side` pixels, (1, P, C) and (1, E)."""
+    features = functools.partial(teacher_features, teacher, grid=grid)
+    image = jax.ShapeDtypeStruct((1, side, side, 3), np.uint8)
+    shapes = jax.eval_shape(features, {"params": teacher.params["vision"]}, image)
+    return [(name, shapes[name]) for name in FIELDS]
+
+
+def teacher_heads(crops: Crops, width: int) -> dict[str, dict[str, jax.Array]]:
+    """Return initial heads, which predict the mean of each feature from a token (D,)."""
+    return {
+        f"{name}_head": {"kernel": jnp.zeros((width, shape[-1])), "bias": jnp.zeros(shape[-1])}
+        for name, (_, shape) in crops.store.fields.items()
+        if name in FIELDS
+    }
+
+
+def teacher_errors(
+    encoder: VisionTransformer, heads: Any, batch: dict[str, jax.Array], moments: Moments
+) -> dict[str, jax.Array]:
+    """Return the terms `TERMS` of a batch: the share of the features' variance that is not predicted.
+
+    Args:
+      encoder: The student, bound to its parameters.
+      heads: The heads, as `teacher_heads` returns them.
+      batch: teacher_crop uint8 (B, N, S, S, 3), teacher_patches (B, N, P, C) and teacher_image (B, N, E).
+      moments: The moments of the features.
+    """
+    images, patches, image = (
+        x.reshape(-1, *x.shape[2:]) for x in (batch["teacher_crop"], *(batch[name] for name in TERMS))
+    )
+    hidden, _ = encoder.transform(encoder.embed(images))
+    tokens = encoder.norm(hidden)
+
+    def error(name: str, tokens: jax.Array, features: jax.Array) -> jax.Array:
+        mean, deviation = moments[name]
+        head = heads[f"{name}_head"]
+        predicted = einsum("nd,dc->nc", tokens, head["kernel"]) + head["bias"]
+        return ((predicted - (features.astype(jnp.float32) - mean) / deviation) ** 2).mean()
+
+    width = tokens.shape[-1]
+    return {
+        "teacher_patches": error(
+            "patches", tokens[:, 1:].reshape(-1, width), patches.reshape(-1, patches.shape[-1])
+        ),
+        "teacher_image": error("image", tokens[:, 0], image),
+    }
+
+
+def held_out_errors(
+    vision: VisionTransformer, params: Any, heads: Any, crops: Crops, moments: Moments
+) -> dict[str, float]:
+    """Return the terms `TERMS` over other crops, as shares of the variance of the features there."""
+    errors = jax.jit(lambda batch: teacher_errors(vision.bind({"params": params}), heads, batch, moments))
+    sums = dict.fromkeys(TERMS, 0.0)
+    for start in range(0, crops.size, FILL_BATCH):
+        rows = [crops.store.read(n) for n in range(start, min(start + FILL_BATCH, crops.size))]
+        batch = {f"teacher_{name}": np.stack([row[name] for row in rows])[:, None] for name in rows[0]}
+        for name, error in errors(batch).items():
+            sums[name] += float(error) * len(rows)
+    found = {}
+    for field, term in zip(FIELDS, TERMS, strict=True):
+        features = crops.store.arrays[field].astype(np.float32)
+        spread = features.reshape(-1, features.shape[-1]).std(axis=0) / moments[field][1]
+        found[term] = sums[term] / crops.size / float((spread**2).mean())
+    return found
