@@ -8,6 +8,8 @@ from vlmad_jax.runtime import machine
 
 XEON = """\
 processor\t: 0
+cpu family\t: 6
+model\t\t: 143
 model name\t: Intel(R) Xeon(R) Platinum 8481C
 flags\t\t: fpu fma avx avx2 avx512f avx512_bf16 amx_bf16 avx512_fp16 amx_tile amx_int8 bf16x
 processor\t: 1
@@ -21,7 +23,7 @@ GRAVITON = "processor\t: 0\nFeatures\t: fp asimd asimdhp sve i8mm bf16\n"
     [
         (
             XEON,
-            "Intel(R) Xeon(R) Platinum 8481C",
+            "Intel(R) Xeon(R) Platinum 8481C (family 6, model 143)",
             ["avx2", "fma", "avx512f", "avx512_bf16", "avx512_fp16", "amx_bf16", "amx_int8"],
         ),
         (GRAVITON, None, ["asimd", "sve", "bf16", "i8mm"]),

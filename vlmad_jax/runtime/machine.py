@@ -44,8 +44,13 @@ def describe() -> dict[str, Any]:
 
 
 def cpu_model() -> str:
-    """Return the name of the processor, from /proc/cpuinfo where that has one."""
-    return cpu_entry("model name") or platform.processor() or platform.machine()
+    """Return the name of the processor, from /proc/cpuinfo where that has one.
+
+    On x86 its family and model follow, since virtual machines have the same name for several generations.
+    """
+    name = cpu_entry("model name") or platform.processor() or platform.machine()
+    family, model = cpu_entry("cpu family"), cpu_entry("model")
+    return f"{name} (family {family}, model {model})" if family and model else name
 
 
 def instruction_sets() -> list[str]:
