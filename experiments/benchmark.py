@@ -38,6 +38,12 @@ SECONDS = flags.DEFINE_float(
 AGAINST = flags.DEFINE_string(
     "against", None, "Other implementation to compare with: anomalib (winclip) or authors (anomalyclip)."
 )
+CHOICES = flags.DEFINE_bool(
+    "choices",
+    False,
+    f"Also measure what the package would otherwise choose for this device: {', '.join(benchmark.CHOICES)}. "
+    "tokens are those that an encoder computes together; rounded results of products are bfloat16.",
+)
 OUT = define_path("out", "results/benchmark", "Directory of benchmark.json.")
 
 
@@ -48,9 +54,10 @@ def run(
     seconds: float,
     out: pathlib.Path,
     against: str | None = None,
+    choices: bool = False,
 ) -> benchmark.Results:
     """Measure, print the table, write OUT/benchmark.json and return its contents."""
-    results = benchmark.run(setting, dtypes, repeats, seconds, against)
+    results = benchmark.run(setting, dtypes, repeats, seconds, against, choices)
     print(benchmark.table(results))
     write_json(out / "benchmark.json", results)
     return results
@@ -67,7 +74,8 @@ def main() -> None:
         work=WORK.value,
         options=common.method_options(WinCLIP.options),
     )
-    run(setting, DTYPES.value, REPEATS.value, SECONDS.value, pathlib.Path(OUT.value), AGAINST.value)
+    out = pathlib.Path(OUT.value)
+    run(setting, DTYPES.value, REPEATS.value, SECONDS.value, out, AGAINST.value, CHOICES.value)
 
 
 if __name__ == "__main__":

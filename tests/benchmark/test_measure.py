@@ -1,3 +1,4 @@
+import dataclasses
 import json
 import os
 import pathlib
@@ -11,8 +12,10 @@ import numpy as np
 import pytest
 
 from tests.benchmark.settings import Failing, Leaving, quick_implementation, small
+from vlmad_jax.backbones.plan import current_plan
 from vlmad_jax.benchmark import jax_implementation, measure, products, run, table
-from vlmad_jax.benchmark.jax_implementation import Round, Startup
+from vlmad_jax.benchmark.jax_implementation import JaxImplementation, Round, Startup
+from vlmad_jax.benchmark.table import COLUMNS
 from vlmad_jax.errors import InputError
 from vlmad_jax.runtime import machine
 from vlmad_jax.runtime.child_process import in_process
@@ -215,3 +218,29 @@ def test_peak_memory_includes_freed_memory(monkeypatch):
     # The kernel counts pages in batches, hence 1%; getrusage may count the process that started this one.
     assert resident * 0.99 <= machine.peak_memory()
     assert machine.peak_memory() <= resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 * 1.01
+
+
+def test_every_choice_is_measured_beside_that_of_the_package(clocked):
+    results = run(small(), ["float32", "bfloat16"], repeats=1, choices=True)
+    tokens = ["256 tokens", "4096 tokens", "16384 tokens"]
+    assert list(results["implementations"]) == [
+        "float32",
+        "bfloat16",
+        *(f"float32 {label}" for label in tokens),
+        *(f"bfloat16 {label}" for label in [*tokens, "rounded"]),
+    ]
+    assert max(map(len, results["implementations"])) < COLUMNS[0][1]  # the column of names
+
+
+def test_choices_replace_those_of_the_device(monkeypatch):
+    plans = []
+    scoring = jax_implementation.make_job
+
+    def make_job(setting, dtype):
+        plans.append(current_plan())
+        return scoring(setting, dtype)
+
+    monkeypatch.setattr(jax_implementation, "make_job", make_job)
+    monkeypatch.setattr(products, "SQUARES", dict.fromkeys(products.SQUARES, (64,)))
+    JaxImplementation(small(), "float32", {"chunk_tokens": 5}).start()
+    assert plans == [dataclasses.replace(current_plan(), chunk_tokens=5)]

@@ -18,15 +18,16 @@ EVERY_FLAG = {
     "seconds": "8.5",
     "work": "score",
     "against": "anomalib",
+    "choices": "true",
 }
 # The replacement of the measurement returns its arguments as results.
 RECORD = """
 from experiments import benchmark
 from vlmad_jax.commands import common
-def measure(setting, dtypes, repeats, seconds, against):
+def measure(setting, dtypes, repeats, seconds, against, choices):
     named = (setting.method, setting.arch, setting.config.vision.patch_size, setting.batch_size)
     windows = setting.options.chosen().values()
-    flags = (*windows, setting.shots, setting.work, dtypes, repeats, seconds, against)
+    flags = (*windows, setting.shots, setting.work, dtypes, repeats, seconds, against, choices)
     return {"seen": [*named, *flags]}
 benchmark.benchmark.run, benchmark.benchmark.table = measure, str
 common.main(benchmark.main)
@@ -43,7 +44,8 @@ def test_every_flag_is_read(tmp_path):
     assert done.returncode == 0, done.stderr
     seen = json.loads((tmp_path / "new" / "benchmark.json").read_text())["seen"]
     windows = [[2, 4], 2, 1, [96, 160]]
-    assert seen == ["winclip", "vit-b-32", 32, 3, *windows, 5, "score", ["bfloat16"], 7, 8.5, "anomalib"]
+    run = ["score", ["bfloat16"], 7, 8.5, "anomalib", True]
+    assert seen == ["winclip", "vit-b-32", 32, 3, *windows, 5, *run]
     assert done.stdout.startswith("{'seen'")
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from tests.golden import difference, shallow_clip
-from tests.methods.detectors import IMAGES, REFERENCES, apart, shallow_winclip, winclip
+from tests.methods.detectors import IMAGES, REFERENCES, apart, shallow_winclip
 from vlmad_jax import WinCLIP
 from vlmad_jax.backbones import clip as model
 from vlmad_jax.methods.winclip import Memory, State
@@ -46,7 +46,7 @@ def test_all_categories_share_one_program(compilations, references):
 
 def test_state_of_references():
     """A further reference image lengthens the memory and changes nothing else in it."""
-    detector = winclip()
+    detector = WinCLIP(shallow_clip("winclip"))
     state = detector.prepare("bottle", REFERENCES)
     memory = Memory((2 * 64, 128), ((2 * 49, 48), (2 * 36, 48)))
     assert jax.tree.map(np.shape, state) == State((2, 48), memory)
@@ -96,7 +96,7 @@ def test_weights_as_arguments_give_the_scores_of_weights_as_constants(monkeypatc
 
 @pytest.mark.parametrize("references", [None, REFERENCES], ids=["zero-shot", "few-shot"])
 def test_a_saved_state_gives_equal_scores(tmp_path, references):
-    detector = winclip()
+    detector = shallow_winclip()
     state = detector.prepare("bottle", references)
     leaves, structure = jax.tree.flatten(state)
     np.savez(tmp_path / "state.npz", *leaves)

@@ -4,7 +4,7 @@
 runs in its own process (`vlmad_jax.runtime.child_process`), and `measure.py` measures them in turn.
 """
 
-from vlmad_jax.benchmark.measure import Results, run
+from vlmad_jax.benchmark.measure import CHOICES, Results, run
 from vlmad_jax.benchmark.setting import WORKS, Setting, architecture
 from vlmad_jax.benchmark.table import table
 from vlmad_jax.benchmark.work import (
@@ -16,6 +16,7 @@ from vlmad_jax.benchmark.work import (
 )
 
 __all__ = [
+    "CHOICES",
     "WORKS",
     "Results",
     "Setting",

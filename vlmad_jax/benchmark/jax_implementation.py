@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import jax
 
+from vlmad_jax.backbones.plan import current_plan, using
 from vlmad_jax.benchmark import products as matrix_products
 from vlmad_jax.benchmark.jobs import make_job
 from vlmad_jax.benchmark.setting import Setting
@@ -49,25 +51,32 @@ class JaxImplementation:
     """A job, and matrix products of the same dtype as a baseline.
 
     Call `start` once, and then `round` any number of times.
+
+    Attributes:
+      setting: The setting.
+      dtype: The dtype of products with weights.
+      choices: Values of `Plan` in place of those for this device.
     """
 
-    def __init__(self, setting: Setting, dtype: str) -> None:
-        self.setting, self.dtype = setting, dtype
+    def __init__(self, setting: Setting, dtype: str, choices: Mapping[str, Any] | None = None) -> None:
+        self.setting, self.dtype, self.choices = setting, dtype, dict(choices or {})
 
     def start(self) -> Startup:
         """Build the job and call it twice. The first call compiles.
 
         The peak of memory includes weights, compilation and work. It is read before the products exist.
         """
-        job = make_job(self.setting, self.dtype)
-        self.job = TimedFunction(job.call)
+        with using(dataclasses.replace(current_plan(), **self.choices)):
+            job = make_job(self.setting, self.dtype)
+            self.job = TimedFunction(job.call)
+            executed = job.flop() / self.setting.batch_size
         first_call = self.job.first_call
         peak_memory = machine.peak_memory()
         self.products = {
             shape: TimedFunction(product)
             for shape, product in matrix_products.products(self.setting.config, self.dtype).items()
         }
-        return Startup(first_call, peak_memory, job.flop() / self.setting.batch_size, machine.describe())
+        return Startup(first_call, peak_memory, executed, machine.describe())
 
     def scores(self) -> Any:
         """Return the job's results as NumPy arrays."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import statistics
 import time
@@ -22,6 +23,14 @@ from vlmad_jax.runtime.child_process import in_process
 Results = dict[str, Any]
 Build = tuple[Callable[..., Any], str]  # the class of an implementation, and its dtype
 
+# Other values of `Plan` to measure, by their label and the dtypes that they change.
+CHOICES: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {
+    "256 tokens": ({"chunk_tokens": 256}, ("float32", "bfloat16", "int8")),
+    "4096 tokens": ({"chunk_tokens": 4096}, ("float32", "bfloat16", "int8")),
+    "16384 tokens": ({"chunk_tokens": 16384}, ("float32", "bfloat16", "int8")),
+    "rounded": ({"rounds_products": True}, ("bfloat16",)),
+}
+
 
 def run(
     setting: Setting,
@@ -29,6 +38,7 @@ def run(
     repeats: int = 5,
     seconds: float = 120.0,
     against: str | None = None,
+    choices: bool = False,
 ) -> Results:
     """Measure a setting in each dtype, and optionally a peer, with a progress bar.
 
@@ -42,6 +52,7 @@ def run(
       repeats: The number of rounds.
       seconds: The time limit after which no new round starts, apart from the first.
       against: The name of a peer in `PEER_METHODS`, which is also measured in each of the dtypes.
+      choices: Whether to measure each dtype with each of `CHOICES` too.
 
     Returns:
       A dict for JSON: `machine`; `load_average` of the minute before; `setting`; `gflop_per_image`;
@@ -60,6 +71,8 @@ def run(
     if repeats < 1:
         raise InputError(f"--repeats={repeats} is below 1; give 1 or more")
     ours: dict[str, Build] = {dtype: (JaxImplementation, dtype) for dtype in dtypes}
+    if choices:
+        ours |= chosen_otherwise(dtypes)
     theirs: dict[str, Build] = {} if against is None else peers_of(against, setting, dtypes)
     load_average = os.getloadavg()[0]
     options = {name: list(x) if isinstance(x, tuple) else x for name, x in setting.options.chosen().items()}
@@ -88,6 +101,16 @@ def run(
         results |= comparison(list(ours), list(theirs), rounds, scores)
         results["machine"] |= starts[next(iter(theirs))].machine
     return results
+
+
+def chosen_otherwise(dtypes: Sequence[str]) -> dict[str, Build]:
+    """Return our implementation with each of `CHOICES` that changes a dtype, by name."""
+    return {
+        f"{dtype} {label}": (functools.partial(JaxImplementation, choices=values), dtype)
+        for dtype in dtypes
+        for label, (values, changed) in CHOICES.items()
+        if dtype in changed
+    }
 
 
 def measure_in_rounds(

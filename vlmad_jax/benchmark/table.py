@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from typing import Any
 
 COLUMNS = (
-    ("", 18),
+    ("", 22),
     ("images/s", 11),
-    ("min", 10),
-    ("max", 10),
+    ("min", 9),
+    ("max", 9),
     ("rounds", 7),
     ("compile s", 10),
     ("peak GB", 8),
