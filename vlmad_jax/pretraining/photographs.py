@@ -53,8 +53,8 @@ def draw_crop(rng: np.random.Generator, groups: Sequence[Sequence[str]], side: i
     Raises:
       InputError: The photograph does not decode.
     """
-    group = groups[rng.integers(len(groups))]
-    photograph = _read(group[rng.integers(len(group))])
+    group = groups[int(rng.integers(len(groups)))]
+    photograph = _read(group[int(rng.integers(len(group)))])
     return _recoloured(rng, _cut(rng, photograph, side))
 
 

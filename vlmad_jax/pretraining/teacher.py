@@ -9,9 +9,9 @@ see the same crops, whose features are computed once. The heads are not part of 
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import pathlib
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -110,15 +110,19 @@ class Crops:
             "vision", functools.partial(teacher_features, self.teacher, grid=self.grid)
         )
         draw = functools.partial(self.draw.image, self.seed, side=self.side)
-        drawn = grain.MapDataset.source(missing).map(functools.partial(_numbered, draw))
-        with tqdm(total=len(missing), desc="teacher", unit=" crops", dynamic_ncols=True) as bar:
-            for part in _parts(stream(drawn, workers)):
-                # A last part that is not full is filled up, so that one program is compiled.
-                images = np.stack([image for _, image in part] + [part[-1][1]] * (FILL_BATCH - len(part)))
-                found = {name: np.asarray(x, np.float16) for name, x in features(images).items()}
-                for row, (number, image) in enumerate(part):
-                    self.store.write(number, {"crop": image, **{name: x[row] for name, x in found.items()}})
-                bar.update(len(part))
+        drawn = grain.MapDataset.source(missing).map(functools.partial(_numbered, draw)).batch(FILL_BATCH)
+        with (
+            tqdm(total=len(missing), desc="teacher", unit=" crops", dynamic_ncols=True) as bar,
+            contextlib.closing(stream(drawn, workers)) as batches,
+        ):
+            for numbers, images in batches:
+                # The last batch is filled up, so that one program is compiled.
+                filled = np.pad(images, ((0, FILL_BATCH - len(images)), *((0, 0),) * 3), mode="edge")
+                found = {name: np.asarray(x, np.float16) for name, x in features(filled).items()}
+                for row, number in enumerate(numbers):
+                    item = {name: x[row] for name, x in found.items()}
+                    self.store.write(number, {"crop": images[row], **item})
+                    bar.update()
 
     def moments(self) -> Moments:
         """Return the mean and the standard deviation of each feature, float32."""
@@ -137,17 +141,6 @@ class Crops:
 
 def _numbered(draw: Any, number: int) -> tuple[int, np.ndarray]:
     return number, draw(number)
-
-
-def _parts(items: Iterator[Any]) -> Iterator[list[Any]]:
-    part: list[Any] = []
-    for item in items:
-        part.append(item)
-        if len(part) == FILL_BATCH:
-            yield part
-            part = []
-    if part:
-        yield part
 
 
 def teacher_features(teacher: Backbone, variables: Any, images: jax.Array, grid: int) -> dict[str, jax.Array]:
