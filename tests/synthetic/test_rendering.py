@@ -83,12 +83,15 @@ def test_noise_of_the_two_images_of_a_pair_is_independent():
     assert 1 < change.std() < 0.018 * 255 * np.sqrt(2) * 1.2  # two draws of at most 0.018 of full range
 
 
-def test_normal_image_is_the_first_of_the_pair():
+def test_the_images_of_a_pair_alone():
     for family, defect in (("gear", "broken part"), ("carpet", "stain")):
         product = rendering.make_product(family, (3, 4))
-        np.testing.assert_array_equal(
-            rendering.render_good(product, [7, 8], 64), rendering.render_pair(product, defect, [7, 8], 64)[0]
-        )
+        normal, *anomalous = rendering.render_pair(product, defect, [7, 8], 64)
+        np.testing.assert_array_equal(rendering.render_good(product, [7, 8], 64), normal)
+        for alone, of_pair in zip(
+            rendering.render_anomalous(product, defect, [7, 8], 64), anomalous, strict=True
+        ):
+            np.testing.assert_array_equal(alone, of_pair)
 
 
 def test_pure_function_of_its_arguments_in_any_process():

@@ -11,7 +11,7 @@ lit and photographed (`camera`).
 """
 
 from vlmad_jax.synthetic.defects import DEFECTS, Defect
-from vlmad_jax.synthetic.pairs import render_good, render_pair
+from vlmad_jax.synthetic.pairs import render_anomalous, render_good, render_pair
 from vlmad_jax.synthetic.photographs import SURFACE_DEFECTS, draw_surface_defect
 from vlmad_jax.synthetic.products import (
     TEST_FAMILIES,
@@ -37,6 +37,7 @@ __all__ = [
     "defects_of",
     "draw_surface_defect",
     "make_product",
+    "render_anomalous",
     "render_good",
     "render_pair",
 ]

@@ -85,7 +85,7 @@ def render_share(folder: str, plan: Plan, share: int, shares: int) -> None:
         if job.defect is None or job.mask is None:
             pixels = rendering.render_good(product(job.family), job.seed, plan.size)
         else:
-            _, pixels, mask = rendering.render_pair(product(job.family), job.defect, job.seed, plan.size)
+            pixels, mask = rendering.render_anomalous(product(job.family), job.defect, job.seed, plan.size)
             save(mask * np.uint8(255), Path(folder, job.mask))
         save(pixels, Path(folder, job.image))
         print(job.image, flush=True)
@@ -128,9 +128,9 @@ def _seed(family: str, plan: Plan) -> tuple[int, int]:
 
 
 def save(pixels: np.ndarray, path: Path) -> None:
-    """Write pixels to a PNG file, and create its folder if necessary."""
+    """Write pixels to a PNG file, quickly rather than small, and create its folder if necessary."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(pixels).save(path, compress_level=1)
+    Image.fromarray(pixels).save(path, compress_level=1, compress_type=zlib.Z_RLE)
 
 
 def _folder_name(name: str) -> str:

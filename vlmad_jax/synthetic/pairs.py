@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.ndimage import uniform_filter
 
-from vlmad_jax.synthetic.camera import expose, record
+from vlmad_jax.synthetic.camera import Camera, expose, record
 from vlmad_jax.synthetic.grid import Array
 from vlmad_jax.synthetic.pasting import close_gaps
 from vlmad_jax.synthetic.place import Place
@@ -53,6 +53,25 @@ def render_pair(product: Product, defect: str, seed: Seed, size: int) -> tuple[A
     Raises:
         InputError: The family has no such defect. The message lists the choices.
     """
+    camera, normal, anomalous = _expose_pair(product, defect, seed, size)
+    image = record(normal, camera, product.stream(_NORMAL, *digest(seed)))
+    return image, *_recorded(product, camera, normal, anomalous, seed)
+
+
+def render_anomalous(product: Product, defect: str, seed: Seed, size: int) -> tuple[Array, Array]:
+    """Return the anomalous image and the mask of `render_pair`, in less time."""
+    return _recorded(product, *_expose_pair(product, defect, seed, size), seed)
+
+
+def _recorded(
+    product: Product, camera: Camera, normal: Array, anomalous: Array, seed: Seed
+) -> tuple[Array, Array]:
+    image = record(anomalous, camera, product.stream(_ANOMALOUS, *digest(seed)))
+    return image, mask_of(normal, anomalous)
+
+
+def _expose_pair(product: Product, defect: str, seed: Seed, size: int) -> tuple[Camera, Array, Array]:
+    """Return the camera, and the exposed images (3, S, S) without and with the defect."""
     kind = defect_of(defect, product.family)
     scene, camera = make_scene(product, seed)
     probe = draw(scene, PROBE)
@@ -76,12 +95,7 @@ def render_pair(product: Product, defect: str, seed: Seed, size: int) -> tuple[A
     normal, anomalous = photographed(canvas), add_defect(canvas, trial)
     if anomalous is None:
         raise RuntimeError(f"{product.family} has no part for {defect}")
-    noise = digest(seed)
-    return (
-        record(normal, camera, product.stream(_NORMAL, *noise)),
-        record(anomalous, camera, product.stream(_ANOMALOUS, *noise)),
-        mask_of(normal, anomalous),
-    )
+    return camera, normal, anomalous
 
 
 def choose_trial(add_defect: Callable[[Trial], Array | None], normal: Array, place: Place) -> Trial:
