@@ -13,6 +13,7 @@ from vlmad_jax.evaluation.comparison import Grid, cell_name, compare
 from vlmad_jax.evaluation.config import EvaluationConfig
 from vlmad_jax.evaluation.results import Results
 from vlmad_jax.methods import LEARNING, METHODS, MethodOptions
+from vlmad_jax.methods.reconstruction import ReconstructionDetector
 from vlmad_jax.report.parts import Column, Table
 from vlmad_jax.studies.domains import training_seconds
 from vlmad_jax.studies.run import Details, Run
@@ -27,7 +28,9 @@ def efficiency(runner: Runner) -> list[Table]:
     """Measure all methods that the weights and the parameters allow, each in its own process."""
     config = runner.config
     needs = ("never", "if given", "always") if runner.has_references else ("never", "if given")
-    methods = tuple(name for name in METHODS if can_run(runner, name) and METHODS[name].references in needs)
+    able = [name for name in METHODS if can_run(runner, name) and METHODS[name].references in needs]
+    slow = [name for name in able if trains_networks(name) and name not in config.methods]
+    methods = tuple(name for name in able if name not in slow)
     shared = EvaluationConfig(
         method="",
         weights=config.weights,
@@ -65,6 +68,12 @@ def efficiency(runner: Runner) -> list[Table]:
         "compilation, and the fit of methods that are fitted to reference images. Each method runs in its "
         "own process, whose peak memory is shown. Training time is that of training on another data set in "
         f"the study across domains, if that study ran. {INTERVALS}"
+        + (
+            f" Left out: {', '.join(slow)}, which train a network of their own for each category; "
+            "experiments.compare measures them, and this report if they are given to --methods."
+            if slow
+            else ""
+        )
         + (f"\n\nMachine: {machine}." if machine else "")
     )
     return [Table("measured_efficiency", "Efficiency", columns, tuple(rows), note)]
@@ -90,6 +99,11 @@ def can_run(runner: Runner, name: str) -> bool:
         return False
     bundled = is_bundled(backbone.name) and learner(name) in BUNDLED_PARAMS
     return "params" not in kind.options or bundled or options_of(runner, name).params is not None
+
+
+def trains_networks(name: str) -> bool:
+    """Return whether a method trains a network of its own for each category, which takes minutes."""
+    return issubclass(METHODS[name], ReconstructionDetector)
 
 
 def parameters_learned(runner: Runner, name: str) -> int:
