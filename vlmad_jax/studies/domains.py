@@ -79,6 +79,8 @@ def sources(runner: Runner) -> list[tuple[MethodRuns, Domain | None]]:
 def evaluate_transfer(method: MethodRuns, source: Domain | None, target: Domain) -> Run:
     """Evaluate a method on a data set, with parameters trained on another if `source` is given."""
     runner, config = method.runner, method.runner.config
+    if source is None and target == Domain(config.dataset, config.data_dir) and not config.categories:
+        return method.compared()  # the run of the other tables
     params = None if source is None else str(train_on(method, source))
     evaluation = EvaluationConfig(
         method=method.name,
