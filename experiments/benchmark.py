@@ -2,9 +2,10 @@
 
     python -m experiments.benchmark --method=winclip --arch=vit-b-16-plus-240
 
-The command needs the package alone and 9 GB of memory; the weights are random. On two cores of an AMD EPYC
-(Zen 5) it took two minutes and gave 0.57 images a second in float32 and 1.02 in bfloat16, which are 91% and
-86% of the rate at which XLA multiplies matrices there. It prints a table and writes OUT/benchmark.json.
+The command needs the package alone and 9 GB of memory, or 20 GB with --choices, which should be given with
+one of --dtypes at a time; the weights are random. On two cores of an AMD EPYC (Zen 5) it took two minutes and
+gave 0.57 images a second in float32 and 1.02 in bfloat16, which are 91% and 86% of the rate at which XLA
+multiplies matrices there. It prints a table and writes OUT/benchmark.json.
 """
 
 from __future__ import annotations
