@@ -221,9 +221,12 @@ def test_a_run_with_a_teacher(small, tokenizer, photographs, tmp_path, monkeypat
         assert lines[0][term] == pytest.approx(1, abs=0.25)
         assert lines[-1][term] < 0.9 * lines[0][term]
         assert 0 < json.loads((tmp_path / "whole/held_out.json").read_text())[term] < 1.5
-    Image.new("RGB", (99, 99), "red").save(tmp_path / "photographs/a.png")
-    with pytest.raises(InputError, match="contents"):
-        pretrain(config, tmp_path / "parts", 21, workers=0)
+    for name in ("others", "photographs"):
+        before = (tmp_path / name / "a.png").read_bytes()
+        Image.new("RGB", (99, 99), "red").save(tmp_path / name / "a.png")
+        with pytest.raises(InputError, match="contents"):
+            pretrain(config, tmp_path / "parts", 21, workers=0)
+        (tmp_path / name / "a.png").write_bytes(before)
 
 
 def test_a_teacher_and_photographs_need_each_other(small, photographs, tmp_path):

@@ -202,7 +202,7 @@ def pretrain(
         config.teacher is not None,
     )
     crops, held_out = teacher_crops(config, out, grid)
-    check_config(config, out, crops)  # after all other checks of the input
+    check_config(config, out, *filter(None, (crops, held_out)))  # after all other checks of the input
 
     pool = Pool(
         out / "images",
@@ -323,7 +323,7 @@ def with_structure(params: Any, config: CLIPConfig, seed: int) -> Any:
     return {**params, "vision": vision}
 
 
-def check_config(config: PretrainConfig, out: pathlib.Path, crops: Crops | None = None) -> None:
+def check_config(config: PretrainConfig, out: pathlib.Path, *crops: Crops) -> None:
     """Write the configuration of a new run, or check that of the run in `out`.
 
     The configuration includes the teacher's weights and the contents of the photographs.
@@ -333,7 +333,7 @@ def check_config(config: PretrainConfig, out: pathlib.Path, crops: Crops | None 
     """
     # The software is part of it because it rendered the pairs in the pool.
     depends_on = {**dataclasses.asdict(config), "software": software_versions()}
-    if crops is not None:
-        contents = digests([path for group in crops.draw.photographs for path in group])
-        depends_on |= {"teacher_weights": crops.teacher.fingerprint, "contents": fingerprint(contents)}
+    if crops:
+        contents = digests([path for kind in crops for group in kind.draw.photographs for path in group])
+        depends_on |= {"teacher_weights": crops[0].teacher.fingerprint, "contents": fingerprint(contents)}
     save_or_check_config(out / "pretrain.json", depends_on, changing=("schedule_steps",))

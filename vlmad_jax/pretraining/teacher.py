@@ -42,7 +42,7 @@ Moments = dict[str, tuple[np.ndarray, np.ndarray]]
 
 
 class Draw(NamedTuple):
-    """What crops show.
+    """The contents of crops.
 
     Attributes:
       photographs: The paths of the photographs in each folder.
