@@ -12,9 +12,9 @@ from tests.training.settings import small_config
 from vlmad_jax import InputError
 from vlmad_jax.backbones.clip import random_clip
 from vlmad_jax.backbones.config import vit
+from vlmad_jax.backbones.transformer import layer_name
 from vlmad_jax.pretraining.photographs import photographs_in
 from vlmad_jax.pretraining.teacher import (
-    FIELDS,
     TERMS,
     Crops,
     Draw,
@@ -25,6 +25,7 @@ from vlmad_jax.pretraining.teacher import (
     teacher_heads,
 )
 
+LAYERS = 3
 GRID = 4  # the student's patches of 8 pixels in images of 32
 
 
@@ -103,39 +104,50 @@ def test_moments(crops):
         np.testing.assert_allclose(deviation, np.maximum(rows.std(axis=0), 1e-3), rtol=1e-4)
 
 
-def batch_of(crops: Crops) -> dict:
-    return {f"teacher_{x}": np.asarray(crops.store.arrays[x]).reshape(4, 5, *shape) for x, (_, shape) in
-            crops.store.fields.items()}  # fmt: skip
+def test_batches_go_on_from_the_first_crop_after_the_last(crops):
+    batch = crops.batch(58, 4)  # of 20 crops
+    assert set(batch) == {"teacher_crop", *TERMS}
+    for row, number in enumerate((18, 19, 0, 1)):
+        for name, value in crops.store.read(number).items():
+            np.testing.assert_array_equal(batch[f"teacher_{name}"][row], value)
 
 
 def test_the_terms_are_shares_of_the_variance(crops):
     """They are 1 for heads of zeros, and the error of the predictions for others."""
-    student = random_clip(small_config(600), 3)
+    shape = small_config(600)
+    shape = dataclasses.replace(shape, vision=dataclasses.replace(shape.vision, layers=LAYERS))
+    student = random_clip(shape, 3)
     params = student.params["vision"]
-    heads, moments = teacher_heads(crops, 16), crops.moments()
+    heads, moments = teacher_heads(crops, LAYERS, 16), crops.moments()
+    batch = crops.batch(0, crops.size)
     errors = jax.jit(
-        lambda heads: teacher_errors(
-            student.vision().bind({"params": params}), heads, batch_of(crops), moments
-        )
+        lambda heads: teacher_errors(student.vision().bind({"params": params}), heads, batch, moments)
     )
     for term in TERMS:
         assert float(errors(heads)[term]) == pytest.approx(1, rel=0.02)
     vision = student.vision().bind({"params": params})
-    hidden, _ = vision.transform(vision.embed(np.asarray(crops.store.arrays["crop"])))
-    tokens = np.asarray(vision.norm(hidden), np.float64)
-    inputs = {"patches": tokens[:, 1:].reshape(-1, 16), "image": tokens[:, 0]}
-    expected = {}
-    for name, term in zip(FIELDS, TERMS, strict=True):
-        mean, deviation = moments[name]
-        features = crops.store.arrays[name].astype(np.float64).reshape(-1, mean.size)
-        wanted = (features - mean) / deviation
-        rows = np.concatenate([inputs[name], np.ones((len(wanted), 1))], axis=1)
-        best, *_ = np.linalg.lstsq(rows, wanted, rcond=1e-2)  # a head of small weights
-        heads[f"{name}_head"] = {"kernel": best[:-1].astype(np.float32), "bias": best[-1].astype(np.float32)}
-        expected[term] = ((rows @ best - wanted) ** 2).mean()
+    _, layers = vision.transform(vision.embed(batch["teacher_crop"]))
+    tokens = [np.asarray(vision.norm(layers[layer_name(n)]), np.float64) for n in (1, 2, 3)]
+    patches = [fitted(x[:, 1:].reshape(-1, 16), wanted(crops, "patches")) for x in tokens]
+    kernels, biases, patch_errors = zip(*patches, strict=True)
+    heads["patches_head"] = {"kernel": np.stack(kernels), "bias": np.stack(biases)[:, None, None]}
+    kernel, bias, image_error = fitted(tokens[-1][:, 0], wanted(crops, "image"))
+    heads["image_head"] = {"kernel": kernel, "bias": bias}
     found = errors(heads)
-    for term in TERMS:
-        assert float(found[term]) == pytest.approx(expected[term], abs=1e-4)
     shares = held_out_errors(student.vision(), params, heads, crops, moments)
-    for term in TERMS:  # on the same crops, whose variance is 1
-        assert shares[term] == pytest.approx(expected[term], abs=1e-2)
+    for term, expected in zip(TERMS, (np.mean(patch_errors), image_error), strict=True):
+        assert float(found[term]) == pytest.approx(expected, abs=1e-4)
+        assert shares[term] == pytest.approx(expected, abs=1e-2)  # the same crops, whose variance is 1
+
+
+def wanted(crops: Crops, name: str) -> np.ndarray:
+    mean, deviation = crops.moments()[name]
+    return (crops.store.arrays[name].astype(np.float64).reshape(-1, mean.size) - mean) / deviation
+
+
+def fitted(inputs: np.ndarray, outputs: np.ndarray) -> tuple[np.ndarray, np.ndarray, float]:
+    """Return the kernel and the bias of a head, and its error."""
+    rows = np.concatenate([inputs, np.ones((len(inputs), 1))], axis=1)
+    best, *_ = np.linalg.lstsq(rows, outputs, rcond=1e-2)  # of small weights
+    error = ((rows @ best - outputs) ** 2).mean()
+    return best[:-1].astype(np.float32), best[-1].astype(np.float32), error

@@ -49,7 +49,7 @@ WEIGHTS = {
     "patch": 4.0,
     "reference": 4.0,
     "teacher_patches": 8.0,
-    "teacher_image": 2.0,
+    "teacher_image": 1.0,
 }
 LARGEST_SCALE = 100.0  # the bound of a learned logit scale, as in CLIP
 # A patch with at least this share of anomalous pixels is anomalous.

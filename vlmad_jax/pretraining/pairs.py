@@ -136,15 +136,11 @@ class CaptionedPairs:
         int32 (24,).
       small_window_*, large_window_*: Of a window of the normal image (0) and of the anomalous one (1),
         `patches` int32 (2, n), `label` and `weight` float32 (2,).
-      teacher_crop, teacher_patches, teacher_image: The next `crops_per_pair` of `crops`, if there are any:
-        uint8 (C, S, S, 3), float16 (C, P, F) and (C, F).
     """
 
     pool: Pool
     grid: int
     tokenizer: Any
-    crops: ArrayStore | None = None
-    crops_per_pair: int = 1
 
     def __call__(self, index: int) -> Pair:
         """Return item `index`."""
@@ -184,15 +180,7 @@ class CaptionedPairs:
                 zip(keys, tokenize(self.tokenizer, captions, CAPTION_TOKENS, CAPTION_TOKENS), strict=True)
             ),
             **draw_windows(rng, share),
-            **self._crops_of(int(index)),
         }
-
-    def _crops_of(self, index: int) -> Pair:
-        if self.crops is None:
-            return {}
-        first = index * self.crops_per_pair
-        read = [self.crops.read(n % self.crops.size) for n in range(first, first + self.crops_per_pair)]
-        return {f"teacher_{name}": np.stack([crop[name] for crop in read]) for name in self.crops.fields}
 
 
 def draw_windows(rng: np.random.Generator, share: np.ndarray) -> Pair:

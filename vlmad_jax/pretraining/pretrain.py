@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -220,17 +220,21 @@ def pretrain(
     if crops is not None:
         crops.fill(workers)
         moments = crops.moments()
-        params["teacher"] = teacher_heads(crops, clip.config.vision.width)
-        store = dataclasses.replace(crops.store)  # without open files, which workers would get as copies
-        pairs = dataclasses.replace(pairs, crops=store, crops_per_pair=config.crops_per_pair)
+        params["teacher"] = teacher_heads(crops, clip.config.vision.layers, clip.config.vision.width)
+    crops_per_step = config.crops_per_pair * config.pairs if crops else 0
+
+    def batches_from(done: int) -> Iterator[dict[str, Any]]:
+        for step, batch in enumerate(batches(pairs, done, steps, config.pairs, workers), start=done):
+            yield {**batch, **(crops.batch(step * crops_per_step, crops_per_step) if crops else {})}
+
     state, _ = train(
         make_step(loss, optimizer, seed=config.seed),
         TrainState(params, optimizer.init(params)),
         moments,
-        lambda done: batches(pairs, done, steps, config.pairs, workers),
+        batches_from,
         steps,
         out,
-        (2 + (config.crops_per_pair if crops else 0)) * config.pairs,
+        2 * config.pairs + crops_per_step,
         save_every,
     )
     plot_losses(out / "log.jsonl", out / "losses.png")

@@ -1,10 +1,11 @@
 """Distillation: the model learns to predict the features of a network that has seen photographs.
 
-A linear head on each patch token predicts the features of the teacher's middle layers, averaged over the
-patch, and one on the class token predicts the teacher's embedding of the image. For EfficientNet-Lite the
-middle layers have strides of 8 and 16 pixels. The loss is the mean squared error of the features, each with
-mean 0 and variance 1 over the crops: the share of their variance that is not predicted. Student and teacher
-see the same crops, whose features are computed once. The heads are not part of the trained model.
+Linear heads on the patch tokens of several layers predict the features of the teacher's middle layers,
+averaged over the patch, and one on the class token predicts the teacher's embedding of the image. For
+EfficientNet-Lite the middle layers have strides of 8 and 16 pixels. The loss is the mean squared error of the
+features, each with mean 0 and variance 1 over the crops: the share of their variance that is not predicted.
+Student and teacher see the same crops, whose features are computed once. The heads are not part of the
+trained model.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from tqdm import tqdm
 from vlmad_jax import synthetic as rendering
 from vlmad_jax.backbones.backbone import Backbone
 from vlmad_jax.backbones.precision import einsum
+from vlmad_jax.backbones.transformer import layer_name
 from vlmad_jax.backbones.vit import VisionTransformer
 from vlmad_jax.data.workers import stream
 from vlmad_jax.errors import InputError
@@ -124,6 +126,11 @@ class Crops:
                     self.store.write(number, {"crop": images[row], **item})
                     bar.update()
 
+    def batch(self, first: int, count: int) -> dict[str, np.ndarray]:
+        """Return `count` crops from number `first` on, modulo `size`, in arrays named "teacher_" + field."""
+        rows = np.arange(first, first + count) % self.size
+        return {f"teacher_{name}": self.store.arrays[name][rows] for name in self.store.fields}
+
     def moments(self) -> Moments:
         """Return the mean and the standard deviation of each feature, float32."""
         found = {}
@@ -184,12 +191,24 @@ def feature_shapes(teacher: Backbone, side: int, grid: int) -> list[tuple[str, j
     return [(name, shapes[name]) for name in FIELDS]
 
 
-def teacher_heads(crops: Crops, width: int) -> dict[str, dict[str, jax.Array]]:
-    """Return initial heads, which predict the mean of each feature from a token (D,)."""
+def student_layers(depth: int) -> range:
+    """Return the layers whose patch tokens predict the teacher's: the second half and the one before it."""
+    return range(max(1, depth // 2), depth + 1)
+
+
+def teacher_heads(crops: Crops, depth: int, width: int) -> dict[str, dict[str, jax.Array]]:
+    """Return initial heads of a student, which predict the mean of each feature from a token (D,).
+
+    Those of patches are stacked over `student_layers`: kernel (L, D, C) and bias (L, 1, 1, C).
+    """
+    patches, image = (crops.store.fields[name][1][-1] for name in FIELDS)
+    layers = len(student_layers(depth))
     return {
-        f"{name}_head": {"kernel": jnp.zeros((width, shape[-1])), "bias": jnp.zeros(shape[-1])}
-        for name, (_, shape) in crops.store.fields.items()
-        if name in FIELDS
+        "patches_head": {
+            "kernel": jnp.zeros((layers, width, patches)),
+            "bias": jnp.zeros((layers, 1, 1, patches)),
+        },
+        "image_head": {"kernel": jnp.zeros((width, image)), "bias": jnp.zeros(image)},
     }
 
 
@@ -201,28 +220,24 @@ def teacher_errors(
     Args:
       encoder: The student, bound to its parameters.
       heads: The heads, as `teacher_heads` returns them.
-      batch: teacher_crop uint8 (B, N, S, S, 3), teacher_patches (B, N, P, C) and teacher_image (B, N, E).
+      batch: teacher_crop uint8 (B, S, S, 3), teacher_patches (B, P, C) and teacher_image (B, E).
       moments: The moments of the features.
     """
-    images, patches, image = (
-        x.reshape(-1, *x.shape[2:]) for x in (batch["teacher_crop"], *(batch[name] for name in TERMS))
-    )
-    hidden, _ = encoder.transform(encoder.embed(images))
-    tokens = encoder.norm(hidden)
-
-    def error(name: str, tokens: jax.Array, features: jax.Array) -> jax.Array:
-        mean, deviation = moments[name]
-        head = heads[f"{name}_head"]
-        predicted = einsum("nd,dc->nc", tokens, head["kernel"]) + head["bias"]
-        return ((predicted - (features.astype(jnp.float32) - mean) / deviation) ** 2).mean()
-
-    width = tokens.shape[-1]
-    return {
-        "teacher_patches": error(
-            "patches", tokens[:, 1:].reshape(-1, width), patches.reshape(-1, patches.shape[-1])
-        ),
-        "teacher_image": error("image", tokens[:, 0], image),
+    hidden, layers = encoder.transform(encoder.embed(batch["teacher_crop"]))
+    numbers = student_layers(encoder.config.layers)
+    tokens = {
+        "patches": jnp.stack([encoder.norm(layers[layer_name(n)][:, 1:]) for n in numbers]),  # (L, B, P, D)
+        "image": encoder.norm(hidden[:, 0]),
     }
+    products = {"patches": "lbpd,ldc->lbpc", "image": "bd,dc->bc"}
+
+    def error(name: str) -> jax.Array:
+        (mean, deviation), head = moments[name], heads[f"{name}_head"]
+        predicted = einsum(products[name], tokens[name], head["kernel"]) + head["bias"]
+        wanted = (batch[f"teacher_{name}"].astype(jnp.float32) - mean) / deviation
+        return ((predicted - wanted) ** 2).mean()
+
+    return {term: error(name) for name, term in zip(FIELDS, TERMS, strict=True)}
 
 
 def held_out_errors(
@@ -232,10 +247,9 @@ def held_out_errors(
     errors = jax.jit(lambda batch: teacher_errors(vision.bind({"params": params}), heads, batch, moments))
     sums = dict.fromkeys(TERMS, 0.0)
     for start in range(0, crops.size, FILL_BATCH):
-        rows = [crops.store.read(n) for n in range(start, min(start + FILL_BATCH, crops.size))]
-        batch = {f"teacher_{name}": np.stack([row[name] for row in rows])[:, None] for name in rows[0]}
-        for name, error in errors(batch).items():
-            sums[name] += float(error) * len(rows)
+        count = min(FILL_BATCH, crops.size - start)
+        for name, error in errors(crops.batch(start, count)).items():
+            sums[name] += float(error) * count
     found = {}
     for field, term in zip(FIELDS, TERMS, strict=True):
         features = crops.store.arrays[field].astype(np.float32)
