@@ -101,6 +101,34 @@ def test_cudnn_takes_long_attention_in_bfloat16_alone():
     assert not suits(jnp.bfloat16, 256, 256, 60)
 
 
+@pytest.mark.parametrize("tokens", [256, 257])
+def test_attention_by_cudnn_can_be_trained(monkeypatch, tokens):
+    """As on a GPU, the kernel has no gradient for an odd number of tokens."""
+
+    @jax.custom_vjp
+    def kernel(q, k, v):
+        return attention.by_products(q, k, v)
+
+    def forward(q, k, v):
+        if tokens % 2:
+            raise NotImplementedError(f"Unsupported sequence length Q {tokens}, KV {tokens}.")
+        return jax.vjp(attention.by_products, q, k, v)
+
+    kernel.defvjp(forward, lambda pull, gradient: pull(gradient))
+    monkeypatch.setattr(attention, "cudnn_kernel", kernel)
+    inputs = [jax.random.normal(jax.random.key(n), (2, 1, tokens, 8)).astype(jnp.bfloat16) for n in range(3)]
+
+    def loss(*inputs):
+        return (attention.attend(*inputs) ** 2).sum()
+
+    gradient = jax.grad(loss, (0, 1, 2))
+    expected = jax.jit(gradient)(*inputs)
+    with using(dataclasses.replace(CPU, long_attention="cudnn")):
+        found = jax.jit(jax.vmap(gradient))(*(x[None] for x in inputs))
+    for a, b in zip(found, expected, strict=True):
+        np.testing.assert_allclose(a[0].astype(jnp.float32), b.astype(jnp.float32), rtol=1e-2, atol=1e-3)
+
+
 @pytest.mark.parity
 @pytest.mark.parametrize("method", ["winclip", "anomalyclip"])
 def test_torch_in_whole_batches_equals_ours(tmp_path, method):

@@ -39,6 +39,13 @@ def attend(
     cudnn = current_plan().long_attention == "cudnn"
     if cudnn and mask is None and bias is None and suits_cudnn(q, k):
         return by_cudnn(q, k, v)
+    return by_products(q, k, v, mask, bias)
+
+
+def by_products(
+    q: jax.Array, k: jax.Array, v: jax.Array, mask: jax.Array | None = None, bias: jax.Array | None = None
+) -> jax.Array:
+    """Return attention by plain products; see `attend`."""
 
     def of_heads(q: jax.Array, k: jax.Array, v: jax.Array, *biases: jax.Array) -> jax.Array:
         logits = einsum("bhqd,bhtd->bhqt", q, k) * q.shape[-1] ** -0.5
@@ -59,10 +66,35 @@ def suits_cudnn(q: jax.Array, k: jax.Array) -> bool:
     return q.dtype == jnp.bfloat16 and shortest >= LONG and depth % 8 == 0 and depth <= 128
 
 
+@jax.custom_vjp
 def by_cudnn(q: jax.Array, k: jax.Array, v: jax.Array) -> jax.Array:
-    """Return attention by cuDNN's kernel, which stores no weights: (B, H, Q, d) and (B, H, T, d) twice."""
+    """Return attention by cuDNN's kernel, which stores no weights: (B, H, Q, d) and (B, H, T, d) twice.
+
+    JAX has no gradient of that kernel for an odd number of tokens, so that training with one uses products.
+    """
+    return cudnn_kernel(q, k, v)
+
+
+def cudnn_kernel(q: jax.Array, k: jax.Array, v: jax.Array) -> jax.Array:
+    """Return attention by cuDNN's kernel with JAX's own gradient."""
     rows = [x.swapaxes(1, 2) for x in (q, k, v)]
     return jax.nn.dot_product_attention(*rows, implementation="cudnn").swapaxes(1, 2).astype(jnp.float32)
+
+
+def _forward(
+    q: jax.Array, k: jax.Array, v: jax.Array
+) -> tuple[jax.Array, Callable[[jax.Array], tuple[jax.Array, ...]]]:
+    odd = q.shape[2] % 2 or k.shape[2] % 2
+    return jax.vjp(by_products if odd else cudnn_kernel, q, k, v)
+
+
+def _backward(
+    gradient: Callable[[jax.Array], tuple[jax.Array, ...]], of_output: jax.Array
+) -> tuple[jax.Array, ...]:
+    return gradient(of_output)
+
+
+by_cudnn.defvjp(_forward, _backward)
 
 
 def qk(q: jax.Array, k: jax.Array, v: jax.Array) -> jax.Array:
