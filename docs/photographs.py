@@ -8,12 +8,12 @@ side is at most 512 pixels:
 
 - `train/objects` and `held_out/objects`: photographs of things, animals, buildings and landscapes.
 - `train/surfaces`: the left halves of three surfaces of scikit-image, whose right halves are the test images
-  of the data set `textures`, and photographs of frost.
+  of the data set `textures`, and photographs of paper, canvas, cork and frost.
 
 `SOURCES.tsv` names the package, the licence and, where the package states one, the author of each photograph.
 Of a Debian package whose `copyright` file states a licence for each photograph, only those with a licence in
-`FREE` are taken. Other packages state one licence for all their files; most of the photographs in the npm
-packages come from Unsplash, which the names of the files in tabler-ui and paper-kit-2 show by naming authors.
+`FREE` are taken. The other packages state one licence for all their files. Photographs of solar panels are
+left out, because `elpv`, a data set of solar cells, is for tests alone.
 """
 
 import argparse
@@ -71,6 +71,14 @@ SOURCES = (
         "CC BY 2.0, flickr.com/photos/ danielbuechele (china), vultilion (flower)",
     ),
     Source("pip", "imagecorruptions==1.1.2", "imagecorruptions/frost", "frost*", "Apache-2.0", "surfaces"),
+    Source(
+        "apt",
+        "mypaint-data-extras",
+        "usr/share/mypaint/backgrounds",
+        "mrmamurk/*.png ramon/HR_*.png",
+        "CC0-1.0 (copyright)",
+        "surfaces",
+    ),
     Source("apt", "gcompris-qt-data", "gcompris/src/activities/categorization", "**/*.webp", ""),
     Source("apt", "gcompris-qt-data", "gcompris/src/activities/explore_world_animals", "**/*.webp", ""),
     Source("apt", "lomiri-wallpapers-16.04", "usr/share", "**/*_by_[!A]*.jpg **/*_by_Aitzol*.jpg", ""),
@@ -125,6 +133,8 @@ HELD_OUT = (
     "coffee motorcycle_left flower panda multimeter2 volleyball buffetset leaningTowerOfPisa sudoku apple "
     "stuff ilya-yakover cynthia-del-rio Wine_by_Jakkub_Mede"
 )
+# Photographs whose names start so are left out.
+LEFT_OUT = "solar"
 
 
 def download(source: Source, packages: Path) -> Path:
@@ -193,6 +203,8 @@ def photographs(packages: Path) -> Iterator[tuple[Source, Path, str, str]]:
         licence, author = source.licence, ""
         for name in source.names.split():
             for path in sorted((folder / source.below).glob(name)):
+                if path.stem.startswith(LEFT_OUT):
+                    continue
                 if not source.licence:
                     stated = folder / "usr/share/doc" / source.package / "copyright"
                     licence, author = stated_licence(path, stated)
