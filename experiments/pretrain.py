@@ -12,6 +12,8 @@ describes the data and losses of weights/tiny.
 With a teacher the model also learns to predict the features of another network on crops of photographs. The
 errors on those of --held_out are written to OUT/held_out.json.
 
+With --draw the command draws all pairs and crops and stops, so that an accelerator never waits for images.
+
 A run can be stopped at any time, and the same command resumes it from its last checkpoint; `--steps` stops it
 early. The model is written to OUT/weights and the loss curves to OUT/losses.png.
 """
@@ -23,13 +25,16 @@ from absl import flags
 from vlmad_jax.commands import common
 from vlmad_jax.commands.paths import define_path, define_path_list, define_paths
 from vlmad_jax.pretraining.contrastive import WEIGHTS
-from vlmad_jax.pretraining.pretrain import PretrainConfig, pretrain
+from vlmad_jax.pretraining.pretrain import PretrainConfig, pretrain, start_run
 
 DEFAULT = PretrainConfig()
 FLAGS = flags.FLAGS
 OUT = define_path("out", "results/pretrain", "Directory of the run.")
 STEPS = flags.DEFINE_integer(
     "steps", None, "Step to stop at; the end of the schedule if not given.", lower_bound=1
+)
+DRAW = flags.DEFINE_bool(
+    "draw", False, "Only draw all pairs and crops of the run; train by the same command without."
 )
 SAVE_EVERY = flags.DEFINE_integer("save_every", 100, "Steps between checkpoints.", lower_bound=1)
 WORKERS = flags.DEFINE_integer(
@@ -137,6 +142,10 @@ def run() -> None:
         rendered_crops=RENDERED_CROPS.value,
     )
     out = pathlib.Path(OUT.value)
+    if DRAW.value:
+        start_run(config, out).draw(WORKERS.value)
+        print(f"the images are in {out}; the same command without --draw trains on them")
+        return
     pretrain(config, out, STEPS.value or config.schedule_steps, SAVE_EVERY.value, WORKERS.value)
     print(f"the model is in {out / 'weights'}, and the loss curves in {out / 'losses.png'}")
 

@@ -107,6 +107,19 @@ def test_an_interrupted_pool_is_resumed(pool, tmp_path):
     assert resumed.store.arrays["ready"].tolist() == [1, 1, 0]
 
 
+@pytest.mark.parametrize("workers", [0, 2])
+def test_a_pool_is_filled(pool, tmp_path, workers):
+    again = small_pool(tmp_path)
+    kept = again[1]["normal"]
+    again.store.arrays["normal"][1] = 7
+    again.fill(workers)
+    assert again.store.arrays["ready"].all()
+    for index in (0, 2):
+        assert_equal(again.store.read(index), pool[index])
+    assert not np.array_equal(again[1]["normal"], kept)  # the pair that was there is not rendered again
+    again.fill(workers)
+
+
 def test_an_item_is_the_pair_turned_mirrored_and_recoloured(pool, tokenizer, monkeypatch):
     monkeypatch.setattr(module, "CROP_PROBABILITY", 0)
     monkeypatch.setattr(module, "draw_tones", lambda rng: np.arange(256, dtype=np.uint8))

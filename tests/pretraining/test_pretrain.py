@@ -16,7 +16,7 @@ from vlmad_jax.backbones.clip import random_clip, save_clip
 from vlmad_jax.pretraining import pretrain as module
 from vlmad_jax.pretraining.contrastive import WEIGHTS
 from vlmad_jax.pretraining.logit_scale import with_logit_scale
-from vlmad_jax.pretraining.pretrain import PretrainConfig, check_config, mean_weights, pretrain
+from vlmad_jax.pretraining.pretrain import PretrainConfig, check_config, mean_weights, pretrain, start_run
 from vlmad_jax.pretraining.teacher import TERMS
 from vlmad_jax.runtime.cache import software_versions
 from vlmad_jax.training.loop import read_log
@@ -192,13 +192,35 @@ def photographs(tmp_path) -> tuple[str, str]:
     return str(tmp_path / "photographs"), str(tmp_path / "others")
 
 
+def save_teacher(tokenizer, directory) -> None:
+    """Save a network whose patches are half as large as those of the trained one."""
+    shape = small_config(len(tokenizer))
+    shape = dataclasses.replace(shape, vision=dataclasses.replace(shape.vision, patch_size=4))
+    save_clip(random_clip(shape, 5, tokenizer=tokenizer), directory)
+
+
+def test_all_images_are_drawn_before_a_run(small, tokenizer, photographs, tmp_path, monkeypatch):
+    monkeypatch.setattr(module, "HELD_OUT_CROPS", 4)
+    save_teacher(tokenizer, tmp_path / "teacher")
+    config = dataclasses.replace(
+        CONFIG,
+        teacher=str(tmp_path / "teacher"),
+        photographs=photographs[:1],
+        held_out=photographs[1:],
+        crops=5,
+    )
+    start_run(config, tmp_path / "run").draw(workers=0)
+    for name, count in (("images", CONFIG.pool), ("crops", 5), ("held_out", 4)):
+        assert np.load(tmp_path / "run" / name / "ready.npy").tolist() == [1] * count
+    with pytest.raises(InputError, match="crops"):
+        start_run(dataclasses.replace(config, crops=6), tmp_path / "run")
+
+
 @pytest.mark.long
 def test_a_run_with_a_teacher(small, tokenizer, photographs, tmp_path, monkeypatch):
     """It learns the teacher's features, says how well on other photographs, and can be resumed."""
     monkeypatch.setattr(module, "HELD_OUT_CROPS", 4)
-    shape = small_config(len(tokenizer))
-    shape = dataclasses.replace(shape, vision=dataclasses.replace(shape.vision, patch_size=4))
-    save_clip(random_clip(shape, 5, tokenizer=tokenizer), tmp_path / "teacher")
+    save_teacher(tokenizer, tmp_path / "teacher")
     config = dataclasses.replace(
         CONFIG,
         teacher=str(tmp_path / "teacher"),

@@ -8,15 +8,17 @@ captions.
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import functools
 import os
 import pathlib
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from PIL import Image
+from tqdm import tqdm
 
 from vlmad_jax import synthetic as rendering
 from vlmad_jax.backbones.tokenizer import tokenize
@@ -93,8 +95,29 @@ class Pool:
           int32 (2,), the numbers of the family and the defect.
         """
         if not self.store.contains(index):
-            self.store.write(index, self.render(index))
+            self._add(index)
         return self.store.read(index)
+
+    def fill(self, workers: int) -> None:
+        """Render the missing pairs in worker processes, with a progress bar."""
+        import grain
+
+        self.store.create()
+        missing = [index for index in range(self.size) if not self.store.contains(index)]
+        if not missing:
+            return
+        # A copy has no open files, which workers would get as copies of whole arrays.
+        rendered = grain.MapDataset.source(missing).map(dataclasses.replace(self)._add)
+        with (
+            tqdm(total=len(missing), desc="rendering", unit=" pairs", dynamic_ncols=True) as bar,
+            contextlib.closing(ahead(rendered, workers)) as indices,
+        ):
+            for _ in indices:
+                bar.update()
+
+    def _add(self, index: int) -> int:
+        self.store.write(index, self.render(index))
+        return index
 
     def render(self, index: int) -> Pair:
         """Render pair `index`."""
@@ -236,8 +259,13 @@ def batches(
     """Yield batches `first` to `last` - 1 of `size` pairs, rendered ahead by worker processes."""
     import grain
 
+    rendered = grain.MapDataset.range(first * size, last * size).map(pairs).batch(size)
+    with contextlib.closing(ahead(rendered, workers)) as read:
+        yield from read
+
+
+def ahead(rendered: Any, workers: int) -> Generator[Any, None, None]:
+    """Return `stream` of a data set of rendered images."""
     # The matrices of the renderer are small, and threads for them would compete with the other workers.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-    rendered = grain.MapDataset.range(first * size, last * size).map(pairs).batch(size)
-    with contextlib.closing(stream(rendered, workers)) as read:
-        yield from read
+    return stream(rendered, workers)

@@ -35,7 +35,7 @@ from vlmad_jax.runtime.files import write_json
 from vlmad_jax.scoring.windows import sliding_windows
 from vlmad_jax.training.loop import plot_losses, train
 from vlmad_jax.training.run_config import save_or_check_config
-from vlmad_jax.training.step import TrainState, make_step
+from vlmad_jax.training.step import Loss, TrainState, make_step
 
 # The number of held-out crops, and the file of the errors on them.
 HELD_OUT_CROPS = 512
@@ -150,20 +150,34 @@ def tiny_config(vocabulary: int, image_size: int) -> CLIPConfig:
     return dataclasses.replace(shape, text=text)
 
 
-def pretrain(
-    config: PretrainConfig, out: pathlib.Path, steps: int, save_every: int = 200, workers: int = 2
-) -> CLIP:
-    """Train to `steps`, or resume the run in `out`, and write the model to `out/weights`.
+@dataclass(frozen=True)
+class Run:
+    """What a run trains, and the images that it trains on.
 
-    Args:
-      config: The configuration.
-      out: The run's folder.
-      steps: The step to stop at.
-      save_every: The number of steps between checkpoints.
-      workers: The number of processes that render pairs. 0 renders in this process.
+    Attributes:
+      clip: The model with its initial parameters.
+      loss: The loss.
+      pool: The pairs.
+      crops: The crops to learn a teacher's features of, if there is a teacher.
+      held_out: The crops on which the trained model is compared with the teacher, if there are any.
+    """
 
-    Returns:
-      The trained model.
+    clip: CLIP
+    loss: Loss
+    pool: Pool
+    crops: Crops | None
+    held_out: Crops | None
+
+    def draw(self, workers: int) -> None:
+        """Render all pairs that are missing, and draw all crops with the teacher's features."""
+        self.pool.fill(workers)
+        for crops in (self.crops, self.held_out):
+            if crops is not None:
+                crops.fill(workers)
+
+
+def start_run(config: PretrainConfig, out: pathlib.Path) -> Run:
+    """Check the configuration of a new run, or against that of the run in `out`, and make its parts.
 
     Raises:
       InputError: `out` has a run with another configuration; the batch does not divide over the devices; the
@@ -203,7 +217,6 @@ def pretrain(
     )
     crops, held_out = teacher_crops(config, out, grid)
     check_config(config, out, *filter(None, (crops, held_out)))  # after all other checks of the input
-
     pool = Pool(
         out / "images",
         config.pool,
@@ -213,9 +226,32 @@ def pretrain(
         config.invented_share,
     )
     pool.store.create()
-    pairs = CaptionedPairs(pool, grid, tokenizer)
+    return Run(dataclasses.replace(clip, params=start), loss, pool, crops, held_out)
+
+
+def pretrain(
+    config: PretrainConfig, out: pathlib.Path, steps: int, save_every: int = 200, workers: int = 2
+) -> CLIP:
+    """Train to `steps`, or resume the run in `out`, and write the model to `out/weights`.
+
+    Args:
+      config: The configuration.
+      out: The run's folder.
+      steps: The step to stop at.
+      save_every: The number of steps between checkpoints.
+      workers: The number of processes that render pairs. 0 renders in this process.
+
+    Returns:
+      The trained model.
+
+    Raises:
+      InputError: See `start_run`.
+    """
+    run = start_run(config, out)
+    clip, crops = run.clip, run.crops
+    pairs = CaptionedPairs(run.pool, clip.config.vision.grid, clip.tokenizer)
     optimizer = config.optimizer()
-    params = {"clip": start, "patch_head": patch_head(clip.config)}
+    params = {"clip": clip.params, "patch_head": patch_head(clip.config)}
     moments = {}
     if crops is not None:
         crops.fill(workers)
@@ -228,7 +264,7 @@ def pretrain(
             yield {**batch, **(crops.batch(step * crops_per_step, crops_per_step) if crops else {})}
 
     state, _ = train(
-        make_step(loss, optimizer, seed=config.seed),
+        make_step(run.loss, optimizer, seed=config.seed),
         TrainState(params, optimizer.init(params)),
         moments,
         batches_from,
@@ -240,10 +276,10 @@ def pretrain(
     plot_losses(out / "log.jsonl", out / "losses.png")
     trained = dataclasses.replace(clip, params=state.params["clip"])
     save_clip(trained, out / "weights", dtype="float16")
-    if held_out is not None:
-        held_out.fill(workers)
+    if run.held_out is not None:
+        run.held_out.fill(workers)
         heads = state.params["teacher"]
-        errors = held_out_errors(trained.vision(), trained.params["vision"], heads, held_out, moments)
+        errors = held_out_errors(trained.vision(), trained.params["vision"], heads, run.held_out, moments)
         write_json(out / HELD_OUT, errors)
     return trained
 
@@ -252,7 +288,7 @@ def teacher_crops(config: PretrainConfig, out: pathlib.Path, grid: int) -> tuple
     """Return the crops to train on and the held-out ones, still to be drawn; None where there are none.
 
     Raises:
-      InputError: See `pretrain`.
+      InputError: See `start_run`.
     """
     if config.teacher is None:
         given = [f"--{name}" for name in ("photographs", "held_out") if getattr(config, name)]
