@@ -1,0 +1,74 @@
+#!/usr/bin/env bash
+# Pretrain with a teacher on one GPU, at the same time as three runs that each leave a part out. In a clone:
+#
+#     pip install -e '.[cuda,efficientnet]'
+#     python docs/photographs.py photographs
+#     docs/pretrain_gpu.sh draw     renders the pairs and crops, with the teacher's features of the crops
+#     docs/pretrain_gpu.sh train    trains the four runs; the same command resumes them
+#
+# The runs are OUT/all, OUT/no_teacher, OUT/no_photographs (the teacher's crops are rendered images) and
+# OUT/no_pairs (the teacher's terms alone). Their weights are in OUT/NAME/weights, the errors on held-out
+# photographs in OUT/NAME/held_out.json. Environment:
+#   OUT       the folder of the runs (results/pretrain_gpu)
+#   SECONDS_IN_ALL  after so many seconds the runs save a checkpoint and stop (3600)
+#   FLAGS     further flags for all runs, which replace those below
+#   WORKERS   processes that render, in all (the number of cores)
+#   PYTHON    the interpreter (python3)
+set -u
+cd "$(dirname "$0")/.."
+OUT=${OUT:-results/pretrain_gpu}
+PYTHON=${PYTHON:-python3}
+SECONDS_IN_ALL=${SECONDS_IN_ALL:-3600}
+WORKERS=${WORKERS:-$(nproc)}
+PHOTOGRAPHS=${PHOTOGRAPHS:-photographs}
+export XLA_PYTHON_CLIENT_PREALLOCATE=false OPENBLAS_NUM_THREADS=1 # several processes share the GPU and cores
+[ "${1:-}" = draw ] || [ "${1:-}" = train ] || {
+    echo "usage: docs/pretrain_gpu.sh draw|train" >&2
+    exit 2
+}
+
+start="--start=weights/tiny --logit_scale=400 --image_size=256 --dtype=bfloat16 --second_normal_image
+    --pairs=32 --pool=8192 --muon_learning_rate=1.5e-3 --learning_rate=1e-3 --schedule_steps=4000"
+teacher="--teacher=efficientnet-lite2 --crops_per_pair=8 --held_out=$PHOTOGRAPHS/held_out/objects"
+# Of three crops of photographs, two are of objects.
+photographs="--crops=32768 --rendered_crops=0.3
+    --photographs=$PHOTOGRAPHS/train/objects,$PHOTOGRAPHS/train/objects,$PHOTOGRAPHS/train/surfaces"
+declare -A runs=(
+    [all]="$teacher $photographs"
+    [no_teacher]=""
+    [no_photographs]="$teacher --crops=8192 --rendered_crops=1"
+    [no_pairs]="$teacher $photographs --leave_out=contrast,state,pair,window,patch,reference"
+)
+
+run() { # name, workers, further flags
+    local name=$1 workers=$2
+    shift 2
+    # shellcheck disable=SC2086 # flags are separated by spaces
+    timeout --signal=TERM "$SECONDS_IN_ALL" "$PYTHON" -m experiments.pretrain --out="$OUT/$name" --workers="$workers" \
+        $start ${runs[$name]} ${FLAGS:-} "$@"
+}
+
+if [ "$1" = draw ]; then
+    run all "$WORKERS" --draw || exit
+    for name in no_teacher no_photographs no_pairs; do
+        mkdir -p "$OUT/$name"
+        ln -sfn ../all/images "$OUT/$name/images"
+    done
+    ln -sfn ../all/crops "$OUT/no_pairs/crops"
+    for name in no_photographs no_pairs; do ln -sfn ../all/held_out "$OUT/$name/held_out"; done
+    run no_photographs "$WORKERS" --draw || exit
+    exit
+fi
+share=$(((WORKERS + 3) / 4))
+for name in "${!runs[@]}"; do
+    run "$name" "$share" > "$OUT/$name.out" 2>&1 &
+    waiting+=($!)
+done
+code=0
+for process in "${waiting[@]}"; do wait "$process" || code=$?; done
+for name in "${!runs[@]}"; do
+    echo "== $name"
+    tr '\r' '\n' < "$OUT/$name.out" | tail -n 2
+    cat "$OUT/$name/held_out.json" 2> /dev/null
+done
+exit "$code"
