@@ -37,14 +37,19 @@ def configure(**values: Any) -> None:
     compilation_cache.reset_cache()
 
 
-@pytest.fixture(scope="session", autouse=True)
-def compiled_quickly(tmp_path_factory: pytest.TempPathFactory) -> None:
-    """Programs are compiled quickly rather than well, and kept for all processes of the tests."""
+def programs_folder(config: pytest.Config, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where compiled programs are kept: in pytest's cache for later runs, or without one for this run."""
+    if hasattr(config, "cache") and config.cache is not None:
+        return config.cache.mkdir("programs")
     folder = tmp_path_factory.getbasetemp()
-    if "PYTEST_XDIST_WORKER" in os.environ:
-        folder = folder.parent
+    return (folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder) / "programs"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def compiled_quickly(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Programs are compiled quickly rather than well, and kept for all processes of the tests."""
     configure(
-        jax_compilation_cache_dir=str(folder / "programs"),
+        jax_compilation_cache_dir=str(programs_folder(request.config, tmp_path_factory)),
         jax_persistent_cache_min_compile_time_secs=0.1,
         jax_persistent_cache_min_entry_size_bytes=-1,
         jax_disable_most_optimizations=True,
