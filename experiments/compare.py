@@ -18,6 +18,7 @@ from pathlib import Path
 from absl import flags
 
 from vlmad_jax.commands import common
+from vlmad_jax.commands.params import params_by_method
 from vlmad_jax.commands.paths import define_path_list
 from vlmad_jax.errors import InputError
 from vlmad_jax.evaluation.comparison import Grid, compare
@@ -34,7 +35,9 @@ SHOTS = flags.DEFINE_list(
     "shots", ["0", "1", "2", "4"], "Numbers of references of each category, all, or batched."
 )
 SEEDS = flags.DEFINE_list("seeds", ["0", "1", "2"], "Seeds of the draws of reference images.")
-PARAMS = define_path_list("params", [], "Learned parameters by method: anomalyclip=DIR,coop=DIR.")
+PARAMS = define_path_list(
+    "params", [], "Learned parameters: a path, or METHOD=PATH,METHOD=PATH if several methods learn."
+)
 
 
 def shots_from(values: list[str]) -> tuple[Shots, ...]:
@@ -42,17 +45,10 @@ def shots_from(values: list[str]) -> tuple[Shots, ...]:
     return tuple("batched" if value == "batched" else common.shots_from(value) for value in values)
 
 
-def params_from(values: list[str]) -> dict[str, str]:
-    """Return the value of `--params`, a path by method."""
-    pairs = [value.partition("=") for value in values]
-    if not all(name and path for name, _, path in pairs):
-        raise InputError(f"--params={','.join(values)}: give METHOD=DIRECTORY, separated by commas")
-    return {name: path for name, _, path in pairs}
-
-
 def main() -> None:
     """Compare as the flags say."""
     values = flags.FLAGS
+    params = params_by_method(PARAMS.value, METHOD_NAMES.value)
     shared = EvaluationConfig(
         method="",
         **common.shared_settings(),
@@ -63,7 +59,7 @@ def main() -> None:
         methods=tuple(METHOD_NAMES.value),
         shots=shots_from(SHOTS.value),
         seeds=common.numbers_from("seeds", SEEDS.value),
-        own_options={name: MethodOptions(params=x) for name, x in params_from(PARAMS.value).items()},
+        own_options={name: MethodOptions(params=path) for name, path in params.items()},
         shared=shared,
     )
     out = Path(values.out) if values.out else common.folder("compare", shared, shared.dataset)

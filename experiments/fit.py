@@ -7,8 +7,8 @@ slight variations of it (shifted, rotated, lit differently, blurred, with noise)
 was fitted without it. From these scores follows the threshold that a share of --false_alarms of good parts
 will exceed. The command prints how the threshold was made, and what rate the number of images supports.
 
-Without --references, winclip, anomalyclip, aprilgan, coop and hybrid know the product only by its name, and
-the threshold is a guess. Large images are cut into tiles (--tiles). Then:
+Without --references a zero-shot method such as winclip knows the product at most by its name, and the
+threshold is a guess. Large images are cut into tiles (--tiles). Then:
 
     python -m experiments.predict nut.vlmad new
 """

@@ -32,6 +32,7 @@ from pathlib import Path
 from absl import flags
 
 from vlmad_jax.commands import common, paper
+from vlmad_jax.commands.params import params_by_method
 from vlmad_jax.commands.paths import define_path, define_path_list
 from vlmad_jax.methods import METHODS
 from vlmad_jax.studies.config import PaperConfig, read_prompts
@@ -42,7 +43,7 @@ DEFAULT = PaperConfig("", "")
 common.define_method_options(common.COMMON_OPTIONS)
 METHOD_NAMES = flags.DEFINE_list("methods", list(DEFAULT.methods), f"Two methods: {', '.join(METHODS)}.")
 PARAMS = define_path_list(
-    "params", [], "Learned parameters: a path, or METHOD=PATH,METHOD=PATH if both methods learn."
+    "params", [], "Learned parameters: a path, or METHOD=PATH,METHOD=PATH if several methods learn."
 )
 ONLY = flags.DEFINE_list("only", [], f"Parts to make: {', '.join(STUDIES)}; all if not given.")
 SHOTS = flags.DEFINE_list(
@@ -73,7 +74,7 @@ def main() -> None:
         epochs=EPOCHS.value,
         contrasts=paper.contrasts_from(CONTRASTS.value),
         methods=methods,
-        params=paper.params_from(PARAMS.value, methods),
+        params=tuple(params_by_method(PARAMS.value, methods).items()),
         quick=QUICK.value,
     )
     out = Path(values.out) if values.out else common.folder("paper", config, config.dataset)

@@ -152,7 +152,8 @@ def test_parameters_are_asked_for_before_anything_runs(compare, tmp_path: Path):
         ("--methods=winclip,winclip", "--methods=winclip,winclip: give one or more, each once"),
         ("--shots=two", "--shots=two is not a number of images; give for example 4, or all"),
         ("--seeds=-1", "--seeds=-1 are not whole numbers of 0 or more; give for example 0,1,2"),
-        ("--params=coop", "--params=coop: give METHOD=DIRECTORY"),
+        ("--params=coop", "--params=coop: several methods learn; give anomalyclip=PATH,"),
+        ("--params=coop=a,coop=b", "--params=coop=a,coop=b: several methods learn; give anomalyclip=PATH,"),
         ("--methods=", "--methods=: give one or more"),
     ],
 )

@@ -40,7 +40,7 @@ pytestmark = pytest.mark.usefixtures("evaluating")
         ),
         (
             "--methods=coop,mrad --params=there",
-            "--params=there: both methods learn; give coop=PATH,mrad=PATH",
+            "--params=there: several methods learn; give coop=PATH,mrad=PATH",
         ),
         ("--methods=coop,mrad --params=coop=there", "--params=there: no such file or folder"),
         (

@@ -6,27 +6,7 @@ from collections.abc import Sequence
 
 from vlmad_jax.data import DATASETS
 from vlmad_jax.errors import InputError
-from vlmad_jax.methods import method
 from vlmad_jax.studies.config import Domain
-
-
-def params_from(values: Sequence[str], methods: Sequence[str]) -> tuple[tuple[str, str], ...]:
-    """Return the value of `--params`, the paths of learned parameters by method.
-
-    If only one of the methods learns, its name can be omitted.
-    """
-    learners = [name for name in methods if "params" in method(name).options]
-    given = ",".join(values)
-    if given and not learners:
-        raise InputError(f"--params is not an option of {' or '.join(methods)}; remove it")
-    if given and len(learners) == 1:
-        return ((learners[0], given.removeprefix(f"{learners[0]}=")),)
-    pairs = [(name, path) for name, _, path in (value.partition("=") for value in values)]
-    names = [name for name, path in pairs if path]
-    if not set(names) <= {*learners} or len(set(names)) < len(pairs):
-        expected = ",".join(f"{name}=PATH" for name in learners)
-        raise InputError(f"--params={given}: both methods learn; give {expected}")
-    return tuple(pairs)
 
 
 def domains_from(values: Sequence[str], dataset: str) -> tuple[Domain, ...]:

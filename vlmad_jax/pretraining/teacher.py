@@ -62,10 +62,11 @@ class Draw(NamedTuple):
         families = rendering.TRAIN_FAMILIES
         family = families[rng.integers(len(families))]
         product = rendering.make_product(family, int(rng.integers(2**31)))
+        seed = int(rng.integers(2**31))
+        if rng.random() < 0.5:
+            return rendering.render_good(product, seed, side)
         defects = rendering.defects_of(family)
-        defect = defects[rng.integers(len(defects))]
-        pair = rendering.render_pair(product, defect, int(rng.integers(2**31)), side)
-        return pair[rng.integers(2)]
+        return rendering.render_anomalous(product, defects[rng.integers(len(defects))], seed, side)[0]
 
 
 @dataclass(frozen=True)

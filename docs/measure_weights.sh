@@ -1,0 +1,92 @@
+#!/usr/bin/env bash
+# Measure every table of README, weights/README.md, docs/pretraining.md and docs/results.md that depends on the
+# bundled weights, the most important first. In a clone, with `pip install -e '.[elpv,textures]'`:
+#
+#     docs/measure_weights.sh
+#
+# The output of each command is in OUT/NAME.txt, and a command whose output is there is not run again, so that
+# the script can be stopped at any time. Environment:
+#   OUT      the folder of the outputs (results/measured)
+#   WEIGHTS  the model (weights/tiny). Learned prompts and projections are trained for it and stay in OUT/params
+#   PYTHON   the interpreter (python3)
+set -u
+cd "$(dirname "$0")/.."
+OUT=${OUT:-results/measured}
+WEIGHTS=${WEIGHTS:-weights/tiny}
+PYTHON=${PYTHON:-python3}
+mkdir -p "$OUT"
+failed=0
+
+measure() { # name, command of experiments, its flags
+    local name=$1 command=$2
+    shift 2
+    if [ -e "$OUT/$name.txt" ]; then
+        echo "$name: is in $OUT"
+        return
+    fi
+    echo "$name: python -m experiments.$command $*"
+    local started=$SECONDS
+    if "$PYTHON" -m "experiments.$command" --weights="$WEIGHTS" "$@" > "$OUT/$name.part"; then
+        echo "took $((SECONDS - started)) s" >> "$OUT/$name.part"
+        mv "$OUT/$name.part" "$OUT/$name.txt"
+    else
+        failed=1
+    fi
+}
+
+learn() { # method, flags
+    local method=$1
+    shift
+    measure "train_$method" train --method="$method" --dataset=synthetic_train --out="$OUT/params/$method" "$@"
+}
+
+learn anomalyclip --cache_features --dpam_layers=1 --feature_layers=3,4
+learn aprilgan --cache_features
+learn coop --cache_features
+params=""
+for method in anomalyclip aprilgan coop; do params+="${params:+,}$method=$OUT/params/$method/params"; done
+
+sizes=144,176,208,240
+for dataset in synthetic elpv textures; do
+    out="--out=$OUT/single"
+    measure "zero_shot_$dataset" zero_shot --method=winclip --dataset=$dataset "$out"
+    measure "few_shot_$dataset" few_shot --method=winclip --shots=4 --dataset=$dataset "$out"
+done
+measure patchcore_elpv compare --methods=patchcore --dataset=elpv --shots=4,16 --seeds=0,1,2 --out="$OUT/patchcore"
+for dataset in synthetic elpv; do
+    measure "all_$dataset" compare --dataset=$dataset --shots=0,4 --seeds=0,1,2 --params="$params" --out="$OUT/all_$dataset"
+done
+features=anomalydino,subspacead,patchcore,padim,spade
+measure features_textures compare --methods=$features --dataset=textures --shots=4 --seeds=0,1,2 --out="$OUT/features"
+for dataset in synthetic elpv textures; do
+    measure "sizes_zero_$dataset" zero_shot --method=winclip --multi_scale_sizes=$sizes --dataset=$dataset --out="$OUT/sizes"
+    measure "sizes_few_$dataset" few_shot --method=winclip --shots=4 --multi_scale_sizes=$sizes --dataset=$dataset \
+        --out="$OUT/sizes"
+done
+for method in anomalyclip aprilgan; do
+    measure "textures_$method" zero_shot --method=$method --params="$OUT/params/$method/params" --dataset=textures \
+        --out="$OUT/textures"
+done
+for dataset in synthetic textures; do
+    measure "batched_$dataset" compare --methods=musc,anomalydino,subspacead --shots=batched --dataset=$dataset \
+        --out="$OUT/batched"
+done
+measure features_elpv compare --methods=anomalydino,subspacead --dataset=elpv --shots=4 --seeds=0,1,2 \
+    --out="$OUT/features_elpv"
+measure transfer transfer --method=anomalyclip --train=synthetic --test=elpv --dpam_layers=1 --feature_layers=3,4 \
+    --cache_features --out="$OUT/transfer"
+learn mrad --epochs=0
+for dataset in synthetic textures elpv; do
+    measure "mrad_$dataset" compare --methods=mrad --params="mrad=$OUT/params/mrad/params" --shots=0 \
+        --dataset=$dataset --out="$OUT/mrad"
+done
+measure all_synthetic_train compare --methods=winclip,anomalyclip,hybrid --dataset=synthetic_train --shots=0 \
+    --params="$params" --out="$OUT/synthetic_train"
+for dataset in synthetic textures elpv; do
+    measure "false_alarms_$dataset" false_alarms --method=patchcore --dataset=$dataset --shots=16 --seeds=0
+done
+measure false_alarms_padim_textures false_alarms --method=padim --dataset=textures --shots=16 --seeds=0
+measure false_alarms_padim_elpv false_alarms --method=padim --dataset=elpv --shots=16 --seeds=0
+measure false_alarms_winclip_textures false_alarms --method=winclip --dataset=textures --shots=16 --seeds=0
+measure false_alarms_winclip_elpv false_alarms --method=winclip --dataset=elpv --shots=4,16,64 --seeds=0,1,2
+exit $failed
