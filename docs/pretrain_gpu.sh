@@ -10,7 +10,8 @@
 # OUT/no_pairs (the teacher's terms alone). Their weights are in OUT/NAME/weights, the errors on held-out
 # photographs in OUT/NAME/held_out.json. Environment:
 #   OUT       the folder of the runs (results/pretrain_gpu)
-#   SECONDS_IN_ALL  after so many seconds the runs save a checkpoint and stop (3600)
+#   PHOTOGRAPHS  the folder that docs/photographs.py made (photographs)
+#   SECONDS_IN_ALL  after so many seconds of `train` the runs save a checkpoint and stop (3600)
 #   FLAGS     further flags for all runs, which replace those below
 #   WORKERS   processes that render, in all (the number of cores)
 #   PYTHON    the interpreter (python3)
@@ -44,7 +45,7 @@ run() { # name, workers, further flags
     local name=$1 workers=$2
     shift 2
     # shellcheck disable=SC2086 # flags are separated by spaces
-    timeout --signal=TERM "$SECONDS_IN_ALL" "$PYTHON" -m experiments.pretrain --out="$OUT/$name" --workers="$workers" \
+    ${limit:-} "$PYTHON" -m experiments.pretrain --out="$OUT/$name" --workers="$workers" \
         $start ${runs[$name]} ${FLAGS:-} "$@"
 }
 
@@ -52,13 +53,14 @@ if [ "$1" = draw ]; then
     run all "$WORKERS" --draw || exit
     for name in no_teacher no_photographs no_pairs; do
         mkdir -p "$OUT/$name"
-        ln -sfn ../all/images "$OUT/$name/images"
+        shared="images held_out"
+        [ $name != no_pairs ] || shared+=" crops"
+        for part in $shared; do [ -e "$OUT/$name/$part" ] || ln -s "../all/$part" "$OUT/$name/$part"; done
+        run "$name" "$WORKERS" --draw || exit # draws what is missing, and writes the configuration
     done
-    ln -sfn ../all/crops "$OUT/no_pairs/crops"
-    for name in no_photographs no_pairs; do ln -sfn ../all/held_out "$OUT/$name/held_out"; done
-    run no_photographs "$WORKERS" --draw || exit
     exit
 fi
+limit="timeout --signal=TERM --preserve-status $SECONDS_IN_ALL" # a run that was stopped ends with 0
 share=$(((WORKERS + 3) / 4))
 for name in "${!runs[@]}"; do
     run "$name" "$share" > "$OUT/$name.out" 2>&1 &

@@ -32,7 +32,7 @@ from pathlib import Path
 from absl import flags
 
 from vlmad_jax.commands import common, paper
-from vlmad_jax.commands.params import params_by_method
+from vlmad_jax.commands.compared import params_by_method
 from vlmad_jax.commands.paths import define_path, define_path_list
 from vlmad_jax.methods import METHODS
 from vlmad_jax.studies.config import PaperConfig, read_prompts

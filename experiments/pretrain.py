@@ -12,7 +12,8 @@ describes the data and losses of weights/tiny.
 With a teacher the model also learns to predict the features of another network on crops of photographs. The
 errors on those of --held_out are written to OUT/held_out.json.
 
-With --draw the command draws all pairs and crops and stops, so that an accelerator never waits for images.
+With --draw the command only renders the pairs and draws the crops with the teacher's features, so that
+training does not wait for them later.
 
 A run can be stopped at any time, and the same command resumes it from its last checkpoint; `--steps` stops it
 early. The model is written to OUT/weights and the loss curves to OUT/losses.png.
@@ -34,11 +35,11 @@ STEPS = flags.DEFINE_integer(
     "steps", None, "Step to stop at; the end of the schedule if not given.", lower_bound=1
 )
 DRAW = flags.DEFINE_bool(
-    "draw", False, "Only draw all pairs and crops of the run; train by the same command without."
+    "draw", False, "Only draw the run's images; --steps and --save_every then have no effect."
 )
 SAVE_EVERY = flags.DEFINE_integer("save_every", 100, "Steps between checkpoints.", lower_bound=1)
 WORKERS = flags.DEFINE_integer(
-    "workers", 2, "Processes that render; 0 renders in this process.", lower_bound=0
+    "workers", 2, "Processes that render pairs and draw crops; 0 uses this process.", lower_bound=0
 )
 SCHEDULE = flags.DEFINE_integer(
     "schedule_steps", DEFAULT.schedule_steps, "Step at which the learning rates reach zero.", lower_bound=1
@@ -144,7 +145,7 @@ def run() -> None:
     out = pathlib.Path(OUT.value)
     if DRAW.value:
         start_run(config, out).draw(WORKERS.value)
-        print(f"the images are in {out}; the same command without --draw trains on them")
+        print(f"the images are in {out}; train on them by the same command without --draw")
         return
     pretrain(config, out, STEPS.value or config.schedule_steps, SAVE_EVERY.value, WORKERS.value)
     print(f"the model is in {out / 'weights'}, and the loss curves in {out / 'losses.png'}")

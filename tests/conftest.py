@@ -15,6 +15,7 @@ from tests.bright_evaluation import Brightness, put_in_place
 from tests.data.conftest import make_category
 from tests.experiments.command import WEIGHTS
 from vlmad_jax.backbones.checkpoints.tensors import read_tensors, write_safetensors
+from vlmad_jax.runtime.compilation_cache import is_ready
 
 # Kernels by XLA's older emitter, in one piece, compile sooner. Another value in the
 # environment, an empty one too, is kept; processes that are started inherit it.
@@ -48,8 +49,11 @@ def programs_folder(config: pytest.Config, tmp_path_factory: pytest.TempPathFact
 @pytest.fixture(scope="session", autouse=True)
 def compiled_quickly(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> None:
     """Programs are compiled quickly rather than well, and kept for all processes of the tests."""
+    folder = programs_folder(request.config, tmp_path_factory)
+    assert is_ready(folder)  # entries of processes that were killed are removed
     configure(
-        jax_compilation_cache_dir=str(programs_folder(request.config, tmp_path_factory)),
+        jax_compilation_cache_dir=str(folder),
+        jax_compilation_cache_max_size=2**31,
         jax_persistent_cache_min_compile_time_secs=0.1,
         jax_persistent_cache_min_entry_size_bytes=-1,
         jax_disable_most_optimizations=True,

@@ -104,14 +104,17 @@ def test_cudnn_takes_long_attention_in_bfloat16_alone():
 @pytest.mark.parametrize("tokens", [256, 257])
 def test_attention_by_cudnn_can_be_trained(monkeypatch, tokens):
     """As on a GPU, the kernel has no gradient for an odd number of tokens."""
+    traced = []
 
     @jax.custom_vjp
     def kernel(q, k, v):
+        traced.append("kernel")
         return attention.by_products(q, k, v)
 
     def forward(q, k, v):
         if tokens % 2:
             raise NotImplementedError(f"Unsupported sequence length Q {tokens}, KV {tokens}.")
+        traced.append("gradient")
         return jax.vjp(attention.by_products, q, k, v)
 
     kernel.defvjp(forward, lambda pull, gradient: pull(gradient))
@@ -125,7 +128,12 @@ def test_attention_by_cudnn_can_be_trained(monkeypatch, tokens):
     expected = jax.jit(gradient)(*inputs)
     with using(dataclasses.replace(CPU, long_attention="cudnn")):
         found = jax.jit(jax.vmap(gradient))(*(x[None] for x in inputs))
+        assert ("gradient" in traced) == (tokens % 2 == 0)
+        traced.clear()
+        jax.jit(loss)(*inputs)
+        assert traced == ["kernel"]
     for a, b in zip(found, expected, strict=True):
+        # Gradients in bfloat16 have eight bits, and vmap adds in another order.
         np.testing.assert_allclose(a[0].astype(jnp.float32), b.astype(jnp.float32), rtol=1e-2, atol=1e-3)
 
 

@@ -10,6 +10,7 @@ import pytest
 
 from tests.experiments.command import Done, here
 from vlmad_jax import InputError
+from vlmad_jax.commands.compared import all_methods, params_by_method
 from vlmad_jax.evaluation import comparison
 from vlmad_jax.evaluation.comparison import Grid
 from vlmad_jax.evaluation.config import EvaluationConfig
@@ -152,8 +153,8 @@ def test_parameters_are_asked_for_before_anything_runs(compare, tmp_path: Path):
         ("--methods=winclip,winclip", "--methods=winclip,winclip: give one or more, each once"),
         ("--shots=two", "--shots=two is not a number of images; give for example 4, or all"),
         ("--seeds=-1", "--seeds=-1 are not whole numbers of 0 or more; give for example 0,1,2"),
-        ("--params=coop", "--params=coop: several methods learn; give anomalyclip=PATH,"),
-        ("--params=coop=a,coop=b", "--params=coop=a,coop=b: several methods learn; give anomalyclip=PATH,"),
+        ("--params=coop", "--params=coop: give anomalyclip=PATH,"),
+        ("--params=coop=a,coop=b", "--params=coop=a,coop=b: give anomalyclip=PATH,"),
         ("--methods=", "--methods=: give one or more"),
     ],
 )
@@ -161,6 +162,75 @@ def test_bad_flags(compare, flag: str, message: str):
     done = compare(flag)
     assert done.code == 1
     assert message in done.stderr.splitlines()[-1]
+
+
+WITHOUT_NETWORKS = (
+    *(
+        "winclip",
+        "anomalyclip",
+        "aprilgan",
+        "coop",
+        "mrad",
+        "hybrid",
+        "anomalydino",
+        "subspacead",
+        "patchcore",
+    ),
+    *("padim", "spade", "cutpaste"),
+)
+
+
+@pytest.mark.parametrize(
+    ("weights", "params", "missing"),
+    [
+        ("weights/tiny", (), ("mrad",)),
+        ("weights/tiny", ("mrad",), ()),
+        ("elsewhere", ("coop",), ("anomalyclip", "aprilgan", "mrad", "hybrid")),
+    ],
+)
+def test_methods_that_are_left_out_are_named(weights, params, missing, capsys):
+    found = all_methods(weights, params)
+    assert found == tuple(name for name in WITHOUT_NETWORKS if name not in missing)
+    *lines, networks = capsys.readouterr().err.splitlines()
+    assert lines == [f"left out: {', '.join(missing)} (no learned parameters in --params)"] * bool(missing)
+    assert networks.startswith("left out: autoencoder, ganomaly, draem (they train networks")
+
+
+def test_all_methods_that_can_run_are_compared(compare, tmp_path: Path, began: list[Path]):
+    done = compare("--shots=0")
+    assert done.code == 0, done.stderr
+    assert [folder.name for folder in began] == ["winclip-0-shots-seed-0"]
+    assert "left out: anomalyclip, aprilgan, coop, mrad, hybrid (no learned parameters" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("value", "methods", "expected"),
+    [
+        ("", ("winclip",), {}),
+        ("p", ("winclip", "coop"), {"coop": "p"}),
+        ("coop=p", ("winclip", "coop"), {"coop": "p"}),
+        ("x=y/p", ("coop",), {"coop": "x=y/p"}),  # a path with a sign of equality
+        ("coop=p,mrad=q", ("coop", "mrad", "musc"), {"coop": "p", "mrad": "q"}),
+    ],
+)
+def test_params_by_method(value, methods, expected):
+    assert params_by_method(value.split(",") if value else [], methods) == expected
+
+
+@pytest.mark.parametrize(
+    ("value", "methods", "message"),
+    [
+        ("p", ("winclip", "padim"), "--params is not an option of winclip or padim; remove it"),
+        ("mrad=p", ("winclip", "coop"), "--params=mrad=p: give coop=PATH"),
+        ("coop=p,coop=q", ("coop",), "--params=coop=p,coop=q: give coop=PATH"),
+        ("coop=", ("coop", "mrad"), "--params=coop=: give coop=PATH,mrad=PATH or some of these"),
+        ("p", ("anomalyclip", "hybrid"), "--params=p: give anomalyclip=PATH,hybrid=PATH or some of these"),
+    ],
+)
+def test_params_of_no_method(value, methods, message):
+    with pytest.raises(InputError) as raised:
+        params_by_method(value.split(","), methods)
+    assert str(raised.value) == message
 
 
 def test_grids_that_run_nothing_or_too_much():

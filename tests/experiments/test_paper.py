@@ -40,7 +40,7 @@ pytestmark = pytest.mark.usefixtures("evaluating")
         ),
         (
             "--methods=coop,mrad --params=there",
-            "--params=there: several methods learn; give coop=PATH,mrad=PATH",
+            "--params=there: give coop=PATH,mrad=PATH or some of these",
         ),
         ("--methods=coop,mrad --params=coop=there", "--params=there: no such file or folder"),
         (

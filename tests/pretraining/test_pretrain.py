@@ -210,10 +210,10 @@ def test_all_images_are_drawn_before_a_run(small, tokenizer, photographs, tmp_pa
         crops=5,
     )
     start_run(config, tmp_path / "run").draw(workers=0)
-    for name, count in (("images", CONFIG.pool), ("crops", 5), ("held_out", 4)):
-        assert np.load(tmp_path / "run" / name / "ready.npy").tolist() == [1] * count
-    with pytest.raises(InputError, match="crops"):
-        start_run(dataclasses.replace(config, crops=6), tmp_path / "run")
+    run = start_run(config, tmp_path / "run")
+    stores = [images.store for images in (run.pool, run.crops, run.held_out)]
+    assert [store.size for store in stores] == [CONFIG.pool, 5, 4]
+    assert [store.missing() for store in stores] == [[], [], []]
 
 
 @pytest.mark.long

@@ -55,8 +55,6 @@ def test_missing_files_are_reported_before_data_are_read(flag: str, tmp_path: Pa
     flags = ["--method=anomalyclip", f"--{flag}=no/where/x", "--dataset=folder", "--data_dir=none"]
     for command in ("zero_shot", "compare", "paper"):
         given = [x.replace("--method", "--methods") if command == "compare" else x for x in flags]
-        if command == "compare" and flag == "params":
-            given[1] = "--params=anomalyclip=no/where/x"
         done = here(
             capsys, command, *(given[1:] if command == "paper" else given), f"--out={tmp_path / 'out'}"
         )

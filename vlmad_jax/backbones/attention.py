@@ -70,7 +70,8 @@ def suits_cudnn(q: jax.Array, k: jax.Array) -> bool:
 def by_cudnn(q: jax.Array, k: jax.Array, v: jax.Array) -> jax.Array:
     """Return attention by cuDNN's kernel, which stores no weights: (B, H, Q, d) and (B, H, T, d) twice.
 
-    JAX has no gradient of that kernel for an odd number of tokens, so that training with one uses products.
+    JAX has no gradient of that kernel for an odd number of tokens. Training with one uses plain products,
+    which store weights (B, H, Q, T). There is no forward-mode derivative.
     """
     return cudnn_kernel(q, k, v)
 

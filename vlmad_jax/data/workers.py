@@ -31,6 +31,8 @@ def stream(dataset: Any, workers: int) -> Generator[Any, None, None]:
     threads = 1 if workers else cores(most=16)
     items = dataset.to_iter_dataset(grain.ReadOptions(num_threads=threads, prefetch_buffer_size=threads))
     if workers:
+        # The processes share the cores, so that NumPy in them starts no threads of its own.
+        os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
         # Items are sent through pipes: containers have little shared memory, and grain frees it too late.
         piped = grain.experimental.DatasetOptions(min_shm_size=sys.maxsize)
         items = grain.experimental.WithOptionsIterDataset(items, piped)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
+from vlmad_jax.backbones.checkpoints.hub import BUNDLED_PARAMS, is_bundled
 from vlmad_jax.errors import InputError
 from vlmad_jax.methods.anomalyclip import AnomalyCLIP
 from vlmad_jax.methods.anomalydino import AnomalyDINO
@@ -20,6 +23,7 @@ from vlmad_jax.methods.musc import MuSc
 from vlmad_jax.methods.options import MethodOptions
 from vlmad_jax.methods.padim import PaDiM
 from vlmad_jax.methods.patchcore import PatchCore
+from vlmad_jax.methods.reconstruction import ReconstructionDetector
 from vlmad_jax.methods.spade import SPADE
 from vlmad_jax.methods.subspacead import SubspaceAD
 from vlmad_jax.methods.winclip import WinCLIP
@@ -90,6 +94,28 @@ def learning_method(name: str) -> type[LearnedDetector]:
     return LEARNING[name]
 
 
+def learner(name: str) -> str:
+    """Return the method whose parameters a method takes: AnomalyCLIP for the hybrid, otherwise itself."""
+    return "anomalyclip" if name == "hybrid" else name
+
+
+def has_params(name: str, weights: str, given: Collection[str]) -> bool:
+    """Return whether a method needs no learned parameters or has them.
+
+    Args:
+      name: The method.
+      weights: The name of the backbone's weights; the bundled ones have learned parameters of some methods.
+      given: The methods for which a user gives parameters.
+    """
+    bundled = is_bundled(weights) and learner(name) in BUNDLED_PARAMS
+    return name in given or bundled or "params" not in METHODS[name].options
+
+
+def trains_networks(name: str) -> bool:
+    """Return whether a method trains a network of its own for each category, which takes minutes."""
+    return issubclass(METHODS[name], ReconstructionDetector)
+
+
 __all__ = [
     "BATCHED",
     "DRAEM",
@@ -116,6 +142,9 @@ __all__ = [
     "SubspaceAD",
     "WinCLIP",
     "batched_method",
+    "has_params",
+    "learner",
     "learning_method",
     "method",
+    "trains_networks",
 ]

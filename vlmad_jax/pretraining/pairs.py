@@ -8,11 +8,9 @@ captions.
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import functools
-import os
 import pathlib
-from collections.abc import Generator, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -99,18 +97,17 @@ class Pool:
         return self.store.read(index)
 
     def fill(self, workers: int) -> None:
-        """Render the missing pairs in worker processes, with a progress bar."""
+        """Render the missing pairs in worker processes (0: in this one), with a progress bar."""
         import grain
 
         self.store.create()
-        missing = [index for index in range(self.size) if not self.store.contains(index)]
+        missing = self.store.missing()
         if not missing:
             return
-        # A copy has no open files, which workers would get as copies of whole arrays.
-        rendered = grain.MapDataset.source(missing).map(dataclasses.replace(self)._add)
+        rendered = grain.MapDataset.source(missing).map(self._add)
         with (
             tqdm(total=len(missing), desc="rendering", unit=" pairs", dynamic_ncols=True) as bar,
-            contextlib.closing(ahead(rendered, workers)) as indices,
+            contextlib.closing(stream(rendered, workers)) as indices,
         ):
             for _ in indices:
                 bar.update()
@@ -260,12 +257,5 @@ def batches(
     import grain
 
     rendered = grain.MapDataset.range(first * size, last * size).map(pairs).batch(size)
-    with contextlib.closing(ahead(rendered, workers)) as read:
+    with contextlib.closing(stream(rendered, workers)) as read:
         yield from read
-
-
-def ahead(rendered: Any, workers: int) -> Generator[Any, None, None]:
-    """Return `stream` of a data set of rendered images."""
-    # The matrices of the renderer are small, and threads for them would compete with the other workers.
-    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-    return stream(rendered, workers)

@@ -169,7 +169,14 @@ class Run:
     held_out: Crops | None
 
     def draw(self, workers: int) -> None:
-        """Render all pairs that are missing, and draw all crops with the teacher's features."""
+        """Render the missing pairs, and draw the missing crops with the teacher's features.
+
+        Args:
+          workers: The number of processes; 0 draws in this process.
+
+        Raises:
+          InputError: A photograph does not decode.
+        """
         self.pool.fill(workers)
         for crops in (self.crops, self.held_out):
             if crops is not None:
@@ -177,13 +184,13 @@ class Run:
 
 
 def start_run(config: PretrainConfig, out: pathlib.Path) -> Run:
-    """Check the configuration of a new run, or against that of the run in `out`, and make its parts.
+    """Return the parts of a run, after writing its configuration to `out` or comparing it with the one there.
 
     Raises:
       InputError: `out` has a run with another configuration; the batch does not divide over the devices; the
         image size is not a multiple of `CELLS`; the initial logit scale is too large to be learned; there are
-        photographs without a teacher or a teacher without; see `load_start`, `with_logit_scale`,
-        `photographs_in` and `feature_shapes`.
+        photographs without a teacher or a teacher without; see `check_trainable`, `load_start`,
+        `with_logit_scale`, `make_loss`, `load_backbone`, `photographs_in` and `feature_shapes`.
     """
     check_trainable(config.dtype)
     if config.pairs % jax.local_device_count():
@@ -239,7 +246,7 @@ def pretrain(
       out: The run's folder.
       steps: The step to stop at.
       save_every: The number of steps between checkpoints.
-      workers: The number of processes that render pairs. 0 renders in this process.
+      workers: The number of processes that render pairs and draw crops. 0 uses this process.
 
     Returns:
       The trained model.

@@ -55,18 +55,21 @@ class Draw(NamedTuple):
     rendered_share: float
 
     def image(self, seed: int, number: int, side: int) -> np.ndarray:
-        """Return crop `number`, uint8 (side, side, 3), a function of the seed and the number alone."""
+        """Return crop `number`, uint8 (side, side, 3), a function of the seed and the number alone.
+
+        Half of the rendered images are anomalous.
+        """
         rng = np.random.default_rng([seed, 2, number])
         if rng.random() >= self.rendered_share:
             return draw_crop(rng, self.photographs, side)
         families = rendering.TRAIN_FAMILIES
         family = families[rng.integers(len(families))]
         product = rendering.make_product(family, int(rng.integers(2**31)))
-        seed = int(rng.integers(2**31))
-        if rng.random() < 0.5:
-            return rendering.render_good(product, seed, side)
+        scene = int(rng.integers(2**31))
+        if rng.integers(2) == 0:
+            return rendering.render_good(product, scene, side)
         defects = rendering.defects_of(family)
-        return rendering.render_anomalous(product, defects[rng.integers(len(defects))], seed, side)[0]
+        return rendering.render_anomalous(product, defects[rng.integers(len(defects))], scene, side)[0]
 
 
 @dataclass(frozen=True)
@@ -102,11 +105,18 @@ class Crops:
         )
 
     def fill(self, workers: int) -> None:
-        """Draw the missing crops in worker processes and compute their features, with a progress bar."""
+        """Draw the missing crops in worker processes and compute their features, with a progress bar.
+
+        Args:
+          workers: The number of processes; 0 draws in this process.
+
+        Raises:
+          InputError: A photograph does not decode.
+        """
         import grain
 
         self.store.create()
-        missing = [number for number in range(self.size) if not self.store.contains(number)]
+        missing = self.store.missing()
         if not missing:
             return
         features = self.teacher.compile(
@@ -185,7 +195,11 @@ def teacher_features(teacher: Backbone, variables: Any, images: jax.Array, grid:
 
 
 def feature_shapes(teacher: Backbone, side: int, grid: int) -> list[tuple[str, jax.ShapeDtypeStruct]]:
-    """Return the shapes of the features of one image of `side` pixels, (1, P, C) and (1, E)."""
+    """Return the shapes of the features of one image of `side` pixels, (1, P, C) and (1, E).
+
+    Raises:
+      InputError: See `teacher_features`.
+    """
     features = functools.partial(teacher_features, teacher, grid=grid)
     image = jax.ShapeDtypeStruct((1, side, side, 3), np.uint8)
     shapes = jax.eval_shape(features, {"params": teacher.params["vision"]}, image)
@@ -193,14 +207,19 @@ def feature_shapes(teacher: Backbone, side: int, grid: int) -> list[tuple[str, j
 
 
 def student_layers(depth: int) -> range:
-    """Return the layers whose patch tokens predict the teacher's: the second half and the one before it."""
+    """Return the layers whose patch tokens predict the teacher's features, from the middle to the last.
+
+    >>> student_layers(4)
+    range(2, 5)
+    """
     return range(max(1, depth // 2), depth + 1)
 
 
 def teacher_heads(crops: Crops, depth: int, width: int) -> dict[str, dict[str, jax.Array]]:
     """Return initial heads of a student, which predict the mean of each feature from a token (D,).
 
-    Those of patches are stacked over `student_layers`: kernel (L, D, C) and bias (L, 1, 1, C).
+    Those of patches are stacked over the L `student_layers`: kernel (L, D, C) and bias (L, 1, 1, C) for C
+    features, to be added to products (L, B, P, C).
     """
     patches, image = (crops.store.fields[name][1][-1] for name in FIELDS)
     layers = len(student_layers(depth))

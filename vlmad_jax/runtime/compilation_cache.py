@@ -38,7 +38,7 @@ def keep_programs() -> None:
     folder, current = cache_folder() / "programs", getattr(jax.config, DIRECTORY)
     if not cache_enabled() or current not in (None, str(folder)):
         return
-    if not _is_ready(folder):
+    if not is_ready(folder):
         _change_folder(None)
     elif current is None:
         jax.config.update("jax_persistent_cache_min_compile_time_secs", SHORTEST_COMPILATION)
@@ -57,7 +57,7 @@ def _change_folder(folder: str | None) -> None:
     compilation_cache.reset_cache()  # otherwise JAX stays with the folder of its first compilation
 
 
-def _is_ready(folder: Path) -> bool:
+def is_ready(folder: Path) -> bool:
     """Make the folder, remove abandoned entries, and return whether the folder can be written.
 
     JAX writes an entry and then a file with the time of its last use. If a process was killed in between, the

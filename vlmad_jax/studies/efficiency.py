@@ -7,13 +7,11 @@ from typing import Any
 import jax
 import numpy as np
 
-from vlmad_jax.backbones.checkpoints.hub import BUNDLED_PARAMS, is_bundled
 from vlmad_jax.errors import InputError
 from vlmad_jax.evaluation.comparison import Grid, cell_name, compare
 from vlmad_jax.evaluation.config import EvaluationConfig
 from vlmad_jax.evaluation.results import Results
-from vlmad_jax.methods import LEARNING, METHODS, MethodOptions
-from vlmad_jax.methods.reconstruction import ReconstructionDetector
+from vlmad_jax.methods import LEARNING, METHODS, MethodOptions, has_params, learner, trains_networks
 from vlmad_jax.report.parts import Column, Table
 from vlmad_jax.studies.domains import training_seconds
 from vlmad_jax.studies.run import Details, Run
@@ -79,11 +77,6 @@ def efficiency(runner: Runner) -> list[Table]:
     return [Table("measured_efficiency", "Efficiency", columns, tuple(rows), note)]
 
 
-def learner(name: str) -> str:
-    """Return the method whose parameters a method takes: AnomalyCLIP for the hybrid, otherwise itself."""
-    return "anomalyclip" if name == "hybrid" else name
-
-
 def options_of(runner: Runner, name: str) -> MethodOptions:
     """Return a method's options if it, or the one whose parameters it takes, is compared; none otherwise."""
     compared = [known for known in (name, learner(name)) if known in runner.config.methods]
@@ -92,18 +85,12 @@ def options_of(runner: Runner, name: str) -> MethodOptions:
 
 def can_run(runner: Runner, name: str) -> bool:
     """Return whether a method fits the backbone and has the parameters it needs, given or bundled."""
-    kind, backbone = METHODS[name], runner.backbone
     try:
-        kind.check_backbone(backbone)
+        METHODS[name].check_backbone(runner.backbone)
     except InputError:
         return False
-    bundled = is_bundled(backbone.name) and learner(name) in BUNDLED_PARAMS
-    return "params" not in kind.options or bundled or options_of(runner, name).params is not None
-
-
-def trains_networks(name: str) -> bool:
-    """Return whether a method trains a network of its own for each category, which takes minutes."""
-    return issubclass(METHODS[name], ReconstructionDetector)
+    given = () if options_of(runner, name).params is None else (name,)
+    return has_params(name, runner.backbone.name, given)
 
 
 def parameters_learned(runner: Runner, name: str) -> int:

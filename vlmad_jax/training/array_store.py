@@ -56,6 +56,15 @@ class ArrayStore:
             return {name: np.zeros((self.size, *shape), x) for name, (x, shape) in self._all_fields.items()}
         return {name: np.load(self.directory / f"{name}.npy", mmap_mode="r+") for name in self._all_fields}
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Return all but open files, of which another process would get whole arrays."""
+        open_files = ("arrays",) if self.directory is not None else ()
+        return {name: value for name, value in self.__dict__.items() if name not in open_files}
+
+    def missing(self) -> list[int]:
+        """Return the numbers of the items that were not written."""
+        return np.flatnonzero(self.arrays["ready"] == 0).tolist()
+
     def contains(self, index: int) -> bool:
         """Return whether the item was written."""
         return bool(self.arrays["ready"][index])

@@ -1,0 +1,53 @@
+"""The flags `--methods` and `--params` of commands that run several methods."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Collection, Sequence
+
+from vlmad_jax.errors import InputError
+from vlmad_jax.methods import BATCHED, METHODS, has_params, method, trains_networks
+
+
+def params_by_method(values: Sequence[str], methods: Sequence[str]) -> dict[str, str]:
+    """Return the paths of learned parameters by method.
+
+    Args:
+      values: The parts of the flag, "METHOD=PATH" each, or one path if only one of the methods learns.
+      methods: The methods that run.
+
+    Raises:
+      InputError: A method is unknown. Parameters are given and none of the methods learns; or a method that
+        does not run, does not learn, or has parameters already; or a path without a method where several
+        learn.
+    """
+    learners = [name for name in methods if name not in BATCHED and "params" in method(name).options]
+    given = ",".join(values)
+    if given and not learners:
+        raise InputError(f"--params is not an option of {' or '.join(methods)}; remove it")
+    pairs = [(name, path) for name, _, path in (value.partition("=") for value in values)]
+    names = [name for name, path in pairs if path]
+    if len(learners) == 1 and given and not set(names) & {*METHODS}:
+        return {learners[0]: given}
+    if not set(names) <= {*learners} or len(set(names)) < len(pairs):
+        expected = ",".join(f"{name}=PATH" for name in learners)
+        raise InputError(f"--params={given}: give {expected}" + (" or some of these" if learners[1:] else ""))
+    return dict(pairs)
+
+
+def all_methods(weights: str, params: Collection[str]) -> tuple[str, ...]:
+    """Return the methods to compare if none are named, and print which are left out and why.
+
+    Args:
+      weights: The name of the backbone's weights.
+      params: The methods with given parameters.
+    """
+    networks = [name for name in METHODS if trains_networks(name)]
+    missing = [name for name in METHODS if not has_params(name, weights, params)]
+    for names, reason in (
+        (missing, "no learned parameters in --params"),
+        (networks, "they train networks for each category, which is slow; name them in --methods"),
+    ):
+        if names:
+            print(f"left out: {', '.join(names)} ({reason})", file=sys.stderr)
+    return tuple(name for name in METHODS if name not in (*networks, *missing))
