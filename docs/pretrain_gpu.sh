@@ -9,6 +9,7 @@
 # The runs are OUT/all, OUT/no_teacher, OUT/no_photographs (the teacher's crops are rendered images) and
 # OUT/no_pairs (the teacher's terms alone). Their weights are in OUT/NAME/weights, the errors on held-out
 # photographs in OUT/NAME/held_out.json. Environment:
+#   RUNS      the runs to make, separated by spaces; `all` is the one whose images the others share (all four)
 #   OUT       the folder of the runs (results/pretrain_gpu)
 #   PHOTOGRAPHS  the folder that docs/photographs.py made (photographs)
 #   SECONDS_IN_ALL  after so many seconds of `train` the runs save a checkpoint and stop (3600)
@@ -21,6 +22,7 @@ OUT=${OUT:-results/pretrain_gpu}
 PYTHON=${PYTHON:-python3}
 SECONDS_IN_ALL=${SECONDS_IN_ALL:-3600}
 WORKERS=${WORKERS:-$(nproc)}
+RUNS=${RUNS:-all no_teacher no_photographs no_pairs}
 PHOTOGRAPHS=${PHOTOGRAPHS:-photographs}
 export XLA_PYTHON_CLIENT_PREALLOCATE=false OPENBLAS_NUM_THREADS=1 # several processes share the GPU and cores
 [ "${1:-}" = draw ] || [ "${1:-}" = train ] || {
@@ -41,6 +43,13 @@ declare -A runs=(
     [no_pairs]="$teacher $photographs --leave_out=contrast,state,pair,window,patch,reference"
 )
 
+for name in $RUNS; do
+    [ -v "runs[$name]" ] || {
+        echo "error: RUNS has no $name; give some of ${!runs[*]}" >&2
+        exit 2
+    }
+done
+
 run() { # name, workers, further flags
     local name=$1 workers=$2
     shift 2
@@ -51,24 +60,25 @@ run() { # name, workers, further flags
 
 if [ "$1" = draw ]; then
     run all "$WORKERS" --draw || exit
-    for name in no_teacher no_photographs no_pairs; do
+    for name in $RUNS; do
+        [ "$name" != all ] || continue
         mkdir -p "$OUT/$name"
         shared="images held_out"
-        [ $name != no_pairs ] || shared+=" crops"
+        [ "$name" != no_pairs ] || shared+=" crops"
         for part in $shared; do [ -e "$OUT/$name/$part" ] || ln -s "../all/$part" "$OUT/$name/$part"; done
         run "$name" "$WORKERS" --draw || exit # draws what is missing, and writes the configuration
     done
     exit
 fi
 limit="timeout --signal=TERM --preserve-status $SECONDS_IN_ALL" # a run that was stopped ends with 0
-share=$(((WORKERS + 3) / 4))
-for name in "${!runs[@]}"; do
+share=$(((WORKERS + $(wc -w <<< "$RUNS") - 1) / $(wc -w <<< "$RUNS")))
+for name in $RUNS; do
     run "$name" "$share" > "$OUT/$name.out" 2>&1 &
     waiting+=($!)
 done
 code=0
 for process in "${waiting[@]}"; do wait "$process" || code=$?; done
-for name in "${!runs[@]}"; do
+for name in $RUNS; do
     echo "== $name"
     tr '\r' '\n' < "$OUT/$name.out" | tail -n 2
     cat "$OUT/$name/held_out.json" 2> /dev/null
