@@ -8,7 +8,7 @@
 # The output of each command is in OUT/NAME.txt, and a command whose output is there is not run again, so that
 # the script can be stopped at any time. OUT belongs to one model. Environment:
 #   OUT      the folder of the outputs (results/measured)
-#   WEIGHTS  the model (weights/tiny). Learned prompts and projections are trained for it and stay in OUT/params
+#   WEIGHTS  the model (weights/tiny). Learned prompts and projections are trained for it and stay in OUT/runs
 #   PYTHON   the interpreter (python3)
 set -u
 cd "$(dirname "$0")/.."
@@ -33,7 +33,8 @@ measure() { # name, command of experiments, its flags
     fi
     echo "$name: python -m experiments.$command $*"
     local started=$SECONDS
-    if "$PYTHON" -m "experiments.$command" --weights="$WEIGHTS" "$@" > "$OUT/$name.part"; then
+    if "$PYTHON" -m "experiments.$command" --weights="$WEIGHTS" --out="$OUT/runs/$name" "$@" \
+        > "$OUT/$name.part"; then
         echo "took $((SECONDS - started)) s" >> "$OUT/$name.part"
         mv "$OUT/$name.part" "$OUT/$name.txt"
     else
@@ -44,58 +45,51 @@ measure() { # name, command of experiments, its flags
 learn() { # method, flags
     local method=$1
     shift
-    measure "train_$method" train --method="$method" --dataset=synthetic_train --out="$OUT/params/$method" "$@"
+    measure "train_$method" train --method="$method" --dataset=synthetic_train "$@"
 }
 
 learn anomalyclip --cache_features --dpam_layers=1 --feature_layers=3,4
 learn aprilgan --cache_features
 learn coop --cache_features
 learn mrad --epochs=0
-hybrid=anomalyclip=$OUT/params/anomalyclip/params,hybrid=$OUT/params/anomalyclip/params
-params=$hybrid,aprilgan=$OUT/params/aprilgan/params,coop=$OUT/params/coop/params
+hybrid=anomalyclip=$OUT/runs/train_anomalyclip/params,hybrid=$OUT/runs/train_anomalyclip/params
+params=$hybrid,aprilgan=$OUT/runs/train_aprilgan/params,coop=$OUT/runs/train_coop/params
 all=winclip,anomalyclip,aprilgan,coop,hybrid,patchcore,padim,spade,cutpaste,autoencoder,anomalydino,subspacead
 
 sizes=144,176,208,240
 for dataset in synthetic elpv textures; do
-    out="--out=$OUT/single"
-    measure "zero_shot_$dataset" zero_shot --method=winclip --dataset=$dataset "$out"
-    measure "few_shot_$dataset" few_shot --method=winclip --shots=4 --dataset=$dataset "$out"
+    measure "zero_shot_$dataset" zero_shot --method=winclip --dataset=$dataset
+    measure "few_shot_$dataset" few_shot --method=winclip --shots=4 --dataset=$dataset
 done
-measure patchcore_elpv compare --methods=patchcore --dataset=elpv --shots=4,16 --seeds=0,1,2 --out="$OUT/patchcore"
+measure patchcore_elpv compare --methods=patchcore --dataset=elpv --shots=4,16 --seeds=0,1,2
 for dataset in synthetic elpv; do
-    measure "all_$dataset" compare --methods=$all --dataset=$dataset --shots=0,4 --seeds=0,1,2 --params="$params" \
-        --out="$OUT/all"
+    measure "all_$dataset" compare --methods=$all --dataset=$dataset --shots=0,4 --seeds=0,1,2 --params="$params"
 done
 features=anomalydino,subspacead,patchcore,padim,spade
-measure features_textures compare --methods=$features --dataset=textures --shots=4 --seeds=0,1,2 --out="$OUT/features"
+measure features_textures compare --methods=$features --dataset=textures --shots=4 --seeds=0,1,2
 for dataset in synthetic elpv textures; do
-    measure "sizes_zero_$dataset" zero_shot --method=winclip --multi_scale_sizes=$sizes --dataset=$dataset --out="$OUT/sizes"
-    measure "sizes_few_$dataset" few_shot --method=winclip --shots=4 --multi_scale_sizes=$sizes --dataset=$dataset \
-        --out="$OUT/sizes"
+    measure "sizes_zero_$dataset" zero_shot --method=winclip --multi_scale_sizes=$sizes --dataset=$dataset
+    measure "sizes_few_$dataset" few_shot --method=winclip --shots=4 --multi_scale_sizes=$sizes --dataset=$dataset
 done
 for method in anomalyclip aprilgan; do
-    measure "textures_$method" zero_shot --method=$method --params="$OUT/params/$method/params" --dataset=textures \
-        --out="$OUT/textures"
+    measure "textures_$method" zero_shot --method=$method --params="$OUT/runs/train_$method/params" --dataset=textures
 done
 for dataset in synthetic textures; do
-    measure "batched_$dataset" compare --methods=musc,anomalydino,subspacead --shots=batched --dataset=$dataset \
-        --out="$OUT/batched"
+    measure "batched_$dataset" compare --methods=musc,anomalydino,subspacead --shots=batched --dataset=$dataset
 done
-measure features_elpv compare --methods=anomalydino,subspacead --dataset=elpv --shots=4 --seeds=0,1,2 \
-    --out="$OUT/features_elpv"
+measure features_elpv compare --methods=anomalydino,subspacead --dataset=elpv --shots=4 --seeds=0,1,2
 measure transfer transfer --method=anomalyclip --train=synthetic --test=elpv --dpam_layers=1 --feature_layers=3,4 \
-    --cache_features --out="$OUT/transfer"
+    --cache_features
 for dataset in synthetic textures elpv; do
-    measure "mrad_$dataset" compare --methods=mrad --params="mrad=$OUT/params/mrad/params" --shots=0 \
-        --dataset=$dataset --out="$OUT/mrad"
+    measure "mrad_$dataset" compare --methods=mrad --params="mrad=$OUT/runs/train_mrad/params" --shots=0 \
+        --dataset=$dataset
 done
 measure all_synthetic_train compare --methods=winclip,anomalyclip,hybrid --dataset=synthetic_train --shots=0 \
-    --params="$hybrid" --out="$OUT/synthetic_train"
+    --params="$hybrid"
 alarms() { # method, data set, flags
     local method=$1 dataset=$2
     shift 2
-    measure "alarms_${method}_$dataset" false_alarms --method="$method" --dataset="$dataset" \
-        --out="$OUT/alarms/${method}_$dataset" "$@"
+    measure "alarms_${method}_$dataset" false_alarms --method="$method" --dataset="$dataset" "$@"
 }
 for dataset in synthetic textures elpv; do alarms patchcore $dataset --shots=16 --seeds=0; done
 for dataset in textures elpv; do alarms padim $dataset --shots=16 --seeds=0; done

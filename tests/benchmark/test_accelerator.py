@@ -103,7 +103,7 @@ def test_cudnn_takes_long_attention_in_bfloat16_alone():
 
 @pytest.mark.parametrize("tokens", [256, 257])
 def test_attention_by_cudnn_can_be_trained(monkeypatch, tokens):
-    """As on a GPU, the kernel has no gradient for an odd number of tokens."""
+    """The kernel in the place of cuDNN's has no gradient for an odd number of tokens either."""
     traced = []
 
     @jax.custom_vjp

@@ -15,13 +15,13 @@ Files: *
 Copyright: 2020 Somebody
 License: GPL-3+
 
-Files: pictures/*.jpg
+Files: photos/*.jpg
 Copyright: 2021 A. Photographer
  2022 B. Photographer
 License: CC-BY-4.0
  The text of the licence.
 
-Files: pictures/mine.jpg
+Files: photos/mine.jpg
 Copyright: 2023 C. Photographer
 License: CC-BY-SA-4.0
 """
@@ -41,8 +41,8 @@ def photographs() -> ModuleType:
 @pytest.mark.parametrize(
     ("path", "expected"),
     [
-        ("usr/share/pictures/a.webp", ("CC-BY-4.0", "2021 A. Photographer; 2022 B. Photographer")),
-        ("usr/share/pictures/mine.jpg", ("CC-BY-SA-4.0", "2023 C. Photographer")),  # the last match counts
+        ("usr/share/photos/a.webp", ("CC-BY-4.0", "2021 A. Photographer; 2022 B. Photographer")),
+        ("usr/share/photos/mine.jpg", ("CC-BY-SA-4.0", "2023 C. Photographer")),  # the last match counts
         ("usr/share/sounds/a.jpg", ("GPL-3+", "2020 Somebody")),
     ],
 )
@@ -71,7 +71,7 @@ def test_images_inside_a_resource_file_of_qt(photographs, tmp_path):
     """A folder with a file that is stored as it is, one that is compressed, and one of another kind."""
     names, contents, nodes = b"", b"", []
     offsets = {}
-    for name in ("pictures", "a.webp", "b.webp", "c.svg"):
+    for name in ("photos", "a.webp", "b.webp", "c.svg"):
         offsets[name] = len(names)
         names += struct.pack(">HI", len(name), 0) + name.encode("utf-16-be")
     packed = struct.pack(">I", 5) + zlib.compress(b"bytes")
@@ -80,11 +80,11 @@ def test_images_inside_a_resource_file_of_qt(photographs, tmp_path):
         starts.append(len(contents))
         contents += struct.pack(">I", len(content)) + content
     nodes.append(struct.pack(">IHII", 0, 2, 1, 1))  # the root: one child, node 1
-    nodes.append(struct.pack(">IHII", offsets["pictures"], 2, 3, 2))  # three children from node 2 on
+    nodes.append(struct.pack(">IHII", offsets["photos"], 2, 3, 2))  # three children from node 2 on
     for name, flags, start in zip(("a.webp", "b.webp", "c.svg"), (0, 1, 0), starts, strict=True):
         nodes.append(struct.pack(">IHII", offsets[name], flags, 0, start))
     tree = b"".join(nodes)
     header = b"qres" + struct.pack(">IIII", 1, 20, 20 + len(tree), 20 + len(tree) + len(contents))
     photographs.unpack_resources(header + tree + contents + names, tmp_path)
-    found = {path.name: path.read_bytes() for path in (tmp_path / "pictures").iterdir()}
+    found = {path.name: path.read_bytes() for path in (tmp_path / "photos").iterdir()}
     assert found == {"a.webp": b"plain", "b.webp": b"bytes"}

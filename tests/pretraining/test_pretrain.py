@@ -192,45 +192,34 @@ def photographs(tmp_path) -> tuple[str, str]:
     return str(tmp_path / "photographs"), str(tmp_path / "others")
 
 
-def save_teacher(tokenizer, directory) -> None:
-    """Save a network whose patches are half as large as those of the trained one."""
+@pytest.fixture
+def taught(small, tokenizer, photographs, tmp_path, monkeypatch) -> PretrainConfig:
+    """A run with a teacher whose patches are half as large as those of the trained model."""
+    monkeypatch.setattr(module, "HELD_OUT_CROPS", 4)
     shape = small_config(len(tokenizer))
     shape = dataclasses.replace(shape, vision=dataclasses.replace(shape.vision, patch_size=4))
-    save_clip(random_clip(shape, 5, tokenizer=tokenizer), directory)
-
-
-def test_all_images_are_drawn_before_a_run(small, tokenizer, photographs, tmp_path, monkeypatch):
-    monkeypatch.setattr(module, "HELD_OUT_CROPS", 4)
-    save_teacher(tokenizer, tmp_path / "teacher")
-    config = dataclasses.replace(
+    save_clip(random_clip(shape, 5, tokenizer=tokenizer), tmp_path / "teacher")
+    return dataclasses.replace(
         CONFIG,
         teacher=str(tmp_path / "teacher"),
         photographs=photographs[:1],
         held_out=photographs[1:],
         crops=5,
     )
-    start_run(config, tmp_path / "run").draw(workers=0)
-    run = start_run(config, tmp_path / "run")
+
+
+def test_all_images_are_drawn_before_a_run(taught, tmp_path):
+    start_run(taught, tmp_path / "run").draw(workers=0)
+    run = start_run(taught, tmp_path / "run")
     stores = [images.store for images in (run.pool, run.crops, run.held_out)]
     assert [store.size for store in stores] == [CONFIG.pool, 5, 4]
     assert [store.missing() for store in stores] == [[], [], []]
 
 
 @pytest.mark.long
-def test_a_run_with_a_teacher(small, tokenizer, photographs, tmp_path, monkeypatch):
+def test_a_run_with_a_teacher(taught, tmp_path):
     """It learns the teacher's features, says how well on other photographs, and can be resumed."""
-    monkeypatch.setattr(module, "HELD_OUT_CROPS", 4)
-    save_teacher(tokenizer, tmp_path / "teacher")
-    config = dataclasses.replace(
-        CONFIG,
-        teacher=str(tmp_path / "teacher"),
-        photographs=photographs[:1],
-        held_out=photographs[1:],
-        crops=5,
-        crops_per_pair=2,
-        learning_rate=0.02,
-        schedule_steps=40,
-    )
+    config = dataclasses.replace(taught, crops_per_pair=2, learning_rate=0.02, schedule_steps=40)
     whole = pretrain(config, tmp_path / "whole", 20, workers=0)
     pretrain(config, tmp_path / "parts", 8, workers=0)
     parts = pretrain(config, tmp_path / "parts", 20, workers=0)

@@ -152,7 +152,7 @@ def tiny_config(vocabulary: int, image_size: int) -> CLIPConfig:
 
 @dataclass(frozen=True)
 class Run:
-    """What a run trains, and the images that it trains on.
+    """The model and the loss of a run, and the images that it trains on.
 
     Attributes:
       clip: The model with its initial parameters.
