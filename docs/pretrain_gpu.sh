@@ -24,7 +24,10 @@ SECONDS_IN_ALL=${SECONDS_IN_ALL:-3600}
 WORKERS=${WORKERS:-$(nproc)}
 RUNS=${RUNS:-all no_teacher no_photographs no_pairs}
 PHOTOGRAPHS=${PHOTOGRAPHS:-photographs}
-export XLA_PYTHON_CLIENT_PREALLOCATE=false OPENBLAS_NUM_THREADS=1 # several processes share the GPU and cores
+# Several processes share the GPU, its memory and the cores.
+export XLA_PYTHON_CLIENT_PREALLOCATE=false OPENBLAS_NUM_THREADS=1
+XLA_PYTHON_CLIENT_MEM_FRACTION=$(printf 0.%02d $((90 / $(wc -w <<< "$RUNS"))))
+export XLA_PYTHON_CLIENT_MEM_FRACTION
 [ "${1:-}" = draw ] || [ "${1:-}" = train ] || {
     echo "usage: docs/pretrain_gpu.sh draw|train" >&2
     exit 2

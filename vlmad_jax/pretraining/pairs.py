@@ -1,8 +1,7 @@
 """Batches of rendered pairs with captions, each a function of the seed and its number alone.
 
 Rendering a pair takes longer than training on it. A pool of pairs is therefore rendered once, each pair on
-its first use, and stored on disk. Every use rotates, mirrors, crops and recolours a pair anew and draws new
-captions.
+its first use, and stored on disk. Every use has another view of a pair and new captions.
 """
 
 from __future__ import annotations
@@ -22,6 +21,7 @@ from vlmad_jax import synthetic as rendering
 from vlmad_jax.backbones.tokenizer import tokenize
 from vlmad_jax.data.workers import stream
 from vlmad_jax.pretraining.captions import caption, draw_name
+from vlmad_jax.pretraining.views import CELLS, cell_means, draw_view, show, show_share
 from vlmad_jax.scoring.windows import sliding_windows
 from vlmad_jax.training.array_store import ArrayStore
 
@@ -38,10 +38,6 @@ RENDER_SCALES = (1.0, 1.0, 1.0, 1.5)
 WINDOW_SIZES = {"small_window": 2, "large_window": 3}
 # A window with at least this share of anomalous pixels is anomalous, and one with none is normal.
 ANOMALOUS_WINDOW_SHARE = 0.02
-# Masks are stored as the anomalous share of CELLS x CELLS cells, and crops are of whole cells.
-CELLS = 32
-CROP_PROBABILITY = 0.5
-SMALLEST_CROP = 20  # in cells
 CAPTION_TOKENS = 24
 
 Pair = dict[str, Any]
@@ -70,11 +66,9 @@ class Pool:
     @functools.cached_property
     def store(self) -> ArrayStore:
         """The store of the pairs."""
-        images = (np.uint8, (self.side, self.side, 3))
-        share = (np.float32, (CELLS, CELLS))
-        fields = {"normal": images, "anomalous": images, "share": share, "names": (np.int32, (2,))}
-        if self.second_normal_image:
-            fields["reference"] = images
+        image = (np.uint8, (self.side, self.side, 3))
+        fields: dict[str, Any] = dict.fromkeys(self.kinds, image)
+        fields |= {"share": (np.float32, (CELLS, CELLS)), "names": (np.int32, (2,))}
         return ArrayStore(fields, self.size, self.directory)
 
     @property
@@ -85,16 +79,20 @@ class Pool:
             self.invented_share
         ]
 
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        """The names of the images of a pair."""
+        return ("normal", "anomalous", *(("reference",) if self.second_normal_image else ()))
+
     def __getitem__(self, index: int) -> Pair:
-        """Return pair `index`, after rendering it if necessary.
+        """Return pair `index` without its images, after rendering it if necessary.
 
         Returns:
-          normal and anomalous (and reference) uint8 (S, S, 3), share float32 (CELLS, CELLS), and names
-          int32 (2,), the numbers of the family and the defect.
+          share float32 (CELLS, CELLS), and names int32 (2,), the numbers of the family and the defect.
         """
         if not self.store.contains(index):
             self._add(index)
-        return self.store.read(index)
+        return {name: np.array(self.store.arrays[name][index]) for name in ("share", "names")}
 
     def fill(self, workers: int) -> None:
         """Render the missing pairs in worker processes (0: in this one), with a progress bar."""
@@ -143,11 +141,11 @@ class Pool:
 
 @dataclass(frozen=True)
 class CaptionedPairs:
-    """An endless random-access source of pairs for `contrastive.make_loss`.
+    """An endless random-access source of views of pairs with captions.
 
     Item i is a dict of
-      normal, anomalous: The same object without and with a defect, uint8 (S, S, 3).
-      reference: A second normal image of the product, if the pool has them, uint8 (S, S, 3).
+      row: The number of the pair in the pool, int.
+      view: A `View` of its images.
       share: The anomalous share of each patch of the anomalous image, float32 (grid, grid).
       group: The number of the family, int.
       normal_contrast_caption, anomalous_contrast_caption: Token ids of captions with the object's name,
@@ -165,24 +163,12 @@ class CaptionedPairs:
     def __call__(self, index: int) -> Pair:
         """Return item `index`."""
         rng = np.random.default_rng([self.pool.seed, 1, int(index)])
-        pair = self.pool[int(index) % self.pool.size]
+        row = int(index) % self.pool.size
+        pair = self.pool[row]
         family = rendering.TRAIN_FAMILIES[pair["names"][0]]
         defect = list(rendering.DEFECTS.values())[pair["names"][1]]
-        quarters, mirror, channels = int(rng.integers(4)), rng.integers(2), rng.permutation(3)
-        rows, columns = draw_crop(rng, pair["share"])
-        tones = draw_tones(rng)
-
-        def rotate(x: np.ndarray) -> np.ndarray:
-            return np.rot90(x[:, ::-1] if mirror else x, quarters)
-
-        def augment(image: np.ndarray) -> np.ndarray:
-            step = self.pool.side // CELLS
-            part = image[rows.start * step : rows.stop * step, columns.start * step : columns.stop * step]
-            # A contiguous copy: the transfer of any other layout to a device is slow.
-            return np.ascontiguousarray(rotate(tones[resize(part, self.pool.side)])[..., channels])
-
-        share = rotate(cell_means(pair["share"][rows, columns], self.grid))
-
+        view = draw_view(rng, pair["share"])
+        share = show_share(pair["share"], view, self.grid)
         name = draw_name(rng, family)
         captions = (
             caption(rng, family, None),
@@ -191,9 +177,9 @@ class CaptionedPairs:
             caption(rng, name, defect),
         )
         keys = [f"{kind}_{use}_caption" for use in ("contrast", "state") for kind in ("normal", "anomalous")]
-        images = ("normal", "anomalous", *(("reference",) if self.pool.second_normal_image else ()))
         return {
-            **{kind: augment(pair[kind]) for kind in images},
+            "row": row,
+            "view": view,
             "share": share,
             "group": pair["names"][0],
             **dict(
@@ -221,28 +207,6 @@ def draw_windows(rng: np.random.Generator, share: np.ndarray) -> Pair:
     return drawn
 
 
-def draw_crop(rng: np.random.Generator, share: np.ndarray) -> tuple[slice, slice]:
-    """Draw rows and columns of cells: all, or a square with most of the defect in `share` (CELLS, CELLS)."""
-    if rng.random() < CROP_PROBABILITY:
-        size = int(rng.integers(SMALLEST_CROP, CELLS))
-        for top, left in rng.integers(0, CELLS - size + 1, (4, 2)).tolist():
-            rows, columns = slice(top, top + size), slice(left, left + size)
-            if share[rows, columns].sum() > share.sum() / 2:
-                return rows, columns
-    return slice(0, CELLS), slice(0, CELLS)
-
-
-def draw_tones(rng: np.random.Generator) -> np.ndarray:
-    """Draw a tone curve of another exposure: level -> level, uint8 (256,)."""
-    gamma, gain = np.exp(rng.uniform(-0.4, 0.4)), rng.uniform(0.8, 1.15)
-    return np.clip(255 * gain * (np.arange(256) / 255) ** gamma, 0, 255).astype(np.uint8)
-
-
-def cell_means(share: np.ndarray, count: int) -> np.ndarray:
-    """Return the means over `count` x `count` cells: float32 (S, S) -> (count, count)."""
-    return np.asarray(Image.fromarray(share).resize((count, count), Image.Resampling.BOX))
-
-
 def resize(image: np.ndarray, side: int) -> np.ndarray:
     """Resize an image by bicubic interpolation, uint8 (S, S, 3) -> (side, side, 3)."""
     if image.shape[0] == side:
@@ -253,9 +217,15 @@ def resize(image: np.ndarray, side: int) -> np.ndarray:
 def batches(
     pairs: CaptionedPairs, first: int, last: int, size: int, workers: int
 ) -> Iterator[dict[str, Any]]:
-    """Yield batches `first` to `last` - 1 of `size` pairs, rendered ahead by worker processes."""
+    """Yield batches `first` to `last` - 1 of `size` pairs, drawn ahead by worker processes.
+
+    In place of `row` and `view`, a batch has the views of all `Pool.kinds` of images, uint8 (B, S, S, 3).
+    """
     import grain
 
-    rendered = grain.MapDataset.range(first * size, last * size).map(pairs).batch(size)
-    with contextlib.closing(stream(rendered, workers)) as read:
-        yield from read
+    drawn = grain.MapDataset.range(first * size, last * size).map(pairs).batch(size)
+    images = pairs.pool.store.on_device(pairs.pool.kinds)
+    with contextlib.closing(stream(drawn, workers)) as read:
+        for batch in read:
+            rows, view = batch.pop("row"), batch.pop("view")
+            yield {**batch, **{kind: show(x[rows], view) for kind, x in images.items()}}

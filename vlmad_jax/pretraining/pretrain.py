@@ -26,9 +26,10 @@ from vlmad_jax.pretraining.captions import train_tokenizer
 from vlmad_jax.pretraining.contrastive import EVEN_ODDS_DISTANCE, LARGEST_SCALE, make_loss, patch_head
 from vlmad_jax.pretraining.initial import mimetic_attention, patch_frequencies, position_waves
 from vlmad_jax.pretraining.logit_scale import TOLERANCE, with_logit_scale
-from vlmad_jax.pretraining.pairs import CELLS, INVENTED_SHARE, WINDOW_SIZES, CaptionedPairs, Pool, batches
+from vlmad_jax.pretraining.pairs import INVENTED_SHARE, WINDOW_SIZES, CaptionedPairs, Pool, batches
 from vlmad_jax.pretraining.photographs import photographs_in
 from vlmad_jax.pretraining.teacher import Crops, Draw, feature_shapes, held_out_errors, teacher_heads
+from vlmad_jax.pretraining.views import CELLS
 from vlmad_jax.runtime.cache import fingerprint, software_versions
 from vlmad_jax.runtime.contents import digests
 from vlmad_jax.runtime.files import write_json

@@ -137,10 +137,17 @@ class Crops:
                     self.store.write(number, {"crop": images[row], **item})
                     bar.update()
 
-    def batch(self, first: int, count: int) -> dict[str, np.ndarray]:
-        """Return `count` crops from number `first` on, modulo `size`, in arrays named "teacher_" + field."""
+    @functools.cached_property
+    def _arrays(self) -> dict[str, Any]:
+        return self.store.on_device(self.store.fields)
+
+    def batch(self, first: int, count: int) -> dict[str, Any]:
+        """Return `count` crops from number `first` on, modulo `size`, in arrays named "teacher_" + field.
+
+        All crops must have been drawn.
+        """
         rows = np.arange(first, first + count) % self.size
-        return {f"teacher_{name}": self.store.arrays[name][rows] for name in self.store.fields}
+        return {f"teacher_{name}": x[rows] for name, x in self._arrays.items()}
 
     def moments(self) -> Moments:
         """Return the mean and the standard deviation of each feature, float32."""

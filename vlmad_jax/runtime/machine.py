@@ -77,6 +77,14 @@ def peak_memory() -> int:
     return statistics["peak_bytes_in_use"] if statistics else process_peak()
 
 
+def free_device_memory() -> int:
+    """Return the bytes that are free on JAX's default device; 0 if it has no memory of its own, as a CPU."""
+    import jax
+
+    statistics = jax.local_devices()[0].memory_stats() if jax.default_backend() != "cpu" else None
+    return statistics["bytes_limit"] - statistics["bytes_in_use"] if statistics else 0
+
+
 def process_peak() -> int:
     """Return the peak of this process's host memory in bytes."""
     try:

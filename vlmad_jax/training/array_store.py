@@ -5,11 +5,14 @@ from __future__ import annotations
 import functools
 import math
 import pathlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import jax
 import numpy as np
+
+from vlmad_jax.runtime.machine import free_device_memory
 
 Item = dict[str, Any]
 Fields = Mapping[str, tuple[Any, tuple[int, ...]]]
@@ -60,6 +63,16 @@ class ArrayStore:
         """Return all but open files, of which another process would get whole arrays."""
         open_files = ("arrays",) if self.directory is not None else ()
         return {name: value for name, value in self.__dict__.items() if name not in open_files}
+
+    def on_device(self, names: Iterable[str]) -> dict[str, Any]:
+        """Return arrays by name, copied to an accelerator if it has room and all items were written.
+
+        An accelerator has room if the arrays take at most half of the memory that is free. Indexed by the
+        numbers of items, both kinds give the same items.
+        """
+        arrays = {name: self.arrays[name] for name in names}
+        fits = 2 * sum(x.nbytes for x in arrays.values()) <= free_device_memory()
+        return jax.device_put(arrays) if fits and not self.missing() else arrays
 
     def missing(self) -> list[int]:
         """Return the numbers of the items that were not written."""
