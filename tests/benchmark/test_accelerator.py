@@ -17,7 +17,7 @@ from vlmad_jax.benchmark.accelerator.records import LINES, Records, read, tables
 
 ROOT = Path(__file__).resolve().parents[2]
 # What the machine for which the run is prepared lacks. Importing them fails in the process of a step.
-MISSING = ("tensorflow_datasets", "grain", "array_record", "anomalib", "open_clip")
+MISSING = ("tensorflow_datasets", "grain", "array_record", "anomalib", "open_clip", "xxhash")
 BLOCK = f"""
 import runpy, sys
 class Blocked:

@@ -16,7 +16,6 @@ from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
 
-import xxhash
 from tqdm import tqdm
 
 from vlmad_jax.runtime.cache import cache_folder
@@ -53,6 +52,8 @@ def signature(path: str | os.PathLike[str]) -> Signature | None:
 
 def digest(path: str | os.PathLike[str]) -> str:
     """Read a file and return 32 hexadecimal digits of its content (XXH3), or "" if it cannot be read."""
+    import xxhash  # not on every machine that scores arrays alone
+
     found = xxhash.xxh3_128()
     chunk = memoryview(bytearray(_CHUNK))
     try:
