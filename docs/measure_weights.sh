@@ -52,8 +52,8 @@ learn anomalyclip --cache_features --dpam_layers=1 --feature_layers=3,4
 learn aprilgan --cache_features
 learn coop --cache_features
 learn mrad --epochs=0
-hybrid=anomalyclip=$OUT/runs/train_anomalyclip/params,hybrid=$OUT/runs/train_anomalyclip/params
-params=$hybrid,aprilgan=$OUT/runs/train_aprilgan/params,coop=$OUT/runs/train_coop/params
+prompts=anomalyclip=$OUT/runs/train_anomalyclip/params # the hybrid takes them too
+params=$prompts,aprilgan=$OUT/runs/train_aprilgan/params,coop=$OUT/runs/train_coop/params
 all=winclip,anomalyclip,aprilgan,coop,hybrid,patchcore,padim,spade,cutpaste,autoencoder,anomalydino,subspacead
 
 sizes=144,176,208,240
@@ -85,7 +85,7 @@ for dataset in synthetic textures elpv; do
         --dataset=$dataset
 done
 measure all_synthetic_train compare --methods=winclip,anomalyclip,hybrid --dataset=synthetic_train --shots=0 \
-    --params="$hybrid"
+    --params="$prompts"
 alarms() { # method, data set, flags
     local method=$1 dataset=$2
     shift 2

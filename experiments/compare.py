@@ -41,7 +41,10 @@ SHOTS = flags.DEFINE_list(
 )
 SEEDS = flags.DEFINE_list("seeds", ["0", "1", "2"], "Seeds of the draws of reference images.")
 PARAMS = define_path_list(
-    "params", [], "Learned parameters: a path, or METHOD=PATH,METHOD=PATH if several methods learn."
+    "params",
+    [],
+    "Learned parameters: a path, or METHOD=PATH,METHOD=PATH if several methods learn. hybrid takes those of "
+    "anomalyclip, unless it has its own.",
 )
 
 

@@ -43,7 +43,10 @@ DEFAULT = PaperConfig("", "")
 common.define_method_options(common.COMMON_OPTIONS)
 METHOD_NAMES = flags.DEFINE_list("methods", list(DEFAULT.methods), f"Two methods: {', '.join(METHODS)}.")
 PARAMS = define_path_list(
-    "params", [], "Learned parameters: a path, or METHOD=PATH,METHOD=PATH if several methods learn."
+    "params",
+    [],
+    "Learned parameters: a path, or METHOD=PATH,METHOD=PATH if several methods learn. hybrid takes those of "
+    "anomalyclip, unless it has its own.",
 )
 ONLY = flags.DEFINE_list("only", [], f"Parts to make: {', '.join(STUDIES)}; all if not given.")
 SHOTS = flags.DEFINE_list(

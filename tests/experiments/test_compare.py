@@ -211,6 +211,10 @@ def test_all_methods_that_can_run_are_compared(compare, tmp_path: Path, began: l
         ("coop=p", ("winclip", "coop"), {"coop": "p"}),
         ("x=y/p", ("coop",), {"coop": "x=y/p"}),  # a path with a sign of equality
         ("coop=p,mrad=q", ("coop", "mrad", "musc"), {"coop": "p", "mrad": "q"}),
+        ("p", ("anomalyclip", "hybrid"), {"anomalyclip": "p", "hybrid": "p"}),
+        ("anomalyclip=p", ("anomalyclip", "coop", "hybrid"), {"anomalyclip": "p", "hybrid": "p"}),
+        ("anomalyclip=p,hybrid=q", ("hybrid", "anomalyclip"), {"anomalyclip": "p", "hybrid": "q"}),
+        ("hybrid=q", ("anomalyclip", "hybrid"), {"hybrid": "q"}),
     ],
 )
 def test_params_by_method(value, methods, expected):
@@ -224,7 +228,7 @@ def test_params_by_method(value, methods, expected):
         ("mrad=p", ("winclip", "coop"), "--params=mrad=p: give coop=PATH"),
         ("coop=p,coop=q", ("coop",), "--params=coop=p,coop=q: give coop=PATH"),
         ("coop=", ("coop", "mrad"), "--params=coop=: give coop=PATH,mrad=PATH or some of these"),
-        ("p", ("anomalyclip", "hybrid"), "--params=p: give anomalyclip=PATH,hybrid=PATH or some of these"),
+        ("p", ("anomalyclip", "coop"), "--params=p: give anomalyclip=PATH,coop=PATH or some of these"),
     ],
 )
 def test_params_of_no_method(value, methods, message):

@@ -24,6 +24,7 @@ from vlmad_jax.pretraining.teacher import (
     teacher_features,
     teacher_heads,
 )
+from vlmad_jax.training import array_store
 
 LAYERS = 3
 GRID = 4  # the student's patches of 8 pixels in images of 32
@@ -104,9 +105,12 @@ def test_moments(crops):
         np.testing.assert_allclose(deviation, np.maximum(rows.std(axis=0), 1e-3), rtol=1e-4)
 
 
-def test_batches_go_on_from_the_first_crop_after_the_last(crops):
-    batch = crops.batch(58, 4)  # of 20 crops
+@pytest.mark.parametrize("on_accelerator", [False, True])
+def test_batches_go_on_from_the_first_crop_after_the_last(crops, on_accelerator, monkeypatch):
+    monkeypatch.setattr(array_store, "free_device_memory", lambda: 10**9 * on_accelerator)
+    batch = dataclasses.replace(crops).batch(58, 4)  # of 20 crops
     assert set(batch) == {"teacher_crop", *TERMS}
+    assert isinstance(batch["teacher_crop"], jax.Array) == on_accelerator
     for row, number in enumerate((18, 19, 0, 1)):
         for name, value in crops.store.read(number).items():
             np.testing.assert_array_equal(batch[f"teacher_{name}"][row], value)

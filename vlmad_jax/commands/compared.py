@@ -6,14 +6,17 @@ import sys
 from collections.abc import Collection, Sequence
 
 from vlmad_jax.errors import InputError
-from vlmad_jax.methods import BATCHED, METHODS, has_params, method, trains_networks
+from vlmad_jax.methods import BATCHED, METHODS, has_params, learner, method, trains_networks
 
 
 def params_by_method(values: Sequence[str], methods: Sequence[str]) -> dict[str, str]:
     """Return the paths of learned parameters by method.
 
+    A method that takes the parameters of another, as the hybrid takes AnomalyCLIP's, has those given for the
+    other one, unless it has its own.
+
     Args:
-      values: The parts of the flag, "METHOD=PATH" each, or one path if only one of the methods learns.
+      values: The parts of the flag, "METHOD=PATH" each, or one path if the methods take those of one alone.
       methods: The methods that run.
 
     Raises:
@@ -21,18 +24,20 @@ def params_by_method(values: Sequence[str], methods: Sequence[str]) -> dict[str,
         does not run, does not learn, or has parameters already; or a path without a method where several
         learn.
     """
-    learners = [name for name in methods if name not in BATCHED and "params" in method(name).options]
+    takers = [name for name in methods if name not in BATCHED and "params" in method(name).options]
     given = ",".join(values)
-    if given and not learners:
+    if given and not takers:
         raise InputError(f"--params is not an option of {' or '.join(methods)}; remove it")
     pairs = [(name, path) for name, _, path in (value.partition("=") for value in values)]
     names = [name for name, path in pairs if path]
-    if len(learners) == 1 and given and not set(names) & {*METHODS}:
-        return {learners[0]: given}
-    if not set(names) <= {*learners} or len(set(names)) < len(pairs):
-        expected = ",".join(f"{name}=PATH" for name in learners)
-        raise InputError(f"--params={given}: give {expected}" + (" or some of these" if learners[1:] else ""))
-    return dict(pairs)
+    if len({learner(name) for name in takers}) == 1 and given and not set(names) & {*METHODS}:
+        return dict.fromkeys(takers, given)
+    if not set(names) <= {*takers} or len(set(names)) < len(pairs):
+        expected = ",".join(f"{name}=PATH" for name in takers)
+        raise InputError(f"--params={given}: give {expected}" + (" or some of these" if takers[1:] else ""))
+    paths = dict(pairs)
+    shared = {name: paths[learner(name)] for name in takers if learner(name) in paths}
+    return {**shared, **paths}
 
 
 def all_methods(weights: str, params: Collection[str]) -> tuple[str, ...]:
