@@ -15,6 +15,7 @@
 #   SECONDS_IN_ALL  after so many seconds of `train` the runs save a checkpoint and stop (3600)
 #   FLAGS     further flags for all runs, which replace those below
 #   WORKERS   processes that render, in all (the number of cores)
+#   XLA_CLIENT_MEM_FRACTION  the share of the GPU's memory for each run (0.9 divided by the number of runs)
 #   PYTHON    the interpreter (python3)
 set -u
 cd "$(dirname "$0")/.."
@@ -24,10 +25,7 @@ SECONDS_IN_ALL=${SECONDS_IN_ALL:-3600}
 WORKERS=${WORKERS:-$(nproc)}
 RUNS=${RUNS:-all no_teacher no_photographs no_pairs}
 PHOTOGRAPHS=${PHOTOGRAPHS:-photographs}
-# Several processes share the GPU, its memory and the cores.
-export XLA_PYTHON_CLIENT_PREALLOCATE=false OPENBLAS_NUM_THREADS=1
-XLA_PYTHON_CLIENT_MEM_FRACTION=$(printf 0.%02d $((90 / $(wc -w <<< "$RUNS"))))
-export XLA_PYTHON_CLIENT_MEM_FRACTION
+export XLA_PYTHON_CLIENT_PREALLOCATE=false OPENBLAS_NUM_THREADS=1 # several processes share the GPU and cores
 [ "${1:-}" = draw ] || [ "${1:-}" = train ] || {
     echo "usage: docs/pretrain_gpu.sh draw|train" >&2
     exit 2
@@ -46,6 +44,10 @@ declare -A runs=(
     [no_pairs]="$teacher $photographs --leave_out=contrast,state,pair,window,patch,reference"
 )
 
+[ -n "${RUNS// /}" ] || {
+    echo "error: RUNS is empty; give some of ${!runs[*]}" >&2
+    exit 2
+}
 for name in $RUNS; do
     [ -v "runs[$name]" ] || {
         echo "error: RUNS has no $name; give some of ${!runs[*]}" >&2
@@ -74,7 +76,10 @@ if [ "$1" = draw ]; then
     exit
 fi
 limit="timeout --signal=TERM --preserve-status $SECONDS_IN_ALL" # a run that was stopped ends with 0
-share=$(((WORKERS + $(wc -w <<< "$RUNS") - 1) / $(wc -w <<< "$RUNS")))
+count=$(wc -w <<< "$RUNS")
+share=$(((WORKERS + count - 1) / count))
+[ -n "${XLA_CLIENT_MEM_FRACTION:-}${XLA_PYTHON_CLIENT_MEM_FRACTION:-}" ] ||
+    export XLA_CLIENT_MEM_FRACTION="$(printf 0.%02d $((90 / count)))"
 for name in $RUNS; do
     run "$name" "$share" > "$OUT/$name.out" 2>&1 &
     waiting+=($!)

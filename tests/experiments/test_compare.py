@@ -215,6 +215,7 @@ def test_all_methods_that_can_run_are_compared(compare, tmp_path: Path, began: l
         ("anomalyclip=p", ("anomalyclip", "coop", "hybrid"), {"anomalyclip": "p", "hybrid": "p"}),
         ("anomalyclip=p,hybrid=q", ("hybrid", "anomalyclip"), {"anomalyclip": "p", "hybrid": "q"}),
         ("hybrid=q", ("anomalyclip", "hybrid"), {"hybrid": "q"}),
+        ("anomalyclip=p", ("hybrid", "coop"), {"hybrid": "p"}),
     ],
 )
 def test_params_by_method(value, methods, expected):

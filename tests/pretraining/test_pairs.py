@@ -165,7 +165,7 @@ def test_batches_from_any_step(pool, tokenizer):
     pairs = CaptionedPairs(pool, 4, tokenizer)
     whole = list(batches(pairs, 0, 3, 2, workers=0))
     assert len(whole) == 3
-    late = list(batches(pairs, 2, 3, 2, workers=0))
+    late = list(batches(pairs, 2, 3, 2, workers=1))
     assert len(late) == 1
     assert_equal(late[0], whole[2])
     for row, item in enumerate((pairs(4), pairs(5))):
@@ -178,17 +178,20 @@ def test_batches_from_any_step(pool, tokenizer):
         )
 
 
-def test_images_on_an_accelerator(tokenizer, tmp_path, monkeypatch):
-    """Batches are the same, whether the images are on the accelerator or not."""
+def test_images_on_an_accelerator(tokenizer, tmp_path, monkeypatch, capsys):
+    """They are copied there if they are complete and fit, which changes no batch."""
     pool = small_pool(tmp_path)
-    pairs = CaptionedPairs(pool, 4, tokenizer)
-    pool[0]
-    monkeypatch.setattr(array_store, "free_device_memory", lambda: 10**9)
-    assert isinstance(pool.store.on_device(["normal"])["normal"], np.ndarray)  # not all are rendered
-    pool.fill(0)
-    on_device = list(batches(pairs, 0, 2, 2, workers=0))
-    assert isinstance(pool.store.on_device(["normal"])["normal"], jax.Array)
-    monkeypatch.setattr(array_store, "free_device_memory", lambda: 2 * 3 * 32 * 32 * 3 - 1)
-    assert isinstance(pool.store.on_device(["normal"])["normal"], np.ndarray)  # too large by a byte
-    for a, b in zip(on_device, batches(pairs, 0, 2, 2, workers=0), strict=True):
-        assert_equal(a, b)
+    size = 2 * 3 * 32 * 32 * 3
+
+    def found(free: int) -> list[dict]:
+        monkeypatch.setattr(array_store, "free_device_memory", lambda: free)
+        return list(batches(CaptionedPairs(pool, 4, tokenizer), 0, 2, 2, workers=0))
+
+    # In the first, pairs are still rendered.
+    first, *others = [found(free) for free in (3 * size, 0, 3 * size - 1, 3 * size)]
+    for other in others:
+        for a, b in zip(first, other, strict=True):
+            assert_equal(a, b)
+    batchwise, kept = "copied to the accelerator batch by batch", "kept on the accelerator"
+    lines = capsys.readouterr().err.splitlines()
+    assert [line.split(" GB, ")[1] for line in lines] == [batchwise, batchwise, kept]

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from vlmad_jax.backbones.plan import Plan, using
 from vlmad_jax.pretraining.views import (
     CELLS,
     SMALLEST_CROP,
@@ -73,6 +74,26 @@ def test_a_crop_is_enlarged_as_by_pillow(images, share):
         assert np.abs(difference).max() <= 1
     means = share[2:30, 4:32].reshape(4, 7, 4, 7).mean(axis=(1, 3))
     np.testing.assert_allclose(show_share(share, views[0], 4), means, atol=1e-6)
+
+
+def test_an_image_and_its_mask_are_shown_alike(share):
+    """An image of the shares has, in any view, about the shares of that view."""
+    pixels = np.kron(share, np.full((2, 2), 255)).astype(np.uint8)[..., None].repeat(3, axis=-1)
+    views = [draw_view(np.random.default_rng(seed), share)._replace(tones=SAME_TONES) for seed in range(80)]
+    cropped = [one for one in views if one.crop[2] < CELLS]
+    assert len({(bool(one.mirror), int(one.quarters)) for one in cropped}) == 8
+    for one, shown in zip(views, show(np.stack([pixels] * 80), batch(views)), strict=True):
+        means = np.asarray(shown[..., 0], np.float32).reshape(8, 8, 8, 8).mean(axis=(1, 3)) / 255
+        np.testing.assert_allclose(means, show_share(share, one, 8), atol=0.3)  # blurred by enlarging
+        assert means.max() > 0.3
+
+
+@pytest.mark.parametrize("platform", ["cpu", "gpu"])
+def test_a_plan_changes_no_pixel(platform, images, share):
+    views = batch([draw_view(np.random.default_rng(seed), share) for seed in range(16)])
+    with using(Plan(platform, 1024, 1024)):
+        shown = jax.jit(show.__wrapped__)(images, views)
+    np.testing.assert_array_equal(shown, show(images, views))
 
 
 def test_a_view_is_a_function_of_the_random_numbers(share):

@@ -1,7 +1,9 @@
-"""The processor's name and instruction sets, from /proc/cpuinfo."""
+"""The processor's name and instruction sets, from /proc/cpuinfo, and the memory of devices."""
 
 from pathlib import Path
+from types import SimpleNamespace
 
+import jax
 import pytest
 
 from vlmad_jax.runtime import machine
@@ -39,3 +41,21 @@ def test_the_processor(
     described = machine.describe()
     assert described["instruction_sets"] == found
     assert described["cpu"] == name or (name is None and described["cpu"])
+
+
+@pytest.mark.parametrize(
+    ("statistics", "expected"),
+    [
+        ({"bytes_limit": 10, "bytes_in_use": 4, "peak_bytes_in_use": 5}, 6),
+        ({"bytes_limit": 10, "bytes_in_use": 12}, 0),
+        ({"bytes_limit": -1, "bytes_in_use": 4}, 0),
+        ({"bytes_in_use": 4}, 0),
+        ({}, 0),
+        (None, 0),
+    ],
+)
+def test_free_device_memory(statistics, expected, monkeypatch):
+    assert machine.free_device_memory() == 0  # a CPU
+    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
+    monkeypatch.setattr(jax, "local_devices", lambda: [SimpleNamespace(memory_stats=lambda: statistics)])
+    assert machine.free_device_memory() == expected

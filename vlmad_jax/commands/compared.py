@@ -19,10 +19,13 @@ def params_by_method(values: Sequence[str], methods: Sequence[str]) -> dict[str,
       values: The parts of the flag, "METHOD=PATH" each, or one path if the methods take those of one alone.
       methods: The methods that run.
 
+    Returns:
+      The path of each of these methods that has one.
+
     Raises:
-      InputError: A method is unknown. Parameters are given and none of the methods learns; or a method that
-        does not run, does not learn, or has parameters already; or a path without a method where several
-        learn.
+      InputError: A method is unknown. Parameters are given and none of the methods takes any; or for a method
+        whose parameters none takes, or that has some already; or a path without a method, where the methods
+        take the parameters of several.
     """
     takers = [name for name in methods if name not in BATCHED and "params" in method(name).options]
     given = ",".join(values)
@@ -32,12 +35,12 @@ def params_by_method(values: Sequence[str], methods: Sequence[str]) -> dict[str,
     names = [name for name, path in pairs if path]
     if len({learner(name) for name in takers}) == 1 and given and not set(names) & {*METHODS}:
         return dict.fromkeys(takers, given)
-    if not set(names) <= {*takers} or len(set(names)) < len(pairs):
+    if not set(names) <= {*takers, *map(learner, takers)} or len(set(names)) < len(pairs):
         expected = ",".join(f"{name}=PATH" for name in takers)
         raise InputError(f"--params={given}: give {expected}" + (" or some of these" if takers[1:] else ""))
     paths = dict(pairs)
-    shared = {name: paths[learner(name)] for name in takers if learner(name) in paths}
-    return {**shared, **paths}
+    taken = {name: paths.get(name, paths.get(learner(name))) for name in takers}
+    return {name: path for name, path in taken.items() if path}
 
 
 def all_methods(weights: str, params: Collection[str]) -> tuple[str, ...]:

@@ -30,6 +30,7 @@ from vlmad_jax.pretraining.pairs import INVENTED_SHARE, WINDOW_SIZES, CaptionedP
 from vlmad_jax.pretraining.photographs import photographs_in
 from vlmad_jax.pretraining.teacher import Crops, Draw, feature_shapes, held_out_errors, teacher_heads
 from vlmad_jax.pretraining.views import CELLS
+from vlmad_jax.pretraining.views import VERSION as VIEWS
 from vlmad_jax.runtime.cache import fingerprint, software_versions
 from vlmad_jax.runtime.contents import digests
 from vlmad_jax.runtime.files import write_json
@@ -380,7 +381,7 @@ def check_config(config: PretrainConfig, out: pathlib.Path, *crops: Crops) -> No
       InputError: The run in `out` has another configuration.
     """
     # The software is part of it because it rendered the pairs in the pool.
-    depends_on = {**dataclasses.asdict(config), "software": software_versions()}
+    depends_on = {**dataclasses.asdict(config), "views": VIEWS, "software": software_versions()}
     if crops:
         contents = digests([path for kind in crops for group in kind.draw.photographs for path in group])
         depends_on |= {"teacher_weights": crops[0].teacher.fingerprint, "contents": fingerprint(contents)}

@@ -139,12 +139,13 @@ class Crops:
 
     @functools.cached_property
     def _arrays(self) -> dict[str, Any]:
+        assert not self.store.missing(), "fill comes first"
         return self.store.on_device(self.store.fields)
 
     def batch(self, first: int, count: int) -> dict[str, Any]:
         """Return `count` crops from number `first` on, modulo `size`, in arrays named "teacher_" + field.
 
-        All crops must have been drawn.
+        `fill` comes first. The arrays are on the accelerator if it has room for all crops.
         """
         rows = np.arange(first, first + count) % self.size
         return {f"teacher_{name}": x[rows] for name, x in self._arrays.items()}

@@ -14,6 +14,10 @@ import jax.numpy as jnp
 import numpy as np
 from PIL import Image
 
+from vlmad_jax.backbones.plan import current_plan
+
+# A run is resumed only with views of the same version: their numbers and pixels.
+VERSION = 2
 # Masks are stored as the anomalous share of CELLS x CELLS cells, and crops are of whole cells.
 CELLS = 32
 CROP_PROBABILITY = 0.5
@@ -25,8 +29,8 @@ class View(NamedTuple):
 
     Attributes:
       crop: The first row, the first column and the side of the square that is shown, in cells: int32 (3,).
-      mirror: Whether every row is reversed.
-      quarters: The number of quarter turns against the clock, 0 to 3.
+      mirror: Whether every row is reversed, bool ().
+      quarters: The number of counterclockwise quarter turns, 0 to 3: int32 ().
       channels: The order of the channels, int32 (3,).
       tones: The level that replaces each level, uint8 (256,).
     """
@@ -46,7 +50,10 @@ def draw_view(rng: np.random.Generator, share: np.ndarray) -> View:
 
 
 def draw_crop(rng: np.random.Generator, share: np.ndarray) -> tuple[int, int, int]:
-    """Draw the first row, first column and side of all cells, or of a square with most of the defect."""
+    """Draw the first row, the first column and the side of a crop, in cells.
+
+    It is the whole image, or a square with more than half of the defect in `share` (CELLS, CELLS).
+    """
     if rng.random() < CROP_PROBABILITY:
         size = int(rng.integers(SMALLEST_CROP, CELLS))
         for top, left in rng.integers(0, CELLS - size + 1, (4, 2)).tolist():
@@ -69,25 +76,34 @@ def show_share(share: np.ndarray, view: View, grid: int) -> np.ndarray:
 
 
 @jax.jit
-@jax.vmap
 def show(images: jax.Array, view: View) -> jax.Array:
     """Return views of images: uint8 (B, S, S, 3) and views with a leading axis -> uint8 (B, S, S, 3).
 
-    A crop is enlarged by bicubic interpolation.
+    A crop is enlarged by bicubic interpolation, near its border with the pixels beside it. S is a multiple of
+    `CELLS`.
     """
-    top, left, size = view.crop
-    side = len(images)
-    scale = CELLS / size
-    start = -jnp.stack([top, left]) * scale * (side / CELLS)
-    enlarged = jax.image.scale_and_translate(
-        images.astype(jnp.float32), images.shape, (0, 1), jnp.stack([scale, scale]), start, "cubic"
-    )
-    x = jnp.round(enlarged).clip(0, 255).astype(jnp.uint8)
+    # A CPU computes one image after the other, and only what its view needs.
+    together = None if current_plan().platform == "cpu" else len(images)
+    return jax.lax.map(lambda item: _show(*item), (images, view), batch_size=together)
+
+
+def _show(image: jax.Array, view: View) -> jax.Array:
+    x = jax.lax.cond(view.crop[2] == CELLS, lambda x: x, lambda x: _enlarge(x, view.crop), image)
     x = jnp.where(view.mirror, x[:, ::-1], x)
     turns = [functools.partial(jnp.rot90, k=quarters) for quarters in range(4)]
     return view.tones[jax.lax.switch(view.quarters, turns, x)[..., view.channels]]
 
 
+def _enlarge(image: jax.Array, crop: jax.Array) -> jax.Array:
+    scale = CELLS / crop[2]
+    start = -crop[:2] * scale * (len(image) / CELLS)
+    scales = jnp.stack([scale, scale])
+    enlarged = jax.image.scale_and_translate(
+        image.astype(jnp.float32), image.shape, (0, 1), scales, start, "cubic"
+    )
+    return jnp.round(enlarged).clip(0, 255).astype(jnp.uint8)
+
+
 def cell_means(share: np.ndarray, count: int) -> np.ndarray:
-    """Return the means over `count` x `count` cells: float32 (S, S) -> (count, count)."""
+    """Return the means over `count` x `count` squares: float32 (N, N) -> (count, count)."""
     return np.asarray(Image.fromarray(share).resize((count, count), Image.Resampling.BOX))

@@ -78,11 +78,18 @@ def peak_memory() -> int:
 
 
 def free_device_memory() -> int:
-    """Return the bytes that are free on JAX's default device; 0 if it has no memory of its own, as a CPU."""
+    """Return the bytes that this process may still allocate on JAX's default device.
+
+    Returns:
+      0 on a CPU, and where the backend does not say. Memory of other processes is not counted.
+    """
     import jax
 
-    statistics = jax.local_devices()[0].memory_stats() if jax.default_backend() != "cpu" else None
-    return statistics["bytes_limit"] - statistics["bytes_in_use"] if statistics else 0
+    if jax.default_backend() == "cpu":
+        return 0
+    statistics = jax.local_devices()[0].memory_stats() or {}
+    limit, used = (statistics.get(name, -1) for name in ("bytes_limit", "bytes_in_use"))
+    return max(0, limit - used) if limit >= 0 and used >= 0 else 0
 
 
 def process_peak() -> int:

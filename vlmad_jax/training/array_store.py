@@ -13,6 +13,7 @@ import jax
 import numpy as np
 
 from vlmad_jax.runtime.machine import free_device_memory
+from vlmad_jax.runtime.notices import print_stderr
 
 Item = dict[str, Any]
 Fields = Mapping[str, tuple[Any, tuple[int, ...]]]
@@ -65,14 +66,24 @@ class ArrayStore:
         return {name: value for name, value in self.__dict__.items() if name not in open_files}
 
     def on_device(self, names: Iterable[str]) -> dict[str, Any]:
-        """Return arrays by name, copied to an accelerator if it has room and all items were written.
+        """Return some of the arrays, copied to an accelerator if it has room for them; a line says so.
 
-        An accelerator has room if the arrays take at most half of the memory that is free. Indexed by the
-        numbers of items, both kinds give the same items.
+        Args:
+          names: The names of arrays.
+
+        Returns:
+          The arrays by name, (size, ...) each: `jax.Array`s if all items were written and all these arrays
+          take at most a third of the memory that is free, otherwise the store's own. Both are indexed by
+          arrays of item numbers.
         """
         arrays = {name: self.arrays[name] for name in names}
-        fits = 2 * sum(x.nbytes for x in arrays.values()) <= free_device_memory()
-        return jax.device_put(arrays) if fits and not self.missing() else arrays
+        free, size = free_device_memory(), sum(x.nbytes for x in arrays.values())
+        if not free:
+            return arrays
+        kept = 3 * size <= free and not self.missing()
+        how = "kept on the accelerator" if kept else "copied to the accelerator batch by batch"
+        print_stderr(f"{self.directory or 'images'}: {size / 1e9:.1f} GB, {how}")
+        return jax.device_put(arrays) if kept else arrays
 
     def missing(self) -> list[int]:
         """Return the numbers of the items that were not written."""
