@@ -2,7 +2,7 @@
 
     python -m experiments.pretrain --out=results/pretrain
 
-The run needs the package alone and 7 GB of disk. On two cores of an AMD EPYC (Zen 4), used as two devices with
+The run needs the package alone and 7 GB of disk. On two cores of an AMD EPYC, used as two devices with
 XLA_FLAGS=--xla_force_host_platform_device_count=2, a step takes 1.5 s once all pairs are rendered, and 1.2 s
 with GLIBC_TUNABLES=glibc.malloc.hugetlb=1 (Linux), which puts memory in large pages. docs/pretraining.md
 describes the data and losses of weights/tiny.

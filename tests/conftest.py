@@ -61,16 +61,20 @@ def compiled_quickly(request: pytest.FixtureRequest, tmp_path_factory: pytest.Te
 
 
 @pytest.fixture(scope="module")
-def as_people_run_it(compiled_quickly: None) -> Iterator[None]:
-    """Compile programs well, for comparisons with published numbers, unless all kernels are quick."""
-    if os.environ.get("XLA_FLAGS") == QUICK_KERNELS:
-        yield
-        return
+def compiled_well(compiled_quickly: None) -> Iterator[None]:
+    """Compile programs well, for tests that train long."""
     jax.clear_caches()
     configure(jax_disable_most_optimizations=False)
     yield
     jax.clear_caches()
     configure(jax_disable_most_optimizations=True)
+
+
+@pytest.fixture(scope="module")
+def as_people_run_it(request: pytest.FixtureRequest) -> None:
+    """Compile programs well, for comparisons with published numbers, unless all kernels are quick."""
+    if os.environ.get("XLA_FLAGS") != QUICK_KERNELS:
+        request.getfixturevalue("compiled_well")
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from vlmad_jax.methods.autoencoder import Autoencoder, Reconstruction, elbo_term
 from vlmad_jax.scoring.maps import blur, upsample
 from vlmad_jax.synthetic import make_product, render_good
 
-pytestmark = pytest.mark.usefixtures("as_people_run_it")
+pytestmark = pytest.mark.usefixtures("compiled_well")
 PRODUCT = make_product("gear", 0)
 
 
