@@ -211,7 +211,7 @@ def test_the_switch_changes_colours_and_figures_and_is_remembered(opened):
     opened.find_element(*switch).click()
     assert looks(opened) == light
     opened.refresh()
-    assert looks(opened) == light  # what was chosen
+    await_looks(opened, light)  # what was chosen
     assert opened.find_element(*switch).get_attribute("aria-checked") == "false"
     opened.find_element(*switch).send_keys(Keys.SPACE)
     preferring(opened, "light")
