@@ -25,7 +25,7 @@ SMALLEST_CROP = 20  # in cells
 
 
 class View(NamedTuple):
-    """What is done to all images of a pair, in this order.
+    """The changes of all images of a pair, in the order in which they apply.
 
     Attributes:
       crop: The first row, the first column and the side of the square that is shown, in cells: int32 (3,).
