@@ -1,6 +1,7 @@
 """Compare models on new pairs of images of the families that the bundled model is trained on.
 
     python docs/pair_order.py weights/tiny results/pretrain/weights
+    python docs/pair_order.py weights/tiny results/pretrain/weights --photographs photographs/held_out/objects
 
 For each model this prints how often the anomalous image of a pair has a higher score than its normal twin,
 which differs in the defect alone. `prompt` is the cosine with WinCLIP's anomalous prompts minus that with its
@@ -9,7 +10,8 @@ is the distance of the farthest patch to the nearest patch of that other image, 
 `middle` the mean of these distances in the middle layers.
 
 The pairs are of another seed than those of any training run, so that models, losses and lengths of training
-can be chosen by these figures instead of by test sets.
+can be chosen by these figures instead of by test sets. With --photographs the pairs are cut from photographs,
+which should be others than those of training.
 """
 
 import argparse
@@ -21,7 +23,9 @@ import numpy as np
 
 from vlmad_jax.backbones.clip import CLIP, load_clip
 from vlmad_jax.pretraining.pairs import Pool
+from vlmad_jax.pretraining.photographs import photographs_in
 from vlmad_jax.runtime.cache import fingerprint, software_versions
+from vlmad_jax.runtime.contents import digests
 from vlmad_jax.scoring.neighbours import association_scores, normalise
 from vlmad_jax.scoring.prompts import WINCLIP
 
@@ -65,15 +69,27 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("weights", nargs="+")
     parser.add_argument("--pairs", type=int, default=1000)
+    parser.add_argument("--photographs", nargs="*", default=[], help="folders; rendered pairs if not given")
     parser.add_argument("--images", type=Path, default="results/pair_order", help="where the pairs are kept")
     parser.add_argument("--workers", type=int, default=2)
     options = parser.parse_args()
+    photographs = photographs_in(options.photographs)
     print(f"{'prompt, twin':>12} {'prompt, other':>12} {'last, twin':>12} {'middle, twin':>12}")
     for weights in options.weights:
         clip = load_clip(weights)
-        software = fingerprint([software_versions()])  # which rendered the images
-        folder = options.images / f"{options.pairs}_{clip.image_size}_{software}"
-        pool = Pool(folder, options.pairs, clip.image_size, SEED, second_normal_image=True)
+        made_by = fingerprint(
+            [software_versions(), *digests([path for group in photographs for path in group])]
+        )
+        folder = options.images / f"{options.pairs}_{clip.image_size}_{made_by}"
+        pool = Pool(
+            folder,
+            options.pairs,
+            clip.image_size,
+            SEED,
+            second_normal_image=True,
+            photographs=photographs,
+            photographed_share=1.0 if photographs else 0.0,
+        )
         pool.fill(options.workers)
         scores = image_scores(clip, pool)
         orders = [(scores[name]["anomalous"] > scores[name]["normal"]).mean() for name in scores]

@@ -81,7 +81,14 @@ EVEN_ODDS_DISTANCE = flags.DEFINE_float(
 INVENTED_SHARE = flags.DEFINE_float(
     "invented_share",
     DEFAULT.invented_share,
-    "Share of pairs that show invented objects, 0 to 1.",
+    "Share of rendered pairs that show invented objects, 0 to 1.",
+    lower_bound=0.0,
+    upper_bound=1.0,
+)
+PHOTOGRAPHED_PAIRS = flags.DEFINE_float(
+    "photographed_pairs",
+    DEFAULT.photographed_pairs,
+    "Share of pairs that are cut from --photographs, 0 to 1.",
     lower_bound=0.0,
     upper_bound=1.0,
 )
@@ -94,7 +101,10 @@ TEACHER = define_path(
     "Backbone whose features the model also learns to predict, such as efficientnet-lite2.",
 )
 PHOTOGRAPHS = define_path_list(
-    "photographs", [], "With --teacher: folders of photographs, each equally likely, of which crops are cut."
+    "photographs",
+    [],
+    "Folders of photographs, each equally likely, of which --photographed_pairs and the crops for --teacher "
+    "are cut.",
 )
 HELD_OUT = define_path_list(
     "held_out", [], "With --teacher: folders of other photographs, for the error of the trained model."
@@ -136,6 +146,7 @@ def run() -> None:
         logit_scale=LOGIT_SCALE.value,
         even_odds_distance=EVEN_ODDS_DISTANCE.value,
         invented_share=INVENTED_SHARE.value,
+        photographed_pairs=PHOTOGRAPHED_PAIRS.value,
         teacher=TEACHER.value,
         photographs=tuple(PHOTOGRAPHS.value),
         held_out=tuple(HELD_OUT.value),

@@ -16,6 +16,7 @@ from vlmad_jax.backbones.clip import random_clip, save_clip
 from vlmad_jax.pretraining import pretrain as module
 from vlmad_jax.pretraining.contrastive import WEIGHTS
 from vlmad_jax.pretraining.logit_scale import with_logit_scale
+from vlmad_jax.pretraining.pairs import FAMILIES
 from vlmad_jax.pretraining.pretrain import PretrainConfig, check_config, mean_weights, pretrain, start_run
 from vlmad_jax.pretraining.teacher import TERMS
 from vlmad_jax.runtime.cache import software_versions
@@ -216,6 +217,17 @@ def test_all_images_are_drawn_before_a_run(taught, tmp_path):
     assert [store.missing() for store in stores] == [[], [], []]
 
 
+def test_a_run_with_pairs_cut_from_photographs(small, photographs, tmp_path):
+    config = dataclasses.replace(CONFIG, photographs=photographs, photographed_pairs=1.0)
+    start_run(config, tmp_path / "run").draw(workers=0)
+    names = start_run(config, tmp_path / "run").pool.store.arrays["names"]
+    assert {FAMILIES[family] for family, _ in names} == {"sample"}
+    path = tmp_path / "others/a.png"
+    Image.new("RGB", (99, 99), "red").save(path)
+    with pytest.raises(InputError, match="contents"):
+        start_run(config, tmp_path / "run")
+
+
 @pytest.mark.long
 def test_a_run_with_a_teacher(taught, tmp_path):
     """It learns the teacher's features, says how well on other photographs, and can be resumed."""
@@ -243,7 +255,8 @@ def test_a_run_with_a_teacher(taught, tmp_path):
 def test_a_teacher_and_photographs_need_each_other(small, photographs, tmp_path):
     teacher = str(tmp_path / "teacher")
     for given, message in (
-        ({"photographs": photographs[:1]}, r"^--photographs needs --teacher"),
+        ({"photographs": photographs[:1]}, r"^--photographs needs --photographed_pairs.* or --teacher"),
+        ({"photographed_pairs": 0.5}, r"^--photographed_pairs needs --photographs"),
         ({"held_out": photographs[:1]}, r"^--held_out needs --teacher"),
         ({"teacher": teacher}, r"^--teacher needs --photographs, or --rendered_crops=1"),
         ({"teacher": teacher, "photographs": ("none",)}, r"^none: has no images"),

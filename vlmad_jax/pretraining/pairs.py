@@ -1,7 +1,7 @@
-"""Batches of rendered pairs with captions, each a function of the seed and its number alone.
+"""Batches of pairs with captions, each a function of the seed and its number alone.
 
-Rendering a pair takes longer than training on it. A pool of pairs is therefore rendered once, each pair on
-its first use, and stored on disk. Every use has another view of a pair and new captions.
+Rendering a pair takes longer than training on it. A pool of pairs is therefore made once, each pair on its
+first use, and stored on disk. Every use has another view of a pair and new captions.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from vlmad_jax import synthetic as rendering
 from vlmad_jax.backbones.tokenizer import tokenize
 from vlmad_jax.data.workers import stream
 from vlmad_jax.pretraining.captions import caption, draw_name
+from vlmad_jax.pretraining.photographed_pairs import draw_pair
 from vlmad_jax.pretraining.views import CELLS, cell_means, draw_view, show, show_share
 from vlmad_jax.scoring.windows import sliding_windows
 from vlmad_jax.training.array_store import ArrayStore
@@ -33,6 +34,8 @@ SHARES = {
     rendering.TRAIN_OBJECTS: 0.4,
     rendering.TRAIN_INVENTIONS: INVENTED_SHARE,
 }
+# The names of families by their numbers; the last is that of pairs cut from photographs.
+FAMILIES = (*rendering.TRAIN_FAMILIES, "sample")
 # A quarter of the images are rendered larger and then resized, like photographs.
 RENDER_SCALES = (1.0, 1.0, 1.0, 1.5)
 WINDOW_SIZES = {"small_window": 2, "large_window": 3}
@@ -45,7 +48,7 @@ Pair = dict[str, Any]
 
 @dataclass(frozen=True)
 class Pool:
-    """A pool of rendered pairs of the training families, each rendered on its first use.
+    """A pool of rendered pairs of the training families and of pairs cut from photographs.
 
     Attributes:
       directory: The folder of the memory-mapped arrays, which a resumed run continues to fill.
@@ -53,7 +56,9 @@ class Pool:
       side: S, in pixels.
       seed: The seed of all pairs.
       second_normal_image: Whether pairs have a second normal image of their product, as a reference.
-      invented_share: The share of pairs that show invented objects, 0 to 1.
+      invented_share: The share of rendered pairs that show invented objects, 0 to 1.
+      photographs: The paths of the photographs in each folder.
+      photographed_share: The share of pairs that are cut from photographs, 0 to 1.
     """
 
     directory: pathlib.Path
@@ -62,6 +67,8 @@ class Pool:
     seed: int
     second_normal_image: bool = False
     invented_share: float = INVENTED_SHARE
+    photographs: tuple[tuple[str, ...], ...] = ()
+    photographed_share: float = 0.0
 
     @functools.cached_property
     def store(self) -> ArrayStore:
@@ -73,7 +80,7 @@ class Pool:
 
     @property
     def shares(self) -> list[float]:
-        """The share of the pool for each group of families in `SHARES`."""
+        """The share of the rendered pairs for each group of families in `SHARES`."""
         *named, _ = SHARES.values()
         return [share * (1 - self.invented_share) / (1 - INVENTED_SHARE) for share in named] + [
             self.invented_share
@@ -117,6 +124,8 @@ class Pool:
     def render(self, index: int) -> Pair:
         """Render pair `index`."""
         rng = np.random.default_rng([self.seed, index])
+        if self.photographed_share and rng.random() < self.photographed_share:
+            return self._cut(rng)
         families = list(SHARES)[rng.choice(len(SHARES), p=self.shares)]
         family = families[rng.integers(len(families))]
         defects = rendering.defects_of(family)
@@ -124,19 +133,29 @@ class Pool:
         size = round(self.side * RENDER_SCALES[rng.integers(len(RENDER_SCALES))])
         product = rendering.make_product(family, int(rng.integers(2**31)))
         normal, anomalous, mask = rendering.render_pair(product, defect, int(rng.integers(2**31)), size)
-        names = np.array(
-            [rendering.TRAIN_FAMILIES.index(family), list(rendering.DEFECTS).index(defect)], np.int32
-        )
         pair = {
             "normal": resize(normal, self.side),
             "anomalous": resize(anomalous, self.side),
             "share": cell_means(mask.astype(np.float32), CELLS),
-            "names": names,
+            "names": numbers(family, defect),
         }
         if self.second_normal_image:
             reference = rendering.render_good(product, int(rng.integers(2**31)), size)
             pair["reference"] = resize(reference, self.side)
         return pair
+
+    def _cut(self, rng: np.random.Generator) -> Pair:
+        cut = draw_pair(rng, self.photographs, self.side)
+        return {
+            **{kind: getattr(cut, kind) for kind in self.kinds},
+            "share": cell_means(cut.mask.astype(np.float32), CELLS),
+            "names": numbers(FAMILIES[-1], cut.defect),
+        }
+
+
+def numbers(family: str, defect: str) -> np.ndarray:
+    """Return the numbers of a family and of a defect, int32 (2,)."""
+    return np.array([FAMILIES.index(family), list(rendering.DEFECTS).index(defect)], np.int32)
 
 
 @dataclass(frozen=True)
@@ -165,7 +184,7 @@ class CaptionedPairs:
         rng = np.random.default_rng([self.pool.seed, 1, int(index)])
         row = int(index) % self.pool.size
         pair = self.pool[row]
-        family = rendering.TRAIN_FAMILIES[pair["names"][0]]
+        family = FAMILIES[pair["names"][0]]
         defect = list(rendering.DEFECTS.values())[pair["names"][1]]
         view = draw_view(rng, pair["share"])
         share = show_share(pair["share"], view, self.grid)

@@ -11,6 +11,7 @@ import functools
 import math
 import os
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 from PIL import Image, ImageEnhance, ImageFilter
@@ -47,6 +48,42 @@ def photographs_in(folders: Sequence[str]) -> tuple[tuple[str, ...], ...]:
     return tuple(found)
 
 
+@dataclass(frozen=True)
+class Square:
+    """A square of a photograph: its centre and side in pixels, its angle in degrees, and a mirror image."""
+
+    x: float
+    y: float
+    side: float
+    angle: float
+    mirrored: bool
+
+    @property
+    def reach(self) -> float:
+        """The largest horizontal and vertical distance of its pixels from the centre."""
+        return self.side / 2 * half_diagonal(self.angle)
+
+    def cut(self, photograph: Image.Image, side: int) -> Image.Image:
+        """Return the square with `side` pixels, from twice as many, so that fine patterns do not alias."""
+        step = self.side / (2 * side)
+        right = np.array([math.cos(math.radians(self.angle)), math.sin(math.radians(self.angle))]) * step
+        down = np.array([-right[1], right[0]])
+        right = -right if self.mirrored else right
+        x, y = np.array([self.x, self.y]) - side * (right + down)
+        turned = photograph.transform(
+            (2 * side, 2 * side),
+            Image.Transform.AFFINE,
+            (right[0], down[0], x, right[1], down[1], y),
+            Image.Resampling.BICUBIC,
+        )
+        return turned.reduce(2)
+
+
+def half_diagonal(angle: float) -> float:
+    """Return how much farther a square reaches when it is turned by an angle in degrees: 1 to sqrt(2)."""
+    return abs(math.cos(math.radians(angle))) + abs(math.sin(math.radians(angle)))
+
+
 def draw_crop(rng: np.random.Generator, groups: Sequence[Sequence[str]], side: int) -> np.ndarray:
     """Draw a crop of a photograph, uint8 (side, side, 3); every group of photographs is equally likely.
 
@@ -54,43 +91,36 @@ def draw_crop(rng: np.random.Generator, groups: Sequence[Sequence[str]], side: i
       InputError: The photograph does not decode.
     """
     group = groups[int(rng.integers(len(groups)))]
-    photograph = _read(group[int(rng.integers(len(group)))])
-    return _recoloured(rng, _cut(rng, photograph, side))
+    photograph = read_photograph(group[int(rng.integers(len(group)))])
+    return recoloured(rng, draw_square(rng, photograph.size).cut(photograph, side))
 
 
 @functools.lru_cache(maxsize=64)
-def _read(path: str) -> Image.Image:
+def read_photograph(path: str) -> Image.Image:
+    """Return a photograph, which is kept for a while.
+
+    Raises:
+      InputError: It does not decode.
+    """
     return open_image(path)
 
 
-def _cut(rng: np.random.Generator, photograph: Image.Image, side: int) -> Image.Image:
-    """Cut a square of any size, place and angle, mirrored or not."""
-    shorter = min(photograph.size)
-    share = math.exp(rng.uniform(*np.log(SIDES)))
-    length = max(min(FEWEST_PIXELS, shorter), round(share * shorter))
-    left, top = (int(rng.integers(x - length + 1)) for x in photograph.size)
-    box = (left, top, left + length, top + length)
-    if length == shorter or rng.random() < 0.5:
-        square = photograph.resize((side, side), Image.Resampling.BICUBIC, box)
-        square = square.rotate(90 * int(rng.integers(4)))
-    else:
-        square = _turned(photograph, box, float(rng.uniform(0, 360)), side)
-    return square.transpose(Image.Transpose.FLIP_LEFT_RIGHT) if rng.random() < 0.5 else square
+def draw_square(rng: np.random.Generator, size: tuple[int, int]) -> Square:
+    """Draw a square inside a photograph of (width, height) pixels, in half of the cases at any angle."""
+    angle = 90.0 * int(rng.integers(4)) + (float(rng.uniform(0, 90)) if rng.random() < 0.5 else 0.0)
+    shorter = min(size)
+    wanted = max(FEWEST_PIXELS, math.exp(rng.uniform(*np.log(SIDES))) * shorter)
+    square = Square(0, 0, min(wanted, shorter / half_diagonal(angle)), angle, bool(rng.integers(2)))
+    return moved(rng, size, square)
 
 
-def _turned(
-    photograph: Image.Image, box: tuple[int, int, int, int], degrees: float, side: int
-) -> Image.Image:
-    """Return the largest square inside a box that is turned about its centre."""
-    radians = math.radians(degrees % 90)
-    larger = math.ceil(side * (math.cos(radians) + math.sin(radians))) + 2
-    whole = photograph.resize((larger, larger), Image.Resampling.BICUBIC, box)
-    turned = whole.rotate(degrees, Image.Resampling.BICUBIC)
-    start = (larger - side) // 2
-    return turned.crop((start, start, start + side, start + side))
+def moved(rng: np.random.Generator, size: tuple[int, int], square: Square) -> Square:
+    """Return the square at another place of a photograph of (width, height) pixels."""
+    x, y = (float(rng.uniform(square.reach, max(square.reach, n - square.reach))) for n in size)
+    return replace(square, x=x, y=y)
 
 
-def _recoloured(rng: np.random.Generator, square: Image.Image) -> np.ndarray:
+def recoloured(rng: np.random.Generator, square: Image.Image) -> np.ndarray:
     """Change brightness, contrast, saturation and sharpness, and exchange the channels."""
     for enhance in (ImageEnhance.Brightness, ImageEnhance.Contrast, ImageEnhance.Color):
         square = enhance(square).enhance(rng.uniform(1 - CHANGE, 1 + CHANGE))

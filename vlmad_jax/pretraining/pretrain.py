@@ -1,4 +1,4 @@
-"""Pretraining of the bundled CLIP on rendered images, with a teacher on crops of photographs too."""
+"""Pretraining of the bundled CLIP on rendered pairs and photographs, and with a teacher."""
 
 from __future__ import annotations
 
@@ -67,7 +67,8 @@ class PretrainConfig:
       logit_scale: The fixed logit scale, or None to learn it. That of OpenAI's CLIPs is 100.
       even_odds_distance: The distance to the nearest patch of the second normal image, above 0 and up to 1,
         at which a patch is equally likely normal or anomalous.
-      invented_share: The share of pairs that show invented objects, 0 to 1.
+      invented_share: The share of rendered pairs that show invented objects, 0 to 1.
+      photographed_pairs: The share of pairs that are cut from photographs, 0 to 1.
       teacher: A backbone whose features the model learns to predict on crops of photographs and on rendered
         images, or None.
       photographs: Folders of photographs, which are equally likely.
@@ -93,6 +94,7 @@ class PretrainConfig:
     logit_scale: float | None = None
     even_odds_distance: float = EVEN_ODDS_DISTANCE
     invented_share: float = INVENTED_SHARE
+    photographed_pairs: float = 0.0
     teacher: str | None = None
     photographs: tuple[str, ...] = ()
     held_out: tuple[str, ...] = ()
@@ -224,8 +226,10 @@ def start_run(config: PretrainConfig, out: pathlib.Path) -> Run:
         config.even_odds_distance,
         config.teacher is not None,
     )
-    crops, held_out = teacher_crops(config, out, grid)
-    check_config(config, out, *filter(None, (crops, held_out)))  # after all other checks of the input
+    photographs = photographs_in(config.photographs)
+    check_photographs(config)
+    crops, held_out = teacher_crops(config, photographs, out, grid)
+    check_config(config, out, photographs, crops, held_out)  # after all other checks of the input
     pool = Pool(
         out / "images",
         config.pool,
@@ -233,6 +237,8 @@ def start_run(config: PretrainConfig, out: pathlib.Path) -> Run:
         config.seed,
         config.second_normal_image,
         config.invented_share,
+        photographs,
+        config.photographed_pairs,
     )
     pool.store.create()
     return Run(dataclasses.replace(clip, params=start), loss, pool, crops, held_out)
@@ -293,20 +299,33 @@ def pretrain(
     return trained
 
 
-def teacher_crops(config: PretrainConfig, out: pathlib.Path, grid: int) -> tuple[Crops | None, Crops | None]:
+def check_photographs(config: PretrainConfig) -> None:
+    """Raise InputError if photographs are given and not used, or are needed and not given."""
+    if config.photographs and config.teacher is None and not config.photographed_pairs:
+        raise InputError(
+            "--photographs needs --photographed_pairs, for example 0.5, or --teacher=efficientnet-lite2"
+        )
+    if config.held_out and config.teacher is None:
+        raise InputError("--held_out needs --teacher, for example --teacher=efficientnet-lite2")
+    if config.photographs:
+        return
+    if config.photographed_pairs:
+        raise InputError("--photographed_pairs needs --photographs, folders of photographs")
+    if config.teacher is not None and config.rendered_crops < 1:
+        raise InputError("--teacher needs --photographs, or --rendered_crops=1 for rendered images alone")
+
+
+def teacher_crops(
+    config: PretrainConfig, photographs: tuple[tuple[str, ...], ...], out: pathlib.Path, grid: int
+) -> tuple[Crops | None, Crops | None]:
     """Return the crops to train on and the held-out ones, still to be drawn; None where there are none.
 
     Raises:
       InputError: See `start_run`.
     """
     if config.teacher is None:
-        given = [f"--{name}" for name in ("photographs", "held_out") if getattr(config, name)]
-        if given:
-            raise InputError(f"{given[0]} needs --teacher, for example --teacher=efficientnet-lite2")
         return None, None
-    photographs, others = photographs_in(config.photographs), photographs_in(config.held_out)
-    if not photographs and config.rendered_crops < 1:
-        raise InputError("--teacher needs --photographs, or --rendered_crops=1 for rendered images alone")
+    others = photographs_in(config.held_out)
     teacher = load_backbone(config.teacher)
     feature_shapes(teacher, config.image_size, grid)  # raises for patches that do not fit
     shape = (config.image_size, config.seed)
@@ -372,7 +391,13 @@ def with_structure(params: Any, config: CLIPConfig, seed: int) -> Any:
     return {**params, "vision": vision}
 
 
-def check_config(config: PretrainConfig, out: pathlib.Path, *crops: Crops) -> None:
+def check_config(
+    config: PretrainConfig,
+    out: pathlib.Path,
+    photographs: tuple[tuple[str, ...], ...] = (),
+    crops: Crops | None = None,
+    held_out: Crops | None = None,
+) -> None:
     """Write the configuration of a new run, or check that of the run in `out`.
 
     The configuration includes the teacher's weights and the contents of the photographs.
@@ -382,7 +407,9 @@ def check_config(config: PretrainConfig, out: pathlib.Path, *crops: Crops) -> No
     """
     # The software is part of it because it rendered the pairs in the pool.
     depends_on = {**dataclasses.asdict(config), "views": VIEWS, "software": software_versions()}
-    if crops:
-        contents = digests([path for kind in crops for group in kind.draw.photographs for path in group])
-        depends_on |= {"teacher_weights": crops[0].teacher.fingerprint, "contents": fingerprint(contents)}
+    if crops is not None:
+        depends_on["teacher_weights"] = crops.teacher.fingerprint
+    groups = photographs + (held_out.draw.photographs if held_out is not None else ())
+    if groups:
+        depends_on["contents"] = fingerprint(digests([path for group in groups for path in group]))
     save_or_check_config(out / "pretrain.json", depends_on, changing=("schedule_steps",))
