@@ -7,13 +7,13 @@ This needs pip, npm, apt-get and dpkg (Debian 12). It downloads the packages in 
 side is at most 512 pixels:
 
 - `train/objects` and `held_out/objects`: photographs of things, animals, buildings and landscapes.
-- `train/surfaces`: the left halves of three surfaces of scikit-image, whose right halves are the test images
-  of the data set `textures`, and photographs of paper, canvas, cork and frost.
+- `train/surfaces`: photographs of paper, canvas, cork and frost.
 
 `SOURCES.tsv` names the package, the licence and, where the package states one, the author of each photograph.
 Of a Debian package whose `copyright` file states a licence for each photograph, only those with a licence in
 `FREE` are taken. For the others it names the licence that the package states for all its files. Photographs
-of solar panels are left out, because `elpv`, a data set of solar cells, is for tests alone.
+of solar panels are left out, because `elpv`, a data set of solar cells, is for tests alone, and so are the
+surfaces of scikit-image, of which the data set `textures` is made.
 """
 
 import argparse
@@ -54,14 +54,6 @@ SOURCES = (
         "astronaut.png camera.png cell.png chelsea.png clock_motion.png coins.png hubble_deep_field.jpg "
         "ihc.png moon.png page.png retina.jpg rocket.jpg coffee.png motorcycle_left.png",
         "CC0 or public domain (docstrings of skimage.data)",
-    ),
-    Source(
-        "pip",
-        "scikit-image==0.25.2",
-        "skimage/data",
-        "brick.png grass.png gravel.png",
-        "CC0 (docstrings of skimage.data)",
-        "surfaces",
     ),
     Source(
         "pip",
@@ -228,15 +220,13 @@ def photographs(packages: Path) -> Iterator[tuple[Source, Path, str, str]]:
                 yield source, path, licence, author
 
 
-def save(path: Path, target: Path, left_half: bool) -> bool:
+def save(path: Path, target: Path) -> bool:
     """Save a photograph over white as JPEG, no larger than needed; return False if it is too small."""
     image = Image.open(path).convert("RGBA")
     if min(image.size) < SMALLEST:
         return False
     flat = Image.new("RGBA", image.size, "white")
     flat.alpha_composite(image)
-    if left_half:
-        flat = flat.crop((0, 0, flat.width // 2, flat.height))
     scale = min(1.0, SHORTER_SIDE / min(flat.size))
     size = round(flat.width * scale), round(flat.height * scale)
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -257,8 +247,7 @@ def main() -> None:
         original = path.relative_to(folder / "packages" / package)
         name = "_".join(original.relative_to(source.below).with_suffix(".jpg").parts)
         target = folder / part / source.part / f"{package}_{name}"
-        left_half = path.stem in ("brick", "grass", "gravel")
-        if save(path, target, left_half):
+        if save(path, target):
             rows.append([str(target.relative_to(folder)), archive, str(original), licence, author])
     with (folder / "SOURCES.tsv").open("w", newline="") as file:
         writer = csv.writer(file, delimiter="\t", lineterminator="\n")

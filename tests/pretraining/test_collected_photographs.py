@@ -56,14 +56,14 @@ def test_a_photograph_is_saved_over_white_and_no_larger_than_needed(photographs,
     image = Image.new("RGBA", (2048, 1024), (200, 0, 0, 0))
     image.paste((0, 0, 200, 255), (0, 0, 512, 1024))
     image.save(tmp_path / "large.png")
-    assert photographs.save(tmp_path / "large.png", tmp_path / "saved/half.jpg", left_half=True)
-    saved = Image.open(tmp_path / "saved/half.jpg")
-    assert saved.size == (512, 512)
+    assert photographs.save(tmp_path / "large.png", tmp_path / "saved/large.jpg")
+    saved = Image.open(tmp_path / "saved/large.jpg")
+    assert saved.size == (1024, 512)
     pixels = np.asarray(saved, int)
     assert np.abs(pixels[:, :200] - [0, 0, 200]).max() <= 3  # JPEG
     assert np.abs(pixels[:, 300:] - 255).max() <= 3
     Image.new("RGB", (400, 199)).save(tmp_path / "small.png")
-    assert not photographs.save(tmp_path / "small.png", tmp_path / "saved/small.jpg", left_half=False)
+    assert not photographs.save(tmp_path / "small.png", tmp_path / "saved/small.jpg")
     assert not (tmp_path / "saved/small.jpg").exists()
 
 
