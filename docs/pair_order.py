@@ -1,11 +1,11 @@
-"""Compare models on new pairs of images of the families that the bundled model is trained on.
+"""Compare models on new pairs of images: of the families of the bundled model's training, or of photographs.
 
     python docs/pair_order.py weights/tiny results/pretrain/weights
-    python docs/pair_order.py weights/tiny results/pretrain/weights --photographs photographs/held_out/objects
+    python docs/pair_order.py --photographs=photographs/held_out/objects weights/tiny results/pretrain/weights
 
 For each model this prints how often the anomalous image of a pair has a higher score than its normal twin,
-which differs in the defect alone. `prompt` is the cosine with WinCLIP's anomalous prompts minus that with its
-normal ones; the second column compares with another normal image of the product instead of the twin. `last`
+which differs in the defect and in noise alone. `prompt` is the cosine with WinCLIP's anomalous prompts minus
+that with its normal ones; the second column compares with another normal image of the product instead of the twin. `last`
 is the distance of the farthest patch to the nearest patch of that other image, in the last layer, and
 `middle` the mean of these distances in the middle layers.
 
@@ -23,9 +23,8 @@ import numpy as np
 
 from vlmad_jax.backbones.clip import CLIP, load_clip
 from vlmad_jax.pretraining.pairs import Pool
-from vlmad_jax.pretraining.photographs import photographs_in
+from vlmad_jax.pretraining.photographs import contents_of, photographs_in
 from vlmad_jax.runtime.cache import fingerprint, software_versions
-from vlmad_jax.runtime.contents import digests
 from vlmad_jax.scoring.neighbours import association_scores, normalise
 from vlmad_jax.scoring.prompts import WINCLIP
 
@@ -69,7 +68,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("weights", nargs="+")
     parser.add_argument("--pairs", type=int, default=1000)
-    parser.add_argument("--photographs", nargs="*", default=[], help="folders; rendered pairs if not given")
+    parser.add_argument(
+        "--photographs", action="append", default=[], help="a folder; rendered pairs if not given"
+    )
     parser.add_argument("--images", type=Path, default="results/pair_order", help="where the pairs are kept")
     parser.add_argument("--workers", type=int, default=2)
     options = parser.parse_args()
@@ -77,9 +78,7 @@ def main() -> None:
     print(f"{'prompt, twin':>12} {'prompt, other':>12} {'last, twin':>12} {'middle, twin':>12}")
     for weights in options.weights:
         clip = load_clip(weights)
-        made_by = fingerprint(
-            [software_versions(), *digests([path for group in photographs for path in group])]
-        )
+        made_by = fingerprint([software_versions(), contents_of(photographs)])
         folder = options.images / f"{options.pairs}_{clip.image_size}_{made_by}"
         pool = Pool(
             folder,

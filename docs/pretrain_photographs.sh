@@ -1,15 +1,15 @@
 #!/usr/bin/env bash
-# Pretrain on rendered pairs and photographs with a teacher, and in three runs that each leave a part out, all
-# at the same time if they are not named one by one. In a clone:
+# Pretrain on rendered pairs and photographs with a teacher, and in three runs that each leave one of these out.
+# In a clone:
 #
 #     pip install -e '.[efficientnet]'    on a GPU '.[cuda,efficientnet]'
 #     python docs/photographs.py photographs
 #     docs/pretrain_photographs.sh draw     draws the pairs and crops, with the teacher's features of the crops
 #     docs/pretrain_photographs.sh train    trains the runs; the same command resumes them
 #
-# The runs are OUT/all, OUT/no_teacher, OUT/no_photographs and OUT/no_rendered. Their weights are in
-# OUT/NAME/weights, the errors on held-out photographs in OUT/NAME/held_out.json. Environment:
-#   RUNS      the runs to make, separated by spaces; they share images with `all` if it is drawn first (all)
+# The runs are trained at the same time. Their weights are in OUT/NAME/weights, the errors of predicting the
+# teacher on held-out photographs in OUT/NAME/held_out.json. Environment:
+#   RUNS      the runs to make, separated by spaces (all no_teacher no_photographs no_rendered)
 #   OUT       the folder of the runs (results/photographs)
 #   PHOTOGRAPHS  the folder that docs/photographs.py made (photographs)
 #   SECONDS_IN_ALL  after so many seconds of `train` the runs save a checkpoint and stop (3600)
@@ -32,7 +32,7 @@ export XLA_PYTHON_CLIENT_PREALLOCATE=false OPENBLAS_NUM_THREADS=1 # several proc
 }
 
 start="--start=weights/tiny --logit_scale=400 --image_size=256 --dtype=bfloat16 --second_normal_image
-    --pairs=32 --pool=6144 --muon_learning_rate=1.2e-3 --learning_rate=4e-4 --schedule_steps=1500"
+    --pairs=32 --pool=4096 --muon_learning_rate=1.2e-3 --learning_rate=4e-4 --schedule_steps=1000"
 teacher="--teacher=efficientnet-lite2 --crops=8192 --crops_per_pair=2 --held_out=$PHOTOGRAPHS/held_out/objects"
 photographs="--photographs=$PHOTOGRAPHS/train/objects,$PHOTOGRAPHS/train/surfaces"
 declare -A runs=(
@@ -63,11 +63,7 @@ run() { # name, workers, further flags
 
 if [ "$1" = draw ]; then
     for name in $RUNS; do
-        mkdir -p "$OUT/$name"
-        [ "$name" = no_teacher ] && shared=images || shared=held_out
-        [ ! -e "$OUT/all/$shared" ] || [ -e "$OUT/$name/$shared" ] ||
-            ln -s "../all/$shared" "$OUT/$name/$shared"
-        run "$name" "$WORKERS" --draw || exit # draws what is missing, and writes the configuration
+        run "$name" "$WORKERS" --draw || exit
     done
     exit
 fi

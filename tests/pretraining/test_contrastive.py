@@ -53,9 +53,9 @@ def test_contrast_with_several_matches():
     images, texts = unit(rng.normal(size=(6, 5))), unit(rng.normal(size=(6, 5)))
     group = np.array([0, 1, 2, 1, 3, 1])
     expected = contrast_by_loops(images, texts, group, 9.0)
-    assert float(contrast(jnp.asarray(images), jnp.asarray(texts), group, 9.0)) == pytest.approx(
-        expected, rel=1e-6
-    )
+    assert float(
+        contrast(jnp.asarray(images), jnp.asarray(texts), group, 9.0, np.ones(len(group), bool))
+    ) == pytest.approx(expected, rel=1e-6)
 
 
 def test_state_loss_is_the_weighted_mean_of_binary_cross_entropies():

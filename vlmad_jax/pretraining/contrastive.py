@@ -1,9 +1,10 @@
-"""The losses that train a small CLIP on rendered pairs of a normal and an anomalous image.
+"""The losses that train a small CLIP on pairs of a normal and an anomalous image.
 
 The loss has up to eight terms. Four are cross-entropies of cosines times the logit scale:
 
 - `contrast` matches images with captions that name their object, in both directions (Radford et al. 2021,
   figure 3). All captions of the same object and state are correct, so that the targets are spread over them.
+  Pairs cut from photographs have no names, and are only among the wrong choices.
 - `state` matches an image with the normal and the anomalous caption of its object, as WinCLIP does.
 - `pair` ranks the anomalous image of a pair above its normal twin, which differs in the defect alone, and
   above the second normal image of the product, if there is one. AUROC depends on this order, and not on a
@@ -37,8 +38,8 @@ from vlmad_jax.backbones.text_transformer import TextTransformer
 from vlmad_jax.backbones.transformer import layer_name
 from vlmad_jax.backbones.vit import VisionTransformer
 from vlmad_jax.errors import InputError
-from vlmad_jax.pretraining.pairs import WINDOW_SIZES
-from vlmad_jax.pretraining.teacher import TERMS, student_layers, teacher_errors
+from vlmad_jax.pretraining.pairs import PHOTOGRAPHED, WINDOW_SIZES
+from vlmad_jax.pretraining.teacher import TERMS, teacher_errors, upper_layers
 from vlmad_jax.scoring.neighbours import association_scores, normalise
 from vlmad_jax.training.step import Loss, LossTerms
 
@@ -124,14 +125,16 @@ def make_loss(
         )
         pairs = 2 * len(batch["group"])
         parts = {
-            "contrast": contrast(embeddings[:pairs], named, group, scale),
+            "contrast": contrast(
+                embeddings[:pairs], named, group, scale, jnp.tile(batch["group"] != PHOTOGRAPHED, 2)
+            ),
             "pair": pair_loss(embeddings, normal, anomalous, scale, len(kinds)),
             "state": state_loss(embeddings, normal, anomalous, label, jnp.ones_like(label), scale),
             "patch": patch_loss(einsum("npd,d->np", patches, head["kernel"]) + head["bias"], share),
             "window": windows_loss(encode, tokens[:pairs], batch, normal[:pairs], anomalous[:pairs], scale),
         }
         if second_normal_image:
-            *middle, _ = student_layers(config.vision.layers)
+            *middle, _ = upper_layers(config.vision.layers)
             compared = [*(layers[layer_name(number)][:, 1:] for number in middle), patches]
             parts["reference"] = jnp.stack(
                 [reference_loss(x[:pairs], x[pairs:], share[:pairs], even_odds_distance) for x in compared]
@@ -187,13 +190,18 @@ def window_tokens(tokens: jax.Array, patches: jax.Array) -> jax.Array:
     return jnp.concatenate([tokens[:, :1], window], axis=1)
 
 
-def contrast(images: jax.Array, texts: jax.Array, group: jax.Array, scale: jax.Array) -> jax.Array:
-    """Return CLIP's symmetric loss of (N, E) and (N, E), where all of the same group (N,) match."""
+def contrast(
+    images: jax.Array, texts: jax.Array, group: jax.Array, scale: jax.Array, has_name: jax.Array
+) -> jax.Array:
+    """Return CLIP's symmetric loss of (N, E) and (N, E), where all of the same group (N,) match.
+
+    It is the mean over the images and captions with `has_name`, bool (N,), or 0 if none has.
+    """
     logits = scale * einsum("ie,te->it", images, texts)  # (N, N)
     same = (group[:, None] == group[None, :]).astype(jnp.float32)
     targets = same / same.sum(axis=1, keepdims=True)
     both = optax.softmax_cross_entropy(logits, targets) + optax.softmax_cross_entropy(logits.T, targets)
-    return both.mean() / 2
+    return (both * has_name).sum() / jnp.maximum(has_name.sum(), 1) / 2
 
 
 def state_loss(

@@ -34,8 +34,9 @@ SHARES = {
     rendering.TRAIN_OBJECTS: 0.4,
     rendering.TRAIN_INVENTIONS: INVENTED_SHARE,
 }
-# The names of families by their numbers; the last is that of pairs cut from photographs.
+# The names of families by their numbers. The last stands for whatever is in a photograph.
 FAMILIES = (*rendering.TRAIN_FAMILIES, "sample")
+PHOTOGRAPHED = len(FAMILIES) - 1
 # A quarter of the images are rendered larger and then resized, like photographs.
 RENDER_SCALES = (1.0, 1.0, 1.0, 1.5)
 WINDOW_SIZES = {"small_window": 2, "large_window": 3}
@@ -111,7 +112,7 @@ class Pool:
             return
         rendered = grain.MapDataset.source(missing).map(self._add)
         with (
-            tqdm(total=len(missing), desc="rendering", unit=" pairs", dynamic_ncols=True) as bar,
+            tqdm(total=len(missing), desc="drawing pairs", unit=" pairs", dynamic_ncols=True) as bar,
             contextlib.closing(stream(rendered, workers)) as indices,
         ):
             for _ in indices:
@@ -122,10 +123,10 @@ class Pool:
         return index
 
     def render(self, index: int) -> Pair:
-        """Render pair `index`."""
+        """Render pair `index`, or cut it from a photograph."""
+        if np.random.default_rng([self.seed, 3, index]).random() < self.photographed_share:
+            return self._cut(np.random.default_rng([self.seed, 4, index]))
         rng = np.random.default_rng([self.seed, index])
-        if self.photographed_share and rng.random() < self.photographed_share:
-            return self._cut(rng)
         families = list(SHARES)[rng.choice(len(SHARES), p=self.shares)]
         family = families[rng.integers(len(families))]
         defects = rendering.defects_of(family)
@@ -145,11 +146,11 @@ class Pool:
         return pair
 
     def _cut(self, rng: np.random.Generator) -> Pair:
-        cut = draw_pair(rng, self.photographs, self.side)
+        cut = draw_pair(rng, self.photographs, self.side, self.second_normal_image)
         return {
             **{kind: getattr(cut, kind) for kind in self.kinds},
             "share": cell_means(cut.mask.astype(np.float32), CELLS),
-            "names": numbers(FAMILIES[-1], cut.defect),
+            "names": numbers(FAMILIES[PHOTOGRAPHED], cut.defect),
         }
 
 

@@ -17,14 +17,13 @@ from vlmad_jax import synthetic as rendering
 from vlmad_jax.pretraining.photographs import (
     Square,
     draw_square,
-    half_diagonal,
     moved,
     read_photograph,
     recoloured,
+    widening,
 )
-from vlmad_jax.synthetic.pasting import paste
+from vlmad_jax.synthetic.pasting import is_grey, paste
 
-GREY_PROBABILITY = 0.25
 # The kinds of `pasting` with the names of the defects that they resemble.
 PASTED = {"patch": "misplaced part", "scar": "contamination", "blend": "discoloration"}
 # Two photographs of the same thing: the largest change of place, as a share of the side, of the angle in
@@ -32,24 +31,32 @@ PASTED = {"patch": "misplaced part", "scar": "contamination", "blend": "discolor
 LARGEST_SHIFT, LARGEST_TURN, LARGEST_ZOOM = 0.08, 4.0, 0.04
 # The largest change of exposure, and the largest sensor noise in levels.
 EXPOSURE, NOISE = 0.05, 4.0
-# Another place looks alike if 95% of its ALIKE_CELLS x ALIKE_CELLS cells have a cell in the first place whose
-# mean colour and contrast differ by at most MOST_DIFFERENT levels.
-ATTEMPTS, ALIKE_CELLS, MOST_DIFFERENT = 6, 8, 14.0
+# Another place is at least NEAREST sides away. It looks alike if 95% of the ALIKE_CELLS x ALIKE_CELLS cells
+# of the first place have a cell there whose mean colour and contrast differ by at most MOST_DIFFERENT levels.
+ATTEMPTS, NEAREST, ALIKE_CELLS, MOST_DIFFERENT = 8, 0.5, 8, 14.0
 
 
 @dataclass(frozen=True)
 class PhotographedPair:
-    """A pair of images uint8 (S, S, 3), the mask of the defect uint8 (S, S), and the name of the defect."""
+    """Images uint8 (S, S, 3), the mask of the defect uint8 (S, S), and the name of the defect.
+
+    The anomalous image is the normal one with the defect and other noise. `reference` is the second normal
+    image, or None.
+    """
 
     normal: np.ndarray
     anomalous: np.ndarray
-    reference: np.ndarray
+    reference: np.ndarray | None
     mask: np.ndarray
     defect: str
 
 
-def draw_pair(rng: np.random.Generator, groups: Sequence[Sequence[str]], side: int) -> PhotographedPair:
+def draw_pair(
+    rng: np.random.Generator, groups: Sequence[Sequence[str]], side: int, second_normal_image: bool = True
+) -> PhotographedPair:
     """Draw a pair of `side` pixels from a photograph; every group of photographs is equally likely.
+
+    The rest of the pair does not depend on whether it has a second normal image.
 
     Raises:
       InputError: The photograph does not decode.
@@ -57,32 +64,29 @@ def draw_pair(rng: np.random.Generator, groups: Sequence[Sequence[str]], side: i
     group = groups[int(rng.integers(len(groups)))]
     photograph = read_photograph(group[int(rng.integers(len(group)))])
     square = draw_square(rng, photograph.size)
-    colours, grey = int(rng.integers(2**31)), rng.random() < GREY_PROBABILITY
+    colours = int(rng.integers(2**31))
 
     def shown(square: Square) -> np.ndarray:
-        image = recoloured(np.random.default_rng(colours), square.cut(photograph, side))
-        return np.broadcast_to(image.mean(-1, keepdims=True), image.shape).astype(np.uint8) if grey else image
+        return recoloured(np.random.default_rng(colours), square.cut(photograph, side))
 
     normal = shown(square)
-    reference = alike_elsewhere(rng, photograph.size, square, normal, shown)
-    if reference is None:
-        reference = shown(again(rng, photograph.size, square))
     anomalous, mask, defect = with_defect(rng, normal)
     exposure, noise = rng.uniform(1 - EXPOSURE, 1 + EXPOSURE, 2), rng.uniform(0, NOISE)
-    return PhotographedPair(
-        recorded(rng, normal, exposure[0], noise, grey),
-        recorded(rng, anomalous, exposure[0], noise, grey),
-        recorded(rng, reference, exposure[1], noise, grey),
-        mask,
-        defect,
-    )
+    images = [recorded(rng, image, exposure[0], noise) for image in (normal, anomalous)]
+    reference = None
+    if second_normal_image:
+        reference = alike_elsewhere(rng, photograph.size, square, normal, shown)
+        if reference is None:
+            reference = shown(again(rng, photograph.size, square))
+        reference = recorded(rng, reference, exposure[1], noise)
+    return PhotographedPair(*images, reference, mask, defect)
 
 
 def again(rng: np.random.Generator, size: tuple[int, int], square: Square) -> Square:
     """Return almost the same square, inside a photograph of (width, height) pixels."""
     turn, zoom = rng.uniform(-LARGEST_TURN, LARGEST_TURN), rng.uniform(1 - LARGEST_ZOOM, 1 + LARGEST_ZOOM)
     angle = square.angle + float(turn)
-    side = min(square.side * float(zoom), min(size) / half_diagonal(angle))
+    side = min(square.side * float(zoom), min(size) / widening(angle))
     near = replace(square, side=side, angle=angle)
     shift = rng.uniform(-LARGEST_SHIFT, LARGEST_SHIFT, 2) * square.side
     x, y = (
@@ -99,10 +103,13 @@ def alike_elsewhere(
     normal: np.ndarray,
     shown: Callable[[Square], np.ndarray],
 ) -> np.ndarray | None:
-    """Return the image of another place in which every cell of `normal` has a similar one, or None."""
+    """Return the image of another place where that looks like `normal`, or None."""
     wanted = cells(normal)
     for _ in range(ATTEMPTS):
-        image = shown(moved(rng, size, square))
+        there = moved(rng, size, square)
+        if max(abs(there.x - square.x), abs(there.y - square.y)) < NEAREST * square.side:
+            continue
+        image = shown(there)
         distances = np.abs(wanted[:, None] - cells(image)[None]).max(-1).min(1)  # (C, C) cells -> (C,)
         if np.quantile(distances, 0.95) <= MOST_DIFFERENT:
             return image
@@ -127,9 +134,7 @@ def with_defect(rng: np.random.Generator, normal: np.ndarray) -> tuple[np.ndarra
     return *paste(rng, normal, normal, kind), PASTED[kind]
 
 
-def recorded(
-    rng: np.random.Generator, image: np.ndarray, exposure: float, noise: float, grey: bool
-) -> np.ndarray:
-    """Return an image with another exposure and sensor noise, uint8 (S, S, 3)."""
-    levels = rng.standard_normal((*image.shape[:2], 1 if grey else 3), dtype=np.float32)
+def recorded(rng: np.random.Generator, image: np.ndarray, exposure: float, noise: float) -> np.ndarray:
+    """Return an image with another exposure and sensor noise, uint8 (S, S, 3); a grey image stays grey."""
+    levels = rng.standard_normal((*image.shape[:2], 1 if is_grey(image) else 3), dtype=np.float32)
     return np.clip(image * np.float32(exposure) + np.float32(noise) * levels + 0.5, 0, 255).astype(np.uint8)

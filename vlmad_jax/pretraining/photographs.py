@@ -1,7 +1,7 @@
-"""Crops of photographs, so strongly changed that a few photographs give many different images.
+"""Squares of photographs, so strongly changed that a few photographs give many different images.
 
 A teacher distilled on crops of a single photograph learns much of what it would learn on a whole data set
-(Asano and Saeed 2022, "The Augmented Image Prior"). Every crop has another place, size, angle, colour and
+(Asano and Saeed 2022, "The Augmented Image Prior"). Every square has another place, size, angle, colour and
 sharpness.
 """
 
@@ -18,14 +18,18 @@ from PIL import Image, ImageEnhance, ImageFilter
 
 from vlmad_jax.data.images import is_image_name, open_image
 from vlmad_jax.errors import InputError
+from vlmad_jax.runtime.cache import fingerprint
+from vlmad_jax.runtime.contents import digests
 from vlmad_jax.runtime.files import walk
 
-# The side of a crop, as a share of the shorter side of the photograph, and its least number of pixels.
+# A run is resumed only with squares and pairs of the same version.
+VERSION = 2
+# The side of a square, as a share of the shorter side of the photograph, and its least number of pixels.
 SIDES = (0.2, 1.0)
 FEWEST_PIXELS = 96
 # The largest change of brightness, contrast and saturation: from 1 - CHANGE to 1 + CHANGE.
 CHANGE = 0.4
-GREY_PROBABILITY, BLUR_PROBABILITY, LARGEST_BLUR = 0.1, 0.25, 1.5
+GREY_PROBABILITY, BLUR_PROBABILITY, LARGEST_BLUR = 0.3, 0.25, 1.5
 
 
 def photographs_in(folders: Sequence[str]) -> tuple[tuple[str, ...], ...]:
@@ -48,6 +52,11 @@ def photographs_in(folders: Sequence[str]) -> tuple[tuple[str, ...], ...]:
     return tuple(found)
 
 
+def contents_of(groups: Sequence[Sequence[str]]) -> str:
+    """Return a fingerprint of the photographs of each group and of how squares are cut from them."""
+    return fingerprint([str(VERSION), *(fingerprint(digests(group)) for group in groups)])
+
+
 @dataclass(frozen=True)
 class Square:
     """A square of a photograph: its centre and side in pixels, its angle in degrees, and a mirror image."""
@@ -61,10 +70,17 @@ class Square:
     @property
     def reach(self) -> float:
         """The largest horizontal and vertical distance of its pixels from the centre."""
-        return self.side / 2 * half_diagonal(self.angle)
+        return self.side / 2 * widening(self.angle)
 
     def cut(self, photograph: Image.Image, side: int) -> Image.Image:
-        """Return the square with `side` pixels, from twice as many, so that fine patterns do not alias."""
+        """Return the square with `side` pixels, means of 2 x 2 pixels, so that fine patterns do not alias.
+
+        A much larger photograph is first reduced by a whole factor.
+        """
+        factor = max(1, int(self.side / (2 * side)))
+        if factor > 1:
+            smaller = replace(self, x=self.x / factor, y=self.y / factor, side=self.side / factor)
+            return smaller.cut(photograph.reduce(factor), side)
         step = self.side / (2 * side)
         right = np.array([math.cos(math.radians(self.angle)), math.sin(math.radians(self.angle))]) * step
         down = np.array([-right[1], right[0]])
@@ -79,8 +95,8 @@ class Square:
         return turned.reduce(2)
 
 
-def half_diagonal(angle: float) -> float:
-    """Return how much farther a square reaches when it is turned by an angle in degrees: 1 to sqrt(2)."""
+def widening(angle: float) -> float:
+    """Return how many times wider a square becomes when it is turned by an angle in degrees: 1 to sqrt(2)."""
     return abs(math.cos(math.radians(angle))) + abs(math.sin(math.radians(angle)))
 
 
@@ -110,7 +126,7 @@ def draw_square(rng: np.random.Generator, size: tuple[int, int]) -> Square:
     angle = 90.0 * int(rng.integers(4)) + (float(rng.uniform(0, 90)) if rng.random() < 0.5 else 0.0)
     shorter = min(size)
     wanted = max(FEWEST_PIXELS, math.exp(rng.uniform(*np.log(SIDES))) * shorter)
-    square = Square(0, 0, min(wanted, shorter / half_diagonal(angle)), angle, bool(rng.integers(2)))
+    square = Square(0, 0, min(wanted, shorter / widening(angle)), angle, bool(rng.integers(2)))
     return moved(rng, size, square)
 
 

@@ -27,12 +27,11 @@ from vlmad_jax.pretraining.contrastive import EVEN_ODDS_DISTANCE, LARGEST_SCALE,
 from vlmad_jax.pretraining.initial import mimetic_attention, patch_frequencies, position_waves
 from vlmad_jax.pretraining.logit_scale import TOLERANCE, with_logit_scale
 from vlmad_jax.pretraining.pairs import INVENTED_SHARE, WINDOW_SIZES, CaptionedPairs, Pool, batches
-from vlmad_jax.pretraining.photographs import photographs_in
+from vlmad_jax.pretraining.photographs import contents_of, photographs_in
 from vlmad_jax.pretraining.teacher import Crops, Draw, feature_shapes, held_out_errors, teacher_heads
 from vlmad_jax.pretraining.views import CELLS
 from vlmad_jax.pretraining.views import VERSION as VIEWS
-from vlmad_jax.runtime.cache import fingerprint, software_versions
-from vlmad_jax.runtime.contents import digests
+from vlmad_jax.runtime.cache import software_versions
 from vlmad_jax.runtime.files import write_json
 from vlmad_jax.scoring.windows import sliding_windows
 from vlmad_jax.training.loop import plot_losses, train
@@ -192,8 +191,8 @@ def start_run(config: PretrainConfig, out: pathlib.Path) -> Run:
 
     Raises:
       InputError: `out` has a run with another configuration; the batch does not divide over the devices; the
-        image size is not a multiple of `CELLS`; the initial logit scale is too large to be learned; there are
-        photographs without a teacher or a teacher without; see `check_trainable`, `load_start`,
+        image size is not a multiple of `CELLS`; the initial logit scale is too large to be learned;
+        photographs are given and not used, or needed and not given; see `check_trainable`, `load_start`,
         `with_logit_scale`, `make_loss`, `load_backbone`, `photographs_in` and `feature_shapes`.
     """
     check_trainable(config.dtype)
@@ -301,9 +300,11 @@ def pretrain(
 
 def check_photographs(config: PretrainConfig) -> None:
     """Raise InputError if photographs are given and not used, or are needed and not given."""
-    if config.photographs and config.teacher is None and not config.photographed_pairs:
+    for_crops = config.teacher is not None and config.rendered_crops < 1
+    if config.photographs and not for_crops and not config.photographed_pairs:
         raise InputError(
-            "--photographs needs --photographed_pairs, for example 0.5, or --teacher=efficientnet-lite2"
+            "--photographs needs --photographed_pairs, for example 0.5, or --teacher=efficientnet-lite2 "
+            "with --rendered_crops below 1"
         )
     if config.held_out and config.teacher is None:
         raise InputError("--held_out needs --teacher, for example --teacher=efficientnet-lite2")
@@ -311,7 +312,7 @@ def check_photographs(config: PretrainConfig) -> None:
         return
     if config.photographed_pairs:
         raise InputError("--photographed_pairs needs --photographs, folders of photographs")
-    if config.teacher is not None and config.rendered_crops < 1:
+    if for_crops:
         raise InputError("--teacher needs --photographs, or --rendered_crops=1 for rendered images alone")
 
 
@@ -411,5 +412,5 @@ def check_config(
         depends_on["teacher_weights"] = crops.teacher.fingerprint
     groups = photographs + (held_out.draw.photographs if held_out is not None else ())
     if groups:
-        depends_on["contents"] = fingerprint(digests([path for group in groups for path in group]))
+        depends_on["contents"] = contents_of(groups)
     save_or_check_config(out / "pretrain.json", depends_on, changing=("schedule_steps",))
