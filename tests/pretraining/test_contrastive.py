@@ -22,6 +22,7 @@ from vlmad_jax.pretraining.contrastive import (
     state_loss,
     window_tokens,
 )
+from vlmad_jax.pretraining.pairs import PHOTOGRAPHED
 from vlmad_jax.pretraining.teacher import TERMS
 
 
@@ -34,10 +35,12 @@ def cross_entropy(logits: np.ndarray, matches: np.ndarray) -> float:
     return float(np.log(np.exp(logits).sum()) - logits[matches].mean())
 
 
-def contrast_by_loops(images: np.ndarray, texts: np.ndarray, group: np.ndarray, scale: float) -> float:
+def contrast_by_loops(
+    images: np.ndarray, texts: np.ndarray, group: np.ndarray, scale: float, has_name: np.ndarray
+) -> float:
     logits = scale * images.astype(np.float64) @ texts.T.astype(np.float64)
     terms = []
-    for i in range(len(group)):
+    for i in np.flatnonzero(has_name):
         terms.append(cross_entropy(logits[i], group == group[i]))
         terms.append(cross_entropy(logits[:, i], group == group[i]))
     return sum(terms) / len(terms)
@@ -52,10 +55,11 @@ def test_contrast_with_several_matches():
     rng = np.random.default_rng(0)
     images, texts = unit(rng.normal(size=(6, 5))), unit(rng.normal(size=(6, 5)))
     group = np.array([0, 1, 2, 1, 3, 1])
-    expected = contrast_by_loops(images, texts, group, 9.0)
-    assert float(
-        contrast(jnp.asarray(images), jnp.asarray(texts), group, 9.0, np.ones(len(group), bool))
-    ) == pytest.approx(expected, rel=1e-6)
+    for has_name in (np.ones(6, bool), group != 1):
+        expected = contrast_by_loops(images, texts, group, 9.0, has_name)
+        found = contrast(jnp.asarray(images), jnp.asarray(texts), group, 9.0, has_name)
+        assert float(found) == pytest.approx(expected, rel=1e-6)
+    assert float(contrast(jnp.asarray(images), jnp.asarray(texts), group, 9.0, np.zeros(6, bool))) == 0
 
 
 def test_state_loss_is_the_weighted_mean_of_binary_cross_entropies():
@@ -121,7 +125,7 @@ def batch_of(rng: np.random.Generator, pairs: int, vocabulary: int) -> dict[str,
         batch[f"{name}_window_patches"] = rng.integers(0, 16, (pairs, 2, size)).astype(np.int32)
         batch[f"{name}_window_label"] = np.tile(np.float32([0, 1]), (pairs, 1))
         batch[f"{name}_window_weight"] = np.ones((pairs, 2), np.float32)
-    return batch | {"group": np.array([4, 7, 4]), "share": rng.random((pairs, 4, 4), np.float32)}
+    return batch | {"group": np.array([4, PHOTOGRAPHED, 4]), "share": rng.random((pairs, 4, 4), np.float32)}
 
 
 CONFIG = small_config(50)
@@ -155,7 +159,7 @@ def expected_terms(*kinds: str) -> dict[str, float]:
     }
     twins = np.concatenate([images["normal"], images["anomalous"]])
     named = np.concatenate([captions["normal_contrast"], captions["anomalous_contrast"]])
-    group = np.array([8, 14, 8, 9, 15, 9])  # an object and its state
+    group = np.array([8, 0, 8, 9, 1, 9])  # an object and its state; that of a photograph has no name
     # The logit of a pair's anomalous image should exceed that of each normal one.
     ranks = [
         binary(logits["anomalous"][i] - logits[kind][i], True)
@@ -164,10 +168,30 @@ def expected_terms(*kinds: str) -> dict[str, float]:
         for i in range(3)
     ]
     return {
-        "contrast": contrast_by_loops(twins, named, group, SCALE),
+        "contrast": contrast_by_loops(twins, named, group, SCALE, group > 1),
         "state": float(np.mean([binary(x, kind == "anomalous") for kind in kinds for x in logits[kind]])),
         "pair": float(np.mean(ranks)),
     }
+
+
+def expected_reference() -> float:
+    """Return the mean of `reference_loss` over the layers from the middle to the last."""
+    clip = small_clip()
+    depth, share = len(clip.widths), BATCH["share"].reshape(3, -1)
+    losses = []
+    for layer in range(max(1, depth // 2), depth + 1):
+        images = [
+            np.asarray(
+                clip.extract(
+                    {"params": clip.params["vision"]}, BATCH[kind], (layer,), norm=layer == depth
+                ).patches[0]
+            )
+            for kind in ("normal", "anomalous", "reference")
+        ]
+        losses.append(
+            reference_loss(np.concatenate(images[:2]), images[2], np.concatenate([0 * share, share]))
+        )
+    return float(np.mean(losses))
 
 
 def test_terms_left_out():
@@ -189,7 +213,7 @@ def test_terms_of_the_loss():
     assert float(loss) == pytest.approx(sum(WEIGHTS[name] * float(parts[name]) for name in parts), rel=1e-6)
     # A head of zeros predicts 1/2 for every patch.
     assert float(parts["patch"]) == pytest.approx(np.log(2), rel=1e-6)
-    expected = expected_terms("normal", "anomalous", "reference")
+    expected = {**expected_terms("normal", "anomalous", "reference"), "reference": expected_reference()}
     assert {name: float(parts[name]) for name in expected} == pytest.approx(expected, rel=1e-4)
     unused = [
         jax.tree_util.keystr(path) for path, leaf in jax.tree.leaves_with_path(gradient) if not np.any(leaf)

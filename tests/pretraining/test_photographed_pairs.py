@@ -19,6 +19,11 @@ from vlmad_jax.pretraining.photographs import Square, draw_square
 SIZE = (400, 200)
 
 
+def assert_equal(stored: dict, drawn: dict) -> None:
+    for name, x in drawn.items():
+        np.testing.assert_array_equal(stored[name], x, err_msg=name)
+
+
 def random(seed: int) -> np.random.Generator:
     return np.random.default_rng(seed)
 
@@ -42,7 +47,7 @@ def test_a_square_is_cut_where_it_says(photograph):
     pixels = np.asarray(photograph)
     square = Square(x=130, y=90, side=64, angle=0, mirrored=False)
     shown = np.asarray(square.cut(photograph, 64), float)
-    assert np.abs(shown - pixels[58:122, 98:162]).mean() < 4  # half a pixel is lost to the filter
+    assert np.abs(shown - pixels[58:122, 98:162]).mean() < 0.3
     for change, expected in (
         ({"mirrored": True}, shown[:, ::-1]),
         ({"angle": 90}, np.rot90(shown)),  # the photograph turns against the square
@@ -52,23 +57,25 @@ def test_a_square_is_cut_where_it_says(photograph):
         np.testing.assert_allclose(changed, expected, atol=1)
 
 
-def test_a_fine_pattern_does_not_alias():
+@pytest.mark.parametrize("side", [250, 128, 64, 30])
+def test_a_fine_pattern_does_not_alias(side):
     checks = np.indices((512, 512)).sum(0) % 2 * 255
     square = Square(x=256, y=256, side=500, angle=0, mirrored=False)
-    shown = np.asarray(square.cut(Image.fromarray(checks.astype(np.uint8)), 250), float)
+    shown = np.asarray(square.cut(Image.fromarray(checks.astype(np.uint8)), side), float)
     assert shown.std() < 20
     assert abs(shown.mean() - 127) < 3
 
 
-def test_squares_hold_nothing_from_outside_the_photograph(photograph):
+def test_squares_hold_nothing_from_outside_the_photograph():
     """A pixel from outside would be black."""
+    white = Image.new("L", SIZE, 255)
     for seed in range(150):
         rng = random(seed)
         square = draw_square(rng, SIZE)
         assert square.side >= 96
         near = again(rng, SIZE, square)
         for part in (square, near):
-            assert np.asarray(part.cut(photograph, 32)).min() > 20
+            assert np.asarray(part.cut(white, 32)).min() == 255
         assert abs(near.side / square.side - 1) <= module.LARGEST_ZOOM + 0.1
         assert np.hypot(near.x - square.x, near.y - square.y) < 0.25 * square.side
         assert near.mirrored == square.mirrored
@@ -77,23 +84,26 @@ def test_squares_hold_nothing_from_outside_the_photograph(photograph):
 def test_a_pair_is_a_function_of_the_random_numbers(groups):
     pairs = [draw_pair(random(seed), groups, 48) for seed in (1, 2, 1)]
     for name in ("normal", "anomalous", "reference", "mask"):
-        first, other, again = (getattr(pair, name) for pair in pairs)
-        np.testing.assert_array_equal(first, again)
+        first, other, repeated = (getattr(pair, name) for pair in pairs)
+        np.testing.assert_array_equal(first, repeated)
         assert not np.array_equal(first, other)
         assert (first.shape[:2], first.dtype) == ((48, 48), np.uint8)
     assert pairs[0].defect == pairs[2].defect
+    single = draw_pair(random(1), groups, 48, second_normal_image=False)
+    assert single.reference is None
+    np.testing.assert_array_equal(single.anomalous, pairs[0].anomalous)
 
 
 def test_the_anomalous_image_differs_in_the_defect_alone(groups, monkeypatch):
     """Apart from sensor noise."""
     noisy = draw_pair(random(0), groups, 64)
-    assert (noisy.normal != noisy.anomalous)[noisy.mask == 0].any()
+    assert (noisy.normal != noisy.anomalous)[noisy.mask == 0].mean() > 0.5
     monkeypatch.setattr(module, "NOISE", 0.0)
     greys = []
     for seed in range(30):
         pair = draw_pair(random(seed), groups, 64)
         change = np.abs(pair.normal.astype(int) - pair.anomalous).max(-1)
-        assert np.median(change[pair.mask == 0]) == 0  # soft borders of a defect are fainter than its mask
+        assert (change[pair.mask == 0] > 0).mean() < 0.15  # the faint borders of a defect are not in its mask
         assert change[pair.mask > 0].mean() > 8
         assert pair.defect in rendering.DEFECTS
         greys.append(
@@ -116,13 +126,16 @@ def test_the_second_normal_image_shows_another_place_only_where_that_looks_alike
     for pixels, found in ((surface, True), (ramp, False)):
         image = Image.fromarray(pixels.astype(np.uint8)).convert("RGB")
 
-        def shown(square, image=image):
+        places = []
+
+        def shown(square, image=image, places=places):
+            places.append(square)
             return np.asarray(square.cut(image, 64))
 
         other = alike_elsewhere(random(0), (300, 300), square, shown(square), shown)
         assert (other is not None) == found
-        if other is not None:
-            assert not np.array_equal(other, shown(square))
+        first, *others = places
+        assert all(max(abs(x.x - first.x), abs(x.y - first.y)) >= 48 for x in others)
 
 
 def test_a_pool_of_rendered_and_photographed_pairs(groups, tokenizer, tmp_path):
@@ -140,11 +153,10 @@ def test_a_pool_of_rendered_and_photographed_pairs(groups, tokenizer, tmp_path):
     items = [captioned(index) for index in range(pool.size)]
     photographed = [FAMILIES[item["group"]] == "sample" for item in items]
     assert 5 <= sum(photographed) <= 19
+    rendered = Pool(tmp_path / "rendered", 24, 32, 5, second_normal_image=True)
+    assert_equal(pool.store.read(photographed.index(False)), rendered.render(photographed.index(False)))
     row = photographed.index(True)
     pair = pool.store.read(row)
     assert {pair[kind].shape for kind in pool.kinds} == {(32, 32, 3)}
     assert pair["share"].max() > 0
-    rendered = Pool(tmp_path / "rendered", 24, 32, 5, second_normal_image=True)
-    rendered.store.create()
     assert FAMILIES[:-1] == rendering.TRAIN_FAMILIES
-    assert all(rendered[index]["names"][0] < len(FAMILIES) - 1 for index in range(24))

@@ -45,7 +45,7 @@ def test_a_crop_is_a_function_of_the_random_numbers(waves):
 
 
 def test_crops_hold_nothing_from_outside_the_photograph(waves, monkeypatch):
-    """A rotated crop would have black corners if it reached beyond its box."""
+    """A rotated crop would have black corners if it reached beyond the photograph."""
     monkeypatch.setattr(module, "recoloured", lambda rng, square: np.asarray(square))
     darkest = [draw_crop(np.random.default_rng(seed), [[waves]], 40).min() for seed in range(200)]
     assert min(darkest) > 5

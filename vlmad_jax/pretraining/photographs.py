@@ -75,9 +75,9 @@ class Square:
     def cut(self, photograph: Image.Image, side: int) -> Image.Image:
         """Return the square with `side` pixels, means of 2 x 2 pixels, so that fine patterns do not alias.
 
-        A much larger photograph is first reduced by a whole factor.
+        A larger photograph is first reduced by a whole factor.
         """
-        factor = max(1, int(self.side / (2 * side)))
+        factor = math.ceil(self.side / (2 * side))
         if factor > 1:
             smaller = replace(self, x=self.x / factor, y=self.y / factor, side=self.side / factor)
             return smaller.cut(photograph.reduce(factor), side)
