@@ -1,4 +1,4 @@
-"""Pretrain the bundled small CLIP on procedurally rendered images.
+"""Pretrain the bundled small CLIP on procedurally rendered images and on photographs.
 
     python -m experiments.pretrain --out=results/pretrain
 
@@ -7,13 +7,17 @@ XLA_FLAGS=--xla_force_host_platform_device_count=2, a step takes 1.5 s once all 
 with GLIBC_TUNABLES=glibc.malloc.hugetlb=1 (Linux), which puts memory in large pages. docs/pretraining.md
 describes the data and losses of weights/tiny.
 
-    python -m experiments.pretrain --out=results/pretrain --teacher=efficientnet-lite2 --photographs=FOLDER
+    python -m experiments.pretrain --out=results/pretrain --photographs=FOLDER --photographed_pairs=0.5
+
+Half of the pairs are then cut from photographs and have drawn or pasted defects.
+
+    python -m experiments.pretrain --out=results/pretrain --photographs=FOLDER --teacher=efficientnet-lite2
 
 With a teacher the model also learns to predict the features of another network on crops of photographs. The
 errors on those of --held_out are written to OUT/held_out.json.
 
-With --draw the command only renders the pairs and draws the crops with the teacher's features, so that
-training does not wait for them later. Images that are complete when training begins are copied to an
+With --draw the command only draws the pairs, and the crops with the teacher's features, so that training does
+not wait for them later. Images that are complete when training begins are copied to an
 accelerator once, if it has room, and not with every batch.
 
 A run can be stopped at any time, and the same command resumes it from its last checkpoint; `--steps` stops it
@@ -40,7 +44,7 @@ DRAW = flags.DEFINE_bool(
 )
 SAVE_EVERY = flags.DEFINE_integer("save_every", 100, "Steps between checkpoints.", lower_bound=1)
 WORKERS = flags.DEFINE_integer(
-    "workers", 2, "Processes that render pairs and draw crops; 0 uses this process.", lower_bound=0
+    "workers", 2, "Processes that draw pairs and crops; 0 uses this process.", lower_bound=0
 )
 SCHEDULE = flags.DEFINE_integer(
     "schedule_steps", DEFAULT.schedule_steps, "Step at which the learning rates reach zero.", lower_bound=1
