@@ -11,6 +11,7 @@
 # teacher on held-out photographs in OUT/NAME/held_out.json. Environment:
 #   RUNS      the runs to make, separated by spaces (all no_teacher no_photographs no_rendered)
 #   OUT       the folder of the runs (results/photographs)
+#   START     the initial weights (weights/tiny)
 #   PHOTOGRAPHS  the folder that docs/photographs.py made (photographs)
 #   SECONDS_IN_ALL  after so many seconds of `train` the runs save a checkpoint and stop (3600)
 #   FLAGS     further flags for all runs, which replace those below
@@ -31,7 +32,7 @@ export XLA_PYTHON_CLIENT_PREALLOCATE=false OPENBLAS_NUM_THREADS=1 # several proc
     exit 2
 }
 
-start="--start=weights/tiny --logit_scale=400 --image_size=256 --dtype=bfloat16 --second_normal_image
+start="--start=${START:-weights/tiny} --logit_scale=400 --image_size=256 --dtype=bfloat16 --second_normal_image
     --pairs=32 --pool=4096 --muon_learning_rate=1.2e-3 --learning_rate=4e-4 --schedule_steps=1000"
 teacher="--teacher=efficientnet-lite2 --crops=8192 --crops_per_pair=2 --held_out=$PHOTOGRAPHS/held_out/objects"
 photographs="--photographs=$PHOTOGRAPHS/train/objects,$PHOTOGRAPHS/train/surfaces"
