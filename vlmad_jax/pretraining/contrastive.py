@@ -16,8 +16,7 @@ images, but masks label every patch, so that a small model learns to find defect
 not part of the trained model.
 
 The sixth term, `reference`, classifies each patch by its distance to the nearest patch of the second normal
-image, as WinCLIP does with reference images. It is the mean over the layers from the middle, which PatchCore
-and others use, to the last.
+image, as WinCLIP does with reference images.
 
 The last two, `teacher_patches` and `teacher_image`, are the errors of predicting the features of another
 network on further images, see `pretraining.teacher`.
@@ -35,11 +34,10 @@ import optax
 from vlmad_jax.backbones.config import CLIPConfig
 from vlmad_jax.backbones.precision import einsum
 from vlmad_jax.backbones.text_transformer import TextTransformer
-from vlmad_jax.backbones.transformer import layer_name
 from vlmad_jax.backbones.vit import VisionTransformer
 from vlmad_jax.errors import InputError
 from vlmad_jax.pretraining.pairs import PHOTOGRAPHED, WINDOW_SIZES
-from vlmad_jax.pretraining.teacher import TERMS, teacher_errors, upper_layers
+from vlmad_jax.pretraining.teacher import TERMS, teacher_errors
 from vlmad_jax.scoring.neighbours import association_scores, normalise
 from vlmad_jax.training.step import Loss, LossTerms
 
@@ -50,7 +48,7 @@ WEIGHTS = {
     "pair": 2.0,
     "window": 1.0,
     "patch": 4.0,
-    "reference": 8.0,
+    "reference": 4.0,
     "teacher_patches": 8.0,
     "teacher_image": 1.0,
 }
@@ -114,7 +112,7 @@ def make_loss(
         captions, _ = text.bind({"params": params["text"]})(jnp.concatenate([named, states]))
         named, states = jnp.split(normalise(captions), 2)  # (2B, E) each
         normal, anomalous = (jnp.tile(x, (len(kinds), 1)) for x in jnp.split(states, 2))  # (KB, E)
-        hidden, layers = encoder.transform(tokens)
+        hidden, _ = encoder.transform(tokens)
         embeddings = normalise(encoder.project(hidden[:, 0]))
         patches = encoder.norm(hidden[:, 1:])  # (KB, P, D)
         share = batch["share"].reshape(len(batch["share"]), -1)  # (B, P)
@@ -134,11 +132,9 @@ def make_loss(
             "window": windows_loss(encode, tokens[:pairs], batch, normal[:pairs], anomalous[:pairs], scale),
         }
         if second_normal_image:
-            *middle, _ = upper_layers(config.vision.layers)
-            compared = [*(layers[layer_name(number)][:, 1:] for number in middle), patches]
-            parts["reference"] = jnp.stack(
-                [reference_loss(x[:pairs], x[pairs:], share[:pairs], even_odds_distance) for x in compared]
-            ).mean()
+            parts["reference"] = reference_loss(
+                patches[:pairs], patches[pairs:], share[:pairs], even_odds_distance
+            )
         if teacher:
             parts |= teacher_errors(encoder, heads, batch, context)
         kept = {name: parts[name] for name in weights}

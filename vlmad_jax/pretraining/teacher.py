@@ -214,10 +214,10 @@ def feature_shapes(teacher: Backbone, side: int, grid: int) -> list[tuple[str, j
     return [(name, shapes[name]) for name in FIELDS]
 
 
-def upper_layers(depth: int) -> range:
-    """Return the layers from the middle to the last, whose patch tokens methods compare.
+def student_layers(depth: int) -> range:
+    """Return the layers whose patch tokens predict the teacher's features, from the middle to the last.
 
-    >>> upper_layers(4)
+    >>> student_layers(4)
     range(2, 5)
     """
     return range(max(1, depth // 2), depth + 1)
@@ -226,11 +226,11 @@ def upper_layers(depth: int) -> range:
 def teacher_heads(crops: Crops, depth: int, width: int) -> dict[str, dict[str, jax.Array]]:
     """Return initial heads of a student, which predict the mean of each feature from a token (D,).
 
-    Those of patches are stacked over the L `upper_layers`: kernel (L, D, C) and bias (L, 1, 1, C) for C
+    Those of patches are stacked over the L `student_layers`: kernel (L, D, C) and bias (L, 1, 1, C) for C
     features, to be added to products (L, B, P, C).
     """
     patches, image = (crops.store.fields[name][1][-1] for name in FIELDS)
-    layers = len(upper_layers(depth))
+    layers = len(student_layers(depth))
     return {
         "patches_head": {
             "kernel": jnp.zeros((layers, width, patches)),
@@ -252,7 +252,7 @@ def teacher_errors(
       moments: The moments of the features.
     """
     hidden, layers = encoder.transform(encoder.embed(batch["teacher_crop"]))
-    numbers = upper_layers(encoder.config.layers)
+    numbers = student_layers(encoder.config.layers)
     tokens = {
         "patches": jnp.stack([encoder.norm(layers[layer_name(n)][:, 1:]) for n in numbers]),  # (L, B, P, D)
         "image": encoder.norm(hidden[:, 0]),
