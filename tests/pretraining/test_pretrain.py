@@ -15,9 +15,10 @@ from vlmad_jax import synthetic as rendering
 from vlmad_jax.backbones.clip import random_clip, save_clip
 from vlmad_jax.pretraining import pretrain as module
 from vlmad_jax.pretraining.contrastive import WEIGHTS
+from vlmad_jax.pretraining.initial import mean_weights
 from vlmad_jax.pretraining.logit_scale import with_logit_scale
 from vlmad_jax.pretraining.pairs import FAMILIES
-from vlmad_jax.pretraining.pretrain import PretrainConfig, check_config, mean_weights, pretrain, start_run
+from vlmad_jax.pretraining.pretrain import PretrainConfig, check_config, pretrain, start_run
 from vlmad_jax.pretraining.teacher import TERMS
 from vlmad_jax.runtime.cache import software_versions
 from vlmad_jax.training.loop import read_log

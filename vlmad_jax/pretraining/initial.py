@@ -1,4 +1,4 @@
-"""Structured initial parameters of a small vision transformer.
+"""The initial parameters of a small CLIP: those of other runs, or new ones with a structure.
 
 A randomly initialised patch embedding is still mostly random after an hour of training. The patch embedding
 therefore starts as the lowest frequencies of a patch, and the position embeddings as waves across the grid.
@@ -8,8 +8,20 @@ starts with the structure that it has in trained transformers.
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
 import numpy as np
 from scipy.fft import idctn
+
+from vlmad_jax.backbones.clip import load_clip
+from vlmad_jax.backbones.config import CLIPConfig
+from vlmad_jax.backbones.positions import resize_positions
+from vlmad_jax.backbones.transformer import layer_name
+from vlmad_jax.errors import InputError
 
 # Brightness and two opponent colours. They are orthogonal, and brightness has most of an image's energy.
 # Colours vary less than brightness, so that their waves are twice as large.
@@ -79,3 +91,48 @@ def mimetic_attention(rng: np.random.Generator, width: int, heads: int) -> dict[
         "out": scale[:, None] * right,
     }
     return {name: kernel.astype(np.float32) for name, kernel in kernels.items()}
+
+
+def mean_weights(directories: Sequence[str], config: CLIPConfig) -> Any:
+    """Return the mean parameters of models with one origin, a "soup" (Wortsman et al. 2022)."""
+    models = [load_start(directory, config) for directory in directories]
+    return jax.tree.map(lambda *parts: sum(parts) / len(parts), *models)
+
+
+def load_start(directory: str, config: CLIPConfig) -> Any:
+    """Return the parameters of a model, with positions resized to the image size of `config`.
+
+    Raises:
+      InputError: The model cannot be loaded, or differs from `config` in more than its image size.
+    """
+    clip = load_clip(directory)
+    side, grid = config.vision.image_size, config.vision.grid
+    resized = dataclasses.replace(
+        clip.config, vision=dataclasses.replace(clip.config.vision, image_size=side)
+    )
+    if resized != config:
+        raise InputError(
+            f"--start={directory}: the model has another shape; give a model from experiments.pretrain"
+        )
+    vision = clip.params["vision"]
+    positions = resize_positions(vision["position_embedding"], (grid, grid), "bicubic")
+    return {**clip.params, "vision": {**vision, "position_embedding": positions}}
+
+
+def with_structure(params: Any, config: CLIPConfig, seed: int) -> Any:
+    """Return a new CLIP's parameters with the patch and position embeddings and the attention above."""
+    shape, rng = config.vision, np.random.default_rng(seed)
+    vision = {
+        **params["vision"],
+        "patch_embedding": {"kernel": jnp.asarray(patch_frequencies(shape.patch_size, shape.width))},
+        "position_embedding": jnp.asarray(position_waves(shape.grid, shape.width)),
+    }
+    for number in range(1, shape.layers + 1):
+        layer = vision[layer_name(number)]
+        kernels = mimetic_attention(rng, shape.width, shape.heads)
+        attention = {
+            name: {**layer["attention"][name], "kernel": jnp.asarray(kernel)}
+            for name, kernel in kernels.items()
+        }
+        vision[layer_name(number)] = {**layer, "attention": attention}
+    return {**params, "vision": vision}

@@ -4,27 +4,24 @@ from __future__ import annotations
 
 import dataclasses
 import pathlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 import optax
 import optax.contrib
 
 from vlmad_jax import synthetic as rendering
 from vlmad_jax.backbones import load_backbone
-from vlmad_jax.backbones.clip import CLIP, load_clip, random_clip, save_clip
+from vlmad_jax.backbones.clip import CLIP, random_clip, save_clip
 from vlmad_jax.backbones.config import CLIPConfig, vit
-from vlmad_jax.backbones.positions import resize_positions
 from vlmad_jax.backbones.precision import check_trainable
-from vlmad_jax.backbones.transformer import layer_name
 from vlmad_jax.errors import InputError
 from vlmad_jax.pretraining.captions import train_tokenizer
 from vlmad_jax.pretraining.contrastive import EVEN_ODDS_DISTANCE, LARGEST_SCALE, make_loss, patch_head
-from vlmad_jax.pretraining.initial import mimetic_attention, patch_frequencies, position_waves
+from vlmad_jax.pretraining.initial import mean_weights, with_structure
 from vlmad_jax.pretraining.logit_scale import TOLERANCE, with_logit_scale
 from vlmad_jax.pretraining.pairs import INVENTED_SHARE, WINDOW_SIZES, CaptionedPairs, Pool, batches
 from vlmad_jax.pretraining.photographs import contents_of, photographs_in
@@ -345,51 +342,6 @@ def check_learned_scale(scale: float) -> None:
             f"--start: the logit scale {scale:.0f} is above {LARGEST_SCALE:g}, the largest that is learned; "
             f"give --logit_scale={scale:.0f} to keep it fixed"
         )
-
-
-def mean_weights(directories: Sequence[str], config: CLIPConfig) -> Any:
-    """Return the mean parameters of models with one origin, a "soup" (Wortsman et al. 2022)."""
-    models = [load_start(directory, config) for directory in directories]
-    return jax.tree.map(lambda *parts: sum(parts) / len(parts), *models)
-
-
-def load_start(directory: str, config: CLIPConfig) -> Any:
-    """Return the parameters of a model, with positions resized to the image size of `config`.
-
-    Raises:
-      InputError: The model cannot be loaded, or differs from `config` in more than its image size.
-    """
-    clip = load_clip(directory)
-    side, grid = config.vision.image_size, config.vision.grid
-    resized = dataclasses.replace(
-        clip.config, vision=dataclasses.replace(clip.config.vision, image_size=side)
-    )
-    if resized != config:
-        raise InputError(
-            f"--start={directory}: the model has another shape; give a model from experiments.pretrain"
-        )
-    vision = clip.params["vision"]
-    positions = resize_positions(vision["position_embedding"], (grid, grid), "bicubic")
-    return {**clip.params, "vision": {**vision, "position_embedding": positions}}
-
-
-def with_structure(params: Any, config: CLIPConfig, seed: int) -> Any:
-    """Return a new CLIP's parameters with the initial vision transformer of `pretraining.initial`."""
-    shape, rng = config.vision, np.random.default_rng(seed)
-    vision = {
-        **params["vision"],
-        "patch_embedding": {"kernel": jnp.asarray(patch_frequencies(shape.patch_size, shape.width))},
-        "position_embedding": jnp.asarray(position_waves(shape.grid, shape.width)),
-    }
-    for number in range(1, shape.layers + 1):
-        layer = vision[layer_name(number)]
-        kernels = mimetic_attention(rng, shape.width, shape.heads)
-        attention = {
-            name: {**layer["attention"][name], "kernel": jnp.asarray(kernel)}
-            for name, kernel in kernels.items()
-        }
-        vision[layer_name(number)] = {**layer, "attention": attention}
-    return {**params, "vision": vision}
 
 
 def check_config(
