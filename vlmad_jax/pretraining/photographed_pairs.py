@@ -72,14 +72,14 @@ def draw_pair(
     normal = shown(square)
     anomalous, mask, defect = with_defect(rng, normal)
     exposure, noise = rng.uniform(1 - EXPOSURE, 1 + EXPOSURE, 2), rng.uniform(0, NOISE)
-    images = [recorded(rng, image, exposure[0], noise) for image in (normal, anomalous)]
+    first, second = (recorded(rng, image, exposure[0], noise) for image in (normal, anomalous))
     reference = None
     if second_normal_image:
         reference = alike_elsewhere(rng, photograph.size, square, normal, shown)
         if reference is None:
             reference = shown(again(rng, photograph.size, square))
         reference = recorded(rng, reference, exposure[1], noise)
-    return PhotographedPair(*images, reference, mask, defect)
+    return PhotographedPair(first, second, reference, mask, defect)
 
 
 def again(rng: np.random.Generator, size: tuple[int, int], square: Square) -> Square:
