@@ -76,9 +76,9 @@ def main() -> None:
     options = parser.parse_args()
     photographs = photographs_in(options.photographs)
     print(f"{'prompt, twin':>12} {'prompt, other':>12} {'last, twin':>12} {'middle, twin':>12}")
+    made_by = fingerprint([software_versions(), contents_of(photographs)])
     for weights in options.weights:
         clip = load_clip(weights)
-        made_by = fingerprint([software_versions(), contents_of(photographs)])
         folder = options.images / f"{options.pairs}_{clip.image_size}_{made_by}"
         pool = Pool(
             folder,

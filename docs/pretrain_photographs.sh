@@ -13,16 +13,16 @@
 #   OUT       the folder of the runs (results/photographs)
 #   START     the initial weights (weights/tiny)
 #   PHOTOGRAPHS  the folder that docs/photographs.py made (photographs)
-#   SECONDS_IN_ALL  after so many seconds of `train` the runs save a checkpoint and stop (3600)
+#   SECONDS_IN_ALL  after so many seconds of `train` the runs save a checkpoint and stop (36000)
 #   FLAGS     further flags for all runs, which replace those below
-#   WORKERS   processes that render, in all (the number of cores)
+#   WORKERS   processes that draw images, in all (the number of cores)
 #   XLA_CLIENT_MEM_FRACTION  the share of the GPU's memory for each run (0.9 divided by the number of runs)
 #   PYTHON    the interpreter (python3)
 set -u
 cd "$(dirname "$0")/.."
 OUT=${OUT:-results/photographs}
 PYTHON=${PYTHON:-python3}
-SECONDS_IN_ALL=${SECONDS_IN_ALL:-3600}
+SECONDS_IN_ALL=${SECONDS_IN_ALL:-36000}
 WORKERS=${WORKERS:-$(nproc)}
 RUNS=${RUNS:-all no_teacher no_photographs no_rendered}
 PHOTOGRAPHS=${PHOTOGRAPHS:-photographs}

@@ -2,8 +2,8 @@
 
     python docs/show_pairs.py photographs/train/surfaces --out=pairs.jpg
 
-A row of the picture has three pairs. Each is a normal image, the same image with a defect, the mask of the
-defect, and a second normal image.
+Three pairs stand side by side. Each is a normal image, the same image with a defect, the mask of the defect,
+and a second normal image.
 """
 
 import argparse
@@ -28,7 +28,7 @@ def strip(pair: PhotographedPair) -> np.ndarray:
 
 
 def main() -> None:
-    """Write the picture."""
+    """Write the pairs to one image."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("folders", nargs="+")
     parser.add_argument("--out", type=Path, default="pairs.jpg")

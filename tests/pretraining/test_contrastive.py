@@ -176,14 +176,13 @@ def expected_terms(*kinds: str) -> dict[str, float]:
 
 def expected_reference() -> float:
     clip, share = small_clip(), BATCH["share"].reshape(3, -1)
-    normal, anomalous, reference = (
-        clip.extract({"params": clip.params["vision"]}, BATCH[kind], (len(clip.widths),), norm=True).patches[
-            0
-        ]
-        for kind in ("normal", "anomalous", "reference")
-    )
-    shares = np.concatenate([0 * share, share])
-    return float(reference_loss(jnp.concatenate([normal, anomalous]), reference, shares))
+
+    def patches(kind: str) -> jax.Array:
+        variables, last = {"params": clip.params["vision"]}, len(clip.widths)
+        return clip.extract(variables, BATCH[kind], (last,), norm=True).patches[0]
+
+    both = jnp.concatenate([patches("normal"), patches("anomalous")])
+    return float(reference_loss(both, patches("reference"), np.concatenate([0 * share, share])))
 
 
 def test_terms_left_out():
