@@ -17,7 +17,7 @@ With a teacher the model also learns to predict the features of another network 
 errors on those of --held_out are written to OUT/held_out.json.
 
 With --draw the command only draws the pairs, and the crops with the teacher's features, so that training does
-not wait for them later. Images that are complete when training begins are copied to an accelerator once, if it
+not wait for them later. Images that are complete when training begins are copied to an accelerator once if it
 has room, and not with every batch.
 
 A run can be stopped at any time, and the same command resumes it from its last checkpoint; `--steps` stops it

@@ -4,7 +4,10 @@ import json
 import re
 import shutil
 from collections.abc import Iterator
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
 
 import pytest
 from selenium import webdriver
@@ -219,14 +222,36 @@ def test_the_switch_changes_colours_and_figures_and_is_remembered(opened):
     assert opened.find_element(*switch).get_attribute("aria-checked") == "true"
 
 
+@pytest.fixture
+def served(report: Path) -> Iterator[str]:
+    """The address of the page on a server, because Chromium may lose what a page of file:// stores."""
+    with ThreadingHTTPServer(("127.0.0.1", 0), partial(SimpleHTTPRequestHandler, directory=report)) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}/report.html"
+        server.shutdown()
+
+
+def test_the_next_visit_finds_the_choice(served, opened):
+    opened.get(served)
+    opened.find_element(By.CSS_SELECTOR, ".theme-switch").click()
+    opened.get("about:blank")
+    opened.get(served)
+    assert opened.execute_script("return history.state") is None
+    assert looks(opened)[2] == ["dark"]
+
+
 def test_a_page_that_may_not_store_anything_still_switches(opened):
+    address = opened.current_url
     script = "Object.defineProperty(window, 'localStorage', {get() { throw new DOMException('no') }})"
     made = opened.execute_cdp_cmd("Page.addScriptToEvaluateOnNewDocument", {"source": script})
     opened.refresh()
-    opened.execute_cdp_cmd("Page.removeScriptToEvaluateOnNewDocument", made)
     opened.find_element(By.CSS_SELECTOR, ".theme-switch").click()
     assert looks(opened)[2] == ["dark"]
     opened.refresh()
+    assert looks(opened)[2] == ["dark"]
+    opened.execute_cdp_cmd("Page.removeScriptToEvaluateOnNewDocument", made)
+    opened.get("about:blank")
+    opened.get(address)
     assert looks(opened)[2] == ["light"]
 
 

@@ -1,7 +1,8 @@
 "use strict";
 
 // The theme: what the reader has chosen, else what the system prefers. Stands in the head, so that the page does not
-// flash; a file that may not store anything forgets the choice.
+// flash. The choice is kept twice: in the history of the tab for reloading, where Chromium at times loses what a page
+// of file:// has just stored, and in the storage for the next visit.
 const THEME = "vlmad_jax-theme";
 const systemDark = matchMedia("(prefers-color-scheme: dark)");
 
@@ -14,7 +15,7 @@ function storedTheme() {
   }
 }
 
-let chosenTheme = storedTheme();
+let chosenTheme = history.state?.theme ?? storedTheme();
 
 function showTheme() {
   const theme = chosenTheme ?? (systemDark.matches ? "dark" : "light");
@@ -24,6 +25,7 @@ function showTheme() {
 
 function switchTheme() {
   chosenTheme = document.documentElement.dataset.theme === "dark" ? "light" : "dark";
+  history.replaceState({theme: chosenTheme}, "");
   try {
     localStorage.setItem(THEME, chosenTheme);
   } catch {
