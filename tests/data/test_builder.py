@@ -46,6 +46,13 @@ def test_the_index_is_stored_until_a_file_changes(products: Path, cache: Path) -
     assert len(list((cache / "index").iterdir())) == 3
 
 
+def test_no_temporary_folder_is_left(products: Path, tmp_path: Path, monkeypatch) -> None:
+    (tmp_path / "temporary").mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "temporary"))
+    load_dataset("folder", products)
+    assert list((tmp_path / "temporary").iterdir()) == []
+
+
 def test_circular_links_end(products: Path) -> None:
     (products / "bottle/round").symlink_to(products)
     assert len(load_dataset("folder", products).samples) == 20

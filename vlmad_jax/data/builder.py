@@ -30,6 +30,13 @@ from vlmad_jax.runtime.names import printable
 SPLITS = ("train", "test")
 
 
+class LocalInfo(tfds.core.DatasetInfo):
+    """The description of a data set that TFDS does not publish."""
+
+    def initialize_from_bucket(self) -> None:
+        """Look nothing up: TFDS would leave an empty temporary folder behind."""
+
+
 class SampleIndex(tfds.core.GeneratorBasedBuilder, skip_registration=True):  # type: ignore[call-arg]
     """A TFDS builder of the samples that `source` finds below `root`; the index is stored below `data_dir`.
 
@@ -50,7 +57,7 @@ class SampleIndex(tfds.core.GeneratorBasedBuilder, skip_registration=True):  # t
         super().__init__(data_dir=data_dir, file_format="array_record")
 
     def _info(self) -> tfds.core.DatasetInfo:
-        return tfds.core.DatasetInfo(
+        return LocalInfo(
             builder=self,
             description=f"The samples of {self.source.name} in {printable(str(self.root))}",
             features=tfds.features.FeaturesDict({field: tfds.features.Text() for field in FIELDS}),
