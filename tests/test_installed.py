@@ -89,11 +89,7 @@ def test_what_the_archives_hold(installed: Installed) -> None:
         files = [
             path for path in (ROOT / kind).rglob("*") if path.is_file() and "__pycache__" not in str(path)
         ]
-        expected = {
-            f"vlmad_jax/{path.relative_to(ROOT).as_posix()}" for path in files if path.parent.name != kind
-        }
-        if kind == "experiments":
-            expected = {f"vlmad_jax/{path.relative_to(ROOT).as_posix()}" for path in files}
+        expected = {f"vlmad_jax/{path.relative_to(ROOT).as_posix()}" for path in files}
         assert {name for name in names if name.startswith(f"vlmad_jax/{kind}/")} == expected
     assert {"vlmad_jax/py.typed", "vlmad_jax/studies/definitions.json"} <= set(names)
     assert any(name.endswith("licenses/LICENSE") for name in names)
