@@ -53,7 +53,6 @@ def opened(browser: webdriver.Chrome, report: Path) -> Iterator[webdriver.Chrome
     browser.get((report / "report.html").as_uri())
     yield browser
     logged = browser.get_log("browser")
-    browser.execute_script("localStorage.clear()")
     browser.get("about:blank")
     assert logged == []
 
@@ -202,7 +201,17 @@ def await_looks(browser: webdriver.Chrome, expected: tuple[str, str, list[str]])
     WebDriverWait(browser, 20, 0.05).until(lambda _: looks(browser) == expected, f"not {expected}")
 
 
-def test_the_switch_changes_colours_and_figures_and_is_remembered(opened):
+@pytest.fixture
+def served(report: Path) -> Iterator[str]:
+    """The address of the page on a server: Chromium may lose what a page of file:// stores or clears."""
+    with ThreadingHTTPServer(("127.0.0.1", 0), partial(SimpleHTTPRequestHandler, directory=report)) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}/report.html"
+        server.shutdown()
+
+
+def test_the_switch_changes_colours_and_figures_and_is_remembered(served, opened):
+    opened.get(served)
     light, dark = (
         ("rgb(247, 248, 249)", "rgb(28, 32, 36)", ["light"]),
         ("rgb(18, 21, 24)", "rgb(228, 231, 235)", ["dark"]),
@@ -220,15 +229,6 @@ def test_the_switch_changes_colours_and_figures_and_is_remembered(opened):
     preferring(opened, "light")
     assert looks(opened) == dark
     assert opened.find_element(*switch).get_attribute("aria-checked") == "true"
-
-
-@pytest.fixture
-def served(report: Path) -> Iterator[str]:
-    """The address of the page on a server, because Chromium may lose what a page of file:// stores."""
-    with ThreadingHTTPServer(("127.0.0.1", 0), partial(SimpleHTTPRequestHandler, directory=report)) as server:
-        Thread(target=server.serve_forever, daemon=True).start()
-        yield f"http://127.0.0.1:{server.server_port}/report.html"
-        server.shutdown()
 
 
 def test_the_next_visit_finds_the_choice(served, opened):
